@@ -1,0 +1,1 @@
+"""FAST-ChatGLM: load, compress and run ChatGLM fast."""

@@ -1,0 +1,38 @@
+"""The errors a user can meet. The text of each is one line: what is wrong, and what to do about it."""
+
+
+class FastGLMError(Exception):
+    """Base of everything this package raises on purpose; its text is ready to show."""
+
+
+class UsageError(FastGLMError):
+    """An argument that cannot be right (an unknown variant, a path that may not be opened)."""
+
+
+class CheckpointError(FastGLMError):
+    """A checkpoint that cannot be read: missing, truncated, or another model."""
+
+
+class DeviceError(FastGLMError):
+    """A device that is not there, or that cannot run what was asked of it."""
+
+
+class MemoryShortError(FastGLMError):
+    """Too little free memory; `needed` and `free` are bytes."""
+
+    def __init__(self, message: str, needed: int = 0, free: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
+        self.free = free
+
+
+class ContextError(FastGLMError):
+    """A single message that does not fit into the model's context."""
+
+
+class HostError(FastGLMError):
+    """The process that runs a model could not start, or ended."""
+
+
+class CancelledError(FastGLMError):
+    """The work was stopped by its user."""
