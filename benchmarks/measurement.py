@@ -1,0 +1,71 @@
+"""What is measured: the metrics, one raw sample, and the tidy row that a run reports."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Param = str | int | float | bool
+Params = Mapping[str, Param]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """Unit and meaning of a metric, and which end of it is the good one."""
+
+    unit: str
+    meaning: str
+    better: Literal["higher", "lower"]
+
+
+METRICS: dict[str, Metric] = {
+    "ttft": Metric("s", "from request to first token (the prompt is sent as token ids)", "lower"),
+    "prefill_rate": Metric("tokens/s", "prompt tokens over the time to the first token", "higher"),
+    "decode_latency": Metric("s/token", "time between tokens after the first, a quantile of it", "lower"),
+    "decode_rate": Metric("tokens/s", "new tokens after the first over their time, one sequence", "higher"),
+    "load_time": Metric("s", "from the call that loads to ready to answer", "lower"),
+    "weights_memory": Metric("bytes", "device memory of the weights, computed", "lower"),
+    "cache_memory": Metric("bytes", "device memory of the KV cache at the end of an answer, computed", "lower"),
+    "peak_memory": Metric("bytes", "peak of the isolated process: allocator on GPUs, resident memory on CPUs", "lower"),
+    "decode_rate_ratio": Metric("×", "decode_rate over the baseline's, pair by pair: above 1 is faster", "higher"),
+    "ttft_ratio": Metric("×", "ttft over the baseline's, pair by pair: below 1 is faster", "lower"),
+    "failure": Metric("", "the variant could not be measured; params say where and why", "lower"),
+}
+
+
+def params_text(params: Params) -> str:
+    """`params` as text that is equal where the params are equal."""
+    return json.dumps(dict(params), sort_keys=True, ensure_ascii=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one repeat gave: one value, or for `decode_latency` one a token. Units as in `METRICS`."""
+
+    variant: str
+    metric: str
+    params: Params
+    repeat: int
+    values: tuple[float, ...]
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """The samples that are summarised together."""
+        return self.variant, self.metric, params_text(self.params)
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One tidy row: one number of a run, with the number of repeats behind it and a 95 % interval."""
+
+    run: str
+    model: str
+    variant: str
+    device: str
+    metric: str
+    params: Params = field(default_factory=dict)
+    value: float = 0.0
+    unit: str = ""
+    n: int = 1
+    low: float | None = None  # None where one repeat says nothing about the spread
+    high: float | None = None

@@ -1,0 +1,75 @@
+"""Medians, quantiles and ratios with bootstrap intervals. Repeats are resampled, never the tokens of one answer."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONFIDENCE = 0.95
+RESAMPLES = 1999
+_CHUNK = 4_000_000  # values held at once while resampling
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value, the repeats behind it, and its 95 % interval (None with a single repeat)."""
+
+    value: float
+    n: int
+    low: float | None = None
+    high: float | None = None
+
+
+def median(values: Sequence[float]) -> Estimate:
+    """The median of one value a repeat."""
+    return quantile([[value] for value in values], 0.5)
+
+
+def quantile(repeats: Sequence[Sequence[float]], q: float) -> Estimate:
+    """The `q` quantile of all values of all repeats (tokens of answers); whole repeats are resampled.
+
+    Repeats may differ in length (a cancelled answer is shorter).
+    """
+    width = max(len(values) for values in repeats)
+    table = np.full((len(repeats), width), np.nan)
+    for row, values in zip(table, repeats, strict=True):
+        row[: len(values)] = values
+    pooled = np.quantile if not np.isnan(table).any() else np.nanquantile
+
+    def statistic(indices: NDArray[np.intp], axis: int) -> Floats:
+        drawn = table[indices]  # (resamples, repeats, width), or (repeats, width) for the data themselves
+        return np.asarray(pooled(drawn.reshape(*drawn.shape[:-2], -1), q, axis=-1))
+
+    return _estimate(len(repeats), statistic, width)
+
+
+def ratio(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
+    """The median of `values[i] / baseline[i]`: measured in turn, a pair shares the machine's mood of its moment."""
+    return median([value / base for value, base in zip(values, baseline, strict=True)])
+
+
+def _estimate(n: int, statistic: Callable[[NDArray[np.intp], int], Floats], width: int) -> Estimate:
+    """The statistic of the data, and its percentile-bootstrap interval.
+
+    Percentile, because the bias correction of BCa jackknifes, which fails for quantiles of few repeats.
+    """
+    indices = np.arange(n)
+    value = float(statistic(indices, -1))
+    if n < 2:
+        return Estimate(value, n)
+    from scipy.stats import bootstrap  # takes a second to import: not for `--help`
+
+    result = bootstrap(
+        (indices,),
+        statistic,
+        n_resamples=RESAMPLES,
+        batch=max(1, _CHUNK // (n * width)),
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(0),  # the same data give the same interval
+    )
+    interval = result.confidence_interval
+    return Estimate(value, n, float(interval.low), float(interval.high))
