@@ -1,0 +1,94 @@
+"""The contract of a weight format: how a matrix of weights is stored, and how it is multiplied.
+
+A format has one portable layout, the tensors that lie on disk and are the same for every device, and for each kind
+of device a kernel, which may keep the numbers in an order of its own. Rows are outputs, columns are inputs, as in
+`nn.Linear`; `x @ W.T` is the product.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Parts = dict[str, Tensor]
+Spec = dict[str, tuple[tuple[int, ...], torch.dtype]]
+
+# Rows unpacked at a time where a whole matrix in floating point would be too much memory.
+BLOCK_ROWS = 4096
+
+
+class Kernel(ABC):
+    """One way to hold and multiply a packed matrix of `rows` × `columns` on a device."""
+
+    gathers = True  # whether single rows can be read, as an embedding does
+
+    @abstractmethod
+    def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        """From the portable layout to the kernel's own, on the device of the parts."""
+
+    @abstractmethod
+    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
+        """Back to the portable layout, bit by bit."""
+
+    @abstractmethod
+    def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        """x: [n, columns] → [n, rows], in the dtype of x or a narrower one."""
+
+    @abstractmethod
+    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        """Rows of the matrix, [n, columns] in fp32, for ids [n]: what an embedding reads."""
+
+
+class WeightFormat(ABC):
+    """How weights become packed numbers. Instances are small and immutable."""
+
+    name: str
+
+    @abstractmethod
+    def spec(self, rows: int, columns: int) -> Spec:
+        """Shapes and dtypes of the portable tensors."""
+
+    @abstractmethod
+    def pack(self, weight: Tensor) -> Parts:
+        """Rounds to nearest. weight: [rows, columns], floating point, any device."""
+
+    @abstractmethod
+    def unpack(self, parts: Parts, columns: int) -> Tensor:
+        """The weights that the packed numbers stand for, fp32 [rows, columns]."""
+
+    @abstractmethod
+    def kernel(self, device: torch.device, dtype: torch.dtype) -> Kernel | None:
+        """The fast kernel for a device and a dtype of activations; None where only the reference works."""
+
+    def bytes(self, rows: int, columns: int) -> int:
+        """Bytes of the portable tensors."""
+        return sum(torch.Size(shape).numel() * dtype.itemsize for shape, dtype in self.spec(rows, columns).values())
+
+
+class ReferenceKernel(Kernel):
+    """Unpacks and multiplies in the dtype of x: right everywhere, fast nowhere."""
+
+    def __init__(self, format: WeightFormat) -> None:
+        self.format = format
+
+    def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        return tuple(parts[name] for name in self.format.spec(rows, columns))
+
+    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
+        return dict(zip(self.format.spec(rows, columns), held, strict=True))
+
+    def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        out = x.new_empty(x.shape[0], rows)
+        for start in range(0, rows, BLOCK_ROWS):
+            block = slice(start, min(start + BLOCK_ROWS, rows))
+            weight = self._unpack(held, rows, columns, block)
+            out[:, block] = F.linear(x, weight.to(x.dtype))
+        return out
+
+    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        return self._unpack(held, rows, columns, ids)
+
+    def _unpack(self, held: tuple[Tensor, ...], rows: int, columns: int, which: slice | Tensor) -> Tensor:
+        parts = {name: part[which] for name, part in self.restore(held, rows, columns).items()}
+        return self.format.unpack(parts, columns)

@@ -1,0 +1,258 @@
+"""int4 weights in groups along the input: `w ≈ weight · scale + zero`, two to a byte.
+
+Columns 2j and 2j+1 share a byte, the even one in the high nibble, both signed: the published `chatglm-6b-int4`
+layout, which has one scale per row and no zero. Widths that the group does not divide are padded.
+"""
+
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .format import BLOCK_ROWS, Kernel, Parts, Spec, WeightFormat
+from .probe import works
+
+GROUPS = (32, 64, 128, 256)
+# Rows of x from which unpacking a block and multiplying it in floating point beats the weight-only operator.
+MANY_ROWS = 16
+
+
+class Int4(WeightFormat):
+    """int4 in groups of `group` columns with a scale and a zero each; `group` None: the published layout."""
+
+    def __init__(self, group: int | None = 128) -> None:
+        self.group = group
+        self.name = f"int4-g{group}" if group else "int4-published"
+
+    def spec(self, rows: int, columns: int) -> Spec:
+        if self.group is None:
+            return {"weight": ((rows, columns // 2), torch.int8), "weight_scale": ((rows,), torch.float16)}
+        groups = -(-columns // self.group)
+        return {
+            "weight": ((rows, groups * self.group // 2), torch.int8),
+            "weight_scale": ((rows, groups), torch.bfloat16),
+            "weight_zero": ((rows, groups), torch.bfloat16),
+        }
+
+    def pack(self, weight: Tensor) -> Parts:
+        weight = weight.float()
+        if self.group is None:
+            scale = (weight.abs().amax(1) / 7).clamp(min=1e-7).half()
+            return {"weight": join(quantise(weight, scale.float()[:, None], 0.0)), "weight_scale": scale}
+        # Padding repeats the last column, so that it does not widen the range of the last group.
+        missing = -weight.shape[1] % self.group
+        padded = torch.cat((weight, weight[:, -1:].expand(-1, missing)), 1) if missing else weight
+        grouped = padded.unflatten(1, (-1, self.group))
+        low, high = grouped.amin(2), grouped.amax(2)
+        # Rounded to what is stored before the weights are, so that packing is against the numbers used later.
+        scale = ((high - low) / 15).clamp(min=1e-12).bfloat16()
+        zero = (low + 8 * scale.float()).bfloat16()
+        numbers = quantise(grouped, scale.float()[..., None], zero.float()[..., None])
+        return {"weight": join(numbers.flatten(1)), "weight_scale": scale, "weight_zero": zero}
+
+    def unpack(self, parts: Parts, columns: int) -> Tensor:
+        numbers = split(parts["weight"]).float()
+        if self.group is None:
+            return numbers * parts["weight_scale"].float()[:, None]
+        grouped = numbers.unflatten(1, (-1, self.group))
+        weight = torch.addcmul(
+            parts["weight_zero"].float()[..., None], grouped, parts["weight_scale"].float()[..., None]
+        )
+        return weight.flatten(1)[:, :columns]
+
+    def kernel(self, device: torch.device, dtype: torch.dtype) -> Kernel | None:
+        if device.type == "cpu":
+            return CpuInt4Kernel(self) if row_order() is not None else None
+        kernel = TiledInt4Kernel(self)
+        return kernel if works(self, kernel, device, torch.bfloat16) else None
+
+    def operator_group(self, columns: int) -> int:
+        """The group that PyTorch's operators are given: one scale a row is repeated over the largest that divides it."""
+        if self.group:
+            return self.group
+        return next((group for group in reversed(GROUPS) if columns % group == 0), 32)
+
+    def scales_and_zeros(self, parts: Parts, rows: int, columns: int) -> Tensor:
+        """[columns / group, rows, 2] in bf16, as PyTorch's operators read them."""
+        groups = -(-columns // self.operator_group(columns))
+        if self.group is None:
+            scale = parts["weight_scale"].bfloat16()[:, None].expand(-1, groups)
+            zero = torch.zeros_like(scale)
+        else:
+            scale, zero = parts["weight_scale"], parts["weight_zero"]
+        return torch.stack((scale.t(), zero.t()), 2).contiguous()
+
+
+def quantise(weight: Tensor, scale: Tensor, zero: Tensor | float) -> Tensor:
+    """To the nearest of -8 … 7, int8."""
+    return ((weight - zero) / scale).round().clamp(-8, 7).to(torch.int8)
+
+
+def join(numbers: Tensor) -> Tensor:
+    """int8 in -8 … 7 [rows, columns] → two to a byte [rows, columns / 2]."""
+    return (numbers[:, ::2] << 4) | (numbers[:, 1::2] & 15)
+
+
+def split(packed: Tensor) -> Tensor:
+    """Two to a byte [rows, columns / 2] → int8 in -8 … 7 [rows, columns]."""
+    return torch.stack((packed >> 4, (packed << 4) >> 4), 2).flatten(1)
+
+
+class CpuInt4Kernel(Kernel):
+    """PyTorch's CPU operator: activations in bf16, rows in blocks whose order depends on the processor."""
+
+    def __init__(self, format: Int4) -> None:
+        self.format = format
+        order = row_order()
+        assert order is not None
+        self.order = order
+
+    def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        group = self.format.operator_group(columns)
+        width = -(-columns // group) * group
+        scales = self.format.scales_and_zeros(parts, rows, columns)
+        scales = F.pad(scales, (0, 0, 0, -rows % 64))
+        packed = torch.empty(rows + -rows % 64, width // 2, dtype=torch.uint8)
+        for start in range(0, packed.shape[0], BLOCK_ROWS):
+            numbers = split(parts["weight"][start : start + BLOCK_ROWS])
+            numbers = F.pad(numbers, (0, width - numbers.shape[1], 0, -numbers.shape[0] % 64)).int() + 8
+            packed[start : start + BLOCK_ROWS] = torch._convert_weight_to_int4pack_for_cpu(numbers, 1)
+        # The published scale is finer than bf16; it is kept so that restoring is exact.
+        return packed, scales, *([parts["weight_scale"]] if self.format.group is None else [])
+
+    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
+        packed, scales = held[:2]
+        width = self.format.spec(rows, columns)["weight"][0][1] * 2
+        weight = torch.cat([join(numbers[:, :width]) for numbers in self._numbers(packed)])[:rows]
+        if self.format.group is None:
+            return {"weight": weight, "weight_scale": held[2]}
+        scale, zero = (scales[:, :rows, i].t().contiguous() for i in (0, 1))
+        return {"weight": weight, "weight_scale": scale, "weight_zero": zero}
+
+    def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        packed, scales = held[:2]
+        if x.shape[0] > MANY_ROWS:
+            return self._multiply_blocks(x, packed, scales, rows, columns)
+        x = F.pad(x.bfloat16(), (0, 2 * packed.shape[1] - columns))
+        group = 2 * packed.shape[1] // scales.shape[0]
+        return torch._weight_int4pack_mm_for_cpu(x, packed, group, scales)[:, :rows]
+
+    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        packed, scales = held[:2]
+        size = self.order.numel()
+        blocks = packed.view(-1, packed.shape[1] * 2, size // 2)
+        place = self.order.argsort()[ids % size]
+        halves = blocks[ids // size, :, place % (size // 2)]
+        numbers = torch.where((place < size // 2)[:, None], halves & 15, halves >> 4).float() - 8
+        scale, zero = scales[:, ids].float().unbind(2)
+        weight = torch.addcmul(zero.t()[..., None], numbers.unflatten(1, (scales.shape[0], -1)), scale.t()[..., None])
+        return weight.flatten(1)[:, :columns]
+
+    def _numbers(self, packed: Tensor) -> list[Tensor]:
+        """int8 in -8 … 7, [BLOCK_ROWS, width] each."""
+        size = self.order.numel()
+        found = []
+        for start in range(0, packed.shape[0], BLOCK_ROWS):
+            blocks = packed[start : start + BLOCK_ROWS].reshape(-1, packed.shape[1] * 2, size // 2)
+            nibbles = torch.cat((blocks & 15, blocks >> 4), 2)[:, :, self.order.argsort()]
+            found.append(nibbles.transpose(1, 2).flatten(0, 1).to(torch.int8) - 8)
+        return found
+
+    def _multiply_blocks(self, x: Tensor, packed: Tensor, scales: Tensor, rows: int, columns: int) -> Tensor:
+        out = x.new_empty(x.shape[0], rows)
+        for start in range(0, rows, BLOCK_ROWS):
+            numbers = self._numbers(packed[start : start + BLOCK_ROWS])[0].to(x.dtype)
+            scale, zero = scales[:, start : start + BLOCK_ROWS].to(x.dtype).unbind(2)
+            weight = torch.addcmul(
+                zero.t()[..., None], numbers.unflatten(1, (scale.shape[0], -1)), scale.t()[..., None]
+            )
+            block = slice(start, min(start + BLOCK_ROWS, rows))
+            out[:, block] = F.linear(x, weight.flatten(1)[: block.stop - start, :columns])
+        return out
+
+
+@cache
+def row_order() -> Tensor | None:
+    """In which order PyTorch's CPU packing on this processor puts the rows of a block, low nibbles first.
+
+    Found by packing matrices that spell their own indices, since it differs between instruction sets. None: the
+    packing has a shape that is not known here.
+    """
+    rows, columns = 64, 32
+    index = torch.arange(rows)[:, None].expand(-1, columns)
+    column = torch.arange(columns)[None].expand(rows, -1)
+
+    def nibbles(of: Tensor, bits: int) -> Tensor:
+        """What the packed nibbles hold of `of`, [2 (low, high), bytes]."""
+        found = torch.zeros(2, rows * columns // 2, dtype=torch.int64)
+        for bit in range(bits):
+            packed = torch._convert_weight_to_int4pack_for_cpu((of >> bit & 1).int().contiguous(), 1).flatten().long()
+            found += torch.stack((packed & 15, packed >> 4)) << bit
+        return found
+
+    row, col = nibbles(index, 6), nibbles(column, 5)
+    for size in (64, 32, 16):
+        shape = (2, rows // size, columns, size // 2)
+        by_block, by_column = row.view(shape), col.view(shape)
+        expected = torch.arange(columns)[None, None, :, None].expand(shape)
+        order = by_block[:, 0, 0].flatten()
+        whole = torch.stack([order.view(2, 1, -1).expand(-1, columns, -1) + n * size for n in range(rows // size)], 1)
+        if (
+            torch.equal(by_column, expected)
+            and torch.equal(by_block, whole)
+            and order.sort()[0].equal(torch.arange(size))
+        ):
+            return order
+    return None
+
+
+class TiledInt4Kernel(Kernel):
+    """PyTorch's operator for CUDA (compute capability 8.0 and up) and MPS: bf16 activations, weights in tiles.
+
+    The order of its tiles is its own, so that restoring multiplies by the identity and rounds back to the numbers.
+    """
+
+    gathers = False
+
+    TILES = 8  # of 16 columns each, kept together in the innermost dimension
+
+    def __init__(self, format: Int4) -> None:
+        self.format = format
+
+    def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        scales = F.pad(self.format.scales_and_zeros(parts, rows, columns), (0, 0, 0, -rows % 16))
+        weight = parts["weight"]
+        numbers = F.pad(split(weight), (0, self._width(columns) - 2 * weight.shape[1], 0, -rows % 16)) + 8
+        packed = torch._convert_weight_to_int4pack(
+            (numbers[:, ::2] << 4 | numbers[:, 1::2]).view(torch.uint8), self.TILES
+        )
+        scales = F.pad(
+            scales, (0, 0, 0, 0, 0, self._width(columns) // self.format.operator_group(columns) - len(scales))
+        )
+        return packed, scales, *(parts[name] for name in parts if name != "weight")
+
+    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
+        names = list(self.format.spec(rows, columns))
+        width = self.format.spec(rows, columns)["weight"][0][1] * 2
+        identity = torch.eye(self._width(columns), dtype=torch.bfloat16, device=held[0].device)[:width]
+        weight = torch.cat([self._product(block, held) for block in identity.split(256)]).t()[:rows].float()
+        group = self.format.operator_group(columns)
+        scale, zero = (
+            held[1][: -(-width // group), :rows, i].t().float().repeat_interleave(group, 1)[:, :width] for i in (0, 1)
+        )
+        return {"weight": join(quantise(weight, scale, zero)), **dict(zip(names[1:], held[2:], strict=True))}
+
+    def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        return self._product(F.pad(x.bfloat16(), (0, self._width(columns) - columns)), held)[:, :rows]
+
+    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        raise RuntimeError("the tiles cannot be read row by row: an embedding keeps the portable layout beside them")
+
+    def _width(self, columns: int) -> int:
+        step = max(16 * self.TILES, self.format.operator_group(columns))
+        return -(-columns // step) * step
+
+    def _product(self, x: Tensor, held: tuple[Tensor, ...]) -> Tensor:
+        group = x.shape[1] // held[1].shape[0]
+        return torch._weight_int4pack_mm(x, held[0], group, held[1])

@@ -1,0 +1,72 @@
+"""int8 weights with one scale per output row: `w ≈ weight · scale`, also the published `chatglm-6b-int8` layout."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .format import BLOCK_ROWS, Kernel, Parts, Spec, WeightFormat
+from .probe import works
+
+# Rows of x from which unpacking a block and multiplying it in floating point beats the weight-only operator.
+MANY_ROWS = 16
+
+
+class Int8(WeightFormat):
+    """int8 per output channel. Scales are bf16 so that every kernel multiplies by the same number; published: fp16."""
+
+    name = "int8"
+
+    def __init__(self, scale_dtype: torch.dtype = torch.bfloat16) -> None:
+        self.scale_dtype = scale_dtype
+
+    def spec(self, rows: int, columns: int) -> Spec:
+        return {"weight": ((rows, columns), torch.int8), "weight_scale": ((rows,), self.scale_dtype)}
+
+    def pack(self, weight: Tensor) -> Parts:
+        weight = weight.float()
+        scale = (weight.abs().amax(1) / 127).clamp(min=1e-12).to(self.scale_dtype)
+        packed = (weight / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
+        return {"weight": packed, "weight_scale": scale}
+
+    def unpack(self, parts: Parts, columns: int) -> Tensor:
+        return parts["weight"].float() * parts["weight_scale"].float()[:, None]
+
+    def kernel(self, device: torch.device, dtype: torch.dtype) -> Kernel | None:
+        if device.type == "cpu":
+            return Int8Kernel(torch.bfloat16)
+        kernel = Int8Kernel(dtype)
+        return kernel if works(self, kernel, device, dtype) else None
+
+
+class Int8Kernel(Kernel):
+    """PyTorch's weight-only operator, with activations in `dtype`.
+
+    The CPU operator crashes the process in bf16 where the columns are no multiple of 16, so that they are padded.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
+
+    def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        weight = F.pad(parts["weight"], (0, -columns % 16)).contiguous()
+        return weight, parts["weight_scale"], parts["weight_scale"].to(self.dtype)
+
+    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
+        return {"weight": held[0][:, :columns].contiguous(), "weight_scale": held[1]}
+
+    def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        weight, exact_scale, scale = held
+        if x.shape[0] > MANY_ROWS:
+            return self._multiply_blocks(x, weight, exact_scale, columns)
+        x = F.pad(x.to(self.dtype), (0, -columns % 16))
+        return torch._weight_int8pack_mm(x, weight, scale)
+
+    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        return held[0][ids, :columns].float() * held[1][ids].float()[:, None]
+
+    def _multiply_blocks(self, x: Tensor, weight: Tensor, scale: Tensor, columns: int) -> Tensor:
+        out = x.new_empty(x.shape[0], weight.shape[0])
+        for start in range(0, weight.shape[0], BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            out[:, block] = F.linear(x, weight[block, :columns].to(x.dtype)) * scale[block].to(x.dtype)
+        return out

@@ -1,0 +1,147 @@
+"""Modules that hold packed weights: a linear map, an embedding, and a head that shares the embedding's matrix.
+
+They hold the portable tensors under the names on disk (`weight`, `weight_scale`, …) until they are first used, and
+then what the kernel of their device wants; moving or saving them goes back to the portable ones first.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from .format import Kernel, Parts, ReferenceKernel, WeightFormat
+
+if TYPE_CHECKING:
+    from ..models.config import ChatGLM6BConfig
+
+
+class PackedWeight(nn.Module):
+    """A packed matrix [rows, columns].
+
+    `exact` keeps fp32 activations in fp32, by the reference kernel; the loader clears it, so that they are rounded
+    to what the fast operators take.
+    """
+
+    def __init__(self, format: WeightFormat, rows: int, columns: int) -> None:
+        super().__init__()
+        self.format, self.rows, self.columns = format, rows, columns
+        self.exact = True
+        self._kernel: Kernel | None = None
+        self._held: tuple[Tensor, ...] = ()
+        for name, (shape, dtype) in format.spec(rows, columns).items():
+            self.register_buffer(name, torch.zeros(shape, dtype=dtype))
+
+    def parts(self) -> Parts:
+        """The packed weights in the portable layout."""
+        if self._kernel is not None and self._buffers["weight"] is None:
+            return self._kernel.restore(self._held, self.rows, self.columns)
+        return {name: self.get_buffer(name) for name in self.format.spec(self.rows, self.columns)}
+
+    def set_parts(self, parts: Parts) -> None:
+        """Takes packed weights in the portable layout."""
+        self._kernel, self._held = None, ()
+        for name in self.format.spec(self.rows, self.columns):
+            self.register_buffer(name, parts[name])
+
+    def prepare(self, dtype: torch.dtype) -> Kernel:
+        """Moves the weights into the layout that the kernel for activations of `dtype` wants, once."""
+        if self._kernel is None:
+            parts = self.parts()
+            fast = None
+            if not (self.exact and dtype == torch.float32):
+                fast = self.format.kernel(parts["weight"].device, dtype)
+            kernel = fast or ReferenceKernel(self.format)
+            self._held = kernel.prepare(parts, self.rows, self.columns)
+            self._kernel = kernel
+            if not self._keeps_portable(kernel):
+                for name in parts:
+                    self.register_buffer(name, None)
+        return self._kernel
+
+    def _keeps_portable(self, kernel: Kernel) -> bool:
+        """Whether the kernel's layout does not serve every use of this matrix."""
+        return False
+
+    def multiply(self, x: Tensor) -> Tensor:
+        """x: [..., columns] → [..., rows], in the dtype of x or a narrower one."""
+        kernel = self.prepare(x.dtype)
+        return kernel.multiply(x.flatten(0, -2), self._held, self.rows, self.columns).unflatten(0, x.shape[:-1])
+
+    def memory(self) -> int:
+        """Bytes held, in either layout."""
+        tensors = (*self._held, *self.buffers(recurse=False), *self.parameters(recurse=False))
+        return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PackedWeight":
+        if self._kernel is not None:
+            self.set_parts(self.parts())
+        return super()._apply(fn, recurse)  # type: ignore[return-value]
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        destination.update({prefix + name: part for name, part in self.parts().items()})
+
+
+class QuantizedLinear(PackedWeight):
+    """`nn.Linear` on packed weights."""
+
+    def __init__(self, format: WeightFormat, columns: int, rows: int, bias: bool) -> None:
+        super().__init__(format, rows, columns)
+        self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [..., columns] → [..., rows]."""
+        out = self.multiply(x)
+        # Adding the wider bias also widens the product, in one pass.
+        return (out if self.bias is None else out + self.bias).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"{self.columns} → {self.rows}, {self.format.name}"
+
+
+class QuantizedEmbedding(PackedWeight):
+    """`nn.Embedding` on packed weights, which `SharedHead` may multiply by too."""
+
+    def __init__(self, format: WeightFormat, rows: int, columns: int) -> None:
+        super().__init__(format, rows, columns)
+        # Follows `.half()` and the like, to say in which dtype rows are wanted.
+        self.register_buffer("like", torch.empty(0), persistent=False)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """ids: [...] → [..., columns]."""
+        like = self.get_buffer("like")
+        kernel, held = self.prepare(like.dtype), self._held
+        if self._keeps_portable(kernel):
+            kernel = ReferenceKernel(self.format)
+            held = kernel.prepare(self.parts(), self.rows, self.columns)
+        return kernel.gather(ids.flatten(), held, self.rows, self.columns).unflatten(0, ids.shape).to(like.dtype)
+
+    def _keeps_portable(self, kernel: Kernel) -> bool:
+        return not kernel.gathers
+
+    def extra_repr(self) -> str:
+        return f"{self.rows} × {self.columns}, {self.format.name}"
+
+
+class SharedHead(nn.Module):
+    """The head of a model whose embedding and head are one packed matrix."""
+
+    def __init__(self, embedding: QuantizedEmbedding) -> None:
+        super().__init__()
+        self._embedding = (embedding,)  # in a tuple, so that it is not registered, and saved, a second time
+
+    @property
+    def embedding(self) -> QuantizedEmbedding:
+        """The matrix that is shared."""
+        return self._embedding[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [..., hidden] → logits [..., vocabulary]."""
+        return self.embedding.multiply(x).to(x.dtype)
+
+
+def make_linear(config: "ChatGLM6BConfig", columns: int, rows: int, bias: bool = True) -> nn.Module:
+    """A linear map in the format that the config asks for."""
+    format = config.linear_format()
+    return QuantizedLinear(format, columns, rows, bias) if format else nn.Linear(columns, rows, bias)

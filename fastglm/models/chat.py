@@ -1,0 +1,141 @@
+"""The published chat interface of ChatGLM-6B: prompts, clean-up of answers, `chat` and `stream_chat`."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import LogitsProcessorList
+
+from ..errors import ContextError
+
+if TYPE_CHECKING:
+    from .tokenizer import ChatGLM6BTokenizer
+
+History = list[tuple[str, str]]
+
+_FULL_WIDTH = {",": "，", "!": "！", ":": "：", ";": "；", "?": "？"}
+_AFTER_CHINESE = re.compile(r"(?<=[\u4e00-\u9fff])[,!:;?]")
+_BEFORE_CHINESE = re.compile(r"[,!:;?](?=[\u4e00-\u9fff])")
+
+
+def clean_response(text: str) -> str:
+    """What the published code does to an answer: strips it, fills in the training time, widens punctuation that
+    touches a Chinese character."""
+    text = text.strip().replace("[[训练时间]]", "2023年")
+    for pattern in (_AFTER_CHINESE, _BEFORE_CHINESE):
+        text = pattern.sub(lambda found: _FULL_WIDTH[found[0]], text)
+    return text
+
+
+def build_prompt(query: str, history: History) -> str:
+    """The published prompt: the bare query, or numbered rounds from 0."""
+    if not history:
+        return query
+    rounds = [f"[Round {i}]\n问：{question}\n答：{answer}\n" for i, (question, answer) in enumerate(history)]
+    return "".join(rounds) + f"[Round {len(history)}]\n问：{query}\n答："
+
+
+class ChatMixin:
+    """`chat` and `stream_chat`, and what an engine has to know of a conversation with this model."""
+
+    config: Any
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self.config.max_sequence_length
+
+    @property
+    def stop_tokens(self) -> tuple[int, ...]:
+        """Ids that end an answer."""
+        eos = self.config.eos_token_id
+        return tuple(eos) if isinstance(eos, list) else (eos,)
+
+    def clean_response(self, text: str) -> str:
+        """An answer as the published code shows it."""
+        return clean_response(text)
+
+    def prompt_ids(
+        self, tokenizer: "ChatGLM6BTokenizer", query: str, history: History | None = None, room: int = 1
+    ) -> tuple[list[int], int]:
+        """Token ids of a conversation, and how many of its oldest rounds were left out to keep `room` tokens free.
+
+        Nothing that a user typed becomes a control token.
+
+        Raises:
+            ContextError: the query alone does not leave room for a single token.
+        """
+        history = [(question, answer) for question, answer in history or []]
+        for left_out in range(len(history) + 1):
+            ids = tokenizer.encode_message(build_prompt(query, history[left_out:]))
+            last = left_out == len(history)
+            if len(ids) + (1 if last else room) <= self.context_length:
+                return ids, left_out
+        raise ContextError(
+            f"The message is {len(ids)} tokens long and the model's context is {self.context_length}: shorten it."
+        )
+
+    @torch.inference_mode()
+    def chat(
+        self,
+        tokenizer: "ChatGLM6BTokenizer",
+        query: str,
+        history: History | None = None,
+        max_length: int = 2048,
+        num_beams: int = 1,
+        do_sample: bool = True,
+        top_p: float = 0.7,
+        temperature: float = 0.95,
+        logits_processor: LogitsProcessorList | None = None,
+        **kwargs: Any,
+    ) -> tuple[str, History]:
+        """Answers a query, as the published `chat` does.
+
+        Args:
+            history: list of (query, response); the oldest rounds are left out where they do not fit.
+            max_length: of prompt and answer together, in tokens.
+
+        Returns:
+            the response, and the history with this round added.
+
+        Raises:
+            ContextError: the query alone does not fit into the context.
+        """
+        room = min(max_length, self.context_length) // 4
+        ids, _ = self.prompt_ids(tokenizer, query, history, room)
+        inputs = torch.tensor([ids], device=self.device)  # type: ignore[attr-defined]
+        if not do_sample:
+            top_p = temperature = None  # type: ignore[assignment]  # as transformers wants it
+        output = self.generate(  # type: ignore[attr-defined]
+            inputs,
+            max_length=max(min(max_length, self.context_length), len(ids) + 1)
+            if "max_new_tokens" not in kwargs
+            else None,
+            num_beams=num_beams,
+            do_sample=do_sample,
+            top_p=top_p,
+            temperature=temperature,
+            logits_processor=logits_processor,
+            **kwargs,
+        )
+        response = clean_response(tokenizer.decode(output[0, len(ids) :].tolist(), skip_special_tokens=True))
+        return response, [*(history or []), (query, response)]
+
+    def stream_chat(
+        self,
+        tokenizer: "ChatGLM6BTokenizer",
+        query: str,
+        history: History | None = None,
+        max_length: int = 2048,
+        do_sample: bool = True,
+        top_p: float = 0.7,
+        temperature: float = 0.95,
+        **kwargs: Any,
+    ) -> Iterator[tuple[str, History]]:
+        """`chat` as a stream: yields the response so far and the history with it, once a token."""
+        from ..stream import stream
+
+        settings = {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}
+        for piece in stream(self, tokenizer, query, history, **settings, **kwargs):  # type: ignore[arg-type]
+            yield piece.text, [*(history or []), (query, piece.text)]

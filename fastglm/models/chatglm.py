@@ -1,0 +1,279 @@
+"""ChatGLM-6B as a transformers model (GLM: Du et al., ACL 2022, arXiv 2103.10360; GLM-130B, arXiv 2210.02414, p. 3).
+
+Differences from the usual decoder: the residual branch starts from the normalised input scaled by a constant, the
+rotary positions are two-dimensional, and the prompt is seen in both directions.
+"""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import DynamicCache, GenerationMixin, PreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+
+from ..kernels import get_format
+from ..kernels.linear import QuantizedEmbedding, SharedHead, make_linear
+from .chat import ChatMixin
+from .config import ChatGLM6BConfig
+from .positions import Layout, attention_mask, find_layout, position_ids
+from .rotary import Rotary2D, apply_rotary
+
+# The published blocks take 28 as their number of layers whatever the config says.
+RESIDUAL_SCALE = math.sqrt(2 * 28)
+
+
+class Attention(nn.Module):
+    """Multi-head attention; `query_key_value` gives [q | k | v] head by head.
+
+    The published fp16 code divides q by the layer number and multiplies the scores by it in fp32, to stay within
+    fp16's range. `scaled_dot_product_attention` keeps the scores in fp32 or scales before the product, so that
+    here the plain scale does the same, at any depth.
+    """
+
+    def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.heads = config.heads(layer)
+        self.head_dim: int = config.head_dim  # type: ignore[assignment]  # set by the config
+        width = self.heads * self.head_dim
+        self.query_key_value = make_linear(config, config.hidden_size, 3 * width)
+        self.dense = make_linear(config, width, config.hidden_size)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any | None) -> Tensor:
+        """x: [batch, sequence, hidden]; mask: [batch, 1, sequence, total], True (or 0.0) where attended."""
+        qkv = self.query_key_value(x).unflatten(-1, (self.heads, 3 * self.head_dim))
+        qk, v = qkv.split((2 * self.head_dim, self.head_dim), -1)
+        q, k = apply_rotary(qk, rotation).transpose(1, 2).chunk(2, -1)
+        v = v.transpose(1, 2)
+        if cache is not None:
+            k, v = cache.update(k, v, self.layer)
+        return self.dense(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2))
+
+
+class MLP(nn.Module):
+    """The feed-forward part: GELU in its tanh form between two linear maps."""
+
+    def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:
+        super().__init__()
+        self.dense_h_to_4h = make_linear(config, config.hidden_size, config.inner(layer))
+        self.dense_4h_to_h = make_linear(config, config.inner(layer), config.hidden_size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: [batch, sequence, hidden]."""
+        return self.dense_4h_to_h(F.gelu(self.dense_h_to_4h(x), approximate="tanh"))
+
+
+class Block(nn.Module):
+    """One layer; each residual branch starts from the normalised input."""
+
+    def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon)
+        self.attention = Attention(config, layer)
+        self.post_attention_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon)
+        self.mlp = MLP(config, layer)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any | None) -> Tensor:
+        """x: [batch, sequence, hidden]."""
+        a = self.input_layernorm(x)
+        m = self.post_attention_layernorm(torch.add(self.attention(a, rotation, mask, cache), a, alpha=RESIDUAL_SCALE))
+        return torch.add(self.mlp(m), m, alpha=RESIDUAL_SCALE)
+
+
+class ChatGLMPreTrainedModel(PreTrainedModel):
+    """What transformers needs to know of the family."""
+
+    config_class = ChatGLM6BConfig
+    base_model_prefix = "transformer"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules: ClassVar[list[str]] = ["Block"]
+    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"rotary_emb\.inv_freq"]
+
+
+class ChatGLMModel(ChatGLMPreTrainedModel):
+    """Embedding, layers and final norm."""
+
+    def __init__(self, config: ChatGLM6BConfig) -> None:
+        super().__init__(config)
+        config.check()
+        shape = (config.vocab_size, config.hidden_size)
+        self.word_embeddings: nn.Module = nn.Embedding(*shape)
+        if config.weight_format:
+            self.word_embeddings = QuantizedEmbedding(get_format(config.weight_format), *shape)
+        self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
+        self.final_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon)
+        assert config.head_dim is not None
+        self.rotary = Rotary2D(config.head_dim, config.max_sequence_length + 1)
+        self.gradient_checkpointing = False
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.word_embeddings = value
+
+    def layout(self, input_ids: Tensor, mask: Tensor | None) -> Layout:
+        """Where contexts begin and end in a batch of prompts, from the tokens themselves."""
+        config = self.config
+        return find_layout(input_ids, mask, config.bos_token_id, config.gmask_token_id, config.mask_token_id)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **_: Any,
+    ) -> BaseModelOutputWithPast:
+        """Runs the layers.
+
+        Args:
+            input_ids: [batch, sequence].
+            position_ids: [batch, 2, sequence], position and block position; found from the tokens where not given.
+            attention_mask: [batch, total] with 0 on left padding, or [batch, 1, sequence, total], True where attended.
+            past_key_values: keys and values of the tokens before; needs `position_ids`.
+        """
+        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        x = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
+        length = x.shape[1]
+        if position_ids is None or ((attention_mask is None or attention_mask.ndim == 2) and length > 1):
+            if input_ids is None or past:
+                raise ValueError(
+                    "The positions of ChatGLM follow from the whole prompt: pass position_ids and a 4-D attention_mask "
+                    "with inputs_embeds, or with several tokens after past_key_values."
+                )
+            layout = self.layout(input_ids, attention_mask)
+            position_ids = make_position_ids(layout, length) if position_ids is None else position_ids
+            attention_mask = make_attention_mask(layout, length)
+        elif attention_mask is not None and attention_mask.ndim == 2:
+            attention_mask = attention_mask.bool()[:, None, None]
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache()
+
+        rotation = self.rotary(position_ids, past + length + 1, x.dtype)
+        hidden_states: tuple[Tensor, ...] = ()
+        for block in self.layers:
+            if output_hidden_states:
+                hidden_states += (x,)
+            if self.gradient_checkpointing and self.training:
+                x = self._gradient_checkpointing_func(block.__call__, x, rotation, attention_mask, None)
+            else:
+                x = block(x, rotation, attention_mask, past_key_values)
+        x = self.final_layernorm(x)
+        return BaseModelOutputWithPast(
+            last_hidden_state=x,
+            past_key_values=past_key_values,
+            hidden_states=(*hidden_states, x) if output_hidden_states else None,
+        )
+
+
+# The forward's arguments have the names that transformers uses for them.
+make_position_ids, make_attention_mask = position_ids, attention_mask
+
+
+class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, GenerationMixin):
+    """The language model, with the published `chat` and `stream_chat`."""
+
+    _tied_weights_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "transformer.word_embeddings.weight"}
+
+    def __init__(self, config: ChatGLM6BConfig) -> None:
+        super().__init__(config)
+        self.transformer = ChatGLMModel(config)
+        self.lm_head: nn.Module
+        embedding = self.transformer.word_embeddings
+        if isinstance(embedding, QuantizedEmbedding) and config.tie_word_embeddings:
+            self.lm_head = SharedHead(embedding)
+            self._tied_weights_keys = {}  # type: ignore[misc]  # shared by construction
+        elif config.weight_format:
+            self.lm_head = make_linear(config, config.hidden_size, config.vocab_size, bias=False)
+        else:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.transformer.word_embeddings
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.transformer.word_embeddings = value
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.lm_head
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.lm_head = value
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast | tuple[Any, ...]:
+        """As `ChatGLMModel.forward`, with logits [batch, sequence, vocabulary].
+
+        Args:
+            labels: [batch, sequence], -100 where no loss is wanted; the loss is the mean cross-entropy of the next token.
+            logits_to_keep: of the last so many positions only; 0: all of them.
+        """
+        outputs = self.transformer(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=self.config.use_cache and not self.training if use_cache is None else use_cache,
+            output_hidden_states=output_hidden_states,
+        )
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(outputs.last_hidden_state[:, keep])
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100)
+        output = CausalLMOutputWithPast(
+            loss=loss, logits=logits, past_key_values=outputs.past_key_values, hidden_states=outputs.hidden_states
+        )
+        return output if return_dict is not False else output.to_tuple()
+
+    # What `generate` asks for. Positions cannot be counted up from the mask, as transformers would.
+
+    def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> Tensor:
+        mask = model_kwargs.get("attention_mask")
+        layout = self.transformer.layout(inputs_tensor, mask)
+        model_kwargs["padded"] = bool(layout.start.any())  # asked once, so that no step has to look at its mask
+        return make_position_ids(layout, inputs_tensor.shape[1])
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, *args: Any, padded: bool = True, **kwargs: Any
+    ) -> dict[str, Any]:
+        """The inputs of one step; without padding they need no mask."""
+        inputs = super().prepare_inputs_for_generation(input_ids, *args, **kwargs)
+        return inputs if padded else {**inputs, "attention_mask": None}
+
+    def _update_model_kwargs_for_generation(
+        self, outputs: Any, model_kwargs: dict[str, Any], is_encoder_decoder: bool = False, num_new_tokens: int = 1
+    ) -> dict[str, Any]:
+        positions = model_kwargs.pop("position_ids")
+        model_kwargs = super()._update_model_kwargs_for_generation(
+            outputs, model_kwargs, is_encoder_decoder, num_new_tokens
+        )
+        # The position stays at the mask token; only the block position counts on.
+        last = positions[:, :, -1:].expand(-1, -1, num_new_tokens).clone()
+        last[:, 1] += torch.arange(1, num_new_tokens + 1, device=last.device)
+        model_kwargs["position_ids"] = torch.cat((positions, last), -1)
+        return model_kwargs

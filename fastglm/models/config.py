@@ -1,0 +1,129 @@
+"""What a ChatGLM config says, and which generation it belongs to.
+
+All generations publish `"model_type": "chatglm"`; `ChatGLMConfig.from_dict` tells them apart by their fields.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+from transformers import PreTrainedConfig
+
+from ..errors import CheckpointError
+from ..kernels import Int4, Int8, WeightFormat, get_format
+
+LATER_GENERATIONS = ("multi_query_group_num", "original_rope", "padded_vocab_size")
+
+
+class ChatGLMConfig(PreTrainedConfig):
+    """What is registered for `model_type` "chatglm"; reading a config gives the subclass of its generation."""
+
+    model_type = "chatglm"
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "ChatGLMConfig":
+        """The config of the right generation.
+
+        Raises:
+            CheckpointError: the config is of a generation that is not supported, or of none.
+        """
+        if "position_encoding_2d" in config_dict or "inner_hidden_size" in config_dict:
+            generation = ChatGLM6BConfig
+        elif any(field in config_dict for field in LATER_GENERATIONS):
+            name = "GLM-4" if "rope_ratio" in config_dict else "ChatGLM2 or ChatGLM3"
+            raise CheckpointError(
+                f"This is a {name} checkpoint; this version of fastglm runs ChatGLM-6B only: use a ChatGLM-6B checkpoint."
+            )
+        else:
+            raise CheckpointError(
+                "The config says chatglm but has the fields of no known generation: "
+                "check that config.json is the one published with the checkpoint."
+            )
+        # What transformers does with `cls`, done with the generation's class.
+        return super(ChatGLMConfig, generation).from_dict(config_dict, **kwargs)
+
+
+class ChatGLM6BConfig(ChatGLMConfig):
+    """ChatGLM-6B, with the published field names and defaults.
+
+    `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
+    Heads are `head_dim` wide; it defaults to the published `hidden_size / num_attention_heads`.
+    `weight_format` names the quantised format of the weights (`None`: as the tensors are), see `fastglm.kernels`;
+    checkpoints in the published quantised layouts say the same with `quantization_bit`.
+    """
+
+    attribute_map: ClassVar[dict[str, str]] = {
+        "num_hidden_layers": "num_layers",
+        "max_position_embeddings": "max_sequence_length",
+    }
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+
+    vocab_size: int = 130528
+    hidden_size: int = 4096
+    num_layers: int = 28
+    num_attention_heads: int | list[int] = 32
+    inner_hidden_size: int | list[int] = 16384
+    head_dim: int | None = None
+    layernorm_epsilon: float = 1e-5
+    max_sequence_length: int = 2048
+    position_encoding_2d: bool = True
+    use_cache: bool = True
+    bos_token_id: int | None = 130004
+    eos_token_id: int | list[int] | None = 130005
+    pad_token_id: int | None = 3
+    mask_token_id: int = 130000
+    gmask_token_id: int = 130001
+    tie_word_embeddings: bool = True
+    initializer_range: float = 0.02
+    pre_seq_len: int | None = None
+    prefix_projection: bool = False
+    quantization_bit: int = 0
+    quantization_embeddings: bool = False
+    weight_format: str | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.head_dim is None and isinstance(self.num_attention_heads, int):
+            self.head_dim = self.hidden_size // self.num_attention_heads
+        super().__post_init__(**kwargs)
+
+    def heads(self, layer: int) -> int:
+        """Attention heads of a layer."""
+        return _per_layer(self.num_attention_heads, layer)
+
+    def inner(self, layer: int) -> int:
+        """FFN channels of a layer."""
+        return _per_layer(self.inner_hidden_size, layer)
+
+    def linear_format(self) -> WeightFormat | None:
+        """The format of the linear layers; None where they are plain tensors."""
+        if self.weight_format:
+            return get_format(self.weight_format)
+        # The published quantised layouts: fp16 scales, one a row.
+        return {8: Int8(torch.float16), 4: Int4(None)}.get(self.quantization_bit)
+
+    def check(self) -> None:
+        """Raises CheckpointError where the fields cannot describe a model."""
+        for name in ("num_attention_heads", "inner_hidden_size"):
+            value = getattr(self, name)
+            if isinstance(value, list) and len(value) != self.num_layers:
+                raise CheckpointError(
+                    f"config.json: {name} lists {len(value)} layers, num_layers is {self.num_layers}: make them agree."
+                )
+        if self.head_dim is None or self.head_dim % 4:
+            raise CheckpointError(
+                f"config.json: heads are {self.head_dim} wide; two-dimensional rotary positions need a multiple of 4."
+            )
+        if self.quantization_bit not in (0, 4, 8):
+            raise CheckpointError(f"config.json: quantization_bit is {self.quantization_bit}; known are 4 and 8.")
+        if not self.position_encoding_2d:
+            raise CheckpointError(
+                "config.json: position_encoding_2d is false; only the published two-dimensional form is supported."
+            )
+        if self.pre_seq_len:
+            raise CheckpointError(
+                "This is a P-Tuning v2 checkpoint (pre_seq_len is set), which is not supported yet: "
+                "use the checkpoint it was tuned from."
+            )
+
+
+def _per_layer(value: int | list[int], layer: int) -> int:
+    return value[layer] if isinstance(value, list) else value
