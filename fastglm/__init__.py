@@ -3,6 +3,13 @@
 Importing this package registers ChatGLM with transformers, so that its Auto classes read every supported checkpoint.
 """
 
+from .compress import compress
+from .load import load
 from .models import register
+from .piece import Piece
+from .stream import stream
+
+__version__ = "0.1.0"
+__all__ = ["Piece", "compress", "load", "stream"]
 
 register()

@@ -53,6 +53,11 @@ class WeightFormat(ABC):
     def pack(self, weight: Tensor) -> Parts:
         """Rounds to nearest. weight: [rows, columns], floating point, any device."""
 
+    def pack_blocks(self, weight: Tensor) -> Parts:
+        """`pack`, a block of rows at a time, so that little more than the packed numbers is held."""
+        blocks = [self.pack(block) for block in weight.split(BLOCK_ROWS)]
+        return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
+
     @abstractmethod
     def unpack(self, parts: Parts, columns: int) -> Tensor:
         """The weights that the packed numbers stand for, fp32 [rows, columns]."""

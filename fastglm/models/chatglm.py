@@ -18,7 +18,7 @@ from ..kernels import get_format
 from ..kernels.linear import QuantizedEmbedding, SharedHead, make_linear
 from .chat import ChatMixin
 from .config import ChatGLM6BConfig
-from .positions import Layout, attention_mask, find_layout, position_ids
+from .positions import Layout, Plan, attention_mask, find_layout, position_ids
 from .rotary import Rotary2D, apply_rotary
 
 # The published blocks take 28 as their number of layers whatever the config says.
@@ -249,6 +249,17 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
             loss=loss, logits=logits, past_key_values=outputs.past_key_values, hidden_states=outputs.hidden_states
         )
         return output if return_dict is not False else output.to_tuple()
+
+    def plan(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Plan:
+        """Positions and mask of a batch of prompts, and of what follows them.
+
+        Args:
+            input_ids: [batch, sequence].
+            attention_mask: [batch, sequence], 0 on the padding at the left; None where there is none.
+        """
+        layout = self.transformer.layout(input_ids, attention_mask)
+        length = input_ids.shape[1]
+        return Plan(make_position_ids(layout, length), make_attention_mask(layout, length), layout.start)
 
     # What `generate` asks for. Positions cannot be counted up from the mask, as transformers would.
 

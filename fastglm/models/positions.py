@@ -15,6 +15,21 @@ class Layout:
     anchor: Tensor  # the position id of <sop> and everything after it: that of the mask token
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What an engine needs to run a prompt and what follows it, without knowing where that comes from."""
+
+    position_ids: Tensor  # [batch, 2, sequence]
+    attention_mask: Tensor  # [batch, 1, sequence, sequence], True where attended
+    padding: Tensor  # [batch], tokens of padding at the left
+
+    def next_position_ids(self, count: int) -> Tensor:
+        """[batch, 2, count]: those of the `count` tokens after the prompt. Only the block position counts on."""
+        following = self.position_ids[:, :, -1:].repeat(1, 1, count)
+        following[:, 1] += torch.arange(1, count + 1, device=following.device)
+        return following
+
+
 def find_layout(input_ids: Tensor, attention_mask: Tensor | None, sop: int, gmask: int, mask: int) -> Layout:
     """Finds <sop> and the (g)mask token in each row.
 

@@ -1,0 +1,71 @@
+"""A preallocated KV cache: buffers written in place, read up to a window that moves in steps."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# The window that a step reads is a multiple of this, so that its shapes stay the same for as many steps.
+STEP = 64
+
+
+class StaticCache:
+    """Keys and values of every layer, [1, heads, capacity, head_dim] each; heads may differ between layers.
+
+    A prompt is written at the beginning. Afterwards `advance` makes place for one more token, at `position`.
+    """
+
+    def __init__(
+        self, heads: Sequence[int], head_dim: int, capacity: int, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.capacity = -(-capacity // STEP) * STEP
+        self.length = 0
+        self.window = 0
+        self.position = torch.zeros(1, dtype=torch.long, device=device)
+        # 0 where a token is, minus infinity behind the last one.
+        self.mask = torch.full((1, 1, 1, self.capacity), -torch.inf, dtype=dtype, device=device)
+        self.keys, self.values = (
+            [torch.zeros(1, n, self.capacity, head_dim, dtype=dtype, device=device) for n in heads] for _ in range(2)
+        )
+
+    def get_seq_length(self) -> int:
+        """Tokens before those being run."""
+        return max(self.length - 1, 0) if self.window else 0
+
+    def update(self, k: Tensor, v: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Writes new keys and values, [1, heads, new, head_dim], and returns those to attend to."""
+        if not self.window:
+            self.keys[layer][:, :, : k.shape[2]] = k
+            self.values[layer][:, :, : k.shape[2]] = v
+            return k, v
+        self.keys[layer].index_copy_(2, self.position, k)
+        self.values[layer].index_copy_(2, self.position, v)
+        return self.keys[layer][:, :, : self.window], self.values[layer][:, :, : self.window]
+
+    def prefilled(self, length: int) -> None:
+        """Says that a prompt of `length` tokens is in."""
+        self.length = length
+        self.mask[..., :length] = 0.0
+
+    def advance(self) -> Tensor:
+        """Makes place for one token; returns its mask, [1, 1, 1, window]. The buffers double when they are full."""
+        if self.length == self.capacity:
+            self._grow(2 * self.capacity)
+        self.position.fill_(self.length)
+        self.mask[..., self.length] = 0.0
+        self.length += 1
+        self.window = -(-self.length // STEP) * STEP
+        return self.mask[..., : self.window]
+
+    @property
+    def memory(self) -> int:
+        """Bytes of keys and values."""
+        return sum(tensor.nbytes for tensor in (*self.keys, *self.values))
+
+    def _grow(self, capacity: int) -> None:
+        more = capacity - self.capacity
+        self.mask = torch.nn.functional.pad(self.mask, (0, more), value=-torch.inf)
+        for held in (self.keys, self.values):
+            for layer, tensor in enumerate(held):
+                held[layer] = torch.nn.functional.pad(tensor, (0, 0, 0, more))
+        self.capacity = capacity

@@ -1,0 +1,101 @@
+"""What the machine has. `python -m fastglm.hardware` prints it, so that others need not open the device themselves."""
+
+import json
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from .errors import DeviceError, FastGLMError
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCard:
+    """A device: memory in bytes, `compute_capability` and `driver` on CUDA, `simd` on CPUs."""
+
+    kind: str  # cpu, cuda or mps
+    name: str
+    memory_total: int
+    memory_free: int
+    cores: int
+    threads: int
+    compute_capability: str | None = None
+    driver: str | None = None
+    simd: str | None = None
+
+
+def resolve_device(device: str = "auto") -> torch.device:
+    """The device of a name: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
+
+    Raises:
+        DeviceError: there is no such device here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise DeviceError(f"Unknown device {device!r}: use auto, cpu, cuda, cuda:N or mps.") from error
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("No CUDA device is usable here (driver, or PyTorch without CUDA): use --device cpu.")
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        raise DeviceError(f"There is no {device}: this machine has {torch.cuda.device_count()} CUDA device(s).")
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError("MPS is not available here: use --device cpu.")
+    if chosen.type not in ("cpu", "cuda", "mps"):
+        raise DeviceError(f"Device {device!r} is not supported: use auto, cpu, cuda, cuda:N or mps.")
+    return chosen
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be allocated on a device."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return psutil.virtual_memory().available
+
+
+def device_card(device: str = "auto") -> DeviceCard:
+    """Describes a device. Raises DeviceError where it is not there."""
+    chosen = resolve_device(device)
+    cores = psutil.cpu_count(logical=False) or 1
+    if chosen.type == "cuda":
+        properties = torch.cuda.get_device_properties(chosen)
+        return DeviceCard(
+            kind="cuda",
+            name=properties.name,
+            memory_total=properties.total_memory,
+            memory_free=free_memory(chosen),
+            cores=cores,
+            threads=torch.get_num_threads(),
+            compute_capability=f"{properties.major}.{properties.minor}",
+            driver=f"CUDA {torch.version.cuda}",
+        )
+    memory = psutil.virtual_memory()
+    return DeviceCard(
+        kind=chosen.type,
+        name=_processor_name() if chosen.type == "cpu" else f"Apple GPU ({_processor_name()})",
+        memory_total=memory.total,
+        memory_free=memory.available,
+        cores=cores,
+        threads=torch.get_num_threads(),
+        simd=torch.backends.cpu.get_cpu_capability() if chosen.type == "cpu" else None,
+    )
+
+
+def _processor_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+if __name__ == "__main__":
+    try:
+        print(json.dumps(asdict(device_card(*sys.argv[1:2]))))
+    except FastGLMError as error:
+        sys.exit(str(error))

@@ -1,0 +1,127 @@
+"""Reading a checkpoint folder, one shard at a time: sharded or single, safetensors or `.bin`."""
+
+import json
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from transformers import AutoConfig
+
+from ..errors import CheckpointError
+from .config import ChatGLM6BConfig
+
+_SINGLE = ("model.safetensors", "pytorch_model.bin")
+_LFS = b"version https://git-lfs"
+
+
+class Checkpoint:
+    """A folder with a config and weights. Making one reads the config and checks that every weight file is whole
+    enough to open; `tensors` reads them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
+        self.folder = folder
+        self.config = _read_config(folder)
+        self.shards = _find_shards(folder)
+        for shard in self.shards:
+            _check_file(shard)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the weight files."""
+        return sum(shard.stat().st_size for shard in self.shards)
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and tensors on the CPU, at most one shard mapped into memory at a time.
+
+        Raises:
+            CheckpointError: a file is truncated or corrupt.
+        """
+        for shard in self.shards:
+            read = _read_safetensors if shard.suffix == ".safetensors" else _read_bin
+            yield from read(shard)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises CheckpointError where it is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON ({error}): fetch the file again.") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds no JSON object: fetch the file again.")
+    return value
+
+
+def _read_config(folder: Path) -> ChatGLM6BConfig:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} has no config.json: name a folder that holds a ChatGLM checkpoint.")
+    found = read_json(path).get("model_type")
+    if found != "chatglm":
+        raise CheckpointError(f"{folder} holds a model of type {found!r}, not chatglm: name a ChatGLM checkpoint.")
+    config = AutoConfig.from_pretrained(folder)
+    config.check()
+    return config
+
+
+def _find_shards(folder: Path) -> list[Path]:
+    for single in _SINGLE:
+        index = folder / f"{single}.index.json"
+        if index.is_file():
+            names = read_json(index).get("weight_map")
+            if not isinstance(names, dict) or not all(isinstance(n, str) and Path(n).name == n for n in names.values()):
+                raise CheckpointError(f"{index} names no weight files: fetch it again.")
+            shards = [folder / name for name in sorted(set(names.values()))]
+            missing = [shard.name for shard in shards if not shard.is_file()]
+            if missing:
+                raise CheckpointError(
+                    f"{folder} lacks {', '.join(missing)}, which its index names: fetch the file again."
+                )
+            return shards
+        if (folder / single).is_file():
+            return [folder / single]
+    raise CheckpointError(f"{folder} has no weights ({' or '.join(_SINGLE)}, or their shards): fetch them.")
+
+
+def _check_file(shard: Path) -> None:
+    with shard.open("rb") as file:
+        start = file.read(len(_LFS))
+    if start == _LFS:
+        raise CheckpointError(
+            f"{shard} is a Git-LFS pointer, not the weights: run `git lfs pull` in the folder, or download the file."
+        )
+
+
+def _corrupt(shard: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{shard} is truncated or corrupt ({str(error).splitlines()[0][:120]}): fetch it again.")
+
+
+def _read_safetensors(shard: Path) -> Iterator[tuple[str, Tensor]]:
+    try:
+        with safe_open(shard, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  # not a dict
+                yield name, file.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise _corrupt(shard, error) from error
+
+
+def _read_bin(shard: Path) -> Iterator[tuple[str, Tensor]]:
+    try:
+        try:
+            state = torch.load(shard, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            if "mmap" not in str(error):
+                raise
+            state = torch.load(shard, map_location="cpu", weights_only=True)  # the format before torch 1.6
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
+        raise _corrupt(shard, error) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{shard} holds no table of weights: fetch it again.")
+    while state:
+        name = next(iter(state))
+        yield name, state.pop(name)

@@ -1,0 +1,158 @@
+"""Where a model comes from: the embedded demo, a folder, a hub, or a shape with random weights; and who may open what."""
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from ..errors import CheckpointError, UsageError
+from ..home import home
+
+SHAPES = {"chatglm-6b": 28}
+_SHAPE = re.compile(r"shape:(?P<name>[\w.-]+)(@(?P<layers>\d+))?")
+_HUB_ID = re.compile(r"(modelscope:)?[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+# The organisation moved; either name may be the one that a hub or a mirror knows.
+_HOMES = {"THUDM": "zai-org", "zai-org": "THUDM"}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model that may be opened. `folder` is set for the demo and for folders, `layers` for shapes."""
+
+    name: str
+    kind: Literal["demo", "folder", "hub", "shape"]
+    folder: Path | None = None
+    layers: int = 0
+
+    def fetch(self) -> Path:
+        """The folder of the checkpoint, downloaded where it lies on a hub.
+
+        Raises:
+            CheckpointError: the hub does not have it, or cannot be reached.
+        """
+        if self.folder is None:
+            return _download(self.name)
+        return self.folder
+
+
+def demo_folder() -> Path:
+    """The checkpoint that comes with the package."""
+    return Path(str(files("fastglm.demo"))) / "checkpoint"
+
+
+def find_source(model: str, restricted: bool = False) -> Source:
+    """What a model string means. Opens nothing.
+
+    Args:
+        model: `demo`, `shape:chatglm-6b` (`@5`: its first 5 layers), a folder, a hub id, `modelscope:` and an id.
+        restricted: the rule for visitors of the app: folders only below those in `allowed_folders`.
+
+    Raises:
+        UsageError: the string means nothing, or may not be opened.
+        CheckpointError: the folder is not there.
+    """
+    if model == "demo":
+        return Source(model, "demo", demo_folder())
+    if model.startswith("shape:"):
+        return _find_shape(model)
+    path = Path(model).expanduser()
+    is_id = _HUB_ID.fullmatch(model) is not None
+    if is_id and (restricted or not path.is_dir()):
+        return Source(model, "hub")
+    if restricted and not any(path.resolve().is_relative_to(root) for root in allowed_folders()):
+        raise UsageError(
+            f"{model!r} may not be opened here: put the checkpoint into {home() / 'models'}, "
+            "or start the app with its folder in FASTGLM_MODEL_DIRS."
+        )
+    if not path.is_dir():
+        hint = "it is a file; name the folder it lies in" if path.is_file() else "there is no such folder"
+        raise CheckpointError(f"{model!r}: {hint}. A model is demo, a checkpoint folder, a hub id or shape:chatglm-6b.")
+    return Source(str(path.resolve()), "folder", path.resolve())
+
+
+def _find_shape(model: str) -> Source:
+    found = _SHAPE.fullmatch(model)
+    if not found or found["name"] not in SHAPES:
+        raise UsageError(f"Unknown shape {model!r}; known are {', '.join('shape:' + name for name in SHAPES)}.")
+    layers = int(found["layers"] or SHAPES[found["name"]])
+    if not 1 <= layers <= SHAPES[found["name"]]:
+        raise UsageError(f"{model!r}: the number after @ is of layers, 1 to {SHAPES[found['name']]}.")
+    return Source(model, "shape", layers=layers)
+
+
+def allowed_folders() -> list[Path]:
+    """Below which visitors of the app may open checkpoints."""
+    named = os.environ.get("FASTGLM_MODEL_DIRS", "").split(os.pathsep)
+    return [(home() / "models").resolve(), _hub_cache(), *(Path(name).expanduser().resolve() for name in named if name)]
+
+
+def openable() -> list[str]:
+    """The models that can be offered without a download: the demo, and checkpoints in the allowed folders."""
+    found = ["demo"]
+    for root in allowed_folders():
+        if root == _hub_cache():
+            found += [_hub_id(folder) for folder in sorted(root.glob("models--*--*")) if _is_chatglm_in_cache(folder)]
+        else:
+            found += [str(folder) for folder in (root, *sorted(root.glob("*"))) if _is_chatglm(folder)]
+    return found
+
+
+def _hub_cache() -> Path:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE).resolve()
+
+
+def _hub_id(folder: Path) -> str:
+    return "/".join(folder.name.split("--")[1:3])
+
+
+def _is_chatglm_in_cache(folder: Path) -> bool:
+    return any(_is_chatglm(snapshot) for snapshot in folder.glob("snapshots/*"))
+
+
+def _is_chatglm(folder: Path) -> bool:
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == "chatglm"
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _download(model: str) -> Path:
+    """From the Hugging Face hub (or the mirror in HF_ENDPOINT), or from ModelScope."""
+    if model.startswith("modelscope:"):
+        return _download_from_modelscope(model.removeprefix("modelscope:"))
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    owner, name = model.split("/")
+    ids = [model, *([f"{_HOMES[owner]}/{name}"] if owner in _HOMES else [])]
+    for offline in (True, False):
+        for repo in ids:
+            try:
+                return Path(snapshot_download(repo, local_files_only=offline, ignore_patterns=["*.py", "*.md", "*.h5"]))
+            except RepositoryNotFoundError:
+                continue
+            except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+                if not offline and repo == ids[-1]:
+                    raise CheckpointError(
+                        f"{model} is not on this machine and the hub cannot be reached: check the network, set "
+                        "HF_ENDPOINT to a mirror, or download the folder by other means and name it."
+                    ) from error
+    raise CheckpointError(
+        f"The hub has no {' or '.join(ids)}, or it needs a login (huggingface-cli login): check the id."
+    )
+
+
+def _download_from_modelscope(model: str) -> Path:
+    try:
+        from modelscope import snapshot_download
+    except ImportError as error:
+        raise UsageError("modelscope: models need its package: pip install 'fastglm[modelscope]'.") from error
+    try:
+        return Path(snapshot_download(model, ignore_file_pattern=[r".*\.py", r".*\.md"]))
+    except Exception as error:  # its own errors have no common base
+        raise CheckpointError(f"ModelScope did not give {model} ({error}): check the id and the network.") from error

@@ -1,0 +1,42 @@
+"""The first ChatGLM-6B checkpoints have 150528 tokens: 20000 image tokens that no text uses, then the text.
+
+Dropping the first part is lossless; every id of the text moves down by its length.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from ..errors import UsageError
+from .config import ChatGLM6BConfig
+
+if TYPE_CHECKING:
+    from .tokenizer import ChatGLMTokenizer
+
+_MATRICES = ("transformer.word_embeddings.weight", "lm_head.weight")
+
+
+def trim_config(config: ChatGLM6BConfig, tokenizer: "ChatGLMTokenizer") -> tuple[ChatGLM6BConfig, "ChatGLMTokenizer"]:
+    """Config and tokenizer without the image tokens.
+
+    Raises:
+        UsageError: the vocabulary has none.
+    """
+    images = tokenizer.num_image_tokens
+    if not images or config.vocab_size - images < tokenizer.vocab_size - images:
+        raise UsageError("This checkpoint's vocabulary has no image tokens to trim: load it without trimming.")
+    config.vocab_size -= images
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id", "gmask_token_id"):
+        value = getattr(config, name)
+        if isinstance(value, int) and value >= images:
+            setattr(config, name, value - images)
+    trimmed = type(tokenizer)(**{**tokenizer.init_kwargs, "vocab_file": tokenizer.vocab_file, "num_image_tokens": 0})
+    return config, trimmed
+
+
+def trim_rows(tensors: Iterator[tuple[str, Tensor]], vocabulary: int) -> Iterator[tuple[str, Tensor]]:
+    """The tensors with only the last `vocabulary` rows of embedding and head, packed or not."""
+    matrices = tuple(name.removesuffix("weight") for name in _MATRICES)
+    for name, tensor in tensors:
+        yield name, tensor[-vocabulary:] if name.startswith(matrices) else tensor
