@@ -64,7 +64,7 @@ def command() -> str:
 
 def _device_card(device: str) -> dict[str, Any] | None:
     """`fastglm.hardware` in a process of its own, so that no CUDA context stays open in this one."""
-    text = _output(sys.executable, "-m", "fastglm.hardware", "--device", device, timeout=120)
+    text = _output(sys.executable, "-m", "fastglm.hardware", device, timeout=120)
     try:
         card = json.loads(text)
     except ValueError:

@@ -1,0 +1,105 @@
+"""What a suite works with: the workload, hosts, the record, and what to do when a variant fails."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from benchmarks.lineup import Arrangement, Lineup
+from benchmarks.progress import Reporter
+from benchmarks.record import Record
+from benchmarks.workload import Workload
+from fastglm.errors import FastGLMError, HostError, MemoryShortError
+from fastglm.host import Host
+from fastglm.piece import Piece
+from fastglm.progress import OnProgress, Progress
+
+Work = Callable[[str, Host, bool], None]
+
+
+class Loader(Protocol):
+    """Starts the host of a variant; `Host.start` with model and device already chosen."""
+
+    def __call__(self, variant: str, progress: OnProgress) -> Host: ...
+
+
+@dataclass
+class Bench:
+    """One run at work."""
+
+    workload: Workload
+    prompts: dict[int, list[list[int]]]  # of each length one a repeat, and one more for the warm-up
+    load: Loader
+    record: Record
+    reporter: Reporter
+    note: Callable[[dict[str, Any]], None]  # keeps what the run finds out about itself
+    suite: str = ""
+    failed: set[str] = field(default_factory=set)  # variants given up in this suite
+    loads: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def standing(self) -> list[str]:
+        """The variants that have not failed, in the order asked for."""
+        return [variant for variant in self.record.run.variants if variant not in self.failed]
+
+    def lineup(self, arrangement: Arrangement) -> Lineup:
+        """Hosts that are loaded as their turns come."""
+        return Lineup(self._start, arrangement)
+
+    def attempt(self, lineup: Lineup, variant: str, work: Work) -> None:
+        """One turn of `variant`: `work` gets its name, its host, and whether that was loaded just now.
+
+        Where memory is too short beside other hosts, all turns from here on are taken one host at a time.
+        Any other failure, and a second one, is recorded, and the variant is left out of this suite.
+        """
+        try:
+            work(variant, *lineup.turn(variant))
+        except MemoryShortError as error:
+            if lineup.one_at_a_time(variant):
+                self.arranged(lineup)
+                self.attempt(lineup, variant, work)
+            else:
+                self._fail(lineup, variant, error)
+        except FastGLMError as error:
+            self._fail(lineup, variant, error)
+
+    def arranged(self, lineup: Lineup) -> None:
+        """Record how the hosts of this suite are arranged."""
+        settings = self.record.run.settings
+        settings["arrangement"] = {**settings.get("arrangement", {}), self.suite: lineup.arrangement}
+        self.note(settings)
+
+    def ask(self, host: Host, prompt: Sequence[int], tokens: int) -> list[Piece]:
+        """The pieces of one greedy answer of exactly `tokens` tokens; raises `HostError` where fewer come."""
+        settings: dict[str, Any] = {"max_new_tokens": tokens, "do_sample": False, "ignore_eos": True}
+        answer = host.ask(list(prompt), lease=False, **settings)
+        while not answer.wait(0.5):  # not piece by piece: reading them would take time from the host
+            pass
+        pieces = list(answer)
+        if len(pieces) != tokens:
+            raise HostError(f"an answer ended after {len(pieces)} of {tokens} tokens: the model cannot be measured so")
+        return pieces
+
+    def params(self, prompt_tokens: int) -> dict[str, int]:
+        """What an answer's figures depend on."""
+        return {"prompt_tokens": prompt_tokens, "answer_tokens": self.workload.answer_tokens}
+
+    def _start(self, variant: str) -> Host:
+        def progress(news: Progress) -> None:
+            self.reporter.at(f"{variant}: {news.stage}", news.fraction)
+
+        self.reporter.at(f"{variant}: loading")
+        host = self.load(variant, progress)
+        repeat = self.loads.get(variant, 0)
+        self.loads[variant] = repeat + 1
+        self.record.devices[variant] = host.info.device
+        cache = "as found" if repeat == 0 else "warm"
+        self.record.add(variant, "load_time", {"disk_cache": cache}, repeat, host.info.load_time)
+        return host
+
+    def _fail(self, lineup: Lineup, variant: str, error: FastGLMError) -> None:
+        lineup.drop(variant)
+        self.failed.add(variant)
+        reason = {"suite": self.suite, "kind": type(error).__name__, "error": str(error)[:300]}
+        self.record.fail(variant, reason)
+        self.record.save(everything=True)
+        self.reporter.warning(f"{variant} could not be measured: {error}")

@@ -1,0 +1,72 @@
+"""The hosts of the variants that are compared: one at work, the others stopped, or not loaded where memory is short."""
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal, Self
+
+from fastglm.host import Host
+
+Start = Callable[[str], Host]
+Arrangement = Literal["interleaved", "blocks"]
+
+
+class Lineup:
+    """`interleaved` keeps every host loaded and stops (SIGSTOP) all but the one at work, so that no idle thread spins;
+    `blocks` holds one host at a time and loads again at every change."""
+
+    def __init__(self, start: Start, arrangement: Arrangement = "interleaved") -> None:
+        self.arrangement: Arrangement = arrangement
+        self._start = start
+        self._hosts: dict[str, Host] = {}
+        self._at_work: str | None = None
+
+    def turn(self, variant: str) -> tuple[Host, bool]:
+        """The host of `variant`, alone at work; and whether it was loaded just now and needs a warm-up.
+
+        Raises what loading raises (`FastGLMError`).
+        """
+        if self._at_work not in (None, variant):
+            self._rest(self._at_work)
+        self._at_work = None
+        fresh = variant not in self._hosts
+        if fresh:
+            self._hosts[variant] = self._start(variant)
+        else:
+            self._hosts[variant].resume()
+        self._at_work = variant
+        return self._hosts[variant], fresh
+
+    def one_at_a_time(self, variant: str) -> bool:
+        """Make room for `variant`: from now on in blocks. False if it had the memory for itself already."""
+        crowded = any(other != variant for other in self._hosts)
+        self.arrangement = "blocks"
+        self.close()
+        return crowded
+
+    def drop(self, variant: str) -> None:
+        """End the host of `variant`."""
+        if self._at_work == variant:
+            self._at_work = None
+        if host := self._hosts.pop(variant, None):
+            host.close()
+
+    def close(self) -> None:
+        """End all hosts."""
+        for variant in list(self._hosts):
+            self.drop(variant)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _rest(self, variant: str | None) -> None:
+        if variant is None:
+            return
+        if self.arrangement == "blocks":
+            self.drop(variant)
+        else:
+            self._hosts[variant].pause()

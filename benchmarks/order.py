@@ -1,0 +1,110 @@
+"""What a user asks for, checked before anything is loaded, and carried out with the device to itself."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.progress import Reporter
+from benchmarks.run import Run
+from benchmarks.runner import Result, execute, prepare
+from benchmarks.suites import SUITES
+from benchmarks.workload import Tokenizer, Workload
+from fastglm.errors import UsageError
+from fastglm.hardware import resolve_device
+from fastglm.host import Host
+from fastglm.lease import lease
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.shape import shape_config
+from fastglm.models.source import demo_folder, find_source
+from fastglm.models.tokenizer import ChatGLMTokenizer
+from fastglm.progress import OnProgress
+from fastglm.variants import get_variant
+
+if TYPE_CHECKING:
+    from benchmarks.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What to know of a model before it is loaded: tokenizer, context in tokens, and the actual device."""
+
+    tokenizer: Tokenizer
+    context: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A model, variants, suites and a workload that can be measured on a device."""
+
+    model: str
+    variants: list[str]
+    suites: list[str]
+    workload: Workload
+    device: str
+
+    @classmethod
+    def read(
+        cls, model: str, variants: str, suites: str, prompt_tokens: str, answer_tokens: str, repeats: str, device: str
+    ) -> "Order":
+        """From command line texts. Raises `UsageError` for a text that makes no sense."""
+        names = _names(variants, "--variants")
+        for name in names:
+            get_variant(name)
+        chosen = _names(suites, "--suite")
+        for suite in chosen:
+            if suite not in SUITES:
+                raise UsageError(f"there is no suite {suite}: choose from {', '.join(SUITES)}")
+        workload = Workload(
+            prompt_tokens=tuple(_number(text, "--prompt-tokens") for text in _names(prompt_tokens, "--prompt-tokens")),
+            answer_tokens=_number(answer_tokens, "--answer-tokens"),
+            repeats=_number(repeats, "--repeats"),
+        )
+        return cls(model, names, chosen, workload, device)
+
+    def carry_out(self, store: "Store | None", reporter: Reporter) -> Result:
+        """Measure; chat on the device waits meanwhile. Raises `FastGLMError` where nothing can be measured."""
+        reporter.at(f"reading {self.model}")
+        subject = read_subject(self.model, self.device)
+        self.workload.check(subject.context)
+        prompts = prepare(self.workload, subject.tokenizer)
+
+        def load(variant: str, progress: OnProgress) -> Host:
+            return Host.start(self.model, variant, self.device, progress=progress)
+
+        def on_wait(holder: str) -> None:
+            reporter.at(f"waiting for {holder}")
+
+        with lease(subject.device, f"benchmark of {self.model}", exclusive=True, on_wait=on_wait):
+            run = Run(self.model, self.variants, self.suites, self._settings())
+            return execute(run, self.workload, prompts, load, store, reporter)
+
+    def _settings(self) -> dict[str, object]:
+        return {
+            "device": self.device,
+            "prompt_tokens": list(self.workload.prompt_tokens),
+            "answer_tokens": self.workload.answer_tokens,
+            "repeats": self.workload.repeats,
+        }
+
+
+def read_subject(model: str, device: str) -> Subject:
+    """Open what is light of a model. Raises `FastGLMError`: no such model or device, or a checkpoint that is broken."""
+    source, target = find_source(model), resolve_device(device)
+    folder = demo_folder() if source.kind == "shape" else source.fetch()
+    tokenizer = ChatGLMTokenizer.from_pretrained(folder)
+    config = shape_config(source, tokenizer) if source.kind == "shape" else Checkpoint(folder).config
+    return Subject(tokenizer, config.max_sequence_length, str(target))
+
+
+def _names(text: str, option: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise UsageError(f"{option} {text!r} is not a list of different names with commas between")
+    return names
+
+
+def _number(text: str, option: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{option} wants whole numbers, not {text!r}") from None

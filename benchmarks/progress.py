@@ -1,0 +1,128 @@
+"""How a benchmark tells that it moves on: JSON lines for programs, a bar for people.
+
+The JSON lines, on standard output, one object a line:
+    {"event": "run", "id": str}                                             once, before anything is measured
+    {"event": "progress", "stage": str, "done": x, "total": y, "eta": s}    eta in seconds, null while unknown
+    {"event": "warning", "message": str}                                    a variant failed, the run goes on
+    {"event": "done", "run": id, "status": "done" | "cancelled" | "failed"} the run ended
+    {"event": "error", "message": str}                                      no run, it broke, or it could not be stored
+"""
+
+import json
+import sys
+import time
+from typing import Any, Protocol, TextIO
+
+from tqdm import tqdm
+
+
+class Reporter(Protocol):
+    """What a run tells about its way."""
+
+    def run(self, run: str) -> None:
+        """The run has this id."""
+
+    def plan(self, steps: int) -> None:
+        """There are so many steps."""
+
+    def at(self, stage: str, part: float = 0.0) -> None:
+        """The step that is being done, and how much of it is."""
+
+    def step(self) -> None:
+        """One step is done."""
+
+    def warning(self, message: str) -> None:
+        """Something failed that does not end the run."""
+
+    def done(self, run: str, status: str) -> None:
+        """The run ended."""
+
+    def error(self, message: str) -> None:
+        """There was no run, or it broke."""
+
+
+class JsonReporter:
+    """JSON lines."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._began = self._told = 0.0
+        self._steps = self._done = 0
+        self._stage = ""
+
+    def run(self, run: str) -> None:
+        self._say(event="run", id=run)
+
+    def plan(self, steps: int) -> None:
+        self._steps = steps
+        self._began = time.monotonic()
+
+    def at(self, stage: str, part: float = 0.0) -> None:
+        if stage == self._stage and time.monotonic() - self._told < 0.2:
+            return  # news of the same stage five times a second are enough
+        self._stage, self._told = stage, time.monotonic()
+        done = min(self._done + part, self._steps)
+        eta = round((self._told - self._began) * (self._steps - done) / done, 1) if done else None
+        self._say(event="progress", stage=stage, done=round(done, 3), total=self._steps, eta=eta)
+
+    def step(self) -> None:
+        self._done += 1
+        self._told = 0.0
+        self.at(self._stage)
+
+    def warning(self, message: str) -> None:
+        self._say(event="warning", message=message)
+
+    def done(self, run: str, status: str) -> None:
+        self._say(event="done", run=run, status=status)
+
+    def error(self, message: str) -> None:
+        self._say(event="error", message=message)
+
+    def _say(self, **line: Any) -> None:
+        print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+
+
+class BarReporter:
+    """A bar on standard error."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[Any] | None = None
+        self._part = 0.0
+
+    def run(self, run: str) -> None:
+        print(f"run {run}", file=sys.stderr)
+
+    def plan(self, steps: int) -> None:
+        self._bar = tqdm(total=steps, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", leave=False)
+
+    def at(self, stage: str, part: float = 0.0) -> None:
+        if self._bar is not None:
+            self._bar.set_description(stage)
+            self._move(part)
+
+    def step(self) -> None:
+        self._move(1.0)
+        self._part = 0.0
+
+    def warning(self, message: str) -> None:
+        tqdm.write(f"warning: {message}", file=sys.stderr)
+
+    def done(self, run: str, status: str) -> None:
+        self._close()
+        if status != "done":
+            print(f"run {run}: {status}, what was measured is kept", file=sys.stderr)
+
+    def error(self, message: str) -> None:
+        self._close()
+        print(f"error: {message}", file=sys.stderr)
+
+    def _move(self, part: float) -> None:
+        if self._bar is not None and part > self._part:
+            self._bar.update(part - self._part)
+            self._part = part
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,121 @@
+"""What a run has measured so far: raw samples, the rows they amount to, and their way into the store."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from benchmarks import statistics
+from benchmarks.measurement import METRICS, Measurement, Params, Sample
+from benchmarks.run import Run
+from benchmarks.statistics import Estimate
+from fastglm.errors import FastGLMError
+
+QUANTILES = (0.5, 0.95, 0.99)  # of the time between tokens
+COMPARED = ("ttft", "decode_rate")  # with a ratio to the baseline
+SUMMARY_EVERY = 5.0  # seconds; raw samples are written at once
+
+Key = tuple[str, str, str]  # variant, metric, params
+
+
+class Keeper(Protocol):
+    """The part of `benchmarks.store.Store` that a run writes to."""
+
+    def add(self, measurements: list[Measurement]) -> None: ...
+
+    def add_samples(self, run: str, samples: list[Sample]) -> None: ...
+
+
+class Record:
+    """Samples as they come; rows whenever asked. A store that cannot be written for a while loses nothing."""
+
+    def __init__(self, run: Run, store: Keeper | None) -> None:
+        self.run = run
+        self.devices: dict[str, str] = {}  # of each variant that was loaded
+        self.failures: list[Measurement] = []
+        self.trouble: FastGLMError | None = None  # of the latest attempt to write
+        self._store = store
+        self._samples: dict[Key, dict[int, Sample]] = {}
+        self._unwritten: list[Sample] = []
+        self._touched: set[Key] = set()
+        self._summarised = float("-inf")
+
+    @property
+    def baseline(self) -> str:
+        """The variant that ratios refer to: `original`, or the first."""
+        return "original" if "original" in self.run.variants else self.run.variants[0]
+
+    def add(self, variant: str, metric: str, params: Params, repeat: int, *values: float) -> None:
+        """One sample; one of the same repeat is replaced."""
+        sample = Sample(variant, metric, dict(params), repeat, values)
+        self._samples.setdefault(sample.key, {})[repeat] = sample
+        self._unwritten.append(sample)
+        self._touched.add(sample.key)
+
+    def fail(self, variant: str, params: Params) -> None:
+        """A variant that could not be measured, which is a result too."""
+        self.failures.append(self._row(variant, "failure", params, Estimate(1.0, 1)))
+
+    def save(self, everything: bool = False) -> None:
+        """Write the new samples, and now and then (or `everything`) the rows they change. Errors wait in `trouble`."""
+        if self._store is None:
+            return
+        try:
+            self._store.add_samples(self.run.id, self._unwritten)
+            self._unwritten = []
+            if everything or time.monotonic() - self._summarised > SUMMARY_EVERY:
+                self._store.add([*self._summaries(self._touched), *self.failures])
+                self._touched = set()
+                self._summarised = time.monotonic()
+            self.trouble = None
+        except FastGLMError as error:
+            self.trouble = error
+
+    def samples(self) -> list[Sample]:
+        """All samples, those of one row together."""
+        return [sample for repeats in self._samples.values() for _, sample in sorted(repeats.items())]
+
+    def measurements(self) -> list[Measurement]:
+        """All rows."""
+        return [*self._summaries(set(self._samples)), *self.failures]
+
+    def _summaries(self, touched: set[Key]) -> Iterator[Measurement]:
+        for key, repeats in self._samples.items():
+            variant, metric, params = key
+            base = (self.baseline, metric, params)
+            if key in touched:
+                yield from self._own(repeats)
+            if metric in COMPARED and variant != self.baseline and base in self._samples and {key, base} & touched:
+                yield from self._ratio(repeats, self._samples[base])
+
+    def _own(self, repeats: Mapping[int, Sample]) -> Iterator[Measurement]:
+        samples = list(repeats.values())
+        variant, metric, params = samples[0].variant, samples[0].metric, samples[0].params
+        if metric == "decode_latency":
+            for q in QUANTILES:
+                estimate = statistics.quantile([sample.values for sample in samples], q)
+                yield self._row(variant, metric, {**params, "quantile": q}, estimate)
+        else:
+            yield self._row(variant, metric, params, statistics.median([sample.values[0] for sample in samples]))
+
+    def _ratio(self, repeats: Mapping[int, Sample], base: Mapping[int, Sample]) -> Iterator[Measurement]:
+        both = sorted(repeats.keys() & base.keys())
+        if both:
+            sample = repeats[both[0]]
+            estimate = statistics.ratio([repeats[i].values[0] for i in both], [base[i].values[0] for i in both])
+            params = {**sample.params, "baseline": self.baseline}
+            yield self._row(sample.variant, f"{sample.metric}_ratio", params, estimate)
+
+    def _row(self, variant: str, metric: str, params: Params, estimate: Estimate) -> Measurement:
+        return Measurement(
+            run=self.run.id,
+            model=self.run.model,
+            variant=variant,
+            device=self.devices.get(variant, str(self.run.settings.get("device", ""))),
+            metric=metric,
+            params=params,
+            value=estimate.value,
+            unit=METRICS[metric].unit,
+            n=estimate.n,
+            low=estimate.low,
+            high=estimate.high,
+        )

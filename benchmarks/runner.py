@@ -1,0 +1,110 @@
+"""One run from first to last: suites in order, everything kept as it comes, also when it is cancelled or breaks."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.bench import Bench, Loader
+from benchmarks.measurement import Measurement, Sample
+from benchmarks.progress import Reporter
+from benchmarks.record import Record
+from benchmarks.run import Run, Status
+from benchmarks.suites import SUITES
+from benchmarks.workload import Tokenizer, Workload, prompts
+from fastglm.errors import FastGLMError
+
+if TYPE_CHECKING:
+    from benchmarks.store import Store  # needs SQLAlchemy: only where results are stored
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run gave."""
+
+    run: Run
+    status: Status
+    measurements: list[Measurement]
+    samples: list[Sample]
+    trouble: FastGLMError | None  # the store could not be written in the end
+
+
+def prepare(workload: Workload, tokenizer: Tokenizer) -> dict[int, list[list[int]]]:
+    """The prompts of every length: one a repeat, and one for the warm-up. Raises `UsageError`."""
+    return {length: prompts(tokenizer, length, workload.repeats + 1) for length in workload.prompt_tokens}
+
+
+def execute(
+    run: Run,
+    workload: Workload,
+    asked: dict[int, list[list[int]]],
+    load: Loader,
+    store: "Store | None",
+    reporter: Reporter,
+) -> Result:
+    """Measure. SIGINT and SIGTERM end it as `cancelled`, with what was measured kept; `failed` means no variant could
+    be measured. Raises what breaks the run itself, after keeping what was measured."""
+    record = Record(run, store)
+    if store:
+        store.start_run(run)
+    reporter.run(run.id)
+
+    def note(settings: dict[str, Any]) -> None:
+        if store:
+            with _waiting(record):
+                store.note(run.id, settings)
+
+    bench = Bench(workload, asked, load, record, reporter, note)
+    status: Status = "failed"
+    try:
+        with _stoppable():
+            reporter.plan(len(run.variants) * sum(SUITES[suite].steps(workload) for suite in run.suites))
+            _measure(bench, run.suites)
+        status = "done" if record.samples() else "failed"
+    except KeyboardInterrupt:
+        status = "cancelled"
+    finally:
+        with _unstoppable():
+            record.save(everything=True)
+            if store:
+                with _waiting(record):
+                    store.finish(run.id, status, "; ".join(str(row.params["error"]) for row in record.failures) or None)
+    return Result(run, status, record.measurements(), record.samples(), record.trouble)
+
+
+def _measure(bench: Bench, suites: Sequence[str]) -> None:
+    for suite in suites:
+        bench.suite, bench.failed = suite, set()
+        SUITES[suite].measure(bench)
+        bench.record.save(everything=True)
+
+
+@contextmanager
+def _waiting(record: Record) -> Iterator[None]:
+    """A store that cannot be written does not end a run; it is told at the end."""
+    try:
+        yield
+    except FastGLMError as error:
+        record.trouble = error
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, also where the parent had them ignored."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _unstoppable() -> Iterator[None]:
+    """A second Ctrl-C does not lose what the first one kept."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

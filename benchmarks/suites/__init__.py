@@ -1,0 +1,20 @@
+"""The suites: what is asked of the variants and what is taken from their answers, one suite a file."""
+
+from typing import Protocol
+
+from benchmarks.bench import Bench
+from benchmarks.suites import latency, memory
+from benchmarks.workload import Workload
+
+
+class Suite(Protocol):
+    """A module with these two functions."""
+
+    def steps(self, workload: Workload) -> int:
+        """Steps a variant, for the progress bar."""
+
+    def measure(self, bench: Bench) -> None:
+        """Measure all variants into `bench.record`."""
+
+
+SUITES: dict[str, Suite] = {"latency": latency, "memory": memory}

@@ -1,0 +1,35 @@
+"""How much memory: each variant in a host that is alone on the machine, while it loads and while it answers."""
+
+from functools import partial
+
+from benchmarks.bench import Bench
+from benchmarks.workload import Workload
+from fastglm.host import Host
+
+
+def steps(workload: Workload) -> int:
+    """Loading, and one answer of each length."""
+    return 1 + len(workload.prompt_tokens)
+
+
+def measure(bench: Bench) -> None:
+    """`weights_memory`, `peak_memory` of loading; `cache_memory`, `peak_memory` of an answer of each prompt length."""
+    with bench.lineup("blocks") as lineup:
+        bench.arranged(lineup)
+        for variant in bench.standing:
+            bench.attempt(lineup, variant, partial(_turn, bench))
+            bench.record.save(everything=True)
+
+
+def _turn(bench: Bench, variant: str, host: Host, _fresh: bool) -> None:
+    bench.reporter.step()
+    bench.record.add(variant, "weights_memory", {}, 0, host.info.weights_memory)
+    bench.record.add(variant, "peak_memory", {"during": "load"}, 0, host.memory().peak)
+    for length, prompts in bench.prompts.items():
+        bench.reporter.at(f"{variant}: memory at {length} tokens in, {bench.workload.answer_tokens} out")
+        host.reset_peak()
+        pieces = bench.ask(host, prompts[0], bench.workload.answer_tokens)
+        params = bench.params(length)
+        bench.record.add(variant, "cache_memory", params, 0, pieces[-1].cache_memory)
+        bench.record.add(variant, "peak_memory", {"during": "answer", **params}, 0, host.memory().peak)
+        bench.reporter.step()

@@ -1,0 +1,22 @@
+"""`python -m benchmarks` on fake hosts: `python fake_benchmarks.py run …`, for tests that need a process of its own."""
+
+import sys
+from typing import Any
+
+import fake_hosts as fakes
+
+from benchmarks import order
+from benchmarks.cli import main
+
+machine = fakes.FakeMachine()
+
+
+class Host:
+    @staticmethod
+    def start(model: str, variant: str, device: str, progress: Any) -> fakes.FakeHost:
+        return machine.load(variant, progress)
+
+
+order.Host = Host  # type: ignore[misc,assignment]
+order.read_subject = fakes.subject
+sys.exit(main())

@@ -1,0 +1,109 @@
+"""Hosts, tokenizer and subject that stand in for real ones; what happens to the hosts is written into a log."""
+
+import itertools
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks.order import Subject
+from fastglm.errors import CancelledError, FastGLMError, HostError, MemoryShortError
+from fastglm.hosted import HostInfo
+from fastglm.memory import Memory
+from fastglm.piece import Piece
+
+SPEEDS = {"original": 0.010, "fast": 0.005, "int8": 0.004, "int4": 0.002}  # s/token
+
+
+class FakeTokenizer:
+    """A token a character, and two special tokens at the end of a prompt."""
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        assert not add_special_tokens
+        return [ord(character) for character in text]
+
+    def build_inputs_with_special_tokens(self, ids: list[int]) -> list[int]:
+        return [*ids, 1, 2]
+
+
+@dataclass
+class FakeAnswer:
+    pieces: list[Piece]
+    error: FastGLMError | None = None
+
+    def wait(self, timeout: float | None = None) -> bool:
+        time.sleep(float(os.environ.get("FAKE_ANSWER_TAKES", "0")))
+        return True
+
+    def __iter__(self) -> Any:
+        yield from self.pieces
+        if self.error:
+            raise self.error
+
+
+@dataclass
+class FakeMachine:
+    """Starts fake hosts and keeps the log; `room` is how many fit into its memory at once."""
+
+    room: int = 99
+    crash: dict[str, int] = field(default_factory=dict)  # which answer of a variant kills its host
+    too_large: set[str] = field(default_factory=set)  # variants that never fit
+    log: list[tuple[str, str]] = field(default_factory=list)
+    loaded: set[str] = field(default_factory=set)
+    asked: dict[str, list[tuple[int, ...]]] = field(default_factory=dict)
+    clock: Any = field(default_factory=itertools.count)
+
+    def load(self, variant: str, progress: Any) -> "FakeHost":
+        if len(self.loaded) >= self.room or variant in self.too_large:
+            self.log.append(("no room", variant))
+            raise MemoryShortError("2 GB are needed and 1 GB is free: pick a smaller variant", 2, 1)
+        self.log.append(("load", variant))
+        self.loaded.add(variant)
+        return FakeHost(self, variant)
+
+
+class FakeHost:
+    def __init__(self, machine: FakeMachine, variant: str) -> None:
+        self.machine, self.variant, self.paused = machine, variant, False
+        self.info = HostInfo(1, "demo", variant, "fast", "cpu", "float32", 1000, 4000, 0.5)
+
+    def ask(self, prompt: list[int], *, max_new_tokens: int, lease: bool, **settings: Any) -> FakeAnswer:
+        assert settings == {"do_sample": False, "ignore_eos": True}
+        assert not lease
+        assert not self.paused
+        assert self.variant in self.machine.loaded
+        self.machine.log.append(("ask", self.variant))
+        asked = self.machine.asked.setdefault(self.variant, [])
+        asked.append(tuple(prompt))
+        if self.machine.crash.get(self.variant) == len(asked):
+            return FakeAnswer([], HostError("the process that ran it ended (signal 11): ask again"))
+        if settings.get("cancelled"):
+            return FakeAnswer([], CancelledError("stopped"))
+        slow = SPEEDS[self.variant] * (1 + 0.1 * (next(self.machine.clock) % 3))
+        times = [len(prompt) / 1000 + slow * i for i in range(max_new_tokens)]
+        pieces = [Piece("", 5, i + 1, len(prompt), at, times[0], cache_memory=100) for i, at in enumerate(times)]
+        return FakeAnswer(pieces)
+
+    def memory(self) -> Memory:
+        return Memory(4000, 100, 9000, 10000)
+
+    def reset_peak(self) -> None:
+        self.machine.log.append(("reset peak", self.variant))
+
+    def pause(self) -> None:
+        assert not self.paused
+        self.paused = True
+        self.machine.log.append(("pause", self.variant))
+
+    def resume(self) -> None:
+        self.paused = False
+        self.machine.log.append(("resume", self.variant))
+
+    def close(self) -> None:
+        self.machine.loaded.discard(self.variant)
+        self.machine.log.append(("close", self.variant))
+
+
+def subject(model: str, device: str) -> Subject:
+    """Stands in for `benchmarks.order.read_subject`."""
+    return Subject(FakeTokenizer(), 2048, "cpu")

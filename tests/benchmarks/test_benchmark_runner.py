@@ -1,0 +1,275 @@
+"""Runs on fake hosts: order, arrangement, failures, what is kept."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from fake_hosts import FakeMachine, FakeTokenizer
+
+from benchmarks.measurement import Measurement, Sample
+from benchmarks.record import Record
+from benchmarks.run import Run
+from benchmarks.runner import Result, execute, prepare
+from benchmarks.workload import Workload
+from fastglm.errors import FastGLMError
+
+WORKLOAD = Workload((8, 24), 6, 4)
+
+
+class Silent:
+    """A reporter that keeps what it was told."""
+
+    def __init__(self, stop_at: int = -1) -> None:
+        self.steps, self.planned, self.stop_at = 0, 0, stop_at
+        self.warnings: list[str] = []
+
+    def run(self, run: str) -> None: ...
+
+    def plan(self, steps: int) -> None:
+        self.planned = steps
+
+    def at(self, stage: str, part: float = 0.0) -> None: ...
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.stop_at:
+            raise KeyboardInterrupt
+
+    def warning(self, message: str) -> None:
+        self.warnings.append(message)
+
+    def done(self, run: str, status: str) -> None: ...
+
+    def error(self, message: str) -> None: ...
+
+
+class Notebook:
+    """A store in memory; `broken` while it is locked."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self.rows: list[Measurement] = []
+        self.samples: list[Sample] = []
+        self.status = ""
+        self.settings: dict[str, Any] = {}
+
+    def start_run(self, run: Run) -> None: ...
+
+    def note(self, run: str, settings: dict[str, Any]) -> None:
+        self._check()
+        self.settings = settings
+
+    def add(self, measurements: list[Measurement]) -> None:
+        self._check()
+        self.rows.extend(measurements)
+
+    def add_samples(self, run: str, samples: list[Sample]) -> None:
+        self._check()
+        self.samples.extend(samples)
+
+    def finish(self, run: str, status: str, error: str | None = None) -> None:
+        self._check()
+        self.status = status
+
+    def _check(self) -> None:
+        if self.broken:
+            raise FastGLMError("the results database is locked")
+
+
+def _run(
+    machine: FakeMachine,
+    variants: tuple[str, ...] = ("original", "int4"),
+    suites: tuple[str, ...] = ("latency",),
+    reporter: Silent | None = None,
+    store: Any = None,
+) -> Result:
+    run = Run("demo", variants, suites, {"device": "cpu"}, machine={}, code_version="test")
+    prompts = prepare(WORKLOAD, FakeTokenizer())
+    return execute(run, WORKLOAD, prompts, machine.load, store, reporter or Silent())  # type: ignore[arg-type]
+
+
+def _asked(machine: FakeMachine) -> list[str]:
+    return [variant for what, variant in machine.log if what == "ask"]
+
+
+def _rows(result: Result, variant: str, metric: str, **params: Any) -> list[Measurement]:
+    return [
+        row
+        for row in result.measurements
+        if (row.variant, row.metric) == (variant, metric) and params.items() <= dict(row.params).items()
+    ]
+
+
+def test_variants_take_turns_and_only_one_is_awake() -> None:
+    machine = FakeMachine()
+    result = _run(machine)
+    turns = _asked(machine)[4:]  # after a warm-up of each length and variant
+    assert turns == ["original", "original", "int4", "int4"] * WORKLOAD.repeats
+    assert [variant for what, variant in machine.log if what == "load"] == ["original", "int4"]
+    awake: set[str] = set()
+    for what, variant in machine.log:
+        if what in ("load", "resume"):
+            awake.add(variant)
+        elif what in ("pause", "close"):
+            awake.discard(variant)
+        assert len(awake) <= 1
+    assert result.run.settings["arrangement"] == {"latency": "interleaved"}
+    assert machine.loaded == set()
+
+
+def test_variants_are_asked_the_same_and_every_repeat_something_else() -> None:
+    machine = FakeMachine()
+    _run(machine)
+    assert machine.asked["original"] == machine.asked["int4"]
+    measured = machine.asked["original"][2:]
+    assert len(set(measured)) == len(measured) == 2 * WORKLOAD.repeats
+    assert not set(measured) & set(machine.asked["original"][:2])  # the warm-up asks something else
+
+
+@pytest.mark.parametrize("room", [1, 2])
+def test_where_memory_is_short_blocks_alternate_with_reload_and_warm_up(room: int) -> None:
+    variants = ("original", "int8", "int4")[: room + 1]
+    machine = FakeMachine(room=room)
+    result = _run(machine, variants)
+    assert result.status == "done"
+    assert result.run.settings["arrangement"] == {"latency": "blocks"}
+    first_blocked = len(machine.log) - machine.log[::-1].index(("no room", variants[-1]))
+    rest = machine.log[first_blocked:]
+    loads = [variant for what, variant in rest if what == "load"]
+    assert loads == [variants[-1], *variants, *variants][-len(loads) :]
+    assert len(loads) >= 2 * len(variants)  # each variant has two blocks
+    assert not [what for what, _ in rest if what in ("pause", "resume")]
+    for variant in variants:
+        for length in WORKLOAD.prompt_tokens:
+            assert _rows(result, variant, "ttft", prompt_tokens=length)[0].n == WORKLOAD.repeats
+        warm = _rows(result, variant, "load_time", disk_cache="warm")
+        assert warm[0].n >= 1
+
+
+def test_rows_say_what_was_measured() -> None:
+    result = _run(FakeMachine(), suites=("latency", "memory"))
+    (ttft,) = _rows(result, "int4", "ttft", prompt_tokens=24)
+    assert (ttft.value, ttft.unit, ttft.n, ttft.device) == (0.024, "s", 4, "cpu")
+    assert ttft.params == {"prompt_tokens": 24, "answer_tokens": 6}
+    (prefill,) = _rows(result, "int4", "prefill_rate", prompt_tokens=24)
+    assert prefill.value == pytest.approx(1000)
+    (decode,) = _rows(result, "original", "decode_rate", prompt_tokens=8)
+    assert 80 < decode.value < 101
+    assert decode.low is not None
+    assert decode.high is not None
+    assert decode.low <= decode.value <= decode.high
+    quantiles = {
+        row.params["quantile"]: row.value for row in _rows(result, "original", "decode_latency", prompt_tokens=8)
+    }
+    assert list(quantiles) == [0.5, 0.95, 0.99]
+    assert quantiles[0.5] <= quantiles[0.95] <= quantiles[0.99]
+    assert _rows(result, "int4", "load_time", disk_cache="as found")[0].value == 0.5
+    assert _rows(result, "int4", "weights_memory")[0].value == 4000
+    assert _rows(result, "int4", "cache_memory", prompt_tokens=8)[0].value == 100
+    assert _rows(result, "int4", "peak_memory", during="load")[0].value == 10000
+    assert _rows(result, "int4", "peak_memory", during="answer", prompt_tokens=8)[0].unit == "bytes"
+
+
+def test_ratios_compare_with_original_wherever_it_stands() -> None:
+    result = _run(FakeMachine(), ("int4", "original"))
+    (ratio,) = _rows(result, "int4", "decode_rate_ratio", prompt_tokens=8)
+    assert ratio.params["baseline"] == "original"
+    assert ratio.unit == "×"
+    assert 4 < ratio.value < 6  # fake int4 takes 2 ms a token, fake original 10 ms
+    assert _rows(result, "int4", "ttft_ratio", prompt_tokens=8)[0].value == 1
+    assert not _rows(result, "original", "decode_rate_ratio")
+
+
+def test_memory_is_measured_with_one_host_alone() -> None:
+    machine = FakeMachine()
+    _run(machine, ("original", "fast", "int4"), ("memory",))
+    alone: set[str] = set()
+    for what, variant in machine.log:
+        alone = {"load": alone | {variant}, "close": alone - {variant}}.get(what, alone)
+        assert len(alone) <= 1
+    answers = [pair for pair in pairwise(machine.log) if pair[1][0] == "ask"]
+    assert {before[0] for before, _ in answers} == {"reset peak"}
+
+
+@pytest.mark.parametrize("answer", [1, 2, 5])
+def test_a_crash_is_a_result_and_the_others_go_on(answer: int) -> None:
+    machine, reporter = FakeMachine(crash={"fast": answer}), Silent()
+    result = _run(machine, ("original", "fast", "int4"), ("latency", "memory"), reporter)
+    assert result.status == "done"
+    failures = [row for row in result.measurements if row.metric == "failure"]
+    assert [row.variant for row in failures] == ["fast"]
+    assert failures[0].params["suite"] == "latency"
+    assert "signal 11" in str(failures[0].params["error"])
+    assert len(reporter.warnings) == 1
+    assert _rows(result, "int4", "decode_rate", prompt_tokens=24)[0].n == WORKLOAD.repeats
+    assert _rows(result, "fast", "peak_memory", during="load")  # tried again in the next suite
+    assert machine.loaded == set()
+
+
+def test_a_variant_that_never_fits_is_recorded() -> None:
+    result = _run(FakeMachine(too_large={"original"}), ("original", "int4"))
+    assert result.status == "done"
+    assert [row.params["kind"] for row in result.measurements if row.metric == "failure"] == ["MemoryShortError"]
+    assert _rows(result, "int4", "decode_rate", prompt_tokens=8)[0].n == WORKLOAD.repeats
+
+
+def test_a_run_in_which_nothing_could_be_measured_has_failed() -> None:
+    store = Notebook()
+    assert _run(FakeMachine(too_large={"original", "int4"}), store=store).status == "failed"
+    assert store.status == "failed"
+    assert {(row.variant, row.metric) for row in store.rows} == {("original", "failure"), ("int4", "failure")}
+
+
+def test_progress_comes_to_its_end() -> None:
+    reporter = Silent()
+    _run(FakeMachine(), suites=("latency", "memory"), reporter=reporter)
+    assert reporter.steps == reporter.planned > 0
+
+
+@pytest.mark.parametrize("step", [1, 4, 9, 20])
+def test_a_cancelled_run_keeps_what_it_measured(step: int) -> None:
+    machine, store = FakeMachine(), Notebook()
+    result = _run(machine, reporter=Silent(stop_at=step), store=store)
+    assert result.status == store.status == "cancelled"
+    assert machine.loaded == set()
+    assert store.samples
+    assert len(store.samples) == len(result.samples)
+    assert {row.metric for row in result.measurements} <= {row.metric for row in store.rows}
+
+
+def test_a_store_that_is_locked_for_a_while_loses_nothing() -> None:
+    store = Notebook()
+    record = Record(Run("demo", ("original",), ("latency",), machine={}, code_version="test"), store)
+    store.broken = True
+    record.add("original", "ttft", {"prompt_tokens": 8}, 0, 0.1)
+    record.save(everything=True)
+    assert record.trouble
+    store.broken = False
+    record.add("original", "ttft", {"prompt_tokens": 8}, 1, 0.3)
+    record.save(everything=True)
+    assert record.trouble is None
+    assert [sample.values for sample in store.samples] == [(0.1,), (0.3,)]
+    assert [(row.value, row.n) for row in store.rows] == [(0.2, 2)]
+
+
+def test_a_store_locked_to_the_end_is_told_and_the_result_is_there() -> None:
+    store = Notebook()
+    store.broken = True
+    result = _run(FakeMachine(), store=store)
+    assert result.status == "done"
+    assert result.trouble
+    assert result.measurements
+
+
+def test_rows_are_written_while_the_run_goes_on() -> None:
+    store = Notebook()
+    written = []
+
+    class Watch(Silent):
+        def step(self) -> None:
+            super().step()
+            written.append(len(store.samples))
+
+    _run(FakeMachine(), reporter=Watch(), store=store)
+    assert written[-1] > 0
+    assert len(set(written)) > WORKLOAD.repeats // 2
