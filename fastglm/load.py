@@ -196,7 +196,7 @@ def _fill(
             continue
         path, _, leaf = name.rpartition(".")
         module = modules.get(path)
-        if module is None or name not in waiting and name != "lm_head.weight":
+        if module is None or (name not in waiting and name != "lm_head.weight"):
             raise CheckpointError(f"The checkpoint holds {name}, which its config has no place for: check config.json.")
         held = module._parameters.get(leaf) if leaf in module._parameters else module._buffers.get(leaf)
         if held is None:

@@ -4,5 +4,5 @@ from .eager import EagerEngine
 from .fast import FastEngine
 from .sampling import Sampling
 
-ENGINES = {"eager": EagerEngine, "fast": FastEngine}
+ENGINES: dict[str, type[EagerEngine] | type[FastEngine]] = {"eager": EagerEngine, "fast": FastEngine}
 __all__ = ["ENGINES", "EagerEngine", "FastEngine", "Sampling"]

@@ -68,7 +68,7 @@ class Int4(WeightFormat):
         return kernel if works(self, kernel, device, torch.bfloat16) else None
 
     def operator_group(self, columns: int) -> int:
-        """The group that PyTorch's operators are given: one scale a row is repeated over the largest that divides it."""
+        """The group PyTorch's operators are given: one scale a row is repeated over the largest that fits."""
         if self.group:
             return self.group
         return next((group for group in reversed(GROUPS) if columns % group == 0), 32)

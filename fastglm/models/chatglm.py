@@ -228,7 +228,7 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
         """As `ChatGLMModel.forward`, with logits [batch, sequence, vocabulary].
 
         Args:
-            labels: [batch, sequence], -100 where no loss is wanted; the loss is the mean cross-entropy of the next token.
+            labels: [batch, sequence], -100 where no loss is wanted; the loss is the mean over next tokens.
             logits_to_keep: of the last so many positions only; 0: all of them.
         """
         outputs = self.transformer(

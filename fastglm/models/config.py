@@ -31,7 +31,7 @@ class ChatGLMConfig(PreTrainedConfig):
         elif any(field in config_dict for field in LATER_GENERATIONS):
             name = "GLM-4" if "rope_ratio" in config_dict else "ChatGLM2 or ChatGLM3"
             raise CheckpointError(
-                f"This is a {name} checkpoint; this version of fastglm runs ChatGLM-6B only: use a ChatGLM-6B checkpoint."
+                f"This is a {name} checkpoint; fastglm runs ChatGLM-6B only so far: use a ChatGLM-6B checkpoint."
             )
         else:
             raise CheckpointError(

@@ -39,7 +39,7 @@ def find_layout(input_ids: Tensor, attention_mask: Tensor | None, sop: int, gmas
         input_ids: [batch, sequence].
         attention_mask: [batch, sequence], 0 on the padding at the left; None where there is none.
     """
-    batch, length = input_ids.shape
+    batch = input_ids.shape[0]
     start = input_ids.new_zeros(batch) if attention_mask is None else (attention_mask == 0).sum(-1)
     is_sop = input_ids == sop
     context = torch.where(is_sop.any(-1), is_sop.int().argmax(-1), start)

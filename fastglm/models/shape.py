@@ -17,7 +17,7 @@ _BLOCK = 1 << 20
 
 
 def shape_config(source: Source, tokenizer: "ChatGLMTokenizer") -> ChatGLM6BConfig:
-    """The published config of ChatGLM-6B with `source.layers` layers, its control tokens where the tokenizer has them."""
+    """The published config with `source.layers` layers, and the control tokens where the tokenizer has them."""
     return ChatGLM6BConfig(
         num_layers=source.layers,
         bos_token_id=tokenizer.bos_token_id,

@@ -1,4 +1,4 @@
-"""Where a model comes from: the embedded demo, a folder, a hub, or a shape with random weights; and who may open what."""
+"""Where a model comes from (the embedded demo, a folder, a hub, a shape with random weights), and who may open what."""
 
 import json
 import os

@@ -31,7 +31,7 @@ class ChatGLMTokenizer(PreTrainedTokenizer):
         if vocab_file is None and later_vocab_file is not None:
             raise CheckpointError(
                 "tokenizer.model is the vocabulary of a later generation (ChatGLM2, ChatGLM3 or GLM-4); "
-                "this version of fastglm runs ChatGLM-6B only: use a ChatGLM-6B checkpoint."
+                "fastglm runs ChatGLM-6B only so far: use a ChatGLM-6B checkpoint."
             )
         if vocab_file is None:
             raise CheckpointError("The checkpoint has no ice_text.model: copy the tokenizer file beside config.json.")
