@@ -1,0 +1,315 @@
+"""One loaded variant in a process of its own (`fastglm.hosted`), and the queue of the answers asked of it.
+
+So a page never freezes, a crash in a kernel ends one host and not the app, and memory is truly given back.
+"""
+
+import contextlib
+import itertools
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fastglm.answer import Answer
+from fastglm.errors import CancelledError, FastGLMError, HostError
+from fastglm.home import folder
+from fastglm.hosted import HostInfo
+from fastglm.lease import lease
+from fastglm.memory import Memory
+from fastglm.progress import OnProgress, Progress
+
+__all__ = ["Answer", "Host", "HostInfo", "HostKey", "Memory"]
+
+COMMAND = [sys.executable, "-m", "fastglm.hosted"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """What a host has loaded, as it was asked for."""
+
+    model: str = "demo"
+    variant: str = "original"
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def __str__(self) -> str:
+        return f"{self.model} as {self.variant}"
+
+
+class Host:
+    """A process that holds one loaded variant, and the queue of the answers asked of it, first come, first served.
+
+    Its methods may be called from any thread. As a context manager it closes at the end.
+    """
+
+    info: HostInfo
+    threads: int  # that PyTorch's operators use in the process
+
+    def __init__(self, key: HostKey) -> None:
+        """An empty process; `Host.start` loads it too."""
+        self.key = key
+        self._log, self._process = _spawn()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._to_process, self._from_process = self._process.stdin, self._process.stdout
+        self._numbers = itertools.count()
+        self._sending = threading.Lock()
+        self._loading: queue.SimpleQueue[tuple[Any, ...]] = (
+            queue.SimpleQueue()
+        )  # what the process tells until it is ready
+        self._lock = threading.Condition()  # guards what follows
+        self._queue: deque[Answer] = deque()
+        self._current: Answer | None = None
+        self._calls: dict[int, Future[Any]] = {}
+        self._death: FastGLMError | None = None
+        self._closed = False
+        self._failed = False  # then the log is kept
+        self._listener = threading.Thread(target=self._listen, name=f"replies of {key}", daemon=True)
+        self._listener.start()
+
+    @classmethod
+    def start(
+        cls,
+        model: str = "demo",
+        variant: str = "original",
+        device: str = "auto",
+        dtype: str = "auto",
+        *,
+        restricted: bool = False,
+        progress: OnProgress | None = None,
+        threads: int | None = None,
+    ) -> Self:
+        """Load a variant in a new process; the arguments are `fastglm.load`'s, `threads` is for PyTorch's operators.
+
+        `progress` is called in this thread; an exception from it ends the process. Raises the FastGLMError that
+        loading raised, HostError when the process ended, CancelledError when another thread closed the host meanwhile.
+        """
+        host = cls(HostKey(model, variant, device, dtype))
+        host._load(restricted, progress, threads)
+        return host
+
+    @property
+    def alive(self) -> bool:
+        return self._death is None and self._process.poll() is None
+
+    def ask(
+        self,
+        prompt: str | list[int],
+        history: list[tuple[str, str]] | None = None,
+        *,
+        lease: bool = True,
+        **settings: Any,
+    ) -> Answer:
+        """Queue a request; returns at once. `settings` are those of `fastglm.stream`.
+
+        Without `lease` the answer does not wait for the device: for one who has it alone already.
+        On a dead host the answer fails.
+        """
+        answer = Answer((next(self._numbers), prompt, history, settings), lease, self._ahead, self._cancel)
+        with self._lock:
+            if self._death is None:
+                self._queue.append(answer)
+                self._lock.notify_all()
+                return answer
+        answer._finish(self._death)
+        return answer
+
+    def memory(self) -> Memory:
+        """What the process takes now, and at most. Raises HostError when it ends; blocks while it is paused."""
+        return self._call("memory")
+
+    def reset_peak(self) -> bool:
+        """Let the peak of `memory` start anew; returns whether the system can do that."""
+        return self._call("reset_peak")
+
+    def pause(self) -> None:
+        """Stop the process until `resume`, so that its threads take nothing from another's times (not on Windows)."""
+        self._signal("SIGSTOP")
+
+    def resume(self) -> None:
+        self._signal("SIGCONT")
+
+    def close(self) -> None:
+        """End the process, which frees its memory, and fail what is asked of it. Can be called again."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._process.kill()  # it has nothing to save
+        self._listener.join()
+        for pipe in (self._to_process, self._from_process):
+            with contextlib.suppress(OSError):  # what was not yet sent
+                pipe.close()
+        if not self._failed:
+            with contextlib.suppress(OSError):
+                self._log.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _load(self, restricted: bool, progress: OnProgress | None, threads: int | None) -> None:
+        tell = progress or (lambda _: None)
+        try:
+            tell(Progress("start", 0, 0))
+            key = self.key
+            self._send("load", key.model, key.variant, key.device, key.dtype, restricted, threads)
+            while not hasattr(self, "info"):
+                match _get(self._loading):
+                    case ("progress", told):
+                        tell(told)
+                    case ("failed", error):
+                        raise self._with_log(error)
+                    case ("ready", info, used_threads):
+                        self.threads, self.info = used_threads, info
+        except BaseException:
+            self.close()
+            raise
+        threading.Thread(target=self._work, name=f"answers of {self.key}", daemon=True).start()
+
+    # The two threads: one hands the answers to the process, one listens to it.
+
+    def _work(self) -> None:
+        """One answer after the other, each with its share of the device."""
+        while True:
+            with self._lock:
+                self._lock.wait_for(lambda: self._queue or self._death)
+                if self._death:
+                    return
+                answer = self._current = self._queue.popleft()
+            try:
+                with self._leased(answer):
+                    answer._begin()
+                    self._send("ask", *answer._request)
+                    answer.wait()
+            except FastGLMError as error:
+                answer._finish(error)
+            except OSError as error:
+                answer._finish(HostError(f"the lease on {self.info.device} could not be taken: {error}"))
+            with self._lock:
+                self._current = None
+
+    def _leased(self, answer: Answer) -> contextlib.AbstractContextManager[None]:
+        if not answer._leased:
+            return contextlib.nullcontext()
+
+        def on_wait(holder: str) -> None:
+            if self._death:
+                raise self._death
+            answer._wait_for_device(holder)
+
+        return lease(self.info.device, f"an answer of {self.key}", on_wait=on_wait)
+
+    def _listen(self) -> None:
+        """Take the replies apart until the process ends, then tell everyone who waits for it."""
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            while True:
+                match pickle.load(self._from_process):
+                    case ("piece", keep, new, *rest) if self._current:
+                        self._current._add(keep, new, tuple(rest))
+                    case ("end", failure, memory) if self._current:
+                        self._current._finish(failure and self._with_log(failure), memory)
+                    case ("reply", number, value):
+                        self._calls.pop(number).set_result(value)
+                    case told:
+                        self._loading.put(told)
+        self._process.kill()  # where it only closed its output
+        death = self._explained(self._process.wait())
+        with self._lock:
+            self._death = death
+            answers = [*filter(None, [self._current]), *self._queue]
+            calls = list(self._calls.values())
+            self._queue.clear()
+            self._calls.clear()
+            self._lock.notify_all()
+        self._loading.put(("failed", death))
+        for answer in answers:
+            answer._finish(death)
+        for call in calls:
+            call.set_exception(death)
+
+    def _explained(self, status: int) -> FastGLMError:
+        """Why the process is no more, in a line."""
+        if self._closed and not hasattr(self, "info"):
+            return CancelledError(f"loading {self.key} was stopped")
+        if self._closed:
+            return HostError(f"the process that ran {self.key} was closed; ask again to start it anew")
+        how = f"exit status {status}"
+        if status < 0:
+            how = f"signal {-status}"
+        if status == -9:
+            how += ", which systems send when memory runs out"
+        return self._with_log(HostError(f"the process that ran {self.key} ended ({how}); ask again to start it anew"))
+
+    def _with_log(self, error: FastGLMError) -> FastGLMError:
+        """An unexpected error with the place of the log, which is kept then."""
+        if not isinstance(error, HostError):
+            return error
+        self._failed = True
+        return HostError(f"{error}; the log is {self._log}")
+
+    def _ahead(self, answer: Answer) -> int:
+        with self._lock:
+            if answer not in self._queue:
+                return 0
+            return self._queue.index(answer) + (self._current is not None)
+
+    def _cancel(self, answer: Answer) -> None:
+        with self._lock:
+            queued = answer in self._queue
+            if queued:
+                self._queue.remove(answer)
+        if queued:
+            answer._finish(CancelledError("stopped"))
+        elif answer._stop():
+            self._send("cancel", answer._request[0])
+
+    def _call(self, name: str) -> Any:
+        call: Future[Any] = Future()
+        number = next(self._numbers)
+        with self._lock:
+            if self._death:
+                raise self._death.with_traceback(None)
+            self._calls[number] = call
+        self._send(name, number)
+        return call.result()
+
+    def _send(self, *request: Any) -> None:
+        data = pickle.dumps(request)
+        with self._sending, contextlib.suppress(OSError, ValueError):  # the listener tells of the end
+            self._to_process.write(data)
+            self._to_process.flush()
+
+    def _signal(self, name: str) -> None:
+        if hasattr(signal, name) and self.alive:
+            self._process.send_signal(getattr(signal, name))
+
+
+def _spawn() -> tuple[Path, "subprocess.Popen[bytes]"]:
+    """The log and the process. It leads its own process group: Ctrl-C in the terminal is not for it."""
+    started = time.strftime("%Y%m%d-%H%M%S")
+    handle, name = tempfile.mkstemp(".log", f"host-{started}-", folder("logs"))
+    own_group: dict[str, Any] = {"process_group": 0}
+    if sys.platform == "win32":
+        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    with open(handle, "wb") as log:
+        process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group)
+    return Path(name), process
+
+
+def _get(messages: "queue.SimpleQueue[tuple[Any, ...]]") -> tuple[Any, ...]:
+    """The next message; in short waits, so that Ctrl-C is heard on Windows too."""
+    while True:
+        with contextlib.suppress(queue.Empty):
+            return messages.get(timeout=0.5)

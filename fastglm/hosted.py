@@ -1,0 +1,209 @@
+"""The process that holds one loaded variant: `python -m fastglm.hosted`, started and talked to by `fastglm.host`.
+
+Requests and replies are pickled tuples on its standard input and output. One thread reads, the main thread loads and
+generates, so that a cancel is heard at once. The end of the input is the end of the parent, and of this process.
+"""
+
+import _thread
+import contextlib
+import faulthandler
+import gc
+import os
+import pickle
+import queue
+import signal
+import threading
+import traceback
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, fields
+from functools import partial
+from operator import attrgetter
+from types import FrameType
+from typing import Any, BinaryIO
+
+from fastglm.errors import CancelledError, FastGLMError, HostError, MemoryShortError
+from fastglm.memory import MemoryMeter
+from fastglm.piece import Piece
+from fastglm.progress import Progress
+
+Load = Callable[..., tuple[Any, Any]]
+Stream = Callable[..., Generator[Piece]]
+
+_after_text = attrgetter(*(field.name for field in fields(Piece)[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class HostInfo:
+    """What a host process has loaded: its number, and the fields of the model's `LoadedInfo`."""
+
+    pid: int
+    model: str
+    variant: str
+    engine: str
+    device: str
+    dtype: str
+    parameters: int
+    weights_memory: int  # bytes
+    load_time: float  # s
+    notes: list[str] = field(default_factory=list)
+
+
+def serve(requests: BinaryIO, replies: BinaryIO, load: Load, stream: Stream) -> None:
+    """Load what the first request names, then answer for ever. To be called in the main thread."""
+    child = _Child(requests, replies)
+    signal.signal(signal.SIGINT, child.on_interrupt)
+    threading.Thread(target=child.read, name="requests", daemon=True).start()
+    if loaded := child.load(load):
+        child.answer(stream, *loaded)
+
+
+def standard_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Standard input and output, kept for requests and replies alone: what else is printed goes to standard error."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    with open(os.devnull) as nothing:
+        os.dup2(nothing.fileno(), 0)
+    os.dup2(2, 1)
+    return requests, replies
+
+
+class _Child:
+    def __init__(self, requests: BinaryIO, replies: BinaryIO) -> None:
+        self._requests = requests
+        self._replies = replies
+        self._sending = threading.Lock()
+        self._work: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()  # for the main thread
+        self._meter = MemoryMeter("cpu", 0)
+        self._cancelled = -1  # the answer that was cancelled last
+        self._interruptible = -1  # the answer whose next token is being computed
+
+    def read(self) -> None:
+        """Pass work on to the main thread and do the rest at once; runs in a thread of its own."""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                match pickle.load(self._requests):
+                    case ("cancel", number):
+                        self._cancelled = number
+                        if number == self._interruptible:
+                            _thread.interrupt_main()
+                    case ("memory", number):
+                        self._send("reply", number, self._meter.read())
+                    case ("reset_peak", number):
+                        self._send("reply", number, self._meter.reset_peak())
+                    case request:
+                        self._work.put(request)
+        os._exit(0)  # whatever the main thread is in the middle of
+
+    def load(self, load: Load) -> tuple[Any, Any] | None:
+        """The model and its tokenizer, or None after a failure, which has been told."""
+        _, model, variant, device, dtype, restricted, threads = self._work.get()
+        try:
+            import torch
+
+            if threads:
+                torch.set_num_threads(threads)
+            loaded = load(model, variant, device, dtype, restricted=restricted, progress=self._on_progress)
+            info = loaded[0].fastglm
+            self._meter = MemoryMeter(info.device, info.weights_memory)
+            told = {field.name: getattr(info, field.name) for field in fields(HostInfo)[1:]}
+            self._send("ready", HostInfo(os.getpid(), **told), torch.get_num_threads())
+            return loaded
+        except BaseException as error:
+            self._send("failed", _told(error, f"loading {model} as {variant}", "pick a smaller variant"))
+            return None
+
+    def _on_progress(self, progress: Progress) -> None:
+        self._send("progress", progress)
+
+    def answer(self, stream: Stream, model: Any, tokenizer: Any) -> None:
+        """Answer one request after the other."""
+        while True:
+            _, number, prompt, history, settings = self._work.get()
+            failure = self._answer(number, partial(stream, model, tokenizer, prompt, history, **settings))
+            self._send("end", failure, self._meter.read())
+
+    def _answer(self, number: int, start: Callable[[], Generator[Piece]]) -> FastGLMError | None:
+        """Stream one answer; returns what to tell of its failure, without the frames that failed and their memory."""
+        try:
+            self._stream(number, start())
+        except BaseException as error:
+            failure = _told(error, "answering", "clear the conversation, or pick a smaller variant").with_traceback(
+                None
+            )
+        else:
+            return None
+        if isinstance(failure, MemoryShortError):
+            gc.collect()
+            self._meter.free_unused()
+        return failure
+
+    def _stream(self, number: int, pieces: Generator[Piece]) -> None:
+        """Send what is new in each piece."""
+        text = ""
+        with contextlib.closing(pieces):
+            while (piece := self._next(number, pieces)) is not None:
+                keep = _common_length(text, piece.text)
+                text = piece.text
+                self._meter.cache = piece.cache_memory
+                self._send("piece", keep, text[keep:], *_after_text(piece))
+
+    def _next(self, number: int, pieces: Generator[Piece]) -> Piece | None:
+        """The next piece, None at the end. A cancel interrupts this, even a long prefill, and nothing else."""
+        self._interruptible = number
+        try:
+            if self._cancelled == number:
+                raise CancelledError("stopped")
+            return next(pieces, None)
+        finally:
+            self._interruptible = -1
+
+    def on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        """Runs in the main thread when the reading thread has called `interrupt_main`."""
+        if self._interruptible == self._cancelled != -1:
+            self._interruptible = -1
+            raise CancelledError("stopped")
+
+    def _send(self, *reply: Any) -> None:
+        data = pickle.dumps(reply, protocol=pickle.HIGHEST_PROTOCOL)
+        try:
+            with self._sending:
+                self._replies.write(data)
+                self._replies.flush()
+        except OSError:
+            os._exit(0)  # the parent is gone
+
+
+def _common_length(old: str, new: str) -> int:
+    """How many characters two texts share at their start."""
+    if new.startswith(old):
+        return len(old)
+    return next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
+
+
+def _told(error: BaseException, doing: str, way_out: str) -> FastGLMError:
+    """What the client is told: an error for users as it is, one line for any other; its traceback goes to the log."""
+    if isinstance(error, FastGLMError):
+        return error
+    traceback.print_exception(error)
+    if _out_of_memory(error):
+        return MemoryShortError(f"memory ran out while {doing}; {way_out}")
+    first_line = str(error).strip().partition("\n")[0]
+    return HostError(f"{doing} failed unexpectedly: {type(error).__name__}: {first_line}")
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    )
+
+
+def main() -> None:
+    requests, replies = standard_streams()
+    faulthandler.enable()
+    import fastglm
+
+    serve(requests, replies, lambda *a, **k: fastglm.load(*a, **k), lambda *a, **k: fastglm.stream(*a, **k))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Who uses a device: many chats at once, or one benchmark alone, across processes.
+
+A folder a device holds a `gate` and one locked note a holder. Whoever comes locks the gate; a chat then leaves its note
+and opens the gate again, a benchmark keeps it shut and waits until the last chat's note is unlocked. So a benchmark
+that waits lets nobody pass. Locks end with the process that took them: a crash leaves nothing that blocks.
+Only exclusive locks are used: on Windows shared ones would need one more package.
+"""
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+import portalocker
+
+from fastglm.errors import UsageError
+from fastglm.home import folder
+
+OnWait = Callable[[str], None]
+
+_serial = itertools.count()
+_LONGEST_PAUSE = 0.05  # seconds between two looks at a lock
+_NEWS_AFTER = 0.02  # seconds of waiting that are not worth telling
+
+
+@contextlib.contextmanager
+def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None = None) -> Iterator[None]:
+    """Use `device` ("cpu", "cuda:0") inside the block: together with others, or alone when `exclusive`.
+
+    While it waits, `on_wait` is called many times a second with a text that says who uses the device;
+    an exception from it ends the wait. `who` is the text that others see.
+    Raises UsageError for "auto": only an actual device can be leased.
+    """
+    place = _place(device)
+    waiting = _Waiting(device, on_wait)
+    with contextlib.ExitStack() as held:
+        while (gate := _try_lock(place / "gate", "ab")) is None:
+            waiting.pause()
+        held.callback(gate.close)
+        note = held.enter_context(_note(place, who))
+        if exclusive:
+            while _others(place, note):
+                waiting.pause()
+        else:
+            gate.close()
+        yield
+
+
+def holder(device: str) -> str | None:
+    """Who uses `device` now, or is the next to have it alone; None when it is free."""
+    names = []
+    for note in _locked_notes(_place(device)):
+        with contextlib.suppress(FileNotFoundError):  # its holder has just left
+            names.append(note.with_suffix(".txt").read_text(encoding="utf-8"))
+    return ", ".join(names) or None
+
+
+class _Waiting:
+    """Pauses between two looks, ever longer, and tells `on_wait` whom one waits for."""
+
+    def __init__(self, device: str, on_wait: OnWait | None) -> None:
+        self.device = device
+        self.on_wait = on_wait
+        self.since = time.monotonic()
+
+    def pause(self) -> None:
+        waited = time.monotonic() - self.since
+        if self.on_wait and waited > _NEWS_AFTER:
+            self.on_wait(holder(self.device) or "another process")
+        time.sleep(min(0.001 + waited / 4, _LONGEST_PAUSE))
+
+
+def _place(device: str) -> Path:
+    """The folder of a device's gate and notes."""
+    if device == "auto":
+        raise UsageError("a lease is taken on an actual device such as cpu or cuda:0, not on auto")
+    name = "cuda:0" if device == "cuda" else device
+    place = folder("leases") / name.replace(":", "-")
+    place.mkdir(exist_ok=True)
+    return place
+
+
+def _try_lock(path: Path, mode: str) -> IO[bytes] | None:
+    """The open and locked file, or None while another holds it. The lock goes when the file is closed."""
+    file: IO[bytes] = path.open(mode)
+    try:
+        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+    except portalocker.AlreadyLocked:
+        file.close()
+        return None
+    return file
+
+
+@contextlib.contextmanager
+def _note(place: Path, who: str) -> Iterator[Path]:
+    """A locked file that says that we are here; the text lies beside it: nobody can read a locked file on Windows."""
+    note = place / f"{os.getpid()}-{next(_serial)}.lock"
+    note.with_suffix(".txt").write_text(who, encoding="utf-8")
+    while (lock := _try_lock(note, "ab")) is None:  # one who looks for holders may try it just now
+        time.sleep(0.001)
+    try:
+        yield note
+    finally:
+        lock.close()
+        _remove(note)
+
+
+def _remove(note: Path) -> None:
+    for path in (note, note.with_suffix(".txt")):
+        with contextlib.suppress(OSError):  # on Windows, while another process looks at it
+            path.unlink(missing_ok=True)
+
+
+def _locked_notes(place: Path) -> list[Path]:
+    """The notes whose holders are there."""
+    held = []
+    for note in sorted(place.glob("*.lock")):
+        try:
+            lock = _try_lock(note, "rb+")
+        except FileNotFoundError:
+            continue
+        if lock is None:
+            held.append(note)
+        else:
+            lock.close()
+    return held
+
+
+def _others(place: Path, own: Path) -> list[Path]:
+    """Those who are still inside, for one who holds the gate; sweeps away the notes of processes that crashed."""
+    held = _locked_notes(place)
+    for note in place.glob("*.lock"):
+        if note not in held:
+            _remove(note)
+    return [note for note in held if note != own]

@@ -1,0 +1,78 @@
+"""What a process takes of its device's memory, measured."""
+
+import contextlib
+import sys
+from dataclasses import dataclass
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes. On a GPU what PyTorch's allocator has handed out, on a CPU the resident set of the whole process."""
+
+    weights: int  # computed
+    cache: int  # the KV cache of the last answer, computed
+    current: int
+    peak: int  # since the start, or since the last reset
+    reserved: int = 0  # the most that PyTorch has taken from a GPU, in use or not
+
+
+class MemoryMeter:
+    """Reads the memory of this process, whose model lies on `device`."""
+
+    def __init__(self, device: str, weights: int) -> None:
+        self.device = device
+        self.weights = weights
+        self.cache = 0
+
+    def read(self) -> Memory:
+        return Memory(self.weights, self.cache, *self._measured())
+
+    def _measured(self) -> tuple[int, int, int]:
+        if self.device.startswith("cuda"):
+            from torch import cuda
+
+            return (
+                cuda.memory_allocated(self.device),
+                cuda.max_memory_allocated(self.device),
+                cuda.max_memory_reserved(self.device),
+            )
+        if self.device.startswith("mps"):  # which keeps no peak of its own
+            from torch import mps
+
+            return mps.current_allocated_memory(), mps.driver_allocated_memory(), mps.driver_allocated_memory()
+        current = psutil.Process().memory_info().rss
+        return current, max(current, _peak_resident()), 0
+
+    def reset_peak(self) -> bool:
+        """Let the peak start anew from what is in use now; False where the system cannot."""
+        if self.device.startswith("cuda"):
+            from torch import cuda
+
+            cuda.reset_peak_memory_stats(self.device)
+            return True
+        if self.device == "cpu":
+            with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
+                file.write("5")  # see proc(5): resets VmHWM
+                return True
+        return False
+
+    def free_unused(self) -> None:
+        """Give back what PyTorch keeps of a GPU for later."""
+        if self.device.startswith("cuda"):
+            from torch import cuda
+
+            cuda.empty_cache()
+
+
+def _peak_resident() -> int:
+    """The largest resident set so far, in bytes."""
+    if sys.platform == "linux":
+        with open("/proc/self/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM:"))
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS

@@ -1,0 +1,106 @@
+"""Hosts that are shared: loaded once, counted by their users, freed by the last."""
+
+import contextlib
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from fastglm.errors import FastGLMError
+from fastglm.host import Host, HostKey
+from fastglm.progress import OnProgress, Progress
+
+
+@dataclass
+class _Seat:
+    """A host in a pool, and who uses it."""
+
+    host: Host
+    users: set[str] = field(default_factory=set)
+    progress: Progress | None = None  # the latest of its loading
+    loaded: Future[Host] = field(default_factory=Future)
+
+    def load(self, restricted: bool) -> None:
+        def on_progress(progress: Progress) -> None:
+            self.progress = progress
+
+        try:
+            self.host._load(restricted, on_progress, None)
+        except FastGLMError as error:
+            self.loaded.set_exception(error)
+        else:
+            self.loaded.set_result(self.host)
+
+
+class Pool:
+    """Hosts shared by their users, who are known by a name; the last user of a host frees it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._seats: dict[HostKey, _Seat] = {}
+
+    def get(
+        self,
+        model: str = "demo",
+        variant: str = "original",
+        device: str = "auto",
+        dtype: str = "auto",
+        *,
+        user: str,
+        restricted: bool = False,
+        progress: OnProgress | None = None,
+    ) -> Host:
+        """The host of a variant: whoever asks first has it loaded, the others wait for it; a dead one is replaced.
+
+        `progress` is called in this thread, a few times a second; an exception from it leaves the loading as it is,
+        and the next `get` finds it further on. Raises what `Host.start` raises; CancelledError when all its users
+        were released meanwhile.
+        """
+        key = HostKey(model, variant, device, dtype)
+        dead = None
+        with self._lock:
+            seat = self._seats.get(key)
+            if seat is None or not seat.host.alive:
+                dead, seat = seat, _Seat(Host(key), seat.users if seat else set())
+                self._seats[key] = seat
+                threading.Thread(target=seat.load, args=(restricted,), name=f"loading {key}", daemon=True).start()
+            seat.users.add(user)
+        if dead:
+            dead.host.close()
+        seen = None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return seat.loaded.result(timeout=0.1)
+            latest = seat.progress
+            if progress and latest and latest is not seen:
+                progress(latest)
+            seen = latest
+
+    def release(self, key: HostKey, user: str) -> None:
+        """`user` does not need the host any more; does nothing where he never did."""
+        with self._lock:
+            seat = self._seats.get(key)
+            if seat is None:
+                return
+            seat.users.discard(user)
+            if seat.users:
+                return
+            del self._seats[key]
+        seat.host.close()
+
+    def release_all(self, user: str) -> None:
+        """`user` is gone."""
+        for key in self.users():
+            self.release(key, user)
+
+    def users(self) -> dict[HostKey, set[str]]:
+        """Who uses which host."""
+        with self._lock:
+            return {key: set(seat.users) for key, seat in self._seats.items()}
+
+    def close(self) -> None:
+        """End all hosts, whoever uses them."""
+        with self._lock:
+            seats = list(self._seats.values())
+            self._seats.clear()
+        for seat in seats:
+            seat.host.close()

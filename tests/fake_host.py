@@ -1,0 +1,97 @@
+"""A host process whose model does what the prompt says; `tests/test_host.py` starts it in place of `fastglm.hosted`."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Generator
+from types import SimpleNamespace
+from typing import Any
+
+from fastglm.errors import CheckpointError, ContextError, MemoryShortError
+from fastglm.hosted import serve, standard_streams
+from fastglm.piece import Piece
+from fastglm.progress import OnProgress, Progress
+
+
+def load(
+    model: str, variant: str, device: str, dtype: str, *, restricted: bool, progress: OnProgress
+) -> tuple[Any, Any]:
+    print("a stray print must not reach the parent as a reply")
+    match model:
+        case "missing":
+            raise CheckpointError("no folder named missing; check the path")
+        case "big":
+            raise MemoryShortError("big needs 9 GB and 1 GB are free", needed=9, free=1)
+        case "bug":
+            raise KeyError("transformer.word_embeddings.weight\nmore")
+        case "out":
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes")
+        case "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "exits":
+            sys.stderr.write("last words\n")
+            os._exit(3)
+        case "slow":
+            for second in range(1000):
+                progress(Progress("slow", second, 1000, "s"))
+                time.sleep(0.05)
+    progress(Progress("weights", 1, 2, "shards"))
+    progress(Progress("weights", 2, 2, "shards"))
+    info = SimpleNamespace(
+        model=model,
+        variant=variant,
+        engine="fast",
+        device="cpu",
+        dtype=f"{dtype} {'restricted' if restricted else 'free'}",
+        parameters=7,
+        weights_memory=28,
+        load_time=0.5,
+        notes=["a note"],
+    )
+    return SimpleNamespace(fastglm=info), "tokenizer"
+
+
+def stream(
+    model: Any,
+    tokenizer: Any,
+    prompt: str,
+    history: list[tuple[str, str]] | None = None,
+    pause: float = 0.0,
+    count: int = 5,
+) -> Generator[Piece]:
+    start = time.perf_counter()
+
+    def piece(text: str, tokens: int, **more: Any) -> Piece:
+        return Piece(text, 7, tokens, len(prompt), time.perf_counter() - start, 0.001, **more)
+
+    match prompt:
+        case "context":
+            raise ContextError("too long; shorten it")
+        case "bug":
+            raise ZeroDivisionError("a bug")
+        case "memory":
+            raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
+        case "crash":
+            yield piece("half", 1)
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "prefill":  # long before the first token
+            end = time.perf_counter() + 60
+            while time.perf_counter() < end:
+                sum(range(1000))
+        case "rewrite":
+            for tokens, text in enumerate(["a", "a,", "a，b", "", "new", "ne"], start=1):
+                yield piece(text, tokens)
+            return
+        case "history":
+            yield piece(repr(history), 1, rounds_left_out=3, cache_memory=99)
+            return
+    text = ""
+    for tokens in range(1, count + 1):
+        time.sleep(pause)
+        text += f"{prompt}{tokens} "
+        yield piece(text, tokens, stop="length" if tokens == count else None)
+
+
+if __name__ == "__main__":
+    serve(*standard_streams(), load, stream)

@@ -1,0 +1,307 @@
+"""Host processes and their clients, with a model that does what the prompt says (`fake_host.py`)."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import fastglm.host
+from fastglm.errors import CancelledError, CheckpointError, ContextError, HostError, MemoryShortError
+from fastglm.host import Host
+from fastglm.lease import lease
+from fastglm.progress import Progress
+
+FAKE = Path(__file__).with_name("fake_host.py")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
+    monkeypatch.setattr(fastglm.host, "COMMAND", [sys.executable, str(FAKE)])
+    return tmp_path
+
+
+@pytest.fixture
+def host(home: Path) -> Iterator[Host]:
+    with Host.start("demo", "int4", "cpu", "fp32", threads=1) as started:
+        yield started
+
+
+def eventually(happens: Callable[[], object], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_start_relays_progress_and_tells_what_is_loaded() -> None:
+    seen: list[Progress] = []
+    with Host.start("demo", "int4", "cpu", "fp32", restricted=True, threads=1, progress=seen.append) as host:
+        assert [p.stage for p in seen] == ["start", "weights", "weights"]
+        assert host.alive
+        assert host.threads == 1
+        assert (host.info.model, host.info.variant, host.info.dtype) == ("demo", "int4", "fp32 restricted")
+        assert host.info.notes == ["a note"]
+        assert psutil.pid_exists(host.info.pid)
+        pid = host.info.pid
+    assert gone(pid)
+    assert not host.alive
+    host.close()  # once more does no harm
+
+
+def test_pieces_arrive_as_they_were_sent(host: Host) -> None:
+    answer = host.ask("x")
+    pieces = list(answer)
+    assert [p.text for p in pieces] == ["x1 ", "x1 x2 ", "x1 x2 x3 ", "x1 x2 x3 x4 ", "x1 x2 x3 x4 x5 "]
+    assert [p.tokens for p in pieces] == [1, 2, 3, 4, 5]
+    assert [p.stop for p in pieces] == [None] * 4 + ["length"]
+    assert pieces[-1] == answer.piece
+    assert list(answer) == pieces  # again, from the start
+    assert answer.state == "done"
+    assert answer.error is None
+    assert answer.wait(0)
+
+
+def test_text_that_changes_at_its_end_is_rebuilt(host: Host) -> None:
+    answer = host.ask("rewrite")
+    assert [p.text for p in answer] == ["a", "a,", "a，b", "", "new", "ne"]
+    assert answer.piece is not None
+    assert answer.piece.text == "ne"
+
+
+def test_history_and_settings_reach_the_model(host: Host) -> None:
+    (piece,) = host.ask("history", [("你好", "hello")])
+    assert piece.text == "[('你好', 'hello')]"
+    assert (piece.rounds_left_out, piece.cache_memory) == (3, 99)
+    assert len(list(host.ask("x", count=9))) == 9
+
+
+def test_memory_is_measured(host: Host) -> None:
+    list(answer := host.ask("history"))
+    measured = host.memory()
+    assert (measured.weights, measured.cache) == (28, 99)
+    assert measured.peak >= measured.current > 1_000_000
+    assert answer.memory is not None
+    assert answer.memory.cache == 99
+    host.reset_peak()
+    assert host.memory().peak >= host.memory().current
+
+
+def test_answers_queue_in_order_and_show_it(host: Host) -> None:
+    first = host.ask("x", pause=0.05, count=1000)
+    second, third = host.ask("y"), host.ask("z")
+    eventually(lambda: first.state == "running")
+    assert (first.ahead, second.ahead, third.ahead) == (0, 1, 2)
+    assert (second.state, third.state) == ("queued", "queued")
+    second.cancel()
+    assert second.state == "cancelled"
+    assert list(second) == []
+    assert third.ahead == 1
+    first.cancel()
+    assert third.wait(60)
+    assert (first.state, third.state) == ("cancelled", "done")
+    assert first.piece is None or first.piece.tokens < 1000
+
+
+@pytest.mark.parametrize("prompt", ["x", "prefill"])
+def test_cancel_stops_and_the_next_answer_works(host: Host, prompt: str) -> None:
+    answer = host.ask(prompt, pause=0.02, count=100_000)
+    eventually(lambda: answer.state == "running" and (answer.piece or prompt == "prefill"))
+    time.sleep(0.2)
+    answer.cancel()
+    assert answer.wait(20)
+    assert answer.state == "cancelled"
+    answer.cancel()  # too late to matter
+    assert len(list(host.ask("y"))) == 5
+
+
+def test_cancel_right_after_asking(host: Host) -> None:
+    for pause in (0, 0.0001, 0.001):
+        answers = [host.ask("x", count=1_000_000) for _ in range(5)]
+        for answer in answers:
+            time.sleep(pause)
+            answer.cancel()
+        for answer in answers:
+            assert answer.wait(60)
+            assert answer.state == "cancelled"
+    assert len(list(host.ask("y"))) == 5
+
+
+@pytest.mark.parametrize(
+    ("prompt", "error", "line"),
+    [
+        ("context", ContextError, "too long; shorten it"),
+        (
+            "memory",
+            MemoryShortError,
+            "memory ran out while answering; clear the conversation, or pick a smaller variant",
+        ),
+        ("bug", HostError, "answering failed unexpectedly: ZeroDivisionError: a bug; the log is "),
+    ],
+)
+def test_a_failed_answer_leaves_the_host_usable(host: Host, prompt: str, error: type[Exception], line: str) -> None:
+    answer = host.ask(prompt)
+    with pytest.raises(error) as caught:
+        list(answer)
+    assert type(caught.value) is error
+    assert str(caught.value).startswith(line)
+    assert answer.state == "failed"
+    assert answer.error == str(caught.value)
+    assert "\n" not in answer.error
+    assert len(list(host.ask("x"))) == 5
+
+
+def test_an_unexpected_error_is_in_the_log(home: Path, host: Host) -> None:
+    answer = host.ask("bug")
+    answer.wait(60)
+    host.close()
+    (log,) = (home / "logs").iterdir()
+    assert str(log) in (answer.error or "")
+    assert 'ZeroDivisionError("a bug")' in log.read_text()
+
+
+def test_no_log_stays_where_nothing_failed(home: Path, host: Host) -> None:
+    host.ask("x").wait(60)
+    host.close()
+    assert list((home / "logs").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "error", "line"),
+    [
+        ("missing", CheckpointError, "no folder named missing; check the path"),
+        ("big", MemoryShortError, "big needs 9 GB and 1 GB are free"),
+        ("bug", HostError, "loading bug as int4 failed unexpectedly: KeyError: 'transformer.word_embeddings.weight"),
+        ("out", MemoryShortError, "memory ran out while loading out as int4; pick a smaller variant"),
+        ("dies", HostError, "the process that ran dies as int4 ended (signal 9"),
+        ("exits", HostError, "the process that ran exits as int4 ended (exit status 3)"),
+    ],
+)
+def test_errors_of_loading_cross(model: str, error: type[Exception], line: str) -> None:
+    with pytest.raises(error) as caught:
+        Host.start(model, "int4")
+    assert type(caught.value) is error
+    assert str(caught.value).startswith(line)
+    assert "\n" not in str(caught.value)
+    if isinstance(caught.value, MemoryShortError) and model == "big":
+        assert (caught.value.needed, caught.value.free) == (9, 1)
+
+
+def test_progress_can_stop_loading() -> None:
+    def stop(progress: Progress) -> None:
+        if progress.stage == "slow":
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError, match="enough"):
+        Host.start("slow", progress=stop)
+    assert not psutil.Process().children()
+
+
+def test_a_host_killed_in_mid_answer(host: Host) -> None:
+    answer, queued = host.ask("crash"), host.ask("x")
+    with pytest.raises(
+        HostError, match=r"^the process that ran demo as int4 ended \(signal 9.*ask again to start it anew"
+    ):
+        for piece in answer:
+            assert piece.text == "half"
+    assert queued.wait(60)
+    assert (answer.state, queued.state) == ("failed", "failed")
+    assert answer.piece is not None  # what came stays
+    assert not host.alive
+    assert host.ask("x").state == "failed"
+    with pytest.raises(HostError):
+        host.memory()
+
+
+def test_closing_fails_what_was_asked(host: Host) -> None:
+    running, queued = host.ask("x", pause=0.05, count=1000), host.ask("y")
+    eventually(lambda: running.piece)
+    host.close()
+    assert running.wait(60)
+    assert queued.wait(60)
+    assert running.error == "the process that ran demo as int4 was closed; ask again to start it anew"
+    assert queued.state == "failed"
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="Windows cannot pause a process")
+def test_pause_and_resume(host: Host) -> None:
+    answer = host.ask("x", pause=0.01, count=300)
+    eventually(lambda: answer.piece)
+    host.pause()
+    eventually(lambda: psutil.Process(host.info.pid).status() == psutil.STATUS_STOPPED)
+    time.sleep(0.2)  # for what is still in the pipe
+    before = answer.piece
+    time.sleep(0.5)
+    assert answer.piece == before
+    host.resume()
+    assert answer.wait(60)
+    assert answer.state == "done"
+    host.pause()
+    host.close()
+    assert gone(host.info.pid)
+
+
+PARENT = """
+import sys, time
+import fastglm.host
+fastglm.host.COMMAND = [sys.executable, sys.argv[1]]
+host = fastglm.host.Host.start()
+answer = host.ask("x", pause=0.01, count=100000)
+while not answer.piece:
+    time.sleep(0.01)
+if sys.argv[2] == "paused":
+    host.pause()
+print(host.info.pid, flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("paused", ["running", "paused"])
+def test_the_process_ends_with_its_parent(paused: str) -> None:
+    command = [sys.executable, "-c", PARENT, str(FAKE), paused]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        pid = int(parent.stdout.readline())
+        assert not gone(pid)
+        parent.kill()
+    eventually(lambda: gone(pid))
+
+
+def test_interrupting_the_terminal_does_not_reach_the_process(host: Host) -> None:
+    assert os.getpgid(host.info.pid) != os.getpgid(0)
+    os.kill(host.info.pid, signal.SIGINT)  # and if it does, nothing happens
+    assert len(list(host.ask("x"))) == 5
+
+
+def test_an_answer_waits_for_a_device_in_use_and_says_for_whom(host: Host) -> None:
+    with lease("cpu", "a benchmark", exclusive=True):
+        assert len(list(host.ask("x", lease=False))) == 5
+        answer, given_up = host.ask("y"), host.ask("z")
+        eventually(lambda: answer.state == "waiting")
+        assert answer.waiting_for == "a benchmark"
+        assert given_up.ahead == 1
+        answer.cancel()
+        assert answer.wait(60)
+        eventually(lambda: given_up.state == "waiting")
+        assert answer.state == "cancelled"
+    assert given_up.wait(60)
+    assert (given_up.state, given_up.waiting_for) == ("done", "")
+
+
+def test_a_host_killed_while_its_answer_waits(host: Host) -> None:
+    with lease("cpu", "a benchmark", exclusive=True):
+        answer = host.ask("x")
+        eventually(lambda: answer.state == "waiting")
+        os.kill(host.info.pid, 9)
+        assert answer.wait(60)
+        assert answer.state == "failed"
