@@ -1,0 +1,1 @@
+"""Training: what the demo model was trained with."""

@@ -1,0 +1,139 @@
+"""Trains the demo model from nothing: tokenizer, weights, held-out score and model card."""
+
+import os
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from ..demo.corpus import held_out_samples, training_samples, vocabulary_texts
+from ..demo.skills import Sample
+from ..demo.tokenizer import VOCABULARY_FILE, train_tokenizer
+from ..errors import DeviceError
+from ..models.chat import build_prompt
+from ..models.chatglm import RESIDUAL_SCALE, ChatGLMForConditionalGeneration
+from ..models.config import ChatGLM6BConfig
+from ..models.tokenizer import ChatGLM6BTokenizer
+from ..progress import OnProgress
+from .card import card
+from .packing import Batch, Example, pack
+from .plan import Plan, Trained
+from .score import score
+from .trainer import Settings, fit
+
+STATE_FILE = "training.pt"
+HELD_OUT_SEED = 0  # held-out questions stay the same for every training seed
+
+
+def train(
+    out: Path,
+    steps: int,
+    seed: int,
+    device: str,
+    resume: bool,
+    progress: OnProgress | None,
+    plan: Plan | None = None,
+) -> Trained:
+    """Trains the demo model and writes its checkpoint into `out`, in the published layout of ChatGLM-6B.
+
+    Args:
+        out: a folder; made if needed. The state that a killed training resumes from is kept in it until the end.
+        steps: of training, `Plan.samples_per_step` samples each.
+        seed: of the weights and the order of the corpus.
+        device: "auto", "cpu", "cuda", "mps" or a device with a number.
+        resume: go on from the state in `out`, if there is one.
+        progress: told after every step; a bar is drawn where it is None.
+
+    Raises:
+        UsageError: the state in `out` is of a training with other settings.
+        DeviceError: there is no such device.
+        CancelledError: stopped with Ctrl-C.
+    """
+    plan = plan or Plan()
+    train_tokenizer(vocabulary_texts(seed), out, plan.vocabulary)
+    tokenizer = ChatGLM6BTokenizer(str(out / VOCABULARY_FILE), num_image_tokens=0)
+    torch.manual_seed(seed)
+    model = ChatGLMForConditionalGeneration(_config(plan, tokenizer))
+    _scale_branches(model)
+    torch.nn.Module.to(model, _device(device))
+    questions = {
+        skill: [encode(tokenizer, sample, plan.row) for sample in samples]
+        for skill, samples in held_out_samples(HELD_OUT_SEED, plan.held_out_per_skill).items()
+    }
+    sample_of_them = {skill: examples[:8] for skill, examples in questions.items()}
+    padding = tokenizer.pad_token_id
+
+    def pack_rows(examples: Sequence[Example]) -> Batch:
+        return pack(examples, plan.row, padding)
+
+    def batch_of(step: int) -> Batch:
+        samples = islice(training_samples(seed, step), plan.samples_per_step)
+        return pack_rows([encode(tokenizer, sample, plan.row) for sample in samples])
+
+    history = fit(
+        model,
+        batch_of,
+        Settings(steps, seed, plan.learning_rate),
+        out / STATE_FILE,
+        held_out=lambda: score(model, sample_of_them, pack_rows).loss,
+        resume=resume,
+        progress=progress,
+    )
+    trained = Trained(out, model.num_parameters(), history, score(model, questions, pack_rows))
+    model.half().save_pretrained(out)
+    (out / "README.md").write_text(card(trained, plan, steps, seed, _hardware(model.device)), encoding="utf-8")
+    (out / STATE_FILE).unlink()
+    return trained
+
+
+def encode(tokenizer: ChatGLM6BTokenizer, sample: Sample, row: int) -> Example:
+    """A sample as the chat would see it; the oldest rounds are left out where it does not fit into `row` tokens."""
+    history = sample.history
+    answer = [*tokenizer.encode(sample.answer, add_special_tokens=False), tokenizer.eos_token_id]
+    while True:
+        prompt = tokenizer.encode_message(build_prompt(sample.question, history))  # ends in [gMASK] <sop>
+        if len(prompt) + len(answer) <= row or not history:
+            return Example(prompt + answer, len(prompt) - 1)
+        history = history[1:]
+
+
+def _config(plan: Plan, tokenizer: ChatGLM6BTokenizer) -> ChatGLM6BConfig:
+    return ChatGLM6BConfig(
+        vocab_size=-(-tokenizer.vocab_size // 64) * 64,
+        hidden_size=plan.hidden,
+        num_layers=plan.layers,
+        num_attention_heads=plan.heads,
+        inner_hidden_size=plan.inner,
+        max_sequence_length=1024,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        mask_token_id=tokenizer.model.piece_to_id("[MASK]"),
+        gmask_token_id=tokenizer.gmask_token_id,
+        tie_word_embeddings=True,
+        architectures=["ChatGLMForConditionalGeneration"],
+    )
+
+
+@torch.no_grad()
+def _scale_branches(model: ChatGLMForConditionalGeneration) -> None:
+    """Starts what each residual branch adds at the scale of what it is added to, which learns faster."""
+    for name, weight in model.named_parameters():
+        if name.endswith(("attention.dense.weight", "mlp.dense_4h_to_h.weight")):
+            weight *= RESIDUAL_SCALE
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available.get(name.split(":")[0], False):
+        raise DeviceError(f'There is no device "{name}" on this machine: choose auto, cpu, cuda or mps.')
+    return torch.device(name)
+
+
+def _hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"one {torch.cuda.get_device_name(device)}"
+    return f"{os.cpu_count()} CPU cores, fp32"

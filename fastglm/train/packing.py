@@ -1,0 +1,113 @@
+"""Several samples side by side in one row, each seeing only itself.
+
+GLM's objective for chat (Du et al., ACL 2022, arXiv 2103.10360, section 2.1): the context is seen in both directions,
+the answer is generated after it, token by token, and only the answer is learned.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sample as tokens: `prompt… [gMASK] <sop> answer… <eop>`."""
+
+    tokens: list[int]
+    context: int  # index of <sop>
+
+    @property
+    def targets(self) -> list[int]:
+        """What the tokens from <sop> on have to predict: the answer and its <eop>."""
+        return self.tokens[self.context + 1 :]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Packed examples, as the model takes them, with what it should predict and where."""
+
+    input_ids: Tensor  # [rows, length]
+    position_ids: Tensor  # [rows, 2, length]
+    attention_mask: Tensor  # [rows, 1, length, length], True where attended
+    predicting: Tensor  # [targets], indices into the flattened [rows · length] of the tokens that predict
+    targets: Tensor  # [targets], the tokens they should predict
+    example: Tensor  # [targets], the number of the example a target belongs to
+    tokens: int  # without padding
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on another device."""
+        return Batch(
+            self.input_ids.to(device),
+            self.position_ids.to(device),
+            self.attention_mask.to(device),
+            self.predicting.to(device),
+            self.targets.to(device),
+            self.example.to(device),
+            self.tokens,
+        )
+
+
+def pack(examples: Sequence[Example], length: int, pad: int) -> Batch:
+    """Packs examples into as few rows of `length` tokens as first-fit finds, the longest first.
+
+    Raises ValueError if an example is longer than a row.
+    """
+    rows = _first_fit([len(example.tokens) for example in examples], length)
+    input_ids = torch.full((len(rows), length), pad)
+    position_ids = torch.zeros(len(rows), 2, length, dtype=torch.long)
+    mask = torch.eye(length, dtype=torch.bool).repeat(len(rows), 1, 1, 1)  # padding sees itself, as softmax needs one
+    predicting: list[int] = []
+    targets: list[int] = []
+    owner: list[int] = []
+    for row, members in enumerate(rows):
+        start = 0
+        for number in members:
+            example = examples[number]
+            end = start + len(example.tokens)
+            input_ids[row, start:end] = torch.tensor(example.tokens)
+            position_ids[row, :, start:end] = _positions(example)
+            mask[row, 0, start:end, start:end] = _sees(example)
+            first = row * length + start + example.context
+            predicting += range(first, first + len(example.targets))
+            targets += example.targets
+            owner += [number] * len(example.targets)
+            start = end
+    return Batch(
+        input_ids,
+        position_ids,
+        mask,
+        torch.tensor(predicting),
+        torch.tensor(targets),
+        torch.tensor(owner),
+        sum(len(example.tokens) for example in examples),
+    )
+
+
+def _positions(example: Example) -> Tensor:
+    """[2, tokens]: positions, which stay at [gMASK] from <sop> on, and block positions, which count from there."""
+    index = torch.arange(len(example.tokens))
+    return torch.stack((index.clamp(max=example.context - 1), (index - example.context + 1).clamp(min=0)))
+
+
+def _sees(example: Example) -> Tensor:
+    """[tokens, tokens]: the context in both directions, the rest causally."""
+    index = torch.arange(len(example.tokens))
+    return (index[None, :] < example.context) | (index[None, :] <= index[:, None])
+
+
+def _first_fit(sizes: Sequence[int], length: int) -> list[list[int]]:
+    """Indices by row."""
+    if max(sizes) > length:
+        raise ValueError(f"an example has {max(sizes)} tokens, a row only {length}")
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for number in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
+        row = next((r for r, left in enumerate(room) if left >= sizes[number]), len(rows))
+        if row == len(rows):
+            rows.append([])
+            room.append(length)
+        rows[row].append(number)
+        room[row] -= sizes[number]
+    return rows

@@ -1,0 +1,168 @@
+"""The training loop: AdamW, warm-up and cosine, gradient clipping, and a state file that survives being killed."""
+
+import math
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+from ..errors import CancelledError, UsageError
+from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..progress import OnProgress, Progress
+from .packing import Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to train. A state file continues only under the settings it was made with."""
+
+    steps: int
+    seed: int
+    learning_rate: float = 2e-3  # at the end of the warm-up
+    warmup: int = 50  # steps
+    final: float = 0.05  # share of the learning rate at the last step
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0  # norm of the gradient
+    save_every: int = 50  # steps between state files
+    score_every: int = 200  # steps between held-out scores
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step: linear up, cosine down."""
+        if step < self.warmup:
+            return self.learning_rate * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(self.steps - self.warmup, 1)
+        return self.learning_rate * (self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2)
+
+
+@dataclass(slots=True)
+class History:
+    """What a training has done so far, over all its resumptions."""
+
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    losses: list[float] = field(default_factory=list)  # one a step
+    held_out: dict[int, float] = field(default_factory=dict)  # held-out loss by step
+
+
+def answer_loss(model: ChatGLMForConditionalGeneration, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Cross-entropy and whether the best token is right, both [targets]; the head runs on the answers alone."""
+    hidden = model.transformer(batch.input_ids, batch.position_ids, batch.attention_mask).last_hidden_state
+    logits = model.lm_head(hidden.flatten(0, 1)[batch.predicting]).float()
+    return F.cross_entropy(logits, batch.targets, reduction="none"), logits.argmax(-1) == batch.targets
+
+
+def fit(
+    model: ChatGLMForConditionalGeneration,
+    batch_of: Callable[[int], Batch],
+    settings: Settings,
+    state: Path,
+    *,
+    held_out: Callable[[], float] | None = None,
+    resume: bool = False,
+    progress: OnProgress | None = None,
+) -> History:
+    """Trains `model` in place.
+
+    Args:
+        batch_of: the batch of a step, always the same for the same step, so that resuming needs no other state.
+        state: the file that the training resumes from; written whole or not at all.
+        held_out: the held-out loss now.
+        progress: told after every step; a bar is drawn where it is None.
+
+    Raises:
+        UsageError: `state` was made with other settings.
+        CancelledError: stopped with Ctrl-C.
+    """
+    device = next(model.parameters()).device
+    optimizer = _optimizer(model, settings)
+    history = _load(state, model, optimizer, settings) if resume and state.exists() else History()
+    bar = tqdm(total=settings.steps, initial=history.step, unit="step", disable=progress is not None)
+    model.train()
+    try:
+        while history.step < settings.steps:
+            began = time.perf_counter()
+            batch = batch_of(history.step).to(device)
+            for group in optimizer.param_groups:
+                group["lr"] = settings.rate(history.step)
+            loss = answer_loss(model, batch)[0].mean()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            optimizer.step()
+            optimizer.zero_grad()
+
+            history.losses.append(loss.item())
+            history.step += 1
+            history.tokens += batch.tokens
+            if held_out and (history.step % settings.score_every == 0 or history.step == settings.steps):
+                model.eval()
+                history.held_out[history.step] = held_out()
+                model.train()
+            history.seconds += time.perf_counter() - began
+            if history.step % settings.save_every == 0 or history.step == settings.steps:
+                _save(state, model, optimizer, settings, history)
+            bar.update()
+            bar.set_postfix_str(_summary(history))
+            if progress:
+                progress(Progress(f"training, {_summary(history)}", history.step, settings.steps, "steps"))
+    except KeyboardInterrupt:
+        saved = history.step - history.step % settings.save_every
+        raise CancelledError(f"Training was stopped; with --resume it goes on from step {saved}.") from None
+    finally:
+        bar.close()
+        model.eval()
+    return history
+
+
+def _summary(history: History) -> str:
+    recent = history.losses[-20:]
+    text = f"loss {sum(recent) / len(recent):.3f}, {history.tokens / history.seconds:,.0f} tokens/s"
+    return text + (f", held-out loss {list(history.held_out.values())[-1]:.3f}" if history.held_out else "")
+
+
+def _optimizer(model: ChatGLMForConditionalGeneration, settings: Settings) -> torch.optim.Optimizer:
+    """AdamW that decays matrices only."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+
+
+def _save(
+    state: Path,
+    model: ChatGLMForConditionalGeneration,
+    optimizer: torch.optim.Optimizer,
+    settings: Settings,
+    history: History,
+) -> None:
+    """Writes the state beside its place and moves it there, so that a kill leaves the old one or the new one."""
+    content = {
+        "settings": asdict(settings),
+        "history": asdict(history),
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+    }
+    partial = state.with_name(state.name + ".partial")
+    torch.save(content, partial)
+    os.replace(partial, state)
+
+
+def _load(
+    state: Path, model: ChatGLMForConditionalGeneration, optimizer: torch.optim.Optimizer, settings: Settings
+) -> History:
+    content: dict[str, Any] = torch.load(state, weights_only=True, map_location="cpu")
+    if content["settings"] != asdict(settings):
+        raise UsageError(
+            f"{state} was made with other steps, seed or settings: pass the same ones, or start anew without --resume."
+        )
+    model.load_state_dict(content["model"])
+    optimizer.load_state_dict(content["optimizer"])
+    return History(**content["history"])

@@ -1,0 +1,196 @@
+"""Training: it learns, it resumes, it scores, and it writes a checkpoint in the published layout."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fastglm.errors import CancelledError, DeviceError, UsageError
+from fastglm.models.chatglm import ChatGLMForConditionalGeneration
+from fastglm.models.config import ChatGLM6BConfig
+from fastglm.progress import Progress
+from fastglm.train.demo import STATE_FILE, train
+from fastglm.train.packing import Batch, Example, pack
+from fastglm.train.plan import Plan
+from fastglm.train.score import score
+from fastglm.train.trainer import History, Settings, fit
+
+GMASK, SOP, EOP, PAD = 86, 89, 90, 3
+SETTINGS = Settings(steps=12, seed=0, learning_rate=5e-3, warmup=2, save_every=4, score_every=6)
+PLAN = Plan(hidden=32, layers=1, heads=2, inner=32, samples_per_step=2, held_out_per_skill=1)
+
+
+def tiny_model() -> ChatGLMForConditionalGeneration:
+    torch.manual_seed(0)
+    config = ChatGLM6BConfig(
+        vocab_size=96, hidden_size=32, num_layers=1, num_attention_heads=2, inner_hidden_size=32,
+        max_sequence_length=64, bos_token_id=SOP, eos_token_id=EOP, mask_token_id=85, gmask_token_id=GMASK,
+    )  # fmt: skip
+    return ChatGLMForConditionalGeneration(config)
+
+
+def example(number: int) -> Example:
+    """`number` is to be answered with the next one."""
+    return Example([number, GMASK, SOP, number + 1, EOP], 2)
+
+
+def batch_of(step: int) -> Batch:
+    return pack([example(10 + (step + k) % 8) for k in range(6)], 16, PAD)
+
+
+def weights(model: ChatGLMForConditionalGeneration) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in model.parameters()]
+
+
+def run(state: Path, settings: Settings = SETTINGS, batches: Callable[[int], Batch] = batch_of, resume: bool = False):
+    model = tiny_model()
+    history = fit(model, batches, settings, state, resume=resume, progress=lambda _: None)
+    return weights(model), history
+
+
+def killed_at(step: int) -> Callable[[int], Batch]:
+    def batches(number: int) -> Batch:
+        if number == step:
+            raise RuntimeError("killed")
+        return batch_of(number)
+
+    return batches
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    _, history = run(tmp_path / "state.pt", replace(SETTINGS, steps=150))
+    assert history.losses[0] > 3
+    assert history.losses[-1] < 0.5
+    assert history.tokens == 150 * 30
+
+
+def test_a_resumed_training_ends_in_the_same_weights(tmp_path: Path) -> None:
+    straight, whole = run(tmp_path / "a.pt")
+    with pytest.raises(RuntimeError, match="killed"):
+        run(tmp_path / "b.pt", batches=killed_at(9))
+    resumed, history = run(tmp_path / "b.pt", resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(straight, resumed, strict=True))
+    assert history.losses == whole.losses
+    assert (history.step, history.tokens) == (whole.step, whole.tokens)
+
+
+def test_a_kill_while_the_state_is_written_leaves_the_state_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, saved = torch.save, []
+
+    def save_half(content: object, path: Path) -> None:
+        saved.append(path)
+        if len(saved) == 2:
+            Path(path).write_bytes(b"half")
+            raise RuntimeError("killed")
+        save(content, path)
+
+    monkeypatch.setattr(torch, "save", save_half)
+    with pytest.raises(RuntimeError, match="killed"):
+        run(tmp_path / "state.pt")
+    monkeypatch.undo()
+    straight, _ = run(tmp_path / "other.pt")
+    resumed, _ = run(tmp_path / "state.pt", resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(straight, resumed, strict=True))
+
+
+def test_without_resume_training_starts_anew(tmp_path: Path) -> None:
+    run(tmp_path / "state.pt")
+    seen: list[int] = []
+
+    def batches(step: int) -> Batch:
+        seen.append(step)
+        return batch_of(step)
+
+    run(tmp_path / "state.pt", batches=batches)
+    assert seen == list(range(12))
+
+
+def test_a_state_of_other_settings_is_refused(tmp_path: Path) -> None:
+    run(tmp_path / "state.pt")
+    with pytest.raises(UsageError, match="other steps"):
+        run(tmp_path / "state.pt", replace(SETTINGS, seed=1), resume=True)
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    def batches(step: int) -> Batch:
+        if step == 6:
+            raise KeyboardInterrupt
+        return batch_of(step)
+
+    with pytest.raises(CancelledError, match="--resume it goes on from step 4"):
+        run(tmp_path / "state.pt", batches=batches)
+    assert run(tmp_path / "state.pt", resume=True)[1].step == 12
+
+
+def test_the_learning_rate_warms_up_and_comes_down() -> None:
+    settings = Settings(steps=100, seed=0, learning_rate=1.0, warmup=10, final=0.1)
+    rates = [settings.rate(step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == rates[9] == 1.0
+    assert rates[9:] == sorted(rates[9:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_an_answer_scores_when_every_token_is_the_best(tmp_path: Path) -> None:
+    model = tiny_model()
+    fit(model, batch_of, replace(SETTINGS, steps=150), tmp_path / "state.pt", progress=lambda _: None)
+    wrong_end = Example([10, GMASK, SOP, 11, 12, EOP], 2)
+    result = score(model, {"next": [example(10), example(12)], "more": [wrong_end, example(11)], "none": []}, _pack)
+    assert result.accuracy == {"next": 1.0, "more": 0.5}
+    assert result.overall == 0.75
+    assert result.perplexity == pytest.approx(torch.tensor(result.loss).exp().item())
+
+
+def _pack(examples: object) -> Batch:
+    return pack(examples, 16, PAD)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, History, list[Progress]]:
+    out, seen = tmp_path_factory.mktemp("demo") / "new" / "folder", []
+    result = train(out, 3, 7, "cpu", False, seen.append, PLAN)
+    return out, result.history, seen
+
+
+def test_the_checkpoint_has_the_published_layout(trained: tuple[Path, History, list[Progress]]) -> None:
+    out, _, _ = trained
+    config = json.loads((out / "config.json").read_text())
+    assert config["model_type"] == "chatglm"
+    assert config["position_encoding_2d"] is True
+    assert config["tie_word_embeddings"] is True
+    assert config["vocab_size"] % 64 == 0
+    assert (config["bos_token_id"], config["gmask_token_id"], config["eos_token_id"]) == (SOP, GMASK, EOP)
+    tensors = load_file(out / "model.safetensors")
+    assert {t.dtype for t in tensors.values()} == {torch.float16}
+    assert "transformer.word_embeddings.weight" in tensors
+    assert "transformer.layers.0.attention.query_key_value.bias" in tensors
+    assert "lm_head.weight" not in tensors
+    assert "fastglm train demo --steps 3 --seed 7" in (out / "README.md").read_text()
+
+
+def test_nothing_of_the_training_is_left_behind(trained: tuple[Path, History, list[Progress]]) -> None:
+    assert not list(trained[0].glob(f"{STATE_FILE}*"))
+
+
+def test_progress_is_told_after_every_step(trained: tuple[Path, History, list[Progress]]) -> None:
+    _, history, seen = trained
+    assert [(p.done, p.total) for p in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert "tokens/s" in seen[0].stage
+    assert list(history.held_out) == [3]
+
+
+def test_the_same_seed_gives_the_same_model(trained: tuple[Path, History, list[Progress]], tmp_path: Path) -> None:
+    train(tmp_path, 3, 7, "cpu", False, lambda _: None, PLAN)
+    mine, first = load_file(tmp_path / "model.safetensors"), load_file(trained[0] / "model.safetensors")
+    assert all(torch.equal(mine[name], first[name]) for name in first)
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="warp"):
+        train(tmp_path, 1, 0, "warp", False, None, PLAN)

@@ -1,0 +1,82 @@
+"""Packing: positions and masks as the model finds them by itself, and no sample sees another."""
+
+import pytest
+import torch
+
+from fastglm.models.chatglm import ChatGLMForConditionalGeneration
+from fastglm.models.config import ChatGLM6BConfig
+from fastglm.train.packing import Batch, Example, pack
+from fastglm.train.trainer import answer_loss
+
+GMASK, SOP, EOP, PAD = 86, 89, 90, 3
+
+
+def example(prompt: list[int], answer: list[int]) -> Example:
+    return Example([*prompt, GMASK, SOP, *answer, EOP], len(prompt) + 1)
+
+
+EXAMPLES = [
+    example([10, 11, 12], [20, 21]),
+    example([13, 14], [22]),
+    example([15, 16, 17, 18, 19], [23, 24, 25, 26]),
+    example([10], [27, 28, 29]),
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> ChatGLMForConditionalGeneration:
+    torch.manual_seed(0)
+    config = ChatGLM6BConfig(
+        vocab_size=128, hidden_size=32, num_layers=2, num_attention_heads=2, inner_hidden_size=64,
+        max_sequence_length=64, bos_token_id=SOP, eos_token_id=EOP, mask_token_id=85, gmask_token_id=GMASK,
+        initializer_range=0.3,
+    )  # fmt: skip
+    return ChatGLMForConditionalGeneration(config).eval()
+
+
+def losses(model: ChatGLMForConditionalGeneration, batch: Batch, number: int) -> torch.Tensor:
+    with torch.inference_mode():
+        return answer_loss(model, batch)[0][batch.example == number]
+
+
+@pytest.mark.parametrize("length", [12, 16, 40])
+def test_a_packed_sample_has_the_loss_it_has_alone(model: ChatGLMForConditionalGeneration, length: int) -> None:
+    batch = pack(EXAMPLES, length, PAD)
+    for number, alone in enumerate(EXAMPLES):
+        tokens = torch.tensor([alone.tokens])
+        with torch.inference_mode():  # positions and mask from the model itself
+            logits = model(tokens).logits[0, alone.context : -1]
+        expected = torch.nn.functional.cross_entropy(logits, torch.tensor(alone.targets), reduction="none")
+        torch.testing.assert_close(losses(model, batch, number), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_changing_a_sample_changes_no_other(model: ChatGLMForConditionalGeneration) -> None:
+    changed = [EXAMPLES[0], example([99, 98], [97]), *EXAMPLES[2:]]
+    before, after = pack(EXAMPLES, 40, PAD), pack(changed, 40, PAD)
+    assert before.input_ids.shape == (1, 40)  # all in one row
+    for number in (0, 2, 3):
+        torch.testing.assert_close(losses(model, before, number), losses(model, after, number), rtol=0, atol=1e-6)
+    assert (losses(model, before, 1) - losses(model, after, 1)).abs().max() > 0.01
+
+
+def test_the_loss_is_on_the_answer_and_its_end_alone() -> None:
+    batch = pack(EXAMPLES, 40, PAD)
+    for number, packed in enumerate(EXAMPLES):
+        mine = batch.example == number
+        assert batch.targets[mine].tolist() == packed.targets
+        assert packed.targets[-1] == EOP
+        predicting = batch.input_ids.flatten()[batch.predicting[mine]].tolist()
+        assert predicting == [SOP, *packed.targets[:-1]]
+    assert batch.tokens == sum(len(e.tokens) for e in EXAMPLES)
+
+
+def test_padding_makes_no_nan(model: ChatGLMForConditionalGeneration) -> None:
+    with torch.inference_mode():
+        batch = pack(EXAMPLES, 40, PAD)
+        hidden = model.transformer(batch.input_ids, batch.position_ids, batch.attention_mask).last_hidden_state
+    assert hidden.isfinite().all()
+
+
+def test_a_sample_longer_than_a_row_is_refused() -> None:
+    with pytest.raises(ValueError, match="13 tokens"):
+        pack([example(list(range(10)), [])], 12, PAD)
