@@ -230,8 +230,7 @@ def _share_head(model: ChatGLMForConditionalGeneration, waiting: set[str]) -> No
     """One matrix for head and embedding where the checkpoint has one, or two that are equal."""
     embedding, head = model.transformer.word_embeddings, model.lm_head
     if isinstance(embedding, nn.Embedding) and isinstance(head, nn.Linear):
-        absent = "lm_head.weight" in waiting
-        if absent or torch.equal(embedding.weight, head.weight):
+        if head.weight.is_meta or torch.equal(embedding.weight, head.weight):
             head.weight = embedding.weight
             waiting.discard("lm_head.weight")
 

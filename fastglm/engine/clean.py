@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 # A cut is safe between two characters that no rule of the clean-up looks at together.
-_UNSAFE = frozenset(" \n\t,!:;?[]训练时间")
+_UNSAFE = frozenset(",!:;?[]训练时间")
 _FARTHEST = 64
 
 
@@ -28,6 +28,10 @@ class Cleaner:
         """Where the end may be cut so that the part before it will not change; 0: nowhere."""
         end = self._end
         for place in range(len(end) - 1, max(len(end) - _FARTHEST, 0), -1):
-            if end[place] not in _UNSAFE and end[place - 1] not in _UNSAFE:
+            if _is_safe(end[place]) and _is_safe(end[place - 1]):
                 return place
         return 0
+
+
+def _is_safe(character: str) -> bool:
+    return character not in _UNSAFE and not character.isspace()

@@ -74,9 +74,14 @@ class PackedWeight(nn.Module):
         return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "PackedWeight":
-        if self._kernel is not None:
-            self.set_parts(self.parts())
-        return super()._apply(fn, recurse)
+        before = self.parts()
+        self.set_parts(before)
+        super()._apply(fn, recurse)
+        for name, part in before.items():
+            moved = self.get_buffer(name)
+            if moved.dtype != part.dtype:  # `.half()` and the like are for activations, not for packed numbers
+                self.register_buffer(name, part.to(moved.device))
+        return self
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)

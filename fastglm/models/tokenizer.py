@@ -28,7 +28,8 @@ class ChatGLMTokenizer(PreTrainedTokenizer):
     def __new__(
         cls, vocab_file: str | None = None, later_vocab_file: str | None = None, **_: Any
     ) -> "ChatGLMTokenizer":
-        if vocab_file is None and later_vocab_file is not None:
+        # transformers itself offers tokenizer.model as `vocab_file` where the published name is missing.
+        if Path(vocab_file or later_vocab_file or "").name == cls.vocab_files_names["later_vocab_file"]:
             raise CheckpointError(
                 "tokenizer.model is the vocabulary of a later generation (ChatGLM2, ChatGLM3 or GLM-4); "
                 "fastglm runs ChatGLM-6B only so far: use a ChatGLM-6B checkpoint."

@@ -1,0 +1,208 @@
+"""The stream of pieces: both engines, lengths, stops, closing, and what is shown."""
+
+import itertools
+import time
+
+import pytest
+import torch
+from recorded import expected, folder
+
+import fastglm
+from fastglm.engine import Sampling
+from fastglm.engine.cache import STEP, StaticCache
+from fastglm.engine.clean import Cleaner
+from fastglm.engine.detokenize import Detokenizer
+from fastglm.engine.sampling import Sampler
+from fastglm.errors import ContextError, UsageError
+from fastglm.models.chat import clean_response
+
+CASES = expected("chatglm")
+
+
+@pytest.fixture(scope="module", params=["original", "fast"])
+def loaded(request):
+    return fastglm.load(str(folder("chatglm")), request.param)
+
+
+@pytest.mark.parametrize("index", range(3))
+def test_both_engines_give_the_recorded_greedy_ids(loaded, index):
+    case = CASES["generate"][index]
+    pieces = list(fastglm.stream(*loaded, case["text"], max_new_tokens=32, do_sample=False, ignore_eos=True))
+    assert [piece.token for piece in pieces] == case["new_ids"]
+    assert [piece.tokens for piece in pieces] == list(range(1, 33))
+    assert pieces[-1].stop == "length"
+    assert {piece.stop for piece in pieces[:-1]} == {None}
+    assert pieces[0].prompt_tokens == len(case["input_ids"])
+
+
+def test_long_greedy_answers_are_equal_across_cache_growth():
+    answers = []
+    for variant in ("original", "fast"):
+        model, tokenizer = fastglm.load(str(folder("chatglm")), variant)
+        pieces = fastglm.stream(model, tokenizer, "你好", max_new_tokens=240, do_sample=False, ignore_eos=True)
+        answers.append([piece.token for piece in pieces])
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 240
+
+
+def test_the_text_is_that_of_decoding_everything_at_once(loaded):
+    model, tokenizer = loaded
+    pieces = list(fastglm.stream(model, tokenizer, "Hello", max_new_tokens=60, seed=3, ignore_eos=True))
+    whole = tokenizer.decode([piece.token for piece in pieces], skip_special_tokens=True)
+    assert pieces[-1].text == clean_response(whole)
+
+
+def test_an_answer_ends_at_the_stop_token(loaded, monkeypatch):
+    model, tokenizer = loaded
+    greedy = CASES["generate"][0]["new_ids"]
+    monkeypatch.setattr(model.config, "eos_token_id", greedy[3])
+    pieces = list(fastglm.stream(model, tokenizer, "你好", max_new_tokens=32, do_sample=False))
+    assert [piece.token for piece in pieces] == greedy[:4]
+    assert pieces[-1].stop == "eos"
+
+
+def test_a_seed_repeats_an_answer(loaded):
+    def answer(seed):
+        return [piece.token for piece in fastglm.stream(*loaded, "你好", max_new_tokens=20, seed=seed, ignore_eos=True)]
+
+    assert answer(1) == answer(1)
+    assert answer(1) != answer(2)
+
+
+def test_closing_stops_and_frees(loaded):
+    pieces = fastglm.stream(*loaded, "你好", max_new_tokens=200, ignore_eos=True)
+    assert len(list(itertools.islice(pieces, 3))) == 3
+    pieces.close()
+    assert next(iter(fastglm.stream(*loaded, "你好", max_new_tokens=2))).tokens == 1
+
+
+def test_token_ids_are_taken_as_they_are(loaded):
+    case = CASES["generate"][1]
+    pieces = fastglm.stream(*loaded, case["input_ids"], max_new_tokens=8, do_sample=False, ignore_eos=True)
+    assert [piece.token for piece in pieces] == case["new_ids"][:8]
+
+
+def test_old_rounds_are_left_out_and_the_piece_says_so(loaded):
+    history = [("问题" * 20, "回答" * 20)] * 6
+    piece = next(iter(fastglm.stream(*loaded, "你好", history, max_new_tokens=2)))
+    assert piece.rounds_left_out > 0
+    assert piece.prompt_tokens < 256
+
+
+def test_one_message_that_is_too_long_is_an_error(loaded):
+    with pytest.raises(ContextError, match="context is 256: shorten it"):
+        fastglm.stream(*loaded, "很" * 400)
+
+
+def test_an_answer_ends_where_the_context_does(loaded):
+    pieces = list(fastglm.stream(*loaded, list(range(100, 350)), max_new_tokens=50, ignore_eos=True))
+    assert len(pieces) == 6
+    assert pieces[-1].stop == "length"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"temperature": 0.0},
+        {"top_k": -1},
+        {"repetition_penalty": 0.0},
+        {"max_new_tokens": 0},
+        {"prompt": []},
+        {"prompt": [768]},
+    ],
+)
+def test_wrong_settings_are_named(loaded, wrong):
+    with pytest.raises(UsageError):
+        fastglm.stream(*loaded, **{"prompt": "你好", **wrong})
+
+
+def test_pieces_do_not_leave_the_consumer_in_inference_mode(loaded):
+    for _ in fastglm.stream(*loaded, "你好", max_new_tokens=2):
+        assert not torch.is_inference_mode_enabled()
+
+
+def test_the_cache_grows_without_losing_anything():
+    cache = StaticCache([2], 4, STEP, torch.float32, torch.device("cpu"))
+    prompt = torch.randn(1, 2, 10, 4)
+    cache.update(prompt, prompt, 0)
+    cache.prefilled(10)
+    seen = [prompt]
+    for _ in range(3 * STEP):
+        mask = cache.advance()
+        new = torch.randn(1, 2, 1, 4)
+        seen.append(new)
+        keys, _ = cache.update(new, new, 0)
+        assert mask.shape[-1] == keys.shape[2]
+    attended = keys[:, :, mask[0, 0, 0] == 0]
+    assert torch.equal(attended, torch.cat(seen, 2))
+
+
+def test_sampling_follows_transformers():
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    logits = torch.randn(1, 100, generator=torch.Generator().manual_seed(0)) * 3
+    scores = logits
+    for warp in (TemperatureLogitsWarper(0.8), TopKLogitsWarper(20), TopPLogitsWarper(0.7)):
+        scores = warp(None, scores)
+    wanted = scores.softmax(-1)[0]
+    sampler = Sampler(Sampling(top_p=0.7, top_k=20, temperature=0.8, seed=0), torch.zeros(1, 1, dtype=torch.long), 100)
+    drawn = torch.bincount(torch.cat([sampler(logits)[0] for _ in range(4000)]), minlength=100) / 4000
+    assert set(drawn.nonzero().flatten().tolist()) == set(wanted.nonzero().flatten().tolist())
+    assert (drawn - wanted).abs().max() < 0.03
+
+
+def test_repetition_penalty_follows_transformers():
+    from transformers import RepetitionPenaltyLogitsProcessor
+
+    logits, prompt = torch.randn(1, 50), torch.tensor([[3, 7, 7]])
+    wanted = RepetitionPenaltyLogitsProcessor(1.5)(prompt, logits.clone()).argmax()
+    assert Sampler(Sampling(do_sample=False, repetition_penalty=1.5), prompt, 50)(logits) == wanted
+
+
+RAW = "你好,世界! [[训练时间]] 之后, a,b 中?好 \n  完:  "
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_cleaning_a_growing_text_equals_cleaning_it_whole(size):
+    raw = RAW * 20
+    cleaner = Cleaner(clean_response)
+    for start in range(0, len(raw), size):
+        shown = cleaner.add(raw[start : start + size])
+    assert shown == clean_response(raw)
+
+
+def test_cleaning_looks_only_at_the_end():
+    looked = []
+
+    def clean(text):
+        looked.append(len(text))
+        return clean_response(text)
+
+    cleaner = Cleaner(clean)
+    for _ in range(2000):
+        cleaner.add("一句普通的话")
+    assert max(looked) < 200
+
+
+def test_detokenising_decodes_a_bounded_window():
+    lengths = []
+
+    def decode(ids):
+        lengths.append(len(ids))
+        return "".join(chr(97 + i % 26) for i in ids)
+
+    detokenizer = Detokenizer(decode)
+    text = "".join(detokenizer.add(i) for i in range(1000)) + detokenizer.finish()
+    assert len(text) == 1000
+    assert max(lengths) <= 8
+
+
+def test_a_piece_comes_as_soon_as_it_is_known():
+    model, tokenizer = fastglm.load(str(folder("chatglm")), "original")
+    stamps = []
+    for piece in fastglm.stream(model, tokenizer, "你好", max_new_tokens=100, ignore_eos=True):
+        stamps.append((piece.time, time.perf_counter()))
+    assert stamps[-1][1] - stamps[0][1] > 0.5 * (stamps[-1][0] - stamps[0][0])
+    assert all(earlier[0] < later[0] for earlier, later in itertools.pairwise(stamps))
