@@ -80,14 +80,14 @@ class Answer:
         """Called while somebody else has the device. Raises CancelledError to give up."""
         with self._news:
             if self._stopping or self.over:
-                raise CancelledError("stopped")
+                raise CancelledError("Stopped.")
             self.state, self.waiting_for = "waiting", holder
 
     def _begin(self) -> None:
         """Called before the process is asked. Raises CancelledError where the end came first."""
         with self._news:
             if self._stopping or self.over:
-                raise CancelledError("stopped")
+                raise CancelledError("Stopped.")
             self.state, self.waiting_for = "running", ""
 
     def _stop(self) -> bool:

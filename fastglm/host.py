@@ -196,7 +196,7 @@ class Host:
             except FastGLMError as error:
                 answer._finish(error)
             except OSError as error:
-                answer._finish(HostError(f"the lease on {self.info.device} could not be taken: {error}"))
+                answer._finish(HostError(f"The lease on {self.info.device} could not be taken: {error}."))
             with self._lock:
                 self._current = None
 
@@ -242,22 +242,22 @@ class Host:
     def _explained(self, status: int) -> FastGLMError:
         """Why the process is no more, in a line."""
         if self._closed and not hasattr(self, "info"):
-            return CancelledError(f"loading {self.key} was stopped")
+            return CancelledError(f"Loading {self.key} was stopped.")
         if self._closed:
-            return HostError(f"the process that ran {self.key} was closed; ask again to start it anew")
+            return HostError(f"The process that ran {self.key} was closed: ask again to start it anew.")
         how = f"exit status {status}"
         if status < 0:
             how = f"signal {-status}"
         if status == -9:
             how += ", which systems send when memory runs out"
-        return self._with_log(HostError(f"the process that ran {self.key} ended ({how}); ask again to start it anew"))
+        return self._with_log(HostError(f"The process that ran {self.key} ended ({how}): ask again to start it anew."))
 
     def _with_log(self, error: FastGLMError) -> FastGLMError:
         """An unexpected error with the place of the log, which is kept then."""
         if not isinstance(error, HostError):
             return error
         self._failed = True
-        return HostError(f"{error}; the log is {self._log}")
+        return HostError(f"{error} The log: {self._log}")
 
     def _ahead(self, answer: Answer) -> int:
         with self._lock:

@@ -27,7 +27,7 @@ from fastglm.piece import Piece
 from fastglm.progress import Progress
 
 Load = Callable[..., tuple[Any, Any]]
-Stream = Callable[..., Generator[Piece]]
+Stream = Callable[..., Any]  # a generator of pieces
 
 _after_text = attrgetter(*(field.name for field in fields(Piece)[1:]))
 
@@ -45,6 +45,7 @@ class HostInfo:
     parameters: int
     weights_memory: int  # bytes
     load_time: float  # s
+    context_length: int  # tokens
     notes: list[str] = field(default_factory=list)
 
 
@@ -108,7 +109,7 @@ class _Child:
             self._send("ready", HostInfo(os.getpid(), **told), torch.get_num_threads())
             return loaded
         except BaseException as error:
-            self._send("failed", _told(error, f"loading {model} as {variant}", "pick a smaller variant"))
+            self._send("failed", _told(error, f"Loading {model} as {variant}", "pick a smaller variant"))
             return None
 
     def _on_progress(self, progress: Progress) -> None:
@@ -126,7 +127,7 @@ class _Child:
         try:
             self._stream(number, start())
         except BaseException as error:
-            failure = _told(error, "answering", "clear the conversation, or pick a smaller variant").with_traceback(
+            failure = _told(error, "Answering", "clear the conversation, or pick a smaller variant").with_traceback(
                 None
             )
         else:
@@ -151,7 +152,7 @@ class _Child:
         self._interruptible = number
         try:
             if self._cancelled == number:
-                raise CancelledError("stopped")
+                raise CancelledError("Stopped.")
             return next(pieces, None)
         finally:
             self._interruptible = -1
@@ -160,7 +161,7 @@ class _Child:
         """Runs in the main thread when the reading thread has called `interrupt_main`."""
         if self._interruptible == self._cancelled != -1:
             self._interruptible = -1
-            raise CancelledError("stopped")
+            raise CancelledError("Stopped.")
 
     def _send(self, *reply: Any) -> None:
         data = pickle.dumps(reply, protocol=pickle.HIGHEST_PROTOCOL)
@@ -185,9 +186,9 @@ def _told(error: BaseException, doing: str, way_out: str) -> FastGLMError:
         return error
     traceback.print_exception(error)
     if _out_of_memory(error):
-        return MemoryShortError(f"memory ran out while {doing}; {way_out}")
+        return MemoryShortError(f"{doing} took more memory than there is: {way_out}.")
     first_line = str(error).strip().partition("\n")[0]
-    return HostError(f"{doing} failed unexpectedly: {type(error).__name__}: {first_line}")
+    return HostError(f"{doing} failed unexpectedly ({type(error).__name__}: {first_line}).")
 
 
 def _out_of_memory(error: BaseException) -> bool:

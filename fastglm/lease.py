@@ -35,14 +35,14 @@ def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None
     Raises UsageError for "auto": only an actual device can be leased.
     """
     place = _place(device)
-    waiting = _Waiting(device, on_wait)
+    waiting = _Waiting(place, on_wait)
     with contextlib.ExitStack() as held:
         while (gate := _try_lock(place / "gate", "ab")) is None:
             waiting.pause()
         held.callback(gate.close)
-        note = held.enter_context(_note(place, who))
+        waiting.own = held.enter_context(_note(place, who))
         if exclusive:
-            while _others(place, note):
+            while _others(place, waiting.own):
                 waiting.pause()
         else:
             gate.close()
@@ -51,32 +51,30 @@ def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None
 
 def holder(device: str) -> str | None:
     """Who uses `device` now, or is the next to have it alone; None when it is free."""
-    names = []
-    for note in _locked_notes(_place(device)):
-        with contextlib.suppress(FileNotFoundError):  # its holder has just left
-            names.append(note.with_suffix(".txt").read_text(encoding="utf-8"))
-    return ", ".join(names) or None
+    return _names(_locked_notes(_place(device)))
 
 
 class _Waiting:
     """Pauses between two looks, ever longer, and tells `on_wait` whom one waits for."""
 
-    def __init__(self, device: str, on_wait: OnWait | None) -> None:
-        self.device = device
+    def __init__(self, place: Path, on_wait: OnWait | None) -> None:
+        self.place = place
         self.on_wait = on_wait
+        self.own: Path | None = None  # one's own note, once there is one
         self.since = time.monotonic()
 
     def pause(self) -> None:
         waited = time.monotonic() - self.since
         if self.on_wait and waited > _NEWS_AFTER:
-            self.on_wait(holder(self.device) or "another process")
+            others = [note for note in _locked_notes(self.place) if note != self.own]
+            self.on_wait(_names(others) or "another process")
         time.sleep(min(0.001 + waited / 4, _LONGEST_PAUSE))
 
 
 def _place(device: str) -> Path:
     """The folder of a device's gate and notes."""
     if device == "auto":
-        raise UsageError("a lease is taken on an actual device such as cpu or cuda:0, not on auto")
+        raise UsageError("A lease is taken on an actual device, such as cpu or cuda:0, not on auto.")
     name = "cuda:0" if device == "cuda" else device
     place = folder("leases") / name.replace(":", "-")
     place.mkdir(exist_ok=True)
@@ -127,6 +125,15 @@ def _locked_notes(place: Path) -> list[Path]:
         else:
             lock.close()
     return held
+
+
+def _names(notes: list[Path]) -> str | None:
+    """What the notes' holders call themselves."""
+    names = []
+    for note in notes:
+        with contextlib.suppress(FileNotFoundError):  # its holder has just left
+            names.append(note.with_suffix(".txt").read_text(encoding="utf-8"))
+    return ", ".join(names) or None
 
 
 def _others(place: Path, own: Path) -> list[Path]:

@@ -47,6 +47,7 @@ def load(
         parameters=7,
         weights_memory=28,
         load_time=0.5,
+        context_length=2048,
         notes=["a note"],
     )
     return SimpleNamespace(fastglm=info), "tokenizer"

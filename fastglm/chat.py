@@ -1,0 +1,152 @@
+"""A conversation in a terminal: answers on standard output, everything about them on standard error."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import typer
+
+from fastglm.answer import Answer
+from fastglm.errors import FastGLMError
+from fastglm.host import Host
+from fastglm.piece import Piece
+
+_ERASE = "\x1b[2J\x1b[3J\x1b[H"  # the screen, what scrolled off it, and back to its top
+
+
+class TerminalChat:
+    """Reads messages until `stop` or the end of the input. `clear` forgets what was said, an empty line does nothing.
+
+    Ctrl-C stops an answer; at the prompt it leaves when it is pressed twice.
+    """
+
+    def __init__(self, start: Callable[[], Host], settings: dict[str, Any]) -> None:
+        """`start` loads the model, and loads it anew when its process has ended; `settings` are `fastglm.stream`'s."""
+        self._start = start
+        self._settings = settings
+        self._history: list[tuple[str, str]] = []
+        self._left_out = 0  # rounds that the user knows to be left out
+        self._on_screen = sys.stdin.isatty() and sys.stdout.isatty()
+        for stream in (sys.stdin, sys.stdout):  # text that is no Unicode is no reason to end
+            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+
+    def run(self) -> None:
+        host = self._start()
+        try:
+            _tell(_headline(host))
+            for message in self._messages():
+                if not host.alive:
+                    host = self._start()
+                self._answer(host, message)
+        finally:
+            host.close()
+
+    def _messages(self) -> Iterator[str]:
+        """What the user says to the model."""
+        warned = False
+        while True:
+            try:
+                line = input("> " if self._on_screen else "").strip()
+            except EOFError:
+                return
+            except KeyboardInterrupt:
+                if warned:
+                    return
+                warned = True
+                _tell("\nCtrl-C once more leaves; so does stop.")
+                continue
+            warned = False
+            if line == "stop":
+                return
+            if line == "clear":
+                self._clear()
+            elif line:
+                yield line
+
+    def _clear(self) -> None:
+        self._history.clear()
+        self._left_out = 0
+        if self._on_screen:
+            print(_ERASE, end="", flush=True)
+        _tell("The conversation is cleared.")
+
+    def _answer(self, host: Host, message: str) -> None:
+        answer = host.ask(message, list(self._history), **self._settings)
+        try:
+            try:
+                _tell_waiting(answer, host.info.device)
+                _print_growing(answer)
+            except KeyboardInterrupt:
+                answer.cancel()
+                answer.wait()
+        except FastGLMError as error:
+            _tell(f"error: {error}", fg=typer.colors.RED)
+        self._remember(message, answer)
+
+    def _remember(self, message: str, answer: Answer) -> None:
+        """Keep what was answered, also when it was stopped midway, and say what it took."""
+        piece = answer.piece
+        if piece is None:
+            if answer.state == "cancelled":
+                _tell("Stopped.")
+            return
+        if answer.state != "failed":
+            self._history.append((message, piece.text))
+        _tell(_figures(answer, piece), dim=True)
+        if piece.rounds_left_out > self._left_out:
+            _tell(f"The context is full: the {piece.rounds_left_out} oldest rounds were left out.", dim=True)
+        self._left_out = piece.rounds_left_out
+
+
+def _tell(text: str, **style: Any) -> None:
+    typer.secho(text, err=True, **style)
+
+
+def _headline(host: Host) -> str:
+    info = host.info
+    lines = [
+        f"{info.model} as {info.variant} on {info.device}, {info.dtype}, {size(info.weights_memory)} of weights.",
+        *info.notes,
+        "clear forgets the conversation, stop leaves, Ctrl-C stops an answer.",
+    ]
+    return "\n".join(lines)
+
+
+def _tell_waiting(answer: Answer, device: str) -> None:
+    """Say once for whom the answer waits, until it runs."""
+    told = False
+    while answer.state in ("queued", "waiting") and not answer.wait(0.05):
+        if answer.state == "waiting" and not told:
+            _tell(f"Waiting for {device}, which is in use: {answer.waiting_for}.", dim=True)
+            told = True
+
+
+def _print_growing(answer: Answer) -> None:
+    """Print what each piece adds. The clean-up may change the last character, which is printed when the next is known."""
+    text = shown = ""
+    try:
+        for piece in answer:
+            text = piece.text
+            if text[:-1].startswith(shown):
+                print(text[len(shown) : -1], end="", flush=True)
+                shown = text[:-1]
+    finally:
+        # Where it changed more than that, the whole answer follows in a line of its own.
+        print(text[len(shown) :] if text.startswith(shown) else f"\n{text}", flush=True)
+
+
+def _figures(answer: Answer, piece: Piece) -> str:
+    """What an answer took, in a line."""
+    parts = ["stopped"] if answer.state == "cancelled" else []
+    parts += [f"{piece.tokens} tokens", f"first after {piece.ttft:.2f} s"]
+    if piece.decode_rate:
+        parts.append(f"{piece.decode_rate:.1f} tokens/s")
+    if answer.memory:
+        parts.append(f"memory {size(answer.memory.current)}, at most {size(answer.memory.peak)}")
+    return " · ".join(parts)
+
+
+def size(count: int) -> str:
+    """Bytes for people: 1.2 GB, 34 MB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

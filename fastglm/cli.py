@@ -1,0 +1,177 @@
+"""The `fastglm` command. What a command needs is imported when it runs, so that `--help` is quick."""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastglm.errors import FastGLMError, UsageError
+
+if TYPE_CHECKING:
+    from fastglm.host import Host
+
+STOPPED = 130  # what shells report after Ctrl-C
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+train = typer.Typer(no_args_is_help=True)
+app.add_typer(train, name="train", help="Train a model.")
+
+_wanted = {"debug": False}
+
+
+def _want_debug(value: bool) -> None:
+    _wanted["debug"] = value
+
+
+Model = Annotated[
+    str, typer.Option(help="demo, a checkpoint folder, a hub id such as zai-org/chatglm-6b, or shape:chatglm-6b.")
+]
+Variant = Annotated[str, typer.Option(help="How to run it: a name that `fastglm variants` lists.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", callback=_want_debug)]
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context, version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """Load, compress and run ChatGLM fast."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"fastglm {installed('fastglm')}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+@app.command()
+def chat(
+    model: Model = "demo",
+    variant: Variant = "original",
+    device: Device = "auto",
+    max_length: Annotated[int, typer.Option(help="Most tokens of prompt and answer together.", min=1)] = 2048,
+    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens up to this probability.")] = 0.7,
+    temperature: Annotated[float, typer.Option(help="Below 1 more certain, above 1 more varied.")] = 0.95,
+    seed: Annotated[int | None, typer.Option(help="The same answers every time.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Talk to a model.
+
+    An empty line does nothing, clear forgets the conversation, stop leaves, Ctrl-C stops an answer.
+    Answers go to standard output, all else to standard error: printf '你好\\nstop\\n' | fastglm chat
+    """
+    from fastglm.bars import Bars
+    from fastglm.chat import TerminalChat
+    from fastglm.host import Host
+
+    def load() -> "Host":
+        with Bars() as bars:
+            return Host.start(model, variant, device, progress=bars)
+
+    TerminalChat(load, {"max_length": max_length, "top_p": top_p, "temperature": temperature, "seed": seed}).run()
+
+
+@app.command()
+def variants(
+    model: Model = "demo",
+    device: Device = "auto",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the list there too.")] = None,
+    debug: Debug = False,
+) -> None:
+    """List the variants: what each is, and whether it runs on this machine."""
+    from fastglm.chat import size
+    from fastglm.hardware import device_card
+    from fastglm.models.checkpoint import Checkpoint
+    from fastglm.models.source import find_source
+    from fastglm.variants import offers
+
+    source, card = find_source(model), device_card(device)
+    quantised = source.folder is not None and bool(Checkpoint(source.folder).config.linear_format())
+    offered = offers(card, quantised)
+    typer.echo(f"{card.name} ({card.kind}), {size(card.memory_free)} of {size(card.memory_total)} free")
+    for offer in offered:
+        runs = f"no: {offer.reason}" if offer.reason else f"yes; {offer.note}" if offer.note else "yes"
+        typer.echo(f"  {offer.name:10} {offer.summary}\n  {'':10} runs here: {runs}")
+    if json_file:
+        rows = [asdict(offer) | {"runs": offer.reason is None} for offer in offered]
+        json_file.write_text(json.dumps(rows, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+@app.command()
+def compress(
+    out: Annotated[Path, typer.Option(help="The folder to make; it must not exist yet.")],
+    model: Model = "demo",
+    recipe: Annotated[str, typer.Option(help="int8 or int4.")] = "int4",
+    debug: Debug = False,
+) -> None:
+    """Write a compressed checkpoint, which `fastglm chat --model` reads back."""
+    import fastglm
+    from fastglm.bars import Bars
+
+    with Bars() as bars:
+        made = fastglm.compress(model, recipe, out, progress=bars)
+    typer.echo(f"Written: {made}. Talk to it: fastglm chat --model {made}")
+
+
+@train.command("demo")
+def train_demo(
+    out: Annotated[Path, typer.Option(help="The folder for the checkpoint; a stopped training is kept in it too.")],
+    steps: Annotated[int, typer.Option(help="How long to train.", min=1)] = 4000,
+    seed: Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.")] = 0,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was stopped.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Train the embedded demo model from nothing, with its tokenizer."""
+    from fastglm.train.demo import train
+
+    trained = train(out, steps, seed, device, resume, progress=None)
+    typer.echo(f"Written: {trained.out}. Held-out questions answered exactly: {trained.score.overall:.0%}.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status: 0, 1 when work failed, 2 on wrong usage, 130 after Ctrl-C."""
+    _wanted["debug"] = False
+    try:
+        command = typer.main.get_command(app)
+        status = command.main(arguments and list(arguments), prog_name="fastglm", standalone_mode=False)
+        sys.stdout.flush()
+        return status or 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("Stopped.", STOPPED)
+    except BrokenPipeError:  # whoever read the output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except FastGLMError as error:
+        return _fail(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
+    except OSError as error:
+        return _fail(f"error: {error.filename or 'a file'}: {error.strerror or error}.", 1)
+    except Exception as error:
+        return _fail_unexpectedly(error)
+
+
+def _fail_unexpectedly(error: Any) -> int:
+    """Typer's own errors tell of wrong usage; all others of a mistake in this program."""
+    if hasattr(error, "format_message"):
+        path = error.ctx.command_path if getattr(error, "ctx", None) else "fastglm"
+        return _fail(f"error: {error.format_message()} See {path} --help.", error.exit_code)
+    first_line = str(error).strip().partition("\n")[0]
+    return _fail(f"error: {type(error).__name__}: {first_line} (--debug shows where).", 1)
+
+
+def _fail(line: str, status: int) -> int:
+    if _wanted["debug"]:
+        traceback.print_exc()
+    print(line, file=sys.stderr)
+    return status

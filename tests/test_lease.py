@@ -1,0 +1,140 @@
+"""The lease on a device, across real processes."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fastglm.errors import CancelledError, UsageError
+from fastglm.lease import holder, lease
+
+# Takes a lease, says so, and gives it back when its input ends; "waits" is said once while it waits.
+USER = """
+import sys
+from fastglm.lease import lease
+told = []
+def on_wait(holder):
+    if not told:
+        print("waits for " + holder, flush=True)
+    told.append(holder)
+with lease("cpu", sys.argv[1], exclusive=sys.argv[2] == "exclusive", on_wait=on_wait):
+    print("has it", flush=True)
+    sys.stdin.read()
+"""
+
+
+class User:
+    """A process that takes the lease."""
+
+    def __init__(self, who: str, kind: str) -> None:
+        command = [sys.executable, "-c", USER, who, kind]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def leave(self) -> None:
+        self.process.communicate(timeout=60)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def users() -> Iterator[list[User]]:
+    started: list[User] = []
+    yield started
+    for user in started:
+        user.process.kill()
+        user.process.wait()
+
+
+def test_chats_share_and_a_benchmark_is_alone(users: list[User]) -> None:
+    assert holder("cpu") is None
+    users += [one := User("chat one", "shared"), two := User("chat two", "shared")]
+    assert (one.line(), two.line()) == ("has it", "has it")
+    assert set((holder("cpu") or "").split(", ")) == {"chat one", "chat two"}
+
+    users += [alone := User("a benchmark", "exclusive")]
+    assert alone.line().startswith("waits for ")
+    one.leave()
+    assert set((holder("cpu") or "").split(", ")) == {"chat two", "a benchmark"}  # which is the next
+    two.leave()
+    assert alone.line() == "has it"
+    assert holder("cpu") == "a benchmark"
+
+    users += [late := User("chat three", "shared"), other := User("benchmark two", "exclusive")]
+    assert (late.line(), other.line()) == ("waits for a benchmark", "waits for a benchmark")
+    alone.leave()
+    other.process.kill()  # in whichever order they come
+    assert late.line() == "has it"
+
+
+def test_a_benchmark_that_waits_is_not_starved(users: list[User]) -> None:
+    users += [User("a chat", "shared")]
+    assert users[0].line() == "has it"
+    users += [benchmark := User("a benchmark", "exclusive")]
+    assert benchmark.line() == "waits for a chat"
+    users += [late := User("a late chat", "shared")]
+    assert late.line().startswith("waits for ")
+    users[0].leave()
+    assert benchmark.line() == "has it"
+    benchmark.leave()
+    assert late.line() == "has it"
+
+
+def test_a_crash_leaves_nothing_that_blocks(users: list[User], home: Path) -> None:
+    users += [User("a chat", "shared"), User("a benchmark", "exclusive")]
+    assert users[0].line() == "has it"
+    assert users[1].line().startswith("waits")
+    for user in users:
+        user.process.kill()
+        user.process.wait()
+    assert holder("cpu") is None
+    with lease("cpu", "the next", exclusive=True):
+        assert holder("cpu") == "the next"
+    assert [path.name for path in (home / "leases" / "cpu").iterdir()] == ["gate"]
+
+
+def test_devices_are_apart() -> None:
+    with lease("cuda", "a benchmark", exclusive=True):
+        assert holder("cuda:0") == "a benchmark"
+        assert holder("cpu") is None
+        with lease("cpu", "a chat"), lease("cuda:1", "another", exclusive=True):
+            assert holder("cpu") == "a chat"
+    with pytest.raises(UsageError, match="actual device"), lease("auto", "x"):
+        pass
+
+
+def test_threads_of_one_process_share_and_exclude_too() -> None:
+    entered = threading.Event()
+
+    def benchmark() -> None:
+        with lease("cpu", "a benchmark", exclusive=True):
+            entered.set()
+
+    with lease("cpu", "one"), lease("cpu", "two"):
+        thread = threading.Thread(target=benchmark)
+        thread.start()
+        assert not entered.wait(0.3)
+    assert entered.wait(60)
+    thread.join()
+    assert holder("cpu") is None
+
+
+def test_waiting_can_be_given_up() -> None:
+    def give_up(_: str) -> None:
+        raise CancelledError("enough")
+
+    with lease("cpu", "a chat"):
+        with pytest.raises(CancelledError), lease("cpu", "a benchmark", exclusive=True, on_wait=give_up):
+            pass
+        with lease("cpu", "a chat"):  # the gate is open again
+            assert holder("cpu") == "a chat, a chat"
