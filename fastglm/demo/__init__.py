@@ -1,5 +1,1 @@
-"""The embedded demo model: where its checkpoint lies. Its corpus is in `corpus`, its training in `fastglm.train`."""
-
-from pathlib import Path
-
-CHECKPOINT = Path(__file__).parent / "checkpoint"
+"""The embedded demo model: the skills it is made of, its corpus, its tokenizer, and its checkpoint."""

@@ -24,7 +24,7 @@ def training_samples(seed: int, step: int) -> Iterator[Sample]:
         skill = rng.choices(SKILLS, _WEIGHTS)[0]
         sample = _trained_on(rng, skill)
         rounds = rng.choices((0, 1, 2), EARLIER_ROUNDS)[0]
-        earlier = [_earlier_round(rng, skill) for _ in range(rounds)]
+        earlier = [earlier_round(rng, skill) for _ in range(rounds)]
         yield sample._replace(history=earlier + sample.history)
 
 
@@ -55,15 +55,15 @@ def vocabulary_texts(seed: int, draws: int = 30_000) -> list[str]:
     return sorted(texts)
 
 
-def _trained_on(rng: Random, skill: Skill) -> Sample:
-    while is_held_out(skill, sample := skill.sample(rng)):
-        pass
-    return sample
-
-
-def _earlier_round(rng: Random, skill: Skill) -> Round:
+def earlier_round(rng: Random, skill: Skill) -> Round:
     """A round of another skill: of the same one it could contradict what follows (a name told, then not known)."""
     others = [other for other in SKILLS if other is not skill]
     while (sample := _trained_on(rng, rng.choice(others))).history:
         pass
     return sample.question, sample.answer
+
+
+def _trained_on(rng: Random, skill: Skill) -> Sample:
+    while is_held_out(skill, sample := skill.sample(rng)):
+        pass
+    return sample

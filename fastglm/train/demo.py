@@ -1,6 +1,5 @@
 """Trains the demo model from nothing: tokenizer, weights, held-out score and model card."""
 
-import os
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,7 +9,7 @@ import torch
 from ..demo.corpus import held_out_samples, training_samples, vocabulary_texts
 from ..demo.skills import Sample
 from ..demo.tokenizer import VOCABULARY_FILE, train_tokenizer
-from ..errors import DeviceError
+from ..hardware import resolve_device
 from ..models.chat import build_prompt
 from ..models.chatglm import RESIDUAL_SCALE, ChatGLMForConditionalGeneration
 from ..models.config import ChatGLM6BConfig
@@ -56,7 +55,7 @@ def train(
     torch.manual_seed(seed)
     model = ChatGLMForConditionalGeneration(_config(plan, tokenizer))
     _scale_branches(model)
-    torch.nn.Module.to(model, _device(device))
+    torch.nn.Module.to(model, resolve_device(device))
     questions = {
         skill: [encode(tokenizer, sample, plan.row) for sample in samples]
         for skill, samples in held_out_samples(HELD_OUT_SEED, plan.held_out_per_skill).items()
@@ -124,16 +123,7 @@ def _scale_branches(model: ChatGLMForConditionalGeneration) -> None:
             weight *= RESIDUAL_SCALE
 
 
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not available.get(name.split(":")[0], False):
-        raise DeviceError(f'There is no device "{name}" on this machine: choose auto, cpu, cuda or mps.')
-    return torch.device(name)
-
-
 def _hardware(device: torch.device) -> str:
     if device.type == "cuda":
         return f"one {torch.cuda.get_device_name(device)}"
-    return f"{os.cpu_count()} CPU cores, fp32"
+    return f"CPU, {torch.get_num_threads()} thread(s), fp32" if device.type == "cpu" else device.type

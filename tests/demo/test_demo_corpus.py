@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from fastglm.demo.corpus import held_out_samples, is_held_out, training_samples
+from fastglm.demo.corpus import earlier_round, held_out_samples, is_held_out, training_samples
 from fastglm.demo.skills import SKILLS, Sample
 from fastglm.demo.skills.arithmetic import Addition, Counting, Subtraction
 from fastglm.demo.skills.facts import Opposites
@@ -99,7 +99,7 @@ def test_facts_are_held_out_by_wording_not_by_opening_or_mark() -> None:
 def test_calculations_are_right(skill: Addition | Subtraction, sign: int) -> None:
     rng = Random(0)
     digits = [
-        numbers for _ in range(2000) if len(numbers := re.findall(r"\d+", skill.sample(rng).answer)) == 3
+        numbers for _ in range(2000) if len(numbers := re.findall(r"-?\d+", skill.sample(rng).answer)) == 3
     ]  # the others are in words
     assert len(digits) > 1000
     assert all(int(a) + sign * int(b) == int(c) for a, b, c in digits)
@@ -125,11 +125,9 @@ def test_a_name_is_answered_from_the_history() -> None:
         assert name in sample.history[0][0]
 
 
-def test_a_name_told_before_is_never_denied() -> None:
-    """Earlier rounds come from other skills, so that none contradicts the answer."""
-    denied = [
-        s for step in range(100) for s in draw(0, step) if "还没有告诉我" in s.answer or "not told me" in s.answer
-    ]
+def test_earlier_rounds_do_not_contradict_the_answer() -> None:
+    """A name told in an earlier round would make "you have not told me your name" wrong."""
+    rng = Random(0)
     told = re.compile(r"你好，[^！]+！很高兴认识你。|Hello, \w+! Nice to meet you\.")
-    assert any(sample.history for sample in denied)
-    assert not any(told.fullmatch(response) for sample in denied for _, response in sample.history)
+    rounds = [earlier_round(rng, BY_NAME["name"]) for _ in range(1000)]
+    assert not any(told.fullmatch(response) for _, response in rounds)

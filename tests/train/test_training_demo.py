@@ -20,7 +20,7 @@ from fastglm.train.score import score
 from fastglm.train.trainer import History, Settings, fit
 
 GMASK, SOP, EOP, PAD = 86, 89, 90, 3
-SETTINGS = Settings(steps=12, seed=0, learning_rate=5e-3, warmup=2, save_every=4, score_every=6)
+SETTINGS = Settings(steps=12, seed=0, learning_rate=1e-2, warmup=2, save_every=4, score_every=6)
 PLAN = Plan(hidden=32, layers=1, heads=2, inner=32, samples_per_step=2, held_out_per_skill=1)
 
 
