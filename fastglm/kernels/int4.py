@@ -14,8 +14,6 @@ from .format import BLOCK_ROWS, Kernel, Parts, Spec, WeightFormat
 from .probe import works
 
 GROUPS = (32, 64, 128, 256)
-# Rows of x from which unpacking a block and multiplying it in floating point beats the weight-only operator.
-MANY_ROWS = 16
 
 
 class Int4(WeightFormat):
@@ -132,8 +130,6 @@ class CpuInt4Kernel(Kernel):
 
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         packed, scales = held[:2]
-        if x.shape[0] > MANY_ROWS:
-            return self._multiply_blocks(x, packed, scales, rows, columns)
         x = F.pad(x.bfloat16(), (0, 2 * packed.shape[1] - columns))
         group = 2 * packed.shape[1] // scales.shape[0]
         return torch._weight_int4pack_mm_for_cpu(x, packed, group, scales)[:, :rows]
@@ -158,18 +154,6 @@ class CpuInt4Kernel(Kernel):
             nibbles = torch.cat((blocks & 15, blocks >> 4), 2)[:, :, self.order.argsort()]
             found.append(nibbles.transpose(1, 2).flatten(0, 1).to(torch.int8) - 8)
         return found
-
-    def _multiply_blocks(self, x: Tensor, packed: Tensor, scales: Tensor, rows: int, columns: int) -> Tensor:
-        out = x.new_empty(x.shape[0], rows)
-        for start in range(0, rows, BLOCK_ROWS):
-            numbers = self._numbers(packed[start : start + BLOCK_ROWS])[0].to(x.dtype)
-            scale, zero = scales[:, start : start + BLOCK_ROWS].to(x.dtype).unbind(2)
-            weight = torch.addcmul(
-                zero.t()[..., None], numbers.unflatten(1, (scale.shape[0], -1)), scale.t()[..., None]
-            )
-            block = slice(start, min(start + BLOCK_ROWS, rows))
-            out[:, block] = F.linear(x, weight.flatten(1)[: block.stop - start, :columns])
-        return out
 
 
 @cache

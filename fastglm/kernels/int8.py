@@ -4,11 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .format import BLOCK_ROWS, Kernel, Parts, Spec, WeightFormat
+from .format import Kernel, Parts, Spec, WeightFormat
 from .probe import works
-
-# Rows of x from which unpacking a block and multiplying it in floating point beats the weight-only operator.
-MANY_ROWS = 16
 
 
 class Int8(WeightFormat):
@@ -55,18 +52,8 @@ class Int8Kernel(Kernel):
         return {"weight": held[0][:, :columns].contiguous(), "weight_scale": held[1]}
 
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        weight, exact_scale, scale = held
-        if x.shape[0] > MANY_ROWS:
-            return self._multiply_blocks(x, weight, exact_scale, columns)
-        x = F.pad(x.to(self.dtype), (0, -columns % 16))
-        return torch._weight_int8pack_mm(x, weight, scale)
+        weight, _, scale = held
+        return torch._weight_int8pack_mm(F.pad(x.to(self.dtype), (0, -columns % 16)), weight, scale)
 
     def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         return held[0][ids, :columns].float() * held[1][ids].float()[:, None]
-
-    def _multiply_blocks(self, x: Tensor, weight: Tensor, scale: Tensor, columns: int) -> Tensor:
-        out = x.new_empty(x.shape[0], weight.shape[0])
-        for start in range(0, weight.shape[0], BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
-            out[:, block] = F.linear(x, weight[block, :columns].to(x.dtype)) * scale[block].to(x.dtype)
-        return out
