@@ -1,0 +1,137 @@
+"""What the server keeps between the runs of a page: loaded variants, conversations, answers in the making."""
+
+import gc
+import threading
+from dataclasses import replace
+from typing import Any
+
+import streamlit as st
+
+from dashboard.state import Conversation, Round, Shelf
+from dashboard.tab import Presence
+from dashboard.turns import Duel, Turn
+from fastglm.host import HostKey
+from fastglm.pool import Pool
+
+PLACES = ("chat", "left", "right")  # where a tab can have a variant loaded; one at a time in each
+
+
+class Desk:
+    """Shared by all visitors; everything is told apart by the id of a browser tab."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.shelf = Shelf()
+        self.presence = Presence(self.leave)
+        self.turns: dict[str, Turn] = {}
+        self.duels: dict[str, Duel] = {}
+        self._keys: dict[str, HostKey] = {}
+        self._lock = threading.Lock()
+
+    def conversation(self, tab: str) -> Conversation:
+        """The tab's conversation."""
+        return self.shelf.get(tab)
+
+    def turn(self, tab: str) -> Turn | None:
+        """The tab's answer in the making, if any."""
+        turn = self.turns.get(tab)
+        return turn if turn is not None and not turn.ended else None
+
+    def ask(self, tab: str, query: str) -> None:
+        """Add a round to the tab's conversation and begin to answer it."""
+        conversation = self.conversation(tab)
+        conversation.rounds.append(Round(query))
+        self.answer_last(tab)
+
+    def answer_last(self, tab: str) -> None:
+        """Answer the last question, (again) with the model, variant and settings that are chosen now."""
+        conversation = self.conversation(tab)
+        if self.turn(tab) is not None or not conversation.rounds:
+            return
+        last = conversation.rounds[-1] = Round(
+            conversation.rounds[-1].query, "", conversation.model, conversation.variant
+        )
+        self.shelf.save(tab)
+        key = HostKey(conversation.model, conversation.variant)
+        settings = conversation.settings.for_stream()
+
+        def keep(turn: Turn) -> None:
+            last.response = turn.text
+            last.figures, last.error = turn.figures, turn.error
+            if any(kept is last for kept in self.conversation(tab).rounds):  # it may have been cleared meanwhile
+                self.shelf.save(tab)
+            self._after(tab)
+
+        turn = self._turn(tab, "chat", key, last.query, conversation.history(-1), settings)
+        self.turns[tab] = turn.start(keep)
+
+    def stop(self, tab: str) -> None:
+        """Stop the tab's answer; what was said so far stays."""
+        if (turn := self.turn(tab)) is not None:
+            turn.cancel()
+
+    def clear(self, tab: str, put: Conversation | None = None) -> None:
+        """Begin a new conversation with what is chosen now, or go on with a loaded one."""
+        self.stop(tab)
+        self.turns.pop(tab, None)
+        self.shelf.put(tab, put or replace(self.conversation(tab), rounds=[]))
+
+    def compare(
+        self, tab: str, keys: tuple[HostKey, HostKey], prompt: str, settings: dict[str, Any], race: bool
+    ) -> None:
+        """Let two variants answer one prompt."""
+        if (running := self.duels.get(tab)) is not None:
+            running.cancel()
+        left, right = (
+            self._turn(tab, place, key, prompt, [], settings)
+            for place, key in zip(("left", "right"), keys, strict=True)
+        )
+        self.duels[tab] = Duel(left, right, race, self.release, lambda: self._after(tab)).start()
+
+    def release(self, user: str) -> None:
+        """Give back what a user has loaded; its memory is free when no other user has it."""
+        with self._lock:
+            self._keys.pop(user, None)
+        self.pool.release_all(user)
+
+    def leave(self, tab: str) -> None:
+        """The tab was closed: stop what it waits for and give back what it has loaded."""
+        self.stop(tab)
+        if (duel := self.duels.pop(tab, None)) is not None:
+            duel.cancel()
+        self._give_back(tab)
+        if self.turn(tab) is None:
+            self._forget(tab)
+
+    def _after(self, tab: str) -> None:
+        """An answer ended; its variant may have been loading while its tab left."""
+        if not self.presence.here(tab):
+            self._give_back(tab)
+            self._forget(tab)
+
+    def _give_back(self, tab: str) -> None:
+        for place in PLACES:
+            self.release(f"{tab} {place}")
+
+    def _forget(self, tab: str) -> None:
+        self.turns.pop(tab, None)
+        self.shelf.forget(tab)
+
+    def _turn(
+        self, tab: str, place: str, key: HostKey, prompt: str, history: list[tuple[str, str]], settings: dict[str, Any]
+    ) -> Turn:
+        user = f"{tab} {place}"
+        if self._keys.get(user) != key:
+            self.release(user)
+        self._keys[user] = key
+        return Turn(self.pool, user, key, prompt, history, **settings)
+
+
+@st.cache_resource(show_spinner=False)
+def desk() -> Desk:
+    """The one desk of this server."""
+    # Streamlit collects garbage after every run of a script or fragment. What the imported libraries hold never becomes
+    # garbage, and going through it would take longer than the run itself.
+    gc.collect()
+    gc.freeze()
+    return Desk(Pool())

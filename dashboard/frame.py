@@ -1,0 +1,39 @@
+"""The frame of every page: title, language, who is there, and what the machine has."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard import machine
+from dashboard.desk import Desk, desk
+from dashboard.tab import attend, tab_id
+from dashboard.texts import LANGUAGES, language, say
+
+ICON = str(Path(__file__).parent / "icon.svg")  # a file: named icons would be fetched from a server elsewhere
+
+
+def begin(title: str, wide: bool = True) -> tuple[Desk, str]:
+    """Open a page; returns the server's desk and the id of the visitor's tab. Draws title and sidebar."""
+    st.set_page_config(
+        page_title=f"{title} · FAST-ChatGLM",
+        page_icon=ICON,
+        layout="wide" if wide else "centered",
+        menu_items={"About": say("about")},  # the menu it opens has the choice of light and dark
+    )
+    with st.sidebar:
+        st.session_state.setdefault("language", language())
+        st.segmented_control(
+            say("language"),
+            list(LANGUAGES),
+            format_func=LANGUAGES.__getitem__,
+            key="language",
+            required=True,
+            bind="query-params",
+            label_visibility="collapsed",
+        )
+        machine.draw()
+    st.title(title, anchor=False)
+    tab = tab_id()
+    shared = desk()
+    attend(tab, shared.presence)
+    return shared, tab

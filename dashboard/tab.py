@@ -1,0 +1,109 @@
+"""Who is there: a browser tab has an id that only it and the server know, and its things are given back when it goes.
+
+The server makes the id, the tab keeps it in its sessionStorage: it outlives a reload and a server restart, and never
+shows in an address. A tab that the browser duplicates copies its sessionStorage too; the lock below, which one living
+document can hold, tells the copy, and it takes a new id.
+"""
+
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import streamlit as st
+
+GRACE = 20.0  # seconds between the end of a session and the tab's leaving: a reload must not unload a model
+
+_SCRIPT = """
+const NAME = "fastglm-tab";
+
+async function held(id) {
+  if (!navigator.locks) return true;  // plain http from another machine: duplicates are not told apart
+  return new Promise((answer) => {
+    navigator.locks
+      .request(`${NAME}-${id}`, { signal: AbortSignal.timeout(1000) }, () => {
+        answer(true);
+        return new Promise(() => {});  // until the document goes
+      })
+      .catch(() => answer(false));
+  });
+}
+
+async function identify(fresh) {
+  let id = sessionStorage.getItem(NAME);
+  if (!id || !(await held(id))) {
+    id = fresh;
+    await held(id);
+  }
+  sessionStorage.setItem(NAME, id);
+  return id;
+}
+
+export default function ({ data, setStateValue }) {
+  window.fastglmTab ??= identify(data.fresh);  // once a document, however often this is drawn
+  window.fastglmTab.then((id) => setStateValue("id", id));
+}
+"""
+
+_identify = st.components.v2.component("fastglm_tab", js=_SCRIPT)
+
+
+class Presence:
+    """Counts the sessions of each tab (two for a moment while it reloads); calls `leave` after the last one's grace."""
+
+    def __init__(self, leave: Callable[[str], None], grace: float = GRACE) -> None:
+        self._leave, self._grace = leave, grace
+        self._sessions: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def here(self, tab: str) -> bool:
+        """Whether the tab is open, or was within the grace."""
+        with self._lock:
+            return tab in self._sessions
+
+    def enter(self, tab: str) -> None:
+        """A session of the tab began."""
+        with self._lock:
+            self._sessions[tab] += 1
+
+    def exit(self, tab: str) -> None:
+        """A session of the tab ended."""
+        with self._lock:
+            self._sessions[tab] -= 1
+        timer = threading.Timer(self._grace, self._check, [tab])
+        timer.daemon = True
+        timer.start()
+
+    def _check(self, tab: str) -> None:
+        with self._lock:
+            gone = self._sessions.get(tab) == 0
+            if gone:
+                del self._sessions[tab]
+        if gone:
+            self._leave(tab)
+
+
+def tab_id() -> str:
+    """The id of the visitor's tab; the first run of a session ends here and goes on when the browser has told it."""
+    if "tab" not in st.session_state:
+        fresh = st.session_state.setdefault("fresh_tab", secrets.token_urlsafe(24))
+        told = _identify(key="tab_component", data={"fresh": fresh}, on_id_change=lambda: None, height=1)
+        if not isinstance(told.id, str) or not 16 <= len(told.id) <= 64:
+            st.stop()
+        st.session_state["tab"] = told.id
+    return str(st.session_state["tab"])
+
+
+def attend(tab: str, presence: Presence) -> None:
+    """Note that this session belongs to the tab.
+
+    A session-scoped resource is released when the browser's connection ends (tab closed, reloaded, network gone), and
+    made again by the first run after a reconnection: streamlit's own account of who is there.
+    """
+
+    @st.cache_resource(scope="session", show_spinner=False, on_release=presence.exit)
+    def seat(tab: str) -> str:
+        presence.enter(tab)
+        return tab
+
+    seat(tab)

@@ -1,0 +1,197 @@
+"""Answers in the making: they belong to the server, not to a page's run, which draws what it finds."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+from dashboard.state import Figures
+from fastglm.errors import CancelledError, FastGLMError, MemoryShortError
+from fastglm.host import Answer, Host, HostKey
+from fastglm.lease import lease
+from fastglm.piece import Piece
+from fastglm.pool import Pool
+from fastglm.progress import Progress
+
+State = Literal["loading", "warming", "queued", "waiting", "running", "done", "failed", "cancelled"]
+WARM_UP_TOKENS = 4
+log = logging.getLogger(__name__)
+
+
+class Turn:
+    """One answer of one variant, from loading the variant to the last token."""
+
+    def __init__(
+        self, pool: Pool, user: str, key: HostKey, prompt: str, history: list[tuple[str, str]], **settings: Any
+    ):
+        self.key, self.user, self.prompt = key, user, prompt
+        self.progress: Progress | None = None
+        self.piece: Piece | None = None
+        self.memory = 0  # bytes, known when the answer ended
+        self.failure: Exception | None = None
+        self._pool, self._history, self._settings = pool, history, settings
+        self._state: State = "loading"
+        self._waiting_for = ""
+        self._answer: Answer | None = None
+        self._cancelled = threading.Event()
+
+    @property
+    def state(self) -> State:
+        """Where the answer is; "waiting" is for the device, "queued" for other answers of the same host."""
+        if self._state == "running" and self._answer is not None and self._answer.state in ("queued", "waiting"):
+            return self._answer.state
+        return self._state
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self._state in ("done", "failed", "cancelled")
+
+    @property
+    def error(self) -> str | None:
+        """One line that says why the answer failed."""
+        if self.failure is None or isinstance(self.failure, FastGLMError):
+            return self.failure and str(self.failure)
+        return f"{type(self.failure).__name__}: {self.failure}"
+
+    @property
+    def ahead(self) -> int:
+        """Answers that come before this one."""
+        return self._answer.ahead if self._answer is not None else 0
+
+    @property
+    def waiting_for(self) -> str:
+        """Who has the device that this answer waits for."""
+        return self._waiting_for or (self._answer.waiting_for if self._answer is not None else "")
+
+    @property
+    def text(self) -> str:
+        """What was said so far."""
+        return self.piece.text if self.piece else ""
+
+    @property
+    def figures(self) -> Figures | None:
+        """What was measured so far; None before the first token."""
+        if (piece := self.piece) is None:
+            return None
+        return Figures(piece.tokens, piece.ttft, piece.decode_rate, self.memory, piece.rounds_left_out, piece.stop)
+
+    def start(self, on_end: Callable[["Turn"], None]) -> "Turn":
+        """Work in the background and call `on_end` from there, before anybody sees that the answer ended."""
+
+        def work() -> None:
+            ended = self._run(alone=False)
+            on_end(self)
+            self._state = ended
+
+        threading.Thread(target=work, name="turn", daemon=True).start()
+        return self
+
+    def cancel(self) -> None:
+        """Stop the answer; what was said so far stays."""
+        self._cancelled.set()
+        if (answer := self._answer) is not None:
+            answer.cancel()
+
+    def run_alone(self) -> None:
+        """Load the variant and answer with the device to itself and after a warm-up, to be measured."""
+        self._state = self._run(alone=True)
+
+    def _run(self, alone: bool) -> State:
+        self._state, self.failure = "loading", None
+        try:
+            host = self._open()
+            if alone:
+                with self._device_alone(host):
+                    self._state = "warming"
+                    self._follow(host.ask("1", lease=False, do_sample=False, max_new_tokens=WARM_UP_TOKENS), show=False)
+                    self._state = "running"
+                    self._follow(host.ask(self.prompt, self._history, lease=False, **self._settings))
+            else:
+                self._state = "running"
+                self._follow(host.ask(self.prompt, self._history, **self._settings))
+            return "done"
+        except CancelledError:
+            return "cancelled"
+        except Exception as error:
+            if not isinstance(error, FastGLMError):
+                log.exception("an answer failed")
+            self.failure = error
+            return "failed"
+
+    def _open(self) -> Host:
+        key = self.key
+        host = self._pool.get(
+            key.model, key.variant, key.device, key.dtype, user=self.user, restricted=True, progress=self._on_progress
+        )
+        self._stop_if_cancelled()
+        return host
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.progress = progress
+        self._stop_if_cancelled()  # the variant goes on loading for the next question
+
+    def _follow(self, answer: Answer, show: bool = True) -> None:
+        self._answer = answer
+        if self._cancelled.is_set():
+            answer.cancel()
+        try:
+            for piece in answer:
+                if show:
+                    self.piece = piece
+        finally:
+            self.memory = answer.memory.current if answer.memory else self.memory
+        self._stop_if_cancelled()
+
+    def _stop_if_cancelled(self) -> None:
+        if self._cancelled.is_set():
+            raise CancelledError("stopped")
+
+    @contextmanager
+    def _device_alone(self, host: Host) -> Iterator[None]:
+        def wait(holder: str) -> None:
+            self._state, self._waiting_for = "waiting", holder
+            self._stop_if_cancelled()
+
+        with lease(host.info.device, "compare", exclusive=True, on_wait=wait):
+            self._waiting_for = ""
+            yield
+
+
+class Duel:
+    """One prompt for two variants: one after the other, each alone on the device, or both at once (a race)."""
+
+    def __init__(
+        self, left: Turn, right: Turn, race: bool, release: Callable[[str], None], on_end: Callable[[], None]
+    ) -> None:
+        self.turns, self.race = (left, right), race
+        self._release, self._on_end = release, on_end
+
+    @property
+    def ended(self) -> bool:
+        """Whether both answers ended."""
+        return all(turn.ended for turn in self.turns)
+
+    def start(self) -> "Duel":
+        """Work in the background."""
+        if self.race:
+            for turn in self.turns:
+                turn.start(lambda turn: self._on_end())
+        else:
+            threading.Thread(target=self._one_after_other, name="duel", daemon=True).start()
+        return self
+
+    def cancel(self) -> None:
+        """Stop both answers."""
+        for turn in self.turns:
+            turn.cancel()
+
+    def _one_after_other(self) -> None:
+        left, right = self.turns
+        left.run_alone()
+        right.run_alone()
+        if isinstance(right.failure, MemoryShortError):  # the left one has its figures, so it can make room
+            self._release(left.user)
+            right.run_alone()
+        self._on_end()

@@ -1,0 +1,138 @@
+"""The controls that pages share: model, variant and sampling; and how an answer in the making is drawn."""
+
+import json
+from pathlib import Path
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import answers, machine
+from dashboard.machine import size
+from dashboard.state import Figures, Settings
+from dashboard.texts import say
+from dashboard.turns import Turn
+from fastglm.errors import FastGLMError
+from fastglm.hardware import DeviceCard
+from fastglm.host import HostKey
+from fastglm.models.source import find_source, openable
+from fastglm.variants import Offer, offers
+
+
+def pick(
+    place: str, left: DeltaGenerator, right: DeltaGenerator, model: str = "demo", variant: str = "original"
+) -> tuple[HostKey, str | None]:
+    """Let the visitor choose a model and a variant; returns them, and in a line why they cannot run (or None)."""
+    with left:
+        chosen = pick_model(place, model)
+    with right:
+        if (refused := refusal(chosen)) is not None:
+            st.selectbox(say("variant"), [variant], key=f"{place}-no-variant", disabled=True)
+            return HostKey(chosen, variant), refused
+        offered = {offer.name: offer for offer in offers_for(chosen)}
+        names = list(offered)
+        name = st.selectbox(
+            say("variant"),
+            names,
+            names.index(variant) if variant in names else 0,
+            key=f"{place}-variant",
+            persist_state="session",
+            help="  \n".join(f"**{offer.name}**: {offer.summary}" for offer in offered.values()),
+        )
+        if offered[name].note and not offered[name].reason:
+            st.caption(f":material/info: {offered[name].note}")
+    return HostKey(chosen, name), offered[name].reason
+
+
+def pick_model(place: str, model: str = "demo") -> str:
+    """Let the visitor choose one of the models that may be opened, or type in a hub id."""
+    models = openable()
+    if model not in models:
+        models.append(model)
+    return str(
+        st.selectbox(
+            say("model"),
+            models,
+            index=models.index(model),
+            format_func=model_name,
+            key=f"{place}-model",
+            persist_state="session",
+            accept_new_options=True,
+            help=say("model-help"),
+        )
+    )
+
+
+def model_name(model: str) -> str:
+    """A model's name for people: a folder by its last part."""
+    if model == "demo":
+        return say("model-demo")
+    return Path(model).name if Path(model).is_absolute() else model
+
+
+def refusal(model: str) -> str | None:
+    """Why a visitor may not open a model, in a line; None when it may be tried."""
+    try:
+        find_source(model, restricted=True)
+    except FastGLMError as error:
+        return str(error)
+    return None
+
+
+def offers_for(model: str) -> list[Offer]:
+    """Every variant, with what there is to say of it for this model on this machine, as far as that is known."""
+    card = machine.device() or DeviceCard("cpu", "", 0, 0, 1, 1)
+    folder = find_source(model, restricted=True).folder
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
+    except (OSError, ValueError):  # the loader will say what is wrong with it
+        config = {}
+    return offers(card, quantised=bool(config.get("quantization_bit")))
+
+
+def sampling(now: Settings) -> Settings:
+    """Let the visitor choose how answers are sampled."""
+    top_p = st.slider(say("top-p"), 0.05, 1.0, now.top_p, 0.05, help=say("top-p-help"))
+    temperature = st.slider(say("temperature"), 0.0, 2.0, now.temperature, 0.05, help=say("temperature-help"))
+    max_length = st.number_input(say("max-length"), 16, 1 << 20, now.max_length, 64, help=say("max-length-help"))
+    seed = st.number_input(say("seed"), 0, 2**31 - 1, now.seed, 1, placeholder=say("seed-none"), help=say("seed-help"))
+    return Settings(top_p, temperature, int(max_length), None if seed is None else int(seed))
+
+
+def figures_line(figures: Figures, model: str = "", variant: str = "", running: bool = False) -> None:
+    """The small print under an answer: what was measured, and what the visitor should know."""
+    parts = [
+        say("figure-tokens", count=figures.tokens),
+        say("figure-ttft", seconds=f"{figures.ttft:.2f}"),
+        say("figure-rate", rate=f"{figures.decode_rate:.1f}") if figures.decode_rate else "",
+        say("figure-memory", memory=size(figures.memory)) if figures.memory else "",
+        f"{model_name(model)} · {variant}" if variant else "",
+    ]
+    st.caption(" · ".join(part for part in parts if part))
+    if figures.rounds_left_out:
+        st.caption(":material/history: " + say("rounds-left-out", count=figures.rounds_left_out))
+    if figures.stop == "length":
+        st.caption(":material/content_cut: " + say("stopped-length"))
+    elif figures.stop is None and not running:
+        st.caption(":material/stop_circle: " + say("stopped-user"))
+
+
+def turn_status(turn: Turn) -> None:
+    """In a line, or a bar, where an answer in the making is; nothing while it streams."""
+    match turn.state:
+        case "loading":
+            progress = turn.progress
+            stage = progress.stage if progress else ""
+            st.progress(progress.fraction if progress else 0.0, say("loading", variant=turn.key.variant, stage=stage))
+        case "warming":
+            st.caption(":shimmer[" + say("warming") + "]")
+        case "waiting":
+            st.caption(":material/hourglass_top: " + say("waiting", holder=turn.waiting_for))
+        case "queued":
+            st.caption(":material/groups: " + say("queued", count=turn.ahead))
+        case "running" if turn.piece is None:
+            st.caption(":shimmer[" + say("thinking") + "]")
+
+
+def turn_text(turn: Turn) -> None:
+    """What an answer in the making says so far."""
+    answers.draw(turn.text)

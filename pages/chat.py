@@ -1,0 +1,119 @@
+"""Chat: pick a model and a variant, and talk to it."""
+
+import streamlit as st
+
+from dashboard import answers, frame, widgets
+from dashboard.desk import Desk
+from dashboard.state import NotAConversation, Round, loads
+from dashboard.texts import say
+
+
+def main() -> None:
+    """Draw the page."""
+    desk, tab = frame.begin(say("chat"), wide=False)
+    refused = choose(desk, tab)
+    rounds = desk.conversation(tab).rounds
+    busy = desk.turn(tab) is not None
+    if not rounds:
+        st.info(say("chat-empty"), icon=":material/waving_hand:")
+    for past in rounds[:-1]:
+        draw_round(past)
+    if busy:
+        st.fragment(draw_running, run_every=0.25)(desk, tab)
+    elif rounds:
+        draw_round(rounds[-1])
+        retry = say("again") if rounds[-1].figures else say("try-again")
+        st.button(
+            retry, key="again", icon=":material/refresh:", on_click=desk.answer_last, args=[tab], disabled=bool(refused)
+        )
+    if refused:
+        st.error(refused, icon=":material/block:")
+    if query := st.chat_input(say("chat-input"), key="query", disabled=busy or refused is not None):
+        if query.strip():
+            desk.ask(tab, query)
+        st.rerun()
+
+
+def choose(desk: Desk, tab: str) -> str | None:
+    """Draw what can be chosen and what can be done with the conversation; returns why nothing can be asked, if so."""
+    conversation = desk.conversation(tab)
+    left, right = st.columns(2)
+    key, refused = widgets.pick("chat", left, right, conversation.model, conversation.variant)
+    with st.container(horizontal=True):
+        with st.popover(say("settings"), icon=":material/tune:"):
+            settings = widgets.sampling(conversation.settings)
+        with st.popover(say("conversation"), icon=":material/forum:"):
+            files(desk, tab)
+    chosen = (key.model, key.variant, settings)
+    if chosen != (conversation.model, conversation.variant, conversation.settings):
+        conversation.model, conversation.variant, conversation.settings = chosen
+        desk.shelf.save(tab)
+    return refused
+
+
+def files(desk: Desk, tab: str) -> None:
+    """Clear, save and load the conversation."""
+    conversation = desk.conversation(tab)
+    st.button(
+        say("clear"),
+        icon=":material/delete:",
+        on_click=desk.clear,
+        args=[tab],
+        disabled=not conversation.rounds,
+        width="stretch",
+    )
+    st.download_button(
+        say("save"),
+        conversation.dumps(),
+        "conversation.json",
+        "application/json",
+        icon=":material/download:",
+        on_click="ignore",
+        disabled=not conversation.rounds,
+        width="stretch",
+    )
+    uploads = st.session_state.setdefault("uploads", 0)  # a new key empties the uploader
+    file = st.file_uploader(say("load"), type="json", key=f"upload-{uploads}", max_upload_size=5)
+    if file is not None:
+        try:
+            loaded = loads(file.getvalue())
+        except NotAConversation:
+            st.error(say("not-a-conversation", name=file.name))
+            return
+        desk.clear(tab, loaded)
+        for name in ("chat-model", "chat-variant"):
+            st.session_state.pop(name, None)
+        st.session_state["uploads"] = uploads + 1
+        st.rerun()
+
+
+def draw_round(past: Round) -> None:
+    """A question, its answer, and what was measured of it."""
+    with st.chat_message("user"):
+        answers.draw_plain(past.query)
+    with st.chat_message("assistant"):
+        answers.draw(past.response)
+        if past.figures:
+            widgets.figures_line(past.figures, past.model, past.variant)
+        if past.error:
+            st.error(past.error, icon=":material/error:")
+        elif not past.figures:
+            st.caption(":material/stop_circle: " + say("no-answer"))
+
+
+def draw_running(desk: Desk, tab: str) -> None:
+    """The last round while its answer is in the making; drawn again and again."""
+    turn = desk.turn(tab)
+    if turn is None:
+        st.rerun()
+    with st.chat_message("user"):
+        answers.draw_plain(desk.conversation(tab).rounds[-1].query)
+    with st.chat_message("assistant"):
+        widgets.turn_text(turn)
+        widgets.turn_status(turn)
+        if turn.figures:
+            widgets.figures_line(turn.figures, running=True)
+        st.button(say("stop"), key="stop", icon=":material/stop:", on_click=desk.stop, args=[tab])
+
+
+main()

@@ -1,0 +1,124 @@
+"""Compare: one prompt, two variants, side by side."""
+
+import streamlit as st
+
+from dashboard import answers, charts, frame, widgets
+from dashboard.desk import Desk
+from dashboard.state import Figures, Settings
+from dashboard.texts import say
+from dashboard.turns import Duel, Turn
+from fastglm.host import HostKey
+
+NAMES = ("A", "B")
+
+
+def main() -> None:
+    """Draw the page."""
+    desk, tab = frame.begin(say("compare"))
+    st.caption(say("compare-intro"))
+    keys, refused = choose()
+    duel = desk.duels.get(tab)
+    busy = duel is not None and not duel.ended
+    with st.form("question", border=False):
+        prompt = st.text_area(say("prompt"), say("compare-prompt"), key="compare-prompt", height=80, max_chars=4000)
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            tokens = st.number_input(say("answer-tokens"), 8, 2048, 64, 8, key="compare-tokens", width=160)
+            race = st.toggle(say("race"), key="race", help=say("race-help"))
+            go = st.form_submit_button(
+                say("compare-go"), type="primary", icon=":material/play_arrow:", disabled=busy or refused
+            )
+    if go and prompt.strip():
+        # The likeliest token each time: then the texts part for one reason only, the weights.
+        desk.compare(tab, keys, prompt, {**Settings(temperature=0).for_stream(), "max_new_tokens": int(tokens)}, race)
+        st.rerun()
+    if duel is not None and busy:
+        st.fragment(draw_running, run_every=0.25)(desk, tab)
+    elif duel is not None:
+        draw_ended(duel)
+
+
+def choose() -> tuple[tuple[HostKey, HostKey], bool]:
+    """Draw the choices of both sides; returns them, and whether one of them cannot run."""
+    picked = []
+    for name, column, variant in zip(NAMES, st.columns(2), ("original", "int4"), strict=True):
+        with column, st.container(border=True):
+            st.markdown(f"**{name}**")
+            left, right = st.columns(2)
+            key, refused = widgets.pick(f"compare-{name}", left, right, variant=variant)
+            if refused:
+                st.error(refused, icon=":material/block:")
+            picked.append((key, refused))
+    (a, refused_a), (b, refused_b) = picked
+    return (a, b), bool(refused_a or refused_b)
+
+
+def draw_running(desk: Desk, tab: str) -> None:
+    """Both answers while one of them is in the making; drawn again and again."""
+    duel = desk.duels.get(tab)
+    if duel is None or duel.ended:
+        st.rerun()
+    st.button(say("stop"), key="stop", icon=":material/stop:", on_click=duel.cancel)
+    for name, column, turn in zip(NAMES, st.columns(2), duel.turns, strict=True):
+        with column, st.container(border=True):
+            head(name, turn)
+            widgets.turn_text(turn)
+            widgets.turn_status(turn)
+            if turn.figures:
+                widgets.figures_line(turn.figures, running=not turn.ended)
+
+
+def head(name: str, turn: Turn) -> None:
+    """Whose answer this is."""
+    st.markdown(f"**{name}** · {widgets.model_name(turn.key.model)} · **{turn.key.variant}**")
+
+
+def draw_ended(duel: Duel) -> None:
+    """Both answers with the first difference marked, and what was measured."""
+    left, right = duel.turns
+    st.divider()
+    with st.chat_message("user"):
+        answers.draw_plain(left.prompt)
+    parted = answers.parting(left.text, right.text) if left.text and right.text else None
+    for name, column, turn in zip(NAMES, st.columns(2), duel.turns, strict=True):
+        with column, st.container(border=True):
+            head(name, turn)
+            if turn.error:
+                st.error(turn.error, icon=":material/error:")
+            answers.draw_parting(turn.text, parted)
+            if turn.figures:
+                widgets.figures_line(turn.figures)
+    if left.state == right.state == "done" and left.figures and right.figures:
+        draw_parting(left.text, parted)
+        draw_figures(duel, left.figures, right.figures)
+
+
+def draw_parting(text: str, at: int | None) -> None:
+    """Say where the two texts part."""
+    if at is None:
+        st.success(say("texts-equal", count=len(text)), icon=":material/equal:")
+    else:
+        st.info(say("texts-part", at=at + 1), icon=":material/call_split:")
+
+
+def draw_figures(duel: Duel, left: Figures, right: Figures) -> None:
+    """The ratio of the speeds, the memory of each, and a chart of both."""
+    if duel.race:
+        st.warning(say("race-warning"), icon=":material/warning:")
+    variants = [turn.key.variant for turn in duel.turns]
+    speed, memory = st.columns(2)
+    if left.decode_rate and right.decode_rate:
+        with speed:
+            ratio = right.decode_rate / left.decode_rate
+            st.metric(say("speed-ratio"), f"{ratio:.2f} ×", help=None if duel.race else say("speed-ratio-help"))
+            rates = [left.decode_rate, right.decode_rate]
+            st.plotly_chart(charts.pair(variants, rates, say("tokens-per-second")), key="speeds", config=charts.BARE)
+    if left.memory and right.memory:
+        with memory:
+            st.metric(say("memory-ratio"), f"{right.memory / left.memory:.2f} ×", help=say("memory-ratio-help"))
+            sizes = [left.memory / 1e6, right.memory / 1e6]
+            st.plotly_chart(charts.pair(variants, sizes, "MB"), key="sizes", config=charts.BARE)
+    if not duel.race:
+        st.caption(say("compare-how"))
+
+
+main()

@@ -1,0 +1,15 @@
+"""The whole app: `streamlit run`."""
+
+import streamlit as st
+
+from dashboard.texts import say
+
+# No icons: their pictures for the browser's tab would be fetched from a server elsewhere.
+st.navigation(
+    [
+        st.Page("pages/chat.py", title=say("chat"), default=True),
+        st.Page("pages/compare.py", title=say("compare")),
+        st.Page("pages/latency.py", title=say("latency")),
+        st.Page("pages/limits.py", title=say("limits")),
+    ]
+).run()
