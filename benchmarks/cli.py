@@ -90,6 +90,19 @@ def list_runs(store: StoreUrl = None, debug: Debug = False) -> None:
             print("no runs yet: python -m benchmarks run", file=sys.stderr)
 
 
+@app.command()
+def promises(
+    only: Annotated[str | None, typer.Option(metavar="NAMES", help="Some of them, with commas between.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Measure what this project promises about time and memory; exit status 1 if a promise is missed."""
+    with _errors(debug):
+        from benchmarks.promises import keep
+
+        if not keep(only):
+            raise typer.Exit(1)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, 1 when work failed or was stopped, 2 on wrong usage."""
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]  # the parser's own errors, wherever typer keeps it

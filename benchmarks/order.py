@@ -41,6 +41,7 @@ class Order:
     suites: list[str]
     workload: Workload
     device: str
+    threads: int | None = None  # of the hosts; None: as PyTorch chooses
 
     @classmethod
     def read(
@@ -69,7 +70,7 @@ class Order:
         prompts = prepare(self.workload, subject.tokenizer)
 
         def load(variant: str, progress: OnProgress) -> Host:
-            return Host.start(self.model, variant, self.device, progress=progress)
+            return Host.start(self.model, variant, self.device, progress=progress, threads=self.threads)
 
         def on_wait(holder: str) -> None:
             reporter.at(f"waiting for {holder}")
@@ -81,6 +82,7 @@ class Order:
     def _settings(self) -> dict[str, object]:
         return {
             "device": self.device,
+            "threads": self.threads,
             "prompt_tokens": list(self.workload.prompt_tokens),
             "answer_tokens": self.workload.answer_tokens,
             "repeats": self.workload.repeats,

@@ -88,7 +88,7 @@ class BarReporter:
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
-        self._part = 0.0
+        self._part = self._told = 0.0
 
     def run(self, run: str) -> None:
         print(f"run {run}", file=sys.stderr)
@@ -97,9 +97,11 @@ class BarReporter:
         self._bar = tqdm(total=steps, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", leave=False)
 
     def at(self, stage: str, part: float = 0.0) -> None:
-        if self._bar is not None:
-            self._bar.set_description(stage)
+        if self._bar is not None and (part == 0 or time.monotonic() - self._told > 0.2):
+            self._told = time.monotonic()
+            self._bar.set_description(stage, refresh=False)
             self._move(part)
+            self._bar.refresh()
 
     def step(self) -> None:
         self._move(1.0)
@@ -109,12 +111,12 @@ class BarReporter:
         tqdm.write(f"warning: {message}", file=sys.stderr)
 
     def done(self, run: str, status: str) -> None:
-        self._close()
+        self.close()
         if status != "done":
             print(f"run {run}: {status}, what was measured is kept", file=sys.stderr)
 
     def error(self, message: str) -> None:
-        self._close()
+        self.close()
         print(f"error: {message}", file=sys.stderr)
 
     def _move(self, part: float) -> None:
@@ -122,7 +124,8 @@ class BarReporter:
             self._bar.update(part - self._part)
             self._part = part
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Take the bar away."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None

@@ -13,7 +13,7 @@ machine = fakes.FakeMachine()
 
 class Host:
     @staticmethod
-    def start(model: str, variant: str, device: str, progress: Any) -> fakes.FakeHost:
+    def start(model: str, variant: str, device: str, progress: Any, threads: int | None) -> fakes.FakeHost:
         return machine.load(variant, progress)
 
 

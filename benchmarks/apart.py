@@ -1,0 +1,55 @@
+"""A measurement in a process of its own, so that nothing measured before it is in its memory."""
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from benchmarks.progress import Reporter
+from fastglm.errors import FastGLMError, HostError
+from fastglm.lease import lease
+from fastglm.progress import OnProgress, Progress
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def apart(measure: Callable[Concatenate[OnProgress, P], T], reporter: Reporter, *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `measure(progress, …)` returns, called in a fresh process that has the CPU to itself.
+
+    Raises the `FastGLMError` it raises, and `HostError` where the process ends in another way.
+    """
+    reporter.plan(1)
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    with lease("cpu", "benchmark", exclusive=True, on_wait=lambda holder: reporter.at(f"waiting for {holder}")):
+        process = context.Process(target=_run, args=(sender, measure, args, kwargs), daemon=True)
+        process.start()
+        sender.close()
+        try:
+            return _receive(receiver, reporter)
+        finally:
+            process.terminate()
+            process.join()
+
+
+def _receive(receiver: Connection, reporter: Reporter) -> Any:
+    while True:
+        try:
+            news = receiver.recv()
+        except EOFError:
+            raise HostError("the measuring process ended before it was done: is there enough memory?") from None
+        match news:
+            case Progress():
+                reporter.at(news.stage, news.fraction)
+            case FastGLMError():
+                raise news
+            case (result,):
+                return result
+
+
+def _run(sender: Connection, measure: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    try:
+        sender.send((measure(sender.send, *args, **kwargs),))
+    except FastGLMError as error:
+        sender.send(error)

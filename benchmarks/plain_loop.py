@@ -1,0 +1,117 @@
+"""What `original` is held against: ChatGLM-6B decoding as one would write it by hand, without transformers.
+
+A dynamic cache by concatenation, `scaled_dot_product_attention`, rotary tables, greedy choice; one prompt, no padding.
+It runs on the very weights of a loaded model, so that both read the same memory, and must give the same tokens.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fastglm.models.chatglm import ChatGLMForConditionalGeneration
+
+ALPHA = math.sqrt(2 * 28)  # of the residual branches, at any depth
+PARTS = (
+    "input_layernorm",
+    "attention.query_key_value",
+    "attention.dense",
+    "post_attention_layernorm",
+    "mlp.dense_h_to_4h",
+    "mlp.dense_4h_to_h",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Weights and biases of one block."""
+
+    norm1: tuple[Tensor, Tensor]
+    qkv: tuple[Tensor, Tensor]
+    dense: tuple[Tensor, Tensor]
+    norm2: tuple[Tensor, Tensor]
+    up: tuple[Tensor, Tensor]
+    down: tuple[Tensor, Tensor]
+
+
+class PlainLoop:
+    """A loop over tokens and layers, on the weights of `model` in fp32."""
+
+    def __init__(self, model: ChatGLMForConditionalGeneration) -> None:
+        weights = model.state_dict()
+
+        def pair(name: str) -> tuple[Tensor, Tensor]:
+            return weights[f"transformer.{name}.weight"], weights[f"transformer.{name}.bias"]
+
+        config = model.config
+        self.layers = [Layer(*(pair(f"layers.{n}.{part}") for part in PARTS)) for n in range(config.num_layers)]
+        self.embedding = weights["transformer.word_embeddings.weight"]
+        self.final_norm = pair("final_layernorm")
+        self.head = weights["lm_head.weight"]
+        self.heads, self.width = config.heads(0), config.head_dim
+        self.epsilon = config.layernorm_epsilon
+        self.gmask, self.sop = config.gmask_token_id, config.bos_token_id
+        self.cos, self.sin = _tables(self.width // 2, config.max_sequence_length + 1)
+
+    @torch.inference_mode()
+    def generate(self, prompt: list[int], tokens: int) -> Iterator[int]:
+        """Yield `tokens` greedy token ids; `prompt` is `tokens… [gMASK] <sop>`."""
+        context, anchor = prompt.index(self.sop), prompt.index(self.gmask)
+        position = torch.tensor([*range(context), *[anchor] * (len(prompt) - context)])
+        block = torch.tensor([*[0] * context, *range(1, len(prompt) - context + 1)])
+        square = torch.ones(len(prompt), len(prompt), dtype=torch.bool).tril()
+        square[:, :context] = True  # the context is seen in both directions
+        mask: Tensor | None = square
+        cache: list[tuple[Tensor, Tensor]] = []
+        ids = torch.tensor(prompt)
+        for _ in range(tokens):
+            ids = self._step(ids, position, block, mask, cache).argmax(-1, keepdim=True)
+            yield int(ids)
+            position, block, mask = position[-1:], block[-1:] + 1, None
+
+    def _step(
+        self, ids: Tensor, position: Tensor, block: Tensor, mask: Tensor | None, cache: list[tuple[Tensor, Tensor]]
+    ) -> Tensor:
+        """Logits [vocabulary] of the token after `ids`; keys and values go into `cache`."""
+        first, second = (self.cos[position], self.sin[position]), (self.cos[block], self.sin[block])
+        x = self.embedding[ids]
+        for index, layer in enumerate(self.layers):
+            x = self._norm(x, layer.norm1)
+            qkv = F.linear(x, *layer.qkv).view(len(ids), self.heads, 3 * self.width).transpose(0, 1)
+            q, k, v = qkv.chunk(3, -1)  # each [heads, sequence, width]
+            q, k = _rotated(q, first, second), _rotated(k, first, second)
+            if index < len(cache):
+                k, v = torch.cat((cache[index][0], k), 1), torch.cat((cache[index][1], v), 1)
+                cache[index] = k, v
+            else:
+                cache.append((k, v))
+            seen = F.scaled_dot_product_attention(q[None], k[None], v[None], attn_mask=mask)[0]
+            x = x * ALPHA + F.linear(seen.transpose(0, 1).reshape(len(ids), -1), *layer.dense)
+            x = self._norm(x, layer.norm2)
+            x = x * ALPHA + F.linear(F.gelu(F.linear(x, *layer.up), approximate="tanh"), *layer.down)
+        return F.linear(self._norm(x[-1], self.final_norm), self.head)
+
+    def _norm(self, x: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], *norm, self.epsilon)
+
+
+def _tables(half: int, positions: int) -> tuple[Tensor, Tensor]:
+    """cos and sin, [positions, half]; the inverse frequencies are rounded to fp16, as published."""
+    frequencies = (1.0 / 10000 ** (torch.arange(0, half, 2) / half)).half().float()
+    angles = torch.arange(positions)[:, None] * frequencies
+    angles = torch.cat((angles, angles), -1)
+    return angles.cos(), angles.sin()
+
+
+def _rotated(x: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
+    """The first half of each head turns with the position, the second with the block position."""
+    a, b = x.chunk(2, -1)
+    return torch.cat((_turned(a, *first), _turned(b, *second)), -1)
+
+
+def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    left, right = x.chunk(2, -1)
+    return x * cos + torch.cat((-right, left), -1) * sin

@@ -1,0 +1,172 @@
+"""What this project promises about time and memory, each measured anew: `python -m benchmarks promises`."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import fastglm
+from benchmarks import statistics
+from benchmarks.apart import apart
+from benchmarks.checkpoints import make_checkpoint
+from benchmarks.machine import machine
+from benchmarks.order import Order
+from benchmarks.plain_loop import PlainLoop
+from benchmarks.progress import BarReporter, Reporter
+from benchmarks.statistics import Estimate
+from benchmarks.workload import Workload, prompts
+from fastglm.errors import FastGLMError, UsageError
+from fastglm.hardware import device_card
+from fastglm.memory import MemoryMeter
+from fastglm.models.source import demo_folder
+from fastglm.models.tokenizer import ChatGLMTokenizer
+from fastglm.progress import OnProgress, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A promise, what was measured, and whether it was kept; None where it is not made for this machine."""
+
+    promised: str
+    measured: str
+    kept: bool | None
+
+    @property
+    def line(self) -> str:
+        """Promised and measured, side by side."""
+        verdict = {True: "kept", False: "MISSED", None: "not for this machine"}[self.kept]
+        return f"{self.promised:76}  {self.measured:44}  {verdict}"
+
+
+def original_at_512(reporter: Reporter) -> Outcome:
+    """`original` against the plain loop where Python's share is large."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
+        make_checkpoint(Path(folder), tokenizer, hidden=512, layers=8, heads=8, vocabulary=8000)
+        estimate = apart(plain_ratio, reporter, folder, Workload((32,), 64, 11))
+    return _at_most("original takes at most 1.25 × a plain loop, hidden 512, per token", estimate, 1.25)
+
+
+def original_at_4096(reporter: Reporter) -> Outcome:
+    """`original` against the plain loop at the published width."""
+    estimate = apart(plain_ratio, reporter, "shape:chatglm-6b@5", Workload((32,), 16, 7))
+    return _at_most("original takes at most 1.05 × a plain loop, shape:chatglm-6b@5, per token", estimate, 1.05)
+
+
+def int4_on_avx512(reporter: Reporter) -> Outcome:
+    """`int4` against `original` where decoding is bound by memory; promised for CPUs with AVX-512 and 2 threads."""
+    order = Order("shape:chatglm-6b@5", ["original", "int4"], ["latency"], Workload((32,), 32, 5), "cpu", threads=2)
+    outcome = _at_least("int4 decodes at least 4 × as fast as original, shape:chatglm-6b@5", _speed(order, reporter), 4)
+    if device_card("cpu").simd == "AVX512":
+        return outcome
+    return Outcome(f"{outcome.promised} (AVX-512)", outcome.measured, None)
+
+
+def fast_on_demo(reporter: Reporter) -> Outcome:
+    """`fast` against `original` on the demo model."""
+    order = Order("demo", ["original", "fast"], ["latency"], Workload((32,), 128, 11), "cpu")
+    return _at_least("fast decodes at least as fast as original, demo", _speed(order, reporter), 1)
+
+
+def memory_of_loading(reporter: Reporter) -> Outcome:
+    """Loading a sharded fp16 checkpoint of about 1 GB."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
+        reporter.at("writing a checkpoint of 1 GB")
+        make_checkpoint(folder, tokenizer, 2048, 8, 16, 32000, torch.float16, shard_size="200MB")
+        largest = max(file.stat().st_size for file in folder.glob("*.safetensors"))
+        peak, stays = apart(loading_peak, reporter, name)
+    bound = 1.2 * largest + stays
+    return Outcome(
+        f"loading peaks at no more than 1.2 × the largest shard + what stays: {bound / 1e9:.2f} GB",
+        f"{peak / 1e9:.2f} GB (shard {largest / 1e9:.2f}, stays {stays / 1e9:.2f})",
+        peak <= bound,
+    )
+
+
+PROMISES: dict[str, Callable[[Reporter], Outcome]] = {
+    "original-512": original_at_512,
+    "original-4096": original_at_4096,
+    "int4-avx512": int4_on_avx512,
+    "fast-demo": fast_on_demo,
+    "loading-memory": memory_of_loading,
+}
+
+
+def plain_ratio(progress: OnProgress, model_name: str, workload: Workload) -> Estimate:
+    """Seconds a token of `original` over those of the plain loop, on the same weights, in turn, pair by pair.
+
+    Raises `FastGLMError` where the two do not give the same tokens, as then one of them computes something else.
+    """
+    model, tokenizer = fastglm.load(model_name, "original", "cpu", progress=progress)
+    plain = PlainLoop(model)
+    asked = prompts(tokenizer, workload.prompt_tokens[0], workload.repeats + 1)
+    length, ratios = workload.answer_tokens, []
+    for number, prompt in enumerate(asked):
+        progress(Progress("original and a plain loop in turn", number, len(asked)))
+        ours = list(fastglm.stream(model, tokenizer, prompt, max_new_tokens=length, do_sample=False, ignore_eos=True))
+        theirs = [(token, time.perf_counter()) for token in plain.generate(prompt, length)]
+        if [piece.token for piece in ours] != [token for token, _ in theirs]:
+            raise FastGLMError("original and the plain loop give different tokens: they cannot be compared")
+        ratios.append((ours[-1].time - ours[0].time) / (theirs[-1][1] - theirs[0][1]))
+    return statistics.median(ratios[1:])  # the first is the warm-up
+
+
+def loading_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
+    """Bytes of resident memory at the peak of loading, above those before it; and bytes of the loaded weights."""
+    meter = MemoryMeter("cpu", 0)
+    if not meter.reset_peak():
+        raise FastGLMError("the peak of a process's memory cannot be measured on this system: use Linux")
+    before = meter.read().current
+    model, _ = fastglm.load(folder, "original", "cpu", progress=progress)
+    return meter.read().peak - before, model.fastglm.weights_memory
+
+
+def _speed(order: Order, reporter: Reporter) -> Estimate:
+    """How many times as fast as the first variant the second one decodes."""
+    result = order.carry_out(None, reporter)
+    for row in result.measurements:
+        if row.metric == "decode_rate_ratio":
+            return Estimate(row.value, row.n, row.low, row.high)
+    raise FastGLMError("; ".join(str(row.params["error"]) for row in result.measurements if row.metric == "failure"))
+
+
+def _at_least(promised: str, ratio: Estimate, bound: float) -> Outcome:
+    return Outcome(promised, _times(ratio), ratio.value >= bound)
+
+
+def _at_most(promised: str, ratio: Estimate, bound: float) -> Outcome:
+    return Outcome(promised, _times(ratio), ratio.value <= bound)
+
+
+def _times(ratio: Estimate) -> str:
+    return f"{ratio.value:.2f} × ({ratio.low:.2f} – {ratio.high:.2f}, n {ratio.n})"
+
+
+def keep(only: str | None = None) -> bool:
+    """Measure all promises, or those whose names are in `only`, and print promised and measured side by side.
+
+    Returns False if one is missed or could not be measured. Raises `UsageError` for a name that is none.
+    """
+    names = [name.strip() for name in only.split(",")] if only else list(PROMISES)
+    for name in names:
+        if name not in PROMISES:
+            raise UsageError(f"there is no promise {name}: choose from {', '.join(PROMISES)}")
+    facts = machine("cpu")
+    print(f"{facts['cpu']}, {facts['threads']} threads, {facts['memory'] / 1e9:.0f} GB, torch {torch.__version__}")
+    missed = 0
+    for name in names:
+        reporter = BarReporter()
+        try:
+            outcome = PROMISES[name](reporter)
+            missed += outcome.kept is False
+            reporter.close()
+            print(outcome.line, flush=True)
+        except FastGLMError as error:
+            missed += 1
+            reporter.error(f"{name} could not be measured: {error}")
+    return not missed
