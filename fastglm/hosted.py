@@ -207,4 +207,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    from fastglm import hosted  # the classes it sends are to be that module's, not `__main__`'s
+
+    hosted.main()
