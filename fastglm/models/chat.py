@@ -134,7 +134,7 @@ class ChatMixin:
         **kwargs: Any,
     ) -> Iterator[tuple[str, History]]:
         """`chat` as a stream: yields the response so far and the history with it, once a token."""
-        from ..stream import stream
+        from ..streamer import stream
 
         settings = {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}
         for piece in stream(self, tokenizer, query, history, **settings, **kwargs):  # type: ignore[arg-type]

@@ -1,0 +1,121 @@
+"""The loader: what it says of what it loaded, what it refuses, and how much memory it takes on the way."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from recorded import folder
+
+import fastglm
+from fastglm.errors import DeviceError, MemoryShortError, UsageError
+from fastglm.hardware import DeviceCard, device_card, resolve_device
+from fastglm.loader import load
+from fastglm.variants import VARIANTS, get_variant, offers
+
+GOLDEN = str(folder("chatglm"))
+
+
+def card(**fields):
+    known = {"kind": "cpu", "name": "x", "memory_total": 1, "memory_free": 1, "cores": 1, "threads": 1}
+    return DeviceCard(**{**known, **fields})
+
+
+def test_what_was_loaded_is_told():
+    model, _ = load(GOLDEN, "int8")
+    info = model.fastglm
+    assert (info.variant, info.engine, info.device, info.dtype) == ("int8", "fast", "cpu", "float32")
+    assert info.parameters == load(GOLDEN)[0].fastglm.parameters == sum(p.numel() for p in load(GOLDEN)[0].parameters())
+    assert info.weights_memory < 0.4 * load(GOLDEN)[0].fastglm.weights_memory
+    assert info.load_time > 0
+    assert info.context_length == 256
+
+
+def test_progress_is_told_while_loading():
+    seen = []
+    load(GOLDEN, progress=seen.append)
+    assert seen[-1].fraction == 1
+    assert len(seen) > 10
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_half_precision_answers(variant, dtype):
+    model, tokenizer = load(GOLDEN, variant, dtype=dtype)
+    pieces = list(fastglm.stream(model, tokenizer, "你好", max_new_tokens=4, do_sample=False, ignore_eos=True))
+    assert len(pieces) == 4
+    assert model.fastglm.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "said"),
+    [
+        ({"variant": "int5"}, UsageError, "Unknown variant 'int5'; known are original, fast"),
+        ({"dtype": "int9"}, UsageError, "Unknown dtype"),
+        ({"device": "tpu"}, DeviceError, "Unknown device"),
+        ({"device": "xpu"}, DeviceError, "not supported"),
+        ({"model": "no/such/folder"}, Exception, "no such folder"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, error, said):
+    with pytest.raises(error, match=said):
+        load(**{"model": GOLDEN, **arguments})
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_a_missing_card_is_named():
+    with pytest.raises(DeviceError, match="No CUDA device"):
+        load(GOLDEN, device="cuda")
+
+
+def test_too_little_memory_is_said_before_loading(monkeypatch):
+    monkeypatch.setattr("fastglm.loader.free_memory", lambda _: 1000)
+    seen = []
+    with pytest.raises(MemoryShortError, match=r"needs 0\.0 GB on cpu, 0\.0 GB are free") as raised:
+        load(GOLDEN, progress=seen.append)
+    assert raised.value.needed > raised.value.free == 1000
+    assert seen == []
+
+
+@pytest.mark.parametrize("variant", ["fast", "int8", "int4"])
+def test_a_shape_runs_in_every_format(variant):
+    model, tokenizer = load("shape:chatglm-6b@1", variant, dtype="bfloat16")
+    assert model.config.num_layers == 1
+    block = 4096 * (3 * 4096 + 4096 + 2 * 16384) + (3 * 4096 + 4096 + 16384 + 4096) + 4 * 4096
+    assert model.fastglm.parameters == 130528 * 4096 + block + 2 * 4096
+    pieces = list(fastglm.stream(model, tokenizer, [5, 6, 7], max_new_tokens=2, do_sample=False, ignore_eos=True))
+    assert len(pieces) == 2
+
+
+def test_variants_say_where_they_run():
+    assert get_variant("int4").engine == "fast"
+    old = {offer.name: offer for offer in offers(card(kind="cuda", compute_capability="7.5"))}
+    assert "slower reference path" in old["int4"].note
+    assert old["int8"].note is None
+    new = {offer.name: offer for offer in offers(card(kind="cuda", compute_capability="8.6"))}
+    assert new["int4"].note is None
+    quantised = {offer.name: offer for offer in offers(card(), quantised=True)}
+    assert "quantised already" in quantised["int8"].reason
+    assert quantised["fast"].reason is None
+
+
+def test_the_device_card_describes_this_machine():
+    found = device_card("cpu")
+    assert found.kind == "cpu"
+    assert found.name
+    assert 0 < found.memory_free <= found.memory_total
+    assert resolve_device("cpu").type == "cpu"
+    done = subprocess.run(
+        [sys.executable, "-m", "fastglm.hardware", "tpu"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert "Unknown device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_importing_needs_neither_the_app_nor_the_store():
+    code = (
+        "import sys, fastglm; print([m for m in ('streamlit', 'sqlalchemy', 'plotly', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[]"
