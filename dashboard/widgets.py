@@ -98,7 +98,7 @@ def sampling(now: Settings) -> Settings:
     return Settings(top_p, temperature, int(max_length), None if seed is None else int(seed))
 
 
-def figures_line(figures: Figures, model: str = "", variant: str = "", running: bool = False) -> None:
+def figures_line(figures: Figures, model: str = "", variant: str = "", ended: bool = True) -> None:
     """The small print under an answer: what was measured, and what the visitor should know."""
     parts = [
         say("figure-tokens", count=figures.tokens),
@@ -112,7 +112,7 @@ def figures_line(figures: Figures, model: str = "", variant: str = "", running: 
         st.caption(":material/history: " + say("rounds-left-out", count=figures.rounds_left_out))
     if figures.stop == "length":
         st.caption(":material/content_cut: " + say("stopped-length"))
-    elif figures.stop is None and not running:
+    elif figures.stop is None and ended:
         st.caption(":material/stop_circle: " + say("stopped-user"))
 
 

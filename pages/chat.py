@@ -22,7 +22,7 @@ def main() -> None:
         st.fragment(draw_running, run_every=0.25)(desk, tab)
     elif rounds:
         draw_round(rounds[-1])
-        retry = say("again") if rounds[-1].figures else say("try-again")
+        retry = say("again") if rounds[-1].figures and not rounds[-1].error else say("try-again")
         st.button(
             retry, key="again", icon=":material/refresh:", on_click=desk.answer_last, args=[tab], disabled=bool(refused)
         )
@@ -94,7 +94,7 @@ def draw_round(past: Round) -> None:
     with st.chat_message("assistant"):
         answers.draw(past.response)
         if past.figures:
-            widgets.figures_line(past.figures, past.model, past.variant)
+            widgets.figures_line(past.figures, past.model, past.variant, ended=past.error is None)
         if past.error:
             st.error(past.error, icon=":material/error:")
         elif not past.figures:
@@ -112,7 +112,7 @@ def draw_running(desk: Desk, tab: str) -> None:
         widgets.turn_text(turn)
         widgets.turn_status(turn)
         if turn.figures:
-            widgets.figures_line(turn.figures, running=True)
+            widgets.figures_line(turn.figures, ended=False)
         st.button(say("stop"), key="stop", icon=":material/stop:", on_click=desk.stop, args=[tab])
 
 

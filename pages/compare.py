@@ -64,7 +64,7 @@ def draw_running(desk: Desk, tab: str) -> None:
             widgets.turn_text(turn)
             widgets.turn_status(turn)
             if turn.figures:
-                widgets.figures_line(turn.figures, running=not turn.ended)
+                widgets.figures_line(turn.figures, ended=turn.ended and not turn.error)
 
 
 def head(name: str, turn: Turn) -> None:
@@ -86,7 +86,7 @@ def draw_ended(duel: Duel) -> None:
                 st.error(turn.error, icon=":material/error:")
             answers.draw_parting(turn.text, parted)
             if turn.figures:
-                widgets.figures_line(turn.figures)
+                widgets.figures_line(turn.figures, ended=not turn.error)
     if left.state == right.state == "done" and left.figures and right.figures:
         draw_parting(left.text, parted)
         draw_figures(duel, left.figures, right.figures)

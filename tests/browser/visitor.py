@@ -1,0 +1,91 @@
+"""The app in a process of its own, and what a visitor does with it."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+from playwright.sync_api import BrowserContext, Page, expect
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 90_000  # ms; loading imports PyTorch, on a machine that may be busy
+
+expect.set_options(timeout=PATIENCE)
+
+
+class App:
+    """A running server of the app."""
+
+    def __init__(self, home: Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        environment = {
+            **os.environ,
+            "FASTGLM_HOME": str(home),
+            "FASTGLM_MODEL_DIRS": str(ROOT / "tests/golden/chatglm"),
+            "HF_HUB_OFFLINE": "1",
+        }
+        self.log = home / "server.log"
+        command = [
+            sys.executable,
+            "-m",
+            "streamlit",
+            "run",
+            "--server.port",
+            str(self.port),
+            "--server.headless",
+            "true",
+        ]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        """Until it answers."""
+        for _ in range(300):
+            with suppress(OSError), urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
+                return
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.2)
+        pytest.fail(f"the app did not start: {self.log.read_text()}")
+
+    def hosts(self) -> list[psutil.Process]:
+        """The processes that hold models."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if "fastglm.hosted" in " ".join(child.cmdline())]
+
+    def close(self) -> None:
+        """End it, and with it its hosts."""
+        self.process.terminate()
+        self.process.wait(20)
+
+
+def visit(context: BrowserContext, url: str) -> Page:
+    """A new tab with a page of the app that is ready for use."""
+    page = context.new_page()
+    page.goto(url)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    return page
+
+
+def choose(page: Page, label: str, option: str, nth: int = 0) -> None:
+    """Pick an option of a select box."""
+    box = page.get_by_role("combobox", name=label).nth(nth)
+    box.click()
+    page.get_by_role("option", name=option, exact=True).click()
+    page.keyboard.press("Escape")
+
+
+def say(page: Page, text: str) -> None:
+    """Send a message."""
+    box = page.get_by_test_id("stChatInput").locator("textarea")
+    expect(box).to_be_enabled()
+    box.fill(text)
+    box.press("Enter")

@@ -1,0 +1,72 @@
+"""Charts: values and intervals arrive, and colours can be told apart and read."""
+
+from itertools import combinations
+
+import pandas as pd
+import pytest
+
+from dashboard import charts
+
+BACKGROUNDS = ("#ffffff", "#11151b")  # .streamlit/config.toml
+
+
+def rgb(colour: str) -> tuple[float, ...]:
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return tuple(part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+
+
+def luminance(colour: str) -> float:
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), rgb(colour), strict=True))
+
+
+def contrast(one: str, other: str) -> float:
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("background", BACKGROUNDS)
+@pytest.mark.parametrize("colour", [*charts.COLOURS.values(), *charts._OTHERS])
+def test_every_colour_can_be_seen_on_both_themes(colour: str, background: str) -> None:
+    assert contrast(colour, background) >= 3
+
+
+def deuteranope(colour: str) -> tuple[float, ...]:
+    """As one without green cones sees it (Viénot, Brettel and Mollon 1999), linear RGB."""
+    r, g, b = rgb(colour)
+    return 0.29275 * r + 0.70725 * g, 0.29275 * r + 0.70725 * g, -0.02234 * r + 0.02234 * g + b
+
+
+def test_variants_are_told_apart_without_green_cones() -> None:
+    for one, other in combinations(("original", "fast", "int8", "int4"), 2):
+        a, b = deuteranope(charts.colour(one)), deuteranope(charts.colour(other))
+        assert sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5 > 0.08, (one, other)
+
+
+def test_a_variant_has_one_colour() -> None:
+    assert charts.colour("int4") == charts.COLOURS["int4"]
+    assert charts.colour("something new") == charts.colour("something new")
+
+
+def test_measured_values_and_intervals() -> None:
+    rows = pd.DataFrame(
+        {
+            "variant": ["original", "int4", "original", "int4"],
+            "group": ["32", "32", "128", "128"],
+            "value": [10.0, 40.0, 8.0, 30.0],
+            "low": [9.0, 38.0, None, None],
+            "high": [12.0, 41.0, None, None],
+        }
+    )
+    figure = charts.measured(rows, "tokens/s", "prompt")
+    first, second = figure.data
+    assert (first.name, second.name) == ("original", "int4")
+    assert list(first.y) == [10, 8]
+    assert list(second.error_y.array) == [1, 0]
+    assert list(second.error_y.arrayminus) == [2, 0]
+    assert second.marker.color == charts.colour("int4")
+
+
+def test_a_pair_of_equal_variants_keeps_both_bars() -> None:
+    bars = charts.pair(["int4", "int4"], [1.0, 2.0], "MB").data[0]
+    assert len(set(bars.y)) == 2
+    assert list(bars.x) == [1, 2]

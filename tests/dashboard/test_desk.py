@@ -1,0 +1,189 @@
+"""Answers in the making, and giving back what a closed tab had."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from fake_pool import FakePool
+
+from dashboard import turns
+from dashboard.desk import Desk
+from dashboard.tab import Presence
+from fastglm.errors import FastGLMError, MemoryShortError
+from fastglm.host import HostKey
+
+TAB = "a tab that nobody can guess"
+
+
+def until(true: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if true():
+            return
+        time.sleep(0.02)
+    pytest.fail("it did not come")
+
+
+@pytest.fixture
+def pool() -> FakePool:
+    return FakePool()
+
+
+@pytest.fixture
+def desk(pool: FakePool) -> Desk:
+    desk = Desk(pool)  # type: ignore[arg-type]
+    desk.presence = Presence(desk.leave, grace=0.1)
+    desk.presence.enter(TAB)
+    return desk
+
+
+def ask(desk: Desk, query: str) -> None:
+    desk.ask(TAB, query)
+    until(lambda: desk.turn(TAB) is None)
+
+
+def test_an_answer_is_kept_with_its_figures(desk: Desk, pool: FakePool) -> None:
+    ask(desk, "first")
+    ask(desk, "<eop> second")
+    first, second = desk.conversation(TAB).rounds
+    assert second.response == pool.text
+    assert second.figures is not None
+    assert (second.figures.tokens, second.figures.memory, second.figures.stop) == (len(pool.text), 250_000_000, "eos")
+    assert second.figures.decode_rate == pytest.approx(50)
+    _, prompt, history, settings = pool.asked[-1]
+    assert prompt == "<eop> second", "what a visitor says stays a string"
+    assert history == [("first", first.response)]
+    assert settings["top_p"] == 0.7
+    assert Desk(pool).conversation(TAB) == desk.conversation(TAB), "it is in the file"  # type: ignore[arg-type]
+
+
+def test_an_answer_is_stopped_midway_and_asked_again(desk: Desk, pool: FakePool) -> None:
+    pool.pace = 0.05
+    desk.ask(TAB, "go")
+    until(lambda: (turn := desk.turn(TAB)) is not None and turn.text != "")
+    desk.stop(TAB)
+    until(lambda: desk.turn(TAB) is None)
+    (only,) = desk.conversation(TAB).rounds
+    assert 0 < len(only.response) < len(pool.text)
+    assert only.figures is not None
+    assert only.figures.stop is None
+    pool.pace = 0
+    desk.answer_last(TAB)
+    until(lambda: desk.turn(TAB) is None)
+    assert [kept.response for kept in desk.conversation(TAB).rounds] == [pool.text]
+    assert pool.asked[-1][2] == [], "the answer that is replaced is no history"
+
+
+def test_a_host_that_dies_says_so_and_can_be_asked_again(desk: Desk, pool: FakePool) -> None:
+    pool.dies = 3
+    ask(desk, "go")
+    (only,) = desk.conversation(TAB).rounds
+    assert "ask again" in str(only.error)
+    assert only.response == pool.text[:3]
+    pool.dies = None
+    desk.answer_last(TAB)
+    until(lambda: desk.turn(TAB) is None)
+    assert desk.conversation(TAB).rounds[-1].error is None
+
+
+def test_a_model_that_does_not_load(desk: Desk, pool: FakePool) -> None:
+    pool.refuses = FastGLMError("shard 2 is missing")
+    ask(desk, "go")
+    assert desk.conversation(TAB).rounds[-1].error == "shard 2 is missing"
+
+
+def test_an_unexpected_failure_is_one_line_too(desk: Desk, pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "get", lambda *a, **k: 1 / 0)
+    ask(desk, "go")
+    assert desk.conversation(TAB).rounds[-1].error == "ZeroDivisionError: division by zero"
+
+
+def test_waiting_is_told(desk: Desk, pool: FakePool) -> None:
+    pool.gate, pool.first_state = threading.Event(), "waiting"
+    desk.ask(TAB, "go")
+    until(lambda: (turn := desk.turn(TAB)) is not None and turn.state == "waiting")
+    turn = desk.turn(TAB)
+    assert turn is not None
+    assert turn.waiting_for == "a benchmark"
+    assert turn.ahead == 2
+    pool.gate.set()
+    until(lambda: desk.turn(TAB) is None)
+
+
+def test_another_variant_takes_the_place_of_the_first(desk: Desk, pool: FakePool) -> None:
+    ask(desk, "go")
+    desk.conversation(TAB).variant = "int4"
+    ask(desk, "go")
+    assert pool.held == {f"{TAB} chat": {HostKey("demo", "int4")}}
+
+
+def test_clearing_while_an_answer_runs(desk: Desk, pool: FakePool) -> None:
+    pool.pace = 0.05
+    desk.ask(TAB, "go")
+    running = desk.turn(TAB)
+    assert running is not None
+    desk.clear(TAB)
+    until(lambda: running.ended)
+    assert desk.conversation(TAB).rounds == []
+    assert Desk(pool).conversation(TAB).rounds == []  # type: ignore[arg-type]
+
+
+def test_a_closed_tab_gives_back_what_it_had(desk: Desk, pool: FakePool) -> None:
+    ask(desk, "go")
+    assert pool.held
+    desk.presence.exit(TAB)
+    until(lambda: not pool.held)
+
+
+def test_a_tab_that_closes_while_its_model_loads(desk: Desk, pool: FakePool) -> None:
+    pool.load_time = 0.6
+    desk.ask(TAB, "go")
+    desk.presence.exit(TAB)
+    until(lambda: desk.turn(TAB) is None)
+    until(lambda: not pool.held)
+
+
+def test_a_reload_gives_nothing_back(desk: Desk, pool: FakePool) -> None:
+    ask(desk, "go")
+    desk.presence.exit(TAB)
+    desk.presence.enter(TAB)
+    time.sleep(0.3)
+    assert pool.held
+    assert desk.presence.here(TAB)
+
+
+def compare(desk: Desk, race: bool) -> turns.Duel:
+    desk.compare(TAB, (HostKey("demo", "original"), HostKey("demo", "int4")), "go", {"do_sample": False}, race)
+    until(lambda: desk.duels[TAB].ended)
+    return desk.duels[TAB]
+
+
+def test_two_variants_answer_one_after_the_other_and_warm(desk: Desk, pool: FakePool) -> None:
+    pool.texts["int4"] = "你好 their"
+    duel = compare(desk, race=False)
+    assert [turn.text for turn in duel.turns] == ["你好 there", "你好 their"]
+    assert [(key.variant, settings.get("max_new_tokens")) for key, _, _, settings in pool.asked] == [
+        ("original", turns.WARM_UP_TOKENS),
+        ("original", None),
+        ("int4", turns.WARM_UP_TOKENS),
+        ("int4", None),
+    ]
+
+
+def test_a_race_has_no_warm_up_and_no_lease_of_its_own(desk: Desk, pool: FakePool) -> None:
+    duel = compare(desk, race=True)
+    assert [turn.state for turn in duel.turns] == ["done", "done"]
+    assert len(pool.asked) == 2
+
+
+def test_where_memory_is_short_the_first_makes_room(desk: Desk, pool: FakePool) -> None:
+    get = pool.get
+
+    def short(model: str, variant: str, *others: str, **more: object) -> object:
+        if variant == "int4" and f"{TAB} left" in pool.held:
+            raise MemoryShortError("too little memory")
+        return get(model, variant, *others, **more)  # type: ignore[arg-type]
+
+    pool.get = short  # type: ignore[method-assign, assignment]
+    duel = compare(desk, race=False)
+    assert [turn.state for turn in duel.turns] == ["done", "done"]

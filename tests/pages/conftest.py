@@ -1,0 +1,42 @@
+"""Pages, run without a browser and with hosts that need no model."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from fake_pool import FakePool
+from page_run import TAB, Open, healthy
+from streamlit.testing.v1 import AppTest
+
+import dashboard.desk
+from dashboard import machine
+from fastglm.hardware import DeviceCard
+
+ROOT = Path(__file__).resolve().parents[2]
+CARD = DeviceCard("cuda", "Test GPU", 24_000_000_000, 20_000_000_000, 8, 8, compute_capability="8.9", driver="CUDA 13")
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePool]:
+    """What the server has loaded."""
+    fake = FakePool()
+    st.cache_resource.clear()
+    monkeypatch.setattr(dashboard.desk, "Pool", lambda: fake)
+    monkeypatch.setattr(machine, "_look", lambda: CARD)
+    yield fake
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def open_page(pool: FakePool) -> Open:
+    """Opens a file of the app in the test's tab."""
+
+    def opened(file: str, locale: str = "en-US", tab: str | None = TAB) -> AppTest:
+        app = AppTest.from_file(str(ROOT / file), default_timeout=60)
+        app.context["locale"] = locale
+        if tab:
+            app.session_state["tab"] = tab
+        return healthy(app.run())
+
+    return opened

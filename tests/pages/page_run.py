@@ -1,0 +1,49 @@
+"""What tests of pages share."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+TAB = "a-tab-that-nobody-can-guess"
+Open = Callable[..., AppTest]
+
+
+def healthy(app: AppTest) -> AppTest:
+    """The page, if it raised nothing."""
+    assert not app.exception, [failure.value for failure in app.exception]
+    return app
+
+
+def run_until(app: AppTest, true: Callable[[AppTest], object]) -> AppTest:
+    """Run the page again, as its fragments do, until something is true of it."""
+    for _ in range(100):
+        if true(healthy(app.run())):
+            return app
+        time.sleep(0.05)
+    pytest.fail("it did not come")
+
+
+def words(app: AppTest) -> str:
+    """All text of a page."""
+    kinds = (
+        app.title,
+        app.subheader,
+        app.markdown,
+        app.caption,
+        app.info,
+        app.success,
+        app.warning,
+        app.error,
+        app.html,
+    )
+    return "\n".join(
+        str(element.value if hasattr(element, "value") else element.body) for kind in kinds for element in kind
+    )
+
+
+def button(app: AppTest, key: str) -> Any:
+    """The button with a key, or None."""
+    return next((found for found in app.button if found.key == key), None)

@@ -1,0 +1,116 @@
+"""The latency page."""
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_pool import FakePool
+from page_run import Open, button, healthy, run_until, words
+
+from benchmarks.measurement import Measurement
+from benchmarks.run import Run
+from benchmarks.store import Store
+from dashboard import jobs
+
+PAGE = "pages/latency.py"
+
+
+def measured(**changes: Any) -> Run:
+    """A run of two variants in the store."""
+    run = Run("demo", ("original", "int4"), ("latency",), {"threads": 2})
+    store = Store()
+    store.start_run(run)
+    for variant, factor in (("original", 1.0), ("int4", 4.0)):
+        for prompt in (32, 128):
+            params = {"prompt_tokens": prompt, "answer_tokens": 64}
+            for metric, value in (("decode_rate", 25 * factor), ("prefill_rate", 900 / factor)):
+                row = Measurement(
+                    run.id, "demo", variant, "cpu", metric, params, value, "tokens/s", 5, value - 1, value + 1
+                )
+                store.add([row])
+    ratio = {"prompt_tokens": 32, "answer_tokens": 64, "baseline": "original"}
+    store.add([Measurement(run.id, "demo", "int4", "cpu", "decode_rate_ratio", ratio, 4.0, "×", 5, 3.8, 4.1)])
+    store.finish(run.id, "done")
+    store.close()
+    return run
+
+
+def test_the_empty_page_says_what_to_do(open_page: Open) -> None:
+    app = open_page(PAGE)
+    assert "Nothing has been measured yet" in words(app)
+    assert not app.get("plotly_chart")
+
+
+def test_a_kept_run_is_plotted(open_page: Open) -> None:
+    run = measured()
+    app = open_page(PAGE)
+    text = words(app)
+    assert "**int4** writes **4.00 ×** as fast as original (95 %: 3.80 – 4.10) after 32 prompt tokens." in text
+    assert len(app.get("plotly_chart")) == 2
+    assert "Medians of 5 answers each" in text
+    assert run.code_version in text
+    table = app.dataframe[0].value
+    assert set(table["variant"]) == {"original", "int4"}
+    assert len(table) == 9
+
+
+def test_an_earlier_run_can_be_picked(open_page: Open) -> None:
+    first, second = measured(), measured()
+    app = open_page(PAGE)
+    runs = next(box for box in app.selectbox if box.label == "Measurement")
+    assert len(runs.options) == 2
+    assert {first.id, second.id} >= {runs.value}
+    healthy(runs.select_index(1).run())
+    assert len(app.get("plotly_chart")) == 2
+
+
+def test_measuring_is_a_job_that_a_reload_finds_again(
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, pool: FakePool
+) -> None:
+    commands: list[list[str]] = []
+    start = jobs.start
+
+    def started(arguments: list[str]) -> jobs.Job:
+        commands.append(arguments)
+        tells = '{"event": "progress", "stage": "int4: 32 tokens in", "done": 3, "total": 10, "eta": 12.0}'
+        return start(["-c", f"import time; print({tells!r}, flush=True); time.sleep(60)"])
+
+    monkeypatch.setattr(jobs, "start", started)
+    app = open_page(PAGE)
+    healthy(next(found for found in app.button if found.label == "Measure").click().run())
+    assert " ".join(commands[0]) == (
+        "-m benchmarks run --model demo --variants original,fast,int8,int4 --suite latency "
+        "--prompt-tokens 32,128 --answer-tokens 64 --repeats 5 --progress json"
+    )
+    again = open_page(PAGE)
+    run_until(again, lambda app: any("about 12 s left" in str(bar.proto.text) for bar in app.get("progress")))
+    assert next(found for found in again.button if found.label == "Measure").disabled
+    healthy(button(again, "cancel").click().run())
+    run_until(again, lambda app: not button(app, "cancel"))
+    assert "was cancelled" in words(again)
+
+
+def test_a_job_that_fails_says_why(open_page: Open) -> None:
+    jobs.start(["-c", """print('{"event": "error", "message": "shard 2 is missing"}')"""])
+    app = open_page(PAGE)
+    run_until(app, lambda app: "shard 2 is missing" in words(app))
+
+
+def test_a_database_from_a_newer_version_gives_one_line(open_page: Open, own_home: Path) -> None:
+    measured()
+    with sqlite3.connect(own_home / "results" / "results.sqlite") as database:
+        database.execute("UPDATE fastglm_schema SET version = 99")
+    app = open_page(PAGE)
+    assert len(app.error) == 1
+    assert "newer FAST-ChatGLM" in app.error[0].value
+
+
+def test_a_run_without_numbers(open_page: Open) -> None:
+    run = Run("demo", ("original",), ("latency",), {}, started=datetime.now(UTC))
+    store = Store()
+    store.start_run(run)
+    store.finish(run.id, "cancelled")
+    app = open_page(PAGE)
+    assert "no numbers" in words(app)
