@@ -70,11 +70,11 @@ def test_the_loss_is_on_the_answer_and_its_end_alone() -> None:
     assert batch.tokens == sum(len(e.tokens) for e in EXAMPLES)
 
 
-def test_padding_makes_no_nan(model: ChatGLMForConditionalGeneration) -> None:
-    with torch.inference_mode():
-        batch = pack(EXAMPLES, 40, PAD)
-        hidden = model.transformer(batch.input_ids, batch.position_ids, batch.attention_mask).last_hidden_state
-    assert hidden.isfinite().all()
+def test_every_position_sees_something() -> None:
+    """A softmax over nothing is not a number on some devices."""
+    batch = pack(EXAMPLES, 40, PAD)
+    assert bool((batch.input_ids == PAD).any())
+    assert bool(batch.attention_mask.any(-1).all())
 
 
 def test_a_sample_longer_than_a_row_is_refused() -> None:
