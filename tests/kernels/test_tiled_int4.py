@@ -1,0 +1,57 @@
+"""The kernel for CUDA and MPS against stand-ins for PyTorch's two operators, which no CPU has.
+
+The stand-ins follow the operators' contract: packing takes two columns a byte, the even one in the high nibble, as
+0 … 15; the product is with (number - 8) · scale + zero, in bf16.
+"""
+
+import pytest
+import torch
+
+from fastglm.kernels import Int4
+from fastglm.kernels.int4 import TiledInt4Kernel
+from fastglm.kernels.probe import works
+
+
+def convert(weight, tiles):
+    assert weight.dtype == torch.uint8
+    assert weight.shape[0] % 8 == 0
+    assert weight.shape[1] * 2 % (tiles * 16) == 0
+    return weight.flip(0).clone()  # any order of its own
+
+
+def product(x, packed, group, scales):
+    weight = packed.flip(0)
+    numbers = torch.stack((weight >> 4, weight & 15), 2).flatten(1).float() - 8
+    scale, zero = (scales[:, :, i].t().float().repeat_interleave(group, 1) for i in (0, 1))
+    assert x.dtype == scales.dtype == torch.bfloat16
+    return (x.float() @ (numbers * scale + zero).T).bfloat16()
+
+
+@pytest.fixture(autouse=True)
+def operators(monkeypatch):
+    monkeypatch.setattr(torch, "_convert_weight_to_int4pack", convert)
+    monkeypatch.setattr(torch, "_weight_int4pack_mm", product)
+
+
+@pytest.mark.parametrize("format", [Int4(32), Int4(128), Int4(None)], ids=lambda format: format.name)
+@pytest.mark.parametrize(("rows", "columns"), [(48, 256), (50, 200), (7, 64)])
+def test_it_multiplies_and_restores(format, rows, columns):
+    weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
+    parts, kernel = format.pack(weight), TiledInt4Kernel(format)
+    held = kernel.prepare(parts, rows, columns)
+    x = torch.randn(3, columns, generator=torch.Generator().manual_seed(1))
+    exact = x @ format.unpack(parts, columns).T
+    assert (kernel.multiply(x, held, rows, columns).float() - exact).norm() < 2e-2 * exact.norm()
+    restored = kernel.restore(held, rows, columns)
+    assert restored.keys() == parts.keys()
+    assert all(torch.equal(restored[name], parts[name]) for name in parts)
+
+
+def test_a_kernel_that_fails_or_is_wrong_is_not_used(monkeypatch, caplog):
+    format = Int4(64)
+    monkeypatch.setattr("fastglm.kernels.probe._results", {})
+    assert works(format, TiledInt4Kernel(format), torch.device("cpu"), torch.bfloat16)
+    monkeypatch.setattr("fastglm.kernels.probe._results", {})
+    monkeypatch.setattr(torch, "_weight_int4pack_mm", lambda x, *_: product(x, *_) * 2)
+    assert not works(format, TiledInt4Kernel(format), torch.device("cpu"), torch.bfloat16)
+    assert "slower reference path" in caplog.text
