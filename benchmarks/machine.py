@@ -7,10 +7,13 @@ import platform
 import shlex
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from fastglm.hardware import device_card
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("torch", "transformers", "fastglm", "numpy", "scipy", "accelerate", "bitsandbytes", "triton")
@@ -63,7 +66,9 @@ def command() -> str:
 
 
 def _device_card(device: str) -> dict[str, Any] | None:
-    """`fastglm.hardware` in a process of its own, so that no CUDA context stays open in this one."""
+    """What `fastglm.hardware` says; of a GPU in a process of its own, so that no CUDA context stays here."""
+    if device == "cpu":
+        return asdict(device_card(device))
     text = _output(sys.executable, "-m", "fastglm.hardware", device, timeout=120)
     try:
         card = json.loads(text)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks.machine import machine
 from benchmarks.progress import Reporter
 from benchmarks.run import Run
 from benchmarks.runner import Result, execute, prepare
@@ -76,7 +77,7 @@ class Order:
             reporter.at(f"waiting for {holder}")
 
         with lease(subject.device, f"benchmark of {self.model}", exclusive=True, on_wait=on_wait):
-            run = Run(self.model, self.variants, self.suites, self._settings())
+            run = Run(self.model, self.variants, self.suites, self._settings(), machine=machine(subject.device))
             return execute(run, self.workload, prompts, load, store, reporter)
 
     def _settings(self) -> dict[str, object]:

@@ -3,11 +3,12 @@
 import itertools
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.order import Subject
-from fastglm.errors import CancelledError, FastGLMError, HostError, MemoryShortError
+from fastglm.errors import FastGLMError, HostError, MemoryShortError
 from fastglm.hosted import HostInfo
 from fastglm.memory import Memory
 from fastglm.piece import Piece
@@ -52,11 +53,13 @@ class FakeMachine:
     loaded: set[str] = field(default_factory=set)
     asked: dict[str, list[tuple[int, ...]]] = field(default_factory=dict)
     clock: Any = field(default_factory=itertools.count)
+    on_load: Callable[[str], object] = lambda _variant: None
 
     def load(self, variant: str, progress: Any) -> "FakeHost":
         if len(self.loaded) >= self.room or variant in self.too_large:
             self.log.append(("no room", variant))
             raise MemoryShortError("2 GB are needed and 1 GB is free: pick a smaller variant", 2, 1)
+        self.on_load(variant)
         self.log.append(("load", variant))
         self.loaded.add(variant)
         return FakeHost(self, variant)
@@ -65,7 +68,18 @@ class FakeMachine:
 class FakeHost:
     def __init__(self, machine: FakeMachine, variant: str) -> None:
         self.machine, self.variant, self.paused = machine, variant, False
-        self.info = HostInfo(1, "demo", variant, "fast", "cpu", "float32", 1000, 4000, 0.5)
+        self.info = HostInfo(
+            pid=1,
+            model="demo",
+            variant=variant,
+            engine="fast",
+            device="cpu",
+            dtype="float32",
+            parameters=1000,
+            weights_memory=4000,
+            load_time=0.5,
+            context_length=2048,
+        )
 
     def ask(self, prompt: list[int], *, max_new_tokens: int, lease: bool, **settings: Any) -> FakeAnswer:
         assert settings == {"do_sample": False, "ignore_eos": True}
@@ -77,8 +91,6 @@ class FakeHost:
         asked.append(tuple(prompt))
         if self.machine.crash.get(self.variant) == len(asked):
             return FakeAnswer([], HostError("the process that ran it ended (signal 11): ask again"))
-        if settings.get("cancelled"):
-            return FakeAnswer([], CancelledError("stopped"))
         slow = SPEEDS[self.variant] * (1 + 0.1 * (next(self.machine.clock) % 3))
         times = [len(prompt) / 1000 + slow * i for i in range(max_new_tokens)]
         pieces = [Piece("", 5, i + 1, len(prompt), at, times[0], cache_memory=100) for i, at in enumerate(times)]

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from benchmarks import machine, report
+from benchmarks.measurement import Measurement
+from fastglm.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0.0123, "s", "12.3 ms"),
+        (2.5, "s", "2.5 s"),
+        (0.0075, "s/token", "7.5 ms/token"),
+        (6.2e9, "bytes", "6.2 GB"),
+        (9_400_000, "bytes", "9.4 MB"),
+        (1234.5, "tokens/s", "1234 tokens/s"),
+    ],
+)
+def test_quantities_are_in_the_size_that_reads_best(value: float, unit: str, text: str) -> None:
+    assert report.quantity(value, unit) == text
+
+
+def _row(variant: str, metric: str, value: float, unit: str, **changes: object) -> Measurement:
+    row = {"params": {"prompt_tokens": 32, "answer_tokens": 64}, "n": 5} | changes
+    return Measurement("r", "demo", variant, "cpu", metric, value=value, unit=unit, **row)  # type: ignore[arg-type]
+
+
+def test_the_table_puts_variants_below_each_other_and_ratios_beside() -> None:
+    of = {"prompt_tokens": 32, "answer_tokens": 64}
+    rows = [
+        _row("original", "ttft", 0.9, "s", low=0.8, high=1.1),
+        _row("original", "decode_rate", 10, "tokens/s"),
+        _row("int4", "ttft", 0.3, "s"),
+        _row("int4", "ttft_ratio", 0.33, "×", params={**of, "baseline": "original"}, low=0.3, high=0.4),
+        _row("fast", "failure", 1, "", params={"suite": "latency", "error": "out of memory", "kind": "X"}),
+    ]
+    lines = report.table(rows).splitlines()
+    assert len(lines) == 6
+    assert "800 – 1100 ms" in lines[2]  # the interval is in the unit of its value
+    assert lines[2].split()[:6] == ["ttft", "32", "in,", "64", "out", "original"]
+    assert lines[3].split()[0] == "int4"
+    assert lines[3].endswith("0.33 × original, 0.3 – 0.4 ×")
+    assert lines[5] == "fast: latency failed: out of memory"
+
+
+def test_a_json_file_that_cannot_be_written_is_found_before(tmp_path: Path) -> None:
+    report.check_json(tmp_path / "out.json")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError):
+        report.check_json(tmp_path)
+    with pytest.raises(UsageError):
+        report.check_json(tmp_path / "none" / "out.json")
+
+
+def test_the_machine_is_described() -> None:
+    facts = machine.machine("cpu")
+    assert facts["device"]["kind"] == "cpu"
+    assert facts["cpu"]
+    assert facts["cores"] >= 1
+    assert facts["memory"] > 1e9
+    assert {"python", "torch", "transformers"} <= machine.versions().keys()
+    assert machine.code_version()
+    assert machine.command().startswith("python ")
