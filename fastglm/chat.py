@@ -1,7 +1,6 @@
 """A conversation in a terminal: answers on standard output, everything about them on standard error."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,8 @@ from fastglm.errors import FastGLMError
 from fastglm.host import Host
 from fastglm.piece import Piece
 
+# What could move the cursor or ring the bell; a model may say anything.
+_CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
 _ERASE = "\x1b[2J\x1b[3J\x1b[H"  # the screen, what scrolled off it, and back to its top
 
 
@@ -123,11 +124,11 @@ def _tell_waiting(answer: Answer, device: str) -> None:
 
 
 def _print_growing(answer: Answer) -> None:
-    """Print what each piece adds. The clean-up may change the last character, which is printed when the next is known."""
+    """Print what each piece adds, but for its last character, which the clean-up may still change."""
     text = shown = ""
     try:
         for piece in answer:
-            text = piece.text
+            text = piece.text.translate(_CONTROLS)
             if text[:-1].startswith(shown):
                 print(text[len(shown) : -1], end="", flush=True)
                 shown = text[:-1]

@@ -61,8 +61,10 @@ def chat(
     variant: Variant = "original",
     device: Device = "auto",
     max_length: Annotated[int, typer.Option(help="Most tokens of prompt and answer together.", min=1)] = 2048,
-    top_p: Annotated[float, typer.Option(help="Sample from the likeliest tokens up to this probability.")] = 0.7,
-    temperature: Annotated[float, typer.Option(help="Below 1 more certain, above 1 more varied.")] = 0.95,
+    top_p: Annotated[
+        float, typer.Option(help="Sample from the likeliest tokens up to this probability.", min=0.01, max=1)
+    ] = 0.7,
+    temperature: Annotated[float, typer.Option(help="Below 1 more certain, above 1 more varied.", min=0.01)] = 0.95,
     seed: Annotated[int | None, typer.Option(help="The same answers every time.")] = None,
     debug: Debug = False,
 ) -> None:
@@ -165,7 +167,7 @@ def _fail_unexpectedly(error: Any) -> int:
     """Typer's own errors tell of wrong usage; all others of a mistake in this program."""
     if hasattr(error, "format_message"):
         path = error.ctx.command_path if getattr(error, "ctx", None) else "fastglm"
-        return _fail(f"error: {error.format_message()} See {path} --help.", error.exit_code)
+        return _fail(f"error: {error.format_message().rstrip('.')}. See {path} --help.", error.exit_code)
     first_line = str(error).strip().partition("\n")[0]
     return _fail(f"error: {type(error).__name__}: {first_line} (--debug shows where).", 1)
 

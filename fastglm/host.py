@@ -171,6 +171,8 @@ class Host:
                         tell(told)
                     case ("failed", error):
                         raise self._with_log(error)
+                    case ("ended", death):
+                        raise death
                     case ("ready", info, used_threads):
                         self.threads, self.info = used_threads, info
         except BaseException:
@@ -233,7 +235,7 @@ class Host:
             self._queue.clear()
             self._calls.clear()
             self._lock.notify_all()
-        self._loading.put(("failed", death))
+        self._loading.put(("ended", death))
         for answer in answers:
             answer._finish(death)
         for call in calls:
@@ -245,11 +247,12 @@ class Host:
             return CancelledError(f"Loading {self.key} was stopped.")
         if self._closed:
             return HostError(f"The process that ran {self.key} was closed: ask again to start it anew.")
-        how = f"exit status {status}"
-        if status < 0:
-            how = f"signal {-status}"
         if status == -9:
-            how += ", which systems send when memory runs out"
+            how = "signal 9, which systems send when memory runs out"
+        elif status < 0:
+            how = f"signal {-status}"
+        else:
+            how = ": ".join(filter(None, (f"exit status {status}", _last_line(self._log))))
         return self._with_log(HostError(f"The process that ran {self.key} ended ({how}): ask again to start it anew."))
 
     def _with_log(self, error: FastGLMError) -> FastGLMError:
@@ -306,6 +309,12 @@ def _spawn() -> tuple[Path, "subprocess.Popen[bytes]"]:
     with open(handle, "wb") as log:
         process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group)
     return Path(name), process
+
+
+def _last_line(log: Path) -> str:
+    """Of a traceback, the line that says what happened."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else ""
 
 
 def _get(messages: "queue.SimpleQueue[tuple[Any, ...]]") -> tuple[Any, ...]:

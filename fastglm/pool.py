@@ -30,6 +30,17 @@ class _Seat:
         else:
             self.loaded.set_result(self.host)
 
+    def wait(self, progress: OnProgress | None) -> Host:
+        """The host, once it is loaded. Raises what went wrong."""
+        seen = None
+        while True:
+            with contextlib.suppress(TimeoutError):
+                return self.loaded.result(timeout=0.1)
+            latest = self.progress
+            if progress and latest and latest is not seen:
+                progress(latest)
+            seen = latest
+
 
 class Pool:
     """Hosts shared by their users, who are known by a name; the last user of a host frees it."""
@@ -66,14 +77,13 @@ class Pool:
             seat.users.add(user)
         if dead:
             dead.host.close()
-        seen = None
-        while True:
-            with contextlib.suppress(TimeoutError):
-                return seat.loaded.result(timeout=0.1)
-            latest = seat.progress
-            if progress and latest and latest is not seen:
-                progress(latest)
-            seen = latest
+        try:
+            return seat.wait(progress)
+        except FastGLMError:
+            with self._lock:
+                if self._seats.get(key) is seat:
+                    del self._seats[key]
+            raise
 
     def release(self, key: HostKey, user: str) -> None:
         """`user` does not need the host any more; does nothing where he never did."""

@@ -8,6 +8,7 @@ from collections.abc import Generator
 from types import SimpleNamespace
 from typing import Any
 
+import light  # noqa: F401  # isort: skip
 from fastglm.errors import CheckpointError, ContextError, MemoryShortError
 from fastglm.hosted import serve, standard_streams
 from fastglm.piece import Piece

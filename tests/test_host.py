@@ -5,19 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from hosting import FAKE, TESTS_ON_PATH, eventually, gone
 
 import fastglm.host
 from fastglm.errors import CancelledError, CheckpointError, ContextError, HostError, MemoryShortError
 from fastglm.host import Host
 from fastglm.lease import lease
 from fastglm.progress import Progress
-
-FAKE = Path(__file__).with_name("fake_host.py")
 
 
 @pytest.fixture(autouse=True)
@@ -31,17 +30,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def host(home: Path) -> Iterator[Host]:
     with Host.start("demo", "int4", "cpu", "fp32", threads=1) as started:
         yield started
-
-
-def eventually(happens: Callable[[], object], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
-def gone(pid: int) -> bool:
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 def test_start_relays_progress_and_tells_what_is_loaded() -> None:
@@ -184,7 +172,11 @@ def test_no_log_stays_where_nothing_failed(home: Path, host: Host) -> None:
         ("bug", HostError, "Loading bug as int4 failed unexpectedly (KeyError: 'transformer.word_embeddings.weight"),
         ("out", MemoryShortError, "Loading out as int4 took more memory than there is: pick a smaller variant."),
         ("dies", HostError, "The process that ran dies as int4 ended (signal 9"),
-        ("exits", HostError, "The process that ran exits as int4 ended (exit status 3)"),
+        (
+            "exits",
+            HostError,
+            "The process that ran exits as int4 ended (exit status 3: last words): ask again",
+        ),
     ],
 )
 def test_errors_of_loading_cross(model: str, error: type[Exception], line: str) -> None:
@@ -253,6 +245,7 @@ def test_pause_and_resume(host: Host) -> None:
 
 PARENT = """
 import sys, time
+import light
 import fastglm.host
 fastglm.host.COMMAND = [sys.executable, sys.argv[1]]
 host = fastglm.host.Host.start()
@@ -269,7 +262,7 @@ time.sleep(600)
 @pytest.mark.parametrize("paused", ["running", "paused"])
 def test_the_process_ends_with_its_parent(paused: str) -> None:
     command = [sys.executable, "-c", PARENT, str(FAKE), paused]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | TESTS_ON_PATH) as parent:
         assert parent.stdout
         pid = int(parent.stdout.readline())
         assert not gone(pid)
