@@ -64,9 +64,6 @@ def measured(rows: pd.DataFrame, y_title: str, x_title: str, name: Callable[[str
                 "color": "#8a919b",
                 "thickness": 1.5,
             },
-            texttemplate="%{y:.3~g}",
-            textposition="inside",
-            insidetextanchor="start",
             hovertemplate="%{fullData.name} · %{x}: %{y:.4~g}<extra></extra>",
         )
     return _finish(figure, y_title, x_title)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 
 from dashboard import machine
 from dashboard.desk import Desk, desk
@@ -12,8 +13,19 @@ from dashboard.texts import LANGUAGES, language, say
 ICON = str(Path(__file__).parent / "icon.svg")  # a file: named icons would be fetched from a server elsewhere
 
 
+def _join_the_app() -> None:
+    """Let a first visit to the address of a page go through streamlit_app.py like any other.
+
+    Until a session has run that file, streamlit takes the folder `pages/` for the list of pages, and runs one alone.
+    """
+    if getattr(PagesManager, "uses_pages_directory", False):
+        PagesManager.uses_pages_directory = False
+        st.rerun()
+
+
 def begin(title: str, wide: bool = True) -> tuple[Desk, str]:
     """Open a page; returns the server's desk and the id of the visitor's tab. Draws title and sidebar."""
+    _join_the_app()
     st.set_page_config(
         page_title=f"{title} · FAST-ChatGLM",
         page_icon=ICON,

@@ -89,7 +89,7 @@ def draw_results(store: Store) -> None:
     key = f"run-{runs.index[0]}"  # a new run is shown when it is there
     chosen = st.selectbox(say("run"), runs.index.tolist(), format_func=lambda name: run_title(runs.loc[name]), key=key)
     rows = store.measurements([chosen])
-    lengths = [params.get("prompt_tokens") for params in rows["params"]]
+    lengths = pd.array([params.get("prompt_tokens") for params in rows["params"]], dtype="Int64")
     rows = rows.assign(prompt=lengths, quantile=[params.get("quantile") for params in rows["params"]])
     for failure in rows[rows["metric"] == "failure"].itertuples():
         st.warning(f"**{failure.variant}**: {failure.params.get('message', failure.params)}", icon=":material/warning:")
@@ -121,15 +121,18 @@ def run_title(run: pd.Series) -> str:
         "interrupted": say("status-interrupted"),
     }
     status = words.get(run["status"], run["status"])
-    return f"{started:%Y-%m-%d %H:%M} · {widgets.model_name(run['model'])} · {', '.join(run['variants'])} · {status}"
+    return f"{started:%Y-%m-%d %H:%M} · {widgets.model_name(run['model'])} · {status}"
 
 
 def draw_ratios(rows: pd.DataFrame) -> None:
-    """In a sentence a variant, how much faster it answers than the baseline."""
-    for row in rows.itertuples():
-        values = {"variant": row.variant, "baseline": row.params.get("baseline"), "prompt": str(row.prompt)}
-        interval = say("interval", low=f"{row.low:.2f}", high=f"{row.high:.2f}") if pd.notna(row.low) else ""
-        st.markdown(say("ratio", ratio=f"{row.value:.2f}", interval=interval, **values))
+    """A sentence a variant: how much faster it answers than the baseline, after prompts of each length."""
+    for variant, part in rows.groupby("variant", sort=False):
+        ratios = []
+        for row in part.itertuples():
+            interval = say("interval", low=f"{row.low:.2f}", high=f"{row.high:.2f}") if pd.notna(row.low) else ""
+            ratios.append(say("ratio", ratio=f"{row.value:.2f}", interval=interval, prompt=str(row.prompt)))
+        baseline = part["params"].iloc[0]["baseline"]
+        st.markdown(say("ratios", variant=str(variant), baseline=baseline, ratios=say("comma").join(ratios)))
 
 
 def draw_chart(rows: pd.DataFrame, metric: str, title: str) -> None:
@@ -144,13 +147,13 @@ def draw_chart(rows: pd.DataFrame, metric: str, title: str) -> None:
 
 def how_measured(run: pd.Series, rows: pd.DataFrame) -> str:
     """What was done, on what machine, with which versions."""
-    machine, settings = run["machine"], run["settings"]
+    machine = run["machine"]
     return say(
         "how-measured",
         n=int(rows["n"].max()),
         device=", ".join(sorted(set(rows["device"]))),
-        machine=str(machine.get("name") or machine.get("node") or ""),
-        threads=str(settings.get("threads") or machine.get("threads") or "?"),
+        machine=machine.get("device", {}).get("name", ""),
+        threads=machine.get("threads", "?"),
         versions=", ".join(f"{name} {version}" for name, version in run["versions"].items()),
         code=run["code_version"],
         command=run["command"],

@@ -17,6 +17,13 @@ def chat(context: BrowserContext, app: App) -> Page:
     return page
 
 
+def test_a_first_visit_to_the_address_of_a_page_opens_it_in_the_app(context: BrowserContext, app: App) -> None:
+    page = visit(context, f"{app.url}/limits")  # on a server that nobody has visited yet
+    expect(page.get_by_role("heading", name="Limits", level=1)).to_be_visible()
+    expect(page.get_by_role("link", name="Latency", exact=True)).to_be_visible()
+    expect(page.get_by_role("link", name="streamlit app")).to_have_count(0)
+
+
 def test_a_message_is_answered_and_kept_and_a_second_tab_has_its_own(context: BrowserContext, app: App) -> None:
     remote: list[str] = []
     context.on(

@@ -47,7 +47,7 @@ def test_a_kept_run_is_plotted(open_page: Open) -> None:
     run = measured()
     app = open_page(PAGE)
     text = words(app)
-    assert "**int4** writes **4.00 ×** as fast as original (95 %: 3.80 – 4.10) after 32 prompt tokens." in text
+    assert "Speed of **int4** over original, writing: **4.00 ×** (95 %: 3.80 – 4.10) after 32 prompt tokens." in text
     assert len(app.get("plotly_chart")) == 2
     assert "Medians of 5 answers each" in text
     assert run.code_version in text
