@@ -70,9 +70,13 @@ def test_a_seed_repeats_an_answer(loaded):
 
 
 def test_closing_stops_and_frees(loaded):
-    pieces = fastglm.stream(*loaded, "你好", max_new_tokens=200, ignore_eos=True)
+    steps = []
+    counter = loaded[0].register_forward_hook(lambda *_: steps.append(1))
+    pieces = fastglm.stream(*loaded, "你好", max_new_tokens=240, ignore_eos=True)
     assert len(list(itertools.islice(pieces, 3))) == 3
     pieces.close()
+    counter.remove()
+    assert len(steps) < 200
     assert next(iter(fastglm.stream(*loaded, "你好", max_new_tokens=2))).tokens == 1
 
 
@@ -184,6 +188,14 @@ def test_cleaning_looks_only_at_the_end():
     for _ in range(2000):
         cleaner.add("一句普通的话")
     assert max(looked) < 200
+
+
+def test_a_character_of_several_tokens_is_shown_whole(loaded):
+    tokenizer = loaded[1]
+    detokenizer = Detokenizer(tokenizer.decode)
+    shown = [detokenizer.add(token) for token in tokenizer.encode("好👋é", add_special_tokens=False)]
+    assert "".join(shown) == "好👋é"
+    assert not any("\ufffd" in text for text in shown)
 
 
 def test_detokenising_decodes_a_bounded_window():
