@@ -62,7 +62,7 @@ class Desk:
                 self.shelf.save(tab)
             self._after(tab)
 
-        turn = self._turn(tab, "chat", key, last.query, conversation.history(-1), settings)
+        turn = self._turn(tab, "chat", key, last.query, conversation.history(), settings)
         self.turns[tab] = turn.start(keep)
 
     def stop(self, tab: str) -> None:

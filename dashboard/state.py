@@ -67,9 +67,9 @@ class Conversation:
     variant: str = "original"
     settings: Settings = field(default_factory=Settings)
 
-    def history(self, upto: int | None = None) -> list[tuple[str, str]]:
-        """The answered rounds before index `upto`, as models take them."""
-        return [(r.query, r.response) for r in self.rounds[:upto] if r.response]
+    def history(self) -> list[tuple[str, str]]:
+        """The answered rounds, as models take them."""
+        return [(r.query, r.response) for r in self.rounds if r.response]
 
     def dumps(self) -> str:
         """The conversation as JSON, readable by `loads`."""

@@ -1,0 +1,113 @@
+"""Every page at the width of a desk and of a phone, light and dark: nothing cut off, everything readable.
+
+`FASTGLM_SCREENSHOTS=docs/screenshots pytest tests/browser/test_looks.py` also takes the README's pictures.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from visitor import App, say, visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
+
+PAGES = ("", "compare", "latency", "limits")
+PICTURES = os.environ.get("FASTGLM_SCREENSHOTS")
+
+# Of every text that can be seen: what reaches out of the window, and what differs too little from what is behind it.
+FAULTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const rgba = (colour) => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (colour) => colour.slice(0, 3).map((c) => c / 255)
+    .map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = rgba(getComputedStyle(e).backgroundColor);
+      if (colour[3] > 250) return colour;
+    }
+    return [255, 255, 255, 255];
+  };
+  const faults = [];
+  const walker = document.createTreeWalker(document.querySelector("[data-testid=stApp]"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const text = walker.currentNode, element = text.parentElement;
+    const style = getComputedStyle(element);
+    const range = document.createRange(); range.selectNodeContents(text);
+    const box = range.getBoundingClientRect();
+    const seen = text.data.trim() && box.width > 1 && style.visibility === "visible" && element.checkVisibility({
+      opacityProperty: true });
+    if (!seen || element.closest("[data-testid=stSidebar][data-collapsed=true], svg, style, [disabled]")) continue;
+    if (box.right > innerWidth + 1 || box.left < -1) faults.push(`cut off: ${text.data.trim()}`);
+    const [a, b] = [light(rgba(style.color)), light(behind(element))].sort((x, y) => y - x);
+    if ((a + 0.05) / (b + 0.05) < 3) faults.push(`hard to read: ${text.data.trim()}`);
+  }
+  if (document.documentElement.scrollWidth > innerWidth) faults.push("the page scrolls sideways");
+  return faults;
+}"""
+
+
+def settle(page: Page) -> None:
+    """Wait until the page has drawn what it has."""
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
+    page.wait_for_timeout(500)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 420])
+def test_nothing_is_cut_off_and_all_is_readable(browser: Browser, app: App, width: int, scheme: str) -> None:
+    locale = {1280: "en-US", 420: "zh-CN"}[width]
+    context = browser.new_context(color_scheme=scheme, locale=locale, viewport={"width": width, "height": 900})  # type: ignore[arg-type]
+    context.set_default_timeout(90_000)
+    for name in PAGES:
+        page = visit(context, f"{app.url}/{name}")
+        settle(page)
+        expect(page.get_by_test_id("stException")).to_have_count(0)
+        expect(page.get_by_role("button", name="Deploy")).to_have_count(0)
+        assert page.evaluate(FAULTS) == [], f"/{name} at {width} px, {scheme}"
+        page.close()
+    context.close()
+
+
+@pytest.mark.skipif(PICTURES is None, reason="takes the README's pictures where FASTGLM_SCREENSHOTS names a folder")
+def test_pictures_for_the_readme(browser: Browser, app: App) -> None:
+    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(300_000)
+    folder = Path(str(PICTURES))
+    page = visit(context, app.url)
+    for question in ("你好", "What is 12 plus 30?"):
+        say(page, question)
+        expect(page.get_by_role("button", name="Answer again")).to_be_visible()
+    settle(page)
+    page.screenshot(path=folder / "chat.png")
+
+    page.goto(f"{app.url}/compare")
+    page.get_by_role("button", name="Compare").click()
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    settle(page)
+    page.set_viewport_size({"width": 1280, "height": 1180})
+    settle(page)
+    page.screenshot(path=folder / "compare.png")
+
+    page.goto(f"{app.url}/latency")
+    page.get_by_role("button", name="Measure").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(2, timeout=600_000)
+    settle(page)
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    settle(page)
+    page.screenshot(path=folder / "latency.png")
+
+    page.set_viewport_size({"width": 420, "height": 900})
+    page.emulate_media(color_scheme="dark")
+    page.goto(f"{app.url}/limits?language=zh")
+    settle(page)
+    page.screenshot(path=folder / "limits.png")
+    context.close()
+    for picture in folder.glob("*.png"):
+        assert picture.stat().st_size <= 150_000, picture
