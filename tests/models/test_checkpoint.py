@@ -1,6 +1,7 @@
 """Reading checkpoints: every layout, and what is said of every broken one."""
 
 import json
+import pickle
 import shutil
 
 import pytest
@@ -206,14 +207,14 @@ def test_a_broken_checkpoint_gets_one_clear_line(copy, spoil, said, variant):
     assert "\n" not in str(raised.value)
 
 
-def test_a_pickle_that_runs_code_is_not_run(copy, tmp_path):
-    import pickle
+@pytest.mark.parametrize("save", [torch.save, lambda state, file: file.write_bytes(pickle.dumps(state))])
+def test_a_pickle_that_runs_code_is_not_run(copy, tmp_path, save):
 
     class Evil:
         def __reduce__(self):
             return (open, (str(tmp_path / "touched"), "w"))
 
-    (copy / "pytorch_model.bin").write_bytes(pickle.dumps({"lm_head.weight": Evil()}))
+    save({"lm_head.weight": Evil()}, copy / "pytorch_model.bin")
     with pytest.raises(CheckpointError):
         fastglm.load(str(copy))
     assert not (tmp_path / "touched").exists()
