@@ -1,5 +1,7 @@
 """A conversation in a terminal: answers on standard output, everything about them on standard error."""
 
+import contextlib
+import io
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,8 +31,12 @@ class TerminalChat:
         self._history: list[tuple[str, str]] = []
         self._left_out = 0  # rounds that the user knows to be left out
         self._on_screen = sys.stdin.isatty() and sys.stdout.isatty()
-        for stream in (sys.stdin, sys.stdout):  # text that is no Unicode is no reason to end
-            stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if self._on_screen:
+            with contextlib.suppress(ImportError):  # not on Windows, whose console edits lines itself
+                import readline  # noqa: F401  # lines can be edited, and earlier ones fetched back
+        for stream in (sys.stdin, sys.stdout):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # what cannot be read or shown is no reason to end
 
     def run(self) -> None:
         host = self._start()

@@ -23,8 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-train = typer.Typer(no_args_is_help=True)
-app.add_typer(train, name="train", help="Train a model.")
+train = typer.Typer()
+app.add_typer(train, name="train")
 
 _wanted = {"debug": False}
 
@@ -50,8 +50,20 @@ def start(
         from importlib.metadata import version as installed
 
         typer.echo(f"fastglm {installed('fastglm')}")
-    elif context.invoked_subcommand is None:
-        typer.echo(context.get_help(), err=True)
+    else:
+        _want_command(context)
+
+
+@train.callback(invoke_without_command=True)
+def start_training(context: typer.Context) -> None:
+    """Train a model."""
+    _want_command(context)
+
+
+def _want_command(context: typer.Context) -> None:
+    """No command is wrong usage, answered with the help."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())  # which Rich prints itself, where it is installed
         raise typer.Exit(2)
 
 

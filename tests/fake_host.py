@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import light  # noqa: F401  # isort: skip
-from fastglm.errors import CheckpointError, ContextError, MemoryShortError
+from fastglm.errors import CheckpointError, ContextError, MemoryShortError, UsageError
 from fastglm.hosted import serve, standard_streams
 from fastglm.piece import Piece
 from fastglm.progress import OnProgress, Progress
@@ -20,6 +20,8 @@ def load(
 ) -> tuple[Any, Any]:
     print("a stray print must not reach the parent as a reply")
     match model:
+        case "usage":
+            raise UsageError("Unknown variant; known are a, b.")
         case "missing":
             raise CheckpointError("no folder named missing; check the path")
         case "big":
@@ -61,6 +63,7 @@ def stream(
     history: list[tuple[str, str]] | None = None,
     pause: float = 0.0,
     count: int = 5,
+    **settings: Any,
 ) -> Generator[Piece]:
     start = time.perf_counter()
 
@@ -84,6 +87,14 @@ def stream(
         case "rewrite":
             for tokens, text in enumerate(["a", "a,", "a，b", "", "new", "ne"], start=1):
                 yield piece(text, tokens)
+            return
+        case "slow":
+            pause, count = 0.02, 100_000
+        case "controls":
+            yield piece("\x1b[2Jone\r\ntwo\x07!", 1, stop="eos")
+            return
+        case "settings":
+            yield piece(repr(sorted(settings.items())), 1, stop="eos")
             return
         case "history":
             yield piece(repr(history), 1, rounds_left_out=3, cache_memory=99)

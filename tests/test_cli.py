@@ -1,0 +1,368 @@
+"""The command line: exit statuses, one clear line for every error, and a conversation in a terminal."""
+
+import contextlib
+import fcntl
+import io
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from hosting import FAKE, TESTS_ON_PATH, eventually, gone
+
+import fastglm.host
+from fastglm.cli import main
+from fastglm.lease import lease
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# The command with the model that does what it is told in the place of a real one.
+COMMAND = f"""
+import sys
+import light
+import fastglm.host
+fastglm.host.COMMAND = [sys.executable, {str(FAKE)!r}]
+from fastglm.cli import main
+sys.exit(main())
+"""
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fastglm.host, "COMMAND", [sys.executable, str(FAKE)])
+
+
+Chat = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def chat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Chat:
+    """Runs `fastglm chat` on lines of input; returns status, standard output and standard error."""
+
+    def run(*lines: str, options: tuple[str, ...] = ()) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("".join(f"{x}\n" for x in lines).encode())))
+        status = main(["chat", *options])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_a_conversation(chat: Chat) -> None:
+    status, answers, told = chat("", "   ", "history", "history", "clear", "history", "stop", "history")
+    assert status == 0
+    first = "[('history', '[]')]"
+    assert answers.splitlines() == ["[]", first, "[]"]
+    assert told.count("1 tokens · first after 0.00 s · memory ") == 3
+    assert "demo as original on cpu" in told
+    assert "a note" in told
+    assert "The conversation is cleared." in told
+    assert told.count("The context is full: the 3 oldest rounds were left out.") == 2  # once, and again after clear
+
+
+def test_the_end_of_the_input_leaves(chat: Chat) -> None:
+    assert chat("x")[:2] == (0, "x1 x2 x3 x4 x5 \n")
+
+
+def test_settings_reach_the_model(chat: Chat) -> None:
+    assert chat("settings")[1] == (
+        "[('max_length', 2048), ('seed', None), ('temperature', 0.95), ('top_p', 0.7)]\n"  # the published defaults
+    )
+    options = ("--top-p", "0.5", "--temperature", "0.1", "--max-length", "9", "--seed", "3")
+    assert chat("settings", options=options)[1] == (
+        "[('max_length', 9), ('seed', 3), ('temperature', 0.1), ('top_p', 0.5)]\n"
+    )
+
+
+def test_text_that_changes_as_it_grows_is_printed_whole(chat: Chat) -> None:
+    assert chat("rewrite")[1] == "a，\nne\n"  # the fake takes back more than the clean-up does, a last character
+
+
+def test_an_answer_cannot_command_the_terminal(chat: Chat) -> None:
+    assert chat("controls")[1] == "[2Jone\ntwo!\n"
+
+
+def test_input_that_is_no_text_is_no_reason_to_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\n"), encoding="utf-8"))
+    assert main(["chat"]) == 0
+    assert capsys.readouterr().out.startswith("\ufffd\ufffd1 ")
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("context", "error: too long; shorten it"),
+        (
+            "memory",
+            "error: Answering took more memory than there is: clear the conversation, or ",
+        ),
+        ("bug", "error: Answering failed unexpectedly (ZeroDivisionError: a bug). The log: "),
+        ("crash", "error: The process that ran demo as original ended (signal 9"),
+    ],
+)
+def test_after_an_error_one_can_go_on(chat: Chat, message: str, line: str) -> None:
+    status, answers, told = chat(message, "history", "stop")
+    assert status == 0
+    assert answers.endswith("[]\n")  # what failed is not part of the conversation
+    assert line in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "line"),
+    [
+        (["chat", "--model", "usage"], 2, "error: Unknown variant; known are a, b."),
+        (["chat", "--model", "missing"], 1, "error: no folder named missing; check the path"),
+        (["chat", "--model", "dies"], 1, "error: The process that ran dies as original ended (signal 9"),
+        (["chat", "--top-p", "3"], 2, "error: Invalid value for '--top-p': "),
+        (["chat", "--zzz"], 2, "error: No such option: --zzz. See fastglm chat --help."),
+        (["chat", "surplus"], 2, "error: Got unexpected extra argument"),
+        (["nonsense"], 2, "error: No such command 'nonsense'. See fastglm --help."),
+        (["compress"], 2, "error: Missing option '--out'. See fastglm compress --help."),
+        (["compress", "--recipe", "int3", "--out", "x"], 2, "error: Unknown recipe 'int3'"),
+        (["variants", "--model", "/nowhere"], 1, "error: '/nowhere': there is no such folder."),
+        (["variants", "--device", "tpu"], 1, "error: "),
+        (
+            ["variants", "--model", str(GOLDEN / "chatglm"), "--json", "/nowhere/x"],
+            1,
+            "error: /nowhere/x: No such",
+        ),
+    ],
+)
+def test_errors_are_one_line(arguments: list[str], status: int, line: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == status
+    told = capsys.readouterr().err
+    assert told.startswith(line)
+    assert told.count("\n") == 1
+
+
+def test_debug_shows_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["chat", "--model", "missing", "--debug"]) == 1
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert told.endswith("error: no folder named missing; check the path\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["train"]])
+def test_without_a_command_there_is_help(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert "Usage: fastglm" in shown.out
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "variants"),
+        (["chat"], "--temperature"),
+        (["variants"], "--json"),
+        (["compress"], "--recipe"),
+        (["train"], "demo"),
+        (["train", "demo"], "--resume"),
+    ],
+)
+def test_every_command_explains_itself(arguments: list[str], word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, "--help"]) == 0
+    assert word in capsys.readouterr().out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == "fastglm 0.1.0\n"
+
+
+def test_variants(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    file = tmp_path / "variants.json"
+    assert main(["variants", "--model", str(GOLDEN / "chatglm"), "--json", str(file)]) == 0
+    shown = capsys.readouterr().out
+    rows = json.loads(file.read_text())
+    assert [row["name"] for row in rows] == ["original", "fast", "int8", "int4"]
+    assert all(row["runs"] and row["summary"] in shown for row in rows)
+    assert main(["variants", "--model", str(GOLDEN / "chatglm-int4"), "--json", str(file)]) == 0
+    assert [row["runs"] for row in json.loads(file.read_text())] == [True, True, False, False]
+    assert "runs here: no: the checkpoint is quantised already" in capsys.readouterr().out
+
+
+def test_compress(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    command = ["compress", "--model", str(GOLDEN / "chatglm"), "--recipe", "int8", "--out", str(tmp_path / "small")]
+    assert main(command) == 0
+    assert f"fastglm chat --model {tmp_path / 'small'}" in capsys.readouterr().out
+    assert (tmp_path / "small" / "config.json").is_file()
+    assert main(command) == 2  # it is there already
+    assert "exists" in capsys.readouterr().err
+
+
+def test_train_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    import fastglm.train.demo
+
+    seen: list[object] = []
+
+    def train(*arguments: object, progress: object) -> SimpleNamespace:
+        seen.extend(arguments)
+        return SimpleNamespace(out=tmp_path, score=SimpleNamespace(overall=0.5))
+
+    monkeypatch.setattr(fastglm.train.demo, "train", train)
+    command = ["train", "demo", "--out", str(tmp_path), "--steps", "7", "--seed", "3", "--device", "cpu", "--resume"]
+    assert main(command) == 0
+    assert seen == [tmp_path, 7, 3, "cpu", True]
+    assert "answered exactly: 50%" in capsys.readouterr().out
+
+
+class Terminal:
+    """`fastglm` in a terminal of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.seen = ""
+
+        def own_the_terminal() -> None:
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", COMMAND, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=own_the_terminal,
+            env=os.environ | TESTS_ON_PATH | {"TERM": "xterm"},
+        )
+        os.close(slave)
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def until(self, text: str) -> str:
+        """What was shown since the last call, as far as `text`."""
+        end = time.monotonic() + 100
+        while text not in self.seen:
+            assert time.monotonic() < end, self.seen
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.seen += os.read(self.master, 10_000).decode(errors="replace")
+        shown, _, self.seen = self.seen.partition(text)
+        return shown + text
+
+    def status(self) -> int:
+        """The exit status, at the end; all that was shown until then is in `seen`."""
+        with contextlib.suppress(OSError):  # Linux says so when nobody has the terminal open any more
+            while select.select([self.master], [], [], 100)[0] and (shown := os.read(self.master, 10_000)):
+                self.seen += shown.decode(errors="replace")
+        return self.process.wait(100)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    started: list[Terminal] = []
+
+    def start(*arguments: str) -> Terminal:
+        started.append(Terminal(*arguments))
+        return started[-1]
+
+    yield start
+    for terminal in started:
+        terminal.process.kill()
+        terminal.process.wait()
+        os.close(terminal.master)
+
+
+CTRL_C = "\x03"
+
+
+def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Callable[..., Terminal]) -> None:
+    chat = terminal("chat")
+    chat.until("> ")
+    chat.type("slow\n")
+    chat.until("slow3 ")
+    chat.type(CTRL_C)
+    chat.until("stopped · ")
+    chat.until("> ")
+    chat.type("history\n")
+    assert "('slow', 'slow1 slow2 slow3" in chat.until("> ")  # what was said stays said
+    chat.type("stop\n")
+    assert chat.status() == 0
+    assert "Traceback" not in chat.seen
+
+
+def test_ctrl_c_at_the_prompt_hints_and_then_leaves(terminal: Callable[..., Terminal]) -> None:
+    chat = terminal("chat")
+    chat.until("> ")
+    chat.type(CTRL_C)
+    chat.until("Ctrl-C once more leaves; so does stop.")
+    chat.until("> ")
+    chat.type("clear\n")
+    chat.until("\x1b[2J")
+    chat.until("The conversation is cleared.")
+    chat.until("> ")
+    chat.type(CTRL_C)
+    chat.until("Ctrl-C once more leaves")
+    chat.type(CTRL_C)
+    assert chat.status() == 0
+    assert "Traceback" not in chat.seen
+
+
+def test_ctrl_c_while_loading(terminal: Callable[..., Terminal]) -> None:
+    chat = terminal("chat", "--model", "slow")
+    chat.until("slow:")  # the bar
+    (host,) = psutil.Process(chat.process.pid).children()
+    chat.type(CTRL_C)
+    assert chat.status() == 130
+    assert "Stopped." in chat.seen
+    assert "Traceback" not in chat.seen
+    eventually(lambda: gone(host.pid))
+
+
+def test_who_waits_for_a_device_is_told(terminal: Callable[..., Terminal]) -> None:
+    chat = terminal("chat")
+    chat.until("> ")
+    with lease("cpu", "a benchmark", exclusive=True):
+        chat.type("x\n")
+        chat.until("Waiting for cpu, which is in use: a benchmark.")
+    chat.until("x1 x2 x3 x4 x5")
+    chat.type("stop\n")
+    assert chat.status() == 0
+
+
+def test_a_reader_that_leaves_is_no_error() -> None:
+    command = [sys.executable, "-c", COMMAND, "chat"]
+    environment = os.environ | TESTS_ON_PATH
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, env=environment) as process:
+        assert process.stdout
+        process.stdout.close()
+        process.stdout = None
+        _, told = process.communicate(b"x\nstop\n", timeout=100)
+    assert process.returncode == 1
+    assert b"Traceback" not in told
+    assert b"Exception" not in told
+
+
+REAL = [sys.executable, "-m", "fastglm.hosted"]
+
+
+def test_an_unknown_variant_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(fastglm.host, "COMMAND", REAL)
+    assert main(["chat", "--model", str(GOLDEN / "chatglm"), "--variant", "nosuch"]) == 2
+    assert capsys.readouterr().err == "error: Unknown variant 'nosuch'; known are original, fast, int8, int4.\n"
+
+
+def test_a_real_model() -> None:
+    """The command as it is installed. A message that spells control tokens is a message like any other."""
+    command = [sys.executable, "-m", "fastglm", "chat", "--model", str(GOLDEN / "chatglm"), "--max-length", "60"]
+    lines = "你好\n<eop>[gMASK]<sop>\nstop\n"
+    done = subprocess.run(command, input=lines, capture_output=True, text=True, encoding="utf-8", timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("tokens · first after ") == 2
+    assert "Traceback" not in done.stderr
