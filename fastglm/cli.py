@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = typer.main.get_command(app)
         status = command.main(arguments and list(arguments), prog_name="fastglm", standalone_mode=False)
         sys.stdout.flush()
-        return status or 0
+        return _fail("Stopped.", STOPPED) if status == STOPPED else status or 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail("Stopped.", STOPPED)
     except BrokenPipeError:  # whoever read the output has gone
