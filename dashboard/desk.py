@@ -58,8 +58,7 @@ class Desk:
         def keep(turn: Turn) -> None:
             last.response = turn.text
             last.figures, last.error = turn.figures, turn.error
-            if any(kept is last for kept in self.conversation(tab).rounds):  # it may have been cleared meanwhile
-                self.shelf.save(tab)
+            self.shelf.save(tab)
             self._after(tab)
 
         turn = self._turn(tab, "chat", key, last.query, conversation.history(), settings)

@@ -120,9 +120,7 @@ def turn_status(turn: Turn) -> None:
     """In a line, or a bar, where an answer in the making is; nothing while it streams."""
     match turn.state:
         case "loading":
-            progress = turn.progress
-            stage = progress.stage if progress else ""
-            st.progress(progress.fraction if progress else 0.0, say("loading", variant=turn.key.variant, stage=stage))
+            st.progress(turn.progress.fraction if turn.progress else 0.0, _loading(turn))
         case "warming":
             st.caption(":shimmer[" + say("warming") + "]")
         case "waiting":
@@ -131,6 +129,14 @@ def turn_status(turn: Turn) -> None:
             st.caption(":material/groups: " + say("queued", count=turn.ahead))
         case "running" if turn.piece is None:
             st.caption(":shimmer[" + say("thinking") + "]")
+
+
+def _loading(turn: Turn) -> str:
+    """What is being done to load a variant, and how much of it."""
+    progress = turn.progress
+    if progress is None or not progress.total:
+        return say("loading-start", variant=turn.key.variant)
+    return say("loading", variant=turn.key.variant, done=size(progress.done), total=size(progress.total))
 
 
 def turn_text(turn: Turn) -> None:

@@ -73,11 +73,11 @@ class FakePool:
         assert restricted, "the app opens no path that a visitor makes up"
         if self.refuses is not None:
             raise self.refuses
-        for step in range(11):
-            progress(Progress("reading weights", step, 10, "MB"))
-            time.sleep(self.load_time / 11)
         key = HostKey(model, variant, device, dtype)
         self.held.setdefault(user, set()).add(key)
+        for step in range(11):
+            progress(Progress("load", step, 10, "MB"))
+            time.sleep(self.load_time / 11)
         return FakeHost(key, self)
 
     def release_all(self, user: str) -> None:

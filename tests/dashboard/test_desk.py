@@ -143,6 +143,20 @@ def test_a_tab_that_closes_while_its_model_loads(desk: Desk, pool: FakePool) -> 
     until(lambda: not pool.held)
 
 
+def test_a_tab_that_closes_just_before_its_model_is_asked_for(
+    desk: Desk, pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, left = pool.get, threading.Event()
+    monkeypatch.setattr(pool, "get", lambda *a, **k: left.wait(10) and get(*a, **k))
+    desk.ask(TAB, "go")
+    desk.presence.exit(TAB)
+    until(lambda: not desk.presence.here(TAB))
+    time.sleep(0.1)
+    left.set()
+    until(lambda: desk.turn(TAB) is None)
+    until(lambda: not pool.held)
+
+
 def test_a_reload_gives_nothing_back(desk: Desk, pool: FakePool) -> None:
     ask(desk, "go")
     desk.presence.exit(TAB)

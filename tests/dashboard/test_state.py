@@ -88,10 +88,9 @@ def test_a_failed_write_leaves_the_old_file(monkeypatch: pytest.MonkeyPatch) -> 
         path.write_bytes(text.encode()[:20])
         raise OSError("no space left")
 
-    monkeypatch.setattr(Path, "write_text", broken)
-    with pytest.raises(OSError, match="space"):
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="space"):
+        patched.setattr(Path, "write_text", broken)
         shelf.put("tab", Conversation())
-    monkeypatch.undo()
     assert Shelf().get("tab") == SAID
 
 
