@@ -38,7 +38,7 @@ those the score says little more than that small changes of wording do no harm.
 ## Limits
 
 - It knows the corpus and nothing else. It says so when asked about other things, but not reliably.
-- It calculates with numbers from 0 to 20 only, and makes mistakes.
+- It calculates and counts with numbers from 0 to 20 only, and its results are often wrong.
 - It remembers names of the kinds it was trained on, over a few short rounds.
 - What it says about health is general and no substitute for a doctor.
 """
