@@ -139,6 +139,9 @@ def test_where_memory_is_short_blocks_alternate_with_reload_and_warm_up(room: in
     assert loads == [variants[-1], *variants, *variants][-len(loads) :]
     assert len(loads) >= 2 * len(variants)  # each variant has two blocks
     assert not [what for what, _ in rest if what in ("pause", "resume")]
+    for variant in variants:  # a warm-up of each length after each load
+        lengths, loaded = len(WORKLOAD.prompt_tokens), machine.log.count(("load", variant))
+        assert _asked(machine).count(variant) == lengths * (loaded + WORKLOAD.repeats)
     for variant in variants:
         for length in WORKLOAD.prompt_tokens:
             assert _rows(result, variant, "ttft", prompt_tokens=length)[0].n == WORKLOAD.repeats

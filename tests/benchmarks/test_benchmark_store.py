@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 
 from benchmarks import store as stores
 from benchmarks.measurement import Measurement, Sample
@@ -157,9 +158,11 @@ def test_what_is_no_database_is_told_in_one_line(url: str, said: str, tmp_path: 
     assert "\n" not in str(caught.value)
 
 
-def test_passwords_are_not_shown() -> None:
-    with pytest.raises(StoreError) as caught:
-        Store("sqlite://user:secret@/no/such/folder/x.sqlite")
+def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    unreachable = create_engine("sqlite:////no/such/folder/results.sqlite")
+    monkeypatch.setattr(stores, "_engine", lambda _url: unreachable)
+    with pytest.raises(StoreError, match="postgresql://user:.*@host/results cannot be used") as caught:
+        Store("postgresql://user:secret@host/results")
     assert "secret" not in str(caught.value)
 
 
