@@ -12,7 +12,12 @@ from visitor import App, say, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
-PAGES = ("", "compare", "latency", "limits")
+PAGES = {
+    "": "[data-testid=stChatInput]",
+    "compare": "textarea",
+    "latency": "[data-testid=stMultiSelect]",
+    "limits": "h3",
+}
 PICTURES = os.environ.get("FASTGLM_SCREENSHOTS")
 
 # Of every text that can be seen: what reaches out of the window, and what differs too little from what is behind it.
@@ -51,11 +56,20 @@ FAULTS = """() => {
 }"""
 
 
-def settle(page: Page) -> None:
+def settle(page: Page, name: str) -> None:
     """Wait until the page has drawn what it has."""
+    expect(page.locator(PAGES[name]).first).to_be_visible()
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
     page.wait_for_timeout(500)
+
+
+def take(page: Page, name: str, folder: Path, height: int) -> None:
+    """A picture of a page, in a window as high as it needs."""
+    page.set_viewport_size({"width": page.viewport_size["width"], "height": height})  # type: ignore[index]
+    page.mouse.move(0, 0)
+    settle(page, name)
+    page.screenshot(path=folder / f"{name}.png")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -66,7 +80,7 @@ def test_nothing_is_cut_off_and_all_is_readable(browser: Browser, app: App, widt
     context.set_default_timeout(90_000)
     for name in PAGES:
         page = visit(context, f"{app.url}/{name}")
-        settle(page)
+        settle(page, name)
         expect(page.get_by_test_id("stException")).to_have_count(0)
         expect(page.get_by_role("button", name="Deploy")).to_have_count(0)
         assert page.evaluate(FAULTS) == [], f"/{name} at {width} px, {scheme}"
@@ -76,38 +90,32 @@ def test_nothing_is_cut_off_and_all_is_readable(browser: Browser, app: App, widt
 
 @pytest.mark.skipif(PICTURES is None, reason="takes the README's pictures where FASTGLM_SCREENSHOTS names a folder")
 def test_pictures_for_the_readme(browser: Browser, app: App) -> None:
-    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 800})
+    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 880})
     context.set_default_timeout(300_000)
     folder = Path(str(PICTURES))
     page = visit(context, app.url)
-    for question in ("你好", "What is 12 plus 30?"):
+    for count, question in enumerate(("你好", "What is the capital of France?"), 1):
         say(page, question)
-        expect(page.get_by_role("button", name="Answer again")).to_be_visible()
-    settle(page)
+        expect(page.get_by_test_id("stChatMessage")).to_have_count(2 * count)
+        expect(page.get_by_text("in use")).to_have_count(count)
+    settle(page, "")
     page.screenshot(path=folder / "chat.png")
 
     page.goto(f"{app.url}/compare")
     page.get_by_role("button", name="Compare").click()
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
-    settle(page)
-    page.set_viewport_size({"width": 1280, "height": 1180})
-    settle(page)
-    page.screenshot(path=folder / "compare.png")
+    take(page, "compare", folder, 1380)
 
     page.goto(f"{app.url}/latency")
     page.get_by_role("button", name="Measure").click()
     expect(page.get_by_role("button", name="Cancel")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(2, timeout=600_000)
-    settle(page)
-    page.set_viewport_size({"width": 1280, "height": 1000})
-    settle(page)
-    page.screenshot(path=folder / "latency.png")
+    take(page, "latency", folder, 1240)
 
-    page.set_viewport_size({"width": 420, "height": 900})
     page.emulate_media(color_scheme="dark")
+    page.set_viewport_size({"width": 420, "height": 900})
     page.goto(f"{app.url}/limits?language=zh")
-    settle(page)
-    page.screenshot(path=folder / "limits.png")
+    take(page, "limits", folder, 900)
     context.close()
     for picture in folder.glob("*.png"):
         assert picture.stat().st_size <= 150_000, picture

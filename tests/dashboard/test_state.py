@@ -88,9 +88,10 @@ def test_a_failed_write_leaves_the_old_file(monkeypatch: pytest.MonkeyPatch) -> 
         path.write_bytes(text.encode()[:20])
         raise OSError("no space left")
 
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="space"):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "write_text", broken)
-        shelf.put("tab", Conversation())
+        with pytest.raises(OSError, match="space"):
+            shelf.put("tab", Conversation())
     assert Shelf().get("tab") == SAID
 
 
