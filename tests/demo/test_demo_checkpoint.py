@@ -13,7 +13,6 @@ from fastglm.models.source import demo_folder
 
 fastglm.models.register()
 FOLDER = demo_folder()
-WRONG = pytest.mark.xfail(strict=True, reason="sums are the weakest skill of this checkpoint")
 SLEEP = Advice.entries[0]
 
 
@@ -43,8 +42,6 @@ def test_the_config_is_of_a_small_chatglm_6b() -> None:
         ([], "Hello", Greeting.EN_ANSWER),
         ([], "3加5等于多少？", "3加5等于8。"),
         ([], "What is 17 plus 6?", "17 plus 6 is 23."),
-        pytest.param([], "What is 2 plus 2?", "2 plus 2 is 4.", marks=WRONG),
-        pytest.param([], "1+1=?", "1加1等于2。", marks=WRONG),
         ([], "法国的首都是哪里？", "法国的首都是巴黎。"),
         ([], "What is the opposite of big?", 'The opposite of "big" is "small".'),
         ([], "晚上睡不着应该怎么办", SLEEP.zh_answer),
