@@ -16,6 +16,7 @@ import psutil
 from fastglm.hardware import device_card
 
 ROOT = Path(__file__).resolve().parent.parent
+BUSY = 0.2  # of all processors
 LIBRARIES = ("torch", "transformers", "fastglm", "numpy", "scipy", "accelerate", "bitsandbytes", "triton")
 
 
@@ -32,11 +33,23 @@ def machine(device: str = "auto") -> dict[str, Any]:
         "cpu_mhz": round(frequency.current) if frequency else None,
         "memory": psutil.virtual_memory().total,
         "memory_free": psutil.virtual_memory().available,
-        "load_average": [round(load, 2) for load in psutil.getloadavg()],  # other work shows here
+        "cpu_busy": busy(),
         "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(("OMP_", "MKL_"))},
         "power": _power(),
     }
     return {name: value for name, value in facts.items() if value not in (None, {}, "")}
+
+
+def busy() -> float:
+    """The share of the processors' time that other programs take just now; what is measured beside them says little."""
+    return psutil.cpu_percent(interval=0.5) / 100
+
+
+def busy_warning(facts: dict[str, Any]) -> str | None:
+    """One line where the machine was too busy for figures to be trusted."""
+    if facts["cpu_busy"] <= BUSY:
+        return None
+    return f"other programs take {facts['cpu_busy']:.0%} of the processors: times measured now cannot be trusted"
 
 
 def versions() -> dict[str, str]:

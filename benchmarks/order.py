@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.machine import machine
+from benchmarks.machine import busy_warning, machine
 from benchmarks.progress import Reporter
 from benchmarks.run import Run
 from benchmarks.runner import Result, execute, prepare
@@ -77,7 +77,10 @@ class Order:
             reporter.at(f"waiting for {holder}")
 
         with lease(subject.device, f"benchmark of {self.model}", exclusive=True, on_wait=on_wait):
-            run = Run(self.model, self.variants, self.suites, self._settings(), machine=machine(subject.device))
+            facts = machine(subject.device)
+            if warning := busy_warning(facts):
+                reporter.warning(warning)
+            run = Run(self.model, self.variants, self.suites, self._settings(), machine=facts)
             return execute(run, self.workload, prompts, load, store, reporter)
 
     def _settings(self) -> dict[str, object]:

@@ -92,7 +92,7 @@ class PlainLoop:
             x = x * ALPHA + F.linear(seen.transpose(0, 1).reshape(len(ids), -1), *layer.dense)
             x = self._norm(x, layer.norm2)
             x = x * ALPHA + F.linear(F.gelu(F.linear(x, *layer.up), approximate="tanh"), *layer.down)
-        return F.linear(self._norm(x[-1], self.final_norm), self.head)
+        return F.linear(self._norm(x[-1:], self.final_norm), self.head)[0]
 
     def _norm(self, x: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
         return F.layer_norm(x, x.shape[-1:], *norm, self.epsilon)

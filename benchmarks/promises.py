@@ -12,7 +12,7 @@ import fastglm
 from benchmarks import statistics
 from benchmarks.apart import apart
 from benchmarks.checkpoints import make_checkpoint
-from benchmarks.machine import machine
+from benchmarks.machine import busy_warning, machine
 from benchmarks.order import Order
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.progress import BarReporter, Reporter
@@ -158,6 +158,8 @@ def keep(only: str | None = None) -> bool:
             raise UsageError(f"there is no promise {name}: choose from {', '.join(PROMISES)}")
     facts = machine("cpu")
     print(f"{facts['cpu']}, {facts['threads']} threads, {facts['memory'] / 1e9:.0f} GB, torch {torch.__version__}")
+    if warning := busy_warning(facts):
+        print(f"warning: {warning}", flush=True)
     missed = 0
     for name in names:
         reporter = BarReporter()

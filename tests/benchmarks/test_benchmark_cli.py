@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from fake_hosts import FakeMachine, subject
 
+import benchmarks.machine
 from benchmarks import order
 from benchmarks import store as stores
 from benchmarks.cli import main
@@ -40,6 +41,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
             return machine.load(variant, progress)
 
     monkeypatch.setattr(order, "Host", Host)
+    monkeypatch.setattr(benchmarks.machine, "busy", lambda: 0.0)
     monkeypatch.setattr(order, "read_subject", subject)
     return machine
 
@@ -109,6 +111,13 @@ def test_a_crash_warns_and_a_run_without_any_result_fails(machine: FakeMachine, 
     assert lines()[-1]["status"] == "failed"
     assert Store().runs()["status"].tolist() == ["failed", "done"]
     assert "2 GB are needed" in Store().runs()["error"][0]
+
+
+def test_a_busy_machine_is_warned_of(monkeypatch: pytest.MonkeyPatch, lines: Any) -> None:
+    monkeypatch.setattr(benchmarks.machine, "busy", lambda: 0.7)
+    assert main(["run", *SHORT, "--progress", "json"]) == 0
+    assert "70% of the processors" in next(line["message"] for line in lines() if line["event"] == "warning")
+    assert Store().runs()["machine"][0]["cpu_busy"] == 0.7
 
 
 def test_without_a_store_nothing_is_kept(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -54,12 +54,18 @@ def test_a_json_file_that_cannot_be_written_is_found_before(tmp_path: Path) -> N
         report.check_json(tmp_path / "none" / "out.json")
 
 
+def test_a_busy_machine_is_told() -> None:
+    assert machine.busy_warning({"cpu_busy": 0.1}) is None
+    assert "take 90% of the processors" in str(machine.busy_warning({"cpu_busy": 0.9}))
+
+
 def test_the_machine_is_described() -> None:
     facts = machine.machine("cpu")
     assert facts["device"]["kind"] == "cpu"
     assert facts["cpu"]
     assert facts["cores"] >= 1
     assert facts["memory"] > 1e9
+    assert 0 <= facts["cpu_busy"] <= 1
     assert {"python", "torch", "transformers"} <= machine.versions().keys()
     assert machine.code_version()
     assert machine.command().startswith("python ")

@@ -161,7 +161,7 @@ def test_what_is_no_database_is_told_in_one_line(url: str, said: str, tmp_path: 
 def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     unreachable = create_engine("sqlite:////no/such/folder/results.sqlite")
     monkeypatch.setattr(stores, "_engine", lambda _url: unreachable)
-    with pytest.raises(StoreError, match="postgresql://user:.*@host/results cannot be used") as caught:
+    with pytest.raises(StoreError, match=r"postgresql://user:.*@host/results cannot be used") as caught:
         Store("postgresql://user:secret@host/results")
     assert "secret" not in str(caught.value)
 
