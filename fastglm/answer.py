@@ -77,7 +77,7 @@ class Answer:
     # What follows is for the host.
 
     def _wait_for_device(self, holder: str) -> None:
-        """Called while somebody else has the device. Raises CancelledError to give up."""
+        """Called while somebody else has the device. Raises CancelledError once there is nothing to wait for."""
         with self._news:
             if self._stopping or self.over:
                 raise CancelledError("Stopped.")

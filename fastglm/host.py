@@ -205,13 +205,7 @@ class Host:
     def _leased(self, answer: Answer) -> contextlib.AbstractContextManager[None]:
         if not answer._leased:
             return contextlib.nullcontext()
-
-        def on_wait(holder: str) -> None:
-            if self._death:
-                raise self._death
-            answer._wait_for_device(holder)
-
-        return lease(self.info.device, f"an answer of {self.key}", on_wait=on_wait)
+        return lease(self.info.device, f"an answer of {self.key}", on_wait=answer._wait_for_device)
 
     def _listen(self) -> None:
         """Take the replies apart until the process ends, then tell everyone who waits for it."""

@@ -239,6 +239,7 @@ def test_pause_and_resume(host: Host) -> None:
     assert answer.wait(60)
     assert answer.state == "done"
     host.pause()
+    eventually(lambda: psutil.Process(host.info.pid).status() == psutil.STATUS_STOPPED)
     host.close()
     assert gone(host.info.pid)
 
@@ -249,9 +250,10 @@ import light
 import fastglm.host
 fastglm.host.COMMAND = [sys.executable, sys.argv[1]]
 host = fastglm.host.Host.start()
-answer = host.ask("x", pause=0.01, count=100000)
-while not answer.piece:
-    time.sleep(0.01)
+if sys.argv[2] != "nothing":
+    answer = host.ask("x", pause=0.01, count=100000)
+    while not answer.piece:
+        time.sleep(0.01)
 if sys.argv[2] == "paused":
     host.pause()
 print(host.info.pid, flush=True)
@@ -259,9 +261,9 @@ time.sleep(600)
 """
 
 
-@pytest.mark.parametrize("paused", ["running", "paused"])
-def test_the_process_ends_with_its_parent(paused: str) -> None:
-    command = [sys.executable, "-c", PARENT, str(FAKE), paused]
+@pytest.mark.parametrize("doing", ["nothing", "answering", "paused"])
+def test_the_process_ends_with_its_parent(doing: str) -> None:
+    command = [sys.executable, "-c", PARENT, str(FAKE), doing]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | TESTS_ON_PATH) as parent:
         assert parent.stdout
         pid = int(parent.stdout.readline())
@@ -279,16 +281,16 @@ def test_interrupting_the_terminal_does_not_reach_the_process(host: Host) -> Non
 def test_an_answer_waits_for_a_device_in_use_and_says_for_whom(host: Host) -> None:
     with lease("cpu", "a benchmark", exclusive=True):
         assert len(list(host.ask("x", lease=False))) == 5
-        answer, given_up = host.ask("y"), host.ask("z")
-        eventually(lambda: answer.state == "waiting")
-        assert answer.waiting_for == "a benchmark"
-        assert given_up.ahead == 1
-        answer.cancel()
-        assert answer.wait(60)
+        given_up, answer = host.ask("y"), host.ask("z", pause=0.01, count=100_000)
         eventually(lambda: given_up.state == "waiting")
-        assert answer.state == "cancelled"
-    assert given_up.wait(60)
-    assert (given_up.state, given_up.waiting_for) == ("done", "")
+        assert given_up.waiting_for == "a benchmark"
+        assert answer.ahead == 1
+        given_up.cancel()
+        assert given_up.wait(60)
+        assert given_up.state == "cancelled"
+        eventually(lambda: answer.state == "waiting")
+    eventually(lambda: answer.state == "running")
+    assert answer.waiting_for == ""
 
 
 def test_a_host_killed_while_its_answer_waits(host: Host) -> None:

@@ -75,6 +75,7 @@ def test_a_dead_host_is_replaced_on_the_next_get(pool: Pool) -> None:
     assert answer.state == "failed"
     fresh = pool.get(user="two")
     assert fresh is not host
+    assert pool.users() == {fresh.key: {"one", "two"}}
     assert len(list(fresh.ask("x"))) == 5
     assert pool.get(user="one") is fresh
     pool.release(fresh.key, "two")
