@@ -9,12 +9,19 @@ import pytest
 from fake_pool import FakePool
 from page_run import Open, button, healthy, run_until, words
 
+from benchmarks import machine
 from benchmarks.measurement import Measurement
 from benchmarks.run import Run
 from benchmarks.store import Store
 from dashboard import jobs
 
 PAGE = "pages/latency.py"
+
+
+@pytest.fixture(autouse=True)
+def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to start a process to find out what this machine has."""
+    monkeypatch.setattr(machine, "_device_card", lambda device: {"name": "Test CPU"})
 
 
 def measured(**changes: Any) -> Run:
@@ -51,6 +58,7 @@ def test_a_kept_run_is_plotted(open_page: Open) -> None:
     assert len(app.get("plotly_chart")) == 2
     assert "Medians of 5 answers each" in text
     assert run.code_version in text
+    assert "Test CPU" in text
     table = app.dataframe[0].value
     assert set(table["variant"]) == {"original", "int4"}
     assert len(table) == 9
