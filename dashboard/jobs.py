@@ -106,14 +106,11 @@ def start(arguments: list[str]) -> Job:
         name = f"{time.time_ns():020d}-{secrets.token_hex(3)}"
         base = folder("logs") / f"job-{name}"
         command = [sys.executable, *arguments]
+        flags = 0
+        if sys.platform == "win32":
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP  # so that the job alone can be interrupted
         with base.with_suffix(".out").open("wb") as out, base.with_suffix(".err").open("wb") as err:
-            child = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                creationflags=subprocess.CREATE_NEW_PROCESS_GROUP if sys.platform == "win32" else 0,
-            )
+            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, creationflags=flags)
         _children[child.pid] = child
         job = Job(name, command, child.pid, psutil.Process(child.pid).create_time())
         base.with_suffix(".json").write_text(json.dumps(asdict(job)), encoding="utf-8")

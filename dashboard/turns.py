@@ -51,9 +51,9 @@ class Turn:
     @property
     def error(self) -> str | None:
         """One line that says why the answer failed."""
-        if self.failure is None or isinstance(self.failure, FastGLMError):
-            return self.failure and str(self.failure)
-        return f"{type(self.failure).__name__}: {self.failure}"
+        if self.failure is None:
+            return None
+        return str(self.failure) if isinstance(self.failure, FastGLMError) else repr(self.failure)
 
     @property
     def ahead(self) -> int:

@@ -95,7 +95,7 @@ def test_a_model_that_does_not_load(desk: Desk, pool: FakePool) -> None:
 def test_an_unexpected_failure_is_one_line_too(desk: Desk, pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool, "get", lambda *a, **k: 1 / 0)
     ask(desk, "go")
-    assert desk.conversation(TAB).rounds[-1].error == "ZeroDivisionError: division by zero"
+    assert desk.conversation(TAB).rounds[-1].error == "ZeroDivisionError('division by zero')"
 
 
 def test_waiting_is_told(desk: Desk, pool: FakePool) -> None:
