@@ -9,7 +9,7 @@ import pytest
 from fake_pool import FakePool
 from page_run import Open, button, healthy, run_until, words
 
-from benchmarks import machine
+from benchmarks import machine, store
 from benchmarks.measurement import Measurement
 from benchmarks.run import Run
 from benchmarks.store import Store
@@ -27,8 +27,8 @@ def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def measured(**changes: Any) -> Run:
     """A run of two variants in the store."""
     run = Run("demo", ("original", "int4"), ("latency",), {"threads": 2})
-    store = Store()
-    store.start_run(run)
+    kept = Store()
+    kept.start_run(run)
     for variant, factor in (("original", 1.0), ("int4", 4.0)):
         for prompt in (32, 128):
             params = {"prompt_tokens": prompt, "answer_tokens": 64}
@@ -36,11 +36,11 @@ def measured(**changes: Any) -> Run:
                 row = Measurement(
                     run.id, "demo", variant, "cpu", metric, params, value, "tokens/s", 5, value - 1, value + 1
                 )
-                store.add([row])
+                kept.add([row])
     ratio = {"prompt_tokens": 32, "answer_tokens": 64, "baseline": "original"}
-    store.add([Measurement(run.id, "demo", "int4", "cpu", "decode_rate_ratio", ratio, 4.0, "×", 5, 3.8, 4.1)])
-    store.finish(run.id, "done")
-    store.close()
+    kept.add([Measurement(run.id, "demo", "int4", "cpu", "decode_rate_ratio", ratio, 4.0, "×", 5, 3.8, 4.1)])
+    kept.finish(run.id, "done")
+    kept.close()
     return run
 
 
@@ -115,10 +115,21 @@ def test_a_database_from_a_newer_version_gives_one_line(open_page: Open, own_hom
     assert "newer FAST-ChatGLM" in app.error[0].value
 
 
+def test_a_locked_database_gives_one_line(open_page: Open, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured()
+    monkeypatch.setattr(store, "BUSY_TIMEOUT", 0.1)
+    with sqlite3.connect(own_home / "results" / "results.sqlite", isolation_level=None) as database:
+        database.execute("BEGIN EXCLUSIVE")
+        app = open_page(PAGE)
+        database.execute("ROLLBACK")
+    (error,) = app.error
+    assert "is locked by another program" in error.value
+
+
 def test_a_run_without_numbers(open_page: Open) -> None:
     run = Run("demo", ("original",), ("latency",), {}, started=datetime.now(UTC))
-    store = Store()
-    store.start_run(run)
-    store.finish(run.id, "cancelled")
+    kept = Store()
+    kept.start_run(run)
+    kept.finish(run.id, "cancelled")
     app = open_page(PAGE)
     assert "no numbers" in words(app)
