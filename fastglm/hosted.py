@@ -29,6 +29,11 @@ from fastglm.progress import Progress
 Load = Callable[..., tuple[Any, Any]]
 Stream = Callable[..., Any]  # a generator of pieces
 
+_SENDING_PAUSE = 0.01  # seconds, too short to be seen
+# Parameters below which a second thread was measured to gain nothing in decoding, and to cost a factor of three as soon
+# as another program takes a core: threads then wait for each other at every operator.
+_SMALL = 8_000_000
+
 _after_text = attrgetter(*(field.name for field in fields(Piece)[1:]))
 
 
@@ -104,6 +109,8 @@ class _Child:
                 torch.set_num_threads(threads)
             loaded = load(model, variant, device, dtype, restricted=restricted, progress=self._on_progress)
             info = loaded[0].fastglm
+            if not threads and info.device == "cpu" and info.parameters < _SMALL:
+                torch.set_num_threads(1)
             self._meter = MemoryMeter(info.device, info.weights_memory)
             told = {field.name: getattr(info, field.name) for field in fields(HostInfo)[1:]}
             self._send("ready", HostInfo(os.getpid(), **told), torch.get_num_threads())
@@ -138,14 +145,16 @@ class _Child:
         return failure
 
     def _stream(self, number: int, pieces: Generator[Piece]) -> None:
-        """Send what is new in each piece."""
-        text = ""
+        """Send what is new in each piece; those of a fast model several at a time, as each sending wakes the client."""
+        text, sent = "", 0.0
         with contextlib.closing(pieces):
             while (piece := self._next(number, pieces)) is not None:
                 keep = _common_length(text, piece.text)
                 text = piece.text
                 self._meter.cache = piece.cache_memory
-                self._send("piece", keep, text[keep:], *_after_text(piece))
+                due = piece.time - sent > _SENDING_PAUSE or piece.tokens == 1
+                sent = piece.time if due else sent
+                self._send("piece", keep, text[keep:], *_after_text(piece), flush=due)
 
     def _next(self, number: int, pieces: Generator[Piece]) -> Piece | None:
         """The next piece, None at the end. A cancel interrupts this, even a long prefill, and nothing else."""
@@ -163,12 +172,13 @@ class _Child:
             self._interruptible = -1
             raise CancelledError("Stopped.")
 
-    def _send(self, *reply: Any) -> None:
+    def _send(self, *reply: Any, flush: bool = True) -> None:
         data = pickle.dumps(reply, protocol=pickle.HIGHEST_PROTOCOL)
         try:
             with self._sending:
                 self._replies.write(data)
-                self._replies.flush()
+                if flush:
+                    self._replies.flush()
         except OSError:
             os._exit(0)  # the parent is gone
 
