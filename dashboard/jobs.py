@@ -110,7 +110,14 @@ def start(arguments: list[str]) -> Job:
         if sys.platform == "win32":
             flags = subprocess.CREATE_NEW_PROCESS_GROUP  # so that the job alone can be interrupted
         with base.with_suffix(".out").open("wb") as out, base.with_suffix(".err").open("wb") as err:
-            child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, creationflags=flags)
+            child = subprocess.Popen(
+                command,
+                cwd=folder("models"),  # a hub id that is a relative path too can only be one that visitors may open
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                creationflags=flags,
+            )
         _children[child.pid] = child
         job = Job(name, command, child.pid, psutil.Process(child.pid).create_time())
         base.with_suffix(".json").write_text(json.dumps(asdict(job)), encoding="utf-8")
