@@ -32,6 +32,16 @@ class Sampling:
         if self.repetition_penalty <= 0:
             raise UsageError(f"repetition_penalty is {self.repetition_penalty}: it must be above 0 (1 is none).")
 
+    def make_generator(self, device: torch.device) -> torch.Generator | None:
+        """A source of random numbers for one answer; None where nothing is drawn."""
+        if not self.do_sample:
+            return None
+        generator = torch.Generator(device=device)
+        if self.seed is None:
+            generator.seed()
+            return generator
+        return generator.manual_seed(self.seed)
+
 
 class Sampler:
     """Draws tokens for one answer, on the device of the logits."""
@@ -39,13 +49,7 @@ class Sampler:
     def __init__(self, sampling: Sampling, prompt: Tensor, vocabulary: int) -> None:
         """prompt: [1, sequence], whose tokens count as seen for the repetition penalty."""
         self.sampling = sampling
-        self.generator: torch.Generator | None = None
-        if sampling.do_sample:
-            self.generator = torch.Generator(device=prompt.device)
-            if sampling.seed is None:
-                self.generator.seed()
-            else:
-                self.generator.manual_seed(sampling.seed)
+        self.generator = sampling.make_generator(prompt.device)
         self.seen: Tensor | None = None
         if sampling.repetition_penalty != 1.0:
             self.seen = torch.zeros(1, vocabulary, dtype=torch.bool, device=prompt.device)
