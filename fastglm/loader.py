@@ -229,10 +229,11 @@ def _fill(
 def _share_head(model: ChatGLMForConditionalGeneration, waiting: set[str]) -> None:
     """One matrix for head and embedding where the checkpoint has one, or two that are equal."""
     embedding, head = model.transformer.word_embeddings, model.lm_head
-    if isinstance(embedding, nn.Embedding) and isinstance(head, nn.Linear):
-        if head.weight.is_meta or torch.equal(embedding.weight, head.weight):
-            head.weight = embedding.weight
-            waiting.discard("lm_head.weight")
+    if not isinstance(embedding, nn.Embedding) or not isinstance(head, nn.Linear):
+        return
+    if head.weight.is_meta or torch.equal(embedding.weight, head.weight):
+        head.weight = embedding.weight
+        waiting.discard("lm_head.weight")
 
 
 def _count_parameters(model: nn.Module) -> int:

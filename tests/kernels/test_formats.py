@@ -142,5 +142,5 @@ def test_embedding_and_head_share_one_matrix():
 
 
 def test_unknown_format_is_named():
-    with pytest.raises(UsageError, match="int5.*int8"):
+    with pytest.raises(UsageError, match=r"int5.*int8"):
         get_format("int5")
