@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -230,6 +231,7 @@ class Terminal:
 
         def own_the_terminal() -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in any terminal; in the background it is ignored
 
         self.process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, *arguments],
