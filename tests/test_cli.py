@@ -310,6 +310,7 @@ def test_ctrl_c_at_the_prompt_hints_and_then_leaves(terminal: Callable[..., Term
     chat.until("> ")
     chat.type(CTRL_C)
     chat.until("Ctrl-C once more leaves")
+    chat.until("> ")
     chat.type(CTRL_C)
     assert chat.status() == 0
     assert "Traceback" not in chat.seen
