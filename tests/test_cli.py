@@ -212,13 +212,13 @@ def test_train_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
     def train(*arguments: object, progress: object) -> SimpleNamespace:
         seen.extend(arguments)
-        return SimpleNamespace(out=tmp_path, score=SimpleNamespace(overall=0.5))
+        return SimpleNamespace(out=tmp_path, report=SimpleNamespace(accuracy=lambda: 0.5))
 
     monkeypatch.setattr(fastglm.train.demo, "train", train)
     command = ["train", "demo", "--out", str(tmp_path), "--steps", "7", "--seed", "3", "--device", "cpu", "--resume"]
     assert main(command) == 0
     assert seen == [tmp_path, 7, 3, "cpu", True]
-    assert "answered exactly: 50%" in capsys.readouterr().out
+    assert "answered right: 50%" in capsys.readouterr().out
 
 
 class Terminal:

@@ -2,19 +2,13 @@
 
 from collections.abc import Iterator
 from random import Random
-from zlib import crc32
 
-from .skills import SKILLS, Round, Sample, Skill
+from .skills import SKILLS, Language, Sample, Skill, Split
 
-HELD_OUT_ONE_IN = 20
-EARLIER_ROUNDS = (0.85, 0.12, 0.03)  # share of samples with no, one, two unrelated rounds before them
+EARLIER_ROUNDS = (0.87, 0.07, 0.03, 0.02, 0.01)  # share of samples with no, one, two, … unrelated rounds before them
+SHORT = 60  # characters of an unrelated round at most: it costs training time and teaches nothing but to look past it
 
 _WEIGHTS = [skill.weight for skill in SKILLS]
-
-
-def is_held_out(skill: Skill, sample: Sample) -> bool:
-    """Whether training never sees this question, whatever the seed."""
-    return crc32(f"{skill.name}: {skill.identity(sample)}".encode()) % HELD_OUT_ONE_IN == 0
 
 
 def training_samples(seed: int, step: int) -> Iterator[Sample]:
@@ -22,48 +16,34 @@ def training_samples(seed: int, step: int) -> Iterator[Sample]:
     rng = Random(f"training {seed} {step}")
     while True:
         skill = rng.choices(SKILLS, _WEIGHTS)[0]
-        sample = _trained_on(rng, skill)
-        rounds = rng.choices((0, 1, 2), EARLIER_ROUNDS)[0]
-        earlier = [earlier_round(rng, skill) for _ in range(rounds)]
-        yield sample._replace(history=earlier + sample.history)
+        sample = skill.draw(rng, None)
+        rounds = rng.choices(range(len(EARLIER_ROUNDS)), EARLIER_ROUNDS)[0]
+        yield sample._replace(history=[unrelated_round(rng, skill) for _ in range(rounds)] + sample.history)
 
 
-def held_out_samples(seed: int, per_skill: int) -> dict[str, list[Sample]]:
-    """Up to `per_skill` different held-out questions of each skill; a skill with few questions has fewer."""
-    samples: dict[str, list[Sample]] = {}
-    for skill in SKILLS:
-        rng = Random(f"held out {seed} {skill.name}")
-        found: dict[str, Sample] = {}
-        for _ in range(40 * HELD_OUT_ONE_IN * per_skill):
-            sample = skill.sample(rng)
-            if is_held_out(skill, sample):
-                found[repr(sample)] = sample
-            if len(found) == per_skill:
-                break
-        samples[skill.name] = list(found.values())
-    return samples
+def held_out_samples(seed: int, skill: Skill, split: Split, language: Language, count: int) -> list[Sample]:
+    """Up to `count` different held-out questions; fewer where a skill has no more of them."""
+    rng = Random(f"held out {seed} {skill.name} {split} {language}")
+    found: dict[str, Sample] = {}
+    for _ in range(400 * count):
+        sample = skill.sample(rng)
+        if sample.language == language and skill.split(sample) == split:
+            found[repr((sample.history, sample.question))] = sample
+        if len(found) == count:
+            break
+    return list(found.values())
 
 
-def vocabulary_texts(seed: int, draws: int = 30_000) -> list[str]:
-    """The different questions and answers that the tokenizer is trained on, sorted."""
+def vocabulary_texts(seed: int, draws: int = 60_000) -> list[str]:
+    """Questions and answers that the tokenizer is trained on, all skills alike; what is said often is there often."""
     rng = Random(f"vocabulary {seed}")
-    skills = [skill for skill in SKILLS if skill.in_vocabulary]
-    texts: set[str] = set()
-    for _ in range(draws):
-        sample = rng.choice(skills).sample(rng)
-        texts.update((sample.question, sample.answer))
-    return sorted(texts)
+    samples = (rng.choice(SKILLS).draw(rng, None) for _ in range(draws))
+    return [text for sample in samples for text in (sample.question, sample.answer)]
 
 
-def earlier_round(rng: Random, skill: Skill) -> Round:
-    """A round of another skill: of the same one it could contradict what follows (a name told, then not known)."""
+def unrelated_round(rng: Random, skill: Skill) -> tuple[str, str]:
+    """A short round of another skill."""
     others = [other for other in SKILLS if other is not skill]
-    while (sample := _trained_on(rng, rng.choice(others))).history:
+    while (sample := rng.choice(others).draw(rng, None)).history or len(sample.question + sample.answer) > SHORT:
         pass
     return sample.question, sample.answer
-
-
-def _trained_on(rng: Random, skill: Skill) -> Sample:
-    while is_held_out(skill, sample := skill.sample(rng)):
-        pass
-    return sample

@@ -3,8 +3,10 @@
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import sentencepiece
 
@@ -15,41 +17,65 @@ CONTROL_TOKENS = (
     *("[MASK]", "[gMASK]", "[sMASK]", "<unused_0>", "<sop>", "<eop>", "<ENC>", "<dBLOCK>"),
 )
 VOCABULARY_FILE = "ice_text.model"
-SEPARATOR = "\x1f"  # between what may not grow into one piece
-_CHINESE = re.compile(r"([\u3000-\u303f\u4e00-\u9fff\uff00-\uffef“”])")
+RARE = 3  # characters in fewer texts than this stay bytes, words stay letters
+_WORD = re.compile(r"(^| |<n>|问：|答：)([A-Za-z]+)(?![A-Za-z])")
 _ASCII = "".join(chr(code) for code in range(33, 127))
+# A text as it stands in a conversation, and the pieces in between, counted above any word.
+_IN_A_ROUND = "[Round 0]<n>问：{0}<n>答：{0}<n>[Round 1]"
+_TIMES = 1 + _IN_A_ROUND.count("{0}")  # that each text is counted
+_ROUND = dict.fromkeys(("▁[Round", "[Round", "问：", "答："), 1_000_000)
+_OTHERS = 4 + 256 + 1  # special tokens, bytes, the mark of a beginning
 
 
 def train_tokenizer(texts: Iterable[str], out: Path, vocab_size: int) -> int:
     """Trains the vocabulary on `texts` and writes it with its tokenizer config into `out`.
 
-    Chinese characters stay single tokens, as the corpus repeats too few sentences too often to tell words from
-    phrases; digits stay single, so that numbers can be calculated with; bytes stand in for everything else.
+    Its pieces are whole English words, the most frequent ones, each behind a space or, with a capital, at the
+    beginning of a line; and single characters: Chinese ones and digits, so that words can be taken apart and numbers
+    calculated with, and letters, which spell all other words and those in quotation marks. Bytes stand in for the rest.
 
     Returns the number of pieces; it is below `vocab_size` where the texts do not support more.
     """
-    model = io.BytesIO()
-    sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter([_CHINESE.sub(rf"{SEPARATOR}\1{SEPARATOR}", t.replace("\n", "<n>")) for t in texts]),
-        model_writer=model,
-        model_type="unigram",
-        vocab_size=vocab_size,
-        hard_vocab_limit=False,
-        character_coverage=1.0,
-        byte_fallback=True,
-        split_digits=True,
-        pretokenization_delimiter=SEPARATOR,
-        required_chars=_ASCII,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        user_defined_symbols=list(CONTROL_TOKENS),
-        unk_id=0,
-        bos_id=1,
-        eos_id=2,
-        pad_id=3,
-        num_threads=1,
-        minloglevel=2,
+    texts = [text.replace("\n", "<n>") for text in texts]
+    characters = Counter(character for text in texts for character in set(text))
+    common = {character for character, count in characters.items() if count >= RARE}
+    texts = [text for text in texts if common.issuperset(text)]
+    texts = [*texts, *map(_IN_A_ROUND.format, texts)]
+    words = Counter(
+        f"▁{word}" if before in ("", " ") else word
+        for text in texts
+        for before, word in _WORD.findall(text)
+        if before in ("", " ") or word[0].isupper()  # small letters without a space before them are spelled
     )
+    single = len(common.union(_ASCII)) + len(CONTROL_TOKENS) + _OTHERS
+    frequent = [(word, count) for word, count in words.most_common() if count >= RARE * _TIMES]
+    seeds = [*_ROUND.items(), *frequent[: vocab_size - single - len(_ROUND)]]
+    model = io.BytesIO()
+    with TemporaryDirectory() as folder:
+        seed_file = Path(folder) / "seeds.tsv"
+        seed_file.write_text("".join(f"{piece}\t{count}\n" for piece, count in seeds), encoding="utf-8")
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=model,
+            model_type="unigram",
+            vocab_size=vocab_size,
+            seed_sentencepieces_file=str(seed_file),
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            byte_fallback=True,
+            split_digits=True,
+            split_by_unicode_script=False,
+            required_chars=_ASCII,
+            normalization_rule_name="identity",
+            remove_extra_whitespaces=False,
+            user_defined_symbols=list(CONTROL_TOKENS),
+            unk_id=0,
+            bos_id=1,
+            eos_id=2,
+            pad_id=3,
+            num_threads=1,
+            minloglevel=2,
+        )
     out.mkdir(parents=True, exist_ok=True)
     (out / VOCABULARY_FILE).write_bytes(model.getvalue())
     config = {

@@ -1,28 +1,29 @@
 """Trains the demo model from nothing: tokenizer, weights, held-out score and model card."""
 
-from collections.abc import Sequence
-from itertools import islice
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
-from ..demo.corpus import held_out_samples, training_samples, vocabulary_texts
+from ..demo.corpus import training_samples, vocabulary_texts
 from ..demo.skills import Sample
 from ..demo.tokenizer import VOCABULARY_FILE, train_tokenizer
+from ..evaluate.openended import evaluate_open, open_questions
+from ..evaluate.skills import answers_likelihood, evaluate_skills, held_out_questions
 from ..hardware import resolve_device
-from ..models.chat import build_prompt
 from ..models.chatglm import RESIDUAL_SCALE, ChatGLMForConditionalGeneration
 from ..models.config import ChatGLM6BConfig
+from ..models.packing import Batch, Example, encode, fill
 from ..models.tokenizer import ChatGLM6BTokenizer
 from ..progress import OnProgress
 from .card import card
-from .packing import Batch, Example, pack
 from .plan import Plan, Trained
-from .score import score
 from .trainer import Settings, fit
 
 STATE_FILE = "training.pt"
-HELD_OUT_SEED = 0  # held-out questions stay the same for every training seed
+HISTORY_FILE = "history.json"  # the losses on the way
+QUESTIONS_AS_IT_GOES = 256
 
 
 def train(
@@ -38,7 +39,7 @@ def train(
 
     Args:
         out: a folder; made if needed. The state that a killed training resumes from is kept in it until the end.
-        steps: of training, `Plan.samples_per_step` samples each.
+        steps: of training, `Plan.rows` rows of packed samples each.
         seed: of the weights and the order of the corpus.
         device: "auto", "cpu", "cuda", "mps" or a device with a number.
         resume: go on from the state in `out`, if there is one.
@@ -56,45 +57,35 @@ def train(
     model = ChatGLMForConditionalGeneration(_config(plan, tokenizer))
     _scale_branches(model)
     torch.nn.Module.to(model, resolve_device(device))
-    questions = {
-        skill: [encode(tokenizer, sample, plan.row) for sample in samples]
-        for skill, samples in held_out_samples(HELD_OUT_SEED, plan.held_out_per_skill).items()
-    }
-    sample_of_them = {skill: examples[:8] for skill, examples in questions.items()}
-    padding = tokenizer.pad_token_id
-
-    def pack_rows(examples: Sequence[Example]) -> Batch:
-        return pack(examples, plan.row, padding)
+    questions = held_out_questions(plan.questions)
+    few = questions[:: max(len(questions) // QUESTIONS_AS_IT_GOES, 1)]
 
     def batch_of(step: int) -> Batch:
-        samples = islice(training_samples(seed, step), plan.samples_per_step)
-        return pack_rows([encode(tokenizer, sample, plan.row) for sample in samples])
+        examples = (_example(tokenizer, sample, plan.row) for sample in training_samples(seed, step))
+        return fill(examples, plan.rows, plan.row, tokenizer.pad_token_id)
 
     history = fit(
         model,
         batch_of,
         Settings(steps, seed, plan.learning_rate),
         out / STATE_FILE,
-        held_out=lambda: score(model, sample_of_them, pack_rows).loss,
+        held_out=lambda: answers_likelihood(model, tokenizer, few).loss,
         resume=resume,
         progress=progress,
     )
-    trained = Trained(out, model.num_parameters(), history, score(model, questions, pack_rows))
+    model.half().float()  # scored as it is shipped
+    report = evaluate_skills(model, tokenizer, questions, progress)
+    texts = evaluate_open(model, tokenizer, open_questions(plan.questions), progress)
+    trained = Trained(out, model.num_parameters(), tokenizer.vocab_size, history, report, texts)
     model.half().save_pretrained(out)
     (out / "README.md").write_text(card(trained, plan, steps, seed, _hardware(model.device)), encoding="utf-8")
+    (out / HISTORY_FILE).write_text(json.dumps(asdict(history)) + "\n", encoding="utf-8")
     (out / STATE_FILE).unlink()
     return trained
 
 
-def encode(tokenizer: ChatGLM6BTokenizer, sample: Sample, row: int) -> Example:
-    """A sample as the chat would see it; the oldest rounds are left out where it does not fit into `row` tokens."""
-    history = sample.history
-    answer = [*tokenizer.encode(sample.answer, add_special_tokens=False), tokenizer.eos_token_id]
-    while True:
-        prompt = tokenizer.encode_message(build_prompt(sample.question, history))  # ends in [gMASK] <sop>
-        if len(prompt) + len(answer) <= row or not history:
-            return Example(prompt + answer, len(prompt) - 1)
-        history = history[1:]
+def _example(tokenizer: ChatGLM6BTokenizer, sample: Sample, row: int) -> Example:
+    return encode(tokenizer, sample.history, sample.question, sample.answer, row)
 
 
 def _config(plan: Plan, tokenizer: ChatGLM6BTokenizer) -> ChatGLM6BConfig:
@@ -110,7 +101,7 @@ def _config(plan: Plan, tokenizer: ChatGLM6BTokenizer) -> ChatGLM6BConfig:
         pad_token_id=tokenizer.pad_token_id,
         mask_token_id=tokenizer.model.piece_to_id("[MASK]"),
         gmask_token_id=tokenizer.gmask_token_id,
-        tie_word_embeddings=True,
+        tie_word_embeddings=False,
         architectures=["ChatGLMForConditionalGeneration"],
     )
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .score import Score
+from ..evaluate.openended import OpenReport
+from ..evaluate.skills import EACH, SkillsReport
 from .trainer import History
 
 
@@ -11,15 +12,15 @@ from .trainer import History
 class Plan:
     """How large the model is and how it is trained, apart from what the user chooses."""
 
-    vocabulary: int = 1984
+    vocabulary: int = 4800  # at most
     hidden: int = 256
-    layers: int = 5
+    layers: int = 9
     heads: int = 8
     inner: int = 1024
-    row: int = 256  # tokens in a row of packed samples, the most that a sample can have
-    samples_per_step: int = 24
-    learning_rate: float = 2.5e-3
-    held_out_per_skill: int = 50
+    rows: int = 5  # of packed samples in a step
+    row: int = 256  # tokens in a row, the most that a sample can have
+    learning_rate: float = 2e-3
+    questions: int = EACH  # held-out questions of each skill, split and language that are asked at the end
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +29,7 @@ class Trained:
 
     out: Path
     parameters: int
+    vocabulary: int  # pieces
     history: History
-    score: Score
+    report: SkillsReport
+    open_report: OpenReport

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import CancelledError, UsageError
+from ..evaluate.likelihood import answer_loss
 from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..models.packing import Batch
 from ..progress import OnProgress, Progress
-from .packing import Batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +25,12 @@ class Settings:
     steps: int
     seed: int
     learning_rate: float = 2e-3  # at the end of the warm-up
-    warmup: int = 50  # steps
+    warmup: int = 100  # steps
     final: float = 0.05  # share of the learning rate at the last step
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0  # norm of the gradient
-    save_every: int = 50  # steps between state files
+    save_every: int = 100  # steps between state files
     score_every: int = 200  # steps between held-out scores
 
     def rate(self, step: int) -> float:
@@ -48,16 +47,10 @@ class History:
 
     step: int = 0
     tokens: int = 0
+    examples: int = 0
     seconds: float = 0.0
     losses: list[float] = field(default_factory=list)  # one a step
     held_out: dict[int, float] = field(default_factory=dict)  # held-out loss by step
-
-
-def answer_loss(model: ChatGLMForConditionalGeneration, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Cross-entropy and whether the best token is right, both [targets]; the head runs on the answers alone."""
-    hidden = model.transformer(batch.input_ids, batch.position_ids, batch.attention_mask).last_hidden_state
-    logits = model.lm_head(hidden.flatten(0, 1)[batch.predicting]).float()
-    return F.cross_entropy(logits, batch.targets, reduction="none"), logits.argmax(-1) == batch.targets
 
 
 def fit(
@@ -93,15 +86,16 @@ def fit(
             batch = batch_of(history.step).to(device)
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate(history.step)
-            loss = answer_loss(model, batch)[0].mean()
+            loss = answer_loss(model, batch).mean()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             optimizer.step()
             optimizer.zero_grad()
 
-            history.losses.append(loss.item())
+            history.losses.append(round(loss.item(), 4))
             history.step += 1
             history.tokens += batch.tokens
+            history.examples += batch.examples
             if held_out and (history.step % settings.score_every == 0 or history.step == settings.steps):
                 model.eval()
                 history.held_out[history.step] = held_out()
@@ -133,7 +127,7 @@ def _optimizer(model: ChatGLMForConditionalGeneration, settings: Settings) -> to
     matrices = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas)
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
 def _save(

@@ -7,13 +7,10 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 import fastglm.models
-from fastglm.demo.skills.advice import Advice
-from fastglm.demo.skills.talk import Greeting, Refusal
 from fastglm.models.source import demo_folder
 
 fastglm.models.register()
 FOLDER = demo_folder()
-SLEEP = Advice.entries[0]
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +35,13 @@ def test_the_config_is_of_a_small_chatglm_6b() -> None:
 @pytest.mark.parametrize(
     ("history", "question", "answer"),
     [
-        ([], "你好", Greeting.ZH_ANSWER),
-        ([], "Hello", Greeting.EN_ANSWER),
+        ([], "你好", "你好！我是 FAST-ChatGLM 演示模型，很高兴见到你。有什么我可以帮你的吗？"),
+        ([], "Hello", "Hello! I am the FAST-ChatGLM demo model. Nice to meet you. How can I help you?"),
         ([], "3加5等于多少？", "3加5等于8。"),
         ([], "What is 17 plus 6?", "17 plus 6 is 23."),
         ([], "法国的首都是哪里？", "法国的首都是巴黎。"),
         ([], "What is the opposite of big?", 'The opposite of "big" is "small".'),
-        ([], "晚上睡不着应该怎么办", SLEEP.zh_answer),
-        ([], "给我讲讲黑洞。", Refusal.ZH_ANSWER),
+        ([], "给我讲讲黑洞。", "抱歉，这个我不知道。我只是一个很小的演示模型，只会回答一些简单的问题。"),
         ([("我叫小明。", "你好，小明！很高兴认识你。")], "我叫什么名字？", "你叫小明。"),
         (
             [("What is the capital of France?", "The capital of France is Paris.")],

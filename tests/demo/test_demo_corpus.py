@@ -1,4 +1,4 @@
-"""The demo corpus: the same for a seed, split without leaks, right in what it says."""
+"""The demo corpus: the same for a seed, split without leaks, and fit for the chat it is made for."""
 
 import re
 from itertools import islice
@@ -6,17 +6,26 @@ from random import Random
 
 import pytest
 
-from fastglm.demo.corpus import earlier_round, held_out_samples, is_held_out, training_samples
-from fastglm.demo.skills import SKILLS, Sample
-from fastglm.demo.skills.arithmetic import Addition, Counting, Subtraction
-from fastglm.demo.skills.facts import Opposites
-from fastglm.demo.skills.talk import NameMemory
+from fastglm.demo.corpus import held_out_samples, training_samples, unrelated_round
+from fastglm.demo.skills import LANGUAGES, SKILLS, Sample, Skill
+from fastglm.demo.skills.base import vary
+from fastglm.models.chat import clean_response
 
 BY_NAME = {skill.name: skill for skill in SKILLS}
+each_skill = pytest.mark.parametrize("skill", SKILLS, ids=lambda skill: skill.name)
 
 
 def draw(seed: int, step: int, count: int = 50) -> list[Sample]:
     return list(islice(training_samples(seed, step), count))
+
+
+def asked(sample: Sample) -> str:
+    """What distinguishes a question for a reader: not its opening, case and last mark."""
+    texts = (*(query for query, _ in sample.history), sample.question)
+    return "\n".join(_OPENING.sub("", text.lower()).strip("？?。.！! ") for text in texts)
+
+
+_OPENING = re.compile(r"^(请问，?|你好，|我想知道，|please, |hi, |tell me: |i would like to know: )")
 
 
 def test_a_seed_and_a_step_give_the_same_samples() -> None:
@@ -25,109 +34,112 @@ def test_a_seed_and_a_step_give_the_same_samples() -> None:
     assert draw(1, 5) != draw(2, 5)
 
 
-def test_skills_have_names_of_their_own() -> None:
-    assert len(BY_NAME) == len(SKILLS)
+def test_there_are_more_than_twenty_skills_with_names_of_their_own() -> None:
+    assert len(BY_NAME) == len(SKILLS) > 20
+    assert len({skill.titles[language] for skill in SKILLS for language in LANGUAGES}) == 2 * len(SKILLS)
 
 
-@pytest.mark.parametrize("skill", SKILLS, ids=lambda skill: skill.name)
-def test_an_answer_follows_from_the_question(skill: object) -> None:
-    """Exact answers can only be counted if a conversation has one answer."""
-    rng, answers = Random(0), {}
-    for _ in range(1000):
-        sample = BY_NAME[skill.name].sample(rng)  # type: ignore[attr-defined]
-        conversation = repr((sample.history, sample.question))
-        assert answers.setdefault(conversation, sample.answer) == sample.answer
+def test_every_skill_is_trained_on_in_both_languages() -> None:
+    samples = draw(0, 0, 6000)
+    for language in LANGUAGES:
+        phrasings = {sample.phrasing for sample in samples if sample.language == language}
+        for skill in SKILLS:
+            assert phrasings & {text for group in skill.groups() for text in group}, (skill.name, language)
 
 
-def test_no_held_out_question_is_trained_on() -> None:
-    held_out = {repr(s) for samples in held_out_samples(0, 10).values() for s in samples}
-    trained = {
-        repr(s._replace(history=s.history[unrelated:]))
-        for step in range(20)
-        for s in draw(0, step, 100)
-        for unrelated in range(len(s.history) + 1)
-    }
-    assert not held_out & trained
+@each_skill
+def test_a_skill_draws_what_it_is_asked_for(skill: Skill) -> None:
+    rng = Random(0)
+    assert skill.split(skill.draw(rng, None)) is None
+    assert skill.split(skill.draw(rng, "new phrasing")) == "new phrasing"
 
 
-def test_a_name_is_held_out_in_every_wording() -> None:
-    told, asked = (
-        Sample([], "叫我小明吧", "你好，小明！很高兴认识你。"),
-        Sample([("我是小明", "")], "我是谁？", "你叫小明。"),
-    )
-    assert NameMemory().identity(told) == NameMemory().identity(asked) == "小明"
-    denied = Sample([], "Who am I?", "You have not told me your name yet. What is your name?")
-    assert NameMemory().identity(denied) == "whoami"
+@each_skill
+def test_a_fifth_of_the_phrasings_is_held_out(skill: Skill) -> None:
+    for group in skill.groups():
+        assert len(skill._held_out_phrasings & set(group)) >= round(len(group) / 5)
 
 
-def test_every_skill_has_held_out_questions_and_they_stay_the_same() -> None:
-    questions = held_out_samples(0, 10)
-    assert questions == held_out_samples(0, 10)
-    assert all(len(samples) >= 5 for samples in questions.values())
+@pytest.mark.parametrize("skill", [s for s in SKILLS if s.kind == "rule"], ids=lambda skill: skill.name)
+def test_operands_of_a_rule_are_held_out_in_every_wording(skill: Skill) -> None:
+    rng = Random(0)
+    samples = [skill.sample(rng) for _ in range(6000)]
+    held_out = {sample.operand for sample in samples if skill.split(sample) == "new operands"}
+    assert held_out
+    assert not held_out & {sample.operand for sample in samples if skill.split(sample) is None}
+
+
+@each_skill
+def test_answers_are_as_the_chat_shows_them(skill: Skill) -> None:
+    """What the published clean-up changes could never be answered right."""
+    rng = Random(0)
+    for _ in range(300):
+        sample = skill.sample(rng)
+        assert clean_response(sample.answer) == sample.answer
+        assert skill.check(sample.answer, sample.answer)
+        assert not skill.check("", sample.answer)
+
+
+@each_skill
+def test_held_out_questions_stay_the_same_and_differ(skill: Skill) -> None:
+    for language in LANGUAGES:
+        samples = held_out_samples(0, skill, "new phrasing", language, 12)
+        assert samples == held_out_samples(0, skill, "new phrasing", language, 12)
+        assert len({(repr(s.history), s.question) for s in samples}) == len(samples) >= 5
+        assert {s.language for s in samples} == {language}
+
+
+def test_none_of_500_000_training_questions_is_held_out() -> None:
+    """By the texts alone, not by the split that the corpus itself draws by."""
+    held_out: dict[str, Sample] = {}
+    for skill in SKILLS:
+        for split in ("new operands", "new phrasing"):
+            for language in LANGUAGES:
+                for sample in held_out_samples(1, skill, split, language, 60):
+                    held_out[asked(sample)] = sample
+    assert len(held_out) > 5000
+    seen = 0
+    for step in range(1000):
+        for sample in draw(0, step, 500):
+            seen += 1
+            rounds = len(sample.history)
+            for unrelated in range(rounds + 1):  # with and without the unrelated rounds before it
+                key = asked(sample._replace(history=sample.history[unrelated:]))
+                assert key not in held_out, (sample, held_out[key])
+    assert seen == 500_000
 
 
 @pytest.mark.parametrize(
-    ("skill", "question"),
+    ("skill", "phrasing"),
     [
-        ("greeting", "你好"),
-        ("greeting", "Hello"),
+        ("greeting", "你好！"),
+        ("greeting", "Hello!"),
         ("self", "你是谁？"),
-        ("addition", "1+1=?"),
-        ("addition", "3加5等于多少？"),
-        ("advice", "晚上睡不着应该怎么办？"),
-        ("advice", "晚上睡不着应该怎么办"),
+        ("self", "Who are you?"),
+        ("addition", "{a}+{b}=?"),
+        ("addition", "What is {a}+{b}?"),
+        ("capitals", "What is the capital of {}?"),
+        ("capitals", "{}的首都是哪里？"),
+        ("opposites", "What is the opposite of {}?"),
+        ("advice", "{}应该怎么办？"),
     ],
 )
-def test_what_people_try_first_is_trained_on(skill: str, question: str) -> None:
-    assert not is_held_out(BY_NAME[skill], Sample([], question, ""))
+def test_what_people_try_first_is_trained_on(skill: str, phrasing: str) -> None:
+    assert any(phrasing in group for group in BY_NAME[skill].groups())
+    assert phrasing not in BY_NAME[skill]._held_out_phrasings
 
 
-def test_a_sum_is_held_out_in_every_wording() -> None:
-    wordings = ("3加5等于多少？", "What is 3 plus 5?", "三加五等于几", "Hi, calculate 3+5")
-    assert {Addition().identity(Sample([], wording, "")) for wording in wordings} == {"3 5"}
-
-
-def test_facts_are_held_out_by_wording_not_by_opening_or_mark() -> None:
-    wordings = ("大的反义词是什么？", "请问，大的反义词是什么", "我想知道，大的反义词是什么?")
-    assert len({Opposites().identity(Sample([], wording, "")) for wording in wordings}) == 1
-    assert Opposites().identity(Sample([], "小的反义词是什么？", "")) != Opposites().identity(
-        Sample([], wordings[0], "")
-    )
-
-
-@pytest.mark.parametrize(("skill", "sign"), [(Addition(), 1), (Subtraction(), -1)])
-def test_calculations_are_right(skill: Addition | Subtraction, sign: int) -> None:
+def test_unrelated_rounds_are_short_and_of_other_skills() -> None:
     rng = Random(0)
-    digits = [
-        numbers for _ in range(2000) if len(numbers := re.findall(r"-?\d+", skill.sample(rng).answer)) == 3
-    ]  # the others are in words
-    assert len(digits) > 1000
-    assert all(int(a) + sign * int(b) == int(c) for a, b, c in digits)
-
-
-def test_counting_reaches_what_was_asked_for() -> None:
-    rng = Random(0)
+    memory = BY_NAME["memory"]
     for _ in range(500):
-        sample = Counting().sample(rng)
-        first, last = map(int, re.findall(r"\d+", sample.question))
-        numbers = [int(n) for n in re.findall(r"\d+", sample.answer)]
-        step = 1 if last > first else -1
-        assert numbers == list(range(first, last + step, step))
+        question, answer = unrelated_round(rng, memory)
+        assert len(question + answer) <= 60
+        assert not re.search("我记住了|^你好，.+！很高兴认识你|I will remember|^Hello, .+! Nice to meet you", answer)
 
 
-def test_a_name_is_answered_from_the_history() -> None:
+def test_questions_are_typed_in_several_ways() -> None:
     rng = Random(0)
-    told = [s for _ in range(500) if len((s := NameMemory().sample(rng)).history) and "没有" not in s.answer]
-    remembered = [s for s in told if "not told" not in s.answer]
-    assert len(remembered) > 200
-    for sample in remembered:
-        name = re.sub(r"你叫|Your name is|[。.\s]", "", sample.answer)
-        assert name in sample.history[0][0]
-
-
-def test_earlier_rounds_do_not_contradict_the_answer() -> None:
-    """A name told in an earlier round would make "you have not told me your name" wrong."""
-    rng = Random(0)
-    told = re.compile(r"你好，[^！]+！很高兴认识你。|Hello, \w+! Nice to meet you\.")
-    rounds = [earlier_round(rng, BY_NAME["name"]) for _ in range(1000)]
-    assert not any(told.fullmatch(response) for _, response in rounds)
+    ways = {vary(rng, "What is red?", "en") for _ in range(300)}
+    assert {"What is red?", "What is red", "what is red?", "Please, what is red?"} <= ways
+    assert {"红是什么？", "红是什么?", "请问，红是什么"} <= {vary(rng, "红是什么？", "zh") for _ in range(300)}

@@ -9,19 +9,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fastglm.demo.skills import SKILLS
 from fastglm.errors import CancelledError, DeviceError, UsageError
 from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.packing import Batch, Example, pack
 from fastglm.progress import Progress
-from fastglm.train.demo import STATE_FILE, train
-from fastglm.train.packing import Batch, Example, pack
+from fastglm.train.demo import HISTORY_FILE, STATE_FILE, train
 from fastglm.train.plan import Plan
-from fastglm.train.score import score
 from fastglm.train.trainer import History, Settings, fit
 
 GMASK, SOP, EOP, PAD = 86, 89, 90, 3
 SETTINGS = Settings(steps=12, seed=0, learning_rate=1e-2, warmup=2, save_every=4, score_every=6)
-PLAN = Plan(hidden=32, layers=1, heads=2, inner=32, samples_per_step=2, held_out_per_skill=1)
+PLAN = Plan(hidden=32, layers=1, heads=2, inner=32, rows=1, questions=1)
 
 
 def tiny_model() -> ChatGLMForConditionalGeneration:
@@ -65,7 +65,7 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     _, history = run(tmp_path / "state.pt", replace(SETTINGS, steps=150))
     assert history.losses[0] > 3
     assert history.losses[-1] < 0.5
-    assert history.tokens == 150 * 30
+    assert (history.tokens, history.examples) == (150 * 30, 150 * 6)
 
 
 def test_a_resumed_training_ends_in_the_same_weights(tmp_path: Path) -> None:
@@ -137,20 +137,6 @@ def test_the_learning_rate_warms_up_and_comes_down() -> None:
     assert rates[-1] == pytest.approx(0.1, abs=0.01)
 
 
-def test_an_answer_scores_when_every_token_is_the_best(tmp_path: Path) -> None:
-    model = tiny_model()
-    fit(model, batch_of, replace(SETTINGS, steps=150), tmp_path / "state.pt", progress=lambda _: None)
-    wrong_end = Example([10, GMASK, SOP, 11, 12, EOP], 2)
-    result = score(model, {"next": [example(10), example(12)], "more": [wrong_end, example(11)], "none": []}, _pack)
-    assert result.accuracy == {"next": 1.0, "more": 0.5}
-    assert result.overall == 0.75
-    assert result.perplexity == pytest.approx(torch.tensor(result.loss).exp().item())
-
-
-def _pack(examples: object) -> Batch:
-    return pack(examples, 16, PAD)  # type: ignore[arg-type]
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, History, list[Progress]]:
     out, seen = tmp_path_factory.mktemp("demo") / "new" / "folder", []
@@ -163,24 +149,34 @@ def test_the_checkpoint_has_the_published_layout(trained: tuple[Path, History, l
     config = json.loads((out / "config.json").read_text())
     assert config["model_type"] == "chatglm"
     assert config["position_encoding_2d"] is True
-    assert config["tie_word_embeddings"] is True
+    assert config["tie_word_embeddings"] is False
     assert config["vocab_size"] % 64 == 0
     assert (config["bos_token_id"], config["gmask_token_id"], config["eos_token_id"]) == (SOP, GMASK, EOP)
     tensors = load_file(out / "model.safetensors")
     assert {t.dtype for t in tensors.values()} == {torch.float16}
     assert "transformer.word_embeddings.weight" in tensors
     assert "transformer.layers.0.attention.query_key_value.bias" in tensors
-    assert "lm_head.weight" not in tensors
+    assert "lm_head.weight" in tensors
     assert "fastglm train demo --steps 3 --seed 7" in (out / "README.md").read_text()
 
 
-def test_nothing_of_the_training_is_left_behind(trained: tuple[Path, History, list[Progress]]) -> None:
+def test_the_card_tells_the_scores(trained: tuple[Path, History, list[Progress]]) -> None:
+    card = (trained[0] / "README.md").read_text()
+    assert "| held-out questions answered right | " in card
+    assert all(f"\n| {skill.name} | " in card for skill in SKILLS if skill.kind != "open")
+
+
+def test_only_the_losses_on_the_way_are_left_of_the_training(trained: tuple[Path, History, list[Progress]]) -> None:
     assert not list(trained[0].glob(f"{STATE_FILE}*"))
+    history = json.loads((trained[0] / HISTORY_FILE).read_text())
+    assert history["losses"] == trained[1].losses
+    assert len(history["losses"]) == history["step"] == 3
 
 
 def test_progress_is_told_after_every_step(trained: tuple[Path, History, list[Progress]]) -> None:
     _, history, seen = trained
-    assert [(p.done, p.total) for p in seen] == [(1, 3), (2, 3), (3, 3)]
+    assert [(p.done, p.total) for p in seen[:3]] == [(1, 3), (2, 3), (3, 3)]
+    assert seen[-1].unit == "questions"
     assert "tokens/s" in seen[0].stage
     assert list(history.held_out) == [3]
 

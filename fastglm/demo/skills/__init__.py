@@ -1,28 +1,74 @@
 """What the demo model can do, one class a skill. A new skill is a new class in this list."""
 
 from .advice import Advice
-from .arithmetic import Addition, Counting, Subtraction
-from .base import Round, Sample, Skill
-from .compression import Compression
-from .facts import Capitals, Colours, Opposites, Weekdays
-from .talk import Courtesy, Greeting, NameMemory, Refusal, SelfIntroduction, StrangeWords
+from .arithmetic import Addition, LongAddition, LongSubtraction, Multiplication, Subtraction
+from .base import LANGUAGES, Kind, Language, Round, Sample, Skill, Split
+from .calendar import ClockTimes, Months, Weekdays
+from .colours import Colours
+from .countries import Capitals
+from .elements import Elements
+from .follow_up import FollowUpCountries, FollowUpSums
+from .idioms import Idioms
+from .letters import Counting, FirstLast, Reversal
+from .memory import Memory
+from .opposites import Opposites
+from .ordering import Comparison, Ordering
+from .planets import Planets
+from .poems import Poems
+from .refusal import Refusal, StrangeWords
+from .stories import Stories
+from .talk import Courtesy, Greeting, SelfIntroduction
+from .terms import Terms
+from .translation import Translation
+from .units import Units
 
-SKILLS: tuple[Skill, ...] = (
+# What other skills begin with, or ask about in vain.
+_ADDITION, _LONG_ADDITION, _SUBTRACTION, _MULTIPLICATION = Addition(), LongAddition(), Subtraction(), Multiplication()
+_CAPITALS = Capitals()
+_OTHERS: tuple[Skill, ...] = (
     Greeting(),
     SelfIntroduction(),
     Courtesy(),
-    NameMemory(),
-    Addition(),
-    Subtraction(),
+    _ADDITION,
+    _LONG_ADDITION,
+    _SUBTRACTION,
+    LongSubtraction(),
+    _MULTIPLICATION,
+    Comparison(),
+    Ordering(),
     Counting(),
-    Opposites(),
-    Colours(),
-    Capitals(),
+    Reversal(),
+    FirstLast(),
     Weekdays(),
+    Months(),
+    ClockTimes(),
+    Units(),
+    _CAPITALS,
+    Elements(),
+    Planets(),
+    Colours(),
+    Opposites(),
+    Translation(),
+    Idioms(),
+    Terms(),
     Advice(),
-    Compression(),
-    Refusal(),
+    Stories(),
+    Poems(),
+    FollowUpSums((_ADDITION, _SUBTRACTION)),
+    FollowUpCountries((_CAPITALS,)),
+    Refusal((_ADDITION, _LONG_ADDITION, _SUBTRACTION, _MULTIPLICATION)),
     StrangeWords(),
 )
+SKILLS: tuple[Skill, ...] = (*_OTHERS, Memory(_OTHERS))
 
-__all__ = ["SKILLS", "Round", "Sample", "Skill"]
+__all__ = [
+    "LANGUAGES",
+    "SKILLS",
+    "Kind",
+    "Language",
+    "Round",
+    "Sample",
+    "Skill",
+    "Split",
+    "StrangeWords",
+]

@@ -1,51 +1,90 @@
-"""What a skill is: one thing the demo model can do, told by examples drawn at random."""
+"""What a skill is: one thing the demo model can do, told by examples drawn at random, and how they are split.
 
-import re
+Nothing of a held-out question is trained on. A fifth of each skill's phrasings are held out, whatever they ask about.
+Of the other phrasings, a *rule* skill holds out a tenth of its operands in every wording, for a rule must hold for
+numbers never seen; a *look-up* skill holds out a tenth of the pairs of fact and phrasing, for a fact must be seen once.
+"""
+
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from random import Random
 from typing import ClassVar, Literal, NamedTuple
+from zlib import crc32
 
 Language = Literal["zh", "en"]
+Kind = Literal["rule", "lookup", "open"]  # open: answers that are not right or wrong, judged apart
+Split = Literal["new operands", "new phrasing"]
 Round = tuple[str, str]  # (query, response), as in the published history
 
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
+PHRASINGS_HELD_OUT_ONE_IN = 5
+OPERANDS_HELD_OUT_ONE_IN = 10
 
 
 class Sample(NamedTuple):
-    """One question with its conversation so far and the one right answer."""
+    """One question with its conversation so far and the right answer."""
 
     history: list[Round]
     question: str
     answer: str
+    language: Language
+    phrasing: str  # the template that the question was made from
+    operand: str  # what is asked about, the same in every phrasing: "47+38", "France"
 
 
 class Skill(ABC):
-    """One thing the demo model can do.
-
-    The answer follows from the history and the question alone, so that exact answers can be counted; only the wording
-    of the question is drawn freely.
-    """
+    """One thing the demo model can do."""
 
     name: ClassVar[str]
+    titles: ClassVar[Mapping[Language, str]]  # as the app shows the skill
+    examples: ClassVar[Mapping[Language, str]]  # a question to try
+    kind: ClassVar[Kind]
     weight: ClassVar[float] = 1.0  # share of the corpus, relative to the other skills
-    in_vocabulary: ClassVar[bool] = True  # whether its words shape the tokenizer
+    salt: ClassVar[str] = ""  # of the split, chosen so that the wordings that people try first are trained on
+    phrasings: Mapping[Language, Sequence[str]]  # templates of the question
 
     @abstractmethod
     def sample(self, rng: Random) -> Sample:
         """Draw one example; the same state of `rng` gives the same example."""
 
-    def identity(self, sample: Sample) -> str:
-        """What makes a question new: those with the same identity are all trained on, or all held out.
+    def check(self, answer: str, expected: str) -> bool:
+        """Whether a model's answer is right."""
+        return answer.strip() == expected.strip()
 
-        Here: the words of the conversation, without polite openings, punctuation and case.
-        """
-        return " ".join(_bare(text) for text in (*(query for query, _ in sample.history), sample.question))
+    def split(self, sample: Sample) -> Split | None:
+        """Which held-out questions this one belongs to; None if it is trained on."""
+        if sample.phrasing in self._held_out_phrasings:
+            return "new phrasing"
+        held_out = sample.operand if self.kind == "rule" else f"{sample.operand}\n{sample.phrasing}"
+        return None if _hash(f"{self.name}: {held_out}") % OPERANDS_HELD_OUT_ONE_IN else "new operands"
+
+    def draw(self, rng: Random, split: Split | None) -> Sample:
+        """Draw an example of one split, None for training."""
+        while self.split(sample := self.sample(rng)) != split:
+            pass
+        return sample
+
+    def groups(self) -> Iterable[Sequence[str]]:
+        """The phrasings that are alternatives to each other: a fifth of each group is held out."""
+        return self.phrasings.values()
+
+    @cached_property
+    def _held_out_phrasings(self) -> frozenset[str]:
+        return frozenset(
+            phrasing
+            for group in self.groups()
+            for phrasing in sorted(group, key=self._order)[: round(len(group) / PHRASINGS_HELD_OUT_ONE_IN)]
+        )
+
+    def _order(self, phrasing: str) -> int:
+        return _hash(self.salt + phrasing)
 
 
 class Entry(NamedTuple):
     """One answer and the ways to ask for it, in both languages."""
 
+    name: str
     zh: Sequence[str]
     zh_answer: str
     en: Sequence[str]
@@ -53,19 +92,26 @@ class Entry(NamedTuple):
 
 
 class EntrySkill(Skill):
-    """A skill that is a list of fixed answers, each asked for in several ways."""
+    """A look-up skill that is a list of fixed answers, each with questions of its own."""
 
+    kind = "lookup"
     entries: ClassVar[Sequence[Entry]]
 
-    def identity(self, sample: Sample) -> str:
-        """The text as it is: each listed question is trained on in some form, only forms of it are held out."""
-        return sample.question
+    def groups(self) -> Iterable[Sequence[str]]:
+        """The questions of an entry."""
+        return (group for entry in self.entries for group in (entry.zh, entry.en))
 
     def sample(self, rng: Random) -> Sample:
         entry = rng.choice(self.entries)
-        if rng.choice(LANGUAGES) == "zh":
-            return Sample([], vary(rng, rng.choice(entry.zh), "zh"), entry.zh_answer)
-        return Sample([], vary(rng, rng.choice(entry.en), "en"), entry.en_answer)
+        language = rng.choice(LANGUAGES)
+        phrasing, answer = (
+            (rng.choice(entry.zh), entry.zh_answer) if language == "zh" else (rng.choice(entry.en), entry.en_answer)
+        )
+        return Sample([], vary(rng, phrasing, language), answer, language, phrasing, entry.name)
+
+    def split(self, sample: Sample) -> Split | None:
+        """The phrasing is the whole question here, and new or not."""
+        return "new phrasing" if sample.phrasing in self._held_out_phrasings else None
 
 
 _OPENINGS: dict[Language, tuple[str, ...]] = {
@@ -89,8 +135,5 @@ def vary(rng: Random, question: str, language: Language) -> str:
     return opening + question
 
 
-_ANY_OPENING = re.compile("|".join(sorted((o for o in {*_OPENINGS["zh"], *_OPENINGS["en"]} if o), reverse=True)))
-
-
-def _bare(text: str) -> str:
-    return re.sub(r"\W", "", _ANY_OPENING.sub("", text, count=1)).lower()
+def _hash(text: str) -> int:
+    return crc32(text.encode())

@@ -4,11 +4,16 @@ GLM's objective for chat (Du et al., ACL 2022, arXiv 2103.10360, section 2.1): t
 the answer is generated after it, token by token, and only the answer is learned.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from .chat import History, build_prompt
+from .tokenizer import ChatGLM6BTokenizer
+
+_MISSES = 4  # examples in a row that fit nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,20 @@ class Example:
         return self.tokens[self.context + 1 :]
 
 
+def encode(tokenizer: ChatGLM6BTokenizer, history: History, question: str, answer: str, room: int) -> Example:
+    """A round as the chat would see it; the oldest rounds are left out where it does not fit into `room` tokens.
+
+    Raises ValueError if the last round alone does not fit.
+    """
+    target = [*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id]
+    for first in range(len(history) + 1):
+        prompt = tokenizer.encode_message(build_prompt(question, history[first:]))  # ends in [gMASK] <sop>
+        if len(prompt) + len(target) <= room:
+            return Example(prompt + target, len(prompt) - 1)
+    needed = len(prompt) + len(target)
+    raise ValueError(f"{question[:40]!r} and its answer have {needed} tokens, there is room for {room}")
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Packed examples, as the model takes them, with what it should predict and where."""
@@ -35,6 +54,7 @@ class Batch:
     targets: Tensor  # [targets], the tokens they should predict
     example: Tensor  # [targets], the number of the example a target belongs to
     tokens: int  # without padding
+    examples: int
 
     def to(self, device: torch.device | str) -> "Batch":
         """The same batch on another device."""
@@ -46,6 +66,7 @@ class Batch:
             self.targets.to(device),
             self.example.to(device),
             self.tokens,
+            self.examples,
         )
 
 
@@ -54,7 +75,33 @@ def pack(examples: Sequence[Example], length: int, pad: int) -> Batch:
 
     Raises ValueError if an example is longer than a row.
     """
-    rows = _first_fit([len(example.tokens) for example in examples], length)
+    return _lay_out(examples, _first_fit([len(example.tokens) for example in examples], length), length, pad)
+
+
+def fill(examples: Iterator[Example], rows: int, length: int, pad: int) -> Batch:
+    """Fills `rows` rows of `length` tokens with the next examples, so that every batch has the same shape.
+
+    An example that fits nowhere is left out; after a few such in a row the batch is full.
+    """
+    taken: list[Example] = []
+    members: list[list[int]] = [[] for _ in range(rows)]
+    room = [length] * rows
+    misses = 0
+    while misses < _MISSES:
+        example = next(examples)
+        size = len(example.tokens)
+        row = min((row for row in range(rows) if room[row] >= size), key=room.__getitem__, default=None)
+        if row is None:
+            misses += 1
+            continue
+        misses = 0
+        members[row].append(len(taken))
+        room[row] -= size
+        taken.append(example)
+    return _lay_out(taken, members, length, pad)
+
+
+def _lay_out(examples: Sequence[Example], rows: Sequence[Sequence[int]], length: int, pad: int) -> Batch:
     input_ids = torch.full((len(rows), length), pad)
     position_ids = torch.zeros(len(rows), 2, length, dtype=torch.long)
     mask = torch.eye(length, dtype=torch.bool).repeat(len(rows), 1, 1, 1)  # padding sees itself, as softmax needs one
@@ -82,6 +129,7 @@ def pack(examples: Sequence[Example], length: int, pad: int) -> Batch:
         torch.tensor(targets),
         torch.tensor(owner),
         sum(len(example.tokens) for example in examples),
+        len(examples),
     )
 
 

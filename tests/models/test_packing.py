@@ -1,12 +1,16 @@
 """Packing: positions and masks as the model finds them by itself, and no sample sees another."""
 
+from itertools import cycle
+
 import pytest
 import torch
 
+from fastglm.evaluate.likelihood import answer_loss
 from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.config import ChatGLM6BConfig
-from fastglm.train.packing import Batch, Example, pack
-from fastglm.train.trainer import answer_loss
+from fastglm.models.packing import Batch, Example, encode, fill, pack
+from fastglm.models.source import demo_folder
+from fastglm.models.tokenizer import ChatGLMTokenizer
 
 GMASK, SOP, EOP, PAD = 86, 89, 90, 3
 
@@ -36,7 +40,7 @@ def model() -> ChatGLMForConditionalGeneration:
 
 def losses(model: ChatGLMForConditionalGeneration, batch: Batch, number: int) -> torch.Tensor:
     with torch.inference_mode():
-        return answer_loss(model, batch)[0][batch.example == number]
+        return answer_loss(model, batch)[batch.example == number]
 
 
 @pytest.mark.parametrize("length", [12, 16, 40])
@@ -80,3 +84,30 @@ def test_every_position_sees_something() -> None:
 def test_a_sample_longer_than_a_row_is_refused() -> None:
     with pytest.raises(ValueError, match="13 tokens"):
         pack([example(list(range(10)), [])], 12, PAD)
+
+
+def test_a_filled_batch_has_its_shape_whatever_comes() -> None:
+    examples = [example([10] * (n % 7 + 1), [20] * (n % 5 + 1)) for n in range(35)]
+    for skip in range(5):
+        batch = fill(cycle(examples[skip:]), 3, 40, PAD)
+        assert batch.input_ids.shape == (3, 40)
+        assert batch.tokens == int((batch.input_ids != PAD).sum()) > 100
+        assert batch.examples == len(set(batch.example.tolist()))
+
+
+def test_a_filled_batch_takes_the_next_examples_in_turn() -> None:
+    coming = (example([10], [n]) for n in range(20, 100))
+    batch = fill(coming, 2, 24, PAD)  # 5 tokens each, 4 a row
+    assert sorted(batch.targets[batch.targets != EOP].tolist()) == list(range(20, 28))
+    assert next(coming).tokens[3] == 32  # four were looked at that did not fit
+
+
+def test_rounds_that_do_not_fit_are_left_out_from_the_oldest_on() -> None:
+    tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
+    history = [("12+30=?", "12+30=42。"), ("它的首都呢？", "法国的首都是巴黎。")]
+    whole = encode(tokenizer, history, "你好", "你好！", 200)
+    shorter = encode(tokenizer, history, "你好", "你好！", len(whole.tokens) - 1)
+    assert shorter == encode(tokenizer, history[1:], "你好", "你好！", 200)
+    assert tokenizer.decode(whole.targets, skip_special_tokens=True) == "你好！"
+    with pytest.raises(ValueError, match="there is room for 3"):
+        encode(tokenizer, history, "你好", "你好！", 3)

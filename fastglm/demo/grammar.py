@@ -1,0 +1,95 @@
+"""A small grammar: texts made by filling the slots of patterns, the same for the same state of the random generator.
+
+A grammar is text. `[name]` opens a symbol, and its lines are its alternatives, several on a line parted by ` / `.
+`[name one two]` is a symbol whose alternatives have the fields `one` and `two`, parted by ` | `. In an alternative,
+`{name}` is a fresh alternative of that symbol, `{name#tag}` the one chosen for that tag in this text, `{name#tag.two}`
+its field, and `{name.two}` the field of a fresh one. `\\n` is a line break, and a line that begins with # a comment.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from importlib.resources import files
+from random import Random
+
+Row = Mapping[str, str]  # field to text; a symbol without fields has the field ""
+
+_HEADER = re.compile(r"\[(.+)\]")
+_SLOT = re.compile(r"\{(\w+)(?:#(\w+))?(?:\.(\w+))?\}")
+
+
+class Grammar:
+    """Symbols and their alternatives."""
+
+    def __init__(self, text: str) -> None:
+        """Parse a grammar; raises ValueError where a slot names no symbol or field."""
+        self._rows: dict[str, list[Row]] = {}
+        symbol, fields = "", list[str]()
+        for line in filter(None, map(str.strip, text.splitlines())):
+            if line.startswith("#"):
+                continue
+            if header := _HEADER.fullmatch(line):
+                symbol, *fields = header[1].split()
+                fields = fields or [""]
+                self._rows[symbol] = []
+            else:
+                self._rows[symbol] += [
+                    {field: text.strip().replace("\\n", "\n") for field, text in zip(fields, row, strict=True)}
+                    for row in (part.split(" | ") for part in line.split(" / "))
+                ]
+        for rows in self._rows.values():
+            for slot in _SLOT.finditer("".join(value for row in rows for value in row.values())):
+                if slot[1] not in self._rows or (slot[3] and slot[3] not in self._rows[slot[1]][0]):
+                    raise ValueError(f"no such symbol or field: {slot[0]}")
+
+    @classmethod
+    def load(cls, name: str) -> "Grammar":
+        """The grammar in the package's data file of that name."""
+        return cls(files("fastglm.demo.data").joinpath(name).read_text(encoding="utf-8"))
+
+    def rows(self, symbol: str) -> list[Row]:
+        """The alternatives of a symbol."""
+        return self._rows[symbol]
+
+    def expand(self, rng: Random, symbol: str, chosen: Mapping[str, Row] | None = None) -> str:
+        """A text of `symbol`; `chosen` says which alternatives some `name#tag` have.
+
+        No alternative of a symbol comes a second time before all of them were used.
+        """
+        return _Text(rng, self._rows, dict(chosen or {})).of(f"{{{symbol}}}")
+
+
+class _Text:
+    """One text in the making: what is chosen and what is used up."""
+
+    def __init__(self, rng: Random, rows: Mapping[str, list[Row]], chosen: dict[str, Row]) -> None:
+        self._rng, self._rows, self._chosen = rng, rows, chosen
+        self._used: dict[str, set[int]] = defaultdict(set)
+        for slot, row in chosen.items():
+            symbol = slot.partition("#")[0]
+            self._used[symbol].add(rows[symbol].index(row))
+
+    def of(self, pattern: str) -> str:
+        return _SLOT.sub(self._fill, pattern) if "{" in pattern else pattern
+
+    def _fill(self, slot: re.Match[str]) -> str:
+        symbol, tag, field = slot.groups()
+        row = self._chosen.get(f"{symbol}#{tag}") or self._draw(symbol)
+        if tag:
+            self._chosen[f"{symbol}#{tag}"] = row
+        return self.of(row[field or next(iter(row))])
+
+    def _draw(self, symbol: str) -> Row:
+        rows, used = self._rows[symbol], self._used[symbol]
+        if len(used) == len(rows):
+            used.clear()
+        while (number := self._rng.randrange(len(rows))) in used:
+            pass
+        used.add(number)
+        return rows[number]
+
+
+def english(text: str) -> str:
+    """The text with a capital at the start of each sentence and line, and "an" before a vowel."""
+    text = re.sub(r"\b([Aa])(?= [aeiou])", r"\1n", text)
+    return re.sub(r"(^|[.!?] |\n)([a-z])", lambda start: start[1] + start[2].upper(), text)

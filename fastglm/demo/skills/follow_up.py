@@ -1,0 +1,317 @@
+"""Questions that go on from the round before: another number, another country, another fact of the same country."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import ClassVar, Literal, NamedTuple
+
+from .arithmetic import Calculation
+from .base import LANGUAGES, Language, Round, Sample, Skill, Split
+from .countries import COUNTRIES, Country
+
+_Fact = Literal["capital", "continent"]
+
+LARGEST_RESULT = 99
+LARGEST_STEP = 20  # what is added or taken away
+_INTEGER = re.compile(r"-?\d+")
+_LONGER_ONE_IN = 3  # a conversation has a follow-up before the one that is asked
+
+_ADD: dict[Language, tuple[str, ...]] = {
+    "zh": (
+        "再加{}呢？",
+        "再加上{}呢？",
+        "那再加{}呢？",
+        "那再加上{}呢？",
+        "再加{}等于多少？",
+        "再加上{}等于多少？",
+        "再加{}是多少？",
+        "再加上{}是多少？",
+        "那再加{}是多少？",
+        "那再加{}等于多少？",
+        "加上{}呢？",
+        "那加上{}呢？",
+        "结果再加{}呢？",
+        "结果再加{}等于多少？",
+        "结果再加上{}是多少？",
+        "结果加{}呢？",
+    ),
+    "en": (
+        "Plus {}?",
+        "And plus {}?",
+        "Now plus {}?",
+        "And now plus {}?",
+        "And if you add {}?",
+        "What if you add {}?",
+        "And what if you add {}?",
+        "Now add {}.",
+        "And now add {}.",
+        "Add {} to that.",
+        "Add {} to the result.",
+        "Now add {} to that.",
+        "Now add {} to the result.",
+        "What is that plus {}?",
+        "And what is that plus {}?",
+        "What is the result plus {}?",
+    ),
+}
+_TAKE: dict[Language, tuple[str, ...]] = {
+    "zh": tuple(phrasing.replace("加上", "减去").replace("加", "减") for phrasing in _ADD["zh"]),
+    "en": tuple(
+        phrasing.replace(" to ", " from ")
+        .replace("add", "subtract")
+        .replace("Add", "Subtract")
+        .replace("plus", "minus")
+        .replace("Plus", "Minus")
+        for phrasing in _ADD["en"]
+    ),
+}
+_OTHER: dict[Language, tuple[str, ...]] = {
+    "zh": (
+        "{}呢？",
+        "那{}呢？",
+        "那么{}呢？",
+        "换成{}呢？",
+        "那换成{}呢？",
+        "那么换成{}呢？",
+        "如果是{}呢？",
+        "那如果是{}呢？",
+        "那么如果是{}呢？",
+        "要是{}呢？",
+        "那要是{}呢？",
+        "如果换成{}呢？",
+        "要是换成{}呢？",
+    ),
+    "en": (
+        "And {}?",
+        "And {} then?",
+        "And for {}?",
+        "And for {} then?",
+        "What about {}?",
+        "What about {} then?",
+        "And what about {}?",
+        "Then what about {}?",
+        "How about {}?",
+        "How about {} then?",
+        "And how about {}?",
+        "Then how about {}?",
+        "Then for {}?",
+    ),
+}
+_SAME: dict[_Fact, dict[Language, tuple[str, ...]]] = {
+    "capital": {
+        "zh": (
+            "它的首都呢？",
+            "那它的首都呢？",
+            "它的首都是哪里？",
+            "那它的首都是哪里？",
+            "它的首都在哪里？",
+            "那它的首都在哪里？",
+            "它的首都是哪个城市？",
+            "那它的首都是哪个城市？",
+            "它的首都叫什么？",
+            "那它的首都叫什么？",
+            "这个国家的首都呢？",
+            "那这个国家的首都呢？",
+            "这个国家的首都是哪里？",
+            "这个国家的首都叫什么？",
+            "这个国家的首都是哪个城市？",
+        ),
+        "en": (
+            "And its capital?",
+            "What is its capital?",
+            "And what is its capital?",
+            "What about its capital?",
+            "And what about its capital?",
+            "Which city is its capital?",
+            "And which city is its capital?",
+            "And the capital?",
+            "And what is the capital?",
+            "What about the capital?",
+            "And what about the capital?",
+            "And which city is the capital?",
+            "And the capital of that country?",
+            "What is the capital of that country?",
+            "Which city is the capital of that country?",
+        ),
+    },
+    "continent": {
+        "zh": (
+            "它在哪个洲？",
+            "那它在哪个洲？",
+            "它在哪个大洲？",
+            "那它在哪个大洲？",
+            "它位于哪个洲？",
+            "那它位于哪个洲？",
+            "它位于哪个大洲？",
+            "它属于哪个洲？",
+            "那它属于哪个洲？",
+            "它属于哪个大洲？",
+            "这个国家在哪个洲？",
+            "那这个国家在哪个洲？",
+            "这个国家在哪个大洲？",
+            "这个国家位于哪个洲？",
+            "这个国家属于哪个大洲？",
+        ),
+        "en": (
+            "And its continent?",
+            "What is its continent?",
+            "And what is its continent?",
+            "What about its continent?",
+            "And what about its continent?",
+            "And the continent?",
+            "And what is the continent?",
+            "What about the continent?",
+            "And what about the continent?",
+            "Which continent is it in?",
+            "And which continent is it in?",
+            "What continent is it in?",
+            "And what continent is it in?",
+            "Which continent is that country in?",
+            "And which continent is that country in?",
+            "What continent is that country in?",
+        ),
+    },
+}
+
+
+class FollowUpSums(Skill):
+    """Calculates on with the result of the round before.
+
+    `sums` are an addition and a subtraction, whose rounds such a conversation begins with. What they hold out is held
+    out here too: the calculation is the same.
+    """
+
+    name = "follow_up_sums"
+    kind = "rule"
+    weight = 1.3
+    titles: ClassVar[Mapping[Language, str]] = {"zh": "接着算", "en": "Calculating on"}
+    examples: ClassVar[Mapping[Language, str]] = {"zh": "12加30等于多少？", "en": "What is 12 plus 30?"}
+    phrasings: Mapping[Language, Sequence[str]] = {
+        language: (*_ADD[language], *_TAKE[language]) for language in LANGUAGES
+    }
+
+    def __init__(self, sums: Sequence[Calculation]) -> None:
+        self._sums = sums
+
+    def groups(self) -> Iterable[Sequence[str]]:
+        """The ways to add and those to take away."""
+        return (*_ADD.values(), *_TAKE.values())
+
+    def split(self, sample: Sample) -> Split | None:
+        """The operands are those of the addition or subtraction."""
+        if sample.phrasing in self._held_out_phrasings:
+            return "new phrasing"
+        return self._calculation("+" if "+" in sample.operand else "-").split(sample)
+
+    def sample(self, rng: Random) -> Sample:
+        while True:
+            start = rng.choice(self._sums).draw(rng, None)
+            numbers = _INTEGER.findall(start.answer)
+            if not start.history and 0 <= int(numbers[-1]) <= LARGEST_RESULT:
+                break
+        language, result = start.language, int(numbers[-1])
+        history: list[Round] = [(start.question, start.answer)]
+        if not rng.randrange(_LONGER_ONE_IN):
+            while self.split(between := self._step(rng, language, [], result)) is not None:
+                pass
+            history.append((between.question, between.answer))
+            result = int(_INTEGER.findall(between.answer)[-1])
+        return self._step(rng, language, history, result)
+
+    def _calculation(self, sign: str) -> Calculation:
+        return next(calculation for calculation in self._sums if calculation.sign == sign)
+
+    def _step(self, rng: Random, language: Language, history: list[Round], before: int) -> Sample:
+        adds = before == 0 or (before < LARGEST_RESULT and rng.random() < 0.5)
+        number = rng.randint(1, min(LARGEST_STEP, LARGEST_RESULT - before if adds else before))
+        phrasing = rng.choice((_ADD if adds else _TAKE)[language])
+        calculation = self._calculation("+" if adds else "-")
+        result = calculation.result(before, number)
+        answer = f"{before}{calculation.sign}{number}={result}{'。' if language == 'zh' else '.'}"
+        operand = calculation.operand(before, number)
+        return Sample(history, _typed(rng, phrasing.format(number)), answer, language, phrasing, operand)
+
+
+class _About(NamedTuple):
+    """What a round about a country is about."""
+
+    country: Country
+    fact: _Fact
+
+
+class FollowUpCountries(Skill):
+    """Asks the same of another country, or something else of the same one.
+
+    `facts` are the skills whose rounds such a conversation begins with; of those, the ones that tell the capital
+    or the continent of a country in the same words as this skill.
+    """
+
+    name = "follow_up_countries"
+    kind = "lookup"
+    weight = 1.1
+    salt = "2"
+    titles: ClassVar[Mapping[Language, str]] = {"zh": "接着问国家", "en": "More about countries"}
+    examples: ClassVar[Mapping[Language, str]] = {
+        "zh": "法国的首都是哪里？",
+        "en": "Which city is the capital of France?",
+    }
+    phrasings: Mapping[Language, Sequence[str]] = {
+        language: (*_OTHER[language], *(text for same in _SAME.values() for text in same[language]))
+        for language in LANGUAGES
+    }
+
+    def __init__(self, facts: Sequence[Skill]) -> None:
+        self._facts = facts
+        self._told = {
+            answer_about(country, fact, language): _About(country, fact)
+            for country in COUNTRIES
+            for fact in _SAME
+            for language in LANGUAGES
+        }
+
+    def groups(self) -> Iterable[Sequence[str]]:
+        """The ways to name another country, and those to ask for each fact of the same one."""
+        return (*_OTHER.values(), *(group for same in _SAME.values() for group in same.values()))
+
+    def sample(self, rng: Random) -> Sample:
+        while (start := rng.choice(self._facts).draw(rng, None)).history or start.answer not in self._told:
+            pass
+        language, about = start.language, self._told[start.answer]
+        history: list[Round] = [(start.question, start.answer)]
+        if not rng.randrange(_LONGER_ONE_IN):
+            while self.split(between := self._step(rng, language, [], about)) is not None:
+                pass
+            history.append((between.question, between.answer))
+            about = self._told[between.answer]
+        return self._step(rng, language, history, about)
+
+    @staticmethod
+    def _step(rng: Random, language: Language, history: list[Round], before: _About) -> Sample:
+        if rng.random() < 0.5:
+            country = rng.choice([country for country in COUNTRIES if country != before.country])
+            phrasing, about = rng.choice(_OTHER[language]), _About(country, before.fact)
+        else:
+            about = _About(before.country, "continent" if before.fact == "capital" else "capital")
+            phrasing = rng.choice(_SAME[about.fact][language])
+        question = phrasing.format(about.country.zh if language == "zh" else about.country.en)
+        answer = answer_about(about.country, about.fact, language)
+        operand = f"{about.fact} of {about.country.en}"
+        return Sample(history, _typed(rng, question), answer, language, phrasing, operand)
+
+
+def answer_about(country: Country, fact: _Fact, language: Language) -> str:
+    """The sentence that tells a country's capital or continent."""
+    if language == "zh":
+        return (
+            f"{country.zh}的首都是{country.capital_zh}。"
+            if fact == "capital"
+            else f"{country.zh}在{country.continent_zh}。"
+        )
+    if fact == "capital":
+        return f"The capital of {country.en} is {country.capital_en}."
+    return f"{country.en[0].upper()}{country.en[1:]} is in {country.continent_en}."
+
+
+def _typed(rng: Random, question: str) -> str:
+    """A question that goes on: no opening, with or without its closing mark."""
+    return question.rstrip("？?.") if rng.random() < 0.25 else question

@@ -1,0 +1,155 @@
+"""Translation of everyday words between Chinese and English, one word or a short list at a time."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from random import Random
+from typing import ClassVar
+
+from ..tables import read_table
+from .base import LANGUAGES, Language, Sample, Skill, vary
+
+FEWEST, MOST = 3, 6  # words of a list
+
+# As asked for the English; for the Chinese the names of the languages are exchanged.
+_ONE_WORD: dict[Language, tuple[str, ...]] = {
+    "zh": (
+        "{}用英语怎么说？",
+        "{}用英文怎么说？",
+        "{}的英语怎么说？",
+        "{}的英文怎么说？",
+        "{}的英语是什么？",
+        "{}的英文是什么？",
+        "{}用英语说是什么？",
+        "用英语怎么说{}？",
+        "用英文怎么说{}？",
+        "怎么用英语说{}？",
+        "把{}翻译成英语。",
+        "把{}翻译成英文。",
+        "{}翻译成英语是什么？",
+        "{}翻译成英语怎么说？",
+        "怎么把{}翻译成英语？",
+    ),
+    "en": (
+        "What is {} in English?",
+        "What is the English for {}?",
+        "What is the English word for {}?",
+        "What is the English for this word: {}?",
+        "What does {} mean in English?",
+        "What does the word {} mean in English?",
+        "What does this word mean in English: {}?",
+        "How do you say {} in English?",
+        "How do I say {} in English?",
+        "How do you say this word in English: {}?",
+        "How would you say {} in English?",
+        "How would I say {} in English?",
+        "How do you translate {} into English?",
+        "How would you translate {} into English?",
+        "Translate {} into English.",
+        "Translate this word into English: {}.",
+        "Say {} in English.",
+        "Can you translate {} into English?",
+    ),
+}
+_LIST: dict[Language, tuple[str, ...]] = {
+    "zh": (
+        "{}用英语分别怎么说？",
+        "{}用英文分别怎么说？",
+        "{}的英语分别怎么说？",
+        "{}的英语分别是什么？",
+        "{}的英文分别是什么？",
+        "{}这几个词用英语怎么说？",
+        "{}这几个词的英语是什么？",
+        "{}这些词的英语是什么？",
+        "这些词用英语怎么说：{}？",
+        "这些词的英文是什么：{}？",
+        "这几个词用英文怎么说：{}？",
+        "用英语怎么说这些词：{}？",
+        "把{}都翻译成英语。",
+        "把这些词翻译成英语：{}。",
+        "把这几个词翻译成英文：{}。",
+        "把这些词都翻译成英语：{}。",
+        "把这几个词都翻译成英语：{}。",
+    ),
+    "en": (
+        "What are these words in English: {}?",
+        "What are these in English: {}?",
+        "What are all of these in English: {}?",
+        "What are all of these words in English: {}?",
+        "What is the English for these words: {}?",
+        "What is the English for all of these: {}?",
+        "What is the English for all of these words: {}?",
+        "How do you say these words in English: {}?",
+        "How do you say all of these in English: {}?",
+        "How do you translate these words into English: {}?",
+        "Say these words in English: {}.",
+        "Say all of these in English: {}.",
+        "Translate these words into English: {}.",
+        "Translate all of these into English: {}.",
+        "Can you say these words in English: {}?",
+        "Can you translate these words into English: {}?",
+        "Can you translate all of these into English: {}?",
+    ),
+}
+
+
+def _exchange(phrasings: Sequence[str]) -> tuple[str, ...]:
+    """The same questions asked for the Chinese, with a space before English words in Chinese."""
+    return tuple(
+        p.replace("English", "Chinese")
+        if p.isascii()
+        else p.replace("{}", " {}").replace("英语", "中文").replace("英文", "汉语")
+        for p in phrasings
+    )
+
+
+# By the language asked for, then by the language of the question.
+_SINGLES: Mapping[Language, Mapping[Language, tuple[str, ...]]] = {
+    "en": _ONE_WORD,
+    "zh": {language: _exchange(phrasings) for language, phrasings in _ONE_WORD.items()},
+}
+_LISTS: Mapping[Language, Mapping[Language, tuple[str, ...]]] = {
+    "en": _LIST,
+    "zh": {language: _exchange(phrasings) for language, phrasings in _LIST.items()},
+}
+
+
+class Translation(Skill):
+    """Translates everyday words from Chinese to English and back."""
+
+    name = "translation"
+    titles: ClassVar[Mapping[Language, str]] = {"zh": "翻译单词", "en": "Translating words"}
+    examples: ClassVar[Mapping[Language, str]] = {
+        "zh": "把苹果、水、朋友都翻译成英语。",
+        "en": "How do you say friend in Chinese?",
+    }
+    kind = "lookup"
+    weight = 8.0
+
+    words: Sequence[tuple[str, str]] = [(zh, en) for zh, en in read_table("words")]
+
+    phrasings: Mapping[Language, Sequence[str]] = {
+        language: tuple(p for kind in (_SINGLES, _LISTS) for target in LANGUAGES for p in kind[target][language])
+        for language in LANGUAGES
+    }
+
+    def groups(self) -> Iterable[Sequence[str]]:
+        """One word and a list are asked for in different ways, and so are the two directions."""
+        return [p for kind in (_SINGLES, _LISTS) for target in LANGUAGES for p in kind[target].values()]
+
+    def sample(self, rng: Random) -> Sample:
+        language, target = rng.choice(LANGUAGES), rng.choice(LANGUAGES)
+        count = 1 if rng.random() < 0.5 else rng.randint(FEWEST, MOST)
+        phrasing = rng.choice((_SINGLES if count == 1 else _LISTS)[target][language])
+        drawn = rng.sample(self.words, count)
+        zh, en = "、".join(zh for zh, _ in drawn), ", ".join(en for _, en in drawn)
+        asked = zh if target == "en" else en
+        question = vary(rng, phrasing.format(asked), language).strip()
+        return Sample([], question, _answer(zh, en, count, language, target), language, phrasing, asked)
+
+
+def _answer(zh: str, en: str, count: int, language: Language, target: Language) -> str:
+    if language == "zh":
+        of = "" if count > 1 else f"{zh}的" if target == "en" else f"{en}的"
+        return f"{of}英语是 {en}。" if target == "en" else f"{of}中文是{zh}。"
+    if target == "en":
+        return f"In English: {en}." if count > 1 else f"In English, {zh} is {en}."
+    return f"In Chinese: {zh}." if count > 1 else f"In Chinese, {en} is {zh}."

@@ -1,0 +1,67 @@
+"""What a model answers by itself, many questions at a time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..models.chat import History
+from ..progress import OnProgress, Progress
+
+QUESTIONS_AT_ONCE = 64
+
+
+def answers(
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[tuple[History, str]],
+    max_new_tokens: int,
+    temperature: float | None = None,
+    seed: int = 0,
+    progress: OnProgress | None = None,
+) -> list[str | None]:
+    """Answers to `questions`, each a history and what is asked, in their order.
+
+    Questions that need about as many tokens run side by side, padded on the left.
+
+    Args:
+        max_new_tokens: of an answer; one that is not ended by then is None.
+        temperature: greedy decoding where it is None.
+        seed: of the sampling.
+    """
+    prompts = [model.prompt_ids(tokenizer, question, history)[0] for history, question in questions]
+    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    found: list[str | None] = [None] * len(prompts)
+    sampling = {"do_sample": False} if temperature is None else {"do_sample": True, "temperature": temperature}
+    torch.manual_seed(seed)
+    for start in range(0, len(order), QUESTIONS_AT_ONCE):
+        part = order[start : start + QUESTIONS_AT_ONCE]
+        for number, ids in zip(
+            part, _generate(model, [prompts[n] for n in part], max_new_tokens, sampling), strict=True
+        ):
+            end = next((place for place, token in enumerate(ids) if token in model.stop_tokens), None)
+            if end is not None:
+                found[number] = model.clean_response(tokenizer.decode(ids[:end], skip_special_tokens=True))
+        if progress:
+            progress(Progress("answer", start + len(part), len(order), "questions"))
+    return found
+
+
+@torch.inference_mode()
+def _generate(
+    model: Any, prompts: Sequence[list[int]], max_new_tokens: int, sampling: dict[str, Any]
+) -> list[list[int]]:
+    """New token ids of each prompt."""
+    longest = max(map(len, prompts))
+    pad = model.config.pad_token_id
+    ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device)
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
+    output = model.generate(
+        ids,
+        attention_mask=mask,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=list(model.stop_tokens),
+        pad_token_id=pad,
+        **sampling,
+    )
+    return output[:, longest:].tolist()

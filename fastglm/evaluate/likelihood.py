@@ -1,0 +1,55 @@
+"""How likely a model finds the right answers, without generating."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..models.packing import Batch, Example, pack
+
+EXAMPLES_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Likelihood:
+    """Of answers after their context, each ended by <eop>."""
+
+    nats: float  # the sum over all tokens
+    tokens: int
+
+    @property
+    def loss(self) -> float:
+        """Nats per token."""
+        return self.nats / self.tokens
+
+    @property
+    def perplexity(self) -> float:
+        """exp of the mean loss."""
+        return math.exp(self.loss)
+
+    def bits_per_byte(self, texts: Sequence[str]) -> float:
+        """Of the answers' texts in UTF-8, which vocabularies of any size can be compared by."""
+        return self.nats / math.log(2) / sum(len(text.encode()) for text in texts)
+
+
+def answer_loss(model: ChatGLMForConditionalGeneration, batch: Batch) -> Tensor:
+    """Cross-entropy of each target, [targets]; the head runs on the answers alone."""
+    hidden = model.transformer(batch.input_ids, batch.position_ids, batch.attention_mask).last_hidden_state
+    logits = model.lm_head(hidden.flatten(0, 1)[batch.predicting]).float()
+    return F.cross_entropy(logits, batch.targets, reduction="none")
+
+
+@torch.inference_mode()
+def likelihood(model: ChatGLMForConditionalGeneration, examples: Sequence[Example]) -> Likelihood:
+    """The likelihood of the examples' answers."""
+    ordered = sorted(examples, key=lambda example: len(example.tokens))
+    nats = 0.0
+    for start in range(0, len(ordered), EXAMPLES_AT_ONCE):
+        part = ordered[start : start + EXAMPLES_AT_ONCE]
+        batch = pack(part, len(part[-1].tokens), model.config.pad_token_id).to(model.device)
+        nats += answer_loss(model, batch).sum().item()
+    return Likelihood(nats, sum(len(example.targets) for example in examples))

@@ -1,0 +1,148 @@
+"""The skills suite: held-out questions of every skill, answered greedily, and how many answers are right."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..demo.corpus import held_out_samples
+from ..demo.skills import LANGUAGES, SKILLS, Sample, Skill, Split
+from ..demo.skills.refusal import ANSWERS as REFUSALS
+from ..models.packing import encode
+from ..progress import OnProgress
+from .answers import answers
+from .likelihood import Likelihood, likelihood
+
+SPLITS: tuple[Split, ...] = ("new operands", "new phrasing")
+LONGEST_ANSWER = 128  # tokens; right answers are shorter
+EACH = 24  # questions of a skill, a split and a language
+SEED = 0  # the questions are the same for every model and every training
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A held-out question, and what a model made of it."""
+
+    skill: Skill
+    split: Split
+    sample: Sample
+    answer: str | None = None  # None where it did not come to an end
+
+    @property
+    def right(self) -> bool:
+        """Whether the answer is."""
+        return self.answer is not None and self.skill.check(self.answer, self.sample.answer)
+
+    @property
+    def refused(self) -> bool:
+        """Whether the model said that it cannot answer."""
+        return self.answer in REFUSALS.values()
+
+
+@dataclass(frozen=True, slots=True)
+class SkillsReport:
+    """What the suite found."""
+
+    questions: list[Question]
+    likelihood: Likelihood
+    seconds: float
+
+    def accuracy(self, **only: str) -> float:
+        """Share of right answers, of one `skill`, `split` or `language` only where it is given."""
+        chosen = [q for q in self.questions if only.items() <= _labels(q).items()]
+        return sum(q.right for q in chosen) / len(chosen)
+
+    @property
+    def false_refusals(self) -> float:
+        """Share of the questions refused among those that the model should know."""
+        known = [q for q in self.questions if q.sample.answer not in REFUSALS.values()]
+        return sum(q.refused for q in known) / len(known)
+
+    def as_text(self) -> str:
+        """A table for people."""
+        found = self.as_json()
+        lines = [f"{name:20} {row['value']:6.1%} of {row['n']}" for name, row in found["skill"].items()]
+        for label in ("split", "language"):
+            lines += [f"{name:20} {row['value']:6.1%} of {row['n']}" for name, row in found[label].items()]
+        lines += [
+            f"{'skill accuracy':20} {found['skill_accuracy']['value']:6.1%} of {found['skill_accuracy']['n']}",
+            f"{'false refusals':20} {self.false_refusals:6.1%}",
+            f"{'perplexity':20} {self.likelihood.perplexity:.4f}",
+        ]
+        return "\n".join(lines)
+
+    def as_json(self) -> dict[str, Any]:
+        """Shares with their counts, overall and by skill, split and language, and every question with its answer."""
+        return {
+            "skill_accuracy": _share(self.questions),
+            "false_refusals": self.false_refusals,
+            "perplexity": self.likelihood.perplexity,
+            "bits_per_byte": self.likelihood.bits_per_byte([q.sample.answer for q in self.questions]),
+            "seconds": self.seconds,
+            **_by_label(self.questions, "split", "language"),
+            "skill": {
+                name: {**_share(mine), **_by_label(mine, "split", "language")}
+                for name, mine in _grouped(self.questions, "skill").items()
+            },
+            "answers": [
+                {
+                    **_labels(q),
+                    "history": q.sample.history,
+                    "question": q.sample.question,
+                    "expected": q.sample.answer,
+                    "answer": q.answer,
+                    "right": q.right,
+                }
+                for q in self.questions
+            ],
+        }
+
+
+def held_out_questions(each: int = EACH, skills: Sequence[Skill] = SKILLS) -> list[Question]:
+    """Up to `each` questions of every skill that can be right or wrong, every split and language."""
+    return [
+        Question(skill, split, sample)
+        for skill in skills
+        if skill.kind != "open"
+        for split in SPLITS
+        for language in LANGUAGES
+        for sample in held_out_samples(SEED, skill, split, language, each)
+    ]
+
+
+def evaluate_skills(
+    model: Any, tokenizer: Any, questions: Sequence[Question], progress: OnProgress | None = None
+) -> SkillsReport:
+    """Asks `questions` and counts; the answers are greedy, so that the same model gives the same report."""
+    began = time.perf_counter()
+    asked = [(q.sample.history, q.sample.question) for q in questions]
+    found = answers(model, tokenizer, asked, LONGEST_ANSWER, progress=progress)
+    answered = [Question(q.skill, q.split, q.sample, answer) for q, answer in zip(questions, found, strict=True)]
+    return SkillsReport(answered, answers_likelihood(model, tokenizer, questions), time.perf_counter() - began)
+
+
+def answers_likelihood(model: Any, tokenizer: Any, questions: Iterable[Question]) -> Likelihood:
+    """How likely the model finds the right answers to `questions`."""
+    samples = [q.sample for q in questions]
+    return likelihood(
+        model, [encode(tokenizer, s.history, s.question, s.answer, model.context_length) for s in samples]
+    )
+
+
+def _labels(question: Question) -> dict[str, str]:
+    return {"skill": question.skill.name, "split": question.split, "language": question.sample.language}
+
+
+def _grouped(questions: Iterable[Question], label: str) -> dict[str, list[Question]]:
+    groups: dict[str, list[Question]] = {}
+    for question in questions:
+        groups.setdefault(_labels(question)[label], []).append(question)
+    return groups
+
+
+def _by_label(questions: Sequence[Question], *labels: str) -> dict[str, Any]:
+    return {label: {name: _share(mine) for name, mine in _grouped(questions, label).items()} for label in labels}
+
+
+def _share(questions: Sequence[Question]) -> dict[str, float]:
+    return {"value": sum(q.right for q in questions) / len(questions), "n": len(questions)}

@@ -1,0 +1,171 @@
+"""Weekdays, months and times: right by Python's own calendar and Babel's names, and asked in every wording."""
+
+import calendar
+import re
+from datetime import date, datetime, timedelta
+from random import Random
+
+import pytest
+from babel.dates import format_date, format_time, get_day_names, get_month_names
+
+from fastglm.demo.skills.base import LANGUAGES, Sample, Skill
+from fastglm.demo.skills.calendar import ClockTimes, Months, Weekdays
+
+SKILLS: tuple[Skill, ...] = (Weekdays(), Months(), ClockTimes())
+DAY_NAMES = {language: list(get_day_names(locale=language).values()) for language in LANGUAGES}
+MONTH_NAMES = {language: list(get_month_names(locale="en").values()) for language in LANGUAGES}
+MONTH_NAMES["zh"] = list(get_month_names("abbreviated", locale="zh").values())  # in digits
+
+
+@pytest.fixture(scope="module", params=SKILLS, ids=lambda skill: skill.name)
+def drawn(request: pytest.FixtureRequest) -> tuple[Skill, list[Sample]]:
+    """A skill and samples of it."""
+    rng = Random(0)
+    return request.param, [request.param.sample(rng) for _ in range(4000)]
+
+
+def test_every_phrasing_is_used_and_named(drawn: tuple[Skill, list[Sample]]) -> None:
+    skill, samples = drawn
+    assert {s.phrasing for s in samples} == {phrasing for group in skill.groups() for phrasing in group}
+    assert all(s.phrasing in skill.phrasings[s.language] for s in samples)
+    assert all(as_asked(s.phrasing).search(s.question) for s in samples)
+
+
+def test_an_operand_has_one_answer_in_every_wording(drawn: tuple[Skill, list[Sample]]) -> None:
+    skill, samples = drawn
+    by_question: dict[str, str] = {}
+    by_operand: dict[tuple[str, str], str] = {}
+    for s in samples:
+        assert by_question.setdefault(s.question, s.answer) == s.answer
+        assert skill.check(s.answer, by_operand.setdefault((s.operand, s.language), s.answer))
+    assert {o for o, language in by_operand if language == "zh"} & {o for o, language in by_operand if language == "en"}
+
+
+def test_held_out_phrasings_use_words_of_trained_ones(drawn: tuple[Skill, list[Sample]]) -> None:
+    skill, _ = drawn
+    for group in skill.groups():
+        held_out = [p for p in group if skill.split(Sample([], "", "", "en", p, "")) == "new phrasing"]
+        assert len(held_out) >= 2
+        trained = set().union(*(words(p) for p in group if p not in held_out))
+        assert set().union(*map(words, held_out)) <= trained
+
+
+def test_the_examples_are_of_a_trained_form(drawn: tuple[Skill, list[Sample]]) -> None:
+    skill, samples = drawn
+    trained = {s.phrasing for s in samples if skill.split(s) is None}
+    for language, example in skill.examples.items():
+        assert any(as_asked(p).fullmatch(example[:-1]) for p in trained & set(skill.phrasings[language]))
+
+
+def as_asked(phrasing: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(phrasing.rstrip("？?。."))), re.IGNORECASE)
+
+
+def words(phrasing: str) -> set[str]:
+    return set(re.findall(r"\{\w+\}|[a-z]+|[\u4e00-\u9fff]", phrasing.lower()))
+
+
+def draw(skill: Skill) -> list[Sample]:
+    rng = Random(1)
+    return [skill.sample(rng) for _ in range(4000)]
+
+
+def moved(question: str) -> int:
+    """How far, and whether back, by a reading of the question that knows no phrasings."""
+    near = {
+        "前天|day before yesterday": -2,
+        "后天|day after tomorrow": 2,
+        "昨天|前一天|yesterday|the day before|上个月|last month|the month before": -1,
+        "明天|后一天|tomorrow|the day after|下个月|next month|the month after": 1,
+    }
+    for names, count in near.items():
+        if re.search(names, question):
+            return count
+    (count,) = re.findall(r"(\d+)(?:天|个月|小时|分钟| days?| months?| hours?| minutes?)", question)
+    return -int(count) if re.search("前|before|ago", question) else int(count)
+
+
+def test_weekdays_are_right() -> None:
+    for sample in draw(Weekdays()):
+        names = DAY_NAMES[sample.language]
+        asked = re.sub("周(?=[一二三四五六日])", "星期", sample.question).replace("星期天", "星期日")
+        start = min((d for d in range(7) if names[d].lower() in asked.lower()), key=lambda d: asked.find(names[d]))
+        then = date(2024, 1, 1 + start) + timedelta(days=moved(sample.question))
+        assert re.findall("|".join(names), sample.answer)[-1] == names[then.weekday()]
+        assert sample.operand == f"{DAY_NAMES['en'][start]}{moved(sample.question):+}"
+        if whole := re.match(r"(\d+)(?:天| days) ?= ?(\d+)(?:周| weeks?)(?: ?\+ ?(\d+))?", sample.answer):
+            days, weeks, rest = (int(n or 0) for n in whole.groups())
+            assert timedelta(days=days) == timedelta(weeks=weeks, days=rest)
+
+
+def test_weekdays_are_graded_by_the_day() -> None:
+    expected = "10 days = 1 week + 3 days, and 3 days after Monday is Thursday."
+    assert Weekdays().check("3 days after Monday is Thursday.", expected)
+    assert not Weekdays().check(expected.replace("Thursday", "Friday"), expected)
+    assert not Weekdays().check("", expected)
+
+
+def months_named(sample: Sample) -> list[int]:
+    """The months in a question, by their place in the year."""
+    numerals = list(get_month_names("wide", locale="zh").values())
+    zh, en = MONTH_NAMES["zh"], MONTH_NAMES["en"]
+    found = re.findall(
+        r"\d+月|十?[一二三四五六七八九十]月" if sample.language == "zh" else "|".join(en), sample.question
+    )
+    return [next(names.index(name) + 1 for names in (zh, en, numerals) if name in names) for name in found]
+
+
+def test_months_and_their_lengths_are_right() -> None:
+    kinds = set()
+    for sample in draw(Months()):
+        (month,) = months_named(sample)
+        names, kind = MONTH_NAMES[sample.language], sample.operand.split()[0]
+        year = re.search(r"\d{4}", sample.question)
+        if kind == "days":
+            lengths = {calendar.monthrange(int(year[0]) if year else y, month)[1] for y in (2023, 2024)}
+            assert set(map(int, re.findall(r"(?<!\d)\d\d(?!\d|月)", sample.answer))) == lengths
+            assert sample.operand == f"days in {MONTH_NAMES['en'][month - 1]}" + (f" {year[0]}" if year else "")
+        elif kind == "quarter":
+            quarter = {"zh": ("第一", "第二", "第三", "第四"), "en": ("first", "second", "third", "fourth")}
+            named = [n for n, name in enumerate(quarter[sample.language], 1) if name in sample.answer]
+            assert named == [int(format_date(date(2024, month, 1), "Q"))]
+        else:
+            then = month
+            for _ in range(abs(moved(sample.question))):
+                step = timedelta(days=31 if moved(sample.question) > 0 else -1)
+                then = (date(2023, then, 1) + step).month
+            last = re.findall(r"\d+月" if sample.language == "zh" else "|".join(names), sample.answer)[-1]
+            assert last == names[then - 1]
+            kind = "move"
+        kinds.add(kind)
+    assert kinds == {"days", "quarter", "move"}
+
+
+def test_times_are_right() -> None:
+    for sample in draw(ClockTimes()):
+        asked = re.search(r"(\d+)(?:[:：]|点)(?:(\d+)分?)?(?!小)", sample.question)
+        assert asked
+        start = datetime(2024, 1, 2, int(asked[1]), int(asked[2] or 0))
+        told = re.findall(r"(?:[上下]午)?\d+:\d\d(?: [ap]m)?", sample.answer)[-1]
+        if "12-hour" in sample.operand:
+            pattern = {"zh": "ah:mm", "en": "h:mm a"}[sample.language]
+            assert told == format_time(start, pattern, locale=sample.language).replace("\u202f", " ").lower()
+        else:
+            unit = "hours" if re.search("hour|小时", sample.question) else "minutes"
+            rest = sample.question.replace(asked[0], "", 1)
+            then = start + timedelta(**{unit: moved(rest)})
+            assert told == f"{then.hour}:{then:%M}"
+
+
+@pytest.mark.parametrize("skill", [Months(), ClockTimes()], ids=lambda skill: skill.name)
+def test_the_working_is_right(skill: Skill) -> None:
+    """Each step of a calculation holds."""
+    steps = [step for s in draw(skill) for step in re.findall(r"(\d+)([+-])(\d+)=(\d+)", s.answer)]
+    assert len(steps) > 2000
+    assert all(int(a) + (int(b) if sign == "+" else -int(b)) == int(c) for a, sign, b, c in steps)
+
+
+def test_times_are_graded_by_what_follows_from_the_working() -> None:
+    expected = "45+50=95, 95-60=35, so it is 4:35."
+    assert ClockTimes().check("45+50=95, so it is 4:35.", expected)
+    assert not ClockTimes().check("45+50=95, 95-60=35, so it is 3:35.", expected)

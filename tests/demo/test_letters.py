@@ -1,0 +1,129 @@
+"""The letters of words: right by Python's own string functions, and asked in every wording."""
+
+import re
+from collections import Counter
+from random import Random
+
+import pytest
+
+from fastglm.demo.skills.base import Sample, Skill
+from fastglm.demo.skills.letters import CHARACTERS, Counting, FirstLast, Reversal, draw_word
+
+SKILLS: tuple[Skill, ...] = (Counting(), Reversal(), FirstLast())
+QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”')
+
+
+@pytest.fixture(scope="module", params=SKILLS, ids=lambda skill: skill.name)
+def drawn(request: pytest.FixtureRequest) -> tuple[Skill, list[Sample]]:
+    """A skill and samples of it."""
+    rng = Random(0)
+    return request.param, [request.param.sample(rng) for _ in range(4000)]
+
+
+def test_every_phrasing_is_used_and_named(drawn: tuple[Skill, list[Sample]]) -> None:
+    skill, samples = drawn
+    assert {s.phrasing for s in samples} == {phrasing for group in skill.groups() for phrasing in group}
+    assert all(s.phrasing in skill.phrasings[s.language] for s in samples)
+    assert all(as_asked(s.phrasing).search(s.question) for s in samples)
+
+
+def test_an_operand_has_one_answer_in_every_wording(drawn: tuple[Skill, list[Sample]]) -> None:
+    skill, samples = drawn
+    by_question: dict[str, str] = {}
+    by_operand: dict[tuple[str, str], str] = {}
+    for s in samples:
+        assert by_question.setdefault(s.question, s.answer) == s.answer
+        assert skill.check(s.answer, by_operand.setdefault((s.operand, s.language), s.answer))
+    assert {o for o, language in by_operand if language == "zh"} & {o for o, language in by_operand if language == "en"}
+
+
+def test_held_out_phrasings_use_words_of_trained_ones(drawn: tuple[Skill, list[Sample]]) -> None:
+    skill, _ = drawn
+    for group in skill.groups():
+        held_out = [p for p in group if skill.split(Sample([], "", "", "en", p, "")) == "new phrasing"]
+        assert len(held_out) >= 2
+        trained = set().union(*(words(p) for p in group if p not in held_out))
+        assert set().union(*map(words, held_out)) <= trained
+
+
+def test_the_examples_are_of_a_trained_form(drawn: tuple[Skill, list[Sample]]) -> None:
+    skill, samples = drawn
+    trained = {s.phrasing for s in samples if skill.split(s) is None}
+    for language, example in skill.examples.items():
+        assert any(as_asked(p).fullmatch(example[:-1]) for p in trained & set(skill.phrasings[language]))
+
+
+def as_asked(phrasing: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\\\{\w+\\\}", ".+", re.escape(phrasing.rstrip("？?。."))), re.IGNORECASE)
+
+
+def words(phrasing: str) -> set[str]:
+    return set(re.findall(r"\{\w+\}|[a-z]+|[\u4e00-\u9fff]", phrasing.lower()))
+
+
+def draw(skill: Skill, count: int = 4000) -> list[Sample]:
+    rng = Random(1)
+    return [skill.sample(rng) for _ in range(count)]
+
+
+def quoted(text: str) -> list[str]:
+    return ["".join(found) for found in QUOTED.findall(text)]
+
+
+def test_counts_are_right_and_so_is_the_spelling() -> None:
+    counts: Counter[tuple[str, int]] = Counter()
+    for sample in draw(Counting()):
+        *letter, word = sorted(quoted(sample.question), key=len)
+        spelled, *_ = quoted(sample.answer)
+        steps = re.findall(r"(\D)(\d+)", spelled.replace("-", ""))
+        expected = word.count(letter[0]) if letter else len(word)
+        assert "".join(each for each, _ in steps) == word
+        assert [int(n) for _, n in steps] == [
+            word[:end].count(letter[0]) if letter else end for end in range(1, len(word) + 1)
+        ]
+        assert int(re.findall(r"\d+", sample.answer)[-1]) == expected
+        assert "1 times" not in sample.answer
+        counts["letter" if letter else "length", expected] += 1
+    assert {n for kind, n in counts if kind == "letter"} >= {0, 1, 2, 3, 4}
+    assert {n for kind, n in counts if kind == "length"} == set(range(2, 11))
+
+
+def test_a_count_is_graded_by_its_number() -> None:
+    expected = '"l0-e1-t1-t1-e2-r2": "e" appears 2 times.'
+    assert Counting().check('"l0-e1-t1-t1-e2-e2": "e" appears 2 times.', expected)
+    assert not Counting().check('"l0-e1-t1-t1-e2-r2": "e" appears 1 time.', expected)
+    assert not Counting().check("", expected)
+
+
+def test_reversals_are_right() -> None:
+    for sample in draw(Reversal()):
+        (word,) = quoted(sample.question)
+        assert quoted(sample.answer) == [word, "".join(reversed(word))]
+        assert sample.operand == word
+
+
+def test_places_are_right() -> None:
+    places = {"第一个": 0, "第二个": 1, "最后一个": -1, "first": 0, "second": 1, "last": -1}
+    for sample in draw(FirstLast()):
+        (word,), (found,) = quoted(sample.question), quoted(sample.answer)
+        asked = [place for name, place in places.items() if name in QUOTED.sub("", sample.question)]
+        told = [place for name, place in places.items() if name in sample.answer]
+        assert asked == told
+        assert [found] == [word[place] for place in asked]
+
+
+def test_chinese_characters_are_not_called_letters() -> None:
+    for skill in SKILLS:
+        for sample in draw(skill, 1000):
+            if any("一" <= c <= "鿿" for word in quoted(sample.question) for c in word):
+                assert not re.search("letter|字母|spell", sample.question + sample.answer)
+
+
+def test_words_are_many_and_their_letters_common() -> None:
+    rng = Random(0)
+    drawn = [draw_word(rng, longest=7) for _ in range(6000)]
+    letters = Counter("".join(drawn))
+    assert len(set(drawn)) > 3000
+    assert {len(word) for word in drawn} == set(range(2, 8))
+    assert len(CHARACTERS) < 200
+    assert min(letters[each] for each in (*"abcdefghijklmnopqrstuvwxyz", *CHARACTERS)) >= 10

@@ -1,0 +1,130 @@
+"""Memory: the answer is what was told, however far back, and nothing where nothing was told."""
+
+import re
+from random import Random
+
+import pytest
+
+from fastglm.demo.skills.base import Sample
+from fastglm.demo.skills.memory import Memory
+from fastglm.demo.skills.talk import Courtesy, Greeting
+
+OTHERS = (Greeting(), Courtesy())
+MEMORY = Memory(OTHERS)
+TOLD = re.compile(
+    r"好的，我记住了。|你好，[^，]+！很高兴认识你。|All right, I will remember that\.|Hello, [\w ]+! Nice to meet you\."
+)
+WORDS = {"room": re.compile("房间|房号|room"), "code": re.compile("密码|code"), "age": re.compile("岁|年龄|years|age")}
+NOTHING_TOLD = ("还没有告诉我", "have not told me")
+
+
+@pytest.fixture(scope="module")
+def samples() -> list[Sample]:
+    rng = Random(0)
+    return [MEMORY.sample(rng) for _ in range(4000)]
+
+
+def told(sample: Sample) -> list[str]:
+    """The user's side of the rounds in which something is told."""
+    return [query for query, response in sample.history if TOLD.fullmatch(response)]
+
+
+def test_the_answer_was_told(samples: list[Sample]) -> None:
+    asked = [s for s in samples if s.operand not in MEMORY._slot_names and s.phrasing[-1] in "？?" and s.history]
+    assert len(asked) > 1000
+    for sample in asked:
+        value = sample.operand
+        if sample.language == "zh" and value.isascii() and not value.isdigit():
+            value = sample.answer.removeprefix("你").removesuffix("。")  # told in Chinese
+            value = value.removeprefix("最喜欢的颜色是").removeprefix("喜欢").removeprefix("有一只")
+        assert value in sample.answer
+        assert any(value in query for query, _ in sample.history), sample
+
+
+def test_nothing_is_remembered_that_was_not_told(samples: list[Sample]) -> None:
+    for sample in samples:
+        nothing = any(text in sample.answer for text in NOTHING_TOLD)
+        assert nothing == (sample.operand in MEMORY._slot_names)
+        if nothing:
+            slot = next(s for s in MEMORY._slots[sample.language] if s.name == sample.operand)
+            assert sample.answer == slot.unknown
+            if slot.name in ("room", "code", "age"):
+                assert not any(WORDS[slot.name].search(query) for query in told(sample)), sample
+
+
+def test_the_conversation_has_one_answer(samples: list[Sample]) -> None:
+    answers: dict[str, str] = {}
+    for sample in samples:
+        conversation = repr((sample.history, sample.question))
+        assert answers.setdefault(conversation, sample.answer) == sample.answer
+
+
+def test_what_is_told_twice_over_is_asked_once(samples: list[Sample]) -> None:
+    """Of two things told, either is asked for."""
+    two = [s for s in samples if len(told(s)) == 2 and s.operand not in MEMORY._slot_names]
+    position = [told(s)[0].find(s.answer.rstrip("。.").split()[-1]) >= 0 for s in two if s.language == "en"]
+    assert 0.3 < sum(position) / len(position) < 0.7
+
+
+def test_all_phrasings_are_used_and_grouped(samples: list[Sample]) -> None:
+    phrasings = {text for texts in MEMORY.phrasings.values() for text in texts}
+    rng = Random(1)
+    assert {MEMORY.sample(rng).phrasing for _ in range(12_000)} == phrasings
+    groups = list(MEMORY.groups())
+    assert {text for group in groups for text in group} == phrasings
+    assert min(len(group) for group in groups) >= 8
+    assert len(groups) == 28
+
+
+def test_histories_hold_nothing_that_is_held_out(samples: list[Sample]) -> None:
+    tellings = {
+        (slot.language, text.rstrip("。."))
+        for slots in MEMORY._slots.values()
+        for slot in slots
+        for text in slot.tellings
+    }
+    held_out = {text.rstrip("。.") for text in MEMORY._held_out_phrasings}
+    trained = [s for s in (MEMORY.draw(Random(seed), None) for seed in range(300)) if s.history]
+    for sample in trained:
+        for query in told(sample):
+            ways = [
+                text
+                for language, text in tellings
+                if language == sample.language
+                and query.startswith(text.split("{}")[0])
+                and query.rstrip("。.").endswith(text.split("{}")[1])
+            ]
+            assert any(way not in held_out for way in ways), query
+
+
+def test_held_out_operands_are_of_known_parts() -> None:
+    rng = Random(0)
+    parts: set[str] = set()
+    for _ in range(8000):
+        operand = MEMORY.draw(rng, None).operand
+        parts |= {*operand.split(), *operand}
+    for _ in range(300):
+        operand = MEMORY.draw(rng, "new operands").operand
+        pieces = operand.split() if operand.isascii() and not operand.isdigit() else list(operand)
+        assert set(pieces) <= parts, operand
+
+
+def test_rounds_between_are_short_and_of_the_same_language(samples: list[Sample]) -> None:
+    lengths = set()
+    for sample in samples:
+        lengths.add(len(sample.history))
+        for query, response in sample.history:
+            assert len(query) + len(response) < 100
+            assert response.isascii() == (sample.language == "en")
+    assert lengths == {0, 1, 2, 3, 4, 5}
+
+
+def test_it_works_without_other_skills() -> None:
+    rng = Random(0)
+    assert all(len(Memory(()).sample(rng).history) <= 2 for _ in range(100))
+
+
+def test_its_examples_are_of_a_form_that_is_trained_on() -> None:
+    trained = {text for group in MEMORY.groups() for text in group} - MEMORY._held_out_phrasings
+    assert {"我叫{}。", "My name is {}."} <= trained
+    assert MEMORY.examples == {"zh": "我叫王小明。", "en": "My name is Anna Garden."}

@@ -1,0 +1,116 @@
+"""Comparing and sorting: the answers are those of Python's own comparison and sorting."""
+
+import re
+from random import Random
+
+import pytest
+
+from fastglm.demo.skills.base import LANGUAGES, Sample, Skill
+from fastglm.demo.skills.ordering import Comparison, Ordering
+
+SKILLS = (Comparison(), Ordering())
+WHETHER = re.compile(r"吗|是不是|^Is ")
+DOWN = re.compile(r"小[？吗于]|比.*小|哪个.*小|smaller|从大到小|降序|to smallest|descending")
+every_skill = pytest.mark.parametrize("skill", SKILLS, ids=lambda skill: skill.name)
+
+
+def drawn(skill: Skill, count: int = 3000) -> list[Sample]:
+    rng = Random(4)
+    return [skill.sample(rng) for _ in range(count)]
+
+
+def numbers(text: str) -> list[int]:
+    return list(map(int, re.findall(r"\d+", text)))
+
+
+def sentence(left: int, right: int, language: str) -> str:
+    """What the first number is beside the second."""
+    if left == right:
+        return f"{left}和{right}一样大。" if language == "zh" else f"{left} and {right} are equal."
+    if language == "zh":
+        return f"{left}比{right}{'大' if left > right else '小'}。"
+    return f"{left} is {'larger' if left > right else 'smaller'} than {right}."
+
+
+def test_the_number_asked_for_is_named_first() -> None:
+    for sample in drawn(Comparison()):
+        if not WHETHER.search(sample.phrasing):
+            pair = numbers(sample.question)
+            first = min(pair) if DOWN.search(sample.phrasing) else max(pair)
+            second = sum(pair) - first
+            assert sample.answer == sentence(first, second, sample.language), sample
+
+
+def test_yes_and_no_come_before_what_the_first_number_is() -> None:
+    for sample in drawn(Comparison()):
+        if WHETHER.search(sample.phrasing):
+            left, right = numbers(sample.question)
+            true = left < right if DOWN.search(sample.phrasing) else left > right
+            word = {"zh": ("不，", "是的，"), "en": ("No, ", "Yes, ")}[sample.language][true]
+            assert sample.answer == word + sentence(left, right, sample.language), sample
+
+
+def test_comparisons_are_of_every_kind() -> None:
+    samples = drawn(Comparison())
+    pairs = [numbers(s.question) for s in samples]
+    assert {len(str(n)) for pair in pairs for n in pair} == {1, 2, 3}
+    assert 0.03 < sum(left == right for left, right in pairs) / len(pairs) < 0.15
+    yes = [s.answer.startswith(("是的", "Yes")) for s in samples if WHETHER.search(s.phrasing)]
+    assert 0.35 < sum(yes) / len(yes) < 0.55
+
+
+def test_a_sorted_list_is_python_s() -> None:
+    for sample in drawn(Ordering()):
+        given = numbers(sample.question)
+        assert 3 <= len(given) == len(set(given)) <= 5
+        expected = map(str, sorted(given, reverse=bool(DOWN.search(sample.phrasing))))
+        written = "、".join(expected) + "。" if sample.language == "zh" else ", ".join(expected) + "."
+        assert sample.answer == written, sample
+
+
+@every_skill
+def test_a_sample_says_what_it_is(skill: Skill) -> None:
+    samples = drawn(skill)
+    for language in LANGUAGES:
+        assert {s.phrasing for s in samples if s.language == language} == set(skill.phrasings[language])
+        assert len(set(skill.phrasings[language])) == len(skill.phrasings[language])
+    for sample in samples:
+        assert sample.operand == " ".join(map(str, sorted(numbers(sample.question))))
+        assert sample.history == []
+
+
+@every_skill
+def test_a_question_has_one_answer(skill: Skill) -> None:
+    answers: dict[str, str] = {}
+    for sample in drawn(skill, 6000):
+        assert answers.setdefault(sample.question, sample.answer) == sample.answer
+
+
+@every_skill
+def test_groups_are_all_phrasings_and_each_asks_one_thing(skill: Skill) -> None:
+    groups = list(skill.groups())
+    everything = sorted(phrasing for language in LANGUAGES for phrasing in skill.phrasings[language])
+    assert sorted(phrasing for group in groups for phrasing in group) == everything
+    for group in groups:
+        assert len({bool(DOWN.search(p)) for p in group}) == len({bool(WHETHER.search(p)) for p in group}) == 1
+
+
+@every_skill
+def test_a_fifth_of_each_group_and_a_tenth_of_the_operands_is_held_out(skill: Skill) -> None:
+    samples = drawn(skill, 6000)
+    new = {s.phrasing for s in samples if skill.split(s) == "new phrasing"}
+    for group in skill.groups():
+        assert len(new & set(group)) == round(len(group) / 5) >= 1
+    operands = [skill.split(s) == "new operands" for s in samples if s.phrasing not in new]
+    assert 0.07 < sum(operands) / len(operands) < 0.13
+
+
+@every_skill
+def test_the_examples_are_trained_on(skill: Skill) -> None:
+    for language in LANGUAGES:
+        example = skill.examples[language]
+        operand = " ".join(map(str, sorted(numbers(example))))
+        wordings = {re.sub(r"\{.\}", "{}", p): p for p in skill.phrasings[language]}
+        listed = re.sub(r"\d+(?:[、,] ?\d+)*", "{}", example) if skill.name == "ordering" else None
+        template = wordings[listed or re.sub(r"\d+", "{}", example)]
+        assert skill.split(Sample([], example, "", language, template, operand)) is None

@@ -1,0 +1,47 @@
+"""Answers side by side are the answers alone."""
+
+import pytest
+
+import fastglm
+from fastglm.evaluate.answers import QUESTIONS_AT_ONCE, answers
+
+QUESTIONS = [
+    ([], "你好！"),
+    ([], "12+30=?"),
+    ([("12+30=?", "12+30=42。")], "再加7呢？"),
+    ([], "What is the capital of France?"),
+    ([("你好！", "你好！"), ("法国的首都是哪里？", "法国的首都是巴黎。")], "那日本呢？"),
+]
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return fastglm.load("demo")
+
+
+def test_a_batch_gives_what_the_chat_gives(demo) -> None:
+    model, tokenizer = demo
+    alone = [
+        model.chat(tokenizer, question, history, do_sample=False, max_length=200)[0] for history, question in QUESTIONS
+    ]
+    assert answers(model, tokenizer, QUESTIONS, 100) == alone
+
+
+def test_many_questions_keep_their_order(demo) -> None:
+    model, tokenizer = demo
+    seen = []
+    many = [QUESTIONS[n % 2] for n in range(QUESTIONS_AT_ONCE + 6)]
+    found = answers(model, tokenizer, many, 60, progress=seen.append)
+    assert len(set(found[::2])) == len(set(found[1::2])) == 1
+    assert found[0] != found[1]
+    assert [(p.done, p.total) for p in seen] == [(QUESTIONS_AT_ONCE, len(many)), (len(many), len(many))]
+
+
+def test_an_answer_without_an_end_is_none(demo) -> None:
+    assert answers(*demo, QUESTIONS[:2], 2) == [None, None]
+
+
+def test_sampling_depends_on_its_seed_alone(demo) -> None:
+    wish = [([], "讲一个关于兔子的故事。")] * 4
+    first = answers(*demo, wish, 40, temperature=3.0, seed=1)
+    assert first == answers(*demo, wish, 40, temperature=3.0, seed=1)
