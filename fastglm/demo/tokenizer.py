@@ -5,6 +5,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import chdir
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -50,9 +51,9 @@ def train_tokenizer(texts: Iterable[str], out: Path, vocab_size: int) -> int:
     single = len(common.union(_ASCII)) + len(CONTROL_TOKENS) + _OTHERS
     frequent = [(word, count) for word, count in words.most_common() if count >= RARE * _TIMES]
     seeds = [*_ROUND.items(), *frequent[: vocab_size - single - len(_ROUND)]]
-    model = io.BytesIO()
-    with TemporaryDirectory() as folder:
-        seed_file = Path(folder) / "seeds.tsv"
+    model, out = io.BytesIO(), out.absolute()
+    with TemporaryDirectory() as folder, chdir(folder):  # the model keeps the path of its seeds
+        seed_file = Path("seeds.tsv")
         seed_file.write_text("".join(f"{piece}\t{count}\n" for piece, count in seeds), encoding="utf-8")
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(texts),
