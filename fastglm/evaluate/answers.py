@@ -20,9 +20,9 @@ def answers(
     seed: int = 0,
     progress: OnProgress | None = None,
 ) -> list[str | None]:
-    """Answers to `questions`, each a history and what is asked, in their order.
+    """Answers to `questions`, each a history and what is asked.
 
-    Questions that need about as many tokens run side by side, padded on the left.
+    Neighbours run side by side, padded on the left: it is quick where their answers are about equally long.
 
     Args:
         max_new_tokens: of an answer; one that is not ended by then is None.
@@ -30,20 +30,19 @@ def answers(
         seed: of the sampling.
     """
     prompts = [model.prompt_ids(tokenizer, question, history)[0] for history, question in questions]
-    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
-    found: list[str | None] = [None] * len(prompts)
-    sampling = {"do_sample": False} if temperature is None else {"do_sample": True, "temperature": temperature}
-    torch.manual_seed(seed)
-    for start in range(0, len(order), QUESTIONS_AT_ONCE):
-        part = order[start : start + QUESTIONS_AT_ONCE]
-        for number, ids in zip(
-            part, _generate(model, [prompts[n] for n in part], max_new_tokens, sampling), strict=True
-        ):
-            end = next((place for place, token in enumerate(ids) if token in model.stop_tokens), None)
-            if end is not None:
-                found[number] = model.clean_response(tokenizer.decode(ids[:end], skip_special_tokens=True))
-        if progress:
-            progress(Progress("answer", start + len(part), len(order), "questions"))
+    sampling: dict[str, Any] = {"do_sample": False}
+    if temperature is not None:
+        sampling = {"do_sample": True, "temperature": temperature}
+    found: list[str | None] = []
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for start in range(0, len(prompts), QUESTIONS_AT_ONCE):
+            for ids in _generate(model, prompts[start : start + QUESTIONS_AT_ONCE], max_new_tokens, sampling):
+                end = next((place for place, token in enumerate(ids) if token in model.stop_tokens), None)
+                text = None if end is None else tokenizer.decode(ids[:end], skip_special_tokens=True)
+                found.append(None if text is None else model.clean_response(text))
+            if progress:
+                progress(Progress("answer", len(found), len(prompts), "questions"))
     return found
 
 

@@ -27,7 +27,7 @@ def test_a_batch_gives_what_the_chat_gives(demo) -> None:
     assert answers(model, tokenizer, QUESTIONS, 100) == alone
 
 
-def test_many_questions_keep_their_order(demo) -> None:
+def test_many_questions_are_asked_part_by_part(demo) -> None:
     model, tokenizer = demo
     seen = []
     many = [QUESTIONS[n % 2] for n in range(QUESTIONS_AT_ONCE + 6)]
