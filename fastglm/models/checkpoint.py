@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,20 @@ class Checkpoint:
         for shard in self.shards:
             read = _read_safetensors if shard.suffix == ".safetensors" else _read_bin
             yield from read(shard)
+
+    def named(self, names: Collection[str]) -> dict[str, Tensor]:
+        """The tensors of these names on the CPU, mapped from their files where that is possible.
+
+        Raises:
+            CheckpointError: one is missing, or a file is truncated or corrupt.
+        """
+        found: dict[str, Tensor] = {}
+        for shard in self.shards:
+            read = _read_safetensors if shard.suffix == ".safetensors" else _read_bin
+            found.update(read(shard, names))
+        if missing := sorted(set(names) - set(found)):
+            raise CheckpointError(f"{self.folder} lacks {', '.join(missing[:3])}: a shard is missing; fetch it again.")
+        return found
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -101,16 +115,17 @@ def _corrupt(shard: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{shard} is truncated or corrupt ({str(error).splitlines()[0][:120]}): fetch it again.")
 
 
-def _read_safetensors(shard: Path) -> Iterator[tuple[str, Tensor]]:
+def _read_safetensors(shard: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
     try:
         with safe_open(shard, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  # not a dict
-                yield name, file.get_tensor(name)
+                if names is None or name in names:
+                    yield name, file.get_tensor(name)
     except (SafetensorError, OSError) as error:
         raise _corrupt(shard, error) from error
 
 
-def _read_bin(shard: Path) -> Iterator[tuple[str, Tensor]]:
+def _read_bin(shard: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
     try:
         try:
             state = torch.load(shard, map_location="cpu", weights_only=True, mmap=True)
@@ -124,4 +139,6 @@ def _read_bin(shard: Path) -> Iterator[tuple[str, Tensor]]:
         raise CheckpointError(f"{shard} holds no table of weights: fetch it again.")
     while state:
         name = next(iter(state))
-        yield name, state.pop(name)
+        tensor = state.pop(name)
+        if names is None or name in names:
+            yield name, tensor

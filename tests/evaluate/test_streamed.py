@@ -1,0 +1,80 @@
+"""The layer-by-layer pass: the same logits as the whole model, from a checkpoint that is never whole in memory."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import fastglm
+from fastglm.errors import CheckpointError
+from fastglm.evaluate import streamed
+from fastglm.evaluate.likelihood import answer_loss
+from fastglm.evaluate.streamed import StreamedModel
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.packing import Batch, encode, pack
+from fastglm.models.source import demo_folder
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+CPU = torch.device("cpu")
+ROUNDS = [
+    ([], "你好！", "你好！有什么想问的吗？"),
+    ([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
+    ([], "What is the capital of France?", "The capital of France is Paris."),
+]
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return fastglm.load("demo")
+
+
+@pytest.fixture(scope="module")
+def batches(demo) -> list[Batch]:
+    model, tokenizer = demo
+    examples = [encode(tokenizer, *round_, 200) for round_ in ROUNDS]
+    return [pack(examples[:2], 128, model.config.pad_token_id), pack(examples[2:], 64, model.config.pad_token_id)]
+
+
+def whole(model, batch: Batch) -> torch.Tensor:
+    with torch.inference_mode():
+        hidden = model.transformer(batch.input_ids, batch.position_ids, batch.attention_mask).last_hidden_state
+        return model.lm_head(hidden.flatten(0, 1)[batch.predicting])
+
+
+@pytest.mark.parametrize("rows", [100, 8192])
+def test_the_logits_are_those_of_the_whole_model(
+    demo, batches: list[Batch], rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streamed, "HEAD_ROWS", rows)
+    model, _ = demo
+    done: list[int] = []
+    found = StreamedModel(Checkpoint(demo_folder()), CPU, torch.float32).best_logits(batches, 64, done.append)
+    for batch, part in zip(batches, found, strict=True):
+        logits = whole(model, batch)
+        best = logits.topk(64)
+        torch.testing.assert_close(part.logits, best.values, rtol=0, atol=1e-4)
+        torch.testing.assert_close(logits.gather(-1, part.tokens.long()), part.logits, rtol=0, atol=1e-4)
+        torch.testing.assert_close(part.total, logits.logsumexp(-1), rtol=0, atol=1e-4)
+        with torch.inference_mode():
+            torch.testing.assert_close(part.losses, answer_loss(model, batch), rtol=0, atol=1e-4)
+    assert done == list(range(1, model.config.num_layers + 2))
+
+
+def test_a_small_vocabulary_has_fewer_best_tokens(batches: list[Batch]) -> None:
+    checkpoint = Checkpoint(demo_folder())
+    found = StreamedModel(checkpoint, CPU, torch.float32).best_logits(batches[:1], 10**6)
+    assert found[0].tokens.shape[1] == checkpoint.config.vocab_size
+
+
+def test_a_quantised_checkpoint_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="is quantised: load it"):
+        StreamedModel(Checkpoint(GOLDEN / "chatglm-int4"), CPU, torch.float32)
+
+
+def test_tensors_are_read_by_name_and_missed() -> None:
+    checkpoint = Checkpoint(GOLDEN / "chatglm")
+    wanted = dict(checkpoint.tensors())
+    name = next(iter(wanted))
+    assert torch.equal(checkpoint.named([name])[name], wanted[name])
+    with pytest.raises(CheckpointError, match=r"lacks transformer\.nothing"):
+        checkpoint.named([name, "transformer.nothing"])
