@@ -1,7 +1,7 @@
 """How likely a model finds the right answers, without generating."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -46,10 +46,14 @@ def answer_loss(model: ChatGLMForConditionalGeneration, batch: Batch) -> Tensor:
 @torch.inference_mode()
 def likelihood(model: ChatGLMForConditionalGeneration, examples: Sequence[Example]) -> Likelihood:
     """The likelihood of the examples' answers."""
+    batches = batches_of(examples, model.config.pad_token_id)
+    nats = sum(answer_loss(model, batch.to(model.device)).sum().item() for batch in batches)
+    return Likelihood(nats, sum(len(example.targets) for example in examples))
+
+
+def batches_of(examples: Sequence[Example], pad: int) -> Iterator[Batch]:
+    """The examples in batches of about equal lengths, the shortest first."""
     ordered = sorted(examples, key=lambda example: len(example.tokens))
-    nats = 0.0
     for start in range(0, len(ordered), EXAMPLES_AT_ONCE):
         part = ordered[start : start + EXAMPLES_AT_ONCE]
-        batch = pack(part, len(part[-1].tokens), model.config.pad_token_id).to(model.device)
-        nats += answer_loss(model, batch).sum().item()
-    return Likelihood(nats, sum(len(example.targets) for example in examples))
+        yield pack(part, len(part[-1].tokens), pad)

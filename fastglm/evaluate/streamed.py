@@ -46,12 +46,12 @@ class StreamedModel:
 
     @torch.inference_mode()
     def best_logits(
-        self, batches: Sequence[Batch], best: int, on_layer: Callable[[int], None] | None = None
+        self, batches: Sequence[Batch], best: int, on_layer: Callable[[int, int], None] | None = None
     ) -> list[BestLogits]:
         """The `best` largest logits of every predicting token of every batch.
 
         Args:
-            on_layer: told how many layers are done after each; the head counts as one more.
+            on_layer: told after each layer how many are done, and of how many; the head counts as one.
         """
         config = self.checkpoint.config
         table = self._read(EMBEDDING)
@@ -65,7 +65,7 @@ class StreamedModel:
                 rotation = rotary(placed.position_ids, placed.input_ids.shape[1] + 1, self.dtype)
                 states[number] = block(states[number], rotation, placed.attention_mask, None)
             if on_layer:
-                on_layer(layer + 1)
+                on_layer(layer + 1, config.num_layers + 1)
         norm = self._filled(nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta"), NORM)
         predicting = [
             norm(state).flatten(0, 1)[batch.predicting.to(self.device)]
@@ -73,7 +73,7 @@ class StreamedModel:
         ]
         found = self._head(torch.cat(predicting), torch.cat([batch.targets for batch in batches]).to(self.device), best)
         if on_layer:
-            on_layer(config.num_layers + 1)
+            on_layer(config.num_layers + 1, config.num_layers + 1)
         sizes = [len(batch.targets) for batch in batches]
         parts = zip(*(part.split(sizes) for part in found), strict=True)
         return [BestLogits(*part) for part in parts]

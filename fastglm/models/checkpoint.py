@@ -1,5 +1,6 @@
 """Reading a checkpoint folder, one shard at a time: sharded or single, safetensors or `.bin`."""
 
+import hashlib
 import json
 import pickle
 from collections.abc import Collection, Iterator
@@ -34,6 +35,14 @@ class Checkpoint:
     def size(self) -> int:
         """Bytes of the weight files."""
         return sum(shard.stat().st_size for shard in self.shards)
+
+    def content_hash(self) -> str:
+        """SHA-256 of the config and the weight files: the same for the same checkpoint on any machine."""
+        digest = hashlib.sha256((self.folder / "config.json").read_bytes())
+        for shard in self.shards:
+            with shard.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Names and tensors on the CPU, at most one shard mapped into memory at a time.

@@ -47,8 +47,10 @@ def test_the_logits_are_those_of_the_whole_model(
 ) -> None:
     monkeypatch.setattr(streamed, "HEAD_ROWS", rows)
     model, _ = demo
-    done: list[int] = []
-    found = StreamedModel(Checkpoint(demo_folder()), CPU, torch.float32).best_logits(batches, 64, done.append)
+    done: list[tuple[int, int]] = []
+    found = StreamedModel(Checkpoint(demo_folder()), CPU, torch.float32).best_logits(
+        batches, 64, lambda *layers: done.append(layers)
+    )
     for batch, part in zip(batches, found, strict=True):
         logits = whole(model, batch)
         best = logits.topk(64)
@@ -57,7 +59,8 @@ def test_the_logits_are_those_of_the_whole_model(
         torch.testing.assert_close(part.total, logits.logsumexp(-1), rtol=0, atol=1e-4)
         with torch.inference_mode():
             torch.testing.assert_close(part.losses, answer_loss(model, batch), rtol=0, atol=1e-4)
-    assert done == list(range(1, model.config.num_layers + 2))
+    layers = model.config.num_layers + 1
+    assert done == [(number, layers) for number in range(1, layers + 1)]
 
 
 def test_a_small_vocabulary_has_fewer_best_tokens(batches: list[Batch]) -> None:
