@@ -46,7 +46,9 @@ def reference(
     Raises:
         CheckpointError: the checkpoint is quantised or broken, or the kept file is broken.
     """
-    batches = list(batches_of(examples, checkpoint.config.pad_token_id))
+    pad = checkpoint.config.pad_token_id
+    assert pad is not None  # set by the config
+    batches = list(batches_of(examples, pad))
     texts = hashlib.sha256(repr([(example.tokens, example.context) for example in examples]).encode()).hexdigest()
     kept = folder("references") / f"{checkpoint.content_hash()[:24]}-{texts[:24]}.safetensors"
     if kept.is_file():
