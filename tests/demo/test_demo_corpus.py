@@ -20,9 +20,11 @@ def draw(seed: int, step: int, count: int = 50) -> list[Sample]:
 
 
 def asked(sample: Sample) -> str:
-    """What distinguishes a question for a reader: not its opening, case and last mark."""
-    texts = (*(query for query, _ in sample.history), sample.question)
-    return "\n".join(_OPENING.sub("", text.lower()).strip("？?。.！! ") for text in texts)
+    """What distinguishes a question for a reader: not its case and last mark, nor an opening that was put before it."""
+    opening = _OPENING.match(sample.question.lower())
+    added = opening is not None and not sample.phrasing.lower().startswith(opening[0])
+    question = sample.question[opening.end() if opening and added else 0 :]
+    return "\n".join(text.lower().strip("？?。.！! ") for text in (*(query for query, _ in sample.history), question))
 
 
 _OPENING = re.compile(r"^(请问，?|你好，|我想知道，|please, |hi, |tell me: |i would like to know: )")
