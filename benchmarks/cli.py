@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks run | list | promises`."""
+"""The command line: `python -m benchmarks run | list | compare | report | export | import | delete | promises`."""
 
 import sys
 import traceback
@@ -62,14 +62,17 @@ def run(
         order = Order.read(model, variants, suite, prompt_tokens, answer_tokens, repeats, device)
         if json:
             report.check_json(json)
-        result = order.carry_out(_store(store), reporter)
+        kept_in = _store(store)
+        result = order.carry_out(kept_in, reporter)
         if json:
             report.write_json(json, result)
         reporter.done(result.run.id, result.status)
         if progress is Show.bar:
             print(report.table(result.measurements))
-        if result.trouble:
-            raise result.trouble
+        if result.trouble and kept_in:
+            from benchmarks.fallback import keep_here
+
+            raise keep_here(result, kept_in) or result.trouble
         if result.status != "done":
             raise typer.Exit(1)
 
@@ -88,6 +91,116 @@ def list_runs(store: StoreUrl = None, debug: Debug = False) -> None:
             print(f"{row['id']}  {started}  {row['status']:11}  {what}")
         if runs.empty:
             print("no runs yet: python -m benchmarks run", file=sys.stderr)
+
+
+@app.command("compare")
+def compare_runs(
+    a: Annotated[str, typer.Argument(metavar="A", help="RUN or RUN:VARIANT; a beginning of a run's id is enough.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="What is compared with A.")],
+    threshold: Annotated[
+        float | None, typer.Option(help="Exit status 1 where B is surely worse by more than this (0.05: 5 %).")
+    ] = None,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the comparison there.")] = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Say where B is better or worse than A at 95 %: two runs, or two variants of one."""
+    with _errors(debug):
+        if threshold is not None and not 0 <= threshold < 1:
+            raise UsageError("--threshold is a share below 1, such as 0.05 for 5 %")
+        if json:
+            report.check_json(json)
+        opened = _kept(store)
+        from benchmarks.compare import compare
+
+        comparison = compare(opened, a, b)
+        print(comparison.table())
+        worse = threshold is not None and comparison.worse_by(threshold)
+        if json:
+            report.write_data(json, comparison.as_dict() | {"threshold": threshold, "worse": worse})
+        if worse:
+            raise typer.Exit(1)
+
+
+@app.command("report")
+def report_run(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A beginning of its id is enough.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with charts there.")] = None,
+    markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write a Markdown table there.")] = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Report a run as a page that needs no network, in Markdown, or else as a table here."""
+    with _errors(debug):
+        for path, option in ((out, "--out"), (markdown, "--markdown")):
+            if path:
+                report.check_file(path, option)
+        opened = _kept(store)
+        from benchmarks import about, find
+
+        found = find.find_run(opened.runs(), run)
+        rows = find.measurements_of(opened, found["id"])
+        if out:
+            try:
+                from benchmarks.html import page
+            except ModuleNotFoundError as error:
+                raise FastGLMError(f"--out needs {error.name}: install it, or use --markdown") from error
+            report.write_text(out, page(found, rows, opened.samples([found["id"]])))
+        if markdown:
+            remarks = [("remark", text) for text in about.remarks(found)]
+            report.write_text(markdown, report.markdown(found["model"], [*about.facts(found), *remarks], rows))
+        if not out and not markdown:
+            print(report.table(rows))
+
+
+@app.command("export")
+def export_runs(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Ends in .json, .csv or .parquet.")],
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN]...", help="Their ids. [default: all]")] = None,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Write runs to a file: JSON holds everything, CSV and Parquet one row a measurement."""
+    with _errors(debug):
+        report.check_file(file, "FILE")
+        opened = _kept(store)
+        from benchmarks.exchange import export_runs as export
+
+        print(f"{export(opened, file, runs or None)} runs written to {file}")
+
+
+@app.command("import")
+def import_runs(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .json, .csv or .parquet file of export.")],
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Merge the runs of a file into the store; exit status 1 if the store has other numbers for one of them."""
+    with _errors(debug):
+        opened = _kept(store)
+        from benchmarks.exchange import import_runs as merge
+
+        done = merge(opened, file)
+        print(f"runs of {file}: {done}")
+        if done.refused:
+            raise FastGLMError(f"the store has other numbers for {', '.join(done.refused)}, and keeps them")
+
+
+@app.command("delete")
+def delete_runs(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN...", help="Their ids.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Bring them back.")] = False,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Delete runs; for 30 days they can be brought back."""
+    with _errors(debug):
+        opened = _kept(store)
+        if undo:
+            opened.restore(runs)
+        else:
+            opened.delete(runs)
+            print(f"to undo: python -m benchmarks delete --undo {' '.join(runs)}", file=sys.stderr)
 
 
 @app.command()
@@ -126,6 +239,14 @@ def _store(url: str | None) -> "Store | None":
     except ModuleNotFoundError as error:
         raise FastGLMError(f"the results store needs {error.name}: install it, or add --store none") from error
     return Store(url)
+
+
+def _kept(url: str | None) -> "Store":
+    """The store, for commands that are nothing without one."""
+    store = _store(url)
+    if store is None:
+        raise UsageError("there is nothing to read without a store: leave --store out")
+    return store
 
 
 def _say(message: str) -> None:

@@ -1,8 +1,9 @@
-"""Results for people and programs: a table in the terminal, and the JSON file."""
+"""Results for people and programs: a table in the terminal or in Markdown, and the JSON file."""
 
 import dataclasses
 import json
 import os
+import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
@@ -18,33 +19,59 @@ HEADER = ("metric", "of", "variant", "value", "95 % interval", "n", "ratio")
 
 def table(measurements: Sequence[Measurement]) -> str:
     """One line a number, a metric's variants below each other, ratios to the baseline beside them."""
+    lines: list[Sequence[str]] = [HEADER]
+    previous: tuple[str, ...] = ()
+    for row in rows(measurements):
+        lines.append(("", "", *row[2:]) if row[:2] == previous else row)
+        previous = row[:2]
+    return "\n".join([*aligned(lines), *failures(measurements)])
+
+
+def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
+    """The cells under `HEADER`, a metric's variants below each other, ratios to the baseline beside them."""
     ratios = {
-        (row.variant, row.metric.removesuffix("_ratio"), _of(row.params)): row
+        (row.variant, row.metric.removesuffix("_ratio"), words(row.params)): row
         for row in measurements
         if row.metric.endswith("_ratio")
     }
     shown = [row for row in measurements if row.metric != "failure" and not row.metric.endswith("_ratio")]
-    order = list(dict.fromkeys((row.metric, _of(row.params)) for row in shown))
-    shown.sort(key=lambda row: order.index((row.metric, _of(row.params))))
-    lines: list[Sequence[str]] = [HEADER]
-    previous = ("", "")
+    order = list(dict.fromkeys((row.metric, words(row.params)) for row in shown))
+    shown.sort(key=lambda row: order.index((row.metric, words(row.params))))
+    found: list[tuple[str, ...]] = []
     for row in shown:
-        group = (row.metric, _of(row.params))
-        titles = ("", "") if group == previous else group
-        previous = group
+        group = (row.metric, words(row.params))
         ratio = ratios.get((row.variant, *group))
         beside = f"{_short(ratio.value)} × {ratio.params['baseline']}, {_interval(ratio)}" if ratio else ""
-        lines.append((*titles, row.variant, quantity(row.value, row.unit), _interval(row), str(row.n), beside))
-    return "\n".join([*_aligned(lines), *(_failure(row) for row in measurements if row.metric == "failure")])
+        found.append((*group, row.variant, quantity(row.value, row.unit), _interval(row), str(row.n), beside))
+    return found
+
+
+def markdown(title: str, facts: Sequence[tuple[str, str]], measurements: Sequence[Measurement]) -> str:
+    """A page in GitHub's Markdown: the title, a list of facts, the table; all text shows as it is."""
+    lines = [f"# {_literal(title)}", "", *(f"- {_literal(name)}: {_literal(text)}" for name, text in facts), ""]
+    lines += ["| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
+    lines += ["| " + " | ".join(map(_literal, row)) + " |" for row in rows(measurements)]
+    lines += ["", *(f"- {_literal(text)}" for text in failures(measurements))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def failures(measurements: Sequence[Measurement]) -> list[str]:
+    """A sentence for every variant that could not be measured."""
+    return [
+        f"{row.variant}: {row.params['suite']} failed: {row.params['error']}"
+        for row in measurements
+        if row.metric == "failure"
+    ]
 
 
 def quantity(value: float, unit: str) -> str:
     """A number with its unit, in the size that reads best."""
-    factor, shown = _size(value, unit)
+    factor, shown = size(value, unit)
     return f"{_short(value * factor)} {shown}".rstrip()
 
 
-def _size(value: float, unit: str) -> tuple[float, str]:
+def size(value: float, unit: str) -> tuple[float, str]:
+    """The factor and the unit that a value reads best in."""
     if unit in ("s", "s/token") and value < 1:
         return 1e3, f"m{unit}"
     if unit == "bytes":
@@ -53,27 +80,42 @@ def _size(value: float, unit: str) -> tuple[float, str]:
 
 
 def check_json(path: Path) -> None:
+    """`check_file` of --json."""
+    check_file(path, "--json")
+
+
+def check_file(path: Path, option: str) -> None:
     """Raise `UsageError` where `path` cannot be written, before hours are spent on what it is to hold."""
     if path.is_dir():
-        raise UsageError(f"{path} is a folder: name a file for --json")
+        raise UsageError(f"{path} is a folder: name a file for {option}")
     try:
         probe = _beside(path)
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): name another file for --json") from error
+        raise UsageError(f"{path} cannot be written ({error.strerror}): name another file for {option}") from error
 
 
 def write_json(path: Path, result: Result) -> None:
-    """Write `{"run", "measurements", "samples"}`; the file is there whole or not at all. Raises `FastGLMError`."""
+    """Write `{"run", "measurements", "samples"}`. Raises `FastGLMError`."""
     data = {
         "run": result.run.as_dict() | {"status": result.status},
         "measurements": [_plain(row) for row in result.measurements],
         "samples": [_plain(sample) for sample in result.samples],
     }
+    write_data(path, data)
+
+
+def write_data(path: Path, data: Any) -> None:
+    """Write plain data as JSON. Raises `FastGLMError`."""
+    write_text(path, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all. Raises `FastGLMError`."""
     whole = _beside(path)
     try:
-        whole.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        whole.write_text(text, encoding="utf-8")
         os.replace(whole, path)
     except OSError as error:
         whole.unlink(missing_ok=True)
@@ -88,24 +130,30 @@ def _plain(record: Any) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
-def _of(params: Params) -> str:
+def words(params: Params) -> str:
     """Params in words: `32 in, 64 out, p95`."""
-    words = {
+    known = {
         "prompt_tokens": "{} in",
         "answer_tokens": "{} out",
         "quantile": "p{:.0%}",
         "disk_cache": "disk cache {}",
         "during": "{}",
     }
-    texts = [words[name].format(params[name]) for name in words if name in params]
-    return ", ".join(texts).replace("%", "")
+    texts = [text.format(params[name]).replace("%", "") for name, text in known.items() if name in params]
+    others = [f"{name} {value}" for name, value in params.items() if name not in known and name != "baseline"]
+    return ", ".join([*texts, *others])
 
 
 def _interval(row: Measurement) -> str:
     if row.low is None or row.high is None:
         return ""
-    factor, unit = _size(row.value, row.unit)
+    factor, unit = size(row.value, row.unit)
     return f"{_short(row.low * factor)} – {_short(row.high * factor)} {unit}".rstrip()
+
+
+def _literal(text: str) -> str:
+    """`text` on one line, with nothing in it that Markdown or HTML would take as its own."""
+    return re.sub(r"([\\`*_\[\]<>&|~$])", r"\\\1", " ".join(text.split()))
 
 
 def _short(value: float) -> str:
@@ -113,12 +161,9 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _failure(row: Measurement) -> str:
-    return f"{row.variant}: {row.params['suite']} failed: {row.params['error']}"
-
-
-def _aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(_width(line[column]) for line in lines) for column in range(len(HEADER))]
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Cells as columns of a terminal; the first line is the heading."""
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
     padded = [
         "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines

@@ -1,161 +1,107 @@
-"""The results store: runs, measurements and raw samples in SQLite (WAL), or any database SQLAlchemy reaches."""
+"""The results store: runs, measurements and raw samples in SQLite (WAL) or PostgreSQL."""
 
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
 
 import pandas as pd
-from sqlalchemy import (
-    JSON,
-    DateTime,
-    ForeignKey,
-    String,
-    UniqueConstraint,
-    create_engine,
-    delete,
-    event,
-    insert,
-    select,
-    update,
-)
-from sqlalchemy.engine import Connection, Engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy import Connection, Engine, Table, create_engine, event, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+from benchmarks import migrations
 from benchmarks.measurement import Measurement, Sample, params_text
 from benchmarks.run import Run, Status, still_runs
+from benchmarks.tables import MeasurementRow, RunRow, SampleRow
 from fastglm.errors import FastGLMError
 from fastglm.home import folder
 
-SCHEMA = 1
-BUSY_TIMEOUT = 5.0  # seconds to wait for another writer
+BUSY_TIMEOUT = 5.0  # seconds to wait for another writer (SQLite), or for a server to answer (PostgreSQL)
+WAITS = (0.5, 1.5, 3.0, 5.0)  # seconds between the attempts to reach a server that went away
+KEPT_DELETED = timedelta(days=30)
+RUNS, MEASUREMENTS, SAMPLES = (cast(Table, kind.__table__) for kind in (RunRow, MeasurementRow, SampleRow))
+KEYS = {
+    RUNS: ("id",),
+    MEASUREMENTS: ("run", "variant", "metric", "params"),
+    SAMPLES: ("run", "variant", "metric", "params", "repeat"),
+}
+UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+T = TypeVar("T")
 
 
 class StoreError(FastGLMError):
     """The results database cannot be opened, read or written."""
 
 
-class Base(DeclarativeBase):
-    """Tables of the store."""
-
-
-class SchemaRow(Base):
-    """The version of these tables, one row."""
-
-    __tablename__ = "fastglm_schema"
-    version: Mapped[int] = mapped_column(primary_key=True)
-
-
-class RunRow(Base):
-    """One benchmark execution."""
-
-    __tablename__ = "runs"
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    started: Mapped[datetime] = mapped_column(DateTime)  # UTC
-    finished: Mapped[datetime | None] = mapped_column(DateTime)
-    status: Mapped[str] = mapped_column(String(20))
-    error: Mapped[str | None] = mapped_column(String(2000))
-    command: Mapped[str] = mapped_column(String(4000))
-    model: Mapped[str] = mapped_column(String(1000))
-    variants: Mapped[list[str]] = mapped_column(JSON)
-    suites: Mapped[list[str]] = mapped_column(JSON)
-    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
-    machine: Mapped[dict[str, Any]] = mapped_column(JSON)
-    versions: Mapped[dict[str, str]] = mapped_column(JSON)
-    code_version: Mapped[str] = mapped_column(String(100))
-    pid: Mapped[int]
-
-
-class MeasurementRow(Base):
-    """One number of a run."""
-
-    __tablename__ = "measurements"
-    __table_args__ = (UniqueConstraint("run", "variant", "metric", "params"),)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    run: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
-    model: Mapped[str] = mapped_column(String(1000))
-    variant: Mapped[str] = mapped_column(String(100))
-    device: Mapped[str] = mapped_column(String(100))
-    metric: Mapped[str] = mapped_column(String(60))
-    params: Mapped[str] = mapped_column(String(500))  # JSON with sorted keys, so that equal params are equal text
-    value: Mapped[float]
-    unit: Mapped[str] = mapped_column(String(20))
-    n: Mapped[int]
-    low: Mapped[float | None]
-    high: Mapped[float | None]
-
-
-class SampleRow(Base):
-    """What one repeat gave: one value, or one a token."""
-
-    __tablename__ = "samples"
-    __table_args__ = (UniqueConstraint("run", "variant", "metric", "params", "repeat"),)
-    id: Mapped[int] = mapped_column(primary_key=True)
-    run: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), index=True)
-    variant: Mapped[str] = mapped_column(String(100))
-    metric: Mapped[str] = mapped_column(String(60))
-    params: Mapped[str] = mapped_column(String(500))
-    repeat: Mapped[int]
-    values: Mapped[list[float]] = mapped_column(JSON)
-
-
 class Store:
-    """A connection to the results. Every method is one transaction and raises `StoreError` with one clear line."""
+    """A connection to the results. Every method is one transaction and raises `StoreError` with one clear line.
+
+    A PostgreSQL server that goes away is waited for, about ten seconds in all; after that it is asked once a call.
+    """
 
     def __init__(self, url: str | None = None) -> None:
-        """Open `url`, else `FASTGLM_DATABASE_URL`, else `results/results.sqlite` in `fastglm.home`; make its tables."""
-        self.url = url or os.environ.get("FASTGLM_DATABASE_URL") or f"sqlite:///{folder('results') / 'results.sqlite'}"
+        """Open `url`, else `FASTGLM_DATABASE_URL`, else `local_url()`; bring its tables to the newest version.
+
+        Runs deleted more than 30 days ago are removed for good.
+        """
+        self.url = url or os.environ.get("FASTGLM_DATABASE_URL") or local_url()
+        self._away = True  # a server that has not been reached yet is not waited for: the URL may be wrong
         try:
             self.name = make_url(self.url).render_as_string(hide_password=True)
             self._engine = _engine(self.url)
-        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+        except ModuleNotFoundError as error:
+            raise StoreError(
+                f"the results database {self.name} needs {error.name}: pip install {error.name}"
+            ) from error
+        except (ArgumentError, NoSuchModuleError) as error:
             raise StoreError(
                 f"{_one_line(error)}: give a database URL such as sqlite:////folder/results.sqlite"
+                " or postgresql://user@host/name"
             ) from error
-        with self._session() as session:
-            _prepare(session.connection(), self.name)
+        if self.work(self._outdated):
+            self.work(self._upgrade)
+        self.purge()
 
     def start_run(self, run: Run) -> None:
         """Record that `run` began."""
-        row = run.as_dict() | {"started": run.started.astimezone(UTC).replace(tzinfo=None), "status": "running"}
-        row |= {"variants": list(run.variants), "suites": list(run.suites)}
-        with self._session() as session:
-            session.add(RunRow(**row))
+        row = run.as_dict() | {"started": _utc(run.started), "status": "running", "finished": None, "error": None}
+        row |= {"variants": list(run.variants), "suites": list(run.suites), "command": run.command[:4000]}
+        self.work(lambda connection: upsert(connection, RUNS, [row | {"deleted": None}]))
 
     def note(self, run: str, settings: dict[str, Any]) -> None:
         """Record what a run found out about itself, such as how it arranged its hosts."""
-        with self._session() as session:
-            session.execute(update(RunRow).where(RunRow.id == run).values(settings=settings))
+        self.work(lambda connection: connection.execute(update(RUNS).where(RUNS.c.id == run).values(settings=settings)))
 
     def add(self, measurements: Iterable[Measurement]) -> None:
         """Write measurements; one with the same run, variant, metric and params is replaced."""
-        with self._session() as session:
-            for measurement in measurements:
-                row = _columns(measurement)
-                _replace(session, MeasurementRow, ("run", "variant", "metric", "params"), row)
+        rows = [_columns(measurement) for measurement in measurements]
+        self.work(lambda connection: upsert(connection, MEASUREMENTS, rows))
 
     def add_samples(self, run: str, samples: Iterable[Sample]) -> None:
         """Write raw samples of `run`; one of the same repeat is replaced."""
-        with self._session() as session:
-            for sample in samples:
-                row = _columns(sample) | {"run": run, "values": list(sample.values)}
-                _replace(session, SampleRow, ("run", "variant", "metric", "params", "repeat"), row)
+        rows = [_columns(sample) | {"run": run, "values": list(sample.values)} for sample in samples]
+        self.work(lambda connection: upsert(connection, SAMPLES, rows))
 
     def finish(self, run: str, status: Status, error: str | None = None) -> None:
         """Record how `run` ended."""
-        ended = {"status": status, "error": error, "finished": datetime.now(UTC).replace(tzinfo=None)}
-        with self._session() as session:
-            session.execute(update(RunRow).where(RunRow.id == run).values(**ended))
+        ended = {"status": status, "error": error and error[:2000], "finished": _utc(datetime.now(UTC))}
+        self.work(lambda connection: connection.execute(update(RUNS).where(RUNS.c.id == run).values(**ended)))
 
-    def runs(self) -> pd.DataFrame:
-        """All runs, newest first. A run whose process is gone without having finished is `interrupted`."""
-        with self._session() as session:
-            table = _frame(session, RunRow, select(RunRow).order_by(RunRow.started.desc()))
-        for name in ("started", "finished"):
+    def runs(self, deleted: bool = False) -> pd.DataFrame:
+        """All runs that are not `deleted` (or those that are), newest first.
+
+        A run whose process is gone without having finished is `interrupted`.
+        """
+        which = RUNS.c.deleted.is_not(None) if deleted else RUNS.c.deleted.is_(None)
+        query = select(RUNS).where(which).order_by(RUNS.c.started.desc(), RUNS.c.id.desc())
+        table = self.work(lambda connection: _frame(connection, query))
+        for name in ("started", "finished", "deleted"):
             table[name] = pd.to_datetime(table[name], utc=True)
         here = platform.node()
         for index, run in table[table["status"] == "running"].iterrows():
@@ -164,42 +110,116 @@ class Store:
         return table
 
     def measurements(self, run_ids: Sequence[str] | None = None, metric: str | None = None) -> pd.DataFrame:
-        """Tidy rows (`params` as a dict), in the order they were written; of some runs or one metric if asked."""
-        return self._rows(MeasurementRow, run_ids, metric)
+        """Tidy rows (`params` as a dict), in the order they were first written; of some runs or one metric if asked."""
+        return self._rows(MEASUREMENTS, run_ids, metric)
 
     def samples(self, run_ids: Sequence[str] | None = None, metric: str | None = None) -> pd.DataFrame:
         """Raw samples, one row a repeat; `values` holds one value, or one a token for `decode_latency`."""
-        return self._rows(SampleRow, run_ids, metric)
+        return self._rows(SAMPLES, run_ids, metric)
+
+    def delete(self, run_ids: Sequence[str]) -> None:
+        """Put runs away with all their rows, for 30 days; all of them or, on error, none."""
+        self._mark(run_ids, _utc(datetime.now(UTC)))
+
+    def restore(self, run_ids: Sequence[str]) -> None:
+        """Bring deleted runs back. All of them or, on error, none."""
+        self._mark(run_ids, None)
+
+    def purge(self) -> int:
+        """Remove for good what was deleted more than 30 days ago; how many runs that were."""
+        old = RUNS.c.deleted < _utc(datetime.now(UTC) - KEPT_DELETED)
+
+        def remove(connection: Connection) -> int:
+            if connection.scalar(select(RUNS.c.id).where(old).limit(1)) is None:
+                return 0  # nothing to write: opening a store never waits for another writer
+            return connection.execute(RUNS.delete().where(old)).rowcount
+
+        return self.work(remove)
 
     def close(self) -> None:
         """Close the connections; the store opens them again when it is used again."""
         self._engine.dispose()
 
-    def _rows(
-        self, kind: type[MeasurementRow | SampleRow], run_ids: Sequence[str] | None, metric: str | None
-    ) -> pd.DataFrame:
-        query = select(kind).order_by(kind.id)
-        if run_ids is not None:
-            query = query.where(kind.run.in_(run_ids))
-        if metric is not None:
-            query = query.where(kind.metric == metric)
-        with self._session() as session:
-            table = _frame(session, kind, query).drop(columns="id")
-        table["params"] = [json.loads(text) for text in table["params"]]
-        return table
+    def work(self, steps: Callable[[Connection], T]) -> T:
+        """What `steps` give, taken in one transaction: again from the first where the server went away meanwhile."""
+        waits = iter(() if self._away else WAITS)
+        while True:
+            try:
+                with self._engine.begin() as connection:
+                    result = steps(connection)
+                self._away = False
+                return result
+            except SQLAlchemyError as error:
+                wait = next(waits, None) if self._went_away(error) else None
+                if wait is None:
+                    self._away = self._went_away(error)
+                    raise StoreError(_explained(error, self.name)) from error
+            time.sleep(wait)
 
-    @contextmanager
-    def _session(self) -> Iterator[Session]:
-        try:
-            with Session(self._engine) as session, session.begin():
-                yield session
-        except SQLAlchemyError as error:
-            raise StoreError(_explained(error, self.name)) from error
+    def _went_away(self, error: SQLAlchemyError) -> bool:
+        """A SQLite file does not come back by waiting, and its locks were waited for already."""
+        lost = isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
+        return lost and self._engine.dialect.name != "sqlite"
+
+    def _outdated(self, connection: Connection) -> bool:
+        at = migrations.revision(connection)
+        if at is not None and at > migrations.HEAD:
+            raise StoreError(
+                f"the results database {self.name} was written by a newer FAST-ChatGLM (version {int(at)} of its "
+                f"tables, this one knows {int(migrations.HEAD)}): update this program, or name another database with "
+                "FASTGLM_DATABASE_URL"
+            )
+        return at != migrations.HEAD
+
+    def _upgrade(self, connection: Connection) -> None:
+        migrations.lock(connection)  # two programs may open a new store at once
+        if self._outdated(connection):
+            migrations.upgrade(connection, migrations.revision(connection))
+
+    def _mark(self, run_ids: Sequence[str], deleted: datetime | None) -> None:
+        wanted = list(dict.fromkeys(run_ids))
+
+        def mark(connection: Connection) -> None:
+            known = set(connection.scalars(select(RUNS.c.id).where(RUNS.c.id.in_(wanted))))
+            if missing := [name for name in wanted if name not in known]:
+                raise StoreError(f"there is no run {', '.join(missing)}: see python -m benchmarks list")
+            connection.execute(update(RUNS).where(RUNS.c.id.in_(wanted)).values(deleted=deleted))
+
+        self.work(mark)
+
+    def _rows(self, table: Table, run_ids: Sequence[str] | None, metric: str | None) -> pd.DataFrame:
+        deleted = select(RUNS.c.id).where(RUNS.c.deleted.is_not(None))
+        query = select(table).where(table.c.run.not_in(deleted)).order_by(table.c.id)
+        if run_ids is not None:
+            query = query.where(table.c.run.in_(list(run_ids)))
+        if metric is not None:
+            query = query.where(table.c.metric == metric)
+        rows = self.work(lambda connection: _frame(connection, query)).drop(columns="id")
+        rows["params"] = [json.loads(text) for text in rows["params"]]
+        return rows
+
+
+def local_url() -> str:
+    """The database in the home: `results/results.sqlite`."""
+    return f"sqlite:///{folder('results') / 'results.sqlite'}"
+
+
+def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows, in place of those with the same keys."""
+    if not rows:
+        return
+    statement = UPSERTS[connection.dialect.name](table)
+    others = {name: statement.excluded[name] for name in rows[0] if name not in KEYS[table]}
+    connection.execute(statement.on_conflict_do_update(index_elements=KEYS[table], set_=others), rows)
 
 
 def _engine(url: str) -> Engine:
-    if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url)
+    parsed = make_url(url)
+    kind = parsed.get_backend_name()
+    if kind in ("postgres", "postgresql"):
+        return _postgresql(parsed)
+    if kind != "sqlite":
+        raise ArgumentError(f"results are kept in SQLite or PostgreSQL, not in {kind}")
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
 
     @event.listens_for(engine, "connect")
@@ -210,34 +230,28 @@ def _engine(url: str) -> Engine:
     return engine
 
 
-def _prepare(connection: Connection, name: str) -> None:
-    """Make the tables if they are not there; refuse those of a newer version."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")  # two programs may open a new store at once
-    Base.metadata.create_all(connection)
-    version = connection.scalar(select(SchemaRow.version))
-    if version is None:
-        connection.execute(insert(SchemaRow).values(version=SCHEMA))
-    elif version > SCHEMA:
-        raise StoreError(
-            f"the results database {name} was written by a newer FAST-ChatGLM (version {version} of its tables, this "
-            f"one knows {SCHEMA}): update this program, or name another database with FASTGLM_DATABASE_URL"
-        )
+def _postgresql(url: URL) -> Engine:
+    if url.drivername in ("postgres", "postgresql"):
+        url = url.set(drivername="postgresql+psycopg")
+    arguments = {
+        "connect_timeout": int(BUSY_TIMEOUT),
+        "tcp_user_timeout": int(BUSY_TIMEOUT * 1000),  # a server that is switched off says no goodbye
+    }
+    return create_engine(url, connect_args=arguments, pool_pre_ping=True)
 
 
 def _columns(record: Measurement | Sample) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__} | {"params": params_text(record.params)}
 
 
-def _replace(session: Session, kind: type[Base], keys: Sequence[str], row: dict[str, Any]) -> None:
-    session.execute(delete(kind).where(*(getattr(kind, key) == row[key] for key in keys)))
-    session.execute(insert(kind).values(**row))
+def _frame(connection: Connection, query: Any) -> pd.DataFrame:
+    found = connection.execute(query)
+    return pd.DataFrame([tuple(row) for row in found], columns=list(found.keys()))
 
 
-def _frame(session: Session, kind: type[Base], query: Any) -> pd.DataFrame:
-    names = [column.key for column in kind.__table__.columns]
-    rows = [[getattr(row, name) for name in names] for row in session.scalars(query)]
-    return pd.DataFrame(rows, columns=names)
+def _utc(time_: datetime) -> datetime:
+    """As it is kept: UTC, with no zone."""
+    return time_.astimezone(UTC).replace(tzinfo=None)
 
 
 def _explained(error: SQLAlchemyError, name: str) -> str:
@@ -247,9 +261,9 @@ def _explained(error: SQLAlchemyError, name: str) -> str:
             f"the results database {name} is locked by another program: close that program, "
             "or name another database with FASTGLM_DATABASE_URL"
         )
+    advice = "repair or move it away" if name.startswith("sqlite") else "see that its server runs and lets you in"
     return (
-        f"the results database {name} cannot be used ({said}): repair or move it away, "
-        "or name another one with FASTGLM_DATABASE_URL"
+        f"the results database {name} cannot be used ({said}): {advice}, or name another one with FASTGLM_DATABASE_URL"
     )
 
 

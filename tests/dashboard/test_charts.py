@@ -25,7 +25,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
-@pytest.mark.parametrize("colour", [*charts.COLOURS.values(), *charts._OTHERS])
+@pytest.mark.parametrize("colour", [*charts.COLOURS.values(), *charts.OTHERS])
 def test_every_colour_can_be_seen_on_both_themes(colour: str, background: str) -> None:
     assert contrast(colour, background) >= 3
 

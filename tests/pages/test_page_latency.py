@@ -109,7 +109,7 @@ def test_a_job_that_fails_says_why(open_page: Open) -> None:
 def test_a_database_from_a_newer_version_gives_one_line(open_page: Open, own_home: Path) -> None:
     measured()
     with sqlite3.connect(own_home / "results" / "results.sqlite") as database:
-        database.execute("UPDATE fastglm_schema SET version = 99")
+        database.execute("UPDATE fastglm_revision SET version_num = '0099'")
     app = open_page(PAGE)
     assert len(app.error) == 1
     assert "newer FAST-ChatGLM" in app.error[0].value
@@ -119,6 +119,7 @@ def test_a_locked_database_gives_one_line(open_page: Open, own_home: Path, monke
     measured()
     monkeypatch.setattr(store, "BUSY_TIMEOUT", 0.1)
     with sqlite3.connect(own_home / "results" / "results.sqlite", isolation_level=None) as database:
+        database.execute("PRAGMA locking_mode=EXCLUSIVE")
         database.execute("BEGIN EXCLUSIVE")
         app = open_page(PAGE)
         database.execute("ROLLBACK")

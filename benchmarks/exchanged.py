@@ -1,0 +1,153 @@
+"""A run as files carry it between machines, checked field by field: nothing absurd gets into a store."""
+
+import json
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+
+from benchmarks.measurement import METRICS, params_text
+from fastglm.errors import FastGLMError
+
+FORMAT, VERSION = "fastglm-results", 1
+NEVER_NEGATIVE = {metric.unit for metric in METRICS.values() if metric.unit} | {"J/token", "fraction", "nats"}
+INTEGER = 2**31 - 1  # the largest that PostgreSQL keeps
+
+
+class ExchangeError(FastGLMError):
+    """A file of results that cannot be written or read."""
+
+
+def _clean(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("has a character 0, which no database keeps")
+    return text
+
+
+def _json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("has a number that is not finite") from None
+    _clean(text.replace("\\u0000", "\0"))
+    return value
+
+
+def _params(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    if len(params_text(value)) > 500:  # type: ignore[arg-type]
+        raise ValueError("is longer than 500 characters")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_clean)]
+Name = Annotated[Text, Field(min_length=1, max_length=100)]
+Data = Annotated[dict[str, JsonValue], AfterValidator(_json)]
+Params = Annotated[Data, AfterValidator(_params)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=INTEGER)]
+Time = Annotated[AwareDatetime, Field(strict=False), AfterValidator(lambda time: time.astimezone(UTC))]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class MeasurementRecord(_Record):
+    """One number of a run; fields as in `benchmarks.measurement.Measurement`, the run itself left out."""
+
+    model: Annotated[Text, Field(max_length=1000)]
+    variant: Name
+    device: Annotated[Text, Field(max_length=100)]
+    metric: Annotated[Text, Field(min_length=1, max_length=60)]
+    params: Params
+    value: Number
+    unit: Annotated[Text, Field(max_length=20)]
+    n: Count
+    low: Number | None
+    high: Number | None
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Self:
+        numbers = [number for number in (self.low, self.value, self.high) if number is not None]
+        if min(numbers) < 0 and (self.metric in METRICS or self.unit in NEVER_NEGATIVE):
+            raise ValueError(f"{self.metric} is negative ({min(numbers):g} {self.unit})")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low ({self.low:g}) is above high ({self.high:g})")
+        return self
+
+
+class SampleRecord(_Record):
+    """What one repeat gave; fields as in `benchmarks.measurement.Sample`."""
+
+    variant: Name
+    metric: Annotated[Text, Field(min_length=1, max_length=60)]
+    params: Params
+    repeat: Count
+    values: list[Number]
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Self:
+        if self.metric in METRICS and min(self.values, default=0) < 0:
+            raise ValueError(f"{self.metric} is negative ({min(self.values):g})")
+        return self
+
+
+class RunRecord(_Record):
+    """One run with its rows; fields as in `benchmarks.tables.RunRow`. Those with a default only JSON carries."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,39}$")]
+    started: Time
+    finished: Time | None
+    status: Literal["running", "done", "failed", "cancelled", "interrupted"]
+    error: Annotated[Text, Field(max_length=2000)] | None = None
+    command: Annotated[Text, Field(max_length=4000)] = ""
+    model: Annotated[Text, Field(max_length=1000)]
+    variants: list[Name] = []
+    suites: list[Name]
+    settings: Data = {}
+    machine: Data
+    versions: Annotated[dict[str, str], AfterValidator(_json)] = {}
+    code_version: Annotated[Text, Field(max_length=100)]
+    pid: Count = 0
+    measurements: list[MeasurementRecord]
+    samples: list[SampleRecord] = []
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Self:
+        if self.finished is not None and self.finished < self.started:
+            raise ValueError("it finished before it started")
+        rows = Counter((row.variant, row.metric, params_text(row.params)) for row in self.measurements)  # type: ignore[arg-type]
+        repeats = Counter((row.variant, row.metric, params_text(row.params), row.repeat) for row in self.samples)  # type: ignore[arg-type]
+        for key, times in (rows | repeats).items():
+            if times > 1:
+                raise ValueError(f"{' '.join(map(str, key))} is there {times} times")
+        return self
+
+
+def checked(data: object) -> RunRecord:
+    """`data` as a run. Raises `ExchangeError` with the field and what is wrong with it, in one line."""
+    try:
+        return RunRecord.model_validate(data)
+    except ValidationError as error:
+        first: Any = error.errors(include_url=False)[0]
+        where = " ".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        given = first["input"]
+        shown = f" (it is {str(given)[:40]})" if isinstance(given, str | int | float) else ""
+        raise ExchangeError(" ".join(f"{where}: {said}{shown}".removeprefix(": ").split())) from error
+
+
+def instant(text: str) -> datetime:
+    """A time of a file, which may lack its zone: then it is UTC."""
+    time = datetime.fromisoformat(text)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)

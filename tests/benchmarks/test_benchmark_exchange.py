@@ -1,0 +1,348 @@
+"""Export and import: nothing lost, nothing twice, nothing half, and nothing absurd."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks import formats
+from benchmarks.cli import main
+from benchmarks.exchange import export_runs, import_runs
+from benchmarks.exchanged import ExchangeError
+from benchmarks.measurement import Measurement, Sample
+from benchmarks.run import Run
+from benchmarks.store import Store
+from fastglm.errors import UsageError
+
+FORMATS = ["json", "csv", "parquet"]
+
+
+def _run(**changes: Any) -> Run:
+    settings = {"machine": {"cpu": '某, "处理器"'}, "code_version": "abc+changes", "settings": {"repeats": 5}}
+    return Run("demo", ("original", "int4"), ("latency",), **(settings | changes))
+
+
+def _fill(store: Store, run: Run, value: float = 0.1 + 0.2, rows: int = 4, finished: bool = True) -> None:
+    store.start_run(run)
+    store.add(
+        Measurement(run.id, "demo", "int4", "cpu", "ttft", {"prompt_tokens": i, "q": 0.5}, value, "s", 5, low, 9.0)
+        for i, low in zip(range(rows), [None, 0.01] * rows, strict=False)
+    )
+    store.add_samples(run.id, [Sample("int4", "decode_latency", {"prompt_tokens": 3}, 0, (0.1, 0.25))])
+    if finished:
+        store.finish(run.id, "done")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(f"sqlite:///{tmp_path / 'from.sqlite'}")
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Store:
+    return Store(f"sqlite:///{tmp_path / 'to.sqlite'}")
+
+
+def _counts(store: Store, path: Path) -> tuple[int, ...]:
+    done = import_runs(store, path)
+    return len(done.new), len(done.completed), len(done.known), len(done.refused)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_what_is_exported_is_imported_once(form: str, url: str, store: Store, tmp_path: Path) -> None:
+    runs = [_run(), _run()]
+    for run in runs:
+        _fill(store, run)
+    path, there = tmp_path / f"out.{form}", Store(url)
+    assert export_runs(store, path) == 2
+    assert _counts(there, path) == (2, 0, 0, 0)
+    assert _counts(there, path) == (0, 0, 2, 0)
+    assert _counts(store, path) == (0, 0, 2, 0)
+    pd.testing.assert_frame_equal(there.measurements(), store.measurements())
+    shared = ["id", "started", "finished", "status", "model", "suites", "machine", "code_version"]
+    columns = shared if form != "json" else list(store.runs().columns)
+    assert there.runs()[columns].to_dict("records") == store.runs()[columns].to_dict("records")
+    if form == "json":
+        pd.testing.assert_frame_equal(there.samples(), store.samples())
+    assert sorted(file.name for file in tmp_path.glob("*out*")) == [path.name]
+
+
+def test_a_table_names_what_each_row_was_measured_on(store: Store, tmp_path: Path) -> None:
+    run = _run()
+    _fill(store, run)
+    for name, read in (("out.csv", pd.read_csv), ("out.parquet", pd.read_parquet)):
+        export_runs(store, tmp_path / name)
+        table = read(tmp_path / name)
+        assert set(table["run"]) == {run.id}
+        assert json.loads(table["machine"][0]) == {"cpu": '某, "处理器"'}
+        assert table["code_version"][0] == "abc+changes"
+        assert table["value"].tolist() == [0.1 + 0.2] * 4
+        assert table["low"].isna().tolist() == [True, False, True, False]
+        assert pd.to_datetime(table["started"], utc=True)[0] == run.started
+
+
+def test_some_runs_are_exported(store: Store, other: Store, tmp_path: Path) -> None:
+    one, two = _run(), _run()
+    _fill(store, one)
+    _fill(store, two)
+    assert export_runs(store, tmp_path / "out.json", [two.id]) == 1
+    import_runs(other, tmp_path / "out.json")
+    assert other.runs()["id"].tolist() == [two.id]
+    store.delete([one.id])
+    with pytest.raises(UsageError, match=f"there is no run {one.id}"):
+        export_runs(store, tmp_path / "none.json", [one.id])
+    with pytest.raises(UsageError, match=r"says no format: name a file that ends in \.json"):
+        export_runs(store, tmp_path / "out.xlsx")
+
+
+def test_a_finished_run_takes_the_place_of_an_unfinished_one_and_never_the_other_way(
+    store: Store, other: Store, tmp_path: Path
+) -> None:
+    run, path = _run(), tmp_path / "out.json"
+    _fill(store, run, rows=6)
+    _fill(other, run, rows=2, finished=False)
+    export_runs(other, early := tmp_path / "early.json")
+    export_runs(store, path)
+    assert _counts(other, path) == (0, 1, 0, 0)
+    assert (len(other.measurements()), other.runs()["status"].tolist()) == (6, ["done"])
+    assert _counts(other, early) == (0, 0, 1, 0)
+    assert len(other.measurements()) == 6
+
+
+def test_other_numbers_under_the_same_id_are_refused(store: Store, other: Store, tmp_path: Path) -> None:
+    run, path = _run(), tmp_path / "out.json"
+    _fill(store, run, value=1.0)
+    _fill(other, run, value=2.0)
+    export_runs(store, path)
+    assert _counts(other, path) == (0, 0, 0, 1)
+    assert set(other.measurements()["value"]) == {2.0}
+
+
+def test_json_completes_what_a_table_brought(store: Store, other: Store, tmp_path: Path) -> None:
+    _fill(store, _run())
+    for form in ("csv", "json"):
+        export_runs(store, tmp_path / f"out.{form}")
+    assert _counts(other, tmp_path / "out.csv") == (1, 0, 0, 0)
+    assert other.samples().empty
+    assert _counts(other, tmp_path / "out.json") == (0, 1, 0, 0)
+    assert len(other.samples()) == 1
+    assert other.runs()["settings"].tolist() == [{"repeats": 5}]
+    assert _counts(other, tmp_path / "out.csv") == (0, 0, 1, 0)
+
+
+def test_importing_a_deleted_run_brings_it_back_with_all_it_had(store: Store, tmp_path: Path) -> None:
+    run = _run()
+    _fill(store, run)
+    export_runs(store, tmp_path / "out.csv")
+    store.delete([run.id])
+    assert _counts(store, tmp_path / "out.csv") == (1, 0, 0, 0)
+    assert store.runs()["id"].tolist() == [run.id]
+    assert len(store.samples()) == 1
+
+
+def _first_row(data: Any, **changes: Any) -> None:
+    data["runs"][1]["measurements"][2].update(changes)
+
+
+DAMAGE: list[tuple[Callable[[Any], Any], str]] = [
+    (lambda data: data.update(format="other"), "it is not a file of results"),
+    (lambda data: data.pop("format"), "it is not a file of results"),
+    (lambda data: data.update(version=2), r"newer FAST-ChatGLM \(version 2.*update this program"),
+    (lambda data: data.update(runs={}), "its runs are not a list"),
+    (lambda data: _first_row(data, value=-0.5), r"run 2 \(.*: measurements 3: ttft is negative \(-0.5 s\)"),
+    (lambda data: _first_row(data, value=float("nan")), "run 2: the JSON is broken or cut off"),
+    (lambda data: _first_row(data, value=None), "measurements 3 value"),
+    (lambda data: _first_row(data, value="0.5"), r"measurements 3 value: Input should be a valid number \(it is 0.5\)"),
+    (lambda data: _first_row(data, low=99.0), r"measurements 3: low \(99\) is above high"),
+    (lambda data: _first_row(data, n=2**31), "measurements 3 n: "),
+    (lambda data: _first_row(data, params={"text": "x" * 600}), "params: is longer than 500 characters"),
+    (lambda data: _first_row(data, variant="a\0b"), "character 0"),
+    (lambda data: _first_row(data, params={"prompt_tokens": 0, "q": 0.5}), "is there 2 times"),
+    (lambda data: _first_row(data, extra=1), "measurements 3 extra: "),
+    (lambda data: data["runs"][1].pop("machine"), "machine: Field required"),
+    (lambda data: data["runs"][1].update(id="../../etc"), "id: String should match"),
+    (lambda data: data["runs"][1].update(started="yesterday"), "started: "),
+    (lambda data: data["runs"][1].update(finished="2001-01-01T00:00:00Z"), "it finished before it started"),
+    (lambda data: data["runs"][1].update(machine=json.loads("[" * 30 + "]" * 30)), "nested more than 20 deep"),
+    (lambda data: data["runs"].__setitem__(1, 5), "run 2: "),
+    (lambda data: data["runs"][1]["samples"][0].update(values=[0.1, -1.0]), "samples 1: decode_latency is negative"),
+]
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGE)
+def test_a_damaged_json_is_told_in_one_line_with_its_place(
+    damage: Callable[[Any], Any], said: str, store: Store, other: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.json"
+    _fill(store, _run())
+    _fill(store, _run())
+    export_runs(store, path)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    damage(data)
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(ExchangeError, match=said) as caught:
+        import_runs(other, path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    whole = 1 if "run 2" in str(caught.value) else 0  # the run before stays
+    assert len(other.runs()) == whole
+    assert len(other.measurements()) == 4 * whole
+
+
+def test_what_this_program_does_not_know_is_kept(store: Store, other: Store, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    _fill(store, _run())
+    export_runs(store, path)
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data["runs"][0]["measurements"][0].update(metric="temperature", unit="°C", value=-3.0, low=-4.0)
+    path.write_text(json.dumps(data), encoding="utf-8")
+    assert _counts(other, path) == (1, 0, 0, 0)
+    assert other.measurements(metric="temperature")["value"].tolist() == [-3.0]
+
+
+def test_a_json_cut_off_anywhere_leaves_no_half_run(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    _fill(store, _run(), rows=2)
+    _fill(store, _run(), rows=2)
+    export_runs(store, path)
+    whole = path.read_bytes()
+    for number, length in enumerate(range(0, len(whole) - 3, len(whole) // 11)):
+        path.write_bytes(whole[:length])
+        there = Store(f"sqlite:///{tmp_path / f'{number}.sqlite'}")
+        with pytest.raises(ExchangeError, match="cut off"):
+            import_runs(there, path)
+        assert len(there.measurements()) == 2 * len(there.runs())
+
+
+def test_a_csv_cut_off_at_any_character_of_its_end_is_told(store: Store, other: Store, tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    _fill(store, _run(), rows=12)
+    export_runs(store, path)
+    whole = path.read_bytes().rstrip(b"\r\n")
+    for missing in [*range(1, 8), 100, len(whole.splitlines()[-1]) + 2]:
+        path.write_bytes(whole[:-missing])
+        with pytest.raises(ExchangeError, match=r"lines? \d+") as caught:
+            import_runs(other, path)
+        assert "\n" not in str(caught.value)
+    assert other.runs().empty
+    path.write_bytes(whole)
+    assert _counts(other, path) == (1, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (",s,", ",s", "line 2: .* cells in place of"),
+        ("run,started", "id,started", "lacks run"),
+        (",0.30000000000000004,", ",-1,", r"lines 2 to 5 .*measurements 1: ttft is negative \(-1 s\)"),
+        (",0.30000000000000004,", ",inf,", r"lines 2 to 5 .*value: Input should be a finite number"),
+        (",0.30000000000000004,", ",much,", "line 2: could not convert string to float: 'much'"),
+        ("abc+changes", "abc", "line 3: run .* is told otherwise than in line 2"),
+        ("demo", "\0", "line 2"),
+        ("latency", "lat\xff", "line"),
+    ],
+)
+def test_a_damaged_csv_is_told_in_one_line(
+    old: str, new: str, said: str, store: Store, other: Store, tmp_path: Path
+) -> None:
+    path = tmp_path / "out.csv"
+    _fill(store, _run())
+    export_runs(store, path)
+    text = path.read_bytes()
+    assert old.encode() in text
+    path.write_bytes(text.replace(old.encode(), new.encode("latin-1"), 1))
+    with pytest.raises(ExchangeError, match=said) as caught:
+        import_runs(other, path)
+    assert "\n" not in str(caught.value)
+    assert other.runs().empty
+
+
+def test_a_damaged_parquet_is_told_in_one_line(store: Store, other: Store, tmp_path: Path) -> None:
+    path = tmp_path / "out.parquet"
+    _fill(store, _run())
+    export_runs(store, path)
+    whole, table = path.read_bytes(), pq.read_table(path)
+    values = pa.array(["0.5"] * 4)
+    damaged = {
+        "broken or cut off": whole[: len(whole) // 2],
+        r"rows 1 to 3: run .* has 3 rows here in place of 4": table.slice(0, 3),
+        "value: Input should be a valid number": table.set_column(table.column_names.index("value"), "value", values),
+        "lacks metric": table.drop_columns(["metric"]),
+        "version 2 of the format": table.replace_schema_metadata({"format": "fastglm-results", "version": "2"}),
+    }
+    for said, content in damaged.items():
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            pq.write_table(content, path)
+        with pytest.raises(ExchangeError, match=said) as caught:
+            import_runs(other, path)
+        assert "\n" not in str(caught.value)
+    assert other.runs().empty
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_files_are_read_run_by_run(form: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "ROW_GROUP", 3)
+    for _ in range(3):
+        _fill(store, _run())
+    path = tmp_path / f"out.{form}"
+    export_runs(store, path)
+    seen = iter(formats.READERS[f".{form}"](path))
+    assert len(next(seen)[1]["measurements"]) == 4
+    if form == "parquet":
+        assert pq.ParquetFile(path).num_row_groups == 4
+    assert len(list(seen)) == 2
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out.json"
+    path.write_text("before")
+    _fill(store, _run())
+
+    def full(beside: Path, _runs: Any) -> None:
+        beside.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setitem(formats.WRITERS, ".json", full)
+    with pytest.raises(ExchangeError, match=r"could not be written \(No space left on device\)"):
+        export_runs(store, path)
+    assert path.read_text() == "before"
+    assert [file.name for file in tmp_path.glob("*out*")] == ["out.json"]
+
+
+def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
+    run, path, elsewhere = _run(), tmp_path / "out.json", f"sqlite:///{tmp_path / 'elsewhere.sqlite'}"
+    _fill(Store(), run)
+    assert main(["export", str(path)]) == 0
+    assert "1 runs written" in capsys.readouterr().out
+    assert main(["import", str(path), "--store", elsewhere]) == 0
+    assert "1 new, 0 completed, 0 known, 0 refused" in capsys.readouterr().out
+    assert main(["delete", run.id]) == 0
+    assert Store().runs().empty
+    assert main(["delete", run.id, "--undo"]) == 0
+    assert len(Store().runs()) == 1
+    _fill(Store(elsewhere), run, value=7.0)
+    assert main(["import", str(path), "--store", elsewhere]) == 1
+    assert f"other numbers for {run.id}" in capsys.readouterr().err
+    assert main(["delete", "no-run"]) == 1
+    assert "there is no run no-run" in capsys.readouterr().err
+    assert main(["import", str(tmp_path / "none.json")]) == 1
+    assert "none.json cannot be read (No such file" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "out.txt")]) == 2
+    assert main(["export", str(path), "--store", "none"]) == 2
+
+
+def test_times_without_a_zone_are_utc() -> None:
+    from benchmarks.exchanged import instant
+
+    assert instant("2025-01-01 00:00:00") == datetime(2025, 1, 1, tzinfo=UTC)
