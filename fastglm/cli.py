@@ -158,8 +158,13 @@ def evaluate(
     from fastglm.bars import Bars
     from fastglm.evaluate.suites import SUITES, choose_suites
     from fastglm.loader import load
+    from fastglm.models.source import find_source
 
     suites = choose_suites(suite)
+    if find_source(model).kind == "shape":
+        raise UsageError(f"{model} has random weights, so its answers have no quality: evaluate a checkpoint or demo.")
+    if json_file and not json_file.absolute().parent.is_dir():
+        raise UsageError(f"{json_file} cannot be written: its folder does not exist.")
     with Bars() as bars:
         loaded, tokenizer = load(model, variant, device, progress=bars)
         found = {name: SUITES[name](loaded, tokenizer, questions, bars) for name in suites}

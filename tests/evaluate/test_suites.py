@@ -106,3 +106,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_command_refuses_a_wrong_suite(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--suite", "nonsense"]) == 2
     assert "no suite 'nonsense'" in capsys.readouterr().err
+
+
+def test_random_weights_are_not_evaluated(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--model", "shape:chatglm-6b@1"]) == 2
+    assert "random weights" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_missing_is_told_before_the_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--json", str(tmp_path / "missing" / "out.json")]) == 2
+    assert "its folder does not exist" in capsys.readouterr().err
