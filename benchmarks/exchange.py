@@ -26,9 +26,8 @@ class Imported:
     """The ids of the runs in a file, by what became of each."""
 
     new: list[str] = field(default_factory=list)
-    completed: list[str] = field(
-        default_factory=list
-    )  # the store had less of it: an unfinished state, or what CSV carries
+    # The store had less of it: an unfinished state, or what CSV carries.
+    completed: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)  # the store has other numbers under this id, and keeps them
 

@@ -107,7 +107,11 @@ class EntrySkill(Skill):
         phrasing, answer = (
             (rng.choice(entry.zh), entry.zh_answer) if language == "zh" else (rng.choice(entry.en), entry.en_answer)
         )
-        return Sample([], vary(rng, phrasing, language), answer, language, phrasing, entry.name)
+        return Sample([], self.typed(rng, phrasing, language), answer, language, phrasing, entry.name)
+
+    def typed(self, rng: Random, phrasing: str, language: Language) -> str:
+        """A phrasing as somebody types it."""
+        return vary(rng, phrasing, language)
 
     def split(self, sample: Sample) -> Split | None:
         """The phrasing is the whole question here, and new or not."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from random import Random
 from typing import ClassVar
 
-from .base import LANGUAGES, Entry, EntrySkill, Language, Sample
+from .base import Entry, EntrySkill, Language
 
 
 def _entry(name: str, zh: str, zh_answer: str, en: str, en_answer: str) -> Entry:
@@ -15,11 +15,7 @@ def _entry(name: str, zh: str, zh_answer: str, en: str, en_answer: str) -> Entry
 class _SmallTalk(EntrySkill):
     """Phrases that nobody opens with "Please": only their marks vary."""
 
-    def sample(self, rng: Random) -> Sample:
-        entry = rng.choice(self.entries)
-        language = rng.choice(LANGUAGES)
-        phrasing = rng.choice(entry.zh if language == "zh" else entry.en)
-        answer = entry.zh_answer if language == "zh" else entry.en_answer
+    def typed(self, rng: Random, phrasing: str, language: Language) -> str:
         mark = rng.random()
         question = phrasing
         if mark < 0.3:
@@ -30,7 +26,7 @@ class _SmallTalk(EntrySkill):
             question = phrasing[:-1] + ("。" if language == "zh" else ".")
         if language == "en" and phrasing[:2] != "I " and rng.random() < 0.2:
             question = question[0].lower() + question[1:]
-        return Sample([], question, answer, language, phrasing, entry.name)
+        return question
 
 
 class Greeting(_SmallTalk):
