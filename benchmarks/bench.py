@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from benchmarks.lineup import Arrangement, Lineup
 from benchmarks.progress import Reporter
+from benchmarks.questions import Question
 from benchmarks.record import Record
 from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
@@ -28,6 +29,7 @@ class Bench:
 
     workload: Workload
     prompts: dict[int, list[list[int]]]  # of each length one a repeat, and one more for the warm-up
+    questions: Sequence[Question]
     load: Loader
     record: Record
     reporter: Reporter

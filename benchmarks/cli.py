@@ -44,10 +44,15 @@ class Show(StrEnum):
 def run(
     model: Annotated[str, typer.Option(help="demo, a folder, a hub id, shape:chatglm-6b[@LAYERS].")] = "demo",
     variants: Annotated[str, typer.Option(help="Names with commas between.")] = "original,fast,int8,int4",
-    suite: Annotated[str, typer.Option(help="latency, memory, or both with a comma between.")] = "latency",
+    suite: Annotated[str, typer.Option(help="latency, memory, quality, with commas between.")] = "latency",
     prompt_tokens: Annotated[str, typer.Option(help="Prompt lengths with commas between.")] = "32,128",
     answer_tokens: Annotated[str, typer.Option(help="Length of every answer.")] = "64",
     repeats: Annotated[str, typer.Option(help="Answers of each kind; 5 or more for a useful interval.")] = "5",
+    questions: Annotated[str, typer.Option(help="quality: questions of each skill, split and language.")] = "24",
+    texts: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help='quality: ask your own, a {"prompt": …, "answer": …} a line, instead.'),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write run, rows and raw samples there.")] = None,
     progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
@@ -59,7 +64,7 @@ def run(
     with _errors(debug, reporter.error):
         from benchmarks.order import Order
 
-        order = Order.read(model, variants, suite, prompt_tokens, answer_tokens, repeats, device)
+        order = Order.read(model, variants, suite, prompt_tokens, answer_tokens, repeats, device, questions, texts)
         if json:
             report.check_json(json)
         kept_in = _store(store)

@@ -14,10 +14,11 @@ from sqlalchemy import Connection, delete, insert, select, update
 from benchmarks.exchanged import ExchangeError, RunRecord, checked
 from benchmarks.formats import READERS, WRITERS, Data
 from benchmarks.measurement import params_text
-from benchmarks.store import MEASUREMENTS, RUNS, SAMPLES, Store
+from benchmarks.store import ANSWERS, MEASUREMENTS, RUNS, SAMPLES, Store
 from fastglm.errors import UsageError
 
 TABLED = {"started", "finished", "status", "model", "suites", "machine", "code_version", "measurements"}  # in CSV too
+ROWS = (MEASUREMENTS, SAMPLES, ANSWERS)  # of a run
 OWN = ("id", "run")  # columns that say where a row is kept, not what it says
 
 
@@ -106,7 +107,7 @@ def _read(connection: Connection, name: str) -> Data | None:
     if run is None:
         return None
     plain = {key: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for key, value in run.items()}
-    for table in (MEASUREMENTS, SAMPLES):
+    for table in ROWS:
         rows = connection.execute(select(table).where(table.c.run == name).order_by(table.c.id)).mappings()
         plain[table.name] = [_own_left_out(row) for row in rows]
     return plain
@@ -114,7 +115,7 @@ def _read(connection: Connection, name: str) -> Data | None:
 
 def _own_left_out(row: Any) -> Data:
     plain = {key: value for key, value in row.items() if key not in OWN}
-    return plain | {"params": json.loads(plain["params"])}
+    return plain | {"params": json.loads(plain["params"])} if "params" in plain else plain
 
 
 def _merge(connection: Connection, record: RunRecord) -> str:
@@ -158,22 +159,26 @@ def _alike(one: Any, other: Any) -> bool:
 
 
 def _row_key(row: Data) -> tuple[Any, ...]:
-    return row["variant"], row["metric"], params_text(row["params"]), row.get("repeat")
+    return row["variant"], row.get("metric"), params_text(row.get("params", {})), row.get("repeat"), row.get("number")
 
 
 def _run_row(given: Data) -> Data:
-    row = {key: value for key, value in given.items() if key not in ("measurements", "samples")}
+    row = {key: value for key, value in given.items() if key not in {table.name for table in ROWS}}
     for name in ("started", "finished"):
         row[name] = row[name] and row[name].replace(tzinfo=None)
     return row
 
 
 def _write_rows(connection: Connection, record: RunRecord) -> None:
-    for table in (MEASUREMENTS, SAMPLES):
+    for table in ROWS:
         if table.name not in record.model_fields_set:
             continue
         connection.execute(delete(table).where(table.c.run == record.id))
         rows = [row.model_dump() for row in getattr(record, table.name)]
         if rows:
-            keyed = [row | {"run": record.id, "params": params_text(row["params"])} for row in rows]
-            connection.execute(insert(table), keyed)
+            connection.execute(insert(table), [_keyed(row, record.id) for row in rows])
+
+
+def _keyed(row: Data, run: str) -> Data:
+    """A row as the store keeps it."""
+    return row | {"run": run} | ({"params": params_text(row["params"])} if "params" in row else {})

@@ -19,8 +19,8 @@ from pydantic import (
 from benchmarks.measurement import METRICS, params_text
 from fastglm.errors import FastGLMError
 
-FORMAT, VERSION = "fastglm-results", 1
-NEVER_NEGATIVE = {metric.unit for metric in METRICS.values() if metric.unit} | {"J/token", "fraction", "nats"}
+FORMAT, VERSION = "fastglm-results", 2  # 2: with answers
+NEVER_NEGATIVE = {metric.unit for metric in METRICS.values() if metric.unit} | {"J/token"}
 INTEGER = 2**31 - 1  # the largest that PostgreSQL keeps
 
 
@@ -54,6 +54,7 @@ Name = Annotated[Text, Field(min_length=1, max_length=100)]
 Data = Annotated[dict[str, JsonValue], AfterValidator(_json)]
 Params = Annotated[Data, AfterValidator(_params)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(allow_inf_nan=False, ge=0)]
 Count = Annotated[int, Field(ge=0, le=INTEGER)]
 Time = Annotated[AwareDatetime, Field(strict=False), AfterValidator(lambda time: time.astimezone(UTC))]
 
@@ -102,6 +103,23 @@ class SampleRecord(_Record):
         return self
 
 
+class AnswerRecord(_Record):
+    """What a variant made of a question; fields as in `benchmarks.graded.Graded`."""
+
+    variant: Name
+    number: Count
+    labels: Annotated[dict[Name, Text], Field(max_length=20)]
+    history: list[Annotated[list[Text], Field(min_length=2, max_length=2)]]
+    question: Text
+    expected: Text
+    answer: Text | None
+    right: bool | None
+    tokens: Count
+    nats: Positive
+    kl: Positive | None
+    agreed: Count | None
+
+
 class RunRecord(_Record):
     """One run with its rows; fields as in `benchmarks.tables.RunRow`. Those with a default only JSON carries."""
 
@@ -121,6 +139,7 @@ class RunRecord(_Record):
     pid: Count = 0
     measurements: list[MeasurementRecord]
     samples: list[SampleRecord] = []
+    answers: list[AnswerRecord] = []
 
     @model_validator(mode="after")
     def _plausible(self) -> Self:
@@ -128,7 +147,8 @@ class RunRecord(_Record):
             raise ValueError("it finished before it started")
         rows = Counter((row.variant, row.metric, params_text(row.params)) for row in self.measurements)  # type: ignore[arg-type]
         repeats = Counter((row.variant, row.metric, params_text(row.params), row.repeat) for row in self.samples)  # type: ignore[arg-type]
-        for key, times in (rows | repeats).items():
+        answers = Counter((row.variant, "answer", row.number) for row in self.answers)
+        for key, times in (rows | repeats | answers).items():
             if times > 1:
                 raise ValueError(f"{' '.join(map(str, key))} is there {times} times")
         return self

@@ -15,6 +15,7 @@ def keep_here(result: Result, meant: Store) -> FastGLMError | None:
         local.start_run(run)
         local.add(result.measurements)
         local.add_samples(run.id, result.samples)
+        local.add_answers(run.id, result.answers)
         failures = [str(row.params["error"]) for row in result.measurements if row.metric == "failure"]
         local.finish(run.id, result.status, "; ".join(failures) or None)
     except FastGLMError as error:

@@ -1,6 +1,6 @@
 """The file formats that results travel in: JSON with everything, CSV and Parquet with one row a measurement.
 
-JSON: {"format": "fastglm-results", "version": 1, "runs": [{…, "measurements": […], "samples": […]}, …]}.
+JSON: {"format": "fastglm-results", "version": 2, "runs": [{…, "measurements": […], "samples": […], "answers": […]}]}.
 CSV and Parquet: `COLUMNS`; `machine`, `suites` and `params` are JSON texts, and `run_rows`, how many rows the run has,
 tells a file that was cut off. All are written and read run by run, so that a file may be larger than the memory.
 """
@@ -39,7 +39,7 @@ COLUMNS = tuple(SCHEMA.names)
 
 
 def write_json(path: Path, runs: Iterable[Data]) -> None:
-    """Write runs with measurements and samples."""
+    """Write runs with all their rows."""
     with path.open("w", encoding="utf-8") as file:
         file.write(f'{{"format": "{FORMAT}", "version": {VERSION}, "runs": [')
         for number, run in enumerate(runs):

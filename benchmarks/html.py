@@ -80,6 +80,8 @@ def draw(measurements: Sequence[Measurement], samples: pd.DataFrame) -> Iterator
     metrics = sorted(rows["metric"].unique(), key=lambda metric: not metric.endswith("_ratio"))
     for metric in metrics:
         part = rows[rows["metric"] == metric]
+        if metric == "skill_accuracy":
+            part = part[[len(params) < 2 for params in part["params"]]]
         if metric.endswith("_ratio"):
             yield _ratio(metric, part)
         elif metric not in MEMORY:

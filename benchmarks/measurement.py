@@ -29,6 +29,11 @@ METRICS: dict[str, Metric] = {
     "peak_memory": Metric("bytes", "peak of the isolated process: allocator on GPUs, resident memory on CPUs", "lower"),
     "decode_rate_ratio": Metric("×", "decode_rate over the baseline's, pair by pair: above 1 is faster", "higher"),
     "ttft_ratio": Metric("×", "ttft over the baseline's, pair by pair: below 1 is faster", "lower"),
+    "skill_accuracy": Metric("fraction", "right answers to questions held out of training, greedy", "higher"),
+    "perplexity": Metric("", "exp of the mean cross-entropy a token of the expected answers", "lower"),
+    "bits_per_byte": Metric("bits/byte", "cross-entropy a UTF-8 byte of the expected answers", "lower"),
+    "kl_divergence": Metric("nats/token", "KL(original ‖ variant) a token of the expected answers", "lower"),
+    "top1_agreement": Metric("fraction", "tokens of the expected answers with the original's likeliest", "higher"),
     "failure": Metric("", "the variant could not be measured; params say where and why", "lower"),
 }
 

@@ -1,10 +1,12 @@
 """What a user asks for, checked before anything is loaded, and carried out with the device to itself."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.machine import busy_warning, machine
 from benchmarks.progress import Reporter
+from benchmarks.questions import Question, held_out, read_texts
 from benchmarks.run import Run
 from benchmarks.runner import Result, execute, prepare
 from benchmarks.suites import SUITES
@@ -42,11 +44,21 @@ class Order:
     suites: list[str]
     workload: Workload
     device: str
+    texts: Path | None = None  # a user's own questions for the quality suite
     threads: int | None = None  # of the hosts; None: as PyTorch chooses
 
     @classmethod
     def read(
-        cls, model: str, variants: str, suites: str, prompt_tokens: str, answer_tokens: str, repeats: str, device: str
+        cls,
+        model: str,
+        variants: str,
+        suites: str,
+        prompt_tokens: str,
+        answer_tokens: str,
+        repeats: str,
+        device: str,
+        questions: str = "24",
+        texts: Path | None = None,
     ) -> "Order":
         """From command line texts. Raises `UsageError` for a text that makes no sense."""
         names = _names(variants, "--variants")
@@ -60,8 +72,11 @@ class Order:
             prompt_tokens=tuple(_number(text, "--prompt-tokens") for text in _names(prompt_tokens, "--prompt-tokens")),
             answer_tokens=_number(answer_tokens, "--answer-tokens"),
             repeats=_number(repeats, "--repeats"),
+            questions=_number(questions, "--questions"),
         )
-        return cls(model, names, chosen, workload, device)
+        if texts and "quality" not in chosen:
+            raise UsageError("--texts is for the quality suite: add --suite quality")
+        return cls(model, names, chosen, workload, device, texts)
 
     def carry_out(self, store: "Store | None", reporter: Reporter) -> Result:
         """Measure; chat on the device waits meanwhile. Raises `FastGLMError` where nothing can be measured."""
@@ -69,6 +84,7 @@ class Order:
         subject = read_subject(self.model, self.device)
         self.workload.check(subject.context)
         prompts = prepare(self.workload, subject.tokenizer)
+        questions = self._questions()
 
         def load(variant: str, progress: OnProgress) -> Host:
             return Host.start(self.model, variant, self.device, progress=progress, threads=self.threads)
@@ -81,7 +97,17 @@ class Order:
             if warning := busy_warning(facts):
                 reporter.warning(warning)
             run = Run(self.model, self.variants, self.suites, self._settings(), machine=facts)
-            return execute(run, self.workload, prompts, load, store, reporter)
+            return execute(run, self.workload, prompts, questions, load, store, reporter)
+
+    def _questions(self) -> list[Question]:
+        """What the quality suite asks; nothing without it."""
+        if "quality" not in self.suites:
+            return []
+        if find_source(self.model).kind == "shape":
+            raise UsageError(
+                f"{self.model} has random weights, so its answers have no quality: leave the quality suite out"
+            )
+        return read_texts(self.texts) if self.texts else held_out(self.workload.questions)
 
     def _settings(self) -> dict[str, object]:
         return {
@@ -90,6 +116,8 @@ class Order:
             "prompt_tokens": list(self.workload.prompt_tokens),
             "answer_tokens": self.workload.answer_tokens,
             "repeats": self.workload.repeats,
+            "questions": self.workload.questions,
+            "texts": self.texts and self.texts.name,
         }
 
 

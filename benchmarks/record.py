@@ -1,10 +1,11 @@
 """What a run has measured so far: raw samples, the rows they amount to, and their way into the store."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from benchmarks import statistics
+from benchmarks.graded import Graded, Row
 from benchmarks.measurement import METRICS, Measurement, Params, Sample
 from benchmarks.run import Run
 from benchmarks.statistics import Estimate
@@ -24,6 +25,8 @@ class Keeper(Protocol):
 
     def add_samples(self, run: str, samples: list[Sample]) -> None: ...
 
+    def add_answers(self, run: str, answers: list[Graded]) -> None: ...
+
 
 class Record:
     """Samples as they come; rows whenever asked. A store that cannot be written for a while loses nothing."""
@@ -32,10 +35,13 @@ class Record:
         self.run = run
         self.devices: dict[str, str] = {}  # of each variant that was loaded
         self.failures: list[Measurement] = []
+        self.answers: list[Graded] = []
         self.trouble: FastGLMError | None = None  # of the latest attempt to write
         self._store = store
         self._samples: dict[Key, dict[int, Sample]] = {}
         self._unwritten: list[Sample] = []
+        self._unwritten_answers: list[Graded] = []
+        self._rows: list[Measurement] = []  # of answers
         self._touched: set[Key] = set()
         self._summarised = float("-inf")
 
@@ -51,6 +57,12 @@ class Record:
         self._unwritten.append(sample)
         self._touched.add(sample.key)
 
+    def grade(self, variant: str, answers: Sequence[Graded], rows: Iterable[Row]) -> None:
+        """What a variant made of all questions, and the figures that amounts to."""
+        self.answers += answers
+        self._unwritten_answers += answers
+        self._rows += [self._row(variant, *row) for row in rows]
+
     def fail(self, variant: str, params: Params) -> None:
         """A variant that could not be measured, which is a result too."""
         self.failures.append(self._row(variant, "failure", params, Estimate(1.0, 1)))
@@ -62,8 +74,10 @@ class Record:
         try:
             self._store.add_samples(self.run.id, self._unwritten)
             self._unwritten = []
+            self._store.add_answers(self.run.id, self._unwritten_answers)
+            self._unwritten_answers = []
             if everything or time.monotonic() - self._summarised > SUMMARY_EVERY:
-                self._store.add([*self._summaries(self._touched), *self.failures])
+                self._store.add([*self._summaries(self._touched), *self._rows, *self.failures])
                 self._touched = set()
                 self._summarised = time.monotonic()
             self.trouble = None
@@ -76,7 +90,7 @@ class Record:
 
     def measurements(self) -> list[Measurement]:
         """All rows."""
-        return [*self._summaries(set(self._samples)), *self.failures]
+        return [*self._summaries(set(self._samples)), *self._rows, *self.failures]
 
     def _summaries(self, touched: set[Key]) -> Iterator[Measurement]:
         for key, repeats in self._samples.items():

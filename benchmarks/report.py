@@ -34,7 +34,13 @@ def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
         for row in measurements
         if row.metric.endswith("_ratio")
     }
-    shown = [row for row in measurements if row.metric != "failure" and not row.metric.endswith("_ratio")]
+    shown = [
+        row
+        for row in measurements
+        if row.metric != "failure"
+        and not row.metric.endswith("_ratio")
+        and not {"skill", "language"} <= row.params.keys()  # a hundred rows a variant: for charts
+    ]
     order = list(dict.fromkeys((row.metric, words(row.params)) for row in shown))
     shown.sort(key=lambda row: order.index((row.metric, words(row.params))))
     found: list[tuple[str, ...]] = []
@@ -97,11 +103,12 @@ def check_file(path: Path, option: str) -> None:
 
 
 def write_json(path: Path, result: Result) -> None:
-    """Write `{"run", "measurements", "samples"}`. Raises `FastGLMError`."""
+    """Write `{"run", "measurements", "samples", "answers"}`. Raises `FastGLMError`."""
     data = {
         "run": result.run.as_dict() | {"status": result.status},
         "measurements": [_plain(row) for row in result.measurements],
         "samples": [_plain(sample) for sample in result.samples],
+        "answers": [_plain(answer) for answer in result.answers],
     }
     write_data(path, data)
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.bench import Bench, Loader
+from benchmarks.graded import Graded
 from benchmarks.measurement import Measurement, Sample
 from benchmarks.progress import Reporter
+from benchmarks.questions import Question
 from benchmarks.record import Record
 from benchmarks.run import Run, Status
 from benchmarks.suites import SUITES
@@ -27,6 +29,7 @@ class Result:
     status: Status
     measurements: list[Measurement]
     samples: list[Sample]
+    answers: list[Graded]
     trouble: FastGLMError | None  # the store could not be written in the end
 
 
@@ -39,6 +42,7 @@ def execute(
     run: Run,
     workload: Workload,
     asked: dict[int, list[list[int]]],
+    questions: Sequence[Question],
     load: Loader,
     store: "Store | None",
     reporter: Reporter,
@@ -55,7 +59,7 @@ def execute(
             with _waiting(record):
                 store.note(run.id, settings)
 
-    bench = Bench(workload, asked, load, record, reporter, note)
+    bench = Bench(workload, asked, questions, load, record, reporter, note)
     status: Status = "failed"
     try:
         with _stoppable():
@@ -70,7 +74,7 @@ def execute(
             if store:
                 with _waiting(record):
                     store.finish(run.id, status, "; ".join(str(row.params["error"]) for row in record.failures) or None)
-    return Result(run, status, record.measurements(), record.samples(), record.trouble)
+    return Result(run, status, record.measurements(), record.samples(), record.answers, record.trouble)
 
 
 def _measure(bench: Bench, suites: Sequence[str]) -> None:

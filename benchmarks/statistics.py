@@ -51,6 +51,26 @@ def ratio(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
     return median([value / base for value, base in zip(values, baseline, strict=True)])
 
 
+def share(hits: int, n: int) -> Estimate:
+    """`hits` of `n` as a fraction, with Wilson's interval (Journal of the American Statistical Association 1927,
+    22:209), which stays inside 0 and 1 and says something of 100 % too."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
+    return Estimate(hits / n, n, float(interval.low), float(interval.high))
+
+
+def mean_ratio(totals: Sequence[float], sizes: Sequence[float]) -> Estimate:
+    """The sum of `totals` over the sum of `sizes`, such as a mean a token; whole pairs (answers) are resampled."""
+    pairs = np.array([totals, sizes], dtype=float)
+
+    def statistic(indices: NDArray[np.intp], axis: int) -> Floats:
+        above, below = pairs[:, indices].sum(axis=axis)
+        return np.asarray(above / below)
+
+    return _estimate(len(totals), statistic, 2)
+
+
 def _estimate(n: int, statistic: Callable[[NDArray[np.intp], int], Floats], width: int) -> Estimate:
     """The statistic of the data, and its percentile-bootstrap interval.
 

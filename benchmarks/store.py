@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
@@ -15,20 +16,24 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from benchmarks import migrations
+from benchmarks.graded import Graded
 from benchmarks.measurement import Measurement, Sample, params_text
 from benchmarks.run import Run, Status, still_runs
-from benchmarks.tables import MeasurementRow, RunRow, SampleRow
+from benchmarks.tables import AnswerRow, MeasurementRow, RunRow, SampleRow
 from fastglm.errors import FastGLMError
 from fastglm.home import folder
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writer (SQLite), or for a server to answer (PostgreSQL)
 WAITS = (0.5, 1.5, 3.0, 5.0)  # seconds between the attempts to reach a server that went away
 KEPT_DELETED = timedelta(days=30)
-RUNS, MEASUREMENTS, SAMPLES = (cast(Table, kind.__table__) for kind in (RunRow, MeasurementRow, SampleRow))
+RUNS, MEASUREMENTS, SAMPLES, ANSWERS = (
+    cast(Table, kind.__table__) for kind in (RunRow, MeasurementRow, SampleRow, AnswerRow)
+)
 KEYS = {
     RUNS: ("id",),
     MEASUREMENTS: ("run", "variant", "metric", "params"),
     SAMPLES: ("run", "variant", "metric", "params", "repeat"),
+    ANSWERS: ("run", "variant", "number"),
 }
 UPSERTS: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
@@ -88,6 +93,11 @@ class Store:
         rows = [_columns(sample) | {"run": run, "values": list(sample.values)} for sample in samples]
         self.work(lambda connection: upsert(connection, SAMPLES, rows))
 
+    def add_answers(self, run: str, answers: Iterable[Graded]) -> None:
+        """Write what variants answered in `run`; another answer to the same question is replaced."""
+        rows = [asdict(answer) | {"run": run} for answer in answers]
+        self.work(lambda connection: upsert(connection, ANSWERS, rows))
+
     def finish(self, run: str, status: Status, error: str | None = None) -> None:
         """Record how `run` ended."""
         ended = {"status": status, "error": error and error[:2000], "finished": _utc(datetime.now(UTC))}
@@ -116,6 +126,14 @@ class Store:
     def samples(self, run_ids: Sequence[str] | None = None, metric: str | None = None) -> pd.DataFrame:
         """Raw samples, one row a repeat; `values` holds one value, or one a token for `decode_latency`."""
         return self._rows(SAMPLES, run_ids, metric)
+
+    def answers(self, run: str) -> pd.DataFrame:
+        """What the variants of a run answered, question by question; columns as in `benchmarks.graded.Graded`."""
+        query = select(ANSWERS).where(ANSWERS.c.run == run).order_by(ANSWERS.c.id)
+        rows = self.work(lambda connection: _frame(connection, query)).drop(columns=["id", "run"])
+        for name in ("answer", "right"):  # None is an answer too, and not pandas' NaN
+            rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
+        return rows
 
     def delete(self, run_ids: Sequence[str]) -> None:
         """Put runs away with all their rows, for 30 days; all of them or, on error, none."""

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, String, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 ROW_ID = BigInteger().with_variant(Integer, "sqlite")  # a replaced row uses a number up too on PostgreSQL
@@ -69,3 +69,24 @@ class SampleRow(Base):
     params: Mapped[str] = mapped_column(String(500))
     repeat: Mapped[int]
     values: Mapped[list[float]] = mapped_column(JSON)
+
+
+class AnswerRow(Base):
+    """What a variant made of one question of the quality suite; figures are of the expected answer's tokens."""
+
+    __tablename__ = "answers"
+    __table_args__ = (UniqueConstraint("run", "variant", "number"),)
+    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    variant: Mapped[str] = mapped_column(String(100))
+    number: Mapped[int]
+    labels: Mapped[dict[str, str]] = mapped_column(JSON)
+    history: Mapped[list[tuple[str, str]]] = mapped_column(JSON)
+    question: Mapped[str] = mapped_column(Text)
+    expected: Mapped[str] = mapped_column(Text)
+    answer: Mapped[str | None] = mapped_column(Text)  # null where it did not come to an end
+    right: Mapped[bool | None]  # null where nobody can tell
+    tokens: Mapped[int]
+    nats: Mapped[float]
+    kl: Mapped[float | None]
+    agreed: Mapped[int | None]

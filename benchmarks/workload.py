@@ -21,11 +21,12 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Prompt lengths and the length of every answer, in tokens; how often each is asked."""
+    """Prompt lengths and the length of every answer, in tokens; how often each is asked; how many questions."""
 
     prompt_tokens: tuple[int, ...] = (32, 128)
     answer_tokens: int = 64
     repeats: int = 5
+    questions: int = 24  # of each skill, split and language
 
     def __post_init__(self) -> None:
         if not self.prompt_tokens or min(self.prompt_tokens) < 1:
@@ -34,6 +35,8 @@ class Workload:
             raise UsageError("a prompt length is given twice: name each once")
         if self.answer_tokens < 2:
             raise UsageError("an answer has 2 tokens or more, or there is no time between tokens to measure")
+        if self.questions < 1:
+            raise UsageError("--questions is 1 or more of each kind (24 make 2,800 in all)")
         if self.repeats < 1:
             raise UsageError("--repeats is 1 or more (5 or more for a useful interval)")
 

@@ -14,10 +14,11 @@ import tempfile
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from fastglm.answer import Answer
 from fastglm.errors import CancelledError, FastGLMError, HostError
@@ -30,6 +31,8 @@ from fastglm.progress import OnProgress, Progress
 __all__ = ["Answer", "Host", "HostInfo", "HostKey", "Memory"]
 
 COMMAND = [sys.executable, "-m", "fastglm.hosted"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Host:
         self._death: FastGLMError | None = None
         self._closed = False
         self._failed = False  # then the log is kept
+        self._on_progress: OnProgress = lambda _: None  # of what `apply` does
         self._listener = threading.Thread(target=self._listen, name=f"replies of {key}", daemon=True)
         self._listener.start()
 
@@ -130,6 +134,18 @@ class Host:
     def reset_peak(self) -> bool:
         """Let the peak of `memory` start anew; returns whether the system can do that."""
         return self._call("reset_peak")
+
+    def apply(self, function: Callable[..., T], *arguments: Any, progress: OnProgress | None = None) -> T:
+        """What `function(model, tokenizer, *arguments, progress=…)` returns, called in the process, between answers.
+
+        `function` is one that the process can import. `progress` is called in another thread. Raises the FastGLMError
+        that the function raised, HostError when it raised anything else or the process ended.
+        """
+        self._on_progress = progress or (lambda _: None)
+        result = self._call("apply", function, arguments)
+        if isinstance(result, FastGLMError):
+            raise self._with_log(result)
+        return result
 
     def pause(self) -> None:
         """Stop the process until `resume`, so that its threads take nothing from another's times (not on Windows)."""
@@ -218,6 +234,8 @@ class Host:
                         self._current._finish(failure and self._with_log(failure), memory)
                     case ("reply", number, value):
                         self._calls.pop(number).set_result(value)
+                    case ("progress", told) if hasattr(self, "info"):
+                        self._on_progress(told)
                     case told:
                         self._loading.put(told)
         self._process.kill()  # where it only closed its output
@@ -272,15 +290,17 @@ class Host:
         elif answer._stop():
             self._send("cancel", answer._request[0])
 
-    def _call(self, name: str) -> Any:
+    def _call(self, name: str, *arguments: Any) -> Any:
         call: Future[Any] = Future()
         number = next(self._numbers)
         with self._lock:
             if self._death:
                 raise self._death.with_traceback(None)
             self._calls[number] = call
-        self._send(name, number)
-        return call.result()
+        self._send(name, number, *arguments)
+        while True:  # in short waits, so that Ctrl-C is heard on Windows too
+            with contextlib.suppress(TimeoutError):
+                return call.result(timeout=0.5)
 
     def _send(self, *request: Any) -> None:
         data = pickle.dumps(request)

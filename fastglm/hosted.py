@@ -125,18 +125,22 @@ class _Child:
     def answer(self, stream: Stream, model: Any, tokenizer: Any) -> None:
         """Answer one request after the other."""
         while True:
-            _, number, prompt, history, settings = self._work.get()
-            failure = self._answer(number, partial(stream, model, tokenizer, prompt, history, **settings))
-            self._send("end", failure, self._meter.read())
+            match self._work.get():
+                case ("ask", number, prompt, history, settings):
+                    start = partial(stream, model, tokenizer, prompt, history, **settings)
+                    failure = self._try("Answering", self._stream, number, start)
+                    self._send("end", failure, self._meter.read())
+                case ("apply", number, function, arguments):
+                    work = partial(function, model, tokenizer, *arguments, progress=self._on_progress)
+                    if failure := self._try("Evaluating", self._apply, number, work):
+                        self._send("reply", number, failure)
 
-    def _answer(self, number: int, start: Callable[[], Generator[Piece]]) -> FastGLMError | None:
-        """Stream one answer; returns what to tell of its failure, without the frames that failed and their memory."""
+    def _try(self, doing: str, work: Callable[..., None], *arguments: Any) -> FastGLMError | None:
+        """Returns what to tell of a failure, without the frames that failed and their memory."""
         try:
-            self._stream(number, start())
+            work(*arguments)
         except BaseException as error:
-            failure = _told(error, "Answering", "clear the conversation, or pick a smaller variant").with_traceback(
-                None
-            )
+            failure = _told(error, doing, "clear the conversation, or pick a smaller variant").with_traceback(None)
         else:
             return None
         if isinstance(failure, MemoryShortError):
@@ -144,10 +148,13 @@ class _Child:
             self._meter.free_unused()
         return failure
 
-    def _stream(self, number: int, pieces: Generator[Piece]) -> None:
+    def _apply(self, number: int, work: Callable[[], Any]) -> None:
+        self._send("reply", number, work())
+
+    def _stream(self, number: int, start: Callable[[], Generator[Piece]]) -> None:
         """Send what is new in each piece; those of a fast model several at a time, as each sending wakes the client."""
         text, sent = "", 0.0
-        with contextlib.closing(pieces):
+        with contextlib.closing(start()) as pieces:
             while (piece := self._next(number, pieces)) is not None:
                 keep = _common_length(text, piece.text)
                 text = piece.text

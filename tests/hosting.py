@@ -1,10 +1,16 @@
 """What tests of host processes share."""
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
+
+from fastglm.errors import UsageError
+from fastglm.progress import OnProgress, Progress
 
 TESTS_ON_PATH = {"PYTHONPATH": str(Path(__file__).parent)}
 FAKE = Path(__file__).with_name("fake_host.py")
@@ -19,3 +25,16 @@ def eventually(happens: Callable[[], object], seconds: float = 100) -> None:
 
 def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def evaluated(model: Any, tokenizer: str, what: str, progress: OnProgress) -> tuple[int, str, str]:
+    """What tests let a host apply to its model."""
+    progress(Progress("answer", 1, 2))
+    match what:
+        case "usage":
+            raise UsageError("another vocabulary")
+        case "bug":
+            raise ZeroDivisionError("a bug")
+        case "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid(), model.fastglm.variant, tokenizer

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hosting import FAKE, TESTS_ON_PATH, eventually, gone
+from hosting import FAKE, TESTS_ON_PATH, evaluated, eventually, gone
 
 import fastglm.host
-from fastglm.errors import CancelledError, CheckpointError, ContextError, HostError, MemoryShortError
+from fastglm.errors import CancelledError, CheckpointError, ContextError, HostError, MemoryShortError, UsageError
 from fastglm.host import Host
 from fastglm.lease import lease
 from fastglm.progress import Progress
@@ -72,6 +72,27 @@ def test_history_and_settings_reach_the_model(host: Host) -> None:
     assert piece.text == "[('你好', 'hello')]"
     assert (piece.rounds_left_out, piece.cache_memory) == (3, 99)
     assert len(list(host.ask("x", count=9))) == 9
+
+
+def test_a_function_is_applied_to_the_model_in_the_process(host: Host) -> None:
+    seen: list[Progress] = []
+    answer = host.ask("x", pause=0.02)
+    eventually(lambda: answer.state == "running")
+    assert host.apply(evaluated, "pid", progress=seen.append) == (host.info.pid, "int4", "tokenizer")
+    assert answer.state == "done"  # it was not interrupted
+    assert seen == [Progress("answer", 1, 2)]
+    host.apply(evaluated, "pid")
+    assert len(seen) == 1
+
+
+def test_what_an_applied_function_raises_is_told(host: Host) -> None:
+    with pytest.raises(UsageError, match=r"^another vocabulary$"):
+        host.apply(evaluated, "usage")
+    with pytest.raises(HostError, match=r"failed unexpectedly .ZeroDivisionError: a bug.*The log: "):
+        host.apply(evaluated, "bug")
+    assert list(host.ask("x"))
+    with pytest.raises(HostError, match="signal 9"):
+        host.apply(evaluated, "crash")
 
 
 def test_memory_is_measured(host: Host) -> None:

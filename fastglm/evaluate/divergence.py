@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
@@ -18,6 +19,7 @@ class Divergence:
 
     kl: Tensor  # [targets], nats: KL(original ‖ variant)
     agrees: Tensor  # [targets], bool: the best token is the same
+    losses: Tensor  # [targets], nats: the variant's cross-entropy
 
     @property
     def kl_divergence(self) -> float:
@@ -43,8 +45,8 @@ def divergence(
     Raises:
         UsageError: the two have different vocabularies.
     """
-    parts = [_compare(_logits(model, batch), found) for batch, found in zip(batches, original, strict=True)]
-    return Divergence(torch.cat([kl for kl, _ in parts]), torch.cat([agrees for _, agrees in parts]))
+    parts = [_compare(_logits(model, batch), batch, found) for batch, found in zip(batches, original, strict=True)]
+    return Divergence(*(torch.cat(found) for found in zip(*parts, strict=True)))
 
 
 def _logits(model: ChatGLMForConditionalGeneration, batch: Batch) -> Tensor:
@@ -53,7 +55,7 @@ def _logits(model: ChatGLMForConditionalGeneration, batch: Batch) -> Tensor:
     return model.lm_head(hidden.flatten(0, 1)[placed.predicting]).float()
 
 
-def _compare(logits: Tensor, original: BestLogits) -> tuple[Tensor, Tensor]:
+def _compare(logits: Tensor, batch: Batch, original: BestLogits) -> tuple[Tensor, Tensor, Tensor]:
     tokens = original.tokens.to(logits.device, torch.long)
     if tokens.max() >= logits.shape[-1]:
         raise UsageError("The variant's vocabulary is not the original's: their probabilities cannot be compared.")
@@ -62,4 +64,5 @@ def _compare(logits: Tensor, original: BestLogits) -> tuple[Tensor, Tensor]:
     kl = (p.exp() * (p - q)).sum(-1)
     p_rest, q_rest = ((1 - known.exp().sum(-1)).clamp(min=1e-12) for known in (p, q))
     kl += p_rest * (p_rest / q_rest).log()
-    return kl.clamp(min=0).float().cpu(), (logits.argmax(-1) == tokens[:, 0]).cpu()
+    losses = F.cross_entropy(logits, batch.targets.to(logits.device), reduction="none")
+    return kl.clamp(min=0).float().cpu(), (logits.argmax(-1) == tokens[:, 0]).cpu(), losses.cpu()

@@ -52,8 +52,13 @@ def likelihood(model: ChatGLMForConditionalGeneration, examples: Sequence[Exampl
 
 
 def batches_of(examples: Sequence[Example], pad: int) -> Iterator[Batch]:
-    """The examples in batches of about equal lengths, the shortest first."""
-    ordered = sorted(examples, key=lambda example: len(example.tokens))
+    """The examples in batches of about equal lengths, in the order of `shortest_first`."""
+    ordered = [examples[number] for number in shortest_first(examples)]
     for start in range(0, len(ordered), EXAMPLES_AT_ONCE):
         part = ordered[start : start + EXAMPLES_AT_ONCE]
         yield pack(part, len(part[-1].tokens), pad)
+
+
+def shortest_first(examples: Sequence[Example]) -> list[int]:
+    """The numbers of the examples in the order of their lengths."""
+    return sorted(range(len(examples)), key=lambda number: len(examples[number].tokens))

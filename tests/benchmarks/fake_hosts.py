@@ -9,9 +9,11 @@ from typing import Any
 
 from benchmarks.order import Subject
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
+from fastglm.evaluate.judged import Judged, judge
 from fastglm.hosted import HostInfo
 from fastglm.memory import Memory
 from fastglm.piece import Piece
+from fastglm.progress import Progress
 
 SPEEDS = {"original": 0.010, "fast": 0.005, "int8": 0.004, "int4": 0.002}  # s/token
 
@@ -95,6 +97,15 @@ class FakeHost:
         times = [len(prompt) / 1000 + slow * i for i in range(max_new_tokens)]
         pieces = [Piece("", 5, i + 1, len(prompt), at, times[0], cache_memory=100) for i, at in enumerate(times)]
         return FakeAnswer(pieces)
+
+    def apply(self, function: Any, questions: list[Any], longest: int, progress: Any) -> list[Judged]:
+        """Judges every question alike; a host that crashes at its first answer crashes here."""
+        assert function is judge
+        assert self.variant in self.machine.loaded
+        if self.machine.crash.get(self.variant) == 1:
+            raise HostError("the process that ran it ended (signal 11): ask again")
+        progress(Progress("answer", len(questions), len(questions), "questions"))
+        return [Judged(f"you said: {asked}", 4, 2.0, 1.0, 3) for _, asked, _ in questions]
 
     def memory(self) -> Memory:
         return Memory(4000, 100, 9000, 10000)

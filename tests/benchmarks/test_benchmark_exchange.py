@@ -15,6 +15,7 @@ from benchmarks import formats
 from benchmarks.cli import main
 from benchmarks.exchange import export_runs, import_runs
 from benchmarks.exchanged import ExchangeError
+from benchmarks.graded import Graded
 from benchmarks.measurement import Measurement, Sample
 from benchmarks.run import Run
 from benchmarks.store import Store
@@ -28,6 +29,12 @@ def _run(**changes: Any) -> Run:
     return Run("demo", ("original", "int4"), ("latency",), **(settings | changes))
 
 
+ANSWERS = [
+    Graded("int4", 0, {"skill": "汉"}, [("a", "b")], "c", "d", "e", True, 3, 0.5, 0.1, 2),
+    Graded("int4", 1, {"texts": "own"}, [], "c", "d", None, None, 3, 0.5, None, None),
+]
+
+
 def _fill(store: Store, run: Run, value: float = 0.1 + 0.2, rows: int = 4, finished: bool = True) -> None:
     store.start_run(run)
     store.add(
@@ -35,6 +42,7 @@ def _fill(store: Store, run: Run, value: float = 0.1 + 0.2, rows: int = 4, finis
         for i, low in zip(range(rows), [None, 0.01] * rows, strict=False)
     )
     store.add_samples(run.id, [Sample("int4", "decode_latency", {"prompt_tokens": 3}, 0, (0.1, 0.25))])
+    store.add_answers(run.id, ANSWERS)
     if finished:
         store.finish(run.id, "done")
 
@@ -70,6 +78,9 @@ def test_what_is_exported_is_imported_once(form: str, url: str, store: Store, tm
     assert there.runs()[columns].to_dict("records") == store.runs()[columns].to_dict("records")
     if form == "json":
         pd.testing.assert_frame_equal(there.samples(), store.samples())
+        for run in runs:
+            pd.testing.assert_frame_equal(there.answers(run.id), store.answers(run.id))
+            assert len(there.answers(run.id)) == 2
     assert sorted(file.name for file in tmp_path.glob("*out*")) == [path.name]
 
 
@@ -153,7 +164,9 @@ def _first_row(data: Any, **changes: Any) -> None:
 DAMAGE: list[tuple[Callable[[Any], Any], str]] = [
     (lambda data: data.update(format="other"), "it is not a file of results"),
     (lambda data: data.pop("format"), "it is not a file of results"),
-    (lambda data: data.update(version=2), r"newer FAST-ChatGLM \(version 2.*update this program"),
+    (lambda data: data["runs"][0]["answers"][1].update(nats=-1), "answers 2 nats: Input should be greater"),
+    (lambda data: data["runs"][0]["answers"][1].update(number=0), "int4 answer 0 is there 2 times"),
+    (lambda data: data.update(version=3), r"newer FAST-ChatGLM \(version 3.*update this program"),
     (lambda data: data.update(runs={}), "its runs are not a list"),
     (lambda data: _first_row(data, value=-0.5), r"run 2 \(.*: measurements 3: ttft is negative \(-0.5 s\)"),
     (lambda data: _first_row(data, value=float("nan")), "run 2: the JSON is broken or cut off"),
@@ -274,7 +287,7 @@ def test_a_damaged_parquet_is_told_in_one_line(store: Store, other: Store, tmp_p
         r"rows 1 to 3: run .* has 3 rows here in place of 4": table.slice(0, 3),
         "value: Input should be a valid number": table.set_column(table.column_names.index("value"), "value", values),
         "lacks metric": table.drop_columns(["metric"]),
-        "version 2 of the format": table.replace_schema_metadata({"format": "fastglm-results", "version": "2"}),
+        "version 3 of the format": table.replace_schema_metadata({"format": "fastglm-results", "version": "3"}),
     }
     for said, content in damaged.items():
         if isinstance(content, bytes):

@@ -6,14 +6,21 @@ from typing import Any
 import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
 
+from benchmarks.graded import Graded
 from benchmarks.measurement import Measurement, Sample
+from benchmarks.questions import Question
 from benchmarks.record import Record
 from benchmarks.run import Run
 from benchmarks.runner import Result, execute, prepare
 from benchmarks.workload import Workload
+from fastglm.demo.skills import SKILLS
 from fastglm.errors import FastGLMError
 
 WORKLOAD = Workload((8, 24), 6, 4)
+QUESTIONS = [
+    Question({"skill": "capital", "split": "new phrasing", "language": "en"}, "Of France?", "Paris", [], SKILLS[0]),
+    Question({"texts": "own.jsonl"}, "And you?", "Fine", [("Hi", "Hello")]),
+]
 
 
 class Silent:
@@ -50,6 +57,7 @@ class Notebook:
         self.broken = False
         self.rows: list[Measurement] = []
         self.samples: list[Sample] = []
+        self.answers: list[Graded] = []
         self.status = ""
         self.settings: dict[str, Any] = {}
 
@@ -66,6 +74,10 @@ class Notebook:
     def add_samples(self, run: str, samples: list[Sample]) -> None:
         self._check()
         self.samples.extend(samples)
+
+    def add_answers(self, run: str, answers: list[Graded]) -> None:
+        self._check()
+        self.answers.extend(answers)
 
     def finish(self, run: str, status: str, error: str | None = None) -> None:
         self._check()
@@ -85,7 +97,7 @@ def _run(
 ) -> Result:
     run = Run("demo", variants, suites, {"device": "cpu"}, machine={}, code_version="test")
     prompts = prepare(WORKLOAD, FakeTokenizer())
-    return execute(run, WORKLOAD, prompts, machine.load, store, reporter or Silent())  # type: ignore[arg-type]
+    return execute(run, WORKLOAD, prompts, QUESTIONS, machine.load, store, reporter or Silent())  # type: ignore[arg-type]
 
 
 def _asked(machine: FakeMachine) -> list[str]:
@@ -192,6 +204,32 @@ def test_memory_is_measured_with_one_host_alone() -> None:
         assert len(alone) <= 1
     answers = [pair for pair in pairwise(machine.log) if pair[1][0] == "ask"]
     assert {before[0] for before, _ in answers} == {"reset peak"}
+
+
+def test_every_variant_is_asked_the_same_questions_and_every_answer_is_kept() -> None:
+    machine, notebook = FakeMachine(), Notebook()
+    result = _run(machine, suites=("quality",), store=notebook)
+    assert [(answer.variant, answer.number) for answer in notebook.answers] == [
+        ("original", 0),
+        ("original", 1),
+        ("int4", 0),
+        ("int4", 1),
+    ]
+    assert notebook.answers == result.answers
+    first, own = result.answers[:2]
+    assert (first.question, first.expected, first.answer) == ("Of France?", "Paris", "you said: Of France?")
+    assert (first.right, own.right) == (False, None)  # nobody knows what is right of a user's own
+    assert own.history == [("Hi", "Hello")]
+    assert _rows(result, "int4", "kl_divergence")[0].value == 0.25
+    assert machine.log.count(("load", "original")) == 1
+
+
+def test_a_variant_that_cannot_be_judged_is_a_result_and_the_others_go_on() -> None:
+    machine = FakeMachine(crash={"original": 1})
+    result = _run(machine, suites=("quality",))
+    assert {answer.variant for answer in result.answers} == {"int4"}
+    (failure,) = _rows(result, "original", "failure")
+    assert failure.params["suite"] == "quality"
 
 
 @pytest.mark.parametrize("answer", [1, 2, 5])

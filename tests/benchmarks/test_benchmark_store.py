@@ -2,6 +2,7 @@ import os
 import platform
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import create_engine, update
 
 from benchmarks import store as stores
 from benchmarks.fallback import keep_here
+from benchmarks.graded import Graded
 from benchmarks.measurement import Measurement, Sample
 from benchmarks.run import Run, still_runs
 from benchmarks.runner import Result
@@ -42,6 +44,12 @@ def test_what_is_written_is_read_back_after_a_restart() -> None:
     store.note(run.id, {"arrangement": {"latency": "blocks"}})
     store.add([_row(run), _row(run, 1.0, params={})])
     store.add_samples(run.id, [Sample("int4", "decode_latency", {"prompt_tokens": 32}, 3, (0.1, 0.2))])
+    answers = [
+        Graded("int4", number, {"skill": "某"}, [("a", "b")], "c", "d", text, right, 3, 0.5, 0.1, 2)
+        for number, (text, right) in enumerate([("错", False), ("e", True), (None, None)])
+    ]
+    store.add_answers(run.id, answers[:2])
+    store.add_answers(run.id, [replace(answers[0], answer="对"), answers[2]])
     store.finish(run.id, "done")
     store.close()
 
@@ -70,6 +78,10 @@ def test_what_is_written_is_read_back_after_a_restart() -> None:
         "high": 0.3,
     }
     assert second["params"] == {}
+    given = again.answers(run.id)
+    assert given["answer"].tolist() == ["对", "e", None]
+    assert given["right"].tolist() == [False, True, None]
+    assert (given["labels"][0], given["history"][0]) == ({"skill": "某"}, [["a", "b"]])
     (sample,) = again.samples().to_dict("records")
     assert (sample["repeat"], sample["values"], sample["params"]) == (3, [0.1, 0.2], {"prompt_tokens": 32})
 
@@ -274,7 +286,7 @@ def test_a_server_that_stops_during_a_run_is_waited_for_and_the_results_are_kept
     assert len(waited) == len(stores.WAITS)  # nor for an address that never answered
 
     samples = [Sample("int4", "ttft", {}, 0, (2.0,))]
-    told = keep_here(Result(run, "done", [_row(run, 2.0)], samples, caught.value), store)
+    told = keep_here(Result(run, "done", [_row(run, 2.0)], samples, [], caught.value), store)
     assert f"the results are kept in {local_url()}" in str(told)
     here = Store(local_url())
     assert here.runs()["status"].tolist() == ["done"]
@@ -304,4 +316,4 @@ def test_a_server_that_comes_back_in_time_has_it_all(new_postgres: Any, monkeypa
 
 def test_trouble_with_the_local_store_itself_is_only_told() -> None:
     trouble = StoreError("locked")
-    assert keep_here(Result(_run(), "done", [], [], trouble), Store(local_url())) is trouble
+    assert keep_here(Result(_run(), "done", [], [], [], trouble), Store(local_url())) is trouble

@@ -1,0 +1,71 @@
+"""What a variant made of the questions of the quality suite, one by one, and the figures they amount to."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks import statistics
+from benchmarks.measurement import Params
+from benchmarks.statistics import Estimate
+
+GROUPS = (("skill",), ("language",), ("split",), ("skill", "language"))  # that accuracies are given for, beside all
+
+Row = tuple[str, Params, Estimate]  # metric, params, value
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One question and a variant's answer; `tokens` to `agreed` are of the expected answer, summed over its tokens."""
+
+    variant: str
+    number: int  # of the question in its run
+    labels: Mapping[str, str]
+    history: Sequence[tuple[str, str]]
+    question: str
+    expected: str
+    answer: str | None  # None where it did not come to an end
+    right: bool | None  # None where nobody can tell
+    tokens: int
+    nats: float  # cross-entropy
+    kl: float | None  # nats, KL(original ‖ variant); None where there is no original to compare with
+    agreed: int | None  # tokens where the likeliest is the original's
+
+
+def rows(graded: Sequence[Graded]) -> Iterator[Row]:
+    """The figures of one variant: accuracies with Wilson intervals; means a token, over resampled questions."""
+    source = {"texts": graded[0].labels["texts"]} if "texts" in graded[0].labels else {}
+    known = [answer for answer in graded if answer.right is not None]
+    if known:
+        yield "skill_accuracy", {}, _share(known)
+    for group in GROUPS if known else ():
+        for params, members in _grouped(known, group):
+            yield "skill_accuracy", params, _share(members)
+    nats, tokens = [answer.nats for answer in graded], [answer.tokens for answer in graded]
+    loss = statistics.mean_ratio(nats, tokens)
+    yield "perplexity", source, _exp(loss)
+    bits = [total / math.log(2) for total in nats]
+    yield "bits_per_byte", source, statistics.mean_ratio(bits, [len(answer.expected.encode()) for answer in graded])
+    for metric, values in (
+        ("kl_divergence", [answer.kl for answer in graded]),
+        ("top1_agreement", [answer.agreed for answer in graded]),
+    ):
+        there = [value for value in values if value is not None]
+        if len(there) == len(values):
+            yield metric, source, statistics.mean_ratio(there, tokens)
+
+
+def _grouped(graded: Sequence[Graded], names: Sequence[str]) -> Iterator[tuple[Params, list[Graded]]]:
+    groups: dict[tuple[str, ...], list[Graded]] = {}
+    for answer in graded:
+        groups.setdefault(tuple(answer.labels[name] for name in names), []).append(answer)
+    for values, members in groups.items():
+        yield dict(zip(names, values, strict=True)), members
+
+
+def _share(graded: Sequence[Graded]) -> Estimate:
+    return statistics.share(sum(bool(answer.right) for answer in graded), len(graded))
+
+
+def _exp(loss: Estimate) -> Estimate:
+    low, high = (None if bound is None else math.exp(bound) for bound in (loss.low, loss.high))
+    return Estimate(math.exp(loss.value), loss.n, low, high)

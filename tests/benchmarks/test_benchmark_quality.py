@@ -1,0 +1,145 @@
+"""The quality suite: what is asked, and what the answers amount to."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import graded, statistics
+from benchmarks.graded import Graded
+from benchmarks.order import Order
+from benchmarks.questions import held_out, read_texts
+from fastglm.errors import UsageError
+
+
+def answers(right: list[bool | None], **changes: object) -> list[Graded]:
+    return [
+        Graded(
+            **{
+                "variant": "int4",
+                "number": number,
+                "labels": {"skill": f"s{number % 2}", "split": "new operands", "language": "en"},
+                "history": [],
+                "question": "?",
+                "expected": "四",
+                "answer": "4",
+                "right": hit,
+                "tokens": 1 + number % 3,
+                "nats": 0.5 * (number + 1),
+                "kl": 0.1 * number,
+                "agreed": 1,
+                **changes,
+            }  # type: ignore[arg-type]
+        )
+        for number, hit in enumerate(right)
+    ]
+
+
+def test_figures_are_those_of_a_plain_loop() -> None:
+    found = {(metric, json.dumps(dict(params))): value for metric, params, value in graded.rows(answers([True] * 9))}
+    given = answers([True] * 9)
+    nats, tokens = sum(a.nats for a in given), sum(a.tokens for a in given)
+    assert found["perplexity", "{}"].value == pytest.approx(math.exp(nats / tokens))
+    assert found["bits_per_byte", "{}"].value == pytest.approx(nats / math.log(2) / 27)
+    assert found["kl_divergence", "{}"].value == pytest.approx(sum(a.kl or 0 for a in given) / tokens)
+    assert found["top1_agreement", "{}"].value == pytest.approx(9 / tokens)
+    low, high = found["perplexity", "{}"].low, found["perplexity", "{}"].high
+    assert low is not None
+    assert high is not None
+    assert low < math.exp(nats / tokens) < high
+
+
+def test_accuracies_are_counted_by_label() -> None:
+    found = {
+        tuple(sorted(params.items())): value
+        for metric, params, value in graded.rows(answers([True, False, True, True]))
+        if metric == "skill_accuracy"
+    }
+    assert (found[()].value, found[()].n) == (0.75, 4)
+    assert found[(("skill", "s0"),)].value == 1
+    assert found[(("language", "en"), ("skill", "s1"))].value == 0.5
+    assert found[(("split", "new operands"),)].n == 4
+
+
+def test_what_cannot_be_known_is_left_out() -> None:
+    own = answers([None, None], labels={"texts": "own.jsonl"}, kl=None, agreed=None)
+    assert [(metric, dict(params)) for metric, params, _ in graded.rows(own)] == [
+        ("perplexity", {"texts": "own.jsonl"}),
+        ("bits_per_byte", {"texts": "own.jsonl"}),
+    ]
+
+
+def test_a_share_of_all_or_none_has_an_interval_too() -> None:
+    every, none = statistics.share(40, 40), statistics.share(0, 40)
+    assert (every.value, every.high) == (1, pytest.approx(1))
+    assert every.low == pytest.approx(1 / (1 + 1.959964**2 / 40))  # Wilson's, at 100 %
+    assert none.high == pytest.approx(1 - every.low)  # type: ignore[operator]
+
+
+def test_intervals_of_means_hold_what_they_promise() -> None:
+    draw, held = np.random.default_rng(1), 0
+    for _ in range(100):
+        tokens = draw.integers(1, 9, 80)
+        nats = draw.gamma(2.0, 0.1, 80) * tokens  # 0.2 a token on average
+        estimate = statistics.mean_ratio(nats.tolist(), tokens.tolist())
+        assert estimate.low is not None
+        assert estimate.high is not None
+        held += estimate.low <= 0.2 <= estimate.high
+    assert 88 <= held <= 100
+
+
+def test_held_out_questions_are_labelled_and_the_same_every_time() -> None:
+    asked = held_out(1)
+    assert {tuple(question.labels) for question in asked} == {("skill", "split", "language")}
+    assert asked == held_out(1)
+    assert all(question.right(question.expected) for question in asked)
+    assert not any(question.right(None) for question in asked)
+
+
+def test_a_users_own_questions(tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    lines = [{"prompt": "你好", "answer": "你好！"}, {"prompt": "b", "answer": "c", "history": [["d", "e"]]}]
+    file.write_text("\n\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
+    first, second = read_texts(file)
+    assert (first.question, first.expected, first.history) == ("你好", "你好！", [])
+    assert second.history == [("d", "e")]
+    assert first.right("你好！") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"prompt": "a", "answer": "b"}\n{"prompt": ', "line 2 is not JSON"),
+        ('{"prompt": "a"}', 'line 1: wanted are "prompt" and "answer"'),
+        ('{"prompt": "a", "answer": "b", "anwser": "c"}', "and no others"),
+        ('\n["a", "b"]', 'line 2: wanted are "prompt"'),
+        ('{"prompt": "a", "answer": " "}', 'line 1: "answer" is a text'),
+        ('{"prompt": "a", "answer": "b", "history": [["c"]]}', '"history" is a list of pairs'),
+        ("", "has no questions"),
+    ],
+)
+def test_a_file_that_is_wrong_is_told_by_its_line(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        read_texts(file)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_texts(tmp_path / "missing.jsonl")
+
+
+def test_random_weights_and_texts_for_nothing_are_refused(tmp_path: Path) -> None:
+    def order(model: str, suites: str, texts: Path | None = None) -> Order:
+        return Order.read(model, "original", suites, "8", "8", "2", "cpu", "1", texts)
+
+    with pytest.raises(UsageError, match="random weights"):
+        order("shape:chatglm-6b@1", "quality")._questions()
+    assert order("shape:chatglm-6b@1", "latency")._questions() == []
+    with pytest.raises(UsageError, match="add --suite quality"):
+        order("demo", "latency", tmp_path)

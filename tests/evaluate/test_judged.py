@@ -1,0 +1,58 @@
+"""Judging a variant question by question: the same figures as over all at once."""
+
+from pathlib import Path
+
+import pytest
+from recorded import folder
+
+import fastglm
+from fastglm.evaluate.answers import answers
+from fastglm.evaluate.judged import judge
+from fastglm.evaluate.likelihood import likelihood
+from fastglm.models.packing import encode
+from fastglm.progress import Progress
+
+QUESTIONS = [
+    ([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
+    ([], "What is the capital of France?", "The capital of France is Paris."),
+    ([], "你好！", "你好！"),
+]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_each_question_has_its_own_figures() -> None:
+    model, tokenizer = fastglm.load("demo", "int4")
+    seen: list[Progress] = []
+    found = judge(model, tokenizer, QUESTIONS, 16, seen.append)
+    for question, judged in zip(QUESTIONS, found, strict=True):
+        alone = likelihood(model, [encode(tokenizer, *question, 200)])
+        assert (judged.tokens, judged.nats) == (alone.tokens, pytest.approx(alone.nats, rel=1e-4))
+        assert judged.answer == answers(model, tokenizer, [question[:2]], 16)[0]
+        assert judged.kl is not None
+        assert judged.kl > 0
+        assert judged.agreed is not None
+        assert 0 <= judged.agreed <= judged.tokens
+    assert {"answer", "original"} <= {news.stage for news in seen}
+
+
+def test_the_original_does_not_differ_from_itself_and_is_computed_once(home: Path) -> None:
+    model, tokenizer = fastglm.load("demo")
+    for _ in range(2):
+        seen: list[Progress] = []
+        found = judge(model, tokenizer, QUESTIONS, 4, seen.append)
+        assert [judged.agreed for judged in found] == [judged.tokens for judged in found]
+        assert max(judged.kl or 0 for judged in found) < 1e-4
+    assert "original" not in {news.stage for news in seen}
+    assert len(list((home / "references").iterdir())) == 1
+
+
+def test_a_checkpoint_published_quantised_has_no_original() -> None:
+    model, tokenizer = fastglm.load(str(folder("chatglm-int4")))
+    (judged,) = judge(model, tokenizer, QUESTIONS[2:], 4)
+    assert judged.nats > 0
+    assert (judged.kl, judged.agreed) == (None, None)
