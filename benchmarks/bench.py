@@ -1,5 +1,6 @@
 """What a suite works with: the workload, hosts, the record, and what to do when a variant fails."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -35,8 +36,9 @@ class Bench:
     reporter: Reporter
     note: Callable[[dict[str, Any]], None]  # keeps what the run finds out about itself
     suite: str = ""
+    disk_cache: str | None = None  # the state it is in for the next load, where a suite sees to that
     failed: set[str] = field(default_factory=set)  # variants given up in this suite
-    loads: dict[str, int] = field(default_factory=dict)
+    loads: Counter[tuple[str, str]] = field(default_factory=Counter)  # of each variant, by the state of the disk cache
 
     @property
     def standing(self) -> list[str]:
@@ -91,11 +93,10 @@ class Bench:
 
         self.reporter.at(f"{variant}: loading")
         host = self.load(variant, progress)
-        repeat = self.loads.get(variant, 0)
-        self.loads[variant] = repeat + 1
         self.record.devices[variant] = host.info.device
-        cache = "as found" if repeat == 0 else "warm"
-        self.record.add(variant, "load_time", {"disk_cache": cache}, repeat, host.info.load_time)
+        cache = self.disk_cache or ("warm" if any(name == variant for name, _ in self.loads) else "as found")
+        self.record.add(variant, "load_time", {"disk_cache": cache}, self.loads[variant, cache], host.info.load_time)
+        self.loads[variant, cache] += 1
         return host
 
     def _fail(self, lineup: Lineup, variant: str, error: FastGLMError) -> None:

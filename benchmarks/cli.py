@@ -44,7 +44,7 @@ class Show(StrEnum):
 def run(
     model: Annotated[str, typer.Option(help="demo, a folder, a hub id, shape:chatglm-6b[@LAYERS].")] = "demo",
     variants: Annotated[str, typer.Option(help="Names with commas between.")] = "original,fast,int8,int4",
-    suite: Annotated[str, typer.Option(help="latency, memory, quality, with commas between.")] = "latency",
+    suite: Annotated[str, typer.Option(help="latency, memory, quality, load, with commas between.")] = "latency",
     prompt_tokens: Annotated[str, typer.Option(help="Prompt lengths with commas between.")] = "32,128",
     answer_tokens: Annotated[str, typer.Option(help="Length of every answer.")] = "64",
     repeats: Annotated[str, typer.Option(help="Answers of each kind; 5 or more for a useful interval.")] = "5",

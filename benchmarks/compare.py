@@ -10,6 +10,9 @@ interval of the median ratio called a difference in 23 %, 6 % and 7 % at 3, 5 an
 one in 5 % at each, and Welch in 3 to 4 %. With stalls in a tenth of the repeats t calls 1 to 3 %, but the studentised
 bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5) calls 8 % at 10 pairs. Exact
 sign flips are right at 10 pairs but can call nothing at 5, where the smallest p is 2/32.
+
+Figures of quality are of questions, thousands of them, and paired wherever both sides were asked the same ones: there
+the bootstrap holds (`benchmarks.answered`).
 """
 
 import json
@@ -22,6 +25,7 @@ import pandas as pd
 from scipy import stats
 
 from benchmarks.about import remarks
+from benchmarks.answered import judgements
 from benchmarks.find import find_run
 from benchmarks.measurement import METRICS, Params, params_text
 from benchmarks.record import QUANTILES
@@ -32,7 +36,7 @@ from fastglm.errors import UsageError
 if TYPE_CHECKING:
     from benchmarks.store import Store
 
-COMPUTED = frozenset({"weights_memory", "cache_memory"})  # no noise: every difference is one
+COMPUTED = frozenset({"weights_memory", "cache_memory", "disk_size"})  # no noise: every difference is one
 SAME = 1e-12  # spread of logarithms: no more than rounding
 
 Verdict = Literal["better", "worse", "undecided", "equal"]
@@ -127,6 +131,7 @@ def compare(store: "Store", a: str, b: str) -> Comparison:
                 lines.append(line)
             else:
                 notes.append(f"{metric} of {one} is left out: it has zeros, or no repeat that both have")
+    lines += _judged(store, sides, pairs)
     failures = list(_failures(store.measurements([side.id for side in sides], "failure"), sides, pairs))
     if not lines and not failures:
         raise UsageError(f"{a} and {b} have no measurement in common: compare runs of the same suites and lengths")
@@ -180,6 +185,18 @@ def _line(
         ratio = paired_ratio(a, b) if paired else unpaired_ratio(a, b)
     verdict = _verdict(metric, ratio)
     return Line(metric, json.loads(text), variants, medians[0], medians[1], ratio, paired, verdict)
+
+
+def _judged(store: "Store", sides: tuple[Side, Side], pairs: Sequence[tuple[str, str]]) -> Iterator[Line]:
+    """A line a metric of quality, over the questions that both sides answered."""
+    if not all("quality" in side.run["suites"] for side in sides):
+        return
+    tables = [store.answers(side.id) for side in sides]
+    for one, other in pairs:
+        a, b = (table[table["variant"] == name] for table, name in zip(tables, (one, other), strict=True))
+        for found in judgements(a, b):
+            verdict = _verdict(found.metric, found.ratio)
+            yield Line(found.metric, {}, (one, other), found.a, found.b, found.ratio, True, verdict)
 
 
 def _verdict(metric: str, ratio: Estimate) -> Verdict:

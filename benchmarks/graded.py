@@ -42,7 +42,7 @@ def rows(graded: Sequence[Graded]) -> Iterator[Row]:
             yield "skill_accuracy", params, _share(members)
     nats, tokens = [answer.nats for answer in graded], [answer.tokens for answer in graded]
     loss = statistics.mean_ratio(nats, tokens)
-    yield "perplexity", source, _exp(loss)
+    yield "perplexity", source, statistics.exp(loss)
     bits = [total / math.log(2) for total in nats]
     yield "bits_per_byte", source, statistics.mean_ratio(bits, [len(answer.expected.encode()) for answer in graded])
     for metric, values in (
@@ -64,8 +64,3 @@ def _grouped(graded: Sequence[Graded], names: Sequence[str]) -> Iterator[tuple[P
 
 def _share(graded: Sequence[Graded]) -> Estimate:
     return statistics.share(sum(bool(answer.right) for answer in graded), len(graded))
-
-
-def _exp(loss: Estimate) -> Estimate:
-    low, high = (None if bound is None else math.exp(bound) for bound in (loss.low, loss.high))
-    return Estimate(math.exp(loss.value), loss.n, low, high)

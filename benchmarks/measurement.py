@@ -24,6 +24,7 @@ METRICS: dict[str, Metric] = {
     "decode_latency": Metric("s/token", "time between tokens after the first, a quantile of it", "lower"),
     "decode_rate": Metric("tokens/s", "new tokens after the first over their time, one sequence", "higher"),
     "load_time": Metric("s", "from the call that loads to ready to answer", "lower"),
+    "disk_size": Metric("bytes", "the files that the variant is loaded from", "lower"),
     "weights_memory": Metric("bytes", "device memory of the weights, computed", "lower"),
     "cache_memory": Metric("bytes", "device memory of the KV cache at the end of an answer, computed", "lower"),
     "peak_memory": Metric("bytes", "peak of the isolated process: allocator on GPUs, resident memory on CPUs", "lower"),

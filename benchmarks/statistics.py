@@ -71,6 +71,12 @@ def mean_ratio(totals: Sequence[float], sizes: Sequence[float]) -> Estimate:
     return _estimate(len(totals), statistic, 2)
 
 
+def exp(loss: Estimate) -> Estimate:
+    """exp of a value and its interval: a perplexity, from a mean cross-entropy."""
+    low, high = (None if bound is None else float(np.exp(bound)) for bound in (loss.low, loss.high))
+    return Estimate(float(np.exp(loss.value)), loss.n, low, high)
+
+
 def _estimate(n: int, statistic: Callable[[NDArray[np.intp], int], Floats], width: int) -> Estimate:
     """The statistic of the data, and its percentile-bootstrap interval.
 

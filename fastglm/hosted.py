@@ -15,13 +15,14 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from operator import attrgetter
 from types import FrameType
 from typing import Any, BinaryIO
 
 from fastglm.errors import CancelledError, FastGLMError, HostError, MemoryShortError
+from fastglm.loaded import LoadedInfo
 from fastglm.memory import MemoryMeter
 from fastglm.piece import Piece
 from fastglm.progress import Progress
@@ -38,20 +39,10 @@ _after_text = attrgetter(*(field.name for field in fields(Piece)[1:]))
 
 
 @dataclass(frozen=True, slots=True)
-class HostInfo:
-    """What a host process has loaded: its number, and the fields of the model's `LoadedInfo`."""
+class HostInfo(LoadedInfo):
+    """What a host process has loaded, and the process's number."""
 
-    pid: int
-    model: str
-    variant: str
-    engine: str
-    device: str
-    dtype: str
-    parameters: int
-    weights_memory: int  # bytes
-    load_time: float  # s
-    context_length: int  # tokens
-    notes: list[str] = field(default_factory=list)
+    pid: int = 0
 
 
 def serve(requests: BinaryIO, replies: BinaryIO, load: Load, stream: Stream) -> None:
@@ -112,8 +103,8 @@ class _Child:
             if not threads and info.device == "cpu" and info.parameters < _SMALL:
                 torch.set_num_threads(1)
             self._meter = MemoryMeter(info.device, info.weights_memory)
-            told = {field.name: getattr(info, field.name) for field in fields(HostInfo)[1:]}
-            self._send("ready", HostInfo(os.getpid(), **told), torch.get_num_threads())
+            told = {field.name: getattr(info, field.name) for field in fields(LoadedInfo)}
+            self._send("ready", HostInfo(**told, pid=os.getpid()), torch.get_num_threads())
             return loaded
         except BaseException as error:
             self._send("failed", _told(error, f"Loading {model} as {variant}", "pick a smaller variant"))

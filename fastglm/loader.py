@@ -3,7 +3,6 @@
 import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,6 +15,7 @@ from .hardware import free_memory, resolve_device
 from .home import folder
 from .kernels.format import ReferenceKernel
 from .kernels.linear import PackedWeight, QuantizedEmbedding
+from .loaded import LoadedInfo
 from .models.chatglm import ChatGLMForConditionalGeneration
 from .models.checkpoint import Checkpoint
 from .models.config import ChatGLM6BConfig
@@ -30,22 +30,6 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 # Beside the weights: activations, a cache of some hundred tokens, the allocator's slack.
 _HEADROOM = 1.05
 _IGNORED = "rotary_emb.inv_freq"
-
-
-@dataclass(slots=True)
-class LoadedInfo:
-    """What was loaded and how; memory in bytes, time in seconds."""
-
-    model: str
-    variant: str
-    engine: str
-    device: str
-    dtype: str
-    parameters: int
-    weights_memory: int
-    load_time: float
-    context_length: int
-    notes: list[str] = field(default_factory=list)
 
 
 def load(
@@ -82,6 +66,7 @@ def load(
         tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
         config = shape_config(source, tokenizer)
         config.weight_format = chosen.weight_format
+        path = None
         loaded = _build(config, target, wanted)
         tensors = random_tensors(loaded, target, wanted)
     else:
@@ -108,6 +93,7 @@ def load(
         weights_memory=weights_memory(loaded),
         load_time=time.perf_counter() - began,
         context_length=loaded.context_length,
+        folder=str(path) if path else None,
         notes=_notes(loaded, target),
     )
     return loaded, tokenizer

@@ -51,6 +51,7 @@ def load(
         weights_memory=28,
         load_time=0.5,
         context_length=2048,
+        folder="/a/checkpoint",
         notes=["a note"],
     )
     return SimpleNamespace(fastglm=info), "tokenizer"

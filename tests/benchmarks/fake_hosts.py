@@ -49,6 +49,7 @@ class FakeMachine:
     """Starts fake hosts and keeps the log; `room` is how many fit into its memory at once."""
 
     room: int = 99
+    folder: str | None = None  # that variants are loaded from
     crash: dict[str, int] = field(default_factory=dict)  # which answer of a variant kills its host
     too_large: set[str] = field(default_factory=set)  # variants that never fit
     log: list[tuple[str, str]] = field(default_factory=list)
@@ -81,6 +82,7 @@ class FakeHost:
             weights_memory=4000,
             load_time=0.5,
             context_length=2048,
+            folder=machine.folder,
         )
 
     def ask(self, prompt: list[int], *, max_new_tokens: int, lease: bool, **settings: Any) -> FakeAnswer:

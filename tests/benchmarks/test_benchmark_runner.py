@@ -1,6 +1,7 @@
 """Runs on fake hosts: order, arrangement, failures, what is kept."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -314,3 +315,30 @@ def test_rows_are_written_while_the_run_goes_on() -> None:
     _run(FakeMachine(), reporter=Watch(), store=store)
     assert written[-1] > 0
     assert len(set(written)) > WORKLOAD.repeats // 2
+
+
+def test_loading_is_measured_cold_and_warm(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bytes(3000))
+    machine = FakeMachine(folder=str(tmp_path))
+    result = _run(machine, suites=("load",))
+    assert _rows(result, "int4", "disk_size")[0].value == 3000
+    for cache in ("cold", "warm"):
+        assert _rows(result, "original", "load_time", disk_cache=cache)[0].n == WORKLOAD.repeats
+    assert _rows(result, "original", "load_time", disk_cache="as found")[0].n == 1
+    assert [what for what, variant in machine.log if variant == "int4"] == ["load", "close"] * (1 + 2 * 4)
+
+
+def test_random_weights_have_no_files_and_no_cold_disk() -> None:
+    machine = FakeMachine()
+    result = _run(machine, suites=("load",))
+    assert not _rows(result, "int4", "disk_size")
+    assert not _rows(result, "int4", "load_time", disk_cache="cold")
+    assert _rows(result, "int4", "load_time", disk_cache="warm")[0].n == WORKLOAD.repeats
+
+
+def test_a_variant_that_can_be_loaded_only_once(tmp_path: Path) -> None:
+    machine = FakeMachine(folder=str(tmp_path))
+    machine.on_load = lambda variant: machine.too_large.add("int4") if variant == "int4" else None
+    result = _run(machine, suites=("load",))
+    assert len(_rows(result, "int4", "failure")) == 1
+    assert _rows(result, "original", "load_time", disk_cache="warm")[0].n == WORKLOAD.repeats

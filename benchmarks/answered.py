@@ -1,0 +1,56 @@
+"""Two variants' answers to the same questions: figures of both, and B over A with whole questions resampled."""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from benchmarks import statistics
+from benchmarks.statistics import Estimate
+
+ASKED = ["labels", "history", "question", "expected"]  # what makes two questions the same one
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A metric of both sides over the questions that both were asked, and B over A."""
+
+    metric: str
+    a: float
+    b: float
+    ratio: Estimate
+
+
+def judgements(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[Judgement]:
+    """What can be compared of two tables of `Store.answers`, each of one variant; nothing where no question is shared.
+
+    A metric whose sum is 0 on a side has no ratio, and is left out.
+    """
+    both = _keyed(a).join(_keyed(b), how="inner", lsuffix="_a", rsuffix="_b")
+    if both.empty:
+        return
+    known = both[both["right_a"].notna() & both["right_b"].notna()]
+    yield from _shares("skill_accuracy", known["right_a"], known["right_b"], pd.Series(1.0, known.index))
+    tokens = both["tokens_a"]
+    losses = [float(both[side].sum() / tokens.sum()) for side in ("nats_a", "nats_b")]
+    change = statistics.mean_ratio((both["nats_b"] - both["nats_a"]).tolist(), tokens.tolist())
+    yield Judgement("perplexity", math.exp(losses[0]), math.exp(losses[1]), statistics.exp(change))
+    for metric, column in (("kl_divergence", "kl"), ("top1_agreement", "agreed")):
+        if both[[f"{column}_a", f"{column}_b"]].notna().all(axis=None):
+            yield from _shares(metric, both[f"{column}_a"], both[f"{column}_b"], tokens)
+
+
+def _keyed(answers: pd.DataFrame) -> pd.DataFrame:
+    """The answers under what was asked; a question that was asked twice counts once."""
+    keys = [json.dumps(row, sort_keys=True) for row in answers[ASKED].to_dict("records")]
+    table = answers[["right", "tokens", "nats", "kl", "agreed"]].set_axis(keys, axis="index")
+    return table[~table.index.duplicated()]
+
+
+def _shares(metric: str, a: pd.Series, b: pd.Series, sizes: pd.Series) -> Iterator[Judgement]:
+    before, after, all_ = float(a.sum()), float(b.sum()), float(sizes.sum())
+    if before > 0 and after > 0:
+        ratio = statistics.mean_ratio(b.astype(float).tolist(), a.astype(float).tolist())
+        yield Judgement(metric, before / all_, after / all_, ratio)

@@ -1,0 +1,20 @@
+"""What is known of a loaded variant; without torch, for those who only talk to the process that holds it."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedInfo:
+    """What was loaded and how; memory in bytes, time in seconds, context in tokens."""
+
+    model: str
+    variant: str
+    engine: str
+    device: str
+    dtype: str
+    parameters: int
+    weights_memory: int
+    load_time: float
+    context_length: int
+    folder: str | None = None  # that the weights were read from; None for random ones
+    notes: list[str] = field(default_factory=list)
