@@ -9,7 +9,11 @@ st.navigation(
     [
         st.Page("pages/chat.py", title=say("chat"), default=True),
         st.Page("pages/compare.py", title=say("compare")),
+        st.Page("pages/overview.py", title=say("overview")),
         st.Page("pages/latency.py", title=say("latency")),
+        st.Page("pages/memory.py", title=say("memory")),
+        st.Page("pages/quality.py", title=say("quality")),
+        st.Page("pages/history.py", title=say("history")),
         st.Page("pages/limits.py", title=say("limits")),
     ]
 ).run()

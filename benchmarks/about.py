@@ -12,6 +12,13 @@ _BYTES = ("memory", "memory_free", "memory_total")
 Run = Mapping[str, Any]  # a row of `Store.runs()`
 
 
+def machine_name(facts: Mapping[str, Any]) -> str:
+    """A machine for people: the computer and its device. A file from elsewhere may say anything."""
+    device = facts.get("device")
+    name = device.get("name") if isinstance(device, Mapping) else None
+    return " · ".join(str(part) for part in (facts.get("node"), name or facts.get("cpu")) if part) or "?"
+
+
 def facts(run: Run) -> list[tuple[str, str]]:
     """Name and text of everything that is known of how the run came about."""
     finished = f" – {run['finished']:%H:%M}" if run["finished"] == run["finished"] and run["finished"] else ""

@@ -1,7 +1,7 @@
 """Charts: measurements in, a plotly figure out. A variant has one colour everywhere, readable on light and dark."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,15 @@ COLOURS = {
 OTHERS = ["#8f6bd1", "#a1782a", "#4f8f3a", "#c2504f", "#3f8f9c"]
 
 GRID = "rgba(128,136,148,0.28)"
+WHISKER = "#8a919b"
 SHADES = ["#2b8ccb", "#d55e00", "#b3bac2"]  # of parts that are stacked
 POINTS = 201  # of a distribution: more cannot be seen
+VERSIONS = 10  # named under a chart: more cannot be read
+
+BUBBLE = 44  # pixels across the largest bubble
+DOT = 12  # and the smallest
+PLOT = (300, 320)  # pixels at least that a chart of bubbles has, for its names to find a place each
+LETTER = (8, 17)  # pixels that a letter takes
 
 BARE = {"displayModeBar": False}  # plotly's buttons are of little use on charts this small
 
@@ -86,6 +93,60 @@ def against(rows: pd.DataFrame, y_title: str, x_title: str, name: Callable[[str]
     return figure.update_xaxes(type="linear", tickvals=sorted(rows["x"].unique().tolist()))
 
 
+def ratios(rows: pd.DataFrame, x_title: str, name: Callable[[str], str] = str) -> go.Figure:
+    """Ratios with 95 % intervals on both sides of 1, on a logarithmic axis, one under the other.
+
+    `rows` has the columns variant, group (the label, each once), mark (plotly's symbol), value, low, high.
+    """
+    figure = go.Figure()
+    for variant, part in rows.groupby("variant", sort=False):
+        figure.add_scatter(
+            x=part["value"].tolist(),
+            y=part["group"].tolist(),
+            mode="markers",
+            name=name(str(variant)),
+            marker={"color": colour(str(variant)), "symbol": part["mark"].tolist(), "size": 10, "line": {"width": 2}},
+            error_x=_whiskers(part),
+            hovertemplate="%{y}: %{x:.4~g}<extra>%{fullData.name}</extra>",
+        )
+    finish(figure, "", x_title, height=90 + 40 * len(rows))
+    edges = rows[["value", "low", "high"]].to_numpy(float)
+    ends = np.log10([np.nanmin(edges), 1.0, np.nanmax(edges)])
+    room = 0.05 * np.ptp(ends) or 0.01
+    figure.update_xaxes(type="log", range=[ends.min() - room, ends.max() + room], showgrid=True, gridcolor=GRID)
+    figure.update_yaxes(type="category", autorange="reversed", tickfont={"size": 11})
+    return figure.add_vline(x=1, line={"color": WHISKER, "dash": "dash"})
+
+
+def course(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
+    """A value with its 95 % interval from run to run; below, the code version wherever it changes.
+
+    `rows`, in time order and of one variant, has the columns variant, version, when (a text), value, low, high.
+    """
+    variant = str(rows["variant"].iloc[0])
+    figure = go.Figure()
+    figure.add_scatter(
+        x=list(range(len(rows))),
+        y=rows["value"].tolist(),
+        mode="lines+markers",
+        name=variant,
+        marker={"color": colour(variant)},
+        error_y=_whiskers(rows),
+        customdata=rows[["when", "version"]].to_numpy(),
+        hovertemplate="%{y:.4~g} · %{customdata[0]} · %{customdata[1]}<extra></extra>",
+    )
+    finish(figure, y_title, x_title).update_yaxes(rangemode="normal")
+    changes = np.flatnonzero(rows["version"].ne(rows["version"].shift()))
+    changes = changes[:: -(-len(changes) // VERSIONS)]
+    return figure.update_xaxes(
+        type="linear",
+        range=[-0.5, len(rows) - 0.5],
+        tickvals=changes.tolist(),
+        ticktext=rows["version"].iloc[changes].tolist(),
+        tickfont={"size": 11},
+    )
+
+
 def shares(values: dict[str, list[float]], x_title: str, y_title: str, name: Callable[[str], str] = str) -> go.Figure:
     """How values are distributed: the share of a variant's values that is at most x, as a line of few points."""
     figure = go.Figure()
@@ -118,13 +179,113 @@ def stacked(parts: dict[str, list[float]], names: list[str], y_title: str) -> go
     return finish(figure, y_title).update_layout(barmode="stack")
 
 
-def _whiskers(rows: pd.DataFrame) -> dict[str, object]:
+def trade_off(points: pd.DataFrame, x_title: str, y_title: str, y_format: str) -> go.Figure:
+    """Bubbles named beside them, with 95 % intervals both ways; a line joins the Pareto front.
+
+    `points` has the columns variant, x, x_low, x_high, y, y_low, y_high, size (what the area shows, or none), note
+    (words on the size), and as true or false front and fits (a hollow bubble where not). `y_format` is d3's.
+    """
+    log = bool(points["x"].max() > 10 * points["x"].min() > 0)
+    ranges = _range(points, "x", log), _range(points, "y", False)
+    if y_format.endswith("%"):
+        ranges[1][1] = min(ranges[1][1], 1.0)  # nothing is above 100 %
+    points = points.sort_values("size", ascending=False, na_position="last", kind="stable")  # small ones on top
+    largest = points["size"].max()
+    across = (BUBBLE * np.sqrt(points["size"] / largest)).fillna(DOT).clip(lower=DOT)
+    points = points.assign(across=across, place=_places(points, across, ranges, log))
+    line = points[points["front"]].sort_values("x")
+    hover = f"%{{fullData.name}}<br>{x_title}: %{{x:.4~g}}<br>{y_title}: %{{y:{y_format}}}<br>%{{customdata}}"
+    figure = go.Figure()
+    figure.add_scatter(
+        x=line["x"].tolist(),
+        y=line["y"].tolist(),
+        mode="lines",
+        line={"color": WHISKER, "width": 1.5, "dash": "dot"},
+        hoverinfo="skip",
+    )
+    for variant, part in points.groupby("variant", sort=False):
+        figure.add_scatter(**_bubble(str(variant), part), hovertemplate=f"{hover}<extra></extra>")
+    finish(figure, y_title, x_title, height=400)
+    figure.update_layout(showlegend=False, margin={"t": 32, "r": 16})
+    figure.update_yaxes(range=ranges[1], rangemode="normal", tickformat=y_format)
+    return figure.update_xaxes(type="log" if log else "linear", range=ranges[0], showgrid=True, gridcolor=GRID)
+
+
+def _bubble(variant: str, part: pd.DataFrame) -> dict[str, object]:
+    """A trace of `trade_off`; `part` has one row."""
+    shade = colour(variant)
+    return {
+        "x": part["x"].tolist(),
+        "y": part["y"].tolist(),
+        "mode": "markers+text",
+        "name": variant,
+        "text": [variant],
+        "textposition": part["place"].iloc[0],
+        "textfont": {"size": 13},
+        "cliponaxis": False,
+        "marker": {
+            "size": part["across"].iloc[0],
+            "color": shade if part["fits"].iloc[0] else "rgba(0,0,0,0)",
+            "line": {"color": shade, "width": 2},
+        },
+        "opacity": 0.85,
+        "error_x": _whiskers(part, "x", "x_low", "x_high"),
+        "error_y": _whiskers(part, "y", "y_low", "y_high"),
+        "customdata": part["note"].tolist(),
+    }
+
+
+def _range(points: pd.DataFrame, axis: str, log: bool) -> list[float]:
+    """What an axis shows, with room for bubbles and names at its ends; powers of ten if `log`."""
+    ends = points[[axis, f"{axis}_low", f"{axis}_high"]].to_numpy(float)
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+    if log:
+        low, high = np.log10(low), np.log10(high)
+    room = 0.16 * (high - low) or 0.1 * abs(high) or 1.0
+    return [low - room, high + room]
+
+
+def _places(points: pd.DataFrame, across: pd.Series, ranges: Sequence[Sequence[float]], log: bool) -> list[str]:
+    """Where beside its bubble each name covers the least of the other bubbles and names, on a narrow screen."""
+    columns = (np.log10(points["x"]) if log else points["x"]), points["y"]
+    x, y = (
+        size * (values.to_numpy(float) - low) / (high - low)
+        for size, values, (low, high) in zip(PLOT, columns, ranges, strict=True)
+    )
+    taken = [(a - r, b - r, a + r, b + r) for a, b, r in zip(x, y, across / 2, strict=True)]
+    places = []
+    for a, b, r, name in zip(x, y, across / 2, points["variant"], strict=True):
+        wide, high = LETTER[0] * len(name), LETTER[1]
+        boxes = {
+            "top center": (a - wide / 2, b + r, a + wide / 2, b + r + high),
+            "bottom center": (a - wide / 2, b - r - high, a + wide / 2, b - r),
+            "middle right": (a + r, b - high / 2, a + r + wide, b + high / 2),
+            "middle left": (a - r - wide, b - high / 2, a - r, b + high / 2),
+        }
+        best = min(boxes, key=lambda place: _hidden(boxes[place], taken))
+        taken.append(boxes[best])
+        places.append(best)
+    return places
+
+
+def _hidden(box: Sequence[float], others: Sequence[Sequence[float]]) -> float:
+    """How much of a box (left, bottom, right, top) lies on others, or outside the plot."""
+    left, bottom, right, top = box
+    inside = max(min(right, PLOT[0]) - max(left, 0), 0) * max(min(top, PLOT[1]) - max(bottom, 0), 0)
+    covered = sum(
+        max(min(right, other[2]) - max(left, other[0]), 0) * max(min(top, other[3]) - max(bottom, other[1]), 0)
+        for other in others
+    )
+    return (right - left) * (top - bottom) - inside + covered
+
+
+def _whiskers(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high") -> dict[str, object]:
     """The intervals of `rows` as plotly's error bars; none where there is no interval."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": (rows["high"] - rows["value"]).fillna(0).clip(lower=0).tolist(),
-        "arrayminus": (rows["value"] - rows["low"]).fillna(0).clip(lower=0).tolist(),
-        "color": "#8a919b",
+        "array": (rows[high] - rows[value]).fillna(0).clip(lower=0).tolist(),
+        "arrayminus": (rows[value] - rows[low]).fillna(0).clip(lower=0).tolist(),
+        "color": WHISKER,
         "thickness": 1.5,
     }

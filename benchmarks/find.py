@@ -16,7 +16,7 @@ SHOWN = 3  # runs that a beginning could mean, in the message
 
 def find_run(runs: pd.DataFrame, text: str) -> dict[str, Any]:
     """The row of `Store.runs()` that `text` names. Raises `UsageError` where none or several begin so."""
-    rows = [row for row in runs.to_dict("records") if text and row["id"].startswith(text)]
+    rows = runs[runs["id"].str.startswith(text)].to_dict("records") if text else []
     exact = [row for row in rows if row["id"] == text]
     if not rows:
         raise UsageError(f"there is no run {text!r}: `python -m benchmarks list` shows them")

@@ -1,10 +1,28 @@
 """Charts of the pages: those of the benchmark reports, and two answers side by side."""
 
+import pandas as pd
 import plotly.graph_objects as go
 
-from benchmarks.charts import BARE, COLOURS, OTHERS, colour, finish, measured
+from benchmarks.charts import BARE, COLOURS, GRID, OTHERS, colour, course, finish, measured, ratios, stacked, trade_off
 
-__all__ = ["BARE", "COLOURS", "OTHERS", "colour", "measured", "pair"]
+__all__ = [
+    "BARE",
+    "COLOURS",
+    "OTHERS",
+    "colour",
+    "course",
+    "dots",
+    "failing",
+    "measured",
+    "pair",
+    "ratios",
+    "reach",
+    "stacked",
+    "trade_off",
+]
+
+RED = "#d03b3b"  # of what failed; its contrast with both backgrounds is 3.8 : 1 or more
+EDGE = "#8a919b"  # of lines that are no variant's
 
 
 def pair(variants: list[str], values: list[float], unit: str) -> go.Figure:
@@ -23,3 +41,81 @@ def pair(variants: list[str], values: list[float], unit: str) -> go.Figure:
     figure.update_xaxes(type="linear", rangemode="tozero")
     figure.update_yaxes(autorange="reversed", type="category")
     return figure.update_layout(bargap=0.25, showlegend=False)
+
+
+def dots(rows: pd.DataFrame, x_title: str) -> go.Figure:
+    """Shares from 0 to 1 with 95 % intervals, a line of dots a group, one colour a variant.
+
+    `rows` has the columns variant, group, value, low, high.
+    """
+    figure = go.Figure()
+    for variant, part in rows.groupby("variant", sort=False):
+        figure.add_scatter(
+            x=part["value"].tolist(),
+            y=part["group"].tolist(),
+            mode="markers",
+            name=str(variant),
+            marker={"color": colour(str(variant)), "size": 9, "opacity": 0.85},
+            customdata=part[["low", "high"]].to_numpy().tolist(),
+            hovertemplate="%{y}: %{x:.1%} (95 %: %{customdata[0]:.1%} – %{customdata[1]:.1%})"
+            "<extra>%{fullData.name}</extra>",
+        )
+    finish(figure, "", x_title, height=90 + 22 * rows["group"].nunique())
+    figure.update_xaxes(type="linear", tickformat=".0%", range=[-0.02, 1.02], showgrid=True, gridcolor=GRID)
+    return figure.update_yaxes(type="category", autorange="reversed", dtick=1, tickfont={"size": 11})
+
+
+def failing(figure: go.Figure, names: list[str], word: str) -> go.Figure:
+    """Red bars that say `word`, over those of `stacked` and higher than all of them. Returns the figure."""
+    heights = {name: sum(bar.y[i] for bar in figure.data) for i, name in enumerate(figure.data[0].x)}
+    top = 1.15 * max(heights.values()) or 1.0
+    figure.add_bar(
+        x=names,
+        y=[top - heights[name] for name in names],
+        name=word,
+        text=[word] * len(names),
+        textposition="inside",
+        insidetextanchor="middle",
+        textfont={"color": "#ffffff"},
+        marker={"color": RED},
+        hovertemplate="%{x} · %{fullData.name}<extra></extra>",
+    )
+    return figure.update_yaxes(showticklabels=any(heights.values()))
+
+
+def reach(
+    lines: pd.DataFrame,
+    points: pd.DataFrame,
+    edges: dict[str, dict[str, float]],
+    at: float,
+    y_title: str,
+    x_title: str,
+) -> go.Figure:
+    """Computed lines over a number, one colour a variant, with measured points on them, and a mark at one number.
+
+    `lines` and `points` have the columns variant, x, value; `edges` are horizontal lines by their names, those that
+    are labelled on the "left" and on the "right".
+    """
+    figure = go.Figure()
+    for table, mode in ((lines, "lines"), (points, "markers")):
+        for variant, part in table.groupby("variant", sort=False):
+            figure.add_scatter(
+                x=part["x"].tolist(),
+                y=part["value"].tolist(),
+                mode=mode,
+                name=str(variant),
+                legendgroup=str(variant),
+                showlegend=mode == "lines",
+                line={"color": colour(str(variant)), "width": 2},
+                marker={"color": colour(str(variant)), "size": 9, "line": {"color": "#ffffff", "width": 1}},
+                hovertemplate="%{fullData.name} · %{x}: %{y:.4~g}<extra></extra>",
+            )
+    finish(figure, y_title, x_title, height=400)
+    for side, named in edges.items():
+        for name, edge in named.items():
+            label = {"annotation_text": name, "annotation_position": f"top {side}", "annotation_font_size": 11}
+            figure.add_hline(edge, line={"color": EDGE, "width": 1, "dash": "dot"}, **label)
+    figure.add_vline(at, line={"color": EDGE, "width": 1})
+    heights = [height for named in edges.values() for height in named.values()]
+    figure.update_yaxes(range=[0, 1.06 * max([*lines["value"], *points["value"], *heights])])
+    return figure.update_xaxes(type="linear", range=[0, lines["x"].max()])

@@ -7,7 +7,7 @@ import streamlit as st
 
 from benchmarks import report
 from benchmarks.store import Store, local_url
-from dashboard import widgets
+from dashboard import answers, widgets
 from dashboard.texts import say
 
 
@@ -34,7 +34,7 @@ def pick_run(runs: pd.DataFrame, suite: str) -> pd.Series | None:
     is_new = st.session_state.get("newest-run", names[0]) != names[0]
     st.session_state["newest-run"] = names[0]
     if linked and linked not in names:
-        st.warning(say("run-unknown", run=linked), icon=":material/link_off:")
+        st.warning(say("run-unknown", run=answers.harmless(linked)), icon=":material/link_off:")
     chosen = st.selectbox(
         say("run"),
         names,
@@ -71,12 +71,13 @@ def status(name: str) -> str:
     return words.get(name, name)
 
 
-def without_failures(rows: pd.DataFrame, suite: str) -> pd.DataFrame:
-    """The rows that are numbers; a variant that could not be measured in this suite is told in a line."""
+def without_failures(rows: pd.DataFrame, suite: str | None = None) -> pd.DataFrame:
+    """The rows that are numbers; a variant that could not be measured, in this suite or any, is told in a line."""
     failed = rows["metric"] == "failure"
     for params, variant in zip(rows["params"][failed], rows["variant"][failed], strict=True):
-        if params.get("suite", suite) == suite:
-            st.warning(f"**{variant}**: {params.get('error', params)}", icon=":material/warning:")
+        if suite in (None, params.get("suite", suite)):
+            text = answers.harmless(f"**{variant}**: {params.get('error', params)}")
+            st.warning(text, icon=":material/warning:")
     return rows[~failed]
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -81,12 +82,17 @@ def refusal(model: str) -> str | None:
 def offers_for(model: str) -> list[Offer]:
     """Every variant, with what there is to say of it for this model on this machine, as far as that is known."""
     card = machine.device() or DeviceCard("cpu", "", 0, 0, 1, 1)
+    return offers(card, quantised=bool(read_config(model).get("quantization_bit")))
+
+
+def read_config(model: str) -> dict[str, Any]:
+    """The config of a model that lies on this machine, else nothing. Raises `FastGLMError` if it may not be opened."""
     folder = find_source(model, restricted=True).folder
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
     except (OSError, ValueError):  # the loader will say what is wrong with it
-        config = {}
-    return offers(card, quantised=bool(config.get("quantization_bit")))
+        return {}
+    return config if isinstance(config, dict) else {}
 
 
 def sampling(now: Settings) -> Settings:

@@ -4,6 +4,7 @@ language = Language
 chat = Chat
 compare = Compare
 latency = Latency
+memory = Memory
 limits = Limits
 device-looking = Looking at the machine …
 device-unknown = What this machine has could not be found out; see the terminal.
@@ -88,6 +89,58 @@ memory-ratio-help = Memory of each host process after its answer, B divided by A
 tokens-per-second = tokens/s
 compare-how = Each variant answered once, alone on the device and after a warm-up, always taking the likeliest token. One answer is no statistic: the Latency page repeats and gives intervals.
 
+## Overview
+overview = Overview
+overview-intro = Which variant to run on this machine: speed against quality, and the memory that each takes.
+overview-machine = Machine
+overview-model-unknown = This link names a model that may not be opened here; the built-in demo is shown.
+overview-machine-unknown = This link names a machine that has no results here; this machine is shown.
+overview-elsewhere = Nothing is measured on this machine yet, but on another one: choose it above.
+fact-parameters = { $count } parameters
+fact-disk = { $size } on disk
+fact-layers = { $layers } layers, hidden size { $hidden }
+fact-context = context of { $count } tokens
+fact-vocabulary = vocabulary of { $count } tokens
+fact-unknown = size and layers are known once it has been downloaded
+side-speed = speed
+side-memory = memory
+side-quality = quality
+overview-missing = Not measured on this machine yet: { $what }. This command measures it: `{ $command }`
+overview-no-quality = These weights are random, so their answers have no quality to measure.
+overview-measure = Measure it now
+overview-failed = **{ $variant }** could not be measured: { $error }
+overview-undrawn = Not in the chart, as one of its two axes is not measured for them: { $variants }.
+overview-speed = Writing speed (tokens/s)
+overview-accuracy = Right answers
+overview-agreement = Agreement with original
+overview-memory = Memory ({ $unit })
+overview-quality = Quality
+overview-fits = Fits
+overview-runs = Measured
+overview-how = Speed: median of answers of { $answer } tokens after prompts of { $prompt }, with 95 % intervals.
+overview-how-peak = Memory: the most that the process took while it answered.
+overview-how-weights = Memory: the weights alone, as no peak is measured.
+overview-how-accuracy = Quality: the share of held-out questions that are answered right.
+overview-how-agreement = Quality: the share of tokens for which the variant's choice is the original's.
+overview-how-none = Quality is not measured, so the chart shows speed against memory: right and low is good.
+overview-how-area = The area of a bubble is its memory, at most { $largest }.
+overview-how-front = The dotted line joins the variants that no other beats in both (the Pareto front).
+overview-how-hollow = Hollow bubbles do not fit: they take more than 90 % of the device's { $total }.
+advice-pick = Run **{ $variant }** here.
+advice-speed = It writes **{ $ratio } ×** as fast as { $baseline } ({ $rate } against { $base } tokens/s).
+advice-memory = It takes **{ $ratio } ×** the memory ({ $memory } against { $base }).
+advice-first = None of the others that keep the quality is better.
+advice-same = The weights are the original's, so quality is lost nowhere.
+advice-accuracy = It answers { $share } of the questions right, { $baseline } { $base }.
+advice-agreement = It would write the original's token in { $share } of all places.
+advice-careful = If quality matters above all, take **{ $variant }**: { $share } instead of { $pick }, at { $rate } tokens/s.
+advice-faster-unknown = Faster still, but of unknown quality: { $variants }.
+advice-too-big = original does not fit into the memory of this device, so the others are compared among themselves.
+advice-no-original = original is not measured here, so the others are compared among themselves.
+advice-none-fits = No variant whose speed is measured fits into the memory of this device.
+advice-none-known = Of the variants that fit, none is known to keep the quality: measure it to get advice.
+advice-rule = The rule: of the variants that take at most 90 % of the device's memory and whose quality is not surely more than 2 points below that of original (or of the best that fits), the fastest; among those whose intervals of speed overlap, the one with the least memory. Where quality is not measured, only variants with the original's weights count.
+
 ## Latency
 latency-intro = How fast variants read a prompt (prefill) and write an answer (decode) on this machine.
 prompt-tokens = Prompt tokens
@@ -123,6 +176,143 @@ column-value = Median
 column-low = 95 % from
 column-high = 95 % to
 column-unit = Unit
+
+## Memory
+memory-intro = What each variant takes of this machine's memory, what that comes to with longer contexts and more sequences at once, and which card it fits.
+memory-empty = No memory has been measured yet. Choose variants above and press "Measure": it takes about a minute for the demo model.
+memory-parts = Where the memory goes
+memory-weights = Weights
+memory-cache = KV cache
+memory-rest = The rest
+out-of-memory = out of memory
+memory-how = Each variant in a process of its own, alone on the machine, after the longest prompt it was measured with. Weights and KV cache are counted from their tensors. The peak while answering is measured: on a GPU what PyTorch has allocated, on a CPU all that the process takes, Python and PyTorch included. The rest is that peak less the two. A red bar is a variant that ran out of memory; its height means nothing.
+memory-reach = What fits
+context = Context (tokens of prompt and answer)
+batch = Batch
+batch-help = Sequences that are answered at once. Each has a KV cache of its own; the weights are shared.
+memory-fits = With { $context } tokens of context and a batch of { $batch }, { $variants } { $count ->
+    [one] fits
+   *[other] fit
+  } into the { $memory } of this machine's device.
+memory-fits-not = With { $context } tokens of context and a batch of { $batch }, { $variants } { $count ->
+    [one] does
+   *[other] do
+  } not fit into the { $memory } of this machine's device.
+memory-longest = The longest context that fits there at a batch of { $batch }, in tokens, of the model's { $limit }: { $each }.
+memory-below = No card is drawn: every line stays far below the smallest, of { $card }.
+this-machine = this machine, { $memory }
+memory-computed = Lines are computed: weights, the rest, and for every sequence the KV cache a token, as measured, times the context. The original's cache grows token by token; the fast engine's is set aside in steps of 64 tokens, and doubles when an answer passes 128 tokens and fills it, so it can come to twice as much. The rest stays as measured here; longer prompts and larger batches add to it, and a GPU's driver takes some hundred MB more. 1 GB is 10⁹ bytes.
+memory-points = { $batch ->
+    [1] Points are measured peaks.
+   *[other] Peaks were measured for one sequence at a time; they are shown at a batch of 1.
+  }
+memory-elsewhere = This was measured on { $device }; models run on { $kind } here, where weights may take more or fewer bytes and the rest is another.
+fits = fits
+fits-not = does not fit
+column-need = Needs
+column-token = KV cache a token
+column-fits = On this machine
+column-longest = Longest context
+
+## Quality
+quality = Quality
+quality-intro = What each variant costs in answers: the same questions to all of them, always the likeliest token, and how far each is from the original.
+quality-shape = This model has random weights, so its answers have no quality. Choose demo or a checkpoint.
+quality-empty = Nothing has been measured yet. Choose variants above and press "Measure": it takes a few minutes a variant for the demo model.
+questions-each = Questions of each kind
+questions-each-help = Of each skill, language and split (new numbers, new wordings). 24 make about 2,800 in all; fewer are quicker and less sure.
+own-questions = Or your own questions instead (JSON Lines)
+own-questions-help = One {"{"}"prompt": "…", "answer": "…"{"}"} a line, with "history": [["asked", "answered"]] where there were rounds before. Perplexity and divergence are taken on your answers.
+accuracy = Right answers
+perplexity = Perplexity
+divergence = Divergence (KL)
+agreement = Same likeliest token
+share-of-questions = share of the questions
+share-of-tokens = share of the tokens
+nats-per-token = nats per token
+by-skill = Right answers by skill
+questions-in = Questions in
+both-languages = Both languages
+changed-answers = Answers that are not { $baseline }'s
+changes = **{ $variant }** lost { $lost } and won { $won } of { $asked } questions; { $other } answers changed without becoming right or wrong.
+changes-sure = Chance alone would part lost and won so far in { $p } of all cases: the difference is real.
+changes-chance = Chance alone would part them so far in { $p } of all cases: no difference is shown.
+lost = lost
+won = won
+changed-otherwise = changed
+column-change = What changed
+column-skill = Skill
+column-expected = Expected
+asked-held-out = Questions held out of the demo model's training; an answer is right or wrong.
+asked-own = Questions of { $file }; nobody said which other answers are right, so likelihood is compared.
+how-judged = Every variant answered in a process of its own. Perplexity, divergence and agreement are of the expected answers' tokens; the original's side of them is computed once, layer by layer, and kept. Intervals: 95 %, Wilson for shares of questions, else bootstrap over questions.
+
+## History
+history = History
+history-intro = All runs that are kept here. Select one for its numbers, or two to compare them.
+history-empty = No runs are kept here yet. Measure something on the Latency page, or import a file of runs below.
+history-search = Search
+history-search-help = Words of the id, model, variants, machine, code version or command. Selected runs stay in the table whatever the filters.
+history-count = { $found } of { $all } runs{ $hidden ->
+    [0] {"."}
+   *[other] {"; the newest"} { $shown } are shown, the filters find the others.
+  }
+history-unknown = { $count ->
+    [one] This link names the run { $runs }, which was deleted or is
+   *[other] This link names the runs { $runs }, which were deleted or are
+  } not kept here. See below: what was deleted can be restored, and what others exported can be imported.
+history-select = Select one run in the table for its numbers, or two to compare them: the box at the start of a row, or the space bar.
+column-when = When
+column-suites = Measured
+column-machine = Machine
+column-code = Code version
+column-status = Status
+column-verdict = B is
+facts = How it came about
+fact-settings = Settings
+fact-versions = Versions
+fact-command = Command
+html-report = Report as a web page
+export = { $count ->
+    [one] Export 1 run
+   *[other] Export { $count } runs
+  }
+export-help = JSON holds everything, so that runs can be compared elsewhere. CSV and Parquet have one row a measurement.
+import = Import runs
+import-help = A .json, .csv or .parquet file that was exported here or elsewhere. Runs that are here already are not doubled.
+importing = Importing …
+imported = { $name }: { $new } new, { $completed } completed, { $known } already here, { $refused } refused.
+import-refused = Refused are runs whose numbers differ from those kept here under the same id.
+delete = { $count ->
+    [0] Delete
+    [one] Delete 1 run
+   *[other] Delete { $count } runs
+  }
+delete-running = A run that is still measuring cannot be deleted, as it would go on writing: cancel it, or wait for its end.
+deleted = { $count ->
+    [one] 1 run was deleted.
+   *[other] { $count } runs were deleted.
+  }
+undo = Undo
+recently-deleted = Recently deleted ({ $count })
+deleted-help = Deleted runs are kept for { $days } days. Select those to bring back.
+restore = { $count ->
+    [0] Restore
+    [one] Restore 1 run
+   *[other] Restore { $count } runs
+  }
+two-runs = Two runs compared
+two-axis = B over A (logarithmic)
+two-how = A is the earlier run. Each ratio is the geometric mean of B's repeats over that of A's, with its 95 % interval (Welch's t on the logarithms). Filled: B is surely better; cross: surely worse; hollow: undecided, as the interval holds 1, or equal. Above 1 is more: good for rates, bad for times and memory.
+verdicts = At 95 %, B is better in { $better }, worse in { $worse }, undecided in { $undecided } and equal in { $equal } of the lines below.
+verdict-better = better
+verdict-worse = worse
+verdict-undecided = undecided
+verdict-equal = equal
+trend = Trend over code versions
+trend-empty = The runs of this choice have no such number: choose another metric, variant or machine.
+trend-axis = runs in time order; code version where it changes
+trend-how = Each point is a run on { $machine }: what it recorded, with its 95 % interval, oldest at the left. At most the newest 200. { $metric }: { $meaning }.
 
 ## Limits
 limits-intro = ChatGLM-6B is a small model by today's measure. It writes fluently also where it is wrong, so check what matters. Compression can only add to what follows.

@@ -4,6 +4,7 @@ language = 语言
 chat = 对话
 compare = 对比
 latency = 延迟
+memory = 内存
 limits = 局限
 device-looking = 正在查看本机硬件……
 device-unknown = 无法获知本机硬件，详见终端。
@@ -75,6 +76,58 @@ memory-ratio-help = 回答之后各自进程的内存，B 除以 A。在 CPU 上
 tokens-per-second = 词元/秒
 compare-how = 每个变体各回答一次，独占设备，先行预热，总取最可能的词元。一次回答不足以统计：“延迟”页会重复测量并给出区间。
 
+## Overview
+overview = 总览
+overview-intro = 本机适合运行哪个变体：速度与质量的权衡，以及各自占用的内存。
+overview-machine = 机器
+overview-model-unknown = 此链接所指的模型不能在此打开，现显示内置的演示模型。
+overview-machine-unknown = 此链接所指的机器在此没有结果，现显示本机。
+overview-elsewhere = 本机上还没有测量结果，但有其他机器的结果：请在上方选择。
+fact-parameters = { $count } 参数
+fact-disk = 磁盘占用 { $size }
+fact-layers = { $layers } 层，隐藏维度 { $hidden }
+fact-context = 上下文 { $count } 词元
+fact-vocabulary = 词表 { $count } 词元
+fact-unknown = 下载之后才能知道其规模与层数
+side-speed = 速度
+side-memory = 内存
+side-quality = 质量
+overview-missing = 尚未在这台机器上测量：{ $what }。可用此命令测量：`{ $command }`
+overview-no-quality = 这些权重是随机的，其回答谈不上质量。
+overview-measure = 立即测量
+overview-failed = **{ $variant }** 无法测量：{ $error }
+overview-undrawn = 以下变体有一个坐标尚未测量，未画在图中：{ $variants }。
+overview-speed = 书写速度（词元/秒）
+overview-accuracy = 答对的比例
+overview-agreement = 与 original 的一致率
+overview-memory = 内存（{ $unit }）
+overview-quality = 质量
+overview-fits = 放得下
+overview-runs = 测量于
+overview-how = 速度：提示 { $prompt } 个词元、回答 { $answer } 个词元时的中位数，附 95 % 区间。
+overview-how-peak = 内存：回答期间进程占用的峰值。
+overview-how-weights = 内存：没有测得峰值，仅计权重。
+overview-how-accuracy = 质量：答对未见过的问题的比例。
+overview-how-agreement = 质量：变体所选词元与 original 相同的比例。
+overview-how-none = 质量尚未测量，因此图中是速度与内存：越靠右下越好。
+overview-how-area = 圆的面积表示内存，最大为 { $largest }。
+overview-how-front = 虚线连接的是没有其他变体能在两方面都胜过的变体（帕累托前沿）。
+overview-how-hollow = 空心圆放不下：占用超过设备内存 { $total } 的 90 %。
+advice-pick = 建议在此运行 **{ $variant }**。
+advice-speed = 书写速度是 { $baseline } 的 **{ $ratio } 倍**（{ $rate } 对 { $base } 词元/秒）。
+advice-memory = 内存是其 **{ $ratio } 倍**（{ $memory } 对 { $base }）。
+advice-first = 其他能保住质量的变体都不比它更好。
+advice-same = 权重与 original 相同，质量没有损失。
+advice-accuracy = 它答对 { $share } 的问题，{ $baseline } 为 { $base }。
+advice-agreement = 在 { $share } 的位置上，它会写出与 original 相同的词元。
+advice-careful = 若最看重质量，请选 **{ $variant }**：{ $share }，而不是 { $pick }，速度为 { $rate } 词元/秒。
+advice-faster-unknown = 更快、但质量未知的还有：{ $variants }。
+advice-too-big = original 放不进此设备的内存，因此只在其余变体之间比较。
+advice-no-original = 此处没有测量 original，因此只在其余变体之间比较。
+advice-none-fits = 已测速度的变体都放不进此设备的内存。
+advice-none-known = 放得下的变体中，没有一个已知能保住质量：请先测量质量。
+advice-rule = 规则：在占用不超过设备内存 90 %、且质量并非确定比 original（或放得下的最好者）低 2 个百分点以上的变体中，取最快的；速度区间重叠时，取内存最小的。没有测量质量时，只考虑权重与 original 相同的变体。
+
 ## Latency
 latency-intro = 各变体在本机上阅读提示（预填充）和书写回答（解码）有多快。
 prompt-tokens = 提示词元数
@@ -110,6 +163,126 @@ column-value = 中位数
 column-low = 95 % 下限
 column-high = 95 % 上限
 column-unit = 单位
+
+## Memory
+memory-intro = 各变体占用本机多少内存，上下文更长、同时处理的序列更多时会占用多少，以及放得进哪种显卡。
+memory-empty = 还没有测量过内存。请在上方选择变体，然后按“开始测量”：演示模型大约需要一分钟。
+memory-parts = 内存用在哪里
+memory-weights = 权重
+memory-cache = KV 缓存
+memory-rest = 其余
+out-of-memory = 内存不足
+memory-how = 每个变体在各自的进程中独占本机，取所测的最长提示。权重和 KV 缓存按张量大小计算；回答时的峰值为实测：GPU 上是 PyTorch 分配的显存，CPU 上是整个进程所占的内存，包括 Python 和 PyTorch。“其余”为峰值减去前两项。红色柱表示该变体内存不足，其高度没有意义。
+memory-reach = 放得下什么
+context = 上下文（提示与回答的词元合计）
+batch = 批量
+batch-help = 同时回答的序列数。每个序列有自己的 KV 缓存，权重共用。
+memory-fits = 上下文为 { $context } 个词元、批量为 { $batch } 时，{ $variants } 放得进本机设备的 { $memory } 内存。
+memory-fits-not = 上下文为 { $context } 个词元、批量为 { $batch } 时，{ $variants } 放不进本机设备的 { $memory } 内存。
+memory-longest = 批量为 { $batch } 时本机放得下的最长上下文（词元数，模型本身的上限为 { $limit }）：{ $each }。
+memory-below = 所有曲线都远低于最小的显卡（{ $card }），因此未画出显卡的容量线。
+this-machine = 本机 { $memory }
+memory-computed = 曲线为计算所得：权重加“其余”，再加上每个序列的 KV 缓存，即实测的每词元字节数乘以上下文长度。original 的缓存逐词元增长；fast 引擎的缓存以 64 个词元为一级预留，回答超过 128 个词元并写满时翻倍，因此最多可能占用两倍。“其余”按这里的实测值不变；提示更长、批量更大时会增加，GPU 驱动还要再占几百 MB。1 GB 为 10⁹ 字节。
+memory-points = { $batch ->
+    [1] 圆点为实测峰值。
+   *[other] 峰值是逐个序列测得的，批量为 1 时才显示。
+  }
+memory-elsewhere = 以上是在 { $device } 上测得的；本机在 { $kind } 上运行模型，权重的字节数可能不同，“其余”也不一样。
+fits = 放得下
+fits-not = 放不下
+column-need = 需要
+column-token = 每词元 KV 缓存
+column-fits = 在本机
+column-longest = 最长上下文
+
+## Quality
+quality = 质量
+quality-intro = 每种变体在回答上的代价：同样的问题问所有变体，总取概率最高的词元，并看各自离原模型多远。
+quality-shape = 此模型的权重是随机的，它的回答谈不上质量。请选 demo 或某个检查点。
+quality-empty = 还没有测量。在上面选好变体，点“测量”：演示模型的每种变体需要几分钟。
+questions-each = 每类问题的数量
+questions-each-help = 每项技能、每种语言、每种划分（新数字、新说法）各有多少题。24 即总共约 2,800 题；少则快，但不那么可靠。
+own-questions = 或者改用你自己的问题（JSON Lines）
+own-questions-help = 每行一个 {"{"}"prompt": "…", "answer": "…"{"}"}；之前还有对话时加上 "history": [["问", "答"]]。困惑度与散度按你给的答案计算。
+accuracy = 答对的比例
+perplexity = 困惑度
+divergence = 散度（KL）
+agreement = 首选词元相同
+share-of-questions = 占问题的比例
+share-of-tokens = 占词元的比例
+nats-per-token = 奈特／词元
+by-skill = 各项技能答对的比例
+questions-in = 问题的语言
+both-languages = 两种语言
+changed-answers = 与 { $baseline } 不同的回答
+changes = **{ $variant }** 在 { $asked } 题中丢了 { $lost } 题，多对了 { $won } 题；另有 { $other } 个回答变了，但对错未变。
+changes-sure = 若只凭偶然，得失相差至此的概率为 { $p }：差别是真实的。
+changes-chance = 若只凭偶然，得失相差至此的概率为 { $p }：看不出差别。
+lost = 丢失
+won = 多对
+changed-otherwise = 变了
+column-change = 变化
+column-skill = 技能
+column-expected = 应答
+asked-held-out = 问题均未用于演示模型的训练；回答非对即错。
+asked-own = 问题来自 { $file }；没有人说过别的回答对不对，因此比较的是似然。
+how-judged = 每种变体在各自的进程中回答。困惑度、散度与首选词元按应答的词元计算；原模型的一侧逐层算一次并保存。区间均为 95 %：问题比例用 Wilson 法，其余对问题作自助法。
+
+## History
+history = 历史
+history-intro = 这里保存的所有测量记录。选中一条可查看数据，选中两条可进行比较。
+history-empty = 这里还没有测量记录。请在“延迟”页进行测量，或在下方导入记录文件。
+history-search = 搜索
+history-search-help = 可搜索编号、模型、变体、机器、代码版本或命令中的词。已选中的记录不受筛选影响，始终留在表中。
+history-count = 共 { $all } 条记录，符合条件的有 { $found } 条{ $hidden ->
+    [0] 。
+   *[other] ；表中列出最新的 { $shown } 条，其余可通过筛选找到。
+  }
+history-unknown = 此链接所指的记录 { $runs } 已被删除或不在这里。已删除的可在下方恢复，他人导出的可在下方导入。
+history-select = 在表中选中一条记录可查看数据，选中两条可进行比较：点击行首的方框，或按空格键。
+column-when = 时间
+column-suites = 测量内容
+column-machine = 机器
+column-code = 代码版本
+column-status = 状态
+column-verdict = B 的结论
+facts = 测量经过
+fact-settings = 设置
+fact-versions = 版本
+fact-command = 命令
+html-report = 网页报告
+export = 导出 { $count } 条记录
+export-help = JSON 包含全部内容，可在别处继续比较；CSV 和 Parquet 每个测量值一行。
+import = 导入记录
+import-help = 在这里或别处导出的 .json、.csv 或 .parquet 文件。已有的记录不会重复。
+importing = 正在导入……
+imported = { $name }：新增 { $new } 条，补全 { $completed } 条，已有 { $known } 条，拒绝 { $refused } 条。
+import-refused = 被拒绝的记录与这里同一编号的记录数据不同。
+delete = { $count ->
+    [0] 删除
+   *[other] 删除 { $count } 条记录
+  }
+delete-running = 正在进行的测量还会继续写入，因此不能删除：请先取消，或等它结束。
+deleted = 已删除 { $count } 条记录。
+undo = 撤销
+recently-deleted = 最近删除（{ $count }）
+deleted-help = 删除的记录会保留 { $days } 天。请选中要恢复的记录。
+restore = { $count ->
+    [0] 恢复
+   *[other] 恢复 { $count } 条记录
+  }
+two-runs = 两次测量的比较
+two-axis = B 与 A 之比（对数坐标）
+two-how = A 是较早的一次。每个比值为 B 各次重复的几何平均除以 A 的，附 95 % 区间（对数上的 Welch t 区间）。实心：B 确定更好；叉号：确定更差；空心：区间包含 1，无法断定，或两者相等。大于 1 表示数值更大：对速率是好事，对时间和内存是坏事。
+verdicts = 以 95 % 的置信水平，下列各项中 B 更好的有 { $better } 项，更差 { $worse } 项，无法断定 { $undecided } 项，相等 { $equal } 项。
+verdict-better = 更好
+verdict-worse = 更差
+verdict-undecided = 无法断定
+verdict-equal = 相等
+trend = 随代码版本的变化
+trend-empty = 所选的记录没有这项数据：请换一个指标、变体或机器。
+trend-axis = 按时间排列的测量；代码版本变化处标出版本
+trend-how = 每个点是在 { $machine } 上的一次测量：所记录的数值及其 95 % 区间，左旧右新，最多取最新的 200 次。{ $metric }：{ $meaning }。
 
 ## Limits
 limits-intro = 以今天的标准看，ChatGLM-6B 是个小模型。它说错的时候同样流畅，重要的内容请务必核实。压缩只会在以下问题之上再添问题。

@@ -7,6 +7,15 @@ from torch import Tensor
 
 # The window that a step reads is a multiple of this, so that its shapes stay the same for as many steps.
 STEP = 64
+ROOM = 128  # tokens that the buffers of an answer hold beyond the prompt before they grow
+
+
+def capacity_after(prompt: int, answer: int) -> int:
+    """Tokens that the fast engine's buffers hold at the end of an answer; both lengths in tokens."""
+    capacity = -(-(prompt + min(answer, ROOM)) // STEP) * STEP
+    while capacity < prompt + answer - 1:  # the last token is not run, and needs no room
+        capacity *= 2
+    return capacity
 
 
 class StaticCache:

@@ -6,11 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .cache import StaticCache
+from .cache import ROOM, StaticCache
 from .sampling import Sampler, Sampling
-
-# Tokens the cache holds beyond the prompt before it grows.
-_ROOM = 128
 
 
 class FastEngine:
@@ -28,7 +25,7 @@ class FastEngine:
         inputs = torch.tensor([prompt], device=model.device)
         try:
             with torch.inference_mode():
-                self.cache = self._make_cache(len(prompt) + min(max_new_tokens, _ROOM))
+                self.cache = self._make_cache(len(prompt) + min(max_new_tokens, ROOM))
                 sampler = Sampler(sampling, inputs, model.config.vocab_size)
                 plan = model.plan(inputs)
                 positions = plan.next_position_ids(max_new_tokens)

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import machine, report
+from benchmarks.about import machine_name
 from benchmarks.measurement import Measurement
 from fastglm.errors import UsageError
 
@@ -69,3 +70,9 @@ def test_the_machine_is_described() -> None:
     assert {"python", "torch", "transformers"} <= machine.versions().keys()
     assert machine.code_version()
     assert machine.command().startswith("python ")
+
+
+def test_a_machine_is_the_computer_and_its_device() -> None:
+    assert machine_name({"node": "here", "cpu": "c", "device": {"name": "A GPU", "cores": 2}}) == "here · A GPU"
+    assert machine_name({"node": "here", "cpu": "c"}) == "here · c"
+    assert machine_name({"device": "nonsense"}) == "?"

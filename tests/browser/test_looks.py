@@ -8,14 +8,18 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from visitor import App, say, visit
+from visitor import App, measure, say, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 PAGES = {
     "": "[data-testid=stChatInput]",
     "compare": "textarea",
-    "latency": "[data-testid=stMultiSelect]",
+    "overview": ".js-plotly-plot",
+    "latency": ".js-plotly-plot",
+    "memory": ".js-plotly-plot",
+    "quality": ".js-plotly-plot",
+    "history": "[data-testid=stDataFrame]",
     "limits": "h3",
 }
 PICTURES = os.environ.get("FASTGLM_SCREENSHOTS")
@@ -54,6 +58,15 @@ FAULTS = """() => {
   if (document.documentElement.scrollWidth > innerWidth) faults.push("the page scrolls sideways");
   return faults;
 }"""
+
+
+@pytest.fixture(scope="module")
+def app(app: App) -> App:
+    """The app, with something measured."""
+    if PICTURES is None:
+        options = ["--prompt-tokens", "8,16", "--answer-tokens", "8", "--repeats", "3", "--questions", "1"]
+        measure(app.home, "demo", "--variants", "original,int4", "--suite", "latency,memory,quality", *options)
+    return app
 
 
 def settle(page: Page, name: str) -> None:
@@ -106,11 +119,10 @@ def test_pictures_for_the_readme(browser: Browser, app: App) -> None:
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
     take(page, "compare", folder, 1380)
 
-    page.goto(f"{app.url}/latency")
-    page.get_by_role("button", name="Measure").click()
-    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
-    expect(page.locator(".js-plotly-plot")).to_have_count(2, timeout=600_000)
-    take(page, "latency", folder, 1240)
+    measure(app.home, "demo", "--suite", "latency,memory,quality", "--repeats", "9")
+    for name, height in (("overview", 1330), ("latency", 1240), ("memory", 1500), ("quality", 1700), ("history", 1200)):
+        page.goto(f"{app.url}/{name}")
+        take(page, name, folder, height)
 
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 420, "height": 900})

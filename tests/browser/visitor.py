@@ -19,10 +19,17 @@ PATIENCE = 90_000  # ms; loading imports PyTorch, on a machine that may be busy
 expect.set_options(timeout=PATIENCE)
 
 
+def measure(home: Path, model: str, *options: str) -> None:
+    """Fill the results of a home from the command line."""
+    command = [sys.executable, "-m", "benchmarks", "run", "--model", model, *options]
+    subprocess.run(command, cwd=ROOT, env={**os.environ, "FASTGLM_HOME": str(home)}, check=True, capture_output=True)
+
+
 class App:
     """A running server of the app."""
 
     def __init__(self, home: Path) -> None:
+        self.home = home
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

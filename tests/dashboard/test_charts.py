@@ -70,3 +70,40 @@ def test_a_pair_of_equal_variants_keeps_both_bars() -> None:
     bars = charts.pair(["int4", "int4"], [1.0, 2.0], "MB").data[0]
     assert len(set(bars.y)) == 2
     assert list(bars.x) == [1, 2]
+
+
+def test_ratios_lie_on_both_sides_of_one_with_their_marks() -> None:
+    rows = pd.DataFrame(
+        {
+            "variant": ["int4", "int4"],
+            "group": ["ttft", "decode_rate"],
+            "mark": ["circle", "circle-open"],
+            "value": [0.5, 1.01],
+            "low": [0.4, None],
+            "high": [0.6, None],
+        }
+    )
+    figure = charts.ratios(rows, "B over A")
+    (points,) = figure.data
+    assert list(points.x) == [0.5, 1.01]
+    assert list(points.marker.symbol) == ["circle", "circle-open"]
+    assert list(points.error_x.arrayminus) == pytest.approx([0.1, 0])
+    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.shapes[0].x0 == 1
+    low, high = figure.layout.xaxis.range
+    assert 10**low < 0.4
+    assert 10**high > 1.01
+
+
+def test_a_course_names_the_versions_where_they_change() -> None:
+    rows = pd.DataFrame({"version": ["a", "a", "b", "a"], "value": [1.0, 2.0, 3.0, 4.0]})
+    rows = rows.assign(variant="int4", when="then", low=rows["value"] - 0.5, high=rows["value"] + 1)
+    figure = charts.course(rows, "tokens/s", "runs")
+    (line,) = figure.data
+    assert list(line.y) == [1, 2, 3, 4]
+    assert list(line.error_y.array) == [1] * 4
+    assert line.marker.color == charts.colour("int4")
+    assert list(figure.layout.xaxis.tickvals) == [0, 2, 3]
+    assert list(figure.layout.xaxis.ticktext) == ["a", "b", "a"]
+    many = pd.concat([rows.iloc[:1].assign(version=str(number)) for number in range(95)])
+    assert len(charts.course(many, "", "").layout.xaxis.tickvals) == 10

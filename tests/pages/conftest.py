@@ -30,11 +30,12 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePool]:
 
 @pytest.fixture
 def open_page(pool: FakePool) -> Open:
-    """Opens a file of the app in the test's tab."""
+    """Opens a file of the app in the test's tab, by an address with a query if one is given."""
 
-    def opened(file: str, locale: str = "en-US", tab: str | None = TAB) -> AppTest:
+    def opened(file: str, locale: str = "en-US", tab: str | None = TAB, **query: str | list[str]) -> AppTest:
         app = AppTest.from_file(str(ROOT / file), default_timeout=60)
         app.context["locale"] = locale
+        app.query_params.update(query)
         if tab:
             app.session_state["tab"] = tab
         return healthy(app.run())

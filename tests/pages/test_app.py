@@ -3,7 +3,16 @@
 import pytest
 from page_run import Open, healthy, words
 
-PAGES = {"chat": "Chat", "compare": "Compare", "latency": "Latency", "limits": "Limits"}
+PAGES = {
+    "chat": "Chat",
+    "compare": "Compare",
+    "overview": "Overview",
+    "latency": "Latency",
+    "memory": "Memory",
+    "quality": "Quality",
+    "history": "History",
+    "limits": "Limits",
+}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,0 +1,88 @@
+"""Files of results: what visitors take away, and what they bring along."""
+
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pandas as pd
+import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+from benchmarks import find, html
+from benchmarks.exchange import export_runs, import_runs
+from benchmarks.store import Store
+from dashboard import answers
+from dashboard.texts import say
+from fastglm.errors import FastGLMError
+
+FORMATS = {
+    "JSON": (".json", "application/json"),
+    "CSV": (".csv", "text/csv"),
+    "Parquet": (".parquet", "application/vnd.apache.parquet"),
+}
+UPLOAD = 200  # MB
+
+
+def offer(store: Store, run_ids: Sequence[str]) -> None:
+    """Draw the ways to take runs away."""
+    with st.popover(say("export", count=len(run_ids)), icon=":material/download:"):
+        st.caption(say("export-help"))
+        for name, (suffix, kind) in FORMATS.items():
+            st.download_button(
+                name,
+                partial(exported, store, run_ids, suffix),
+                f"{run_ids[0] if len(run_ids) == 1 else 'fastglm-results'}{suffix}",
+                kind,
+                on_click="ignore",
+                width="stretch",
+            )
+
+
+def exported(store: Store, run_ids: Sequence[str], suffix: str) -> bytes:
+    """A file of runs."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, f"runs{suffix}")
+        export_runs(store, path, run_ids)
+        return path.read_bytes()
+
+
+def report(store: Store, run: pd.Series) -> Callable[[], str]:
+    """What makes the report of a run as a page that needs no network."""
+    facts = {str(name): value for name, value in run.items()}
+
+    def make() -> str:
+        return html.page(facts, find.measurements_of(store, run["id"]), store.samples([run["id"]]))
+
+    return make
+
+
+def take_in(store: Store) -> None:
+    """Let the visitor bring a file of runs along; what became of it stays beside it."""
+    kinds = [suffix for suffix, _ in FORMATS.values()]
+    file = st.file_uploader(say("import"), kinds, key="import", max_upload_size=UPLOAD, help=say("import-help"))
+    if file is None:
+        return
+    name, kind, text = st.session_state.get("imported", ("", "", ""))
+    if name != file.file_id:
+        with st.spinner(say("importing")):
+            st.session_state["imported"] = (file.file_id, *_import(store, file))
+        st.rerun()
+    told = {"success": st.success, "warning": st.warning, "error": st.error}[kind]
+    told(answers.harmless(text))
+
+
+def _import(store: Store, file: UploadedFile) -> tuple[str, str]:
+    """What kind of news it is, and in a line what became of the runs in a file."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, f"runs{Path(file.name).suffix}")
+        with path.open("wb") as copy:
+            shutil.copyfileobj(file, copy)
+        try:
+            done = import_runs(store, path)
+        except FastGLMError as error:
+            return "error", str(error).replace(str(path), file.name)
+    counts = {name: len(ids) for name, ids in vars(done).items()}
+    told = say("imported", name=file.name, **counts)
+    return ("warning", f"{told} {say('import-refused')}") if done.refused else ("success", told)

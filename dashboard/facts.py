@@ -1,0 +1,69 @@
+"""What a machine and a model are, in a line each."""
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from huggingface_hub import try_to_load_from_cache
+
+from dashboard import widgets
+from dashboard.machine import size
+from dashboard.texts import say
+from fastglm.errors import FastGLMError
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.source import find_source
+
+
+def draw(model: str, device: Mapping[str, Any]) -> None:
+    """A line on the machine and one on the model."""
+    facts = []
+    if device.get("memory_total"):
+        facts.append(say("device-memory", total=size(device["memory_total"])))
+    if device.get("cores"):
+        facts.append(say("device-cores", cores=device["cores"], threads=device["threads"]))
+    about = {device.get("name") or platform.node(): facts, widgets.model_name(model): _model(model)}
+    with st.container(border=True, gap="xxsmall"):
+        for name, parts in about.items():
+            st.markdown(" · ".join([f"**{name}**", *parts]))
+
+
+def _model(model: str) -> list[str]:
+    """Parameters, size on disk, layers, context and vocabulary, as far as they are on this machine."""
+    source = find_source(model, restricted=True)
+    if source.kind == "shape":
+        return _config(ChatGLM6BConfig(num_layers=source.layers))
+    cached = try_to_load_from_cache(model.removeprefix("modelscope:"), "config.json") if source.kind == "hub" else None
+    folder = Path(cached).parent if isinstance(cached, str) else source.folder
+    if folder is None:
+        return [say("fact-unknown")]
+    try:
+        checkpoint = Checkpoint(folder)
+    except FastGLMError as error:
+        return [str(error)]
+    return [*_config(checkpoint.config), say("fact-disk", size=size(checkpoint.size))]
+
+
+def _config(config: ChatGLM6BConfig) -> list[str]:
+    """What a config says, and the number of parameters that follows."""
+    count = parameters(config)
+    return [
+        say("fact-parameters", count=f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"),
+        say("fact-layers", layers=config.num_layers, hidden=config.hidden_size),
+        say("fact-context", count=config.max_sequence_length),
+        say("fact-vocabulary", count=config.vocab_size),
+    ]
+
+
+def parameters(config: ChatGLM6BConfig) -> int:
+    """How many numbers the weights hold, as published: embedding, layers, and the head where it is not shared."""
+    hidden, total = config.hidden_size, config.vocab_size * config.hidden_size + 2 * config.hidden_size
+    if not config.tie_word_embeddings:
+        total += config.vocab_size * hidden
+    for layer in range(config.num_layers):
+        attention, inner = config.heads(layer) * (config.head_dim or 0), config.inner(layer)
+        total += 4 * attention * hidden + 3 * attention + hidden  # query, key, value; output
+        total += 2 * inner * hidden + inner + hidden + 4 * hidden  # both of the FFN; two norms
+    return total

@@ -1,0 +1,108 @@
+"""What memory variants take: as a run measured it, and computed from that for other contexts and batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dashboard import results, widgets
+from fastglm.engine.cache import STEP, capacity_after
+from fastglm.errors import FastGLMError
+from fastglm.models.config import ChatGLM6BConfig
+from fastglm.variants import VARIANTS
+
+CARDS = (4, 6, 8, 12, 16, 24)  # GB
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a variant took with its longest prompt, in bytes, and how its cache grows."""
+
+    variant: str
+    weights: float
+    cache: float = 0.0
+    rest: float = 0.0  # of the peak
+    token: float = 0.0  # bytes of cache for a token; 0 where no answer was measured
+    step: int = 1  # tokens that the cache grows by
+
+    @property
+    def parts(self) -> tuple[float, float, float]:
+        """Weights, cache, the rest."""
+        return self.weights, self.cache, self.rest
+
+    def at(self, context: int, batch: int) -> float:
+        """Bytes for `batch` sequences of `context` tokens."""
+        return self.weights + self.rest + batch * self.token * (-(-context // self.step) * self.step)
+
+    def longest(self, memory: float, batch: int) -> int:
+        """The most tokens that each of `batch` sequences can have in so many bytes."""
+        steps = (memory - self.weights - self.rest) // (batch * self.token * self.step)
+        return max(int(steps), 0) * self.step
+
+
+def needs(rows: pd.DataFrame) -> dict[str, Need]:
+    """What every variant took whose weights are known. `rows` are those of a run, without failures."""
+    known = rows["variant"][rows["metric"] == "weights_memory"]
+    return {variant: _need(variant, rows[rows["variant"] == variant]) for variant in known}
+
+
+def peaks(rows: pd.DataFrame) -> pd.DataFrame:
+    """What was measured while answering: variant, x (tokens of prompt and answer) and value (bytes)."""
+    part = rows[(rows["metric"] == "peak_memory") & (results.param(rows, "during") == "answer")]
+    prompts, answers = (results.param(part, name).astype("Int64") for name in ("prompt_tokens", "answer_tokens"))
+    return part.assign(x=prompts + answers)[["variant", "x", "value"]].dropna()
+
+
+def lines(found: Sequence[Need], limit: int, batch: int) -> pd.DataFrame:
+    """What is computed up to `limit` tokens: variant, x (tokens) and value (bytes); both ends of every step."""
+    tokens = [x for full in range(0, limit, STEP) for x in (full + 1, min(full + STEP, limit))]
+    points = [(need.variant, x, need.at(x, batch)) for need in found for x in tokens]
+    return pd.DataFrame(points, columns=["variant", "x", "value"])
+
+
+def fit(found: Sequence[Need], context: int, batch: int, limit: int, total: int | None) -> pd.DataFrame:
+    """A row a variant: need (bytes at this context and batch), token (bytes), and of a card with `total` bytes, where
+    that is known, whether it fits and the longest context it can have, `limit` at most."""
+    rows = []
+    for need in found:
+        bytes_needed = need.at(context, batch)
+        fits, longest = (None, None) if total is None else (bytes_needed <= total, need.longest(total, batch))
+        rows.append((need.variant, bytes_needed, need.token, fits, None if longest is None else min(longest, limit)))
+    return pd.DataFrame(rows, columns=["variant", "need", "token", "fits", "longest"])
+
+
+def cards_in_view(top: float) -> list[int]:
+    """The cards, in GB, that a chart up to `top` bytes shows: those within, and the next where it is not far above."""
+    return [card for i, card in enumerate(CARDS) if card * 1e9 <= 2 * top and (i == 0 or CARDS[i - 1] * 1e9 < top)]
+
+
+def out_of_memory(rows: pd.DataFrame) -> list[str]:
+    """The variants that ran out of memory when it was measured."""
+    failed = rows[rows["metric"] == "failure"]
+    reason = {"suite": "memory", "kind": "MemoryShortError"}
+    pairs = zip(failed["variant"], failed["params"], strict=True)
+    return [variant for variant, params in pairs if reason.items() <= params.items()]
+
+
+def context_of(model: str) -> int:
+    """The context of a model in tokens; that of ChatGLM-6B where the model is not here or does not say."""
+    try:
+        said = widgets.read_config(model).get("max_sequence_length")
+    except FastGLMError:
+        said = None
+    return said if isinstance(said, int) and said > 0 else ChatGLM6BConfig.max_sequence_length
+
+
+def _need(variant: str, rows: pd.DataFrame) -> Need:
+    weights = float(rows["value"][rows["metric"] == "weights_memory"].iloc[0])
+    answers = rows[rows["metric"] == "cache_memory"].to_dict("records")
+    if not answers:
+        return Need(variant, weights)
+    longest = max(answers, key=lambda row: row["params"]["prompt_tokens"])
+    params, cache = longest["params"], float(longest["value"])
+    peaks = [row["value"] for row in rows.to_dict("records") if row["params"] == {"during": "answer", **params}]
+    is_fast = variant in VARIANTS and VARIANTS[variant].engine == "fast"
+    prompt, answer = params["prompt_tokens"], params["answer_tokens"]
+    token = cache / (capacity_after(prompt, answer) if is_fast else prompt + answer)
+    rest = max([0.0, *(peak - weights - cache for peak in peaks)])
+    return Need(variant, weights, cache, rest, token, STEP if is_fast else 1)

@@ -1,0 +1,80 @@
+"""The recommendation in sentences, and how the figures behind it were measured."""
+
+from collections.abc import Iterator, Mapping
+
+import pandas as pd
+
+from dashboard.advice import Advice, Standing, Value
+from dashboard.machine import size
+from dashboard.texts import say
+
+
+def sentences(found: Advice, metrics: Mapping[str, str]) -> Iterator[str]:
+    """What to run and why; or why nothing can be recommended. `metrics` says by which each side was judged."""
+    if found.pick:
+        yield say("advice-pick", variant=found.pick.variant)
+    if found.original != "runs":
+        yield say("advice-too-big") if found.original == "too big" else say("advice-no-original")
+    if found.pick is None:
+        yield say("advice-none-known") if found.unknown else say("advice-none-fits")
+    elif found.baseline in (None, found.pick):
+        yield say("advice-first")
+    elif found.baseline:
+        yield from _gain(found.pick, found.baseline)
+        yield _price(found.pick, found.baseline, metrics.get("quality"))
+    if found.pick and found.careful:
+        yield _careful(found.careful, found.pick)
+    if found.pick and found.unknown:
+        yield say("advice-faster-unknown", variants=say("comma").join(found.unknown))
+
+
+def _gain(pick: Standing, baseline: Standing) -> Iterator[str]:
+    """Speed and memory of the pick over the baseline's."""
+    if pick.speed and baseline.speed:
+        ratio = f"{pick.speed.value / baseline.speed.value:.2f}"
+        rate, base = f"{pick.speed.value:.1f}", f"{baseline.speed.value:.1f}"
+        yield say("advice-speed", ratio=ratio, baseline=baseline.variant, rate=rate, base=base)
+    if pick.memory and baseline.memory:
+        ratio = f"{pick.memory.value / baseline.memory.value:.2f}"
+        yield say("advice-memory", ratio=ratio, memory=size(pick.memory.value), base=size(baseline.memory.value))
+
+
+def _price(pick: Standing, baseline: Standing, metric: str | None) -> str:
+    """What the pick costs in quality."""
+    if pick.quality is None or baseline.quality is None:
+        return say("advice-same")
+    share = _percent(pick.quality)
+    if metric == "top1_agreement":
+        return say("advice-agreement", share=share)
+    return say("advice-accuracy", share=share, baseline=baseline.variant, base=_percent(baseline.quality))
+
+
+def _careful(careful: Standing, pick: Standing) -> str:
+    """What to take where quality matters above all."""
+    share, instead = _percent(careful.quality), _percent(pick.quality)
+    rate = f"{careful.speed.value:.1f}" if careful.speed else "?"
+    return say("advice-careful", variant=careful.variant, share=share, pick=instead, rate=rate)
+
+
+def _percent(share: Value | None) -> str:
+    return "?" if share is None else f"{100 * share.value:.1f} %"
+
+
+def how_measured(found: pd.DataFrame, points: pd.DataFrame, total: float) -> Iterator[str]:
+    """What the chart shows and how it was measured, in sentences."""
+    ways = {
+        "peak_memory": say("overview-how-peak"),
+        "weights_memory": say("overview-how-weights"),
+        "skill_accuracy": say("overview-how-accuracy"),
+        "top1_agreement": say("overview-how-agreement"),
+    }
+    params = found.loc[found["side"] == "speed", "params"].iloc[0]
+    yield say("overview-how", answer=params.get("answer_tokens", "?"), prompt=params.get("prompt_tokens", "?"))
+    yield from (words for metric, words in ways.items() if metric in set(found["metric"]))
+    if "quality" not in set(found["side"]):
+        yield say("overview-how-none")
+    if points["size"].notna().any():
+        yield say("overview-how-area", largest=size(points["size"].max()))
+    yield say("overview-how-front")
+    if not points["fits"].all():
+        yield say("overview-how-hollow", total=size(total))

@@ -1,0 +1,145 @@
+"""Memory: measure what variants take, and look at what fits which card."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from benchmarks import report
+from benchmarks.store import Store
+from dashboard import charts, frame, machine, measuring, memory, results
+from dashboard.memory import Need
+from dashboard.texts import say
+from fastglm.engine.cache import STEP
+from fastglm.errors import FastGLMError
+from fastglm.hardware import DeviceCard
+
+
+def main() -> None:
+    """Draw the page."""
+    frame.begin(say("memory"))
+    st.caption(say("memory-intro"))
+    choose()
+    measuring.watch()
+    try:
+        draw_results(results.store())
+    except FastGLMError as error:
+        st.error(str(error), icon=":material/database_off:")
+
+
+def choose() -> None:
+    """What to measure, and the button that starts it."""
+    model, variants, able = measuring.pick_subject("memory")
+    with st.form("what", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        prompts = st.multiselect(say("prompt-tokens"), [16, 32, 64, 128, 256, 512, 1024], [32, 512], width=220)
+        answer = st.number_input(say("answer-tokens"), 8, 1024, 64, 8, width=160)
+        go = st.form_submit_button(say("measure"), type="primary", icon=":material/memory:", disabled=not able)
+    if go and prompts:
+        options = ["--prompt-tokens", ",".join(map(str, sorted(prompts))), "--answer-tokens", str(answer)]
+        measuring.start(model, variants, "memory", options)
+
+
+def draw_results(store: Store) -> None:
+    """The run that the visitor picks: what was measured, what is computed from it, and all numbers."""
+    st.divider()
+    run = results.pick_run(store.runs(), "memory")
+    if run is None:
+        st.info(say("memory-empty"), icon=":material/memory:")
+        return
+    everything = store.measurements([str(run.name)])
+    short = memory.out_of_memory(everything)
+    rows = results.without_failures(everything, "memory")
+    needs = memory.needs(rows)
+    if not needs and not short:
+        st.info(say("run-empty"), icon=":material/hourglass_empty:")
+        return
+    draw_parts([needs.get(name, Need(name, 0.0)) for name in dict.fromkeys([*needs, *short])], short)
+    if any(need.token for need in needs.values()):
+        draw_reach(run, rows, [need for need in needs.values() if need.token], short)
+    if not rows.empty:
+        st.caption(results.measured_on(run, rows))
+        results.numbers(rows)
+
+
+def draw_parts(needs: list[Need], short: list[str]) -> None:
+    """Stacked bars: where the memory of each variant goes."""
+    st.subheader(say("memory-parts"), anchor=False)
+    factor, unit = report.size(max(sum(need.parts) for need in needs), "bytes")
+    titles = (say("memory-weights"), say("memory-cache"), say("memory-rest"))
+    parts = {title: [need.parts[i] * factor for need in needs] for i, title in enumerate(titles)}
+    figure = charts.stacked(parts, [need.variant for need in needs], unit)
+    if short:
+        charts.failing(figure, short, say("out-of-memory"))
+    st.plotly_chart(figure, key="chart-parts", config=charts.BARE)
+    st.caption(say("memory-how"))
+
+
+def draw_reach(run: pd.Series, rows: pd.DataFrame, needs: list[Need], short: list[str]) -> None:
+    """What is computed: memory over context length, and what fits the card at hand."""
+    st.subheader(say("memory-reach"), anchor=False)
+    peaks = memory.peaks(rows)
+    limit = max(memory.context_of(run["model"]), int(peaks["x"].max()) if len(peaks) else 0, 2 * STEP)
+    left, right = st.columns(2)
+    context = left.slider(say("context"), STEP, limit, limit, STEP, key="context", bind="query-params")
+    batch = right.slider(say("batch"), 1, 32, 1, key="batch", bind="query-params", help=say("batch-help"))
+    card = machine.device()
+    table = memory.fit(needs, context, batch, limit, card.memory_total if card else None)
+    if card:
+        draw_fit(table[~table["variant"].isin(short)], machine.size(card.memory_total), context, batch, limit)
+    draw_lines(memory.lines(needs, limit, batch), peaks if batch == 1 else peaks.iloc[:0], context, card)
+    st.caption(say("memory-computed") + " " + say("memory-points", batch=batch))
+    measured_on = sorted({device.partition(":")[0] for device in rows["device"]})
+    if card and measured_on != [card.kind]:
+        st.caption(":material/info: " + say("memory-elsewhere", device=", ".join(measured_on), kind=card.kind))
+    draw_table(table, short)
+
+
+def draw_fit(table: pd.DataFrame, total: str, context: int, batch: int, limit: int) -> None:
+    """In words: which variants fit the card at hand, and how long a context each of them can have there."""
+    place = {"memory": total, "context": str(context), "batch": batch}
+    fitting, others = (table["variant"][table["fits"] == fits].tolist() for fits in (True, False))
+    if fitting:
+        st.markdown(say("memory-fits", variants=listed(fitting), count=len(fitting), **place))
+    if others:
+        st.markdown(say("memory-fits-not", variants=listed(others), count=len(others), **place))
+    longest = [f"**{row.variant}** {row.longest}" for row in table.itertuples()]
+    if longest:
+        st.markdown(say("memory-longest", each=say("comma").join(longest), limit=str(limit), batch=batch))
+
+
+def listed(variants: list[str]) -> str:
+    """Names in bold with commas between."""
+    return say("comma").join(f"**{variant}**" for variant in variants)
+
+
+def draw_lines(lines: pd.DataFrame, points: pd.DataFrame, context: int, card: DeviceCard | None) -> None:
+    """Memory over context length, with cards and this machine where they are not far above."""
+    top = max([*lines["value"], *points["value"]])
+    factor, unit = report.size(top, "bytes")
+    cards = {f"{gigabytes} GB": gigabytes * 1e9 * factor for gigabytes in memory.cards_in_view(top)}
+    if not cards:
+        st.caption(say("memory-below", card=f"{memory.CARDS[0]} GB"))
+    here = {}
+    if card and card.memory_total <= 2 * top:
+        here[say("this-machine", memory=machine.size(card.memory_total))] = card.memory_total * factor
+    lines, points = (table.assign(value=table["value"] * factor) for table in (lines, points))
+    figure = charts.reach(lines, points, {"right": cards, "left": here}, context, unit, say("context"))
+    st.plotly_chart(figure, key="chart-reach", config=charts.BARE)
+
+
+def draw_table(table: pd.DataFrame, short: list[str]) -> None:
+    """What is computed for the chosen context and batch, a line a variant."""
+    words = table["fits"].map({True: say("fits"), False: say("fits-not")})
+    shown = table.assign(fits=words.mask(table["variant"].isin(short), say("out-of-memory")))
+    columns: dict[str, Any] = {
+        "variant": say("variant"),
+        "need": st.column_config.NumberColumn(say("column-need"), format="%.0f MB"),
+        "token": st.column_config.NumberColumn(say("column-token"), format="%.1f kB"),
+        "fits": say("column-fits"),
+        "longest": say("column-longest"),
+    }
+    shown = shown.assign(need=shown["need"] / 1e6, token=shown["token"] / 1e3).dropna(axis="columns", how="all")
+    st.dataframe(shown, hide_index=True, column_config=columns)
+
+
+main()

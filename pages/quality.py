@@ -1,0 +1,163 @@
+"""Quality: what each variant costs in answers, skill by skill and question by question."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from benchmarks.questions import read_texts
+from benchmarks.store import Store
+from dashboard import charts, frame, measuring, quality, results
+from dashboard.texts import say
+from fastglm.errors import FastGLMError
+from fastglm.home import folder
+
+
+def main() -> None:
+    """Draw the page."""
+    frame.begin(say("quality"))
+    st.caption(say("quality-intro"))
+    choose()
+    measuring.watch()
+    try:
+        draw_results(results.store())
+    except FastGLMError as error:
+        st.error(str(error), icon=":material/database_off:")
+
+
+def choose() -> None:
+    """What to ask whom, and the button that starts it."""
+    model, variants, able = measuring.pick_subject("quality")
+    if random := model.startswith("shape:"):
+        st.info(say("quality-shape"), icon=":material/casino:")
+    with st.form("what", border=False):
+        each = st.number_input(say("questions-each"), 1, 200, 24, width=260, help=say("questions-each-help"))
+        own = st.file_uploader(say("own-questions"), "jsonl", help=say("own-questions-help"))
+        go = st.form_submit_button(say("measure"), type="primary", icon=":material/quiz:", disabled=random or not able)
+    if not go:
+        return
+    options = ["--questions", str(each)]
+    if own:
+        try:
+            options = ["--texts", str(keep(own.name, own.getvalue()))]
+        except FastGLMError as error:
+            st.error(str(error), icon=":material/error:")
+            return
+    measuring.start(model, variants, "quality", options)
+
+
+def keep(name: str, content: bytes) -> Path:
+    """A visitor's questions as a file that can be measured on. Raises `FastGLMError` with the line that is wrong."""
+    place = folder("texts") / hashlib.sha256(content).hexdigest()[:16]
+    place.mkdir(exist_ok=True)
+    file = place / f"{''.join(letter for letter in Path(name).stem if letter.isalnum() or letter in '-_')[:60]}.jsonl"
+    file.write_bytes(content)
+    try:
+        read_texts(file)
+    except FastGLMError as error:
+        file.unlink()
+        raise FastGLMError(str(error).replace(str(file), name)) from error
+    return file
+
+
+def draw_results(store: Store) -> None:
+    """The run that the visitor picks: charts, changed answers, sentence on how it was measured, and all numbers."""
+    st.divider()
+    run = results.pick_run(store.runs(), "quality")
+    if run is None:
+        st.info(say("quality-empty"), icon=":material/quiz:")
+        return
+    rows = results.without_failures(store.measurements([str(run.name)]), "quality")
+    if quality.of(rows, "perplexity").empty:
+        st.info(say("run-empty"), icon=":material/hourglass_empty:")
+        return
+    draw_figures(rows)
+    draw_skills(rows)
+    draw_changes(store.answers(str(run.name)))
+    source = run["settings"].get("texts")
+    asked = say("asked-own", file=source) if source else say("asked-held-out")
+    st.caption(" ".join([asked, say("how-judged"), results.measured_on(run, rows)]))
+    results.numbers(rows)
+
+
+def draw_figures(rows: pd.DataFrame) -> None:
+    """One chart a figure, a bar a variant."""
+    titles = {
+        "skill_accuracy": (say("accuracy"), say("share-of-questions")),
+        "perplexity": (say("perplexity"), ""),
+        "kl_divergence": (say("divergence"), say("nats-per-token")),
+        "top1_agreement": (say("agreement"), say("share-of-tokens")),
+    }
+    shown = {metric: part for metric in titles if not (part := quality.of(rows, metric)).empty}
+    for column, (metric, part) in zip(st.columns(len(shown)), shown.items(), strict=True):
+        title, unit = titles[metric]
+        with column:
+            st.subheader(title, anchor=False)
+            figure = charts.measured(part.assign(group=part["variant"]), unit, "").update_layout(
+                showlegend=False, barmode="overlay"
+            )
+            st.plotly_chart(figure, key=f"chart-{metric}", config=charts.BARE)
+
+
+def draw_skills(rows: pd.DataFrame) -> None:
+    """How many questions of each skill are answered right, in both languages or one."""
+    if quality.of(rows, "skill_accuracy", "skill").empty:
+        return
+    st.subheader(say("by-skill"), anchor=False)
+    languages = [say("both-languages"), *quality.LANGUAGES]  # the first needs no place in the address
+    chosen = st.segmented_control(
+        say("questions-in"), languages, default=languages[0], key="in", bind="query-params", required=True
+    )
+    if chosen in quality.LANGUAGES:
+        part = quality.of(rows, "skill_accuracy", "skill", "language")
+        part = part[part["language"] == quality.LANGUAGES[chosen]]
+    else:
+        part = quality.of(rows, "skill_accuracy", "skill")
+    figure = charts.dots(part.assign(group=part["skill"]), say("share-of-questions"))
+    st.plotly_chart(figure, key="chart-skills", config=charts.BARE)
+
+
+def draw_changes(answers: pd.DataFrame) -> None:
+    """The questions that a variant lost or won, both answers side by side."""
+    variants = answers["variant"].unique().tolist()
+    if len(variants) < 2:
+        return
+    before = quality.baseline(variants)
+    st.subheader(say("changed-answers", baseline=before), anchor=False)
+    others = [variant for variant in variants if variant != before]
+    variant = str(st.selectbox(say("variant"), others, key="changed", bind="query-params", width=220))
+    table = quality.changed(answers, before, variant)
+    counts = {change: int((table["change"] == change).sum()) for change in quality.CHANGES}
+    words = {"lost": say("lost"), "won": say("won"), "other": say("changed-otherwise")}
+    asked = int((answers["variant"] == variant).sum())
+    st.markdown(
+        say("changes", variant=variant, asked=asked, lost=counts["lost"], won=counts["won"], other=counts["other"])
+        + (" " + verdict(counts["lost"], counts["won"]) if counts["lost"] + counts["won"] else "")
+    )
+    if table.empty:
+        return
+    table = table.assign(
+        order=table["change"].map(quality.CHANGES.index),
+        change=table["change"].map(words),
+        skill=[labels.get("skill", "") for labels in table["labels"]],
+        asked=["\n".join([*map(" → ".join, row.history), row.question]) for row in table.itertuples()],
+    ).sort_values("order", kind="stable")
+    columns = {
+        "change": say("column-change"),
+        "skill": say("column-skill"),
+        "asked": say("prompt"),
+        "expected": say("column-expected"),
+        "answer": before,
+        "answer_after": variant,
+    }
+    st.dataframe(table[list(columns)], hide_index=True, column_config=columns, key="changed-answers")
+
+
+def verdict(lost: int, won: int) -> str:
+    """Whether chance explains that more were lost than won."""
+    p = quality.chance(lost, won)
+    return say("changes-sure", p=f"{p:.2g}") if p < 0.05 else say("changes-chance", p=f"{p:.2g}")
+
+
+main()

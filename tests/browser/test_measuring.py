@@ -1,0 +1,73 @@
+"""A visitor measures, looks at it, sends a link, and takes the results elsewhere: in Chromium, with a tiny model."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from visitor import PATIENCE, App, choose, visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+
+def start(page: Page, answer_tokens: int) -> None:
+    """Measure the tiny model's latency."""
+    choose(page, "Model", "chatglm")
+    box = page.get_by_role("spinbutton", name="Answer tokens")
+    box.fill(str(answer_tokens))
+    box.press("Tab")
+    page.get_by_role("button", name="Measure").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible()
+
+
+def test_from_measuring_to_a_shared_link(context: BrowserContext, browser: Browser, app: App) -> None:
+    page = visit(context, f"{app.url}/latency")
+    expect(page.get_by_text("Nothing has been measured yet")).to_be_visible()
+
+    start(page, 1024)
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text("The last measurement was cancelled")).to_be_visible()
+
+    start(page, 8)
+    page.reload()  # midway; the measuring goes on
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    expect(page.get_by_text("Medians of 5 answers each")).to_be_visible()
+    assert "run=" in page.url
+
+    link = page.url
+    page.get_by_text("中文", exact=True).click()
+    expect(page.get_by_role("heading", name="延迟", level=1)).to_be_visible()
+    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+
+    other = browser.new_context(locale="zh-CN")
+    other.set_default_timeout(PATIENCE)
+    shared = visit(other, link)
+    expect(shared.get_by_role("heading", name="延迟", level=1)).to_be_visible()
+    expect(shared.locator(".js-plotly-plot")).to_have_count(2)
+    assert shared.evaluate("new URLSearchParams(location.search).get('run')") in link
+    other.close()
+
+
+def test_results_are_taken_away_deleted_and_brought_back(context: BrowserContext, app: App, tmp_path: Path) -> None:
+    latency = visit(context, f"{app.url}/latency")
+    expect(latency.locator(".js-plotly-plot")).to_have_count(2)
+    run = latency.evaluate("new URLSearchParams(location.search).get('run')")
+
+    page = visit(context, f"{app.url}/history?runs={run}")
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="JSON", exact=True).click()
+    file = tmp_path / "taken.json"
+    download.value.save_as(file)
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name="Delete").first.click()
+    expect(page.get_by_role("button", name="Undo")).to_be_visible()
+    gone = visit(context, f"{app.url}/latency?run={run}")
+    expect(gone.get_by_text("This link names the measurement")).to_be_visible()
+
+    page.locator("[data-testid=stFileUploader] input[type=file]").set_input_files(file)
+    expect(page.get_by_text("taken.json")).not_to_have_count(0)
+    expect(page.get_by_test_id("stAlert").filter(has_text="taken.json")).to_be_visible()
+    back = visit(context, f"{app.url}/latency?run={run}")
+    expect(back.locator(".js-plotly-plot")).to_have_count(2)
+    expect(back.get_by_text("This link names the measurement")).to_have_count(0)

@@ -1,0 +1,207 @@
+"""The overview page."""
+
+import platform
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_pool import FakePool
+from page_run import TAB, Open, button, healthy, words
+from streamlit.testing.v1 import AppTest
+
+from benchmarks import machine
+from benchmarks.measurement import METRICS, Measurement
+from benchmarks.run import Run
+from benchmarks.store import Store
+from dashboard import measuring
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.source import demo_folder
+
+PAGE = "pages/overview.py"
+FIGURES = {  # tokens/s, bytes, share of right answers
+    "original": (10.0, 12e9, 0.95),
+    "fast": (15.0, 12e9, 0.95),
+    "int8": (20.0, 7e9, 0.94),
+    "int4": (30.0, 4e9, 0.80),
+}
+HERE = {"name": "Test GPU", "memory_total": 24_000_000_000, "cores": 8, "threads": 8}  # as conftest.CARD
+
+
+@pytest.fixture(autouse=True)
+def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are measured on the machine that the pages are told of."""
+    monkeypatch.setattr(machine, "_device_card", lambda device: HERE)
+    monkeypatch.setattr(machine, "busy", lambda: 0.0)
+
+
+def measured(
+    suites: tuple[str, ...] = ("latency", "memory", "quality"), variants: tuple[str, ...] = tuple(FIGURES), **about: Any
+) -> Run:
+    """A finished run in the store."""
+    run = Run(about.pop("model", "demo"), variants, suites, {}, **about)
+    kept = Store()
+    kept.start_run(run)
+    answer = {"prompt_tokens": 128, "answer_tokens": 64}
+    for variant in variants:
+        speed, memory, quality = FIGURES[variant]
+        for suite, metric, params, value in (
+            ("latency", "decode_rate", answer, speed),
+            ("latency", "decode_rate", {**answer, "prompt_tokens": 32}, 2 * speed),
+            ("memory", "weights_memory", {}, memory / 2),
+            ("memory", "peak_memory", {"during": "answer", **answer}, memory),
+            ("quality", "skill_accuracy", {}, quality),
+            ("quality", "skill_accuracy", {"skill": "talk"}, 1.0),
+        ):
+            if suite in suites:
+                unit = METRICS[metric].unit
+                kept.add(
+                    [Measurement(run.id, run.model, variant, "cuda", metric, params, value, unit, 5, value, value)]
+                )
+    kept.finish(run.id, "done")
+    kept.close()
+    return run
+
+
+def opened(**link: str) -> AppTest:
+    """The page at an address with these parameters."""
+    app = AppTest.from_file(str(Path(__file__).resolve().parents[2] / PAGE), default_timeout=60)
+    app.context["locale"] = "en-US"
+    app.session_state["tab"] = TAB
+    for name, value in link.items():
+        app.query_params[name] = value
+    return healthy(app.run())
+
+
+def test_the_empty_page_names_the_command_and_has_a_button(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(measuring, "start", lambda *what: started.append(what))
+    app = open_page(PAGE)
+    text = words(app)
+    assert "Not measured on this machine yet: speed, memory, quality." in text
+    command = "python -m benchmarks run --model demo --variants original,fast,int8,int4 --suite latency,memory,quality"
+    assert command in text
+    assert not app.get("plotly_chart")
+    healthy(button(app, "measure").click().run())
+    assert started == [("demo", ["original", "fast", "int8", "int4"], "latency,memory,quality", [])]
+
+
+def test_facts_of_machine_and_model(open_page: Open) -> None:
+    text = words(open_page(PAGE))
+    assert "**Test GPU** · 24.00 GB of memory · 8 cores, 8 threads" in text
+    tensors = dict(Checkpoint(demo_folder()).tensors())
+    vocabulary, hidden = tensors["transformer.word_embeddings.weight"].shape
+    millions = sum(tensor.numel() for tensor in tensors.values()) / 1e6
+    assert f"**demo (built in)** · {millions:.2f} M parameters · " in text
+    assert f" layers, hidden size {hidden:,} · context of " in text
+    assert f"vocabulary of {vocabulary:,} tokens · " in text
+    assert text.count(" on disk") == 1
+
+
+def test_a_variant_is_recommended_and_everything_drawn(open_page: Open) -> None:
+    run = measured()
+    app = open_page(PAGE)
+    (advice,) = app.success
+    assert advice.value == (
+        "Run **int8** here. It writes **2.00 ×** as fast as original (20.0 against 10.0 tokens/s). "
+        "It takes **0.58 ×** the memory (7.00 GB against 12.00 GB). "
+        "It answers 94.0 % of the questions right, original 95.0 %. "
+        "If quality matters above all, take **fast**: 95.0 % instead of 94.0 %, at 15.0 tokens/s."
+    )
+    text = words(app)
+    assert "The rule: of the variants that take at most 90 %" in text
+    assert "after prompts of 128" in text
+    assert "at most 12.00 GB" in text
+    assert "Hollow" not in text
+    assert "Not measured" not in text
+    assert len(app.get("plotly_chart")) == 1
+    table = app.dataframe[0].value
+    assert table["variant"].tolist() == ["original", "fast", "int8", "int4"]
+    assert table["memory"].tolist() == [12, 12, 7, 4]
+    assert table["fits"].all()
+    assert all(run.code_version in text for text in table["runs"])
+    assert len(app.dataframe[1].value) == 12
+
+
+def test_newer_values_and_their_runs_are_shown(open_page: Open) -> None:
+    measured(started=datetime.now(UTC) - timedelta(days=400), code_version="before")
+    measured(("latency",), ("int4",), started=datetime.now(UTC) - timedelta(days=2), code_version="after")
+    table = open_page(PAGE).dataframe[0].value.set_index("variant")
+    assert "before" in table.loc["int8", "runs"]
+    assert "after" not in table.loc["int8", "runs"]
+    assert "before" in table.loc["int4", "runs"]
+    assert "after" in table.loc["int4", "runs"]
+
+
+def test_without_quality_memory_is_drawn_and_the_rest_can_be_measured(open_page: Open) -> None:
+    measured(("latency", "memory"))
+    app = open_page(PAGE)
+    text = words(app)
+    assert "Run **fast** here." in text
+    assert "Faster still, but of unknown quality: int8, int4." in text
+    assert "Not measured on this machine yet: quality." in text
+    assert "--suite quality`" in text
+    assert "shows speed against memory" in text
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_random_weights_have_no_quality_to_measure(pool: FakePool) -> None:
+    measured(("latency",), model="shape:chatglm-6b")
+    text = words(opened(model="shape:chatglm-6b"))
+    assert "no quality to measure" in text
+    assert "Not measured on this machine yet: memory." in text
+    assert "**shape:chatglm-6b** · 6.17 B parameters · 28 layers, hidden size 4,096" in text
+
+
+def test_what_does_not_fit_is_hollow_and_original_that_failed_is_told(pool: FakePool) -> None:
+    there = {"node": platform.node(), "device": {"name": "Small GPU", "memory_total": 13_000_000_000}}
+    run = measured(variants=("fast", "int8", "int4"), machine=there)
+    kept = Store()
+    failure = {"suite": "latency", "kind": "MemoryShortError", "error": "13 GB are too few"}
+    kept.add([Measurement(run.id, "demo", "original", "cuda", "failure", failure, 1.0)])
+    app = opened(machine=f"{platform.node()} · Small GPU")
+    text = words(app)
+    assert "**original** could not be measured: 13 GB are too few" in text
+    assert "Hollow bubbles do not fit: they take more than 90 % of the device's 13.00 GB." in text
+    assert "Run **int8** here. original does not fit into the memory of this device" in text
+
+
+def test_other_machines_have_to_be_chosen(open_page: Open) -> None:
+    measured(machine={"node": "elsewhere", "device": {"name": "Big GPU", "memory_total": 80_000_000_000}})
+    app = open_page(PAGE)
+    assert "but on another one: choose it above" in words(app)
+    assert not app.get("plotly_chart")
+    choice = next(box for box in app.selectbox if box.label == "Machine")
+    healthy(choice.set_value("elsewhere · Big GPU").run())
+    assert "Run **int8** here." in words(app)
+    assert app.query_params["machine"] == "elsewhere · Big GPU"
+    assert not button(app, "measure")
+    assert "**Big GPU** · 80.00 GB of memory" in words(app)
+
+
+def test_links_to_what_is_not_here(pool: FakePool) -> None:
+    text = words(opened(model="/etc", machine="![](http://elsewhere/)"))
+    assert "names a model that may not be opened here" in text
+    assert "names a machine that has no results here" in text
+    assert "elsewhere" not in text
+
+
+def test_only_few_runs_are_read(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(8):
+        measured(("memory",), ("int4",))
+    asked: list[Any] = []
+    read = Store.measurements
+
+    def watched(self: Store, run_ids: Any = None, metric: str | None = None) -> Any:
+        asked.append(run_ids)
+        return read(self, run_ids, metric)
+
+    monkeypatch.setattr(Store, "measurements", watched)
+    open_page(PAGE)
+    assert [len(ids) for ids in asked] == [5]
+
+
+def test_it_speaks_chinese(open_page: Open) -> None:
+    measured()
+    app = open_page(PAGE, locale="zh-CN")
+    assert app.success[0].value.startswith("建议在此运行 **int8**。 书写速度是 original 的 **2.00 倍**")
