@@ -45,6 +45,11 @@ class Bench:
         """The variants that have not failed, in the order asked for."""
         return [variant for variant in self.record.run.variants if variant not in self.failed]
 
+    def skip(self, steps: int) -> None:
+        """Steps of a resumed run that were taken before it was stopped."""
+        for _ in range(steps):
+            self.reporter.step()
+
     def lineup(self, arrangement: Arrangement) -> Lineup:
         """Hosts that are loaded as their turns come."""
         return Lineup(self._start, arrangement)

@@ -1,4 +1,4 @@
-"""The command line: `python -m benchmarks run | list | compare | report | export | import | delete | promises`."""
+"""The command line: `python -m benchmarks run | resume | list | compare | report | export | import | delete | …`."""
 
 import sys
 import traceback
@@ -15,6 +15,7 @@ from benchmarks.progress import BarReporter, JsonReporter, Reporter
 from fastglm.errors import FastGLMError, UsageError
 
 if TYPE_CHECKING:
+    from benchmarks.runner import Result
     from benchmarks.store import Store
 
 app = typer.Typer(
@@ -71,15 +72,23 @@ def run(
         result = order.carry_out(kept_in, reporter)
         if json:
             report.write_json(json, result)
-        reporter.done(result.run.id, result.status)
-        if progress is Show.bar:
-            print(report.table(result.measurements))
-        if result.trouble and kept_in:
-            from benchmarks.fallback import keep_here
+        _tell(result, kept_in, reporter)
 
-            raise keep_here(result, kept_in) or result.trouble
-        if result.status != "done":
-            raise typer.Exit(1)
+
+@app.command("resume")
+def resume_run(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A beginning of its id is enough.")],
+    progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Go on with a run that was cancelled or broke off: measure what it lacks."""
+    reporter: Reporter = JsonReporter() if progress is Show.json else BarReporter()
+    with _errors(debug, reporter.error):
+        kept_in = _kept(store)
+        from benchmarks.resume import resume
+
+        _tell(resume(kept_in, run, reporter), kept_in, reporter)
 
 
 @app.command("list")
@@ -234,6 +243,19 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("error: stopped", file=sys.stderr)
         return 1
+
+
+def _tell(result: "Result", kept_in: "Store | None", reporter: Reporter) -> None:
+    """How a run ended, and its rows. Raises `FastGLMError` where it could not be kept, `Exit` unless it is done."""
+    reporter.done(result.run.id, result.status)
+    if isinstance(reporter, BarReporter):
+        print(report.table(result.measurements))
+    if result.trouble and kept_in:
+        from benchmarks.fallback import keep_here
+
+        raise keep_here(result, kept_in) or result.trouble
+    if result.status != "done":
+        raise typer.Exit(1)
 
 
 def _store(url: str | None) -> "Store | None":

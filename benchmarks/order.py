@@ -78,8 +78,11 @@ class Order:
             raise UsageError("--texts is for the quality suite: add --suite quality")
         return cls(model, names, chosen, workload, device, texts)
 
-    def carry_out(self, store: "Store | None", reporter: Reporter) -> Result:
-        """Measure; chat on the device waits meanwhile. Raises `FastGLMError` where nothing can be measured."""
+    def carry_out(self, store: "Store | None", reporter: Reporter, begun: Run | None = None) -> Result:
+        """Measure, or go on with a run that was `begun`; chat on the device waits meanwhile.
+
+        Raises `FastGLMError` where nothing can be measured.
+        """
         reporter.at(f"reading {self.model}")
         subject = read_subject(self.model, self.device)
         self.workload.check(subject.context)
@@ -96,8 +99,8 @@ class Order:
             facts = machine(subject.device)
             if warning := busy_warning(facts):
                 reporter.warning(warning)
-            run = Run(self.model, self.variants, self.suites, self._settings(), machine=facts)
-            return execute(run, self.workload, prompts, questions, load, store, reporter)
+            run = begun or Run(self.model, self.variants, self.suites, self._settings(), machine=facts)
+            return execute(run, self.workload, prompts, questions, load, store, reporter, resumed=begun is not None)
 
     def _questions(self) -> list[Question]:
         """What the quality suite asks; nothing without it."""
@@ -117,7 +120,7 @@ class Order:
             "answer_tokens": self.workload.answer_tokens,
             "repeats": self.workload.repeats,
             "questions": self.workload.questions,
-            "texts": self.texts and self.texts.name,
+            "texts": self.texts and str(self.texts.absolute()),
         }
 
 

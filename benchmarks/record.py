@@ -2,14 +2,17 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from benchmarks import statistics
+from benchmarks import graded, statistics
 from benchmarks.graded import Graded, Row
-from benchmarks.measurement import METRICS, Measurement, Params, Sample
+from benchmarks.measurement import METRICS, Measurement, Params, Sample, params_text
 from benchmarks.run import Run
 from benchmarks.statistics import Estimate
 from fastglm.errors import FastGLMError
+
+if TYPE_CHECKING:
+    from benchmarks.store import Store  # needs SQLAlchemy: only where results are stored
 
 QUANTILES = (0.5, 0.95, 0.99)  # of the time between tokens
 COMPARED = ("ttft", "decode_rate")  # with a ratio to the baseline
@@ -49,6 +52,27 @@ class Record:
     def baseline(self) -> str:
         """The variant that ratios refer to: `original`, or the first."""
         return "original" if "original" in self.run.variants else self.run.variants[0]
+
+    def restore(self, store: "Store") -> None:
+        """Take over what the run had measured before it was stopped."""
+        self.devices = {row["variant"]: row["device"] for row in store.measurements([self.run.id]).to_dict("records")}
+        for row in store.samples([self.run.id]).to_dict("records"):
+            sample = Sample(row["variant"], row["metric"], row["params"], row["repeat"], tuple(row["values"]))
+            self._samples.setdefault(sample.key, {})[sample.repeat] = sample
+        self._touched = set(self._samples)  # it may have been stopped before it summed up
+        rows = store.answers(self.run.id).to_dict("records")
+        answers = [Graded(**{str(name): value for name, value in row.items()}) for row in rows]
+        for variant in dict.fromkeys(answer.variant for answer in answers):
+            of_variant = [answer for answer in answers if answer.variant == variant]
+            self.grade(variant, of_variant, graded.rows(of_variant))
+
+    def has(self, variant: str, metric: str, params: Params, repeat: int = 0) -> bool:
+        """Whether this sample is there already."""
+        return repeat in self._samples.get((variant, metric, params_text(params)), {})
+
+    def has_answers(self, variant: str) -> bool:
+        """Whether the variant has been asked all questions: they are kept together."""
+        return any(answer.variant == variant for answer in self.answers)
 
     def add(self, variant: str, metric: str, params: Params, repeat: int, *values: float) -> None:
         """One sample; one of the same repeat is replaced."""

@@ -46,11 +46,18 @@ def execute(
     load: Loader,
     store: "Store | None",
     reporter: Reporter,
+    resumed: bool = False,
 ) -> Result:
-    """Measure. SIGINT and SIGTERM end it as `cancelled`, with what was measured kept; `failed` means no variant could
-    be measured. Raises what breaks the run itself, after keeping what was measured."""
+    """Measure, or where `resumed` what the store lacks of the run.
+
+    SIGINT and SIGTERM end it as `cancelled`, with what was measured kept; `failed` means no variant could be measured.
+    Raises what breaks the run itself, after keeping what was measured.
+    """
     record = Record(run, store)
-    if store:
+    if store and resumed:
+        store.restart_run(run.id)
+        record.restore(store)
+    elif store:
         store.start_run(run)
     reporter.run(run.id)
 

@@ -79,6 +79,17 @@ class Store:
         row |= {"variants": list(run.variants), "suites": list(run.suites), "command": run.command[:4000]}
         self.work(lambda connection: upsert(connection, RUNS, [row | {"deleted": None}]))
 
+    def restart_run(self, run: str) -> None:
+        """Record that this process goes on with a run; what failed in it is tried again."""
+        again = {"status": "running", "finished": None, "error": None, "pid": os.getpid()}
+
+        def restart(connection: Connection) -> None:
+            connection.execute(update(RUNS).where(RUNS.c.id == run).values(**again))
+            failed = (MEASUREMENTS.c.run == run) & (MEASUREMENTS.c.metric == "failure")
+            connection.execute(MEASUREMENTS.delete().where(failed))
+
+        self.work(restart)
+
     def note(self, run: str, settings: dict[str, Any]) -> None:
         """Record what a run found out about itself, such as how it arranged its hosts."""
         self.work(lambda connection: connection.execute(update(RUNS).where(RUNS.c.id == run).values(settings=settings)))

@@ -55,6 +55,11 @@ class Advice:
     unknown: tuple[str, ...]  # variants that would be faster than the pick, of unknown quality
 
 
+def device(machines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What is known of the device of a machine, from the first of its runs that says something of it."""
+    return next((facts["device"] for facts in machines if isinstance(facts.get("device"), dict)), {})
+
+
 def recent(runs: pd.DataFrame) -> list[str]:
     """The ids of the newest finished runs, newest first: a few of each suite and variant, however many there are."""
     done = runs.loc[runs["status"] == "done", ["id", "suites", "variants"]]

@@ -1,5 +1,8 @@
 """What pages that measure share: which model and variants, the button's command as a job, and how far it is."""
 
+import platform
+
+import pandas as pd
 import streamlit as st
 
 from dashboard import jobs, widgets
@@ -33,9 +36,19 @@ def running() -> bool:
 
 def start(model: str, variants: list[str], suite: str, options: list[str]) -> None:
     """Measure in the background; draws the page anew, or the reason why that cannot be."""
-    command = ["-m", "benchmarks", "run", "--model", model, "--variants", ",".join(variants), "--suite", suite]
+    _start(["run", "--model", model, "--variants", ",".join(variants), "--suite", suite, *options])
+
+
+def offer_rest(run: pd.Series) -> None:
+    """Draw the button that measures what a run of this machine lacks that ended too soon."""
+    ended = run["status"] in ("cancelled", "interrupted", "failed") and run["machine"].get("node") == platform.node()
+    if ended and not running() and st.button(say("go-on"), key="go-on", icon=":material/resume:"):
+        _start(["resume", str(run.name)])
+
+
+def _start(arguments: list[str]) -> None:
     try:
-        jobs.start([*command, *options, "--progress", "json"])
+        jobs.start(["-m", "benchmarks", *arguments, "--progress", "json"])
     except FastGLMError as error:
         st.error(str(error))
     else:

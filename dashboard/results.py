@@ -7,7 +7,7 @@ import streamlit as st
 
 from benchmarks import report
 from benchmarks.store import Store, local_url
-from dashboard import answers, widgets
+from dashboard import answers, measuring, widgets
 from dashboard.texts import say
 
 
@@ -43,6 +43,7 @@ def pick_run(runs: pd.DataFrame, suite: str) -> pd.Series | None:
         key=f"run-{names[0]}",
     )
     st.query_params["run"] = chosen  # a bound widget would put the title there, in the visitor's language
+    measuring.offer_rest(runs.loc[chosen])
     return runs.loc[chosen]
 
 

@@ -76,7 +76,7 @@ def draw_results(store: Store) -> None:
     draw_skills(rows)
     draw_changes(store.answers(str(run.name)))
     source = run["settings"].get("texts")
-    asked = say("asked-own", file=source) if source else say("asked-held-out")
+    asked = say("asked-own", file=Path(source).name) if source else say("asked-held-out")
     st.caption(" ".join([asked, say("how-judged"), results.measured_on(run, rows)]))
     results.numbers(rows)
 

@@ -19,17 +19,34 @@ def steps(workload: Workload) -> int:
 
 def measure(bench: Bench) -> None:
     """`ttft`, `prefill_rate`, `decode_rate`, `decode_latency` of every variant and prompt length."""
+    left = _left(bench)
+    if not left:
+        bench.skip(steps(bench.workload) * len(bench.standing))
+        return
+    bench.skip((bench.workload.repeats - len(left)) * len(bench.prompts) * len(bench.standing))
     with bench.lineup("interleaved") as lineup:
         for variant in bench.standing:
             bench.attempt(lineup, variant, partial(_prepare, bench))
         bench.arranged(lineup)
-        left = list(range(bench.workload.repeats))
         while left and bench.standing:
             block = left[: _block(bench, lineup)]
             for variant in bench.standing:
                 bench.attempt(lineup, variant, partial(_turn, bench, block))
             bench.record.save()
             left = left[len(block) :]
+
+
+def _left(bench: Bench) -> list[int]:
+    """The repeats that not all variants have taken: those of a pair belong to the same moment."""
+    return [
+        repeat
+        for repeat in range(bench.workload.repeats)
+        if not all(
+            bench.record.has(variant, "decode_latency", bench.params(length), repeat)
+            for variant in bench.standing
+            for length in bench.prompts
+        )
+    ]
 
 
 def _block(bench: Bench, lineup: Lineup) -> int:

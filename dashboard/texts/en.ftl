@@ -154,6 +154,7 @@ cancelling = Stopping; what was measured is kept …
 cancelled = The last measurement was cancelled; what it had measured is kept below.
 latency-empty = Nothing has been measured yet. Choose variants above and press "Measure": it takes a minute or two for the demo model.
 run = Measurement
+go-on = Go on with this measurement
 run-empty = This measurement has no numbers.
 run-unknown = This link names the measurement { $run }, which is not kept here; another one is shown. Whoever sent it can export it on the History page, and you can import it there.
 status-done = done

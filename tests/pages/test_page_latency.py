@@ -1,5 +1,6 @@
 """The latency page."""
 
+import platform
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
@@ -134,3 +135,18 @@ def test_a_run_without_numbers(open_page: Open) -> None:
     kept.finish(run.id, "cancelled")
     app = open_page(PAGE)
     assert "no numbers" in words(app)
+
+
+def test_a_run_that_broke_off_can_be_gone_on_with(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: list[list[str]] = []
+    monkeypatch.setattr(jobs, "start", commands.append)
+    facts = {"node": platform.node()}
+    run = Run("demo", ("original",), ("latency",), {}, machine=facts)
+    elsewhere = Run("demo", ("original",), ("latency",), {}, machine={"node": "elsewhere"})
+    kept = Store()
+    for begun in (run, elsewhere):
+        kept.start_run(begun)
+        kept.finish(begun.id, "cancelled")
+    assert not button(open_page(PAGE, run=elsewhere.id), "go-on")
+    healthy(button(open_page(PAGE, run=run.id), "go-on").click().run())
+    assert commands == [["-m", "benchmarks", "resume", run.id, "--progress", "json"]]

@@ -1,0 +1,66 @@
+"""A run that ended too soon, taken up where it stopped: what it had measured is kept, and only the rest is measured."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.about import machine_name
+from benchmarks.find import find_run
+from benchmarks.machine import code_version, machine, versions
+from benchmarks.order import Order
+from benchmarks.progress import Reporter
+from benchmarks.run import Run
+from benchmarks.runner import Result
+from benchmarks.workload import Workload
+from fastglm.errors import UsageError
+
+if TYPE_CHECKING:
+    from benchmarks.store import Store
+
+
+def resume(store: "Store", text: str, reporter: Reporter) -> Result:
+    """Measure what is missing of the run whose id begins with `text`.
+
+    Raises `UsageError` for a run that is complete or still at work, and for one of another machine or other code,
+    whose numbers do not go together with those to come.
+    """
+    row = find_run(store.runs(), text)
+    name, settings = row["id"], row["settings"]
+    if row["status"] in ("done", "running"):
+        raise UsageError(f"run {name} is {row['status']}: there is nothing to resume")
+    for what, then, now in _circumstances(row):
+        if then != now:
+            raise UsageError(f"run {name} was measured on another {what} ({then}, here {now}): start a new one")
+    workload = Workload(
+        tuple(settings["prompt_tokens"]), settings["answer_tokens"], settings["repeats"], settings.get("questions", 24)
+    )
+    texts = Path(settings["texts"]) if settings.get("texts") else None
+    order = Order(
+        row["model"], row["variants"], row["suites"], workload, settings["device"], texts, settings.get("threads")
+    )
+    run = Run(
+        row["model"],
+        row["variants"],
+        row["suites"],
+        dict(settings),
+        id=name,
+        started=row["started"].to_pydatetime(),
+        command=row["command"],
+        machine=row["machine"],
+        versions=row["versions"],
+        code_version=row["code_version"],
+    )
+    return order.carry_out(store, reporter, run)
+
+
+def _circumstances(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What has to be the same: its name, what it was, what it is."""
+    here = machine(row["settings"]["device"])
+    then, now = (
+        ", ".join(f"{name} {version}" for name, version in found.items()) for found in (row["versions"], versions())
+    )
+    return [
+        ("machine", machine_name(row["machine"]), machine_name(here)),
+        ("code version", row["code_version"], code_version()),
+        ("set of libraries", then, now),
+    ]

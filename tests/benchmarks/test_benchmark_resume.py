@@ -1,0 +1,196 @@
+"""A run that is stopped or killed anywhere is taken up where it stopped."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_hosts import FakeMachine, FakeTokenizer, subject
+
+import benchmarks.machine
+from benchmarks import order, resume
+from benchmarks.cli import main
+from benchmarks.measurement import params_text
+from benchmarks.run import Run
+from benchmarks.runner import execute, prepare
+from benchmarks.store import Store
+from benchmarks.workload import Workload
+
+FAKE = Path(__file__).with_name("fake_benchmarks.py")
+SUITES = "latency,memory,quality,load"
+OPTIONS = ["--variants", "original,int4", "--prompt-tokens", "8,24", "--answer-tokens", "6", "--repeats", "4"]
+WORKLOAD = Workload((8, 24), 6, 4)
+STEPS = 2 * (11 + 3 + 2 + 5)  # of two variants in the four suites
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
+    machine = FakeMachine()
+
+    class Host:
+        @staticmethod
+        def start(model: str, variant: str, device: str, progress: Any, threads: int | None) -> Any:
+            return machine.load(variant, progress)
+
+    monkeypatch.setattr(order, "Host", Host)
+    monkeypatch.setattr(benchmarks.machine, "busy", lambda: 0.0)
+    monkeypatch.setattr(order, "read_subject", subject)
+    return machine
+
+
+class Stopping:
+    """A reporter that stops the run at a step."""
+
+    def __init__(self, at: int = -1) -> None:
+        self.steps, self.stop_at, self.planned = 0, at, 0
+
+    def step(self) -> None:
+        self.steps += 1
+        if self.steps == self.stop_at:
+            raise KeyboardInterrupt
+
+    def plan(self, steps: int) -> None:
+        self.planned = steps
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_: None
+
+
+def _measure(run: Run, store: Store, machine: FakeMachine, reporter: Stopping, resumed: bool = False) -> str:
+    asked = prepare(WORKLOAD, FakeTokenizer())
+    return execute(run, WORKLOAD, asked, [], machine.load, store, reporter, resumed).status  # type: ignore[arg-type]
+
+
+def _samples(store: Store) -> dict[tuple[str, str, str, int], list[float]]:
+    """But for the times of loading: a run that is taken up loads again."""
+    return {
+        (row["variant"], row["metric"], params_text(row["params"]), row["repeat"]): row["values"]
+        for row in store.samples().to_dict("records")
+        if row["metric"] != "load_time"
+    }
+
+
+@pytest.mark.parametrize("step", [1, 5, 14, 22, 25, 27, 31, 36])
+def test_what_was_measured_is_kept_and_only_the_rest_is_measured(step: int, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(bytes(10))
+    suites = ("latency", "memory", "load")
+    whole, part = (Store(f"sqlite:///{tmp_path / name}") for name in ("whole.sqlite", "part.sqlite"))
+    everything = FakeMachine(folder=str(tmp_path))
+    _measure(Run("demo", ("original", "int4"), suites, {"device": "cpu"}, machine={}), whole, everything, Stopping())
+    run = Run("demo", ("original", "int4"), suites, {"device": "cpu"}, machine={})
+    assert _measure(run, part, FakeMachine(folder=str(tmp_path)), Stopping(step)) == "cancelled"
+    before = _samples(part)
+    rest, reporter = FakeMachine(folder=str(tmp_path)), Stopping()
+    assert _measure(run, part, rest, reporter, resumed=True) == "done"
+    assert reporter.steps == reporter.planned
+    assert _samples(part).keys() == _samples(whole).keys()
+    pairs = {key: values for key, values in before.items() if key[1] == "decode_latency"}
+    done = {key[3] for key in pairs if sum(other[3] == key[3] for other in pairs) == 4}  # both variants, both lengths
+    assert all(_samples(part)[key] == values for key, values in pairs.items() if key[3] in done)
+    asks = sum(what == "ask" for what, _ in rest.log)
+    assert asks <= sum(what == "ask" for what, _ in everything.log) - 4 * len(done)
+    rows = [set(zip(s.measurements()["variant"], s.measurements()["metric"], strict=True)) for s in (whole, part)]
+    assert rows[0] == rows[1]
+    assert part.runs()["status"].tolist() == ["done"]
+
+
+def test_a_variant_that_failed_is_tried_again(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path / 'results.sqlite'}")
+    run = Run("demo", ("original", "int4"), ("memory",), {"device": "cpu"}, machine={})
+    _measure(run, store, FakeMachine(too_large={"int4"}), Stopping(at=3))
+    assert _measure(run, store, FakeMachine(), Stopping(), resumed=True) == "done"
+    assert store.measurements(metric="failure").empty
+    assert set(store.measurements(metric="peak_memory")["variant"]) == {"original", "int4"}
+
+
+def _stop(machine: FakeMachine, answers: int) -> str:
+    """A run of the command line that is stopped after so many answers."""
+
+    def interrupt(variant: str) -> None:
+        if variant == "int4":
+            raise KeyboardInterrupt
+
+    machine.on_load = interrupt
+    assert main(["run", *OPTIONS, "--suite", "memory,quality", "--questions", "1"]) == 1
+    machine.on_load = lambda _: None
+    return str(Store().runs()["id"].iloc[0])
+
+
+def test_the_command(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -> None:
+    run = _stop(machine, 3)
+    machine.log.clear()
+    assert main(["resume", run[:18]]) == 0
+    assert [entry for entry in machine.log if entry[0] == "load"] == [
+        ("load", "int4"),
+        ("load", "original"),
+        ("load", "int4"),
+    ]  # the memory of one, the quality of both
+    assert "skill_accuracy" in capsys.readouterr().out
+    (row,) = Store().runs().to_dict("records")
+    assert (row["id"], row["status"]) == (run, "done")
+    assert len(Store().answers(run)) > 200
+    assert main(["resume", run]) == 2
+    assert "is done: there is nothing to resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["code_version", "versions", "machine"])
+def test_other_circumstances_are_refused(
+    what: str, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _stop(machine, 3)
+    others = {"code_version": "other", "versions": {"torch": "1"}, "machine": {"node": "elsewhere"}}
+    monkeypatch.setattr(resume, what, lambda *_: others[what])
+    assert main(["resume", run]) == 2
+    assert "was measured on another" in capsys.readouterr().err
+
+
+def test_killed_at_random_moments_nothing_is_lost_or_double(home: Path) -> None:
+    """SIGKILL, again and again, until the run comes to its end."""
+    draw, kills = random.Random(0), 0
+    environment = {**os.environ, "FAKE_ANSWER_TAKES": "0.02"}
+    command = ["run", *OPTIONS, "--suite", SUITES, "--questions", "1"]
+    kept: dict[tuple[str, str, str, int], list[float]] = {}
+    for _ in range(40):
+        process = subprocess.Popen(
+            [sys.executable, str(FAKE), *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        try:
+            _, said = process.communicate(timeout=draw.uniform(3, 6) if kills < 5 else 120)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            kills += 1
+        else:
+            assert process.returncode == 0, said
+            break
+        runs = Store().runs()
+        if len(runs):
+            assert runs["status"].tolist() in (["interrupted"], ["done"])
+            now = _samples(Store())
+            assert kept.keys() <= now.keys()
+            kept = now
+            command = ["resume", runs["id"].iloc[0]]
+        if len(runs) and runs["status"].iloc[0] == "done":
+            break
+        time.sleep(0.01)
+    assert kills
+    (status,) = Store().runs()["status"]
+    assert status == "done"
+    rows = Store().measurements()
+    assert not rows.duplicated(["variant", "metric"]).empty
+    keys = rows.assign(params=rows["params"].map(params_text))[["variant", "metric", "params"]]
+    assert not keys.duplicated().any()
+    assert rows[rows["metric"] == "decode_rate"]["n"].tolist() == [4] * 4
+    answers = Store().answers(Store().runs()["id"].iloc[0])
+    assert not answers.duplicated(["variant", "number"]).any()
