@@ -54,13 +54,15 @@ def dots(rows: pd.DataFrame, x_title: str) -> go.Figure:
             x=part["value"].tolist(),
             y=part["group"].tolist(),
             mode="markers",
+            orientation="h",
             name=str(variant),
-            marker={"color": colour(str(variant)), "size": 9, "opacity": 0.85},
+            marker={"color": colour(str(variant)), "size": 8},
             customdata=part[["low", "high"]].to_numpy().tolist(),
             hovertemplate="%{y}: %{x:.1%} (95 %: %{customdata[0]:.1%} – %{customdata[1]:.1%})"
             "<extra>%{fullData.name}</extra>",
         )
-    finish(figure, "", x_title, height=90 + 22 * rows["group"].nunique())
+    finish(figure, "", x_title, height=90 + 28 * rows["group"].nunique())
+    figure.update_layout(scattermode="group", scattergap=0.4)  # equal shares do not hide each other
     figure.update_xaxes(type="linear", tickformat=".0%", range=[-0.02, 1.02], showgrid=True, gridcolor=GRID)
     return figure.update_yaxes(type="category", autorange="reversed", dtick=1, tickfont={"size": 11})
 

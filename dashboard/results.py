@@ -33,7 +33,8 @@ def pick_run(runs: pd.DataFrame, suite: str) -> pd.Series | None:
     linked = st.query_params.get("run")
     is_new = st.session_state.get("newest-run", names[0]) != names[0]
     st.session_state["newest-run"] = names[0]
-    if linked and linked not in names:
+    unknown = linked is not None and linked not in names
+    if linked and unknown:
         st.warning(say("run-unknown", run=answers.harmless(linked)), icon=":material/link_off:")
     chosen = st.selectbox(
         say("run"),
@@ -42,7 +43,8 @@ def pick_run(runs: pd.DataFrame, suite: str) -> pd.Series | None:
         format_func=lambda name: run_title(runs.loc[name]),
         key=f"run-{names[0]}",
     )
-    st.query_params["run"] = chosen  # a bound widget would put the title there, in the visitor's language
+    if not (unknown and chosen == names[0]):  # a link to what is not here stays, and is told of, until one is chosen
+        st.query_params["run"] = chosen  # a bound widget would put the title there, in the visitor's language
     measuring.offer_rest(runs.loc[chosen])
     return runs.loc[chosen]
 

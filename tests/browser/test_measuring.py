@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 def start(page: Page, answer_tokens: int) -> None:
     """Measure the tiny model's latency."""
     choose(page, "Model", "chatglm")
-    box = page.get_by_role("spinbutton", name="Answer tokens")
+    box = page.get_by_role("spinbutton", name="Tokens to answer")
     box.fill(str(answer_tokens))
     box.press("Tab")
     page.get_by_role("button", name="Measure").click()

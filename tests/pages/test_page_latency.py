@@ -150,3 +150,14 @@ def test_a_run_that_broke_off_can_be_gone_on_with(open_page: Open, monkeypatch: 
     assert not button(open_page(PAGE, run=elsewhere.id), "go-on")
     healthy(button(open_page(PAGE, run=run.id), "go-on").click().run())
     assert commands == [["-m", "benchmarks", "resume", run.id, "--progress", "json"]]
+
+
+def test_a_link_to_a_run_that_is_not_here_is_told_of_until_another_is_chosen(open_page: Open) -> None:
+    first, _ = measured(), measured()
+    app = open_page(PAGE, run="20200101-000000-abcdef")
+    assert "20200101-000000-abcdef, which is not kept here" in words(healthy(app.run()))
+    runs = next(box for box in app.selectbox if box.label == "Measurement")
+    healthy(runs.select_index(1).run())
+    healthy(app.run())
+    assert "which is not kept here" not in words(app)
+    assert app.query_params["run"] in (first.id, [first.id])
