@@ -1,11 +1,16 @@
 """Chat: pick a model and a variant, and talk to it."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from dashboard import answers, frame, widgets
 from dashboard.desk import Desk
 from dashboard.state import NotAConversation, Round, loads
-from dashboard.texts import say
+from dashboard.texts import language, say
+from fastglm.demo.skills import SKILLS, Language, Skill
+
+FIRST = ("advice", "stories", "multiplication", "capitals", "translation", "memory")  # offered to an empty page
 
 
 def main() -> None:
@@ -16,6 +21,8 @@ def main() -> None:
     busy = desk.turn(tab) is not None
     if not rounds:
         st.info(say("chat-empty"), icon=":material/waving_hand:")
+        if desk.conversation(tab).model == "demo" and not refused:
+            examples(desk, tab, "first", [skill for skill in SKILLS if skill.name in FIRST])
     for past in rounds[:-1]:
         draw_round(past)
     if busy:
@@ -44,11 +51,31 @@ def choose(desk: Desk, tab: str) -> str | None:
             settings = widgets.sampling(conversation.settings)
         with st.popover(say("conversation"), icon=":material/forum:"):
             files(desk, tab)
+        if key.model == "demo":
+            with st.popover(say("examples"), icon=":material/lightbulb:"):
+                examples(desk, tab, "all", SKILLS, disabled=desk.turn(tab) is not None or refused is not None)
+    if key.model == "demo":
+        st.caption(say("demo-line", skills=len(SKILLS)))
     chosen = (key.model, key.variant, settings)
     if chosen != (conversation.model, conversation.variant, conversation.settings):
         conversation.model, conversation.variant, conversation.settings = chosen
         desk.shelf.save(tab)
     return refused
+
+
+def examples(desk: Desk, tab: str, place: str, skills: Sequence[Skill], disabled: bool = False) -> None:
+    """A question for each skill of the demo model, asked with a click."""
+    spoken: Language = "zh" if language() == "zh" else "en"
+    for skill in skills:
+        question = skill.examples[spoken]
+        st.button(
+            f"**{skill.titles[spoken]}** · {question}",
+            key=f"example-{place}-{skill.name}",
+            on_click=desk.ask,
+            args=[tab, question],
+            disabled=disabled,
+            width="stretch",
+        )
 
 
 def files(desk: Desk, tab: str) -> None:

@@ -37,6 +37,8 @@ seed-help = The same seed, question and settings give the same answer again.
 
 ## Chat
 chat-empty = Ask something, in Chinese or English. The first answer takes longer, as the model is loaded for it.
+examples = Examples
+demo-line = A demo of ten million parameters, trained from nothing on { $skills } small skills: it shows speed and compression, and knows nothing else.
 chat-input = Your message
 conversation = Conversation
 clear = Clear
@@ -332,5 +334,5 @@ limits-context-body = It sees 2048 tokens. In a longer conversation the oldest r
 limits-compressed = Compressed variants
 limits-compressed-body = Fewer bits change some answers. Compare shows where two texts part on one question; that alone does not say which of them is better.
 limits-demo = What the demo model is not
-limits-demo-body = The built-in demo is a toy, trained in minutes on questions and answers that a program made up. It shows that everything runs, with nothing downloaded. It has no knowledge of the world, and its speed and memory say nothing about a model of 6 billion parameters: for those choose `shape:chatglm-6b`, the published shape with random weights.
+limits-demo-body = The built-in demo is a toy, trained for a few hours on two processor cores, on questions and answers that a program made up. It shows that everything runs, with nothing downloaded. It has no knowledge of the world, and its speed and memory say nothing about a model of 6 billion parameters: for those choose `shape:chatglm-6b`, the published shape with random weights.
 limits-duty = Whoever shows a model to others answers for what it says there. The weights of ChatGLM-6B come with a licence of their own.

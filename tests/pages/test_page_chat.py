@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.desk import desk
 from dashboard.state import Conversation, Round
+from fastglm.demo.skills import SKILLS
 from fastglm.errors import FastGLMError
 
 PAGE = "pages/chat.py"
@@ -152,3 +153,22 @@ def test_what_the_loader_refuses_is_one_line(open_page: Open, pool: FakePool, li
     pool.refuses = FastGLMError(line)
     app = ask(open_page(PAGE), "hello")
     assert [error.value for error in app.error] == [line]
+
+
+def test_examples_of_every_skill_are_asked_with_a_click(open_page: Open, pool: FakePool) -> None:
+    app = open_page(PAGE)
+    assert f"on {len(SKILLS)} small skills" in words(app)
+    assert all(button(app, f"example-all-{skill.name}") for skill in SKILLS)
+    healthy(button(app, "example-first-capitals").click().run())
+    run_until(app, lambda app: button(app, "again"))
+    asked = next(skill.examples["en"] for skill in SKILLS if skill.name == "capitals")
+    assert pool.asked[-1][1] == asked
+    assert asked in words(app)
+    assert button(app, "example-first-capitals") is None
+
+
+def test_other_models_have_no_examples(open_page: Open) -> None:
+    desk().conversation(TAB).model = "shape:chatglm-6b"
+    app = open_page(PAGE)
+    assert "small skills" not in words(app)
+    assert not [found for found in app.button if (found.key or "").startswith("example-")]
