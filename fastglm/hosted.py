@@ -70,6 +70,7 @@ class _Child:
         self._sending = threading.Lock()
         self._work: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()  # for the main thread
         self._meter = MemoryMeter("cpu", 0)
+        self._threads = 1  # for work on many sequences
         self._cancelled = -1  # the answer that was cancelled last
         self._interruptible = -1  # the answer whose next token is being computed
 
@@ -100,6 +101,7 @@ class _Child:
                 torch.set_num_threads(threads)
             loaded = load(model, variant, device, dtype, restricted=restricted, progress=self._on_progress)
             info = loaded[0].fastglm
+            self._threads = torch.get_num_threads()
             if not threads and info.device == "cpu" and info.parameters < _SMALL:
                 torch.set_num_threads(1)
             self._meter = MemoryMeter(info.device, info.weights_memory)
@@ -140,7 +142,15 @@ class _Child:
         return failure
 
     def _apply(self, number: int, work: Callable[[], Any]) -> None:
-        self._send("reply", number, work())
+        """Work on many sequences at once, which more threads always help."""
+        import torch
+
+        decoding = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            self._send("reply", number, work())
+        finally:
+            torch.set_num_threads(decoding)
 
     def _stream(self, number: int, start: Callable[[], Generator[Piece]]) -> None:
         """Send what is new in each piece; those of a fast model several at a time, as each sending wakes the client."""

@@ -31,6 +31,10 @@ def evaluated(model: Any, tokenizer: str, what: str, progress: OnProgress) -> tu
     """What tests let a host apply to its model."""
     progress(Progress("answer", 1, 2))
     match what:
+        case "threads":
+            import torch
+
+            return torch.get_num_threads(), model.fastglm.variant, tokenizer
         case "usage":
             raise UsageError("another vocabulary")
         case "bug":

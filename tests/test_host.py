@@ -85,6 +85,13 @@ def test_a_function_is_applied_to_the_model_in_the_process(host: Host) -> None:
     assert len(seen) == 1
 
 
+def test_a_small_model_decodes_on_one_thread_and_is_evaluated_on_all() -> None:
+    with Host.start("demo", "int4", "cpu", "fp32") as host:
+        assert host.threads == 1
+        for _ in range(2):
+            assert host.apply(evaluated, "threads")[0] == 2  # of the torch that stands in
+
+
 def test_what_an_applied_function_raises_is_told(host: Host) -> None:
     with pytest.raises(UsageError, match=r"^another vocabulary$"):
         host.apply(evaluated, "usage")

@@ -119,7 +119,7 @@ def test_pictures_for_the_readme(browser: Browser, app: App) -> None:
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
     take(page, "compare", folder, 1380)
 
-    measure(app.home, "demo", "--suite", "latency,memory,quality", "--repeats", "9")
+    measure(app.home, "demo", "--suite", "latency,memory,quality", "--repeats", "9", "--questions", "8")
     for name, height in (("overview", 1330), ("latency", 1240), ("memory", 1500), ("quality", 1700), ("history", 1200)):
         page.goto(f"{app.url}/{name}")
         take(page, name, folder, height)
