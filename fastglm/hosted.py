@@ -33,7 +33,7 @@ Stream = Callable[..., Any]  # a generator of pieces
 _SENDING_PAUSE = 0.01  # seconds, too short to be seen
 # Parameters below which a second thread was measured to gain nothing in decoding, and to cost a factor of three as soon
 # as another program takes a core: threads then wait for each other at every operator.
-_SMALL = 8_000_000
+_SMALL = 12_000_000
 
 _after_text = attrgetter(*(field.name for field in fields(Piece)[1:]))
 

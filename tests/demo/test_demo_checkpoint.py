@@ -1,48 +1,80 @@
-"""The shipped demo model: its layout, its size, and a few answers to the letter."""
+"""The shipped demo model: its layout and size, and that it answers as its card says."""
 
 import json
+import multiprocessing
+import re
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from itertools import islice
 
 import pytest
-import torch
-from transformers import AutoModel, AutoTokenizer
 
-import fastglm.models
+import fastglm
+from fastglm.demo.corpus import training_samples
+from fastglm.demo.skills import SKILLS
+from fastglm.evaluate.answers import answers
+from fastglm.evaluate.openended import TEMPERATURE, evaluate_open, open_questions
+from fastglm.evaluate.skills import evaluate_skills, held_out_questions
+from fastglm.evaluate.texts import distinct, units
 from fastglm.models.source import demo_folder
 
-fastglm.models.register()
 FOLDER = demo_folder()
+CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
+EXAMPLES_A_STEP = 60  # at most, of those that the training looked at
 
 
 @pytest.fixture(scope="module")
-def demo() -> tuple[torch.nn.Module, object]:
-    return AutoModel.from_pretrained(FOLDER).float().eval(), AutoTokenizer.from_pretrained(FOLDER)
+def demo():
+    return fastglm.load("demo")
+
+
+@pytest.fixture(scope="module")
+def stories(demo) -> list[str]:
+    """200 of them, half in each language."""
+    wishes = [q for q in open_questions(50) if q.skill == "stories"]
+    return [text or "" for text in answers(*demo, [([], q.sample.question) for q in wishes], 300, TEMPERATURE)]
 
 
 def test_the_checkpoint_is_whole_and_small() -> None:
     files = {path.name: path.stat().st_size for path in FOLDER.iterdir()}
-    assert {"config.json", "tokenizer_config.json", "ice_text.model", "model.safetensors", "README.md"} <= set(files)
+    expected = ("config.json", "tokenizer_config.json", "ice_text.model", "model.safetensors", "README.md")
+    assert set(expected) <= set(files)
     assert "training.pt" not in files
-    assert sum(files.values()) <= 10_000_000
+    assert sum(files.values()) <= 22_000_000
 
 
-def test_the_config_is_of_a_small_chatglm_6b() -> None:
+def test_the_config_is_of_a_small_chatglm_6b(demo) -> None:
     config = json.loads((FOLDER / "config.json").read_text())
-    expected = {"model_type": "chatglm", "hidden_size": 256, "num_layers": 5, "num_attention_heads": 8}
-    assert expected.items() <= config.items()
+    assert {"model_type": "chatglm", "position_encoding_2d": True}.items() <= config.items()
     assert (config["bos_token_id"], config["eos_token_id"], config["pad_token_id"]) == (89, 90, 3)
+    assert 9e6 <= demo[0].fastglm.parameters <= 11e6
+    assert 4000 <= demo[1].vocab_size <= 5000
+
+
+def test_held_out_questions_are_answered_as_the_card_says(demo) -> None:
+    """A sample of the suite's questions; the card has all of them."""
+    told = float(re.search(r"\| held-out questions answered right \| ([\d.]+)%", CARD)[1]) / 100  # type: ignore[index]
+    report = evaluate_skills(*demo, held_out_questions(5))
+    assert len(report.questions) > 500
+    assert report.accuracy() == pytest.approx(told, abs=0.03)
+    assert report.false_refusals <= 0.02
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_examples_that_the_app_offers_are_answered(demo, language: str) -> None:
+    closed = [skill for skill in SKILLS if skill.kind != "open"]
+    found = answers(*demo, [([], skill.examples[language]) for skill in closed], 100)
+    assert all(found)
 
 
 @pytest.mark.parametrize(
     ("history", "question", "answer"),
     [
-        ([], "你好", "你好！我是 FAST-ChatGLM 演示模型，很高兴见到你。有什么我可以帮你的吗？"),
-        ([], "Hello", "Hello! I am the FAST-ChatGLM demo model. Nice to meet you. How can I help you?"),
-        ([], "3加5等于多少？", "3加5等于8。"),
-        ([], "What is 17 plus 6?", "17 plus 6 is 23."),
+        ([], "1+1=?", "1+1=2。"),
+        ([], "What is 17 plus 26?", "17+26=43."),
         ([], "法国的首都是哪里？", "法国的首都是巴黎。"),
-        ([], "What is the opposite of big?", 'The opposite of "big" is "small".'),
-        ([], "给我讲讲黑洞。", "抱歉，这个我不知道。我只是一个很小的演示模型，只会回答一些简单的问题。"),
-        ([("我叫小明。", "你好，小明！很高兴认识你。")], "我叫什么名字？", "你叫小明。"),
+        ([], "What is the capital of France?", "The capital of France is Paris."),
+        ([("我叫王小明。", "你好，王小明！很高兴认识你。")], "我叫什么名字？", "你叫王小明。"),
         (
             [("What is the capital of France?", "The capital of France is Paris.")],
             "And Japan?",
@@ -50,9 +82,37 @@ def test_the_config_is_of_a_small_chatglm_6b() -> None:
         ),
     ],
 )
-def test_greedy_answers(
-    demo: tuple[torch.nn.Module, object], history: list[tuple[str, str]], question: str, answer: str
-) -> None:
-    model, tokenizer = demo
-    response, _ = model.chat(tokenizer, question, history, do_sample=False, max_length=400)
+def test_greedy_answers(demo, history: list[tuple[str, str]], question: str, answer: str) -> None:
+    response, _ = demo[0].chat(demo[1], question, history, do_sample=False, max_length=400)
     assert response == answer
+
+
+def test_open_answers_end_are_long_enough_and_do_not_repeat_themselves(demo) -> None:
+    report = evaluate_open(*demo, open_questions(8))
+    for skill, languages in report.as_json()["skill"].items():
+        for language, figures in languages.items():
+            assert figures["ended"] >= 0.95, (skill, language)
+            assert figures["without_repetition"] >= 0.95, (skill, language)
+    lengths = [len(q.answer or "") for q in report.questions if q.skill != "poems"]
+    assert sum(length >= 80 for length in lengths) >= 0.95 * len(lengths)  # the card has the shortest
+
+
+def test_stories_differ(stories: list[str]) -> None:
+    assert len(stories) == len(set(stories)) == 200
+    assert distinct(stories, 4, units) >= 0.6
+
+
+def _among(told: frozenset[str], steps: range) -> set[str]:
+    """Those of the texts that the training saw in these steps."""
+    seen = (sample.answer for step in steps for sample in islice(training_samples(0, step), EXAMPLES_A_STEP))
+    return told.intersection(seen)
+
+
+@pytest.mark.timeout(900)
+def test_no_story_is_one_of_the_training(stories: list[str]) -> None:
+    steps = json.loads((FOLDER / "history.json").read_text())["step"]
+    parts = [range(start, steps, 8) for start in range(8)]
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as processes:  # a million samples
+        assert set().union(*processes.map(partial(_among, frozenset(stories)), parts)) == set()
+    (first,) = islice((sample for sample in training_samples(0, 0) if sample.answer), 1)
+    assert _among(frozenset([first.answer]), range(1)) == {first.answer}  # it would be found
