@@ -27,15 +27,15 @@ def pick_run(runs: pd.DataFrame, suite: str) -> pd.Series | None:
     It is the run that the address names, or else the newest; one that ends meanwhile is shown when it is there.
     """
     runs = runs.set_index("id")[runs["suites"].map(lambda suites: suite in suites).to_numpy(bool)]
-    if runs.empty:
-        return None
     names = runs.index.tolist()
     linked = st.query_params.get("run")
-    is_new = st.session_state.get("newest-run", names[0]) != names[0]
-    st.session_state["newest-run"] = names[0]
     unknown = linked is not None and linked not in names
     if linked and unknown:
         st.warning(say("run-unknown", run=answers.harmless(linked)), icon=":material/link_off:")
+    if runs.empty:
+        return None
+    is_new = st.session_state.get("newest-run", names[0]) != names[0]
+    st.session_state["newest-run"] = names[0]
     chosen = st.selectbox(
         say("run"),
         names,
