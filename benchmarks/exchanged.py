@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -61,6 +62,51 @@ Time = Annotated[AwareDatetime, Field(strict=False), AfterValidator(lambda time:
 
 class _Record(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Known(BaseModel):
+    """What this program reads of data that may hold anything else; what is missing is nothing it relies on."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class _Device(_Known):
+    name: Text = ""
+    memory_total: Positive | None = None
+    cores: Count | None = None
+    threads: Count | None = None
+
+
+class _Machine(_Known):
+    node: Text = ""
+    cpu: Text = ""
+    threads: Count | None = None
+    cpu_busy: Annotated[float, Field(ge=0, le=1)] | None = None
+    device: _Device = _Device()
+
+
+class _Settings(_Known):
+    device: Text = ""
+    threads: Count | None = None
+    prompt_tokens: list[Count] = []
+    answer_tokens: Count | None = None
+    repeats: Count | None = None
+    questions: Count | None = None
+    texts: Text | None = None
+    arrangement: dict[str, str] = {}
+
+
+def _known(kind: type[_Known]) -> Callable[[dict[str, JsonValue]], dict[str, JsonValue]]:
+    """A validator of the fields that `kind` names; the data stay as they are."""
+
+    def check(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        try:
+            kind.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(_first(error)) from None
+        return value
+
+    return check
 
 
 class MeasurementRecord(_Record):
@@ -132,8 +178,8 @@ class RunRecord(_Record):
     model: Annotated[Text, Field(max_length=1000)]
     variants: list[Name] = []
     suites: list[Name]
-    settings: Data = {}
-    machine: Data
+    settings: Annotated[Data, AfterValidator(_known(_Settings))] = {}
+    machine: Annotated[Data, AfterValidator(_known(_Machine))]
     versions: Annotated[dict[str, str], AfterValidator(_json)] = {}
     code_version: Annotated[Text, Field(max_length=100)]
     pid: Count = 0
@@ -159,12 +205,17 @@ def checked(data: object) -> RunRecord:
     try:
         return RunRecord.model_validate(data)
     except ValidationError as error:
-        first: Any = error.errors(include_url=False)[0]
-        where = " ".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
-        given = first["input"]
-        shown = f" (it is {str(given)[:40]})" if isinstance(given, str | int | float) else ""
-        raise ExchangeError(" ".join(f"{where}: {said}{shown}".removeprefix(": ").split())) from error
+        raise ExchangeError(_first(error)) from error
+
+
+def _first(error: ValidationError) -> str:
+    """Where the first thing that is wrong is, and what, in a line."""
+    first: Any = error.errors(include_url=False)[0]
+    where = " ".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    given = first["input"]
+    shown = f" (it is {str(given)[:40]})" if isinstance(given, str | int | float) else ""
+    return " ".join(f"{where}: {said}{shown}".removeprefix(": ").split())
 
 
 def instant(text: str) -> datetime:

@@ -31,13 +31,7 @@ def resume(store: "Store", text: str, reporter: Reporter) -> Result:
     for what, then, now in _circumstances(row):
         if then != now:
             raise UsageError(f"run {name} was measured on another {what} ({then}, here {now}): start a new one")
-    workload = Workload(
-        tuple(settings["prompt_tokens"]), settings["answer_tokens"], settings["repeats"], settings.get("questions", 24)
-    )
-    texts = Path(settings["texts"]) if settings.get("texts") else None
-    order = Order(
-        row["model"], row["variants"], row["suites"], workload, settings["device"], texts, settings.get("threads")
-    )
+    order = _order(row)
     run = Run(
         row["model"],
         row["variants"],
@@ -53,9 +47,23 @@ def resume(store: "Store", text: str, reporter: Reporter) -> Result:
     return order.carry_out(store, reporter, run)
 
 
+def _order(row: Mapping[str, Any]) -> Order:
+    """What was ordered. Raises `UsageError` where the run does not say all of it, as one read from a table."""
+    settings = row["settings"]
+    try:
+        workload = Workload(
+            tuple(settings["prompt_tokens"]), settings["answer_tokens"], settings["repeats"], settings["questions"]
+        )
+        texts = Path(settings["texts"]) if settings["texts"] else None
+        device, threads = settings["device"], settings["threads"]
+    except KeyError as missing:
+        raise UsageError(f"run {row['id']} does not say its {missing.args[0]}: start a new one") from missing
+    return Order(row["model"], row["variants"], row["suites"], workload, device, texts, threads)
+
+
 def _circumstances(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """What has to be the same: its name, what it was, what it is."""
-    here = machine(row["settings"]["device"])
+    here = machine(row["settings"].get("device", "cpu"))
     then, now = (
         ", ".join(f"{name} {version}" for name, version in found.items()) for found in (row["versions"], versions())
     )

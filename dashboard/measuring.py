@@ -1,6 +1,7 @@
 """What pages that measure share: which model and variants, the button's command as a job, and how far it is."""
 
 import platform
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -8,6 +9,7 @@ import streamlit as st
 from dashboard import jobs, widgets
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
+from fastglm.home import folder
 
 
 def pick_subject(place: str) -> tuple[str, list[str], bool]:
@@ -42,8 +44,16 @@ def start(model: str, variants: list[str], suite: str, options: list[str]) -> No
 def offer_rest(run: pd.Series) -> None:
     """Draw the button that measures what a run of this machine lacks that ended too soon."""
     ended = run["status"] in ("cancelled", "interrupted", "failed") and run["machine"].get("node") == platform.node()
-    if ended and not running() and st.button(say("go-on"), key="go-on", icon=":material/resume:"):
+    if ended and _may_open(run) and not running() and st.button(say("go-on"), key="go-on", icon=":material/resume:"):
         _start(["resume", str(run.name)])
+
+
+def _may_open(run: pd.Series) -> bool:
+    """Whether its files are among those that visitors may open: an imported run can name any."""
+    texts = run["settings"].get("texts")
+    return widgets.refusal(run["model"]) is None and (
+        texts is None or folder("texts").resolve() in Path(texts).resolve().parents
+    )
 
 
 def _start(arguments: list[str]) -> None:

@@ -15,7 +15,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -66,17 +65,13 @@ class Host:
         self._to_process, self._from_process = self._process.stdin, self._process.stdout
         self._numbers = itertools.count()
         self._sending = threading.Lock()
-        self._loading: queue.SimpleQueue[tuple[Any, ...]] = (
-            queue.SimpleQueue()
-        )  # what the process tells until it is ready
         self._lock = threading.Condition()  # guards what follows
         self._queue: deque[Answer] = deque()
         self._current: Answer | None = None
-        self._calls: dict[int, Future[Any]] = {}
+        self._calls: dict[int, queue.SimpleQueue[tuple[str, Any]]] = {}  # what the process tells of each, by number
         self._death: FastGLMError | None = None
         self._closed = False
         self._failed = False  # then the log is kept
-        self._on_progress: OnProgress = lambda _: None  # of what `apply` does
         self._listener = threading.Thread(target=self._listen, name=f"replies of {key}", daemon=True)
         self._listener.start()
 
@@ -138,14 +133,11 @@ class Host:
     def apply(self, function: Callable[..., T], *arguments: Any, progress: OnProgress | None = None) -> T:
         """What `function(model, tokenizer, *arguments, progress=…)` returns, called in the process, between answers.
 
-        `function` is one that the process can import. `progress` is called in another thread. Raises the FastGLMError
-        that the function raised, HostError when it raised anything else or the process ended.
+        `function` is one that the process can import. `progress` is called in this thread; an exception from it leaves
+        the process at work. Raises the FastGLMError that the function raised, HostError when it raised anything else or
+        the process ended.
         """
-        self._on_progress = progress or (lambda _: None)
-        result = self._call("apply", function, arguments)
-        if isinstance(result, FastGLMError):
-            raise self._with_log(result)
-        return result
+        return self._call("apply", function, arguments, progress=progress)
 
     def pause(self) -> None:
         """Stop the process until `resume`, so that its threads take nothing from another's times (not on Windows)."""
@@ -176,21 +168,12 @@ class Host:
         self.close()
 
     def _load(self, restricted: bool, progress: OnProgress | None, threads: int | None) -> None:
-        tell = progress or (lambda _: None)
+        key = self.key
         try:
-            tell(Progress("start", 0, 0))
-            key = self.key
-            self._send("load", key.model, key.variant, key.device, key.dtype, restricted, threads)
-            while not hasattr(self, "info"):
-                match _get(self._loading):
-                    case ("progress", told):
-                        tell(told)
-                    case ("failed", error):
-                        raise self._with_log(error)
-                    case ("ended", death):
-                        raise death
-                    case ("ready", info, used_threads):
-                        self.threads, self.info = used_threads, info
+            if progress:
+                progress(Progress("start", 0, 0))
+            wanted = (key.model, key.variant, key.device, key.dtype, restricted, threads)
+            self.info, self.threads = self._call("load", *wanted, progress=progress)
         except BaseException:
             self.close()
             raise
@@ -232,12 +215,8 @@ class Host:
                         self._current._add(keep, new, tuple(rest))
                     case ("end", failure, memory) if self._current:
                         self._current._finish(failure and self._with_log(failure), memory)
-                    case ("reply", number, value):
-                        self._calls.pop(number).set_result(value)
-                    case ("progress", told) if hasattr(self, "info"):
-                        self._on_progress(told)
-                    case told:
-                        self._loading.put(told)
+                    case ("progress" | "failed" | "reply" as kind, number, value) if call := self._calls.get(number):
+                        call.put((kind, value))
         self._process.kill()  # where it only closed its output
         death = self._explained(self._process.wait())
         with self._lock:
@@ -245,13 +224,11 @@ class Host:
             answers = [*filter(None, [self._current]), *self._queue]
             calls = list(self._calls.values())
             self._queue.clear()
-            self._calls.clear()
             self._lock.notify_all()
-        self._loading.put(("ended", death))
         for answer in answers:
             answer._finish(death)
         for call in calls:
-            call.set_exception(death)
+            call.put(("ended", death))
 
     def _explained(self, status: int) -> FastGLMError:
         """Why the process is no more, in a line."""
@@ -290,17 +267,30 @@ class Host:
         elif answer._stop():
             self._send("cancel", answer._request[0])
 
-    def _call(self, name: str, *arguments: Any) -> Any:
-        call: Future[Any] = Future()
+    def _call(self, name: str, *arguments: Any, progress: OnProgress | None = None) -> Any:
+        """What the process replies; its failures are raised and its progress is told in this thread."""
+        call: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         number = next(self._numbers)
         with self._lock:
             if self._death:
                 raise self._death.with_traceback(None)
             self._calls[number] = call
-        self._send(name, number, *arguments)
-        while True:  # in short waits, so that Ctrl-C is heard on Windows too
-            with contextlib.suppress(TimeoutError):
-                return call.result(timeout=0.5)
+        try:
+            self._send(name, number, *arguments)
+            while True:
+                match _get(call):
+                    case ("progress", now):
+                        if progress:
+                            progress(now)
+                    case ("failed", error):
+                        raise self._with_log(error)
+                    case ("ended", death):
+                        raise death.with_traceback(None)
+                    case (_, reply):
+                        return reply
+        finally:
+            with self._lock:
+                del self._calls[number]
 
     def _send(self, *request: Any) -> None:
         data = pickle.dumps(request)
@@ -331,7 +321,7 @@ def _last_line(log: Path) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _get(messages: "queue.SimpleQueue[tuple[Any, ...]]") -> tuple[Any, ...]:
+def _get(messages: "queue.SimpleQueue[tuple[str, Any]]") -> tuple[str, Any]:
     """The next message; in short waits, so that Ctrl-C is heard on Windows too."""
     while True:
         with contextlib.suppress(queue.Empty):

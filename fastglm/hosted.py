@@ -1,7 +1,8 @@
 """The process that holds one loaded variant: `python -m fastglm.hosted`, started and talked to by `fastglm.host`.
 
-Requests and replies are pickled tuples on its standard input and output. One thread reads, the main thread loads and
-generates, so that a cancel is heard at once. The end of the input is the end of the parent, and of this process.
+Requests and replies are pickled tuples on its standard input and output, which nobody else can write to. One thread
+reads, the main thread loads and generates, so that a cancel is heard at once. The end of the input is the end of the
+parent, and of this process.
 """
 
 import _thread
@@ -25,7 +26,7 @@ from fastglm.errors import CancelledError, FastGLMError, HostError, MemoryShortE
 from fastglm.loaded import LoadedInfo
 from fastglm.memory import MemoryMeter
 from fastglm.piece import Piece
-from fastglm.progress import Progress
+from fastglm.progress import OnProgress
 
 Load = Callable[..., tuple[Any, Any]]
 Stream = Callable[..., Any]  # a generator of pieces
@@ -93,27 +94,27 @@ class _Child:
 
     def load(self, load: Load) -> tuple[Any, Any] | None:
         """The model and its tokenizer, or None after a failure, which has been told."""
-        _, model, variant, device, dtype, restricted, threads = self._work.get()
+        _, number, model, variant, device, dtype, restricted, threads = self._work.get()
         try:
             import torch
 
             if threads:
                 torch.set_num_threads(threads)
-            loaded = load(model, variant, device, dtype, restricted=restricted, progress=self._on_progress)
+            loaded = load(model, variant, device, dtype, restricted=restricted, progress=self._telling(number))
             info = loaded[0].fastglm
             self._threads = torch.get_num_threads()
             if not threads and info.device == "cpu" and info.parameters < _SMALL:
                 torch.set_num_threads(1)
             self._meter = MemoryMeter(info.device, info.weights_memory)
             told = {field.name: getattr(info, field.name) for field in fields(LoadedInfo)}
-            self._send("ready", HostInfo(**told, pid=os.getpid()), torch.get_num_threads())
+            self._send("reply", number, (HostInfo(**told, pid=os.getpid()), torch.get_num_threads()))
             return loaded
         except BaseException as error:
-            self._send("failed", _told(error, f"Loading {model} as {variant}", "pick a smaller variant"))
+            self._send("failed", number, _told(error, f"Loading {model} as {variant}", "pick a smaller variant"))
             return None
 
-    def _on_progress(self, progress: Progress) -> None:
-        self._send("progress", progress)
+    def _telling(self, number: int) -> OnProgress:
+        return lambda progress: self._send("progress", number, progress)
 
     def answer(self, stream: Stream, model: Any, tokenizer: Any) -> None:
         """Answer one request after the other."""
@@ -124,9 +125,9 @@ class _Child:
                     failure = self._try("Answering", self._stream, number, start)
                     self._send("end", failure, self._meter.read())
                 case ("apply", number, function, arguments):
-                    work = partial(function, model, tokenizer, *arguments, progress=self._on_progress)
+                    work = partial(function, model, tokenizer, *arguments, progress=self._telling(number))
                     if failure := self._try("Evaluating", self._apply, number, work):
-                        self._send("reply", number, failure)
+                        self._send("failed", number, failure)
 
     def _try(self, doing: str, work: Callable[..., None], *arguments: Any) -> FastGLMError | None:
         """Returns what to tell of a failure, without the frames that failed and their memory."""

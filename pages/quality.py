@@ -1,6 +1,7 @@
 """Quality: what each variant costs in answers, skill by skill and question by question."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -56,7 +57,7 @@ def keep(name: str, content: bytes) -> Path:
     try:
         read_texts(file)
     except FastGLMError as error:
-        file.unlink()
+        shutil.rmtree(place)
         raise FastGLMError(str(error).replace(str(file), name)) from error
     return file
 

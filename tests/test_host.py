@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,6 +84,20 @@ def test_a_function_is_applied_to_the_model_in_the_process(host: Host) -> None:
     assert seen == [Progress("answer", 1, 2)]
     host.apply(evaluated, "pid")
     assert len(seen) == 1
+
+
+def test_progress_that_raises_ends_the_call_and_leaves_the_host(host: Host) -> None:
+    callers: list[threading.Thread] = []
+
+    def stopped(_: Progress) -> None:
+        callers.append(threading.current_thread())
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        host.apply(evaluated, "pid", progress=stopped)
+    assert callers == [threading.current_thread()]
+    assert host.apply(evaluated, "pid")[0] == host.info.pid
+    assert list(host.ask("x"))
 
 
 def test_a_small_model_decodes_on_one_thread_and_is_evaluated_on_all() -> None:

@@ -9,13 +9,17 @@ EARLIER_ROUNDS = (0.87, 0.07, 0.03, 0.02, 0.01)  # share of samples with no, one
 SHORT = 60  # characters of an unrelated round at most: it costs training time and teaches nothing but to look past it
 
 _WEIGHTS = [skill.weight for skill in SKILLS]
+_PRACTICE = [skill.weight * skill.practice for skill in SKILLS]
 
 
-def training_samples(seed: int, step: int) -> Iterator[Sample]:
-    """The endless samples of one training step; the same for the same seed and step, so that training can resume."""
+def training_samples(seed: int, step: int, practising: bool = False) -> Iterator[Sample]:
+    """The endless samples of one training step; the same for the same seed and step, so that training can resume.
+
+    `practising` asks more often what is hard to learn.
+    """
     rng = Random(f"training {seed} {step}")
     while True:
-        skill = rng.choices(SKILLS, _WEIGHTS)[0]
+        skill = rng.choices(SKILLS, _PRACTICE if practising else _WEIGHTS)[0]
         sample = skill.draw(rng, None)
         rounds = rng.choices(range(len(EARLIER_ROUNDS)), EARLIER_ROUNDS)[0]
         yield sample._replace(history=[unrelated_round(rng, skill) for _ in range(rounds)] + sample.history)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import ContextError
 from ..models.chat import History
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example, encode
@@ -45,10 +46,13 @@ def judge(
         longest: tokens of an answer; one that is not ended by then is None.
 
     Raises:
-        ValueError: a question and its answer do not fit into the model's context.
+        ContextError: a question and its answer do not fit into the model's context.
         UsageError: variant and original have different vocabularies.
     """
-    examples = [encode(tokenizer, *question, model.context_length) for question in questions]
+    try:
+        examples = [encode(tokenizer, *question, model.context_length) for question in questions]
+    except ValueError as error:
+        raise ContextError(f"{error}: leave it out, or shorten it") from error
     texts = answers(model, tokenizer, [(history, asked) for history, asked, _ in questions], longest, progress=progress)
     batches, figures = _figures(model, examples, progress)
     sums = [_by_example(batches, examples, figure) for figure in figures]

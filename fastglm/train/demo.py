@@ -51,23 +51,26 @@ def train(
         CancelledError: stopped with Ctrl-C.
     """
     plan = plan or Plan()
-    train_tokenizer(vocabulary_texts(seed), out, plan.vocabulary)
+    resume = resume and (out / STATE_FILE).exists()
+    if not resume:
+        train_tokenizer(vocabulary_texts(seed), out, plan.vocabulary)
     tokenizer = ChatGLM6BTokenizer(str(out / VOCABULARY_FILE), num_image_tokens=0)
     torch.manual_seed(seed)
     model = ChatGLMForConditionalGeneration(_config(plan, tokenizer))
     _scale_branches(model)
     torch.nn.Module.to(model, resolve_device(device))
     questions = held_out_questions(plan.questions)
+    practice = steps - round(steps * plan.practice)  # the step that it starts with
     few = questions[:: max(len(questions) // QUESTIONS_AS_IT_GOES, 1)]
 
     def batch_of(step: int) -> Batch:
-        examples = (_example(tokenizer, sample, plan.row) for sample in training_samples(seed, step))
+        examples = (_example(tokenizer, sample, plan.row) for sample in training_samples(seed, step, step >= practice))
         return fill(examples, plan.rows, plan.row, tokenizer.pad_token_id)
 
     history = fit(
         model,
         batch_of,
-        Settings(steps, seed, plan.learning_rate),
+        Settings(steps, seed, plan.learning_rate, restart=practice, restart_rate=plan.practice_rate),
         out / STATE_FILE,
         held_out=lambda: answers_likelihood(model, tokenizer, few).loss,
         resume=resume,

@@ -20,6 +20,8 @@ class Plan:
     rows: int = 5  # of packed samples in a step
     row: int = 256  # tokens in a row, the most that a sample can have
     learning_rate: float = 2e-3
+    practice: float = 3 / 11  # share of the steps, the last ones, that ask more often what is hard
+    practice_rate: float = 1e-3  # the learning rate that they start from
     questions: int = EACH  # held-out questions of each skill, split and language that are asked at the end
 
 

@@ -25,6 +25,8 @@ class Settings:
     steps: int
     seed: int
     learning_rate: float = 2e-3  # at the end of the warm-up
+    restart: int | None = None  # step at which warm-up and cosine start once more (Loshchilov and Hutter 2017, p. 4)
+    restart_rate: float = 1e-3  # learning rate at the end of the second warm-up
     warmup: int = 100  # steps
     final: float = 0.05  # share of the learning rate at the last step
     weight_decay: float = 0.05
@@ -35,10 +37,15 @@ class Settings:
 
     def rate(self, step: int) -> float:
         """Learning rate of a step: linear up, cosine down."""
+        if self.restart is not None and step >= self.restart:
+            return self._wave(step - self.restart, self.steps - self.restart, self.restart_rate)
+        return self._wave(step, self.steps if self.restart is None else self.restart, self.learning_rate)
+
+    def _wave(self, step: int, steps: int, highest: float) -> float:
         if step < self.warmup:
-            return self.learning_rate * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(self.steps - self.warmup, 1)
-        return self.learning_rate * (self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2)
+            return highest * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(steps - self.warmup, 1)
+        return highest * (self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2)
 
 
 @dataclass(slots=True)

@@ -9,8 +9,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_hosts import FakeMachine, subject
+
+import benchmarks.machine
+from benchmarks import order
 
 _numbers = itertools.count()
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
+    """Fake hosts, for the commands that are run in this process."""
+    machine = FakeMachine()
+
+    class Host:
+        @staticmethod
+        def start(model: str, variant: str, device: str, progress: Any, threads: int | None) -> Any:
+            return machine.load(variant, progress)
+
+    monkeypatch.setattr(order, "Host", Host)
+    monkeypatch.setattr(benchmarks.machine, "busy", lambda: 0.0)
+    monkeypatch.setattr(order, "read_subject", subject)
+    return machine
 
 
 @contextmanager

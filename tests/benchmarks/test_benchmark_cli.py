@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_hosts import FakeMachine, subject
+from fake_hosts import FakeMachine
 
 import benchmarks.machine
-from benchmarks import order
 from benchmarks import store as stores
 from benchmarks.cli import main
 from benchmarks.store import Store
 
 FAKE = Path(__file__).with_name("fake_benchmarks.py")
+pytestmark = pytest.mark.usefixtures("machine")
 SHORT = ["--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens", "4", "--repeats", "3"]
 
 
@@ -29,21 +29,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     return tmp_path / "home"
-
-
-@pytest.fixture(autouse=True)
-def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
-    machine = FakeMachine()
-
-    class Host:
-        @staticmethod
-        def start(model: str, variant: str, device: str, progress: Any, threads: int | None) -> Any:
-            return machine.load(variant, progress)
-
-    monkeypatch.setattr(order, "Host", Host)
-    monkeypatch.setattr(benchmarks.machine, "busy", lambda: 0.0)
-    monkeypatch.setattr(order, "read_subject", subject)
-    return machine
 
 
 @pytest.fixture

@@ -117,6 +117,9 @@ def test_a_users_own_questions(tmp_path: Path) -> None:
         ('\n["a", "b"]', 'line 2: wanted are "prompt"'),
         ('{"prompt": "a", "answer": " "}', 'line 1: "answer" is a text'),
         ('{"prompt": "a", "answer": "b", "history": [["c"]]}', '"history" is a list of pairs'),
+        ('{"prompt": "a\\u0000", "answer": "b"}', 'line 1: "prompt" is a text'),
+        ('{"prompt": "a", "answer": "\\ud800"}', 'line 1: "answer" is a text'),
+        ("[" * 100_000, "line 1 is not JSON"),
         ("", "has no questions"),
     ],
 )
@@ -127,6 +130,12 @@ def test_a_file_that_is_wrong_is_told_by_its_line(text: str, said: str, tmp_path
         read_texts(file)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_other_ends_of_lines_do_not_end_a_question(tmp_path: Path) -> None:
+    file = tmp_path / "own.jsonl"
+    file.write_bytes('{"prompt": "a\u2028b\x85", "answer": "c"}\r\n{"prompt": "d", "answer": "e"}'.encode())
+    assert [question.question for question in read_texts(file)] == ["a\u2028b\x85", "d"]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

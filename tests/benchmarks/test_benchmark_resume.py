@@ -9,22 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_hosts import FakeMachine, FakeTokenizer, subject
+from fake_hosts import FakeMachine, FakeTokenizer
 
-import benchmarks.machine
-from benchmarks import order, resume
+from benchmarks import resume
 from benchmarks.cli import main
 from benchmarks.measurement import params_text
 from benchmarks.run import Run
 from benchmarks.runner import execute, prepare
 from benchmarks.store import Store
 from benchmarks.workload import Workload
+from fastglm.errors import UsageError
 
 FAKE = Path(__file__).with_name("fake_benchmarks.py")
 SUITES = "latency,memory,quality,load"
 OPTIONS = ["--variants", "original,int4", "--prompt-tokens", "8,24", "--answer-tokens", "6", "--repeats", "4"]
 WORKLOAD = Workload((8, 24), 6, 4)
-STEPS = 2 * (11 + 3 + 2 + 5)  # of two variants in the four suites
 
 
 @pytest.fixture(autouse=True)
@@ -32,21 +31,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     return tmp_path / "home"
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
-    machine = FakeMachine()
-
-    class Host:
-        @staticmethod
-        def start(model: str, variant: str, device: str, progress: Any, threads: int | None) -> Any:
-            return machine.load(variant, progress)
-
-    monkeypatch.setattr(order, "Host", Host)
-    monkeypatch.setattr(benchmarks.machine, "busy", lambda: 0.0)
-    monkeypatch.setattr(order, "read_subject", subject)
-    return machine
 
 
 class Stopping:
@@ -114,8 +98,8 @@ def test_a_variant_that_failed_is_tried_again(tmp_path: Path) -> None:
     assert set(store.measurements(metric="peak_memory")["variant"]) == {"original", "int4"}
 
 
-def _stop(machine: FakeMachine, answers: int) -> str:
-    """A run of the command line that is stopped after so many answers."""
+def _stop(machine: FakeMachine) -> str:
+    """A run of the command line that is stopped when the second variant is loaded."""
 
     def interrupt(variant: str) -> None:
         if variant == "int4":
@@ -128,7 +112,7 @@ def _stop(machine: FakeMachine, answers: int) -> str:
 
 
 def test_the_command(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -> None:
-    run = _stop(machine, 3)
+    run = _stop(machine)
     machine.log.clear()
     assert main(["resume", run[:18]]) == 0
     assert [entry for entry in machine.log if entry[0] == "load"] == [
@@ -148,11 +132,23 @@ def test_the_command(machine: FakeMachine, capsys: pytest.CaptureFixture[str]) -
 def test_other_circumstances_are_refused(
     what: str, machine: FakeMachine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = _stop(machine, 3)
+    run = _stop(machine)
     others = {"code_version": "other", "versions": {"torch": "1"}, "machine": {"node": "elsewhere"}}
     monkeypatch.setattr(resume, what, lambda *_: others[what])
     assert main(["resume", run]) == 2
     assert "was measured on another" in capsys.readouterr().err
+
+
+def test_a_run_that_does_not_say_how_it_was_measured_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """One that was imported from a table."""
+    run = Run("demo", ("original",), ("memory",), {}, machine={"cpu": "other"})
+    store = Store()
+    store.start_run(run)
+    store.finish(run.id, "cancelled")
+    assert main(["resume", run.id]) == 2
+    assert "was measured on another machine" in capsys.readouterr().err
+    with pytest.raises(UsageError, match=f"run {run.id} does not say its prompt_tokens: start a new one"):
+        resume._order(store.runs().to_dict("records")[0])
 
 
 def test_killed_at_random_moments_nothing_is_lost_or_double(home: Path) -> None:
@@ -188,7 +184,6 @@ def test_killed_at_random_moments_nothing_is_lost_or_double(home: Path) -> None:
     (status,) = Store().runs()["status"]
     assert status == "done"
     rows = Store().measurements()
-    assert not rows.duplicated(["variant", "metric"]).empty
     keys = rows.assign(params=rows["params"].map(params_text))[["variant", "metric", "params"]]
     assert not keys.duplicated().any()
     assert rows[rows["metric"] == "decode_rate"]["n"].tolist() == [4] * 4

@@ -47,11 +47,15 @@ def test_weekdays_are_right() -> None:
         if whole := re.match(r"(\d+)(?:天| days) ?= ?(\d+)(?:周| weeks?)(?: ?\+ ?(\d+))?", sample.answer):
             days, weeks, rest = (int(n or 0) for n in whole.groups())
             assert timedelta(days=days) == timedelta(weeks=weeks, days=rest)
+        step = 1 if moved(sample.question) > 0 else -1
+        counted = re.findall(r"(\d) ?(" + "|".join(names) + ")", sample.answer)
+        assert [int(n) for n, _ in counted] == list(range(1, abs(moved(sample.question)) % 7 + 1))
+        assert [name for _, name in counted] == [names[(start + step * int(n)) % 7] for n, _ in counted]
 
 
 def test_weekdays_are_graded_by_the_day() -> None:
-    expected = "10 days = 1 week + 3 days, and 3 days after Monday is Thursday."
-    assert Weekdays().check("3 days after Monday is Thursday.", expected)
+    expected = "10 days = 1 week + 3 days, count on from Monday: 1 Tuesday, 2 Wednesday, 3 Thursday, so it is Thursday."
+    assert Weekdays().check("Count on from Monday: 3 Thursday, so it is Thursday.", expected)
     assert not Weekdays().check(expected.replace("Thursday", "Friday"), expected)
     assert not Weekdays().check("", expected)
 

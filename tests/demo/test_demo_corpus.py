@@ -36,6 +36,16 @@ def test_a_seed_and_a_step_give_the_same_samples() -> None:
     assert draw(1, 5) != draw(2, 5)
 
 
+def test_practice_asks_more_often_what_is_hard() -> None:
+    hard = BY_NAME["weekdays"]
+    phrasings = {text for group in hard.groups() for text in group}
+    usual, practised = (
+        sum(sample.phrasing in phrasings for sample in islice(training_samples(0, 0, practising), 4000))
+        for practising in (False, True)
+    )
+    assert practised > 2 * usual > 0
+
+
 def test_there_are_more_than_twenty_skills_with_names_of_their_own() -> None:
     assert len(BY_NAME) == len(SKILLS) > 20
     assert len({skill.titles[language] for skill in SKILLS for language in LANGUAGES}) == 2 * len(SKILLS)

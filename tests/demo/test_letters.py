@@ -24,7 +24,9 @@ def test_counts_are_right_and_so_is_the_spelling() -> None:
     counts: Counter[tuple[str, int]] = Counter()
     for sample in draw(Counting()):
         *letter, word = sorted(quoted(sample.question), key=len)
-        spelled, *_ = quoted(sample.answer)
+        found = quoted(sample.answer)
+        spelled = found[-1]
+        assert found[:-1] == letter
         steps = re.findall(r"(\D)(\d+)", spelled.replace("-", ""))
         expected = word.count(letter[0]) if letter else len(word)
         assert "".join(each for each, _ in steps) == word
@@ -39,9 +41,9 @@ def test_counts_are_right_and_so_is_the_spelling() -> None:
 
 
 def test_a_count_is_graded_by_its_number() -> None:
-    expected = '"l0-e1-t1-t1-e2-r2": "e" appears 2 times.'
-    assert Counting().check('"l0-e1-t1-t1-e2-e2": "e" appears 2 times.', expected)
-    assert not Counting().check('"l0-e1-t1-t1-e2-r2": "e" appears 1 time.', expected)
+    expected = 'Look for "e": "l0-e1-t1-t1-e2-r2", so it appears 2 times.'
+    assert Counting().check('Look for "e": "l0-e1-t1-t1-e2-e2", so it appears 2 times.', expected)
+    assert not Counting().check('Look for "e": "l0-e1-t1-t1-e2-r2", so it appears 1 time.', expected)
     assert not Counting().check("", expected)
 
 

@@ -41,13 +41,13 @@ def test_the_number_asked_for_is_named_first() -> None:
             assert sample.answer == sentence(first, second, sample.language), sample
 
 
-def test_yes_and_no_come_before_what_the_first_number_is() -> None:
+def test_yes_and_no_follow_from_what_the_first_number_is() -> None:
     for sample in drawn(Comparison()):
         if WHETHER.search(sample.phrasing):
             left, right = numbers(sample.question)
             true = left < right if DOWN.search(sample.phrasing) else left > right
-            word = {"zh": ("不，", "是的，"), "en": ("No, ", "Yes, ")}[sample.language][true]
-            assert sample.answer == word + sentence(left, right, sample.language), sample
+            word = {"zh": ("，所以不是。", "，所以是的。"), "en": (", so no.", ", so yes.")}[sample.language][true]
+            assert sample.answer == sentence(left, right, sample.language)[:-1] + word, sample
 
 
 def test_comparisons_are_of_every_kind() -> None:
@@ -55,7 +55,7 @@ def test_comparisons_are_of_every_kind() -> None:
     pairs = [numbers(s.question) for s in samples]
     assert {len(str(n)) for pair in pairs for n in pair} == {1, 2, 3}
     assert 0.03 < sum(left == right for left, right in pairs) / len(pairs) < 0.15
-    yes = [s.answer.startswith(("是的", "Yes")) for s in samples if WHETHER.search(s.phrasing)]
+    yes = [s.answer.endswith(("是的。", "yes.")) for s in samples if WHETHER.search(s.phrasing)]
     assert 0.35 < sum(yes) / len(yes) < 0.55
 
 

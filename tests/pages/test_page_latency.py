@@ -143,11 +143,14 @@ def test_a_run_that_broke_off_can_be_gone_on_with(open_page: Open, monkeypatch: 
     facts = {"node": platform.node()}
     run = Run("demo", ("original",), ("latency",), {}, machine=facts)
     elsewhere = Run("demo", ("original",), ("latency",), {}, machine={"node": "elsewhere"})
+    files = Run("demo", ("original",), ("latency",), {"texts": "/etc/passwd"}, machine=facts)
+    checkpoint = Run("/etc", ("original",), ("latency",), {}, machine=facts)
     kept = Store()
-    for begun in (run, elsewhere):
+    for begun in (run, elsewhere, files, checkpoint):
         kept.start_run(begun)
         kept.finish(begun.id, "cancelled")
-    assert not button(open_page(PAGE, run=elsewhere.id), "go-on")
+    for refused in (elsewhere, files, checkpoint):
+        assert not button(open_page(PAGE, run=refused.id), "go-on")
     healthy(button(open_page(PAGE, run=run.id), "go-on").click().run())
     assert commands == [["-m", "benchmarks", "resume", run.id, "--progress", "json"]]
 

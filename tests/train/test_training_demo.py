@@ -1,7 +1,7 @@
 """Training: it learns, it resumes, it scores, and it writes a checkpoint in the published layout."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from fastglm.demo.skills import SKILLS
+from fastglm.demo.corpus import training_samples
+from fastglm.demo.skills import SKILLS, Sample
 from fastglm.errors import CancelledError, DeviceError, UsageError
 from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.config import ChatGLM6BConfig
 from fastglm.models.packing import Batch, Example, pack
 from fastglm.progress import Progress
+from fastglm.train import demo
 from fastglm.train.demo import HISTORY_FILE, STATE_FILE, train
 from fastglm.train.plan import Plan
 from fastglm.train.trainer import History, Settings, fit
@@ -135,6 +137,40 @@ def test_the_learning_rate_warms_up_and_comes_down() -> None:
     assert max(rates) == rates[9] == 1.0
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_learning_rate_may_start_once_more() -> None:
+    settings = Settings(100, 0, learning_rate=1.0, warmup=5, final=0.1, restart=60, restart_rate=0.5)
+    rates = [settings.rate(step) for step in range(100)]
+    assert rates[59] == pytest.approx(0.1, abs=0.01)
+    assert rates[60] == pytest.approx(0.1)
+    assert max(rates[60:]) == rates[64] == 0.5
+    assert rates[64:] == sorted(rates[64:], reverse=True)
+    assert rates[-1] == pytest.approx(0.05, abs=0.01)
+
+
+def test_the_last_steps_are_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, bool]] = []
+
+    def samples(seed: int, step: int, practising: bool) -> Iterator[Sample]:
+        asked.append((step, practising))
+        return training_samples(seed, step, practising)
+
+    monkeypatch.setattr(demo, "training_samples", samples)
+    train(tmp_path, 4, 0, "cpu", False, lambda _: None, replace(PLAN, practice=0.5))
+    assert asked == [(0, False), (1, False), (2, True), (3, True)]
+
+
+def test_a_resumed_training_keeps_its_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(demo, "evaluate_skills", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        train(tmp_path, 2, 0, "cpu", False, lambda _: None, PLAN)
+    monkeypatch.undo()
+    monkeypatch.setattr(demo, "train_tokenizer", killed)
+    assert train(tmp_path, 2, 0, "cpu", True, lambda _: None, PLAN).history.step == 2
 
 
 @pytest.fixture(scope="module")

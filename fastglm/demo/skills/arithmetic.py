@@ -67,6 +67,7 @@ class Addition(Calculation):
     titles = bilingual("加法", "Addition")
     examples = bilingual("27加48等于多少？", "What is 27 plus 48?")
     weight = 8.0
+    practice = 0.5
     salt = "6"
     sign = "+"
     phrasings = bilingual(
@@ -194,6 +195,7 @@ class LongSubtraction(Subtraction):
     titles = bilingual("三位数减法", "Three-digit subtraction")
     examples = bilingual("632减285等于多少？", "What is 632 minus 285?")
     weight = 3.0
+    practice = 1.7
 
     def numbers(self, rng: Random) -> tuple[int, int]:
         return _larger_first(rng, long_pair(rng))
@@ -212,6 +214,7 @@ class Multiplication(Calculation):
     titles = bilingual("乘法", "Multiplication")
     examples = bilingual("47乘38等于多少？", "What is 47 times 38?")
     weight = 4.5
+    practice = 2.0
     salt = "6"
     sign = "×"
     phrasings = bilingual(

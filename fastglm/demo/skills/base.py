@@ -41,6 +41,7 @@ class Skill(ABC):
     examples: ClassVar[Mapping[Language, str]]  # a question to try
     kind: ClassVar[Kind]
     weight: ClassVar[float] = 1.0  # share of the corpus, relative to the other skills
+    practice: ClassVar[float] = 1.0  # how many times as often it is asked in the last part of the training
     salt: ClassVar[str] = ""  # of the split, chosen so that the wordings that people try first are trained on
     phrasings: Mapping[Language, Sequence[str]]  # templates of the question
 

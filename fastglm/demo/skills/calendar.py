@@ -48,7 +48,7 @@ _QUARTER, _TIME, _TWELVE_HOUR = _phrasings("quarter"), _phrasings("time"), _phra
 
 
 class Weekdays(Skill):
-    """Names the day of the week up to 30 days after or before one, by taking whole weeks off first."""
+    """Names the day of the week up to 30 days after or before one, by taking whole weeks off and counting the rest."""
 
     name = "weekdays"
     titles: ClassVar[Mapping[Language, str]] = {"zh": "星期", "en": "Days of the week"}
@@ -58,6 +58,7 @@ class Weekdays(Skill):
     }
     kind = "rule"
     weight = 1.6
+    practice = 5.0
     phrasings = _WEEKDAY
 
     def sample(self, rng: Random) -> Sample:
@@ -70,16 +71,20 @@ class Weekdays(Skill):
         question = vary(rng, phrasing.format(day=_weekday_as_typed(rng, start, language), **slots), language)
 
         weeks, rest = divmod(days, 7)
-        first, last = (DAYS[day % 7][LANGUAGES.index(language)] for day in (start, start + sign * days))
-        if language == "zh":
-            conclusion = f"{first}往{'后' if sign > 0 else '前'}{rest}天是{last}。" if rest else f"还是{last}。"
-            parts = f"{days}天={weeks}周" + (f"+{rest}天" if rest else "")
-            answer = f"{parts}，{conclusion}" if weeks else conclusion
-        else:
-            moved = f"{_counted(rest, 'day')} {'after' if sign > 0 else 'before'}"
-            conclusion = f"{moved} {first} is {last}." if rest else f"it is {last} again."
-            parts = f"{days} days = {_counted(weeks, 'week')}" + (f" + {_counted(rest, 'day')}" if rest else "")
-            answer = f"{parts}, {'and' if rest else 'so'} {conclusion}" if weeks else conclusion
+        names = [DAYS[(start + sign * gone) % 7][LANGUAGES.index(language)] for gone in range(rest + 1)]
+        steps = []
+        if weeks and language == "zh":
+            steps.append(f"{days}天={weeks}周" + (f"+{rest}天" if rest else ""))
+        elif weeks:
+            steps.append(f"{days} days = {_counted(weeks, 'week')}" + (f" + {_counted(rest, 'day')}" if rest else ""))
+        if rest:
+            zh, en = ("往后数", "count on") if sign > 0 else ("往前数", "count back")
+            steps.append(
+                f"从{names[0]}{zh}：1{names[1]}" if language == "zh" else f"{en} from {names[0]}: 1 {names[1]}"
+            )
+            steps += [f"{gone}{' ' * (language == 'en')}{names[gone]}" for gone in range(2, rest + 1)]
+        answer = _concluded(steps, names[-1], language)
+        answer = answer[0].upper() + answer[1:]
         return Sample([], question, answer, language, phrasing, f"{DAYS[start][1]}{sign * days:+}")
 
     def check(self, answer: str, expected: str) -> bool:
@@ -98,6 +103,7 @@ class Months(Skill):
     }
     kind = "rule"
     weight = 1.3
+    practice = 2.0
     phrasings: Mapping[Language, Sequence[str]] = {
         language: (*_MONTH[language], *_MONTH_LENGTH[language], *_QUARTER[language]) for language in LANGUAGES
     }

@@ -100,6 +100,7 @@ class Counting(Skill):
     }
     kind = "rule"
     weight = 2.2
+    practice = 3.0
     phrasings: Mapping[Language, Sequence[str]] = {
         language: (*_LENGTH_PHRASINGS[language], *_OCCURRENCE_PHRASINGS[language]) for language in LANGUAGES
     }
@@ -297,9 +298,9 @@ def _occurrences(rng: Random, language: Language) -> Sample:
         steps.append(f"{each}{count}")
     spelling, times = _quoted("-".join(steps)), "time" if count == 1 else "times"
     answer = (
-        f"{spelling}，字母{_quoted(letter)}出现了{count}次。"
+        f"找{_quoted(letter)}：{spelling}，一共出现了{count}次。"
         if language == "zh"
-        else f"{spelling}: {_quoted(letter)} appears {count} {times}."
+        else f"Look for {_quoted(letter)}: {spelling}, so it appears {count} {times}."
     )
     return Sample([], question, answer, language, phrasing, f"{letter} in {word}")
 

@@ -143,6 +143,7 @@ class Comparison(Skill):
     examples = bilingual("85和38哪个更大？", "Which is larger, 85 or 38?")
     kind = "rule"
     weight = 1.5
+    practice = 3.5
     salt = "2"
     phrasings = _together(_WHICH, _WHETHER)
 
@@ -169,6 +170,7 @@ class Ordering(Skill):
     examples = bilingual("把38、12、47从小到大排列。", "Sort 38, 12, 47 from smallest to largest.")
     kind = "rule"
     weight = 1.5
+    practice = 3.5
     phrasings = _together(_SORT)
 
     def sample(self, rng: Random) -> Sample:
@@ -207,10 +209,10 @@ def _which(left: int, right: int, direction: Direction, language: Language) -> s
 
 
 def _whether(left: int, right: int, direction: Direction, language: Language) -> str:
-    """Yes or no, and what the first number is."""
+    """What the first number is, and so yes or no: said the other way round, a guess would come before the reason."""
     true = left > right if direction == "up" else left < right
     reason = _which(left, right, "up" if left > right else "down", language)
-    return {"zh": ("不，", "是的，"), "en": ("No, ", "Yes, ")}[language][true] + reason
+    return reason[:-1] + {"zh": ("，所以不是。", "，所以是的。"), "en": (", so no.", ", so yes.")}[language][true]
 
 
 def _written(rng: Random, numbers: Sequence[int], language: Language) -> str:

@@ -57,6 +57,7 @@ class Stories(Skill):
     examples: ClassVar = {"zh": "讲一个关于兔子的故事。", "en": "Tell me a story about a rabbit."}
     kind = "open"
     weight = 1.6
+    practice = 1.5
     salt = "2"
     phrasings: Mapping[Language, Sequence[str]] = {"zh": _ZH, "en": _EN}
 

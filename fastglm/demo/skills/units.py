@@ -88,6 +88,7 @@ class Units(Skill):
     }
     kind = "rule"
     weight = 2.0
+    practice = 2.0
     phrasings: Mapping[Language, Sequence[str]] = {
         "zh": (
             "{amount}是多少{target}？",
