@@ -1,19 +1,19 @@
-"""What this project promises about time and memory, each measured anew: `python -m benchmarks promises`."""
+"""What this project promises of itself, each measured anew: `python -m benchmarks promises`."""
 
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 import fastglm
-from benchmarks import statistics
+from benchmarks import statistics, trust
 from benchmarks.apart import apart
 from benchmarks.checkpoints import make_checkpoint
 from benchmarks.machine import busy_warning, machine
 from benchmarks.order import Order
+from benchmarks.outcome import Outcome, at_least, at_most
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.progress import BarReporter, Reporter
 from benchmarks.statistics import Estimate
@@ -26,40 +26,25 @@ from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.progress import OnProgress, Progress
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A promise, what was measured, and whether it was kept; None where it is not made for this machine."""
-
-    promised: str
-    measured: str
-    kept: bool | None
-
-    @property
-    def line(self) -> str:
-        """Promised and measured, side by side."""
-        verdict = {True: "kept", False: "MISSED", None: "not for this machine"}[self.kept]
-        return f"{self.promised:76}  {self.measured:44}  {verdict}"
-
-
 def original_at_512(reporter: Reporter) -> Outcome:
     """`original` against the plain loop where Python's share is large."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
         make_checkpoint(Path(folder), tokenizer, hidden=512, layers=8, heads=8, vocabulary=8000)
         estimate = apart(plain_ratio, reporter, folder, Workload((32,), 64, 11))
-    return _at_most("original takes at most 1.25 × a plain loop, hidden 512, per token", estimate, 1.25)
+    return at_most("original takes at most 1.25 × a plain loop, hidden 512, per token", estimate, 1.25)
 
 
 def original_at_4096(reporter: Reporter) -> Outcome:
     """`original` against the plain loop at the published width."""
     estimate = apart(plain_ratio, reporter, "shape:chatglm-6b@5", Workload((32,), 16, 7))
-    return _at_most("original takes at most 1.05 × a plain loop, shape:chatglm-6b@5, per token", estimate, 1.05)
+    return at_most("original takes at most 1.05 × a plain loop, shape:chatglm-6b@5, per token", estimate, 1.05)
 
 
 def int4_on_avx512(reporter: Reporter) -> Outcome:
     """`int4` against `original` where decoding is bound by memory; promised for CPUs with AVX-512 and 2 threads."""
     order = Order("shape:chatglm-6b@5", ["original", "int4"], ["latency"], Workload((32,), 32, 5), "cpu", threads=2)
-    outcome = _at_least("int4 decodes at least 4 × as fast as original, shape:chatglm-6b@5", _speed(order, reporter), 4)
+    outcome = at_least("int4 decodes at least 4 × as fast as original, shape:chatglm-6b@5", _speed(order, reporter), 4)
     if device_card("cpu").simd == "AVX512":
         return outcome
     return Outcome(f"{outcome.promised} (AVX-512)", outcome.measured, None)
@@ -68,7 +53,7 @@ def int4_on_avx512(reporter: Reporter) -> Outcome:
 def fast_on_demo(reporter: Reporter) -> Outcome:
     """`fast` against `original` on the demo model."""
     order = Order("demo", ["original", "fast"], ["latency"], Workload((32,), 128, 11), "cpu")
-    return _at_least("fast decodes at least as fast as original, demo", _speed(order, reporter), 1)
+    return at_least("fast decodes at least as fast as original, demo", _speed(order, reporter), 1)
 
 
 def memory_of_loading(reporter: Reporter) -> Outcome:
@@ -94,6 +79,12 @@ PROMISES: dict[str, Callable[[Reporter], Outcome]] = {
     "int4-avx512": int4_on_avx512,
     "fast-demo": fast_on_demo,
     "loading-memory": memory_of_loading,
+    "same": trust.same_variant,
+    "slower": trust.slower_variant,
+    "stopwatch": trust.stopwatch,
+    "hosting": trust.cost_of_hosting,
+    "peak": trust.peak_of_process,
+    "disk": trust.size_on_disk,
 }
 
 
@@ -133,18 +124,6 @@ def _speed(order: Order, reporter: Reporter) -> Estimate:
         if row.metric == "decode_rate_ratio":
             return Estimate(row.value, row.n, row.low, row.high)
     raise FastGLMError("; ".join(str(row.params["error"]) for row in result.measurements if row.metric == "failure"))
-
-
-def _at_least(promised: str, ratio: Estimate, bound: float) -> Outcome:
-    return Outcome(promised, _times(ratio), ratio.value >= bound)
-
-
-def _at_most(promised: str, ratio: Estimate, bound: float) -> Outcome:
-    return Outcome(promised, _times(ratio), ratio.value <= bound)
-
-
-def _times(ratio: Estimate) -> str:
-    return f"{ratio.value:.2f} × ({ratio.low:.2f} – {ratio.high:.2f}, n {ratio.n})"
 
 
 def keep(only: str | None = None) -> bool:

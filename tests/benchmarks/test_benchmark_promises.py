@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 import fastglm
-from benchmarks import apart, promises
+from benchmarks import apart, outcome, promises
 from benchmarks.checkpoints import make_checkpoint
 from benchmarks.cli import main
+from benchmarks.outcome import Outcome
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.progress import JsonReporter
-from benchmarks.promises import Outcome, plain_ratio
+from benchmarks.promises import plain_ratio
 from benchmarks.statistics import Estimate
 from benchmarks.workload import Workload, prompts
 from fastglm.errors import CheckpointError, FastGLMError, HostError
@@ -103,8 +104,11 @@ def test_a_missed_promise_is_status_1(
 
 def test_bounds_are_judged_by_the_median() -> None:
     ratio = Estimate(1.2, 5, 1.1, 1.3)
-    assert promises._at_most("", ratio, 1.25).kept
-    assert not promises._at_most("", ratio, 1.15).kept
-    assert promises._at_least("", ratio, 1.15).kept
-    assert not promises._at_least("", ratio, 1.25).kept
-    assert promises._at_least("", ratio, 1).measured == "1.20 × (1.10 – 1.30, n 5)"
+    assert outcome.at_most("", ratio, 1.25).kept
+    assert not outcome.at_most("", ratio, 1.15).kept
+    assert outcome.at_least("", ratio, 1.15).kept
+    assert not outcome.at_least("", ratio, 1.25).kept
+    assert outcome.within("", ratio, 0.21).kept
+    assert not outcome.within("", ratio, 0.19).kept
+    assert not outcome.within("", Estimate(0.8, 5, 0.7, 0.9), 0.19).kept
+    assert outcome.at_least("", ratio, 1).measured == "1.200 × (1.100 – 1.300, n 5)"
