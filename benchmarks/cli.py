@@ -217,6 +217,16 @@ def delete_runs(
             print(f"to undo: python -m benchmarks delete --undo {' '.join(runs)}", file=sys.stderr)
 
 
+@app.command("work")
+def work_off(debug: Debug = False) -> None:
+    """Carry out what the app has queued on this machine, until nothing is left; the app starts this by itself."""
+    with _errors(debug):
+        opened = _kept(None)
+        from benchmarks.worker import work
+
+        work(opened)
+
+
 @app.command()
 def promises(
     only: Annotated[str | None, typer.Option(metavar="NAMES", help="Some of them, with commas between.")] = None,

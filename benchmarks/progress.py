@@ -80,7 +80,10 @@ class JsonReporter:
         self._say(event="error", message=message)
 
     def _say(self, **line: Any) -> None:
-        print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+        try:
+            print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+        except BrokenPipeError:  # whoever listened is gone
+            raise KeyboardInterrupt from None
 
 
 class BarReporter:

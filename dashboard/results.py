@@ -1,24 +1,12 @@
 """What pages that show results share: the open store, the choice of a run, its failures and its numbers."""
 
-import os
-
 import pandas as pd
 import streamlit as st
 
 from benchmarks import report
-from benchmarks.store import Store, local_url
 from dashboard import answers, measuring, widgets
+from dashboard.stored import store as store
 from dashboard.texts import say
-
-
-def store() -> Store:
-    """The results, opened once for all visitors. Raises `StoreError`."""
-    return _opened(os.environ.get("FASTGLM_DATABASE_URL") or local_url())
-
-
-@st.cache_resource(show_spinner=False)
-def _opened(url: str) -> Store:
-    return Store(url)
 
 
 def pick_run(runs: pd.DataFrame, suite: str) -> pd.Series | None:

@@ -154,6 +154,14 @@ time-left = · about { $time } s left
 cancel = Cancel
 cancelling = Stopping; what was measured is kept …
 cancelled = The last measurement was cancelled; what it had measured is kept below.
+log = Log
+job-waits = { $count ->
+    [0] next in line
+    [one] waits for 1 before it
+   *[other] waits for { $count } before it
+  }
+job-resumes = the rest of { $run }
+job-abandoned = The process that measured was ended from outside; it goes on where it stopped …
 latency-empty = Nothing has been measured yet. Choose variants above and press "Measure": it takes a minute or two for the demo model.
 run = Measurement
 go-on = Go on with this measurement

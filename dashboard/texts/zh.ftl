@@ -141,6 +141,13 @@ time-left = · 大约还需 { $time } 秒
 cancel = 取消
 cancelling = 正在停止，已测得的结果会保留……
 cancelled = 上次测量被取消；已测得的结果保留在下方。
+log = 日志
+job-waits = { $count ->
+    [0] 即将开始
+   *[other] 排队中，前面还有 { $count } 项
+  }
+job-resumes = { $run } 的剩余部分
+job-abandoned = 测量进程被外部终止；即将从中断处继续……
 latency-empty = 还没有测量结果。请在上方选择变体，然后按“开始测量”：演示模型需要一两分钟。
 run = 测量记录
 go-on = 继续这次测量

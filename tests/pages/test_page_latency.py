@@ -1,16 +1,19 @@
 """The latency page."""
 
+import os
 import platform
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_pool import FakePool
-from page_run import Open, button, healthy, run_until, words
+from page_run import Open, button, healthy, words
+from streamlit.testing.v1 import AppTest
 
-from benchmarks import machine, store
+from benchmarks import machine, process, store
+from benchmarks.jobs import Job, Jobs
 from benchmarks.measurement import Measurement
 from benchmarks.run import Run
 from benchmarks.store import Store
@@ -75,36 +78,99 @@ def test_an_earlier_run_can_be_picked(open_page: Open) -> None:
     assert len(app.get("plotly_chart")) == 2
 
 
-def test_measuring_is_a_job_that_a_reload_finds_again(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, pool: FakePool
-) -> None:
-    commands: list[list[str]] = []
-    start = jobs.start
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Job]:
+    """The test itself is the worker: takes up the next job."""
+    monkeypatch.setattr(jobs, "_see_to", lambda _: None)
 
-    def started(arguments: list[str]) -> jobs.Job:
-        commands.append(arguments)
-        tells = '{"event": "progress", "stage": "int4: 32 tokens in", "done": 3, "total": 10, "eta": 12.0}'
-        return start(["-c", f"import time; print({tells!r}, flush=True); time.sleep(60)"])
+    def claim() -> Job:
+        taken = Jobs(Store()).claim(process.identity(os.getpid()))
+        assert taken is not None
+        return taken
 
-    monkeypatch.setattr(jobs, "start", started)
-    app = open_page(PAGE)
-    healthy(next(found for found in app.button if found.label == "Measure").click().run())
-    assert " ".join(commands[0]) == (
+    return claim
+
+
+def measure(app: AppTest) -> AppTest:
+    """The page after a press of its button."""
+    return healthy(next(found for found in app.button if found.label == "Measure").click().run())
+
+
+def bar(app: AppTest) -> str:
+    """The words at the bar."""
+    (found,) = app.get("progress")
+    return str(found.proto.text)
+
+
+def test_measuring_is_a_job_that_a_reload_finds_again(open_page: Open, worker: Callable[[], Job]) -> None:
+    queue = Jobs(Store())
+    app = measure(open_page(PAGE))
+    assert "demo (built in) · Latency · next in line" in words(app)
+    job = worker()
+    assert " ".join(job.arguments) == (
         "-m benchmarks run --model demo --variants original,fast,int8,int4 --suite latency "
         "--prompt-tokens 32,128 --answer-tokens 64 --repeats 5 --progress json"
     )
+    assert bar(healthy(app.run())) == "Starting …"
+    queue.tell(job, {"stage": "int4: 32 tokens in", "fraction": 0.3, "eta": 12.0}, ["run r1", "int4: 32 tokens in"])
     again = open_page(PAGE)
-    run_until(again, lambda app: any("about 12 s left" in str(bar.proto.text) for bar in app.get("progress")))
-    assert next(found for found in again.button if found.label == "Measure").disabled
-    healthy(button(again, "cancel").click().run())
-    run_until(again, lambda app: not button(app, "cancel"))
+    assert bar(again) == "int4: 32 tokens in · about 12 s left"
+    assert not again.code  # the log is closed
+    again.session_state[f"log-{job.id}"] = True
+    assert healthy(again.run()).code[0].value == "run r1\nint4: 32 tokens in"
+    healthy(button(again, f"cancel-{job.id}").click().run())
+    assert bar(healthy(again.run())).startswith("Stopping")
+    assert button(again, f"cancel-{job.id}").disabled
+    queue.finish(job, "cancelled")
+    assert not healthy(again.run()).get("progress")
     assert "was cancelled" in words(again)
 
 
-def test_a_job_that_fails_says_why(open_page: Open) -> None:
-    jobs.start(["-c", """print('{"event": "error", "message": "shard 2 is missing"}')"""])
+def test_what_is_asked_for_meanwhile_waits_for_its_turn(open_page: Open, worker: Callable[[], Job]) -> None:
+    queue = Jobs(Store())
+    app = measure(open_page(PAGE))
+    first = worker()
+    next(number for number in app.number_input if number.label == "Repeats").set_value(7)
+    measure(app)
+    measure(app)  # a second click
+    _, second = queue.unfinished()
+    assert "waits for 1 before it" in words(app)
+    next(number for number in app.number_input if number.label == "Repeats").set_value(9)
+    assert "waits for 2 before it" in words(measure(app))
+    healthy(button(app, f"cancel-{second.id}").click().run())
+    assert "waits for 2 before it" not in words(healthy(app.run()))
+    assert "was cancelled" not in words(app)  # nothing had been measured
+    queue.finish(first, "failed", "shard 2 is missing")
+    assert "next in line" in words(healthy(app.run()))
+    assert "shard 2 is missing" in words(app)
+    worker()
+    assert "排队中，前面还有 1 项" in words(measure(open_page(PAGE, locale="zh-CN")))
+
+
+def test_a_job_that_fails_says_why_until_another_is_asked_for(open_page: Open, worker: Callable[[], Job]) -> None:
+    Jobs(Store()).add(["-c", "pass"])
+    Jobs(Store()).finish(worker(), "failed", "shard 2 is missing")
     app = open_page(PAGE)
-    run_until(app, lambda app: "shard 2 is missing" in words(app))
+    assert "shard 2 is missing" in words(app)
+    assert "shard 2 is missing" not in words(measure(app))
+
+
+def test_a_job_whose_worker_is_gone_is_told_of(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(jobs, "_see_to", lambda left: seen.append(len(left)))
+    Jobs(Store()).add(["-m", "benchmarks", "resume", "r1"])
+    Jobs(Store()).claim("4194305 1.00")
+    assert "goes on where it stopped" in bar(open_page(PAGE))
+    assert 1 in seen
+
+
+def test_a_worker_that_cannot_work_is_told_of(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_see_to", lambda _: None)
+    monkeypatch.setattr(jobs, "trouble", lambda: "error: no module named benchmarks")
+    Jobs(Store()).add(["-m", "benchmarks", "resume", "r1"])
+    app = open_page(PAGE)
+    assert "the rest of r1 · next in line" in words(app)
+    assert "no module named benchmarks" in words(app)
 
 
 def test_a_database_from_a_newer_version_gives_one_line(open_page: Open, own_home: Path) -> None:
