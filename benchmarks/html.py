@@ -37,7 +37,7 @@ def page(run: Mapping[str, Any], measurements: Sequence[Measurement], samples: p
     return environment.get_template(TEMPLATE.name).render(
         run=run,
         facts=about.facts(run),
-        remarks=[*about.remarks(run), *report.failures(measurements)],
+        remarks=[*map(str, about.remarks(run)), *report.failures(measurements)],
         header=report.HEADER,
         rows=report.rows(measurements),
         meanings={row.metric: _meaning(row.metric) for row in measurements},

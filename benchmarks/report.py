@@ -80,8 +80,9 @@ def size(value: float, unit: str) -> tuple[float, str]:
     """The factor and the unit that a value reads best in."""
     if unit in ("s", "s/token") and value < 1:
         return 1e3, f"m{unit}"
-    if unit == "bytes":
-        return (1e-9, "GB") if value >= 1e9 else (1e-6, "MB")
+    if unit in ("bytes", "bytes/s"):
+        factor, shown = (1e-9, "GB") if value >= 1e9 else (1e-6, "MB")
+        return factor, unit.replace("bytes", shown)
     return 1, unit
 
 

@@ -317,6 +317,24 @@ trend-empty = The runs of this choice have no such number: choose another metric
 trend-axis = runs in time order; code version where it changes
 trend-how = Each point is a run on { $machine }: what it recorded, with its 95 % interval, oldest at the left. At most the newest 200. { $metric }: { $meaning }.
 
+## Remarks
+remark-status = the run is { $status }: it may hold less than was asked for
+remark-busy = other programs take { $share } of the processors: times measured now cannot be trusted
+remark-blocks = the variants were measured in blocks, not in turn: a drift of the machine is not cancelled
+remark-few = { $repeats } repeats: intervals from fewer than { $enough } say little
+remark-differ = the runs differ in { $what }: { $one } → { $other }
+remark-starts = what differs from one start to the next (memory layout, temperature) is not in the interval of two runs
+remark-unknown = { $metric } is not known to this version: update FAST-ChatGLM to compare it
+remark-left-out = { $metric } of { $variant } is left out: it has zeros, or no repeat that both have
+remark-single = one repeat says nothing of the spread: such lines stay undecided
+remark-alone = each line is judged alone: where nothing differs, about 1 in 20 is called better or worse
+remark-failed = { $variant }: { $suite } failed in B only: { $error }
+differ-model = model
+differ-code = code
+differ-processor = processor
+differ-device = device
+differ-torch = torch
+
 ## Limits
 limits-intro = ChatGLM-6B is a small model by today's measure. It writes fluently also where it is wrong, so check what matters. Compression can only add to what follows.
 limits-facts = Facts

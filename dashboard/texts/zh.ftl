@@ -287,6 +287,24 @@ trend-empty = 所选的记录没有这项数据：请换一个指标、变体或
 trend-axis = 按时间排列的测量；代码版本变化处标出版本
 trend-how = 每个点是在 { $machine } 上的一次测量：所记录的数值及其 95 % 区间，左旧右新，最多取最新的 200 次。{ $metric }：{ $meaning }。
 
+## Remarks
+remark-status = 此次测量的状态为“{ $status }”：数据可能少于所要求的
+remark-busy = 其他程序占用了处理器的 { $share }：此时测得的时间不可信
+remark-blocks = 各变体是分段测量的，而不是轮流测量：机器状态的漂移没有抵消
+remark-few = 只重复了 { $repeats } 次：少于 { $enough } 次的区间说明不了多少
+remark-differ = 两次测量的{ $what }不同：{ $one } → { $other }
+remark-starts = 两次启动之间的差异（内存布局、温度）不在两次测量的区间之内
+remark-unknown = 此版本不认识 { $metric }：请更新 FAST-ChatGLM 再作比较
+remark-left-out = { $variant } 的 { $metric } 未作比较：其中有零，或没有双方都有的重复
+remark-single = 只有一次重复看不出波动：这样的行无法断定
+remark-alone = 各行单独判断：即使毫无差别，也约有二十分之一会被判为更好或更差
+remark-failed = { $variant }：{ $suite } 只在 B 中失败：{ $error }
+differ-model = 模型
+differ-code = 代码版本
+differ-processor = 处理器
+differ-device = 设备
+differ-torch = torch 版本
+
 ## Limits
 limits-intro = 以今天的标准看，ChatGLM-6B 是个小模型。它说错的时候同样流畅，重要的内容请务必核实。压缩只会在以下问题之上再添问题。
 limits-facts = 事实
