@@ -8,7 +8,7 @@ from benchmarks.remark import Remark
 from benchmarks.report import quantity
 
 FEW = 5  # repeats, below which an interval says little
-_UNITS = {name: "bytes" for name in ("memory", "memory_free", "memory_total", "weights")} | {"bandwidth": "bytes/s"}
+_UNITS = dict.fromkeys(("memory", "memory_free", "memory_total", "weights"), "bytes") | {"bandwidth": "bytes/s"}
 
 Run = Mapping[str, Any]  # a row of `Store.runs()`
 

@@ -1,4 +1,4 @@
-"""What to know before believing figures: as data, which pages say in the visitor's language, and in English for files."""
+"""What to know before believing figures: as data, in English for files; pages have their own words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

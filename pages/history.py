@@ -14,7 +14,7 @@ from benchmarks.report import quantity, words
 from benchmarks.store import Store
 from dashboard import answers, charts, exchange, frame, remarks, results, runs, trash, trend
 from dashboard.texts import say
-from fastglm.errors import FastGLMError, UsageError
+from fastglm.errors import UsageError
 
 MARKS = {"better": "circle", "worse": "x", "undecided": "circle-open", "equal": "circle-open"}
 
@@ -23,10 +23,7 @@ def main() -> None:
     """Draw the page."""
     frame.begin(say("history"))
     st.caption(say("history-intro"))
-    try:
-        draw(results.store())
-    except FastGLMError as error:
-        st.error(answers.harmless(str(error)), icon=":material/database_off:")
+    results.show(draw)
 
 
 def draw(store: Store) -> None:
