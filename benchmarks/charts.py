@@ -65,7 +65,9 @@ def traces(
 
     `x` and `y` are columns; `rows` has variant, value, low, high too, and mark (plotly's symbol) where they differ.
     """
-    lies = x == "value"
+    error, hover = "error_y", "%{fullData.name} · %{x}: %{y:.4~g}<extra></extra>"
+    if x == "value":
+        error, hover = "error_x", "%{y}: %{x:.4~g}<extra>%{fullData.name}</extra>"
     figure = go.Figure()
     for variant, part in rows.groupby("variant", sort=False):
         marker: dict[str, Any] = {"color": colour(str(variant))}
@@ -76,10 +78,8 @@ def traces(
             y=part[y].tolist(),
             name=name(str(variant)),
             marker=marker,
-            hovertemplate="%{y}: %{x:.4~g}<extra>%{fullData.name}</extra>"
-            if lies
-            else "%{fullData.name} · %{x}: %{y:.4~g}<extra></extra>",
-            **{"error_x" if lies else "error_y": _whiskers(part)},
+            hovertemplate=hover,
+            **{error: _whiskers(part)},
             **look,
         )
         figure.add_trace(trace)

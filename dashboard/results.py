@@ -1,17 +1,14 @@
 """What pages that show results share: the open store, the choice of a run, its failures and its numbers."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
-from sqlalchemy.engine import make_url
 
 from benchmarks import report
-from benchmarks.store import Store, local_url
+from benchmarks.store import Store
 from dashboard import answers, frame, measuring, widgets
+from dashboard.stored import store as store
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 
@@ -21,40 +18,6 @@ METRICS = {  # that a page shows of a run, which may have measured more
     "memory": ("weights_memory", "cache_memory", "peak_memory"),
     "quality": ("skill_accuracy", "perplexity", "bits_per_byte", "kl_divergence", "top1_agreement"),
 }
-
-
-class _Opened(NamedTuple):
-    """A store, and which file it had open."""
-
-    store: Store
-    file: tuple[int, int] | None
-
-    def lasts(self) -> bool:
-        """Whether the file of the store is still the one that was opened; else closes it."""
-        lasts = _identity(self.store.url) == self.file
-        if not lasts:
-            self.store.close()
-        return lasts
-
-
-def store() -> Store:
-    """The results, opened once for all visitors, and again where their file was taken away. Raises `StoreError`."""
-    return _opened(os.environ.get("FASTGLM_DATABASE_URL") or local_url()).store
-
-
-@st.cache_resource(show_spinner=False, validate=_Opened.lasts)
-def _opened(url: str) -> _Opened:
-    return _Opened(Store(url), _identity(url))
-
-
-def _identity(url: str) -> tuple[int, int] | None:
-    """Device and inode of a SQLite file; None of any other database, and where there is no file."""
-    parsed = make_url(url)
-    try:
-        found = Path(parsed.database or "").stat()
-    except OSError:
-        return None
-    return (found.st_dev, found.st_ino) if parsed.get_backend_name() == "sqlite" else None
 
 
 def page(title: str, intro: str, choose: Callable[[], None], draw: Callable[[Store], None]) -> None:

@@ -348,6 +348,27 @@ differ-processor = processor
 differ-device = device
 differ-torch = torch
 
+## Metrics
+meaning-ttft = from request to first token (the prompt is sent as token ids)
+meaning-prefill-rate = prompt tokens over the time to the first token
+meaning-decode-latency = time between tokens after the first, a quantile of it
+meaning-decode-rate = new tokens after the first over their time, one sequence
+meaning-throughput = new tokens of all sequences of a batch over wall time, prompts included
+meaning-energy = energy of the processors or the GPU over an answer, all that runs included
+meaning-load-time = from the call that loads to ready to answer
+meaning-disk-size = the files that the variant is loaded from
+meaning-weights-memory = device memory of the weights, computed
+meaning-cache-memory = device memory of the KV cache at the end of an answer, computed
+meaning-peak-memory = peak of the isolated process: allocator on GPUs, resident memory on CPUs
+meaning-decode-rate-ratio = decode_rate over the baseline's, pair by pair: above 1 is faster
+meaning-ttft-ratio = ttft over the baseline's, pair by pair: below 1 is faster
+meaning-throughput-ratio = throughput over the baseline's, pair by pair: above 1 is faster
+meaning-skill-accuracy = right answers to questions held out of training, greedy
+meaning-perplexity = exp of the mean cross-entropy a token of the expected answers
+meaning-bits-per-byte = cross-entropy a UTF-8 byte of the expected answers
+meaning-kl-divergence = KL(original ‖ variant) a token of the expected answers
+meaning-top1-agreement = tokens of the expected answers with the original's likeliest
+
 ## Limits
 limits-intro = ChatGLM-6B is a small model by today's measure. It writes fluently also where it is wrong, so check what matters. Compression can only add to what follows.
 limits-facts = Facts

@@ -318,6 +318,27 @@ differ-processor = 处理器
 differ-device = 设备
 differ-torch = torch 版本
 
+## Metrics
+meaning-ttft = 从请求到首个词元的时间（提示以词元编号发送）
+meaning-prefill-rate = 提示词元数除以首词时间
+meaning-decode-latency = 首词之后相邻词元间隔的分位数
+meaning-decode-rate = 单个序列首词之后的新词元数除以其用时
+meaning-throughput = 一批中所有序列的新词元数除以总用时，包括阅读提示
+meaning-energy = 一次回答期间处理器或 GPU 每词元的能耗，包括其上运行的一切
+meaning-load-time = 从调用加载到可以回答的时间
+meaning-disk-size = 变体所加载文件的大小
+meaning-weights-memory = 权重占用的设备内存，计算所得
+meaning-cache-memory = 回答结束时 KV 缓存占用的设备内存，计算所得
+meaning-peak-memory = 独立进程的内存峰值：GPU 上为分配器所分配，CPU 上为常驻内存
+meaning-decode-rate-ratio = 逐对计算的 decode_rate 与基准之比：大于 1 更快
+meaning-ttft-ratio = 逐对计算的 ttft 与基准之比：小于 1 更快
+meaning-throughput-ratio = 逐对计算的 throughput 与基准之比：大于 1 更快
+meaning-skill-accuracy = 答对未见过的问题的比例，总取最可能的词元
+meaning-perplexity = 应答每词元平均交叉熵的指数
+meaning-bits-per-byte = 应答每个 UTF-8 字节的交叉熵
+meaning-kl-divergence = 应答每词元的 KL(original ‖ 变体)
+meaning-top1-agreement = 应答词元中首选与 original 相同的比例
+
 ## Limits
 limits-intro = 以今天的标准看，ChatGLM-6B 是个小模型。它说错的时候同样流畅，重要的内容请务必核实。压缩只会在以下问题之上再添问题。
 limits-facts = 事实
