@@ -25,14 +25,14 @@ ROWS = {
 def bare() -> list[str]:
     """Two runs without any facts; their ids."""
     kept, runs = Store(), []
-    for name in ("20250101-one", "20250102-two"):
+    for name, status in (("20250101-one", "cancelled"), ("20250102-two", "done")):
         run = Run("demo", ("int4",), ("latency", "memory", "quality"), {}, name, machine={}, versions={})
         kept.start_run(run)
         for metric, params in ROWS.items():
             unit = METRICS[metric].unit if metric in METRICS else "tokens/s"
             kept.add([Measurement(run.id, "demo", "int4", "cpu", metric, params, 0.5, unit)])
         kept.add_samples(run.id, [Sample("int4", "ttft", {}, 0, (0.5,))])
-        kept.finish(run.id, "cancelled")
+        kept.finish(run.id, status)
         runs.append(run.id)
     kept.close()
     return runs
