@@ -73,9 +73,7 @@ class Bench:
 
     def arranged(self, lineup: Lineup) -> None:
         """Record how the hosts of this suite are arranged."""
-        settings = self.record.run.settings
-        settings["arrangement"] = {**settings.get("arrangement", {}), self.suite: lineup.arrangement}
-        self.note(settings)
+        self._settle("arrangement", self.suite, lineup.arrangement)
 
     def ask(self, host: Host, prompt: Sequence[int], tokens: int) -> list[Piece]:
         """The pieces of one greedy answer of exactly `tokens` tokens; raises `HostError` where fewer come."""
@@ -99,10 +97,19 @@ class Bench:
         self.reporter.at(f"{variant}: loading")
         host = self.load(variant, progress)
         self.record.devices[variant] = host.info.device
+        self._settle("weights", variant, host.info.weights_memory)
         cache = self.disk_cache or ("warm" if any(name == variant for name, _ in self.loads) else "as found")
         self.record.add(variant, "load_time", {"disk_cache": cache}, self.loads[variant, cache], host.info.load_time)
         self.loads[variant, cache] += 1
         return host
+
+    def _settle(self, name: str, of: str, value: Any) -> None:
+        """Keep with the run's settings what it found out about a suite or a variant."""
+        settings = self.record.run.settings
+        known = settings.get(name, {})
+        if known.get(of) != value:
+            settings[name] = {**known, of: value}
+            self.note(settings)
 
     def _fail(self, lineup: Lineup, variant: str, error: FastGLMError) -> None:
         lineup.drop(variant)

@@ -161,7 +161,7 @@ def report_run(
                 raise FastGLMError(f"--out needs {error.name}: install it, or use --markdown") from error
             report.write_text(out, page(found, rows, opened.samples([found["id"]])))
         if markdown:
-            remarks = [("remark", text) for text in about.remarks(found)]
+            remarks = [("remark", str(remark)) for remark in about.remarks(found)]
             report.write_text(markdown, report.markdown(found["model"], [*about.facts(found), *remarks], rows))
         if not out and not markdown:
             print(report.table(rows))

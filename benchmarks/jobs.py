@@ -76,7 +76,12 @@ class Jobs:
     def add(self, arguments: Sequence[str]) -> Job:
         """Queue `python arguments…`, or find it queued; raises FastGLMError where too many wait."""
         now = _now()
-        row: dict[str, Any] = {"node": platform.node(), "arguments": list(arguments), "device": _device(arguments), "state": "queued"}
+        row: dict[str, Any] = {
+            "node": platform.node(),
+            "arguments": list(arguments),
+            "device": _device(arguments),
+            "state": "queued",
+        }
         row |= {"queued": now, "cancelling": False, "attempts": 0, "stage": "", "fraction": 0.0}
 
         def add(connection: Connection) -> Job:

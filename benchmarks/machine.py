@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.remark import Remark
 from fastglm.hardware import device_card
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +50,7 @@ def busy_warning(facts: dict[str, Any]) -> str | None:
     """One line where the machine was too busy for figures to be trusted."""
     if facts["cpu_busy"] <= BUSY:
         return None
-    return f"other programs take {facts['cpu_busy']:.0%} of the processors: times measured now cannot be trusted"
+    return str(Remark("busy", {"share": facts["cpu_busy"]}))
 
 
 def versions() -> dict[str, str]:
@@ -79,10 +80,11 @@ def command() -> str:
 
 
 def _device_card(device: str) -> dict[str, Any] | None:
-    """What `fastglm.hardware` says; of a GPU in a process of its own, so that no CUDA context stays here."""
+    """What `fastglm.hardware` says, with the memory's bandwidth; of a GPU in a process of its own, so that no CUDA
+    context stays here."""
     if device == "cpu":
-        return asdict(device_card(device))
-    text = _output(sys.executable, "-m", "fastglm.hardware", device, timeout=120)
+        return asdict(device_card(device, bandwidth=True))
+    text = _output(sys.executable, "-m", "fastglm.hardware", device, "--bandwidth", timeout=120)
     try:
         card = json.loads(text)
     except ValueError:

@@ -127,6 +127,7 @@ def test_variants_take_turns_and_only_one_is_awake() -> None:
             awake.discard(variant)
         assert len(awake) <= 1
     assert result.run.settings["arrangement"] == {"latency": "interleaved"}
+    assert result.run.settings["weights"].keys() == {"original", "int4"}
     assert machine.loaded == set()
 
 

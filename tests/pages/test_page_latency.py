@@ -1,5 +1,6 @@
 """The latency page."""
 
+import json
 import os
 import platform
 import sqlite3
@@ -15,6 +16,7 @@ from streamlit.testing.v1 import AppTest
 from benchmarks import machine, process, store
 from benchmarks.jobs import Job, Jobs
 from benchmarks.measurement import Measurement
+from benchmarks.record import Record
 from benchmarks.run import Run
 from benchmarks.store import Store
 from dashboard import jobs
@@ -46,6 +48,39 @@ def measured(**changes: Any) -> Run:
     kept.finish(run.id, "done")
     kept.close()
     return run
+
+
+def timed(lengths: tuple[int, ...] = (32, 128), **about: Any) -> Run:
+    """A run in the store with samples of tokens that take 10 ms and 2 ms each, weights of 40 MB and 10 MB."""
+    facts = {"device": {"name": "Test CPU", "bandwidth": 10 * 10**9}}
+    weights = {"original": 40_000_000, "int4": 10_000_000}
+    run = Run("demo", tuple(weights), ("latency", "quality"), {"weights": weights}, **({"machine": facts} | about))
+    kept = Store()
+    kept.start_run(run)
+    record = Record(run, kept)
+    for variant, gap in (("original", 0.010), ("int4", 0.002)):
+        record.devices[variant] = "cpu"
+        for length in lengths:
+            params = {"prompt_tokens": length, "answer_tokens": 64}
+            for repeat in range(3):
+                record.add(variant, "ttft", params, repeat, gap * length)
+                record.add(variant, "decode_rate", params, repeat, 1 / gap)
+                record.add(variant, "decode_latency", params, repeat, *[gap] * 62, 2 * gap)
+    record.save(everything=True)
+    kept.add([Measurement(run.id, "demo", "int4", "cpu", "skill_accuracy", {}, 0.9, "fraction", 228)])
+    kept.finish(run.id, "done")
+    kept.close()
+    return run
+
+
+def chart(app: AppTest, name: str) -> dict[str, Any]:
+    """The chart with a key, as plotly gets it."""
+    (found,) = (element for element in app.get("plotly_chart") if element.proto.id.endswith(f"-chart-{name}"))
+    return dict(json.loads(found.proto.spec))
+
+
+def values(figure: dict[str, Any], axis: str = "x") -> dict[str, list[float]]:
+    return {trace["name"]: trace[axis] for trace in figure["data"]}
 
 
 def test_the_empty_page_says_what_to_do(open_page: Open) -> None:
@@ -230,3 +265,69 @@ def test_a_link_to_a_run_that_is_not_here_is_told_of_until_another_is_chosen(ope
     healthy(app.run())
     assert "which is not kept here" not in words(app)
     assert app.query_params["run"] in (first.id, [first.id])
+
+
+def test_times_of_tokens_and_of_the_first_are_plotted_with_only_this_pages_numbers(open_page: Open) -> None:
+    timed()
+    app = open_page(PAGE)
+    text = words(app)
+    assert values(chart(app, "ttft"), "y") == {
+        "original": pytest.approx([0.32, 1.28]),
+        "int4": pytest.approx([0.064, 0.256]),
+    }
+    assert "Time to the first token of **int4** over original: **0.20 ×** (95 %: 0.20 – 0.20) after 32" in text
+    quantiles = chart(app, "quantiles")
+    assert quantiles["data"][0]["y"] == ["p50", "p95", "p99"]
+    assert values(quantiles)["int4"] == pytest.approx([2, 2, 4])  # ms
+    assert max(values(chart(app, "times"))["original"]) == pytest.approx(20)
+    assert "Medians of 3 answers each" in text
+    assert "skill_accuracy" not in set(app.dataframe[0].value["metric"])
+
+
+def test_the_prompt_length_of_token_times_is_in_the_address(open_page: Open) -> None:
+    timed()
+    box = next(box for box in open_page(PAGE, after="128").selectbox if box.key == "after")
+    assert (box.value, box.options) == ("128", ["32", "128"])
+
+
+def test_each_variant_is_held_against_the_bandwidth_where_the_run_measured_it(open_page: Open) -> None:
+    run = timed()
+    app = open_page(PAGE)
+    assert values(chart(app, "floor")) == {"original": pytest.approx([0.4]), "int4": pytest.approx([0.5])}
+    assert "the 10 GB/s that copying memory reaches" in words(app)
+    assert "**original** 4 ms/token, **int4** 1 ms/token" in words(app)
+    without = timed(machine={})
+    assert "floor" not in words(open_page(PAGE, run=without.id))
+    assert "floor" in words(open_page(PAGE, run=run.id))
+
+
+def test_with_one_prompt_length_the_page_says_how_to_get_more(open_page: Open) -> None:
+    timed(lengths=(32,))
+    app = open_page(PAGE)
+    assert "choose several lengths" in words(app)
+    assert values(chart(app, "ttft"))["int4"] == pytest.approx([64])  # ms
+    assert not [box for box in app.selectbox if box.key == "after"]
+
+
+def test_throughput_is_drawn_where_it_was_measured(open_page: Open) -> None:
+    run = timed()
+    assert "Throughput" not in words(open_page(PAGE))
+    kept = Store()
+    for batch in (1, 4):
+        params = {"batch": batch, "prompt_tokens": 32, "answer_tokens": 64}
+        kept.add(
+            [Measurement(run.id, "demo", "int4", "cpu", "throughput", params, 90.0 * batch, "tokens/s", 3, 80, 400)]
+        )
+    kept.close()
+    (line,) = chart(open_page(PAGE), "throughput")["data"]
+    assert (line["x"], line["y"]) == ([1, 4], [90, 360])
+
+
+def test_a_results_file_that_is_taken_away_is_noticed(open_page: Open, own_home: Path) -> None:
+    measured()
+    assert open_page(PAGE).get("plotly_chart")
+    for file in (own_home / "results").iterdir():
+        file.unlink()
+    assert "Nothing has been measured yet" in words(open_page(PAGE))
+    measured()
+    assert open_page(PAGE).get("plotly_chart")

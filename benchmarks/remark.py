@@ -1,0 +1,33 @@
+"""What to know before believing figures: as data, in English for files; pages have their own words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ENGLISH = {
+    "status": "the run is {status}: it may hold less than was asked for",
+    "busy": "other programs take {share:.0%} of the processors: times measured now cannot be trusted",
+    "blocks": "the variants were measured in blocks, not in turn: a drift of the machine is not cancelled",
+    "few": "{repeats} repeats: intervals from fewer than {enough} say little",
+    "differ": "the runs differ in {what}: {one} → {other}",
+    "starts": "what differs from one start to the next (memory layout, temperature) is not in the interval of two runs",
+    "unknown": "{metric} is not known to this version: update FAST-ChatGLM to compare it",
+    "left-out": "{metric} of {variant} is left out: it has zeros, or no repeat that both have",
+    "single": "one repeat says nothing of the spread: such lines stay undecided",
+    "alone": "each line is judged alone: where nothing differs, about 1 in 20 is called better or worse",
+    "failed-in-b": "{variant}: {suite} failed in B only: {error}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence of `ENGLISH` and the values in it; `run` where it is about one of two runs."""
+
+    key: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    run: str = ""
+
+    def __str__(self) -> str:
+        """In English."""
+        about = f"{self.run}: " if self.run else ""
+        return about + ENGLISH[self.key].format(**self.values)
