@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks import noise
 from benchmarks.machine import busy_warning
+from benchmarks.repeats import remark as early
 from benchmarks.report import quantity
 
 FEW = 5  # repeats, below which an interval says little
-_BYTES = ("memory", "memory_free", "memory_total")
+_BYTES = ("memory", "memory_free", "memory_total", "memory_free_least")
 
 Run = Mapping[str, Any]  # a row of `Store.runs()`
 
@@ -46,6 +48,9 @@ def remarks(run: Run) -> Iterator[str]:
         yield warning
     if run["settings"].get("arrangement", {}).get("latency") == "blocks":
         yield "the variants were measured in blocks, not in turn: a drift of the machine is not cancelled"
+    yield from noise.remarks(run["settings"].get("noise", {}))
+    if ended_early := early(run["settings"]):
+        yield ended_early
     repeats = run["settings"].get("repeats")
     if isinstance(repeats, int) and repeats < FEW:
         yield f"{repeats} repeats: intervals from fewer than {FEW} say little"

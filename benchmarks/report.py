@@ -64,7 +64,7 @@ def markdown(title: str, facts: Sequence[tuple[str, str]], measurements: Sequenc
 def failures(measurements: Sequence[Measurement]) -> list[str]:
     """A sentence for every variant that could not be measured."""
     return [
-        f"{row.variant}: {row.params['suite']} failed: {row.params['error']}"
+        f"{row.variant}: {row.params['suite']}{_part(row.params)} failed: {row.params['error']}"
         for row in measurements
         if row.metric == "failure"
     ]
@@ -145,10 +145,17 @@ def words(params: Params) -> str:
         "quantile": "p{:.0%}",
         "disk_cache": "disk cache {}",
         "during": "{}",
+        "batch": "batch {}",
+        "meter": "{}",
     }
     texts = [text.format(params[name]).replace("%", "") for name, text in known.items() if name in params]
     others = [f"{name} {value}" for name, value in params.items() if name not in known and name != "baseline"]
     return ", ".join([*texts, *others])
+
+
+def _part(params: Params) -> str:
+    """Of what only a part failed, which."""
+    return f" of batch {params['batch']} after {params['prompt_tokens']} tokens" if "batch" in params else ""
 
 
 def _interval(row: Measurement) -> str:

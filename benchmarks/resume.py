@@ -31,9 +31,7 @@ def resume(store: "Store", text: str, reporter: Reporter) -> Result:
     for what, then, now in _circumstances(row):
         if then != now:
             raise UsageError(f"run {name} was measured on another {what} ({then}, here {now}): start a new one")
-    workload = Workload(
-        tuple(settings["prompt_tokens"]), settings["answer_tokens"], settings["repeats"], settings.get("questions", 24)
-    )
+    workload = Workload.of(settings)
     texts = Path(settings["texts"]) if settings.get("texts") else None
     order = Order(
         row["model"], row["variants"], row["suites"], workload, settings["device"], texts, settings.get("threads")
