@@ -58,7 +58,7 @@ def run(
         ),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="latency: time for these repeats, after 5 of them: 90s, 5m, 1h. [default: 5m]")
+        str | None, typer.Option(help="latency: time for these repeats, after 6 of them: 90s, 5m, 1h. [default: 5m]")
     ] = None,
     repeats: Annotated[
         str | None,

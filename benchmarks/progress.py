@@ -2,7 +2,7 @@
 
 The JSON lines, on standard output, one object a line:
     {"event": "run", "id": str}                                             once, before anything is measured
-    {"event": "estimate", "repeat": s, "repeats": [n, n], "seconds": [s, s]} one takes so long; all, at least and at most
+    {"event": "estimate", "repeat": s, "repeats": [n, n], "seconds": [s, s]}  of one; in all, at least and at most
     {"event": "progress", "stage": str, "done": x, "total": y, "eta": s}    eta in seconds, null while unknown
     {"event": "warning", "message": str}                                    a variant failed, the run goes on
     {"event": "done", "run": id, "status": "done" | "cancelled" | "failed"} the run ended

@@ -113,7 +113,7 @@ class Record:
         return [sample for repeats in self._samples.values() for _, sample in sorted(repeats.items())]
 
     def widest(self, metric: str, variants: Sequence[str]) -> float:
-        """The largest `statistics.half_width` of a metric: of the baseline's repeats, and of the others' ratios to it."""
+        """The largest `statistics.half_width` of a metric: of the baseline, and of the others' ratios to it."""
         found = [float("inf")]
         for (variant, name, params), repeats in self._samples.items():
             if name == metric and variant in variants:
