@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmarks import noise, repeats
 from benchmarks.machine import BUSY
 from benchmarks.remark import Remark
 from benchmarks.report import quantity
 
 FEW = 5  # repeats, below which an interval says little
-_UNITS = dict.fromkeys(("memory", "memory_free", "memory_total", "weights"), "bytes") | {"bandwidth": "bytes/s"}
+_UNITS = dict.fromkeys(("memory", "memory_free", "memory_free_least", "memory_total", "weights"), "bytes")
+_UNITS |= {"bandwidth": "bytes/s"}
 
 Run = Mapping[str, Any]  # a row of `Store.runs()`
 
@@ -48,6 +50,8 @@ def remarks(run: Run) -> Iterator[Remark]:
         yield Remark("busy", {"share": machine["cpu_busy"]})
     if settings.get("arrangement", {}).get("latency") == "blocks":
         yield Remark("blocks")
+    yield from noise.remarks(settings.get("noise", {}))
+    yield from repeats.remarks(settings)
     if settings.get("repeats", FEW) < FEW:
         yield Remark("few", {"repeats": settings["repeats"], "enough": FEW})
 

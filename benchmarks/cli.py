@@ -45,10 +45,26 @@ class Show(StrEnum):
 def run(
     model: Annotated[str, typer.Option(help="demo, a folder, a hub id, shape:chatglm-6b[@LAYERS].")] = "demo",
     variants: Annotated[str, typer.Option(help="Names with commas between.")] = "original,fast,int8,int4",
-    suite: Annotated[str, typer.Option(help="latency, memory, quality, load, with commas between.")] = "latency",
+    suite: Annotated[
+        str, typer.Option(help="latency, throughput, memory, quality, load, with commas between.")
+    ] = "latency",
     prompt_tokens: Annotated[str, typer.Option(help="Prompt lengths with commas between.")] = "32,128",
     answer_tokens: Annotated[str, typer.Option(help="Length of every answer.")] = "64",
-    repeats: Annotated[str, typer.Option(help="Answers of each kind; 5 or more for a useful interval.")] = "5",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="latency: repeat until the 95 % intervals of decode_rate and its ratios are so narrow, "
+            "± relative to the value. [default: 2%]",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="latency: time for these repeats, after 6 of them: 90s, 5m, 1h. [default: 5m]")
+    ] = None,
+    repeats: Annotated[
+        str | None,
+        typer.Option(help="In place of --precision and --budget: answers of each kind; 5 or more for an interval."),
+    ] = None,
+    batches: Annotated[str, typer.Option(help="throughput: sequences at once.")] = "1,2,4,8,16",
     questions: Annotated[str, typer.Option(help="quality: questions of each skill, split and language.")] = "24",
     texts: Annotated[
         Path | None,
@@ -65,7 +81,20 @@ def run(
     with _errors(debug, reporter.error):
         from benchmarks.order import Order
 
-        order = Order.read(model, variants, suite, prompt_tokens, answer_tokens, repeats, device, questions, texts)
+        order = Order.read(
+            model,
+            variants,
+            suite,
+            prompt_tokens,
+            answer_tokens,
+            repeats,
+            device,
+            questions,
+            texts,
+            precision,
+            budget,
+            batches,
+        )
         if json:
             report.check_json(json)
         kept_in = _store(store)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from benchmarks.store import Store
 
 COMPUTED = frozenset({"weights_memory", "cache_memory", "disk_size"})  # no noise: every difference is one
+_PARTS = ("batch", "prompt_tokens")  # of a suite, where only a part failed
 SAME = 1e-12  # spread of logarithms: no more than rounding
 
 Verdict = Literal["better", "worse", "undecided", "equal"]
@@ -247,14 +248,17 @@ def _failures(rows: pd.DataFrame, sides: tuple[Side, Side], pairs: Sequence[tupl
     """One for every variant and suite that failed in B and not in A."""
     failed = [
         {
-            (row["variant"], row["params"].get("suite")): row["params"].get("error", "")
+            (row["variant"], row["params"].get("suite"), *map(row["params"].get, _PARTS)): row["params"].get(
+                "error", ""
+            )
             for row in part.to_dict("records")
         }
         for part in (rows[rows["run"] == side.id] for side in sides)
     ]
     for one, other in pairs:
-        for (variant, suite), error in failed[1].items():
-            if variant == other and suite in sides[0].run["suites"] and (one, suite) not in failed[0]:
+        for (variant, suite, *part), error in failed[1].items():
+            before = (one, suite, *part) in failed[0] or (one, suite, None, None) in failed[0]
+            if variant == other and suite in sides[0].run["suites"] and not before:
                 yield Remark("failed-in-b", {"variant": other, "suite": suite, "error": error})
 
 

@@ -124,6 +124,18 @@ def _power() -> dict[str, str]:
     return state
 
 
+def visible_gpu(device: str) -> str:
+    """The number or UUID by which the driver knows PyTorch's `cuda:N`."""
+    number = int(device.partition(":")[2] or 0)
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return visible[number] if number < len(visible) and visible[number] else str(number)
+
+
+def query_gpu(fields: str, device: str) -> str:
+    """What nvidia-smi says of the GPU that PyTorch calls `cuda:N`; "" where it says nothing."""
+    return _output("nvidia-smi", "-i", visible_gpu(device), f"--query-gpu={fields}", "--format=csv,noheader")
+
+
 def _output(*arguments: str, timeout: float = 10) -> str:
     """What a command prints, or "" where it is missing or fails."""
     try:

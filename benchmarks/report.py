@@ -64,7 +64,7 @@ def markdown(title: str, facts: Sequence[tuple[str, str]], measurements: Sequenc
 def failures(measurements: Sequence[Measurement]) -> list[str]:
     """A sentence for every variant that could not be measured."""
     return [
-        f"{row.variant}: {row.params.get('suite', '?')} failed: {row.params.get('error', '?')}"
+        f"{row.variant}: {row.params.get('suite', '?')}{_part(row.params)} failed: {row.params.get('error', '?')}"
         for row in measurements
         if row.metric == "failure"
     ]
@@ -146,12 +146,19 @@ def words(params: Params) -> str:
         "quantile": "p{}",
         "disk_cache": "disk cache {}",
         "during": "{}",
+        "batch": "batch {}",
+        "meter": "{}",
     }
     quantile = params.get("quantile")
     shown = {**params, "quantile": f"{100 * quantile:.0f}"} if isinstance(quantile, float) else params
     texts = [text.format(shown[name]) for name, text in known.items() if name in shown]
     others = [f"{name} {value}" for name, value in params.items() if name not in known and name != "baseline"]
     return ", ".join([*texts, *others])
+
+
+def _part(params: Params) -> str:
+    """Of what only a part failed, which."""
+    return f" of batch {params['batch']} after {params['prompt_tokens']} tokens" if "batch" in params else ""
 
 
 def _interval(row: Measurement) -> str:

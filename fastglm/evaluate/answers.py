@@ -30,14 +30,15 @@ def answers(
         seed: of the sampling.
     """
     prompts = [model.prompt_ids(tokenizer, question, history)[0] for history, question in questions]
-    sampling: dict[str, Any] = {"do_sample": False}
+    sampling: dict[str, Any] = {}
     if temperature is not None:
         sampling = {"do_sample": True, "temperature": temperature}
     found: list[str | None] = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for start in range(0, len(prompts), QUESTIONS_AT_ONCE):
-            for ids in _generate(model, prompts[start : start + QUESTIONS_AT_ONCE], max_new_tokens, sampling):
+            batch = prompts[start : start + QUESTIONS_AT_ONCE]
+            for ids in generate(model, batch, max_new_tokens, model.stop_tokens, **sampling):
                 end = next((place for place, token in enumerate(ids) if token in model.stop_tokens), None)
                 text = None if end is None else tokenizer.decode(ids[:end], skip_special_tokens=True)
                 found.append(None if text is None else model.clean_response(text))
@@ -47,10 +48,13 @@ def answers(
 
 
 @torch.inference_mode()
-def _generate(
-    model: Any, prompts: Sequence[list[int]], max_new_tokens: int, sampling: dict[str, Any]
+def generate(
+    model: Any, prompts: Sequence[list[int]], max_new_tokens: int, stops: Sequence[int], **sampling: Any
 ) -> list[list[int]]:
-    """New token ids of each prompt."""
+    """New token ids of each prompt, side by side, padded on the left; greedy where no `sampling` is given.
+
+    Each ends at one of `stops`, and is padded behind it; without `stops` all have `max_new_tokens`.
+    """
     longest = max(map(len, prompts))
     pad = model.config.pad_token_id
     ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device)
@@ -59,8 +63,8 @@ def _generate(
         ids,
         attention_mask=mask,
         max_new_tokens=max_new_tokens,
-        eos_token_id=list(model.stop_tokens),
+        eos_token_id=list(stops) or None,
         pad_token_id=pad,
-        **sampling,
+        **{"do_sample": False, **sampling},
     )
     return output[:, longest:].tolist()
