@@ -12,7 +12,7 @@ ENGLISH = {
     "budget": "the time for repeats was used up after {repeats}: intervals are wider than the ± {wanted:.1%} wanted",
     "maximum": "{repeats} repeats are the most there may be: intervals are wider than the ± {wanted:.1%} wanted",
     "noise-other_load": "noisy: other programs took {mean:.0%} of the processors while it ran, {most:.0%} at most",
-    "noise-memory_short": "noisy: only {free} of {total} bytes of memory were free at times",
+    "noise-memory_short": "noisy: only {free:.2g} of {total:.2g} bytes of memory were free at times",
     "noise-throttled": "noisy: the processor was throttled for heat {events} times",
     "noise-clock_limited": "noisy: the system allows only {share:.0%} of the processor's highest clock",
     "noise-gpu_slowed": "noisy: the GPU was slowed to stay within its power or temperature",

@@ -2,6 +2,7 @@
 
 from benchmarks.remark import Remark
 from dashboard import results
+from dashboard.machine import size
 from dashboard.texts import say
 
 
@@ -22,6 +23,26 @@ def _sentence(remark: Remark) -> str:
             return say("remark-blocks")
         case "few":
             return say("remark-few", repeats=values["repeats"], enough=values["enough"])
+        case "budget":
+            return say("remark-budget", repeats=values["repeats"], wanted=f"{values['wanted']:.1%}")
+        case "maximum":
+            return say("remark-maximum", repeats=values["repeats"], wanted=f"{values['wanted']:.1%}")
+        case "noise-other_load":
+            return say("noise-other-load", mean=f"{values['mean']:.0%}", most=f"{values['most']:.0%}")
+        case "noise-memory_short":
+            return say("noise-memory-short", free=size(values["free"]), total=size(values["total"]))
+        case "noise-throttled":
+            return say("noise-throttled", events=values["events"])
+        case "noise-clock_limited":
+            return say("noise-clock-limited", share=f"{values['share']:.0%}")
+        case "noise-gpu_slowed":
+            return say("noise-gpu-slowed")
+        case "noise-drift":
+            return say("noise-drift", by=f"{values['by']:+.1%}")
+        case "noise-spread":
+            return say("noise-spread", largest=f"{values['largest']:.0%}")
+        case "noise-warm_up":
+            return say("noise-warm-up")
         case "differ":
             return say("remark-differ", what=_what(values["what"]), one=values["one"], other=values["other"])
         case "starts":

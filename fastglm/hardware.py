@@ -127,6 +127,7 @@ def _processor_name() -> str:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(asdict(device_card(*sys.argv[1:2], bandwidth="--bandwidth" in sys.argv))))
+        name = sys.argv[1] if len(sys.argv) > 1 else "auto"
+        print(json.dumps(asdict(device_card(name, bandwidth="--bandwidth" in sys.argv))))
     except FastGLMError as error:
         sys.exit(str(error))

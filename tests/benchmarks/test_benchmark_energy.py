@@ -3,7 +3,6 @@
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from fake_hosts import FakeMachine
@@ -57,7 +56,9 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_an_answer_has_its_energy_a_token(powercap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def count(counters: Any = iter(range(0, 10**9, 12))) -> list[int]:
+    counters = iter(range(0, 10**9, 12))
+
+    def count() -> list[int]:
         return [next(counters)]
 
     meter = energy.Meter("RAPL", [10**9], count)

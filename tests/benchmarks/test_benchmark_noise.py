@@ -47,7 +47,7 @@ def test_every_reason_has_numbers_and_a_sentence(
     assert list(found) == [reason]
     assert all(isinstance(number, int | float) for number in found[reason].values())
     (sentence,) = noise.remarks(found)
-    assert sentence.startswith("noisy: ")
+    assert str(sentence).startswith("noisy: ")
 
 
 def test_an_unfinished_warm_up_is_a_reason() -> None:
@@ -137,6 +137,6 @@ def test_a_noisy_run_is_told(tmp_path: Path) -> None:
     found = {"drift": {"by": -0.08, "limit": 0.05}}
     settings = {"precision": 0.02, "ended": {"latency": {"by": "budget", "repeats": 9, "width": 0.034}}, "noise": found}
     measure(store, settings=settings)
-    said = "\n".join(about.remarks(store.runs().iloc[0]))
+    said = "\n".join(map(str, about.remarks(store.runs().iloc[0])))
     assert "differs by -8.0% from the first" in said
-    assert "used up (9): intervals are ± 3.4%, where ± 2.0% was wanted" in said
+    assert "used up after 9: intervals are wider than the ± 2.0% wanted" in said
