@@ -15,6 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from benchmarks import process, worker
@@ -58,7 +59,7 @@ def now(jobs: Jobs, job: Job) -> Job:
 
 
 def until(true: Callable[[], Any]) -> None:
-    for _ in range(2400):
+    for _ in range(4800):  # four minutes: a machine may be busy, and its processes import PyTorch
         if true():
             return
         time.sleep(0.05)
@@ -185,6 +186,19 @@ def test_whoever_tells_to_nobody_stops() -> None:
         JsonReporter(Gone()).run("r1")
 
 
+_workers: list[BaseProcess] = []
+
+
+@pytest.fixture(autouse=True)
+def no_workers_left() -> Iterator[None]:
+    """What a test that fails leaves behind is ended, with what it started."""
+    yield
+    while _workers:
+        if (found := _workers.pop()).is_alive():
+            process.kill(psutil.Process(found.pid))
+        found.join()
+
+
 def _work() -> None:
     worker.work(Store())
 
@@ -193,6 +207,7 @@ def begun(jobs: Jobs, job: Job, true: Callable[[Job], Any]) -> tuple[BaseProcess
     """A worker in a process of its own, and the job once something is true of it."""
     started = get_context("fork").Process(target=_work)  # it need not import everything again
     started.start()
+    _workers.append(started)
     until(lambda: not started.is_alive() or (now(jobs, job).state == "running" and true(now(jobs, job))))
     return started, now(jobs, job)
 
