@@ -140,7 +140,8 @@ class Bench:
         reason = {"suite": self.suite, "kind": type(error).__name__, "error": str(error)[:300]}
         self.record.fail(variant, {**reason, **of})
         self.record.save(everything=True)
-        self.reporter.warning(f"{variant} could not be measured: {error}")
+        part = "".join(f", {name} {number}" for name, number in of.items()).replace("_", " ")
+        self.reporter.warning(f"{variant}{part} could not be measured: {error}")
 
     def _start(self, variant: str) -> Host:
         def progress(news: Progress) -> None:

@@ -44,8 +44,9 @@ class Lineup:
     def one_at_a_time(self, variant: str) -> bool:
         """Make room for `variant`: from now on in blocks. False if it had the memory for itself already."""
         crowded = any(other != variant for other in self._hosts)
-        self.arrangement = "blocks"
-        self.close()
+        if crowded:
+            self.arrangement = "blocks"
+            self.close()
         return crowded
 
     def drop(self, variant: str) -> None:

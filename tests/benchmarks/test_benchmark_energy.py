@@ -1,12 +1,13 @@
 """Energy: counters that start anew, that may not be read, and GPUs."""
 
+import itertools
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from fake_hosts import FakeMachine
-from test_benchmark_runner import _rows, _run
+from fake_runs import rows, run_suites
 
 from benchmarks import energy
 from benchmarks.energy import find_meter
@@ -52,18 +53,14 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     assert find_meter("mps") is None
     monkeypatch.setitem(sys.modules, "pynvml", None)  # is not installed
     assert find_meter("cuda:0") is None
-    assert not _rows(_run(FakeMachine()), "int4", "energy")
+    assert not rows(run_suites(FakeMachine()), "int4", "energy")
 
 
-def test_an_answer_has_its_energy_a_token(powercap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    counters = iter(range(0, 10**9, 12))
-
-    def count() -> list[int]:
-        return [next(counters)]
-
-    meter = energy.Meter("RAPL", [10**9], count)
+def test_an_answer_has_its_energy_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = itertools.count(0, 12)
+    meter = energy.Meter("RAPL", [10**9], lambda: [next(counts)])
     monkeypatch.setattr("benchmarks.bench.find_meter", lambda device: meter)
-    (row,) = _rows(_run(FakeMachine()), "int4", "energy", prompt_tokens=8)
+    (row,) = rows(run_suites(FakeMachine()), "int4", "energy", prompt_tokens=8)
     assert (row.value, row.unit, row.n) == (pytest.approx(2e-6), "J/token", 4)  # 12 µJ between readings, 6 tokens
     assert row.params["meter"] == "RAPL"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from fake_hosts import FakeMachine
+from fake_runs import Notebook, run_suites
 from measured import measure
-from test_benchmark_runner import Notebook, _run
 
 from benchmarks import about, noise
 from benchmarks.measurement import Sample
@@ -125,10 +125,10 @@ def test_our_own_work_is_no_noise() -> None:
 
 def test_a_run_keeps_what_was_seen_and_what_it_means() -> None:
     store = Notebook()
-    _run(FakeMachine(noise=0.5), store=store)
+    run_suites(FakeMachine(noise=0.5), store=store)
     assert store.settings["conditions"]["memory_free_least"] > 0
     assert store.settings["noise"]["spread"]["largest"] > 0.1
-    _run(FakeMachine(), suites=("memory",), store=store)
+    run_suites(FakeMachine(), suites=("memory",), store=store)
     assert "noise" not in store.settings
 
 

@@ -1,31 +1,25 @@
 """Repeats until figures are as sure as wanted: what ends them, what is told, and that the intervals still hold."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
-from test_benchmark_runner import Notebook, Silent
+from fake_runs import Silent, run_suites
 
 from benchmarks import repeats, statistics
-from benchmarks.measurement import Sample
 from benchmarks.record import Record
 from benchmarks.repeats import Precision, Repeats
 from benchmarks.run import Run
 from benchmarks.runner import Result, execute, prepare
+from benchmarks.store import Store
 from benchmarks.workload import Workload
 from fastglm.errors import UsageError
 
 
-def _run(
-    machine: FakeMachine, precision: Precision, reporter: Silent, settings: Any = None, store: Any = None
-) -> Result:
-    workload = Workload((8,), 6, 6, precision=precision)
-    run = Run(
-        "demo", ("original", "int4"), ("latency",), settings or {"device": "cpu"}, machine={}, code_version="test"
-    )
-    asked = prepare(workload, FakeTokenizer())
-    return execute(run, workload, asked, [], machine.load, store, reporter)  # type: ignore[arg-type]
+def _run(machine: FakeMachine, precision: Precision, reporter: Silent, store: Any = None) -> Result:
+    return run_suites(machine, reporter=reporter, store=store, workload=Workload((8,), 6, 6, precision=precision))
 
 
 @pytest.mark.parametrize(
@@ -81,33 +75,15 @@ def test_the_budget_ends_repeats_but_not_before_the_fewest() -> None:
     assert reporter.steps == reporter.planned
 
 
-def test_a_run_taken_up_that_had_enough_measures_no_more() -> None:
-    store, machine = Notebook(), FakeMachine(noise=0)
-    first = _run(machine, Precision(0.02, 3600), Silent(), store=store)
-    run = Run("demo", ("original", "int4"), ("latency",), dict(first.run.settings), machine={}, code_version="test")
-    again, reporter = FakeMachine(), Silent()
-
-    class Kept(Notebook):
-        """A store that holds the first run's samples."""
-
-        def restart_run(self, run: str) -> None: ...
-
-    workload = Workload((8,), 6, 6, precision=Precision(0.02, 3600))
-    before = Record.restore
-    try:
-        Record.restore = lambda self, _store: _take_over(self, first.samples)  # type: ignore[method-assign,assignment]
-        asked = prepare(workload, FakeTokenizer())
-        result = execute(run, workload, asked, [], again.load, Kept(), reporter, resumed=True)  # type: ignore[arg-type]
-    finally:
-        Record.restore = before  # type: ignore[method-assign]
+def test_a_run_taken_up_that_had_enough_measures_no_more(tmp_path: Path) -> None:
+    store, precision = Store(f"sqlite:///{tmp_path / 'results.sqlite'}"), Precision(0.02, 3600)
+    first = _run(FakeMachine(noise=0), precision, Silent(), store=store)
+    again, reporter, workload = FakeMachine(), Silent(), Workload((8,), 6, 6, precision=precision)
+    asked = prepare(workload, FakeTokenizer())
+    result = execute(first.run, workload, asked, [], again.load, store, reporter, resumed=True)  # type: ignore[arg-type]
     assert result.status == "done"
     assert again.log == []
     assert reporter.steps == reporter.planned
-
-
-def _take_over(record: Record, samples: list[Sample]) -> None:
-    for sample in samples:
-        record.add(sample.variant, sample.metric, sample.params, sample.repeat, *sample.values)
 
 
 def test_a_workload_is_that_of_its_settings() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from fake_hosts import FakeMachine
-from test_benchmark_runner import _run
+from fake_runs import run_suites
 
 from benchmarks import warmup
 from benchmarks.warmup import steady, warm_up
@@ -43,7 +43,7 @@ def test_what_is_slow_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_run_says_how_long_its_warm_up_took() -> None:
-    result = _run(FakeMachine(noise=0))
+    result = run_suites(FakeMachine(noise=0))
     found = result.run.settings["warm_up"]["latency"]
     assert list(found) == ["original", "int4"]
     assert found["int4"]["answers"] == 6  # three of each of two lengths
