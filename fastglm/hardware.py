@@ -127,6 +127,7 @@ def _processor_name() -> str:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(asdict(device_card(*sys.argv[1:2], bandwidth="--bandwidth" in sys.argv))))
+        asked = sys.argv[1] if len(sys.argv) > 1 else "auto"
+        print(json.dumps(asdict(device_card(asked, bandwidth="--bandwidth" in sys.argv))))
     except FastGLMError as error:
         sys.exit(str(error))
