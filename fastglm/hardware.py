@@ -127,7 +127,7 @@ def _processor_name() -> str:
 
 if __name__ == "__main__":
     try:
-        name = sys.argv[1] if len(sys.argv) > 1 else "auto"
-        print(json.dumps(asdict(device_card(name, bandwidth="--bandwidth" in sys.argv))))
+        asked = sys.argv[1] if len(sys.argv) > 1 else "auto"
+        print(json.dumps(asdict(device_card(asked, bandwidth="--bandwidth" in sys.argv))))
     except FastGLMError as error:
         sys.exit(str(error))
