@@ -37,7 +37,7 @@ def answers(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for start in range(0, len(prompts), QUESTIONS_AT_ONCE):
-            for ids in _generate(model, prompts[start : start + QUESTIONS_AT_ONCE], max_new_tokens, sampling):
+            for ids in generate_ids(model, prompts[start : start + QUESTIONS_AT_ONCE], max_new_tokens, **sampling):
                 end = next((place for place, token in enumerate(ids) if token in model.stop_tokens), None)
                 text = None if end is None else tokenizer.decode(ids[:end], skip_special_tokens=True)
                 found.append(None if text is None else model.clean_response(text))
@@ -47,10 +47,8 @@ def answers(
 
 
 @torch.inference_mode()
-def _generate(
-    model: Any, prompts: Sequence[list[int]], max_new_tokens: int, sampling: dict[str, Any]
-) -> list[list[int]]:
-    """New token ids of each prompt."""
+def generate_ids(model: Any, prompts: Sequence[list[int]], max_new_tokens: int, **settings: Any) -> list[list[int]]:
+    """New token ids of each prompt, side by side, padded on the left; `settings` are those of `generate`."""
     longest = max(map(len, prompts))
     pad = model.config.pad_token_id
     ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device)
@@ -61,6 +59,6 @@ def _generate(
         max_new_tokens=max_new_tokens,
         eos_token_id=list(model.stop_tokens),
         pad_token_id=pad,
-        **sampling,
+        **settings,
     )
     return output[:, longest:].tolist()
