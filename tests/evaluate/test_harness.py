@@ -1,4 +1,4 @@
-"""The adapter for lm-evaluation-harness: what it gives is what the model says, and tasks of one's own run through it."""
+"""The adapter for lm-evaluation-harness: it gives what the model says, and tasks of one's own run through it."""
 
 import json
 import math
