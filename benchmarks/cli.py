@@ -15,6 +15,7 @@ from benchmarks.progress import BarReporter, JsonReporter, Reporter
 from fastglm.errors import FastGLMError, UsageError
 
 if TYPE_CHECKING:
+    from benchmarks.order import Order
     from benchmarks.runner import Result
     from benchmarks.store import Store
 
@@ -73,6 +74,10 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write run, rows and raw samples there.")] = None,
     progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Measure on every machine of the Ray cluster there; a run for each."),
+    ] = None,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
@@ -97,7 +102,12 @@ def run(
         )
         if json:
             report.check_json(json)
+        if json and ray:
+            raise UsageError("--json is for one machine: leave it out with --ray, and export the runs afterwards")
         kept_in = _store(store)
+        if ray:
+            _measure_on_cluster(order, ray, kept_in, reporter)
+            return
         result = order.carry_out(kept_in, reporter)
         if json:
             report.write_json(json, result)
@@ -282,6 +292,24 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("error: stopped", file=sys.stderr)
         return 1
+
+
+def _measure_on_cluster(order: "Order", address: str, kept_in: "Store | None", reporter: Reporter) -> None:
+    """Measure on every machine there, and tell how each run ended. Raises as `_tell` does, after all are told."""
+    try:
+        from benchmarks.cluster import carry_out
+    except ModuleNotFoundError as error:
+        raise FastGLMError(f"--ray needs {error.name}: pip install {error.name}") from error
+    ends: list[Exception] = []
+    for result in carry_out(order, address, kept_in, reporter):
+        if isinstance(reporter, BarReporter):
+            print(f"{result.run.machine['node']}: run {result.run.id}")
+        try:
+            _tell(result, kept_in, reporter)
+        except (FastGLMError, typer.Exit) as error:
+            ends.append(error)
+    if ends:
+        raise next((end for end in ends if isinstance(end, FastGLMError)), ends[0])
 
 
 def _tell(result: "Result", kept_in: "Store | None", reporter: Reporter) -> None:

@@ -95,7 +95,7 @@ class Order:
         subject = read_subject(self.model, self.device)
         self.workload.check(subject.context)
         prompts = prepare(self.workload, subject.tokenizer)
-        questions = self._questions()
+        questions = self.questions()
 
         def load(variant: str, progress: OnProgress) -> Host:
             return Host.start(self.model, variant, self.device, progress=progress, threads=self.threads)
@@ -107,11 +107,11 @@ class Order:
             facts = machine(subject.device)
             if warning := busy_warning(facts):
                 reporter.warning(warning)
-            run = begun or Run(self.model, self.variants, self.suites, self._settings(), machine=facts)
+            run = begun or Run(self.model, self.variants, self.suites, self.settings(), machine=facts)
             return execute(run, self.workload, prompts, questions, load, store, reporter, resumed=begun is not None)
 
-    def _questions(self) -> list[Question]:
-        """What the quality suite asks; nothing without it."""
+    def questions(self) -> list[Question]:
+        """What the quality suite asks; nothing without it. Raises `UsageError` where it has nothing to ask."""
         if "quality" not in self.suites:
             return []
         if find_source(self.model).kind == "shape":
@@ -120,7 +120,8 @@ class Order:
             )
         return read_texts(self.texts) if self.texts else held_out(self.workload.questions)
 
-    def _settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, object]:
+        """What a run is asked for, as plain data."""
         return {
             "device": self.device,
             "threads": self.threads,

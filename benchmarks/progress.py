@@ -1,7 +1,7 @@
 """How a benchmark tells that it moves on: JSON lines for programs, a bar for people.
 
 The JSON lines, on standard output, one object a line:
-    {"event": "run", "id": str}                                             once, before anything is measured
+    {"event": "run", "id": str}                                             once, first (with --ray, for each machine)
     {"event": "estimate", "repeat": s, "repeats": [n, n], "seconds": [s, s]}  of one; in all, at least and at most
     {"event": "progress", "stage": str, "done": x, "total": y, "eta": s}    eta in seconds, null while unknown
     {"event": "warning", "message": str}                                    a variant failed, the run goes on

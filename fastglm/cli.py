@@ -143,8 +143,20 @@ def evaluate(
     model: Model = "demo",
     variant: Variant = "original",
     device: Device = "auto",
-    suite: Annotated[str, typer.Option(help="skills, open, or both with a comma: what to ask.")] = "skills",
-    questions: Annotated[int, typer.Option(help="Held-out questions of each skill, split and language.", min=1)] = 24,
+    suite: Annotated[
+        str, typer.Option(help="skills, open, lm-eval:TASK[,TASK], with commas between and lm-eval last.")
+    ] = "skills",
+    questions: Annotated[
+        int | None,
+        typer.Option(
+            help="Of each skill, split and language [default: 24], or of each task [default: all].",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    tasks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="lm-eval: a folder with YAML files of your own tasks.")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write figures, questions and answers there.")
     ] = None,
@@ -154,20 +166,21 @@ def evaluate(
 
     skills: new questions of every skill that can be right or wrong. open: advice, stories and poems, which are judged
     by their form. The questions are those of the demo model's world: other models are asked the same.
+    lm-eval: tasks of lm-evaluation-harness (pip install 'fastglm[eval]'), whose data it downloads.
     """
     from fastglm.bars import Bars
-    from fastglm.evaluate.suites import SUITES, choose_suites
+    from fastglm.evaluate.suites import choose_suites
     from fastglm.loader import load
     from fastglm.models.source import find_source
 
-    suites = choose_suites(suite)
     if find_source(model).kind == "shape":
         raise UsageError(f"{model} has random weights, so its answers have no quality: evaluate a checkpoint or demo.")
     if json_file and not json_file.absolute().parent.is_dir():
         raise UsageError(f"{json_file} cannot be written: its folder does not exist.")
+    suites = choose_suites(suite, tasks)
     with Bars() as bars:
         loaded, tokenizer = load(model, variant, device, progress=bars)
-        found = {name: SUITES[name](loaded, tokenizer, questions, bars) for name in suites}
+        found = {name: ask(loaded, tokenizer, questions, bars) for name, ask in suites.items()}
     for report in found.values():
         typer.echo(report.as_text())
     if json_file:
