@@ -46,6 +46,9 @@ def remarks(run: Run) -> Iterator[str]:
         yield warning
     if run["settings"].get("arrangement", {}).get("latency") == "blocks":
         yield "the variants were measured in blocks, not in turn: a drift of the machine is not cancelled"
+    if isinstance(streamed := run["settings"].get("streamed"), Mapping):
+        for variant, made in streamed.items():
+            yield f"there was no room for {variant}: its answers were computed layer by layer or elsewhere ({made})"
     repeats = run["settings"].get("repeats")
     if isinstance(repeats, int) and repeats < FEW:
         yield f"{repeats} repeats: intervals from fewer than {FEW} say little"

@@ -16,6 +16,7 @@ from fastglm.piece import Piece
 from fastglm.progress import OnProgress, Progress
 
 Work = Callable[[str, Host, bool], None]
+Instead = Callable[[], None]
 
 
 class Loader(Protocol):
@@ -54,18 +55,21 @@ class Bench:
         """Hosts that are loaded as their turns come."""
         return Lineup(self._start, arrangement)
 
-    def attempt(self, lineup: Lineup, variant: str, work: Work) -> None:
+    def attempt(self, lineup: Lineup, variant: str, work: Work, instead: Instead | None = None) -> None:
         """One turn of `variant`: `work` gets its name, its host, and whether that was loaded just now.
 
-        Where memory is too short beside other hosts, all turns from here on are taken one host at a time.
-        Any other failure, and a second one, is recorded, and the variant is left out of this suite.
+        Where memory is too short beside other hosts, all turns from here on are taken one host at a time; where it is
+        too short for the variant alone, `instead` is called if there is one. Any other failure, and a second one, is
+        recorded, and the variant is left out of this suite.
         """
         try:
             work(variant, *lineup.turn(variant))
         except MemoryShortError as error:
             if lineup.one_at_a_time(variant):
                 self.arranged(lineup)
-                self.attempt(lineup, variant, work)
+                self.attempt(lineup, variant, work, instead)
+            elif instead:
+                self._without_room(lineup, variant, instead)
             else:
                 self._fail(lineup, variant, error)
         except FastGLMError as error:
@@ -103,6 +107,13 @@ class Bench:
         self.record.add(variant, "load_time", {"disk_cache": cache}, self.loads[variant, cache], host.info.load_time)
         self.loads[variant, cache] += 1
         return host
+
+    def _without_room(self, lineup: Lineup, variant: str, instead: Instead) -> None:
+        lineup.drop(variant)
+        try:
+            instead()
+        except FastGLMError as error:
+            self._fail(lineup, variant, error)
 
     def _fail(self, lineup: Lineup, variant: str, error: FastGLMError) -> None:
         lineup.drop(variant)
