@@ -50,6 +50,8 @@ def remarks(run: Run) -> Iterator[Remark]:
         yield Remark("busy", {"share": machine["cpu_busy"]})
     if settings.get("arrangement", {}).get("latency") == "blocks":
         yield Remark("blocks")
+    for variant, made in settings.get("streamed", {}).items():
+        yield Remark("streamed", {"variant": variant, "made": made})
     yield from noise.remarks(settings.get("noise", {}))
     yield from repeats.remarks(settings)
     if settings.get("repeats", FEW) < FEW:

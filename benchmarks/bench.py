@@ -92,7 +92,7 @@ class Bench:
 
     def found(self, name: str, fact: Any) -> None:
         """Record what this suite found out about itself, in the settings of the run under `name`."""
-        self._settle(name, self.suite, fact)
+        self.settle(name, self.suite, fact)
 
     def warmed_up(self, variant: str, result: WarmUp) -> None:
         """Record the warm-up of a variant; of several loads the latest."""
@@ -150,13 +150,13 @@ class Bench:
         self.reporter.at(f"{variant}: loading")
         host = self.load(variant, progress)
         self.record.devices[variant] = host.info.device
-        self._settle("weights", variant, host.info.weights_memory)
+        self.settle("weights", variant, host.info.weights_memory)
         cache = self.disk_cache or ("warm" if any(name == variant for name, _ in self.loads) else "as found")
         self.record.add(variant, "load_time", {"disk_cache": cache}, self.loads[variant, cache], host.info.load_time)
         self.loads[variant, cache] += 1
         return host
 
-    def _settle(self, name: str, of: str, value: Any) -> None:
+    def settle(self, name: str, of: str, value: Any) -> None:
         """Keep with the run's settings what it found out about a suite or a variant."""
         settings = self.record.run.settings
         known = settings.get(name, {})

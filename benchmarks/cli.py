@@ -34,6 +34,16 @@ StoreUrl = Annotated[
     ),
 ]
 
+reference = typer.Typer(
+    help="Carry what `original` makes of the questions of the quality suite to a machine without room for it.",
+    rich_markup_mode=None,
+)
+app.add_typer(reference, name="reference")
+ReferenceFile = Annotated[Path, typer.Argument(metavar="FILE", help="Its name ends in .safetensors, say.")]
+ReferenceModel = Annotated[str, typer.Option(help="demo, a folder, a hub id.")]
+ReferenceQuestions = Annotated[int, typer.Option(help="Questions of each skill, split and language.", min=1)]
+ReferenceTexts = Annotated[Path | None, typer.Option(metavar="FILE", help="Your own questions instead, as for run.")]
+
 
 class Show(StrEnum):
     """How progress is told."""
@@ -254,6 +264,42 @@ def delete_runs(
         else:
             opened.delete(runs)
             print(f"to undo: python -m benchmarks delete --undo {' '.join(runs)}", file=sys.stderr)
+
+
+@reference.command("export")
+def export_reference(
+    file: ReferenceFile,
+    model: ReferenceModel = "demo",
+    questions: ReferenceQuestions = 24,
+    texts: ReferenceTexts = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    debug: Debug = False,
+) -> None:
+    """Write what `original` makes of the questions, for a machine that has no room for it."""
+    reporter = BarReporter()
+    with _errors(debug, reporter.error):
+        report.check_file(file, "FILE")
+        from benchmarks.references import Interview
+
+        written = Interview.read(model, questions, texts, device).export(file, reporter)
+        reporter.close()
+        print(f"{len(written.examples)} answers and their logits written to {file} (made with {written.made})")
+
+
+@reference.command("import")
+def import_reference(
+    file: ReferenceFile,
+    model: ReferenceModel = "demo",
+    questions: ReferenceQuestions = 24,
+    texts: ReferenceTexts = None,
+    debug: Debug = False,
+) -> None:
+    """Keep such a file: quality runs of the same model and questions compare with it."""
+    with _errors(debug):
+        from benchmarks.references import Interview
+
+        kept = Interview.read(model, questions, texts, "cpu").adopt(file)
+        print(f"{len(kept.examples)} answers and their logits kept (made with {kept.made})")
 
 
 @app.command("work")

@@ -101,6 +101,7 @@ class _Settings(_Known):
     questions: Count | None = None
     texts: Text | None = None
     arrangement: dict[str, str] = {}
+    streamed: dict[str, str] = {}
     weights: dict[str, Count64] = {}
     precision: Positive | None = None
     budget: Positive | None = None

@@ -8,6 +8,7 @@ ENGLISH = {
     "status": "the run is {status}: it may hold less than was asked for",
     "busy": "other programs take {share:.0%} of the processors: times measured now cannot be trusted",
     "blocks": "the variants were measured in blocks, not in turn: a drift of the machine is not cancelled",
+    "streamed": "there was no room for {variant}: its answers were computed layer by layer or elsewhere ({made})",
     "few": "{repeats} repeats: intervals from fewer than {enough} say little",
     "budget": "the time for repeats was used up after {repeats}: intervals are wider than the ± {wanted:.1%} wanted",
     "maximum": "{repeats} repeats are the most there may be: intervals are wider than the ± {wanted:.1%} wanted",

@@ -72,7 +72,7 @@ def execute(
         with _stoppable():
             bench.plan(len(run.variants) * sum(SUITES[suite].steps(workload) for suite in run.suites))
             _measure(bench, run.suites)
-        status = "done" if record.samples() else "failed"
+        status = "done" if record.samples() or record.answers else "failed"
     except KeyboardInterrupt:
         status = "cancelled"
     finally:

@@ -21,6 +21,8 @@ def _sentence(remark: Remark) -> str:
             return say("remark-busy", share=f"{values['share']:.0%}")
         case "blocks":
             return say("remark-blocks")
+        case "streamed":
+            return say("remark-streamed", variant=values["variant"], made=values["made"])
         case "few":
             return say("remark-few", repeats=values["repeats"], enough=values["enough"])
         case "budget":

@@ -342,6 +342,7 @@ trend-how = Each point is a run on { $machine }: what it recorded, with its 95 %
 remark-status = the run is { $status }: it may hold less than was asked for
 remark-busy = other programs take { $share } of the processors: times measured now cannot be trusted
 remark-blocks = the variants were measured in blocks, not in turn: a drift of the machine is not cancelled
+remark-streamed = there was no room for { $variant }: its answers were computed layer by layer or elsewhere ({ $made })
 remark-few = { $repeats } repeats: intervals from fewer than { $enough } say little
 remark-budget = the time for repeats was used up after { $repeats }: intervals are wider than the ± { $wanted } wanted
 remark-maximum = { $repeats } repeats are the most there may be: intervals are wider than the ± { $wanted } wanted

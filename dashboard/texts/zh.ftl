@@ -311,6 +311,7 @@ trend-how = 每个点是在 { $machine } 上的一次测量：所记录的数值
 remark-status = 此次测量的状态为“{ $status }”：数据可能少于所要求的
 remark-busy = 其他程序占用了处理器的 { $share }：此时测得的时间不可信
 remark-blocks = 各变体是分段测量的，而不是轮流测量：机器状态的漂移没有抵消
+remark-streamed = 内存放不下 { $variant }：其回答是逐层计算的，或来自别处（{ $made }）
 remark-few = 只重复了 { $repeats } 次：少于 { $enough } 次的区间说明不了多少
 remark-budget = 重复 { $repeats } 次后时间用尽：区间比所要求的 ± { $wanted } 宽
 remark-maximum = 已达到最多 { $repeats } 次重复：区间比所要求的 ± { $wanted } 宽

@@ -45,7 +45,7 @@ def quantise_folder(source: Path, weight_format: str, out: Path, progress: OnPro
     part.mkdir()
     try:
         tied = heads_are_equal(checkpoint)
-        _write_shards(_pack(checkpoint, format, tied, progress), part)
+        write_shards(_pack(checkpoint, format, tied, progress), part)
         _write_config(checkpoint.config, weight_format, tied, source, part)
         part.rename(out)
     except BaseException:
@@ -86,7 +86,7 @@ def _pack(
             progress(Progress(f"quantise to {format.name}", done, checkpoint.size, "B"))
 
 
-def _write_shards(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> None:
+def write_shards(tensors: Iterator[tuple[str, Tensor]], folder: Path) -> None:
     """`model-00001.safetensors` and so on with an index, as transformers reads them."""
     shard: dict[str, Tensor] = {}
     names: dict[str, str] = {}

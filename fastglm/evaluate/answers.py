@@ -30,6 +30,19 @@ def answers(
         seed: of the sampling.
     """
     prompts = [model.prompt_ids(tokenizer, question, history)[0] for history, question in questions]
+    return prompt_answers(model, tokenizer, prompts, max_new_tokens, temperature, seed, progress)
+
+
+def prompt_answers(
+    model: Any,
+    tokenizer: Any,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    temperature: float | None = None,
+    seed: int = 0,
+    progress: OnProgress | None = None,
+) -> list[str | None]:
+    """`answers` to prompts that are token ids already."""
     sampling: dict[str, Any] = {}
     if temperature is not None:
         sampling = {"do_sample": True, "temperature": temperature}
@@ -39,12 +52,16 @@ def answers(
         for start in range(0, len(prompts), QUESTIONS_AT_ONCE):
             batch = prompts[start : start + QUESTIONS_AT_ONCE]
             for ids in generate(model, batch, max_new_tokens, model.stop_tokens, **sampling):
-                end = next((place for place, token in enumerate(ids) if token in model.stop_tokens), None)
-                text = None if end is None else tokenizer.decode(ids[:end], skip_special_tokens=True)
-                found.append(None if text is None else model.clean_response(text))
+                found.append(answer_text(model, tokenizer, ids))
             if progress:
                 progress(Progress("answer", len(found), len(prompts), "questions"))
     return found
+
+
+def answer_text(model: Any, tokenizer: Any, ids: Sequence[int]) -> str | None:
+    """The answer that new tokens are; None where nothing ends it."""
+    end = next((place for place, token in enumerate(ids) if token in model.stop_tokens), None)
+    return None if end is None else model.clean_response(tokenizer.decode(ids[:end], skip_special_tokens=True))
 
 
 @torch.inference_mode()

@@ -93,6 +93,10 @@ class ChatGLM6BConfig(ChatGLMConfig):
         """FFN channels of a layer."""
         return _per_layer(self.inner_hidden_size, layer)
 
+    def cache_values(self) -> int:
+        """How many numbers the keys and values of one token are."""
+        return 2 * sum(self.heads(layer) for layer in range(self.num_layers)) * int(self.head_dim or 0)
+
     def linear_format(self) -> WeightFormat | None:
         """The format of the linear layers; None where they are plain tensors."""
         if self.weight_format:

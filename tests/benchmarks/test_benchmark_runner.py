@@ -7,9 +7,12 @@ import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
 from fake_runs import WORKLOAD, Notebook, Silent, rows, run_suites
 
+from benchmarks import about
 from benchmarks.record import Record
 from benchmarks.run import Run
 from benchmarks.runner import prepare
+from benchmarks.suites import quality
+from fastglm.errors import FastGLMError
 
 
 def _asked(machine: FakeMachine) -> list[str]:
@@ -132,6 +135,56 @@ def test_every_variant_is_asked_the_same_questions_and_every_answer_is_kept() ->
     assert own.history == [("Hi", "Hello")]
     assert rows(result, "int4", "kl_divergence")[0].value == 0.25
     assert machine.log.count(("load", "original")) == 1
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes a process of its own is done in this one, and answers are short."""
+    monkeypatch.setattr(quality, "elsewhere", lambda work, progress, *arguments: work(progress, *arguments))
+    monkeypatch.setattr(quality, "LONGEST_ANSWER", 4)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_original_without_room_is_computed_layer_by_layer() -> None:
+    machine, reporter, notebook = FakeMachine(too_large={"original"}), Silent(), Notebook()
+    result = run_suites(machine, suites=("quality",), reporter=reporter, store=notebook)
+    assert result.status == "done"
+    assert not rows(result, "original", "failure")
+    assert [answer.variant for answer in result.answers] == ["original"] * 2 + ["int4"] * 2
+    assert result.answers[0].answer is None  # 4 tokens are no answer
+    assert result.answers[0].nats > 0
+    (kl,) = rows(result, "original", "kl_divergence")
+    assert (kl.value, kl.device) == (0, "cpu")
+    assert notebook.settings["streamed"] == {"original": "float32 on cpu"}
+    assert any("no room for original" in warning for warning in reporter.warnings)
+    assert reporter.steps == reporter.planned
+    told = [*about.remarks({"status": "done", "machine": {}, "settings": notebook.settings})]
+    assert any("no room for original" in remark for remark in map(str, told))
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_of_the_streamed_original_alone_is_done() -> None:
+    result = run_suites(FakeMachine(too_large={"original"}), ("original",), ("quality",))
+    assert result.status == "done"
+
+
+@pytest.mark.usefixtures("here")
+def test_no_other_variant_is_computed_layer_by_layer() -> None:
+    result = run_suites(FakeMachine(too_large={"int4"}), suites=("quality",))
+    (failure,) = rows(result, "int4", "failure")
+    assert failure.params["kind"] == "MemoryShortError"
+
+
+@pytest.mark.usefixtures("here")
+def test_an_original_that_cannot_be_streamed_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise FastGLMError("the disk is gone")
+
+    monkeypatch.setattr(quality, "elsewhere", broken)
+    result = run_suites(FakeMachine(too_large={"original"}), suites=("quality",))
+    (failure,) = rows(result, "original", "failure")
+    assert failure.params["error"] == "the disk is gone"
+    assert {answer.variant for answer in result.answers} == {"int4"}
 
 
 def test_a_variant_that_cannot_be_judged_is_a_result_and_the_others_go_on() -> None:
