@@ -34,7 +34,7 @@ from benchmarks import graded
 from benchmarks.order import Order
 from benchmarks.progress import Reporter
 from benchmarks.record import Record
-from benchmarks.run import Run
+from benchmarks.run import Run, Status
 from benchmarks.runner import Result, _stoppable, _unstoppable, _waiting
 from fastglm.errors import FastGLMError
 
@@ -251,7 +251,7 @@ def _cancel(at_work: dict[Any, Member], store: "Store | None", reporter: Reporte
 
 def _finish(member: Member, cancelled: bool, store: "Store | None") -> Result:
     record = member.record
-    status = "cancelled" if cancelled and member.tasks else "done" if record.samples() else "failed"
+    status: Status = "cancelled" if cancelled and member.tasks else "done" if record.samples() else "failed"
     _keep(record, store)
     if store:
         with _waiting(record):
@@ -287,6 +287,8 @@ class _Heard:
     def run(self, run: str) -> None: ...
 
     def plan(self, steps: int) -> None: ...
+
+    def estimate(self, each: float, least: int, most: int) -> None: ...
 
     def at(self, stage: str, part: float = 0.0) -> None: ...
 

@@ -192,7 +192,7 @@ def evaluate(
 @train.command("demo")
 def train_demo(
     out: Annotated[Path, typer.Option(help="The folder for the checkpoint; a stopped training is kept in it too.")],
-    steps: Annotated[int, typer.Option(help="How long to train.", min=1)] = 22_000,
+    steps: Annotated[int, typer.Option(help="How long to train.", min=1)] = 24_000,
     seed: Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.")] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was stopped.")] = False,

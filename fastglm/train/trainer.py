@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ class Settings:
     steps: int
     seed: int
     learning_rate: float = 2e-3  # at the end of the warm-up
-    restart: int | None = None  # step at which warm-up and cosine start once more (Loshchilov and Hutter 2017, p. 4)
-    restart_rate: float = 1e-3  # learning rate at the end of the second warm-up
+    restarts: tuple[tuple[int, float], ...] = ()  # steps at which warm-up and cosine start anew, and their rates
     warmup: int = 100  # steps
     final: float = 0.05  # share of the learning rate at the last step
     weight_decay: float = 0.05
@@ -36,15 +36,13 @@ class Settings:
     score_every: int = 200  # steps between held-out scores
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step: linear up, cosine down."""
-        if self.restart is not None and step >= self.restart:
-            return self._wave(step - self.restart, self.steps - self.restart, self.restart_rate)
-        return self._wave(step, self.steps if self.restart is None else self.restart, self.learning_rate)
-
-    def _wave(self, step: int, steps: int, highest: float) -> float:
+        """Learning rate of a step: linear up, cosine down; after a restart again (Loshchilov and Hutter 2017, p. 4)."""
+        starts = ((0, self.learning_rate), *self.restarts, (self.steps, 0.0))
+        (start, highest), (end, _) = next(pair for pair in pairwise(starts) if step < pair[1][0])
+        step -= start
         if step < self.warmup:
             return highest * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(steps - self.warmup, 1)
+        done = (step - self.warmup) / max(end - start - self.warmup, 1)
         return highest * (self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2)
 
 

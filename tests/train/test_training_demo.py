@@ -140,13 +140,14 @@ def test_the_learning_rate_warms_up_and_comes_down() -> None:
 
 
 def test_the_learning_rate_may_start_once_more() -> None:
-    settings = Settings(100, 0, learning_rate=1.0, warmup=5, final=0.1, restart=60, restart_rate=0.5)
+    settings = Settings(100, 0, learning_rate=1.0, warmup=5, final=0.1, restarts=((60, 0.5), (90, 0.2)))
     rates = [settings.rate(step) for step in range(100)]
     assert rates[59] == pytest.approx(0.1, abs=0.01)
     assert rates[60] == pytest.approx(0.1)
     assert max(rates[60:]) == rates[64] == 0.5
-    assert rates[64:] == sorted(rates[64:], reverse=True)
-    assert rates[-1] == pytest.approx(0.05, abs=0.01)
+    assert rates[64:90] == sorted(rates[64:90], reverse=True)
+    assert rates[89] == pytest.approx(0.05, abs=0.01)
+    assert max(rates[90:]) == rates[94] == 0.2
 
 
 def test_the_last_steps_are_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,8 @@ def test_the_last_steps_are_practice(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return training_samples(seed, step, practising)
 
     monkeypatch.setattr(demo, "training_samples", samples)
-    train(tmp_path, 4, 0, "cpu", False, lambda _: None, replace(PLAN, practice=0.5))
+    train(tmp_path, 4, 0, "cpu", False, lambda _: None, replace(PLAN, practice=((0.25, 1e-3), (0.25, 1e-4))))
+    assert replace(PLAN, practice=((0.25, 1e-3), (0.25, 1e-4))).restarts(4) == ((2, 1e-3), (3, 1e-4))
     assert asked == [(0, False), (1, False), (2, True), (3, True)]
 
 
