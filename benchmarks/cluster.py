@@ -41,7 +41,7 @@ from fastglm.errors import FastGLMError
 if TYPE_CHECKING:
     from benchmarks.store import Store
 
-PAIRED = frozenset({"latency"})
+PAIRED = frozenset({"latency", "throughput"})
 LOST = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, LocalRayletDiedError)  # no fault of what was measured
 LOOK_EVERY = 1.0  # seconds
 ANSWERS_WITHIN = 10.0  # seconds, a cluster that is there
@@ -210,9 +210,12 @@ def _take(member: Member, reference: Any, store: "Store | None", reporter: Repor
 
 def _merge(record: Record, result: Result) -> None:
     """Add what a task found, and what it found out about its machine."""
-    arrangement = {**record.run.settings.get("arrangement", {}), **result.run.settings.get("arrangement", {})}
+    settings = dict(record.run.settings)
+    for name, found in result.run.settings.items():
+        settings[name] = {**settings.get(name, {}), **found} if isinstance(found, dict) else found
+    settings["texts"] = record.run.settings["texts"]  # a task has read a copy
     facts = {name: getattr(result.run, name) for name in ("machine", "versions", "code_version")}
-    record.run = replace(record.run, settings={**record.run.settings, "arrangement": arrangement}, **facts)
+    record.run = replace(record.run, settings=settings, **facts)
     record.devices |= {row.variant: row.device for row in result.measurements if row.device}
     for sample in result.samples:
         repeat = sample.repeat

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -47,6 +47,10 @@ def work(store: Store) -> None:
 
 def _left_of(jobs: Jobs, job: Job) -> list[str] | None:
     """The command that carries out what is left of a job; None where nothing is, which is then recorded."""
+    if not _is_ours(job.arguments):
+        error = f"it is not one of our commands: python {' '.join(job.arguments)}"
+        _insist(lambda: jobs.finish(job, "failed", error))
+        return None
     if job.attempts == 1:
         return job.arguments
     if (orphan := process.find(job.child)) is not None:
@@ -64,6 +68,11 @@ def _left_of(jobs: Jobs, job: Job) -> list[str] | None:
         return ["-m", "benchmarks", "resume", run["id"], "--progress", "json"] if run else job.arguments
     _insist(lambda: jobs.finish(job, state, error))
     return None
+
+
+def _is_ours(arguments: Sequence[str]) -> bool:
+    """A database that many write to must not become a way to run anything here."""
+    return list(arguments[:2]) in (["-m", "benchmarks"], ["-m", "fastglm"])
 
 
 class Attempt:

@@ -25,7 +25,7 @@ from benchmarks.progress import JsonReporter
 from benchmarks.store import Store, StoreError
 
 FAKE = Path(__file__).with_name("fake_benchmarks.py")
-HANDLE = signal.signal
+HANDLE, IS_OURS = signal.signal, worker._is_ours
 SAYS = """
 import json, os, signal, sys, time
 def say(**event): print(json.dumps(event), flush=True)
@@ -35,7 +35,8 @@ def progress(stage, done): say(event="progress", stage=stage, done=done, total=4
 
 @pytest.fixture(autouse=True)
 def unchanged_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker in the tests' own process leaves its signals alone."""
+    """A worker in the tests' own process leaves its signals alone; its jobs may be any."""
+    monkeypatch.setattr(worker, "_is_ours", lambda _: True)
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
 
@@ -229,6 +230,13 @@ def said(jobs: Jobs, lines: int, job: Job) -> bool:
 def reached(attempt: int, fraction: float, job: Job) -> bool:
     """Whether this attempt is so far."""
     return job.attempts == attempt and job.fraction > fraction
+
+
+def test_what_is_not_ours_is_not_run(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "_is_ours", IS_OURS)
+    job = done(jobs, f"open({str(tmp_path / 'run')!r}, 'w')")
+    assert (job.state, (job.error or "")[:36]) == ("failed", "it is not one of our commands: pytho")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.fixture
