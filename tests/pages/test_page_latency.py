@@ -128,7 +128,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Job]:
 
 def measure(app: AppTest) -> AppTest:
     """The page after a press of its button."""
-    return healthy(next(found for found in app.button if found.label == "Measure").click().run())
+    return healthy(next(found for found in app.button if found.label in ("Measure", "开始测量")).click().run())
 
 
 def bar(app: AppTest) -> str:
