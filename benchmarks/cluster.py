@@ -69,7 +69,7 @@ def carry_out(order: Order, address: str, store: "Store | None", reporter: Repor
     order.questions()  # wrong usage is told before a cluster is asked
     texts = order.texts.read_bytes() if order.texts else None
     with _connected(address):
-        members = [_member(order, node) for node in _nodes(address)]
+        members = [_member(order, node, store) for node in _nodes(address)]
         cancelled = True
         for member in members:
             if store:
@@ -136,10 +136,10 @@ def _nodes(address: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda node: str(node["NodeManagerHostname"]))
 
 
-def _member(order: Order, node: dict[str, Any]) -> Member:
+def _member(order: Order, node: dict[str, Any], store: "Store | None") -> Member:
     name = node["NodeManagerHostname"]
     run = Run(order.model, order.variants, order.suites, order.settings(), machine={"node": name})
-    return Member(node["NodeID"], name, node["Resources"], deque(tasks_of(order)), Record(run, None))
+    return Member(node["NodeID"], name, node["Resources"], deque(tasks_of(order)), Record(run, store))
 
 
 def tasks_of(order: Order) -> Iterator[Order]:
@@ -163,7 +163,7 @@ def _work(members: list[Member], texts: bytes | None, store: "Store | None", rep
                     at_work[_submit(member, texts, reporter)] = member
     except KeyboardInterrupt:
         with _unstoppable():
-            _cancel(at_work, store, reporter)
+            _cancel(at_work)
         raise
 
 
@@ -236,7 +236,7 @@ def _keep(record: Record, store: "Store | None") -> None:
     record.save(everything=True)
 
 
-def _cancel(at_work: dict[Any, Member], store: "Store | None", reporter: Reporter) -> None:
+def _cancel(at_work: Mapping[Any, Member]) -> None:
     """End the tasks at work; what they had measured is taken where they hand it over in time."""
     for reference in at_work:
         ray.cancel(reference)
