@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
 from fake_pool import FakePool
-from page_run import TAB, Open, healthy, words
+from page_run import ROOT, TAB, Open, healthy, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks import machine
