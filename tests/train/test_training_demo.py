@@ -150,6 +150,24 @@ def test_the_learning_rate_may_start_once_more() -> None:
     assert max(rates[90:]) == rates[94] == 0.2
 
 
+def test_the_weights_are_the_mean_of_those_at_the_ends_of_the_practice(tmp_path: Path) -> None:
+    parts = replace(SETTINGS, restarts=((4, 1e-2), (8, 1e-2)))
+    seen: list[list[torch.Tensor]] = []
+    model = tiny_model()
+
+    def at(progress: Progress) -> None:
+        if progress.done in (8, 12):
+            seen.append(weights(model))
+
+    fit(model, batch_of, parts, tmp_path / "state.pt", progress=at)
+    means = [(a + b) / 2 for a, b in zip(*seen, strict=True)]
+    assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(weights(model), means, strict=True))
+    with pytest.raises(RuntimeError, match="killed"):
+        run(tmp_path / "other.pt", parts, killed_at(11))
+    resumed, _ = run(tmp_path / "other.pt", parts, resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(weights(model), resumed, strict=True))
+
+
 def test_the_last_steps_are_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, bool]] = []
 
