@@ -2,7 +2,7 @@
 
 The rule looks at the widths of intervals only, never at which variant is ahead: to stop as soon as a difference shows
 would call equals different far more often than 1 time in 20. To stop at a width costs little: of simulated runs
-(log-normal noise of 1 to 5 %, 2 % wanted) the 95 % intervals at the stop held the truth in 95 to 98 %.
+(1200 each, log-normal noise of 1, 2, 3 %, 2 % wanted) the 95 % intervals at the stop held the truth in 97, 96, 94 %.
 """
 
 import re
