@@ -11,6 +11,8 @@ from ..models.packing import Example, encode
 from ..models.tokenizer import ChatGLMTokenizer
 from ..texts import Text, is_text, read_lines, read_rounds
 
+DEMO_SAMPLES = 320  # that the demo model's own variants are calibrated on
+
 
 def read_texts(path: Path) -> list[Text]:
     """The texts of a UTF-8 file: JSON Lines of `{"prompt": …, "answer": …}`, or else a plain text a line.

@@ -54,19 +54,19 @@ class StreamedModel:
             on_layer: told after each layer how many are done, and of how many; the head counts as one.
         """
         config = self.checkpoint.config
-        table = self._read(EMBEDDING)
+        table = self.read(EMBEDDING)
         states = [table[batch.input_ids].to(self.device, self.dtype) for batch in batches]
         del table
         rotary = Rotary2D(int(config.head_dim or 0), config.max_sequence_length + 1)
         for layer in range(config.num_layers):
-            block = self._block(layer)
+            block = self.block(layer)
             for number, batch in enumerate(batches):
                 placed = batch.to(self.device)
                 rotation = rotary(placed.position_ids, placed.input_ids.shape[1] + 1, self.dtype)
                 states[number] = block(states[number], rotation, placed.attention_mask, None)
             if on_layer:
                 on_layer(layer + 1, config.num_layers + 1)
-        norm = self._filled(nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta"), NORM)
+        norm = self.filled(nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta"), NORM)
         predicting = [
             norm(state).flatten(0, 1)[batch.predicting.to(self.device)]
             for state, batch in zip(states, batches, strict=True)
@@ -78,12 +78,13 @@ class StreamedModel:
         parts = zip(*(part.split(sizes) for part in found), strict=True)
         return [BestLogits(*part) for part in parts]
 
-    def _block(self, layer: int) -> nn.Module:
+    def block(self, layer: int) -> nn.Module:
+        """A layer with its weights."""
         with torch.device("meta"):
             block = Block(self.checkpoint.config, layer)
-        return self._filled(block, LAYER.format(layer))
+        return self.filled(block, LAYER.format(layer))
 
-    def _filled(self, module: nn.Module, prefix: str) -> nn.Module:
+    def filled(self, module: nn.Module, prefix: str) -> nn.Module:
         """The module with its weights, read under `prefix`."""
         names = [name for name, _ in module.named_parameters()]
         weights = self.checkpoint.named([prefix + name for name in names])
@@ -111,9 +112,10 @@ class StreamedModel:
     def _head_rows(self) -> Iterator[tuple[int, Tensor]]:
         """The head's rows in parts, each with the number of its first row."""
         name = EMBEDDING if self.checkpoint.config.tie_word_embeddings else HEAD
-        head = self._read(name)
+        head = self.read(name)
         for first in range(0, len(head), HEAD_ROWS):
             yield first, head[first : first + HEAD_ROWS]
 
-    def _read(self, name: str) -> Tensor:
+    def read(self, name: str) -> Tensor:
+        """A tensor as it is stored, mapped from its file where that is possible."""
         return self.checkpoint.named([name])[name]
