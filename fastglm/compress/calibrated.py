@@ -2,8 +2,8 @@
 
 Every matrix is rounded for the inputs that it will have: those that come out of the rounded matrices before it, in its
 own layer too. In memory at once are one layer in floating point, the texts' states (tokens × hidden size), and two
-matrices of the width of the widest input squared, all in fp32: for ChatGLM-6B with 16,384 tokens about 0.8, 0.3 and
-2.1 GB, beside what is being written.
+matrices of the widest input's width squared, all in fp32: for ChatGLM-6B with 16,384 tokens about 0.8, 0.3 and 2.1 GB,
+beside the shards that are being read and written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -111,13 +111,16 @@ class Calibrated:
         for name, linear in block.named_modules():
             if not isinstance(linear, nn.Linear):
                 continue
-            hessian = Hessian(linear.in_features, self.model.device)
-            for batch, x, where in zip(self.batches, self.states, placed, strict=True):
-                hessian.add(_inputs(linear, block, x, where)[batch.input_ids != self.pad])
-            parts = quantise(linear.weight, factorise(hessian.matrix), self.format)
+            parts = quantise(linear.weight, factorise(self._hessian(linear, block, placed)), self.format)
             rounded = self.format.unpack(parts, linear.in_features).to(self.model.dtype)
             linear.weight = nn.Parameter(rounded, requires_grad=False)
             yield f"{prefix}{name}.weight", parts
+
+    def _hessian(self, linear: nn.Linear, block: nn.Module, placed: Sequence[Where]) -> Tensor:
+        hessian = Hessian(linear.in_features, self.model.device)
+        for batch, x, where in zip(self.batches, self.states, placed, strict=True):
+            hessian.add(_inputs(linear, block, x, where)[batch.input_ids != self.pad])
+        return hessian.matrix
 
     def _head(self) -> Parts:
         """By the tokens that predict, the only ones that a head sees."""

@@ -6,6 +6,7 @@ scales that their groups have where they lie ("static groups"), so that nothing 
 """
 
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -39,24 +40,27 @@ class Factors:
 
 
 def factorise(hessian: Tensor) -> Factors:
-    """The factors of `hessian` [columns, columns].
+    """The factors of `hessian` [columns, columns]; peak memory, without it, is that of two such matrices.
 
-    With H = R Rᵀ, R upper triangular, U is R⁻¹; R is the Cholesky factor of H with its columns in reverse.
+    With L the Cholesky factor of H in the reverse order, H = L Lᵀ, U is L⁻¹ in the order again.
 
     Raises:
         CheckpointError: it is not finite, as the activations of a broken model are not.
     """
-    order = hessian.diagonal().argsort(descending=True, stable=True)
+    diagonal = hessian.diagonal()
+    level, order = float(diagonal.mean()), diagonal.argsort(descending=True, stable=True)
     back = order.flip(0)
-    level = float(hessian.diagonal().mean()) or 1.0
-    for damping in DAMPINGS:
-        damped = hessian[back][:, back]
-        damped.diagonal().add_(damping * level)
+    damped, before = hessian[back[:, None], back], 0.0
+    del hessian, diagonal
+    for damping in DAMPINGS if isfinite(level) else ():
+        damped.diagonal().add_((damping - before) * (level or 1.0))
         lower, failed = torch.linalg.cholesky_ex(damped)
         if not failed:
-            del damped
-            eye = torch.eye(len(order), device=hessian.device, dtype=hessian.dtype)
-            return Factors(order, torch.linalg.solve_triangular(lower.flip(0, 1), eye, upper=True))
+            inverse = torch.eye(len(order), out=damped)
+            torch.linalg.solve_triangular(lower, inverse, upper=False, out=inverse)
+            del lower
+            return Factors(order, inverse.flip(0, 1))
+        before = damping
     raise CheckpointError("The calibration texts drive this model's activations out of range: check its weights.")
 
 

@@ -107,7 +107,7 @@ def check_room(config: ChatGLM6BConfig, out: Path) -> None:
     free = shutil.disk_usage(next(folder for folder in out.absolute().parents if folder.exists())).free
     if needed > free:
         raise DiskShortError(
-            f"{out} needs {needed / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free on its disk: make room, or name another."
+            f"{out} needs {needed / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free on its disk: make room there."
         )
 
 
