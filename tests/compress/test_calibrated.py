@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +20,8 @@ from fastglm.errors import DiskShortError, UsageError
 from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.likelihood import batches_of
 from fastglm.evaluate.streamed import StreamedModel
+from fastglm.kernels.linear import PackedWeight
+from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.packing import Batch
 from fastglm.models.tokenizer import ChatGLMTokenizer
@@ -30,14 +31,6 @@ from fastglm.texts import Text
 CPU = torch.device("cpu")
 SMALL = folder("chatglm")
 FORMATS = ("int4-g32", "int4-g64", "int4-g128", "int8")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # for models this small a second one only costs time
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +56,17 @@ def asked() -> list[Batch]:
 
 def kl(path: Path, asked: list[Batch]) -> float:
     original = StreamedModel(Checkpoint(SMALL), CPU, torch.float32).best_logits(asked, 1000)
+    return divergence(exact(path), asked, original).kl_divergence
+
+
+def exact(path: Path) -> ChatGLMForConditionalGeneration:
+    """The model with activations in fp32."""
     model, _ = fastglm.load(str(path), "fast")
-    return divergence(model, asked, original).kl_divergence
+    for module in model.modules():
+        if isinstance(module, PackedWeight):
+            module.exact = True
+            module.set_parts(module.parts())
+    return model
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -96,9 +98,7 @@ def test_a_matrix_is_given_the_inputs_that_the_rounded_ones_before_it_make(
     chosen = calibration_examples(ChatGLMTokenizer.from_pretrained(SMALL), texts, checkpoint.config)
     for _ in Calibrated(checkpoint, config, chosen, CPU).matrices():
         pass
-    model, _ = fastglm.load(str(packed), "fast")
-    for module in model.modules():
-        module.exact = True  # no activations in bf16
+    model = exact(packed)
     expected: dict[str, torch.Tensor] = {}
     names = [f"transformer.layers.{layer}.{name}" for layer in range(config.num_layers) for name in MATRICES]
 
@@ -232,7 +232,7 @@ def test_what_is_refused_before_anything_is_written(
 
 def test_the_room_wanted_is_what_is_written(packed: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     written = sum(file.stat().st_size for file in packed.glob("*.safetensors"))
-    for free, fits in ((0.95 * written, False), (1.05 * written, True)):
+    for free, fits in ((0.9 * written, False), (1.05 * written, True)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: SimpleNamespace(free=free))
         if fits:
             quantise_folder(SMALL, "int4-g32", tmp_path / "out")
