@@ -126,15 +126,27 @@ def variants(
 def compress(
     out: Annotated[Path, typer.Option(help="The folder to make; it must not exist yet.")],
     model: Model = "demo",
-    recipe: Annotated[str, typer.Option(help="int8 or int4.")] = "int4",
+    recipe: Annotated[str, typer.Option(help="int8, int4 (groups of 128), int4-g64 or int4-g32.")] = "int4",
+    texts: Annotated[
+        str | None,
+        typer.Option(
+            help="Calibrate, by GPTQ, on this UTF-8 file: a text a line, or JSON Lines of prompt and answer. "
+            "demo: on rounds of the demo model's world."
+        ),
+    ] = None,
+    embedding: Annotated[str | None, typer.Option(help="Embedding and head in a format of their own: int8.")] = None,
+    device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Write a compressed checkpoint, which `fastglm chat --model` reads back."""
+    """Write a compressed checkpoint, which `fastglm chat --model` reads back.
+
+    Without --texts the weights are rounded to nearest; with them, so that what the model makes of the texts stays.
+    """
     import fastglm
     from fastglm.bars import Bars
 
     with Bars() as bars:
-        made = fastglm.compress(model, recipe, out, progress=bars)
+        made = fastglm.compress(model, recipe, out, texts, bars, embedding=embedding, device=device)
     typer.echo(f"Written: {made}. Talk to it: fastglm chat --model {made}")
 
 

@@ -98,7 +98,7 @@ class StreamedModel:
 
     def _states(self, passages: Sequence[Passage], on_layer: Callable[[int, int], None] | None = None) -> list[Tensor]:
         """What the layers make of each passage, [rows, tokens, hidden size]."""
-        table = self._read(EMBEDDING)
+        table = self.read(EMBEDDING)
         states = [table[passage.input_ids.cpu()].to(self.device, self.dtype) for passage in passages]
         del table
         layers = self.checkpoint.config.num_layers
@@ -110,9 +110,7 @@ class StreamedModel:
 
     def _run(self, layer: int, passages: Sequence[Passage], states: list[Tensor]) -> None:
         """One layer over all states, in place; its weights are let go at the end."""
-        with torch.device("meta"):
-            block = Block(self.checkpoint.config, layer)
-        self._fill(block, LAYER.format(layer))
+        block = self.block(layer)
         for number, passage in enumerate(passages):
             placed = passage.to(self.device)
             rotation = self.empty.transformer.rotary(
@@ -122,12 +120,16 @@ class StreamedModel:
 
     def _final_norm(self) -> nn.Module:
         config = self.checkpoint.config
-        norm = nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta")
-        self._fill(norm, NORM)
-        return norm
+        return self.filled(nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta"), NORM)
 
-    def _fill(self, module: nn.Module, prefix: str) -> None:
-        """Reads the module's weights, which lie under `prefix`."""
+    def block(self, layer: int) -> nn.Module:
+        """A layer with its weights."""
+        with torch.device("meta"):
+            block = Block(self.checkpoint.config, layer)
+        return self.filled(block, LAYER.format(layer))
+
+    def filled(self, module: nn.Module, prefix: str) -> nn.Module:
+        """The module with its weights, read under `prefix`. Raises CheckpointError where their shapes are others."""
         weights = self.checkpoint.named([prefix + name for name, _ in module.named_parameters()])
         state = {}
         for name, parameter in module.named_parameters():
@@ -139,7 +141,7 @@ class StreamedModel:
                 )
             state[name] = weight.to(self.device, self.dtype)
         module.load_state_dict(state, assign=True)
-        module.eval()
+        return module.eval()
 
     def _head(self, hidden: Tensor, targets: Tensor, best: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """tokens, logits, total and target of `BestLogits` for `hidden` [targets, hidden size]."""
@@ -162,7 +164,8 @@ class StreamedModel:
         """The head's rows in parts, each with the number of its first row."""
         name = HEAD if HEAD in self.checkpoint.places else EMBEDDING
         for first in range(0, self.checkpoint.config.vocab_size, HEAD_ROWS):
-            yield first, self._read(name)[first : first + HEAD_ROWS]
+            yield first, self.read(name)[first : first + HEAD_ROWS]
 
-    def _read(self, name: str) -> Tensor:
+    def read(self, name: str) -> Tensor:
+        """A tensor as it is stored, mapped from its file where that is possible."""
         return self.checkpoint.named([name])[name]

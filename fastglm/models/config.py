@@ -48,7 +48,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
     `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
     Heads are `head_dim` wide; it defaults to the published `hidden_size / num_attention_heads`.
     `weight_format` names the quantised format of the weights (`None`: as the tensors are), see `fastglm.kernels`;
-    checkpoints in the published quantised layouts say the same with `quantization_bit`.
+    checkpoints in the published quantised layouts say the same with `quantization_bit`. `embedding_format` is that of
+    embedding and head where they have one of their own, `calibration` how the weights were rounded.
     """
 
     attribute_map: ClassVar[dict[str, str]] = {
@@ -79,6 +80,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
     quantization_bit: int = 0
     quantization_embeddings: bool = False
     weight_format: str | None = None
+    embedding_format: str | None = None
+    calibration: dict[str, Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.head_dim is None and isinstance(self.num_attention_heads, int):
@@ -103,6 +106,10 @@ class ChatGLM6BConfig(ChatGLMConfig):
             return get_format(self.weight_format)
         # The published quantised layouts: fp16 scales, one a row.
         return {8: Int8(torch.float16), 4: Int4(None)}.get(self.quantization_bit)
+
+    def embedding_weight_format(self) -> WeightFormat | None:
+        """The format of embedding and head; None where they are plain, as in the published quantised layouts."""
+        return get_format(self.embedding_format or self.weight_format) if self.weight_format else None
 
     def check(self) -> None:
         """Raises CheckpointError where the fields cannot describe a model."""
