@@ -1,0 +1,62 @@
+"""Calibration text: what a model is run on while it is compressed, to see which of its numbers matter."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from sys import maxsize
+
+from ..demo.corpus import training_samples
+from ..errors import UsageError
+from ..models.packing import Example, encode
+from ..models.tokenizer import ChatGLMTokenizer
+from ..texts import Text, is_text, read_lines, read_rounds
+
+
+def read_texts(path: Path) -> list[Text]:
+    """The texts of a UTF-8 file: JSON Lines of `{"prompt": …, "answer": …}`, or else a plain text a line.
+
+    A file is JSON Lines if its name ends in `.jsonl` or it begins with a brace.
+
+    Raises:
+        UsageError: no such file, another encoding, no texts, or a line that is wrong, with its number.
+    """
+    first = next(read_lines(path), None)
+    if first is None:
+        raise UsageError(f'{path} has no texts: write one a line, or a {{"prompt": …, "answer": …}} a line.')
+    if path.suffix == ".jsonl" or first[1].startswith("{"):
+        return read_rounds(path)
+    return [_plain(line, f"{path}, line {number}") for number, line in read_lines(path)]
+
+
+def demo_samples(count: int, seed: int = 0) -> list[Text]:
+    """Rounds of the demo model's world, as it was trained on; none of them is held out."""
+    samples = islice(training_samples(seed, 0), count)
+    return [Text(sample.history, sample.question, sample.answer) for sample in samples]
+
+
+def examples(tokenizer: ChatGLMTokenizer, texts: Sequence[Text], room: int) -> list[Example]:
+    """The texts as the model meets them, at most `room` tokens each: the prompt, `[gMASK] <sop>`, the answer.
+
+    Plain text is the answer to an empty prompt. An answer that is too long is cut into parts that follow the same
+    prompt each; where the prompt takes more than half of the room, the text is left out.
+    """
+    return [example for text in texts for example in _examples(tokenizer, text, room)]
+
+
+def _examples(tokenizer: ChatGLMTokenizer, text: Text, room: int) -> list[Example]:
+    try:
+        return [encode(tokenizer, *text, room)]
+    except ValueError:
+        whole = encode(tokenizer, [], text.prompt, text.answer, maxsize)
+    start = whole.context + 1
+    if 2 * start > room:
+        return []
+    prompt, answer = whole.tokens[:start], whole.targets
+    step = room - start
+    return [Example(prompt + answer[cut : cut + step], whole.context) for cut in range(0, len(answer), step)]
+
+
+def _plain(line: str, place: str) -> Text:
+    if not is_text(line):
+        raise UsageError(f"{place} holds a zero character: save the file as UTF-8 text.")
+    return Text([], "", line)

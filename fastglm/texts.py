@@ -1,0 +1,70 @@
+"""Texts from a user's file: prompts with the answers that are expected, or plain text."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .errors import UsageError
+
+_KEYS = {"prompt", "answer", "history"}
+
+
+class Text(NamedTuple):
+    """What was said before, a prompt (empty for plain text), and the answer to it."""
+
+    history: list[tuple[str, str]]
+    prompt: str
+    answer: str
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a UTF-8 file that are not blank, with their numbers from 1.
+
+    Raises UsageError: the file cannot be read, or a line is not UTF-8.
+    """
+    try:
+        with path.open("rb") as file:  # texts may hold all the other ends of lines
+            for number, line in enumerate(file, 1):
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+                if text.strip():
+                    yield number, text
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}, line {number} cannot be read as UTF-8 ({error.reason}): save the file as UTF-8."
+        ) from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): name a text file in UTF-8.") from error
+
+
+def read_rounds(path: Path) -> list[Text]:
+    """The rounds of a JSON Lines file: a `{"prompt": …, "answer": …}` a line, and `"history": [[asked, answered]]`
+    where there were rounds before. Raises `UsageError` with the line that is wrong."""
+    return [_round(line, f"{path}, line {number}") for number, line in read_lines(path)]
+
+
+def is_text(part: Any) -> bool:
+    r"""Half a surrogate pair ("\ud800") is no character, and PostgreSQL keeps no "\u0000"."""
+    return isinstance(part, str) and "\0" not in part and not any("\ud800" <= char <= "\udfff" for char in part)
+
+
+def _round(line: str, place: str) -> Text:
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{place} is not JSON ({error})") from error
+    if not isinstance(data, dict) or not {"prompt", "answer"} <= data.keys() <= _KEYS:
+        raise UsageError(f'{place}: wanted are "prompt" and "answer", and "history" where there is one, and no others')
+    history = data.get("history", [])
+    for key in ("prompt", "answer"):
+        if not is_text(data[key]) or not data[key].strip():
+            raise UsageError(
+                f'{place}: "{key}" is a text that is not empty, of characters that UTF-8 and databases have'
+            )
+    if not isinstance(history, list) or not all(_is_pair(part) for part in history):
+        raise UsageError(f'{place}: "history" is a list of pairs of texts, [[asked, answered], …]')
+    return Text([(asked, said) for asked, said in history], data["prompt"], data["answer"])
+
+
+def _is_pair(part: Any) -> bool:
+    return isinstance(part, list) and len(part) == 2 and all(map(is_text, part))
