@@ -47,6 +47,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
 
     `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
     Heads are `head_dim` wide; it defaults to the published `hidden_size / num_attention_heads`.
+    `layer_numbers` are those that the layers of a pruned model were trained with, from 0: the published fp16 code scales
+    the scores by them. `sparsity` "2:4" says that of each 4 consecutive inputs of a block's linear layers 2 are zero.
     `weight_format` names the quantised format of the weights (`None`: as the tensors are), see `fastglm.kernels`;
     checkpoints in the published quantised layouts say the same with `quantization_bit`.
     """
@@ -79,6 +81,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
     quantization_bit: int = 0
     quantization_embeddings: bool = False
     weight_format: str | None = None
+    layer_numbers: list[int] | None = None
+    sparsity: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.head_dim is None and isinstance(self.num_attention_heads, int):
@@ -93,6 +97,10 @@ class ChatGLM6BConfig(ChatGLMConfig):
         """FFN channels of a layer."""
         return _per_layer(self.inner_hidden_size, layer)
 
+    def layer_number(self, layer: int) -> int:
+        """The number that a layer was trained with: its own where none was removed before it."""
+        return layer if self.layer_numbers is None else self.layer_numbers[layer]
+
     def linear_format(self) -> WeightFormat | None:
         """The format of the linear layers; None where they are plain tensors."""
         if self.weight_format:
@@ -102,7 +110,7 @@ class ChatGLM6BConfig(ChatGLMConfig):
 
     def check(self) -> None:
         """Raises CheckpointError where the fields cannot describe a model."""
-        for name in ("num_attention_heads", "inner_hidden_size"):
+        for name in ("num_attention_heads", "inner_hidden_size", "layer_numbers"):
             value = getattr(self, name)
             if isinstance(value, list) and len(value) != self.num_layers:
                 raise CheckpointError(
@@ -112,6 +120,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
             raise CheckpointError(
                 f"config.json: heads are {self.head_dim} wide; two-dimensional rotary positions need a multiple of 4."
             )
+        if self.sparsity not in (None, "2:4"):
+            raise CheckpointError(f"config.json: sparsity is {self.sparsity!r}; known is 2:4.")
         if self.quantization_bit not in (0, 4, 8):
             raise CheckpointError(f"config.json: quantization_bit is {self.quantization_bit}; known are 4 and 8.")
         if not self.position_encoding_2d:
