@@ -11,9 +11,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import fastglm
+from fastglm.compress.folder import open_plain
 from fastglm.compress.prune import Pruned
 from fastglm.compress.walk import Walk, calibration_examples
-from fastglm.models.checkpoint import Checkpoint
 from fastglm.texts import Text
 
 SOURCE = folder("chatglm")
@@ -40,14 +40,15 @@ def stored(path: Path) -> dict[str, Tensor]:
 
 def make_walk(path: Path) -> Walk:
     """All examples of the texts on their way through a checkpoint."""
-    checkpoint = Checkpoint(path)
+    checkpoint = open_plain(path, path / "out")
     return Walk(checkpoint, calibration_examples(checkpoint, TEXTS), "cpu")
 
 
 @torch.inference_mode()
-def logits(path: Path, dtype: str = "float32") -> Tensor:
+def logits(path: Path, dtype: torch.dtype = torch.float32) -> Tensor:
     """Of some text and its answer."""
-    model, tokenizer = fastglm.load(str(path), device="cpu", dtype=dtype)
+    model, tokenizer = fastglm.load(str(path), device="cpu")
+    model.to(dtype)
     ids = tokenizer.encode_message("你好，3加4等于多少？") + tokenizer.encode("3+4=7。", add_special_tokens=False)
     return model(torch.tensor([ids])).logits[0]
 

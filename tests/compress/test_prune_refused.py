@@ -4,7 +4,7 @@ import shutil
 from collections import namedtuple
 
 import pytest
-from compress.pruning import SOURCE, TEXTS, changed_copy
+from pruning import SOURCE, TEXTS, changed_copy
 from recorded import folder
 
 from fastglm.compress.prune import prune_depth, prune_vocabulary, prune_width, sparsify_24

@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from compress.pruning import LAYER, LAYERS, SOURCE, TEXTS, logits, make_walk, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pruning import LAYER, LAYERS, SOURCE, TEXTS, logits, make_walk, stored
 from transformers import AutoModelForCausalLM
 
 from fastglm.compress.prune import sparsify_24

@@ -6,9 +6,9 @@ import json
 import pytest
 import sentencepiece
 import torch
-from compress.pruning import SOURCE, TEXTS, changed_copy, check_prediction, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pruning import SOURCE, TEXTS, changed_copy, check_prediction, stored
 from sentencepiece import sentencepiece_model_pb2 as proto
 from transformers import AutoTokenizer
 
@@ -17,7 +17,6 @@ from fastglm.compress.prune import prune_vocabulary
 from fastglm.compress.prune.vocabulary import _needed
 from fastglm.errors import CheckpointError, UsageError
 from fastglm.models.chat import build_prompt
-from fastglm.texts import Text
 
 MATRICES = ("transformer.word_embeddings.weight", "lm_head.weight")
 
@@ -138,14 +137,12 @@ def test_single_characters_stay_where_there_are_no_bytes():
 def test_what_is_refused(tmp_path):
     with pytest.raises(UsageError, match="no texts to take the vocabulary from"):
         prune_vocabulary(SOURCE, tmp_path / "out", [])
-    everything = [Text([], "x", "".join(model_piece.piece for model_piece in pieces()))]
-    with pytest.raises(UsageError, match="there is nothing to remove"):
-        prune_vocabulary(SOURCE, tmp_path / "out", everything * 1)
     source = changed_copy(tmp_path / "model", lambda state: None, bos_token_id=5000)
     with pytest.raises(CheckpointError, match="names token 5000, which the tokenizer has not"):
         prune_vocabulary(source, tmp_path / "out", TEXTS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
 
 
-def pieces():
-    return proto.ModelProto.FromString((SOURCE / "ice_text.model").read_bytes()).pieces
+def test_a_vocabulary_that_is_all_used_is_left_alone(pruned, tmp_path):
+    with pytest.raises(UsageError, match="leave none of the 384 tokens out: there is nothing to remove"):
+        prune_vocabulary(pruned[0], tmp_path / "out", TEXTS)

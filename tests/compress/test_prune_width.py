@@ -1,7 +1,7 @@
 """Width pruning: what adds nothing goes without a trace, and else what adds least."""
 
 import torch
-from compress.pruning import LAYER, LAYERS, SOURCE, TEXTS, changed_copy, check_prediction, logits, make_walk, stored
+from pruning import LAYER, LAYERS, SOURCE, TEXTS, changed_copy, check_prediction, logits, make_walk, stored
 from transformers import AutoModelForCausalLM
 
 from fastglm.compress.prune import prune_depth, prune_width
@@ -25,7 +25,9 @@ def empty_quarter(state):
 def test_what_adds_nothing_goes_and_no_logit_changes(tmp_path):
     source = changed_copy(tmp_path / "model", empty_quarter)
     report = prune_width(source, tmp_path / "out", TEXTS, 0.75, 0.75, device="cpu")
-    torch.testing.assert_close(logits(tmp_path / "out"), logits(source), atol=1e-5, rtol=0)
+    # In fp64: sums in another order alone change the logits of these random weights by 3e-5 in fp32.
+    found, wanted = (logits(path, torch.float64) for path in (tmp_path / "out", source))
+    torch.testing.assert_close(found, wanted, atol=1e-9, rtol=0)
     assert report.details == {"channels": [192] * LAYERS, "heads": [6] * LAYERS}
     check_prediction(report, tmp_path / "out")
     assert len(AutoModelForCausalLM.from_pretrained(tmp_path / "out").transformer.layers) == LAYERS

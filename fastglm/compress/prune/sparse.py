@@ -29,7 +29,7 @@ def sparsify_24(
     """Writes `source` with half of the weights of every layer's matrices zero; `out` appears when it is whole.
 
     Layer by layer, each measured behind the sparse ones before it; one is in memory at a time. Embedding and head stay
-    as they are. `details`: the share of zeros.
+    as they are.
 
     Raises:
         UsageError: `out` exists, `source` is quantised or 2:4 already, a width is no multiple of 4, too few texts, or
