@@ -29,7 +29,8 @@ class Attention(nn.Module):
 
     The published fp16 code divides q by the layer number and multiplies the scores by it in fp32, to stay within
     fp16's range. `scaled_dot_product_attention` keeps the scores in fp32 or scales before the product, so that
-    here the plain scale does the same, at any depth.
+    here the plain scale does the same, at any depth; a layer that moved up because others were removed before it keeps
+    what it was trained with (`config.layer_number`).
     """
 
     def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:

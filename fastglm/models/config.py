@@ -47,6 +47,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
 
     `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
     Heads are `head_dim` wide; it defaults to the published `hidden_size / num_attention_heads`.
+    `layer_numbers` are those that the layers of a pruned model were trained with, from 0: the published fp16 code scales
+    the scores by them. `sparsity` "2:4" says that of each 4 consecutive inputs of a block's linear layers 2 are zero.
     `weight_format` names the quantised format of the weights (`None`: as the tensors are), see `fastglm.kernels`;
     checkpoints in the published quantised layouts say the same with `quantization_bit`. `embedding_format` is that of
     embedding and head where they have one of their own, `calibration` how the weights were rounded.
@@ -82,6 +84,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
     weight_format: str | None = None
     embedding_format: str | None = None
     calibration: dict[str, Any] | None = None
+    layer_numbers: list[int] | None = None
+    sparsity: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.head_dim is None and isinstance(self.num_attention_heads, int):
@@ -100,6 +104,10 @@ class ChatGLM6BConfig(ChatGLMConfig):
         """How many numbers the keys and values of one token are."""
         return 2 * sum(self.heads(layer) for layer in range(self.num_layers)) * int(self.head_dim or 0)
 
+    def layer_number(self, layer: int) -> int:
+        """The number that a layer was trained with: its own where none was removed before it."""
+        return layer if self.layer_numbers is None else self.layer_numbers[layer]
+
     def linear_format(self) -> WeightFormat | None:
         """The format of the linear layers; None where they are plain tensors."""
         if self.weight_format:
@@ -113,7 +121,7 @@ class ChatGLM6BConfig(ChatGLMConfig):
 
     def check(self) -> None:
         """Raises CheckpointError where the fields cannot describe a model."""
-        for name in ("num_attention_heads", "inner_hidden_size"):
+        for name in ("num_attention_heads", "inner_hidden_size", "layer_numbers"):
             value = getattr(self, name)
             if isinstance(value, list) and len(value) != self.num_layers:
                 raise CheckpointError(
@@ -123,6 +131,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
             raise CheckpointError(
                 f"config.json: heads are {self.head_dim} wide; two-dimensional rotary positions need a multiple of 4."
             )
+        if self.sparsity not in (None, "2:4"):
+            raise CheckpointError(f"config.json: sparsity is {self.sparsity!r}; known is 2:4.")
         if self.quantization_bit not in (0, 4, 8):
             raise CheckpointError(f"config.json: quantization_bit is {self.quantization_bit}; known are 4 and 8.")
         if not self.position_encoding_2d:

@@ -1,0 +1,122 @@
+"""Checkpoint folders that are made from others: read and written tensor by tensor, there only when they are whole."""
+
+import json
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..errors import UsageError
+from ..models.checkpoint import Checkpoint
+from ..models.config import ChatGLM6BConfig
+from ..progress import OnProgress, Progress
+from .quantize import heads_are_equal
+
+SHARD_BYTES = 1 << 30  # of tensors, collected before they are written as a shard
+EMBEDDING, HEAD = "transformer.word_embeddings.weight", "lm_head.weight"
+LAYER = "transformer.layers.{}."
+TOKENIZER_FILES = ("tokenizer_config.json", "ice_text.model")
+_SLACK = 1.02  # config, tokenizer and headers, beside the weights
+
+
+def open_plain(source: Path, out: Path) -> Checkpoint:
+    """The checkpoint that `out` will be made from; its config says whether head and embedding are one matrix.
+
+    Raises:
+        UsageError: `out` exists, or the checkpoint is quantised.
+        CheckpointError: the checkpoint cannot be read.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists already: name a folder that does not.")
+    checkpoint = Checkpoint(source)
+    if checkpoint.config.linear_format():
+        raise UsageError(f"{source} is quantised already: prune the checkpoint it was made from, then quantise.")
+    checkpoint.config.tie_word_embeddings = heads_are_equal(checkpoint)
+    return checkpoint
+
+
+def stored_tensors(checkpoint: Checkpoint, stage: str, progress: OnProgress | None) -> Iterator[tuple[str, Tensor]]:
+    """The tensors of an opened checkpoint that a copy of it holds: no rotary tables, and a shared head only once."""
+    done = 0
+    for name, tensor in checkpoint.tensors():
+        done += tensor.nbytes
+        if not (name.endswith("rotary_emb.inv_freq") or (name == HEAD and checkpoint.config.tie_word_embeddings)):
+            yield name, tensor
+        if progress:
+            progress(Progress(stage, done, checkpoint.size, "B"))
+
+
+def split_name(name: str) -> tuple[int | None, str]:
+    """The number of the layer that a tensor belongs to, and its name in there; None for those outside the layers."""
+    prefix = LAYER.format("")[:-1]
+    if not name.startswith(prefix):
+        return None, name
+    layer, _, rest = name.removeprefix(prefix).partition(".")
+    return int(layer), rest
+
+
+@contextmanager
+def new_folder(out: Path, needed: int) -> Iterator[Path]:
+    """A folder to write into, which becomes `out` in one move at the end, or goes away if that is not reached.
+
+    Args:
+        needed: bytes of the weights to be written.
+
+    Raises:
+        UsageError: the disk has no room for them.
+    """
+    out = out.absolute()
+    existing = next(parent for parent in out.parents if parent.is_dir())
+    free = shutil.disk_usage(existing).free
+    if needed * _SLACK > free:
+        raise UsageError(
+            f"{out} needs {needed * _SLACK / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there: name another disk."
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
+        part.rename(out)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
+def write_checkpoint(folder: Path, config: ChatGLM6BConfig, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Config and shards (`model-00001.safetensors` and so on, with an index) as transformers reads them."""
+    shard: dict[str, Tensor] = {}
+    places: dict[str, str] = {}
+    held = written = 0
+
+    def flush() -> None:
+        nonlocal held
+        file = f"model-{len(set(places.values())) + 1:05d}.safetensors"
+        save_file(shard, folder / file, metadata={"format": "pt"})
+        places.update(dict.fromkeys(shard, file))
+        shard.clear()
+        held = 0
+
+    for name, tensor in tensors:
+        shard[name] = tensor.contiguous()
+        held += tensor.nbytes
+        written += tensor.nbytes
+        if held >= SHARD_BYTES:
+            flush()
+    if shard:
+        flush()
+    index = {"metadata": {"total_size": written}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
+    config.architectures = ["ChatGLMForConditionalGeneration"]
+    config.save_pretrained(folder)
+
+
+def copy_tokenizer(source: Path, folder: Path) -> None:
+    """The tokenizer's files, where they are."""
+    for name in TOKENIZER_FILES:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, folder / name)

@@ -1,0 +1,31 @@
+"""What pruning removed, and what it predicts."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..size import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """`before` and `after` are predictions from the configs, which the folder's files bear out."""
+
+    removed: str
+    before: Size
+    after: Size
+    details: dict[str, Any] = field(default_factory=dict)  # ready for JSON; what they are is said where they are made
+
+    @property
+    def speedup(self) -> float:
+        """Predicted tokens per second over those before, one sequence, where reading the weights takes the time."""
+        return self.before.read / self.after.read
+
+    def as_text(self) -> str:
+        """A line for people."""
+        before, after = self.before, self.after
+        return (
+            f"{self.removed}: {before.parameters / 1e6:,.1f} to {after.parameters / 1e6:,.1f} million parameters "
+            f"({after.parameters / before.parameters - 1:+.0%}), {before.bytes / 1e6:,.1f} to {after.bytes / 1e6:,.1f} "
+            f"MB, {before.read / 1e6:,.1f} to {after.read / 1e6:,.1f} MB read for a token: up to {self.speedup:.2f} "
+            "times as fast"
+        )

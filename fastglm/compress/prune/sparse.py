@@ -1,0 +1,86 @@
+"""2:4 sparsity: of each 4 consecutive inputs of a linear layer 2 are zero, which sparse tensor cores read at half size.
+
+Those go whose size times the norm of their input is least, row by row (Wanda: Sun et al., ICLR 2024, arXiv 2306.11695).
+The zeros are stored among the others, so that every device runs the checkpoint; `sparsity` in its config says that a
+GPU may compress it.
+"""
+
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import UsageError
+from ...models.chatglm import Block
+from ...progress import OnProgress
+from ...texts import Text
+from ..folder import open_plain
+from ..size import predict_size
+from ..walk import Walk, calibration_examples
+from .blocks import State, write_edited
+from .report import Pruned
+
+
+def sparsify_24(
+    source: Path, out: Path, texts: Sequence[Text], progress: OnProgress | None = None, device: str = "auto"
+) -> Pruned:
+    """Writes `source` with half of the weights of every layer's matrices zero; `out` appears when it is whole.
+
+    Layer by layer, each measured behind the sparse ones before it; one is in memory at a time. Embedding and head stay
+    as they are.
+
+    Raises:
+        UsageError: `out` exists, `source` is quantised or 2:4 already, a width is no multiple of 4, too few texts, or
+            the disk is full.
+        CheckpointError: the checkpoint cannot be read.
+        DeviceError: the device is not there.
+    """
+    checkpoint = open_plain(source, out)
+    config = checkpoint.config
+    if config.sparsity:
+        raise UsageError(f"{source} is 2:4 sparse already: use it as it is.")
+    widths = {config.hidden_size, *(config.inner(layer) for layer in range(config.num_layers))}
+    if odd := [width for width in sorted(widths) if width % 4]:
+        raise UsageError(f"{source} has layers {odd[0]} wide: 2:4 sparsity needs widths that 4 divides.")
+    walk = Walk(checkpoint, calibration_examples(checkpoint, texts), device)
+    sparse = deepcopy(config)
+    sparse.sparsity = "2:4"
+
+    def edit(block: Block, states: list[Tensor], layer: int) -> State:
+        return _sparsify(walk, block, states)
+
+    write_edited(walk, sparse, edit, out, "make 2:4 sparse", progress)
+    return Pruned("half of the layers' weights made zero, 2 of each 4", predict_size(config), predict_size(sparse))
+
+
+def mask_24(weight: Tensor, norms: Tensor) -> Tensor:
+    """True where a weight stays: the 2 of each 4 in a row whose size times their input's norm is largest.
+
+    Args:
+        weight: [rows, columns], columns a multiple of 4.
+        norms: [columns], of the inputs.
+    """
+    importance = (weight.abs() * norms).unflatten(-1, (-1, 4))
+    best = importance.topk(2, -1).indices
+    return torch.zeros_like(importance, dtype=torch.bool).scatter(-1, best, True).flatten(-2)
+
+
+def _sparsify(walk: Walk, block: Block, states: list[Tensor]) -> State:
+    """The block's weights with the masks applied, on the CPU in fp32."""
+    squares: dict[str, Tensor] = {}
+
+    def watcher(name: str) -> Callable[[Tensor], None]:
+        def see(x: Tensor) -> None:
+            squares[name] = squares.get(name, 0) + x.float().square().sum(0)
+
+        return see
+
+    linear = {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear)}
+    walk.run(block, states, {module: watcher(name) for name, module in linear.items()})
+    state = {name: tensor.cpu().float() for name, tensor in block.state_dict().items()}
+    for name, square in squares.items():
+        weight = state[name + ".weight"]
+        weight *= mask_24(weight, square.sqrt().cpu())
+    return state

@@ -1,0 +1,48 @@
+"""How large a model of a config is, and what it has to read for a token: known before any weight is made."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..kernels.linear import PackedWeight
+from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..models.config import ChatGLM6BConfig
+
+# Of the bytes of a matrix that sparse tensor cores read at 2:4: half of the 16-bit numbers, and 2 bits of place each.
+SPARSE_SHARE = (2 * 16 + 2 * 2) / (4 * 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a model's weights, those used twice counted once."""
+
+    parameters: int
+    bytes: int
+    read: int  # bytes of weights read for each token: all but the rows of the embedding that are not looked up
+
+
+def predict_size(config: ChatGLM6BConfig) -> Size:
+    """The size of a model of `config`; what is not packed has the config's dtype, or is fp16 where it names none.
+
+    One sequence at a time. At 2:4 the matrices are read as sparse tensor cores do, and are stored with zeros.
+    """
+    dtype: torch.dtype = config.dtype or torch.float16
+    with torch.device("meta"):
+        model = ChatGLMForConditionalGeneration(config)
+    parameters = stored = read = 0
+    for name, module in model.named_modules():
+        own = list(module.parameters(recurse=False))
+        if module is model.lm_head and config.tie_word_embeddings:
+            own = []
+        count, size = sum(p.numel() for p in own), sum(p.numel() for p in own) * dtype.itemsize
+        touched = float(size)
+        if isinstance(module, torch.nn.Linear) and config.sparsity and ".layers." in name:
+            touched -= (1 - SPARSE_SHARE) * module.weight.numel() * dtype.itemsize
+        if isinstance(module, PackedWeight):
+            count += module.rows * module.columns
+            size += module.format.bytes(module.rows, module.columns)
+            touched = size
+        if module is model.transformer.word_embeddings and not config.tie_word_embeddings:
+            touched = size / config.vocab_size  # one row
+        parameters, stored, read = parameters + count, stored + size, read + round(touched)
+    return Size(parameters, stored, read)

@@ -1,0 +1,63 @@
+"""What the tests of pruning share: texts, a tiny checkpoint with some weights changed, and its logits."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from recorded import folder
+from safetensors.torch import load_file
+from torch import Tensor
+
+import fastglm
+from fastglm.compress.folder import open_plain
+from fastglm.compress.prune import Pruned
+from fastglm.compress.walk import Walk, calibration_examples
+from fastglm.texts import Text
+
+SOURCE = folder("chatglm")
+TEXTS = [Text([], f"{i}加{i + 1}等于多少？", f"{i}+{i + 1}={2 * i + 1}。") for i in range(40)]
+LAYERS = 3
+LAYER = "transformer.layers.{}."
+
+
+def changed_copy(to: Path, change: Callable[[dict[str, Tensor]], None], **fields: object) -> Path:
+    """The tiny checkpoint with its weights changed in place, and fields of its config."""
+    shutil.copytree(SOURCE, to)
+    state = torch.load(to / "pytorch_model.bin", weights_only=True)
+    change(state)
+    torch.save(state, to / "pytorch_model.bin")
+    config = json.loads((to / "config.json").read_text()) | fields
+    (to / "config.json").write_text(json.dumps(config))
+    return to
+
+
+def stored(path: Path) -> dict[str, Tensor]:
+    """All tensors of a folder."""
+    return {name: tensor for shard in sorted(path.glob("*.safetensors")) for name, tensor in load_file(shard).items()}
+
+
+def make_walk(path: Path) -> Walk:
+    """All examples of the texts on their way through a checkpoint."""
+    checkpoint = open_plain(path, path / "out")
+    return Walk(checkpoint, calibration_examples(checkpoint, TEXTS), "cpu")
+
+
+@torch.inference_mode()
+def logits(path: Path, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Of some text and its answer."""
+    model, tokenizer = fastglm.load(str(path), device="cpu")
+    model.to(dtype)
+    ids = tokenizer.encode_message("你好，3加4等于多少？") + tokenizer.encode("3+4=7。", add_special_tokens=False)
+    return model(torch.tensor([ids])).logits[0]
+
+
+def check_prediction(report: Pruned, out: Path) -> None:
+    """The report tells what the folder holds."""
+    tensors = stored(out)
+    assert report.after.parameters == sum(tensor.numel() for tensor in tensors.values())
+    assert report.after.bytes == sum(tensor.nbytes for tensor in tensors.values())
+    assert report.after.read < report.before.read
+    assert report.speedup > 1
+    assert report.removed in report.as_text()
