@@ -6,8 +6,8 @@ import pytest
 from recorded import folder
 
 import fastglm
-from fastglm.evaluate.answers import answers
 from fastglm.errors import UsageError
+from fastglm.evaluate.answers import answers
 from fastglm.evaluate.judged import judge, judge_streamed
 from fastglm.evaluate.likelihood import likelihood
 from fastglm.models.packing import encode
@@ -83,5 +83,5 @@ def test_answers_of_the_loaded_original_serve_where_there_is_no_room() -> None:
 
 
 def test_a_question_that_does_not_fit_is_told() -> None:
-    with pytest.raises(UsageError, match="there is room for .*: shorten it"):
+    with pytest.raises(UsageError, match=r"there is room for .*: shorten it"):
         judge_streamed("demo", "cpu", [([], "长" * 5000, "短")], 4)

@@ -94,7 +94,7 @@ def test_weights_that_are_not_of_the_config_are_told(tmp_path: Path, batches: li
     shutil.copytree(demo_folder(), folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"inner_hidden_size": 64}), encoding="utf-8")
-    with pytest.raises(CheckpointError, match="by its config: config.json and the weights are not of the same model"):
+    with pytest.raises(CheckpointError, match=r"by its config: config\.json and the weights are not of the same model"):
         StreamedModel(Checkpoint(folder), CPU, torch.float32).best_logits(batches[:1], 1)
 
 
