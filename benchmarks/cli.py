@@ -283,7 +283,7 @@ def export_reference(
 
         written = Interview.read(model, questions, texts, device).export(file, reporter)
         reporter.close()
-        print(f"{len(written.examples)} answers and their logits written to {file} (made with {written.made})")
+        print(f"{written.answered} answers and their logits written to {file} (made with {written.made})")
 
 
 @reference.command("import")
@@ -299,7 +299,7 @@ def import_reference(
         from benchmarks.references import Interview
 
         kept = Interview.read(model, questions, texts, "cpu").adopt(file)
-        print(f"{len(kept.examples)} answers and their logits kept (made with {kept.made})")
+        print(f"{kept.answered} answers and their logits kept (made with {kept.made})")
 
 
 @app.command("work")

@@ -48,8 +48,8 @@ def work(store: Store) -> None:
 def _left_of(jobs: Jobs, job: Job) -> list[str] | None:
     """The command that carries out what is left of a job; None where nothing is, which is then recorded."""
     if not _is_ours(job.arguments):
-        error = f"it is not one of our commands: python {' '.join(job.arguments)}"
-        _insist(lambda: jobs.finish(job, "failed", error))
+        refused = f"it is not one of our commands: python {' '.join(job.arguments)}"
+        _insist(lambda: jobs.finish(job, "failed", refused))
         return None
     if job.attempts == 1:
         return job.arguments

@@ -62,7 +62,7 @@ class Walk:
         """Raises DeviceError: the device is not there."""
         self.checkpoint, self.device = checkpoint, resolve_device(device)
         self.dtype = torch.float32 if self.device.type == "cpu" else torch.float16
-        self.pad = checkpoint.config.pad_token_id
+        self.pad = int(checkpoint.config.pad_token_id or 0)
         self.batches = [batch.to(self.device) for batch in _batches(examples, self.pad)]
         self.rotary = Rotary2D(int(checkpoint.config.head_dim or 0), ROW + 1)
 

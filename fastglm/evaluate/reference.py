@@ -63,9 +63,14 @@ class Reference:
         return self._whole().made
 
     @property
+    def answered(self) -> int:
+        """How many of its answers are kept."""
+        return len(self._whole().answers) if self.path.is_file() else 0
+
+    @property
     def complete(self) -> bool:
         """Whether logits and answers are all kept."""
-        return self.path.is_file() and len(self._whole().answers) == len(self.examples)
+        return self.answered == len(self.examples)
 
     def best(self, progress: OnProgress | None = None) -> list[BestLogits]:
         """Of every batch. Raises CheckpointError: the checkpoint is quantised or broken, or the kept file is."""
