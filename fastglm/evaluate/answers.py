@@ -8,6 +8,7 @@ import torch
 from ..models.chat import History
 from ..progress import OnProgress, Progress
 
+TOP_P = 0.7  # of sampling, as in the published chat
 QUESTIONS_AT_ONCE = 64
 
 
@@ -26,7 +27,7 @@ def answers(
 
     Args:
         max_new_tokens: of an answer; one that is not ended by then is None.
-        temperature: greedy decoding where it is None.
+        temperature: greedy decoding where it is None, else sampling with `TOP_P`.
         seed: of the sampling.
     """
     prompts = [model.prompt_ids(tokenizer, question, history)[0] for history, question in questions]
@@ -45,7 +46,7 @@ def prompt_answers(
     """`answers` to prompts that are token ids already."""
     sampling: dict[str, Any] = {}
     if temperature is not None:
-        sampling = {"do_sample": True, "temperature": temperature}
+        sampling = {"do_sample": True, "temperature": temperature, "top_p": TOP_P}
     found: list[str | None] = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)

@@ -1,5 +1,6 @@
 """The model card that a training writes beside its checkpoint."""
 
+from ..evaluate.answers import TOP_P
 from ..evaluate.openended import ORDER, TEMPERATURE, OpenReport
 from ..evaluate.skills import SPLITS, SkillsReport
 from .plan import Plan, Trained
@@ -48,8 +49,9 @@ again: `fastglm evaluate --model demo --suite skills`.
 
 {open}
 
-Sampled at temperature {temperature}; *shortest* in characters, all others shares: ended by themselves, no sentence said
-twice, distinct-{order} (different runs of {order} words or Chinese characters among all).
+Sampled as the chat does, at temperature {temperature} and top-p {top_p}; *shortest* in characters, all others shares:
+ended by themselves, no sentence said twice, distinct-{order} (different runs of {order} words or Chinese characters
+among all).
 
 ## Limits
 
@@ -96,6 +98,7 @@ def card(trained: Trained, plan: Plan, steps: int, seed: int, hardware: str) -> 
         skills=_skills(report),
         open=_open(trained.open_report),
         temperature=TEMPERATURE,
+        top_p=TOP_P,
         order=ORDER,
     )
 
