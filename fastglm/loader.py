@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig
 
-from .compress.calibration import DEMO_SAMPLES, demo_samples
 from .compress.quantize import quantise_folder
 from .errors import CheckpointError, MemoryShortError, UsageError
 from .hardware import free_memory, resolve_device
@@ -46,7 +45,7 @@ def load(
     """Loads a variant of a model. `model.fastglm` of what is returned is a `LoadedInfo`.
 
     Weights go to the device tensor by tensor, one shard mapped at a time. A quantised variant is made from the
-    checkpoint on first use, the demo model's int4 on calibration texts, and kept in `FASTGLM_HOME/variants`.
+    checkpoint on first use, rounded to nearest, and kept in `FASTGLM_HOME/variants`.
 
     Args:
         model: `demo`, a checkpoint folder, a hub id, `modelscope:` and an id, or `shape:chatglm-6b` (`@5`: 5 layers).
@@ -126,13 +125,9 @@ def _variant_folder(source: Source, variant: Variant, progress: OnProgress | Non
             f"{source.name} is quantised already, so that it has no {variant.name}: run it as original or fast, "
             "or name the checkpoint it was made from."
         )
-    # Of the demo model there are texts to calibrate on; int8 needs none.
-    calibrated = source.kind == "demo" and variant.weight_format.startswith("int4")
-    name = f"{variant.weight_format}-gptq" if calibrated else variant.weight_format
-    kept = folder("variants") / f"{origin.name}-{_fingerprint(checkpoint)}" / name
+    kept = folder("variants") / f"{origin.name}-{_fingerprint(checkpoint)}" / variant.weight_format
     if not (kept / "config.json").is_file():
-        texts = demo_samples(DEMO_SAMPLES) if calibrated else None
-        quantise_folder(origin, variant.weight_format, kept, progress, texts=texts)
+        quantise_folder(origin, variant.weight_format, kept, progress)
     return kept
 
 

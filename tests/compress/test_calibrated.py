@@ -12,7 +12,7 @@ from torch import nn
 
 import fastglm
 from fastglm.cli import main
-from fastglm.compress import calibrated, calibration
+from fastglm.compress import calibrated
 from fastglm.compress.calibrated import Calibrated, calibration_examples
 from fastglm.compress.calibration import demo_samples
 from fastglm.compress.quantize import quantise_folder
@@ -215,21 +215,6 @@ def test_the_command_line_takes_a_file(capsys: pytest.CaptureFixture[str], tmp_p
     error = capsys.readouterr().err
     assert "too few to calibrate this model on, which wants 256: add texts." in error
     assert error.count("\n") == 1
-
-
-def test_the_demo_models_int4_calibrates_itself(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[object] = []
-
-    def quantise(source: Path, weight_format: str, out: Path, *_: object, texts: object) -> None:
-        asked.append((weight_format, out.name, texts))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("fastglm.loader.quantise_folder", quantise)
-    for model, variant in (("demo", "int4"), ("demo", "int8"), (str(SMALL), "int4")):
-        with pytest.raises(KeyboardInterrupt):
-            fastglm.load(model, variant)
-    samples = demo_samples(calibration.DEMO_SAMPLES)
-    assert asked == [("int4-g128", "int4-g128-gptq", samples), ("int8", "int8", None), ("int4-g128", "int4-g128", None)]
 
 
 def test_what_is_refused_before_anything_is_written(
