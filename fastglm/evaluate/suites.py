@@ -58,5 +58,6 @@ def _harness(names: list[str], folder: Path | None) -> Suite:
     try:
         from .harness import Tasks
     except ModuleNotFoundError as error:
-        raise FastGLMError(f"{HARNESS} needs {error.name}: pip install 'fastglm[eval]'.") from error
+        package = (error.name or "").partition(".")[0]
+        raise FastGLMError(f"{HARNESS} needs {package}: pip install 'fastglm[eval]'.") from error
     return Tasks.load(names, folder).ask

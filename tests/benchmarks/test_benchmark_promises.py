@@ -65,7 +65,7 @@ def test_a_checkpoint_of_the_published_shape_is_passed_layer_by_layer(
     assert outcome.kept
     assert "(3 questions, " in outcome.measured
     monkeypatch.setattr(promises.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
-    with pytest.raises(FastGLMError, match="wanted are 14: set TMPDIR"):
+    with pytest.raises(FastGLMError, match="wanted are 13: set TMPDIR"):
         promises.memory_of_streaming(JsonReporter())
 
 

@@ -1,5 +1,6 @@
 """Background jobs: a worker is started when one is needed, and only then, and outlives whoever started it."""
 
+import json
 import os
 import signal
 import subprocess
@@ -114,29 +115,30 @@ def until(true: Callable[[], Any]) -> None:
 
 
 SERVER = """
-import sys, time
+import json, sys, time
 from dashboard import jobs
-jobs.start(["-c", sys.argv[1]])
+jobs.start(json.loads(sys.argv[1]))
 print(jobs._worker.pid, flush=True)
 time.sleep(600)
 """
 
 
 @pytest.mark.timeout(600)
-def test_a_job_outlives_the_server_that_started_it(tmp_path: Path) -> None:
-    go = tmp_path / "go"
-    script = f"import os, time; print(1, flush=True)\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)"
-    with subprocess.Popen([sys.executable, "-c", SERVER, script], stdout=subprocess.PIPE, process_group=0) as server:
+def test_a_job_outlives_the_server_that_started_it() -> None:
+    golden = str(Path(__file__).parents[1] / "golden" / "chatglm")
+    options = ["--variants", "original", "--prompt-tokens", "8", "--answer-tokens", "8", "--repeats", "5000"]
+    command = json.dumps(["-m", "benchmarks", "run", "--model", golden, *options, "--progress", "json"])
+    with subprocess.Popen([sys.executable, "-c", SERVER, command], stdout=subprocess.PIPE, process_group=0) as server:
         assert server.stdout is not None
         worker = process.identity(int(server.stdout.readline()))
         os.killpg(server.pid, signal.SIGKILL)
-    until(lambda: (left := jobs.unfinished()) and jobs.lines(left[0]))
+    until(lambda: (left := jobs.unfinished()) and left[0].run)
     (job,) = jobs.unfinished()
     assert job.worker == worker
     assert jobs.trouble() is None
-    go.touch()
+    jobs.cancel(job)
     until(lambda: not jobs.unfinished())
     last = jobs.last()
     assert last is not None
-    assert (last.id, last.state) == (job.id, "done")
+    assert (last.id, last.state) == (job.id, "cancelled")
     until(lambda: process.find(worker) is None)  # nothing is left to do
