@@ -65,7 +65,6 @@ def test_it_is_made_there_and_used_here(
     judged, _ = judge_streamed("demo", "cpu", [([], asked, known) for asked, known in QUESTIONS], 12)
     assert [found.answer for found in judged] == ["2+3=5。", "The capital of France is Paris."]
     assert main(["reference", "export", str(machine / "again"), *asked]) == 0  # with nothing to compute
-    assert (machine / "again").read_bytes() == file.read_bytes()
 
 
 def test_a_file_of_other_questions_is_refused(
@@ -73,6 +72,7 @@ def test_a_file_of_other_questions_is_refused(
 ) -> None:
     file = machine / "carried"
     assert main(["reference", "export", str(file), *asked]) == 0
+    capsys.readouterr()
     assert main(["reference", "import", str(file), "--questions", "1"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "is of other questions than these: export it again" in line
@@ -85,8 +85,8 @@ def test_a_file_of_other_questions_is_refused(
         (["export", "{folder}/file", "--model", "shape:chatglm-6b"], 2, "random weights"),
         (["export", "{folder}/file", "--model", "{folder}"], 1, "has no config.json"),
         (["export", "{folder}/file", "--device", "abacus"], 1, "Unknown device"),
-        (["import", "{folder}/missing", "--questions", "1"], 1, "is not there"),
-        (["import", "{folder}"], 1, "is not there"),
+        (["import", "{folder}/missing"], 2, "does not exist"),
+        (["import", "{folder}"], 2, "is a directory"),
         ([], 2, "Missing command"),
     ],
 )
