@@ -39,7 +39,6 @@ reference = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(reference, name="reference")
-ReferenceFile = Annotated[Path, typer.Argument(metavar="FILE", help="Its name ends in .safetensors, say.")]
 ReferenceModel = Annotated[str, typer.Option(help="demo, a folder, a hub id.")]
 ReferenceQuestions = Annotated[int, typer.Option(help="Questions of each skill, split and language.", min=1)]
 ReferenceTexts = Annotated[Path | None, typer.Option(metavar="FILE", help="Your own questions instead, as for run.")]
@@ -268,7 +267,7 @@ def delete_runs(
 
 @reference.command("export")
 def export_reference(
-    file: ReferenceFile,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
     model: ReferenceModel = "demo",
     questions: ReferenceQuestions = 24,
     texts: ReferenceTexts = None,
@@ -288,7 +287,7 @@ def export_reference(
 
 @reference.command("import")
 def import_reference(
-    file: ReferenceFile,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of export.", exists=True, dir_okay=False)],
     model: ReferenceModel = "demo",
     questions: ReferenceQuestions = 24,
     texts: ReferenceTexts = None,

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from ..errors import CheckpointError
 from ..hardware import free_memory
 from ..home import folder
 from ..models.checkpoint import Checkpoint
@@ -108,8 +107,6 @@ class Reference:
 
     def adopt(self, path: Path) -> None:
         """Keeps what another machine wrote, in place of what is kept. Raises CheckpointError: what is wrong with it."""
-        if not path.is_file():
-            raise CheckpointError(f"{path} is not there: name a file that was exported.")
         self._kept = read(path, self._subject, "export it again from this checkpoint, with these questions")
         self._kept.write(self.path, self._subject)
 

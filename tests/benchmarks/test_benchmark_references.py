@@ -90,8 +90,8 @@ def test_a_file_of_other_questions_is_refused(
         (["export", "{folder}/file", "--model", "shape:chatglm-6b"], 2, "random weights"),
         (["export", "{folder}/file", "--model", "{folder}"], 1, "has no config.json"),
         (["export", "{folder}/file", "--device", "abacus"], 1, "Unknown device"),
-        (["import", "{folder}/missing", "--questions", "1"], 1, "is not there"),
-        (["import", "{folder}"], 1, "is not there"),
+        (["import", "{folder}/missing"], 2, "does not exist"),
+        (["import", "{folder}"], 2, "is a directory"),
         ([], 2, "Missing command"),
     ],
 )

@@ -70,7 +70,7 @@ def test_without_room_it_is_judged_alike() -> None:
     loaded = judge(*fastglm.load("demo"), QUESTIONS, 16)
     for mine, theirs in zip(streamed, loaded, strict=True):
         assert (mine.answer, mine.tokens, mine.agreed) == (theirs.answer, theirs.tokens, theirs.tokens)
-        assert mine.nats == pytest.approx(theirs.nats, rel=1e-4, abs=1e-4)
+        assert mine.nats == pytest.approx(theirs.nats, abs=1e-5 * mine.tokens)  # differences of logits in fp32
         assert mine.kl == 0
 
 

@@ -16,6 +16,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.run import Run
 from benchmarks.store import Store
 from dashboard import jobs, memory
+from fastglm.models.config import ChatGLM6BConfig
 from fastglm.engine import EagerEngine, FastEngine, Sampling
 
 PAGE = "pages/memory.py"
@@ -218,7 +219,7 @@ class Tiny:
     """A model of one layer with two heads of 4 numbers, that always says 1."""
 
     device, dtype = torch.device("cpu"), torch.float32
-    config = SimpleNamespace(num_layers=1, head_dim=4, vocab_size=8, heads=lambda layer: 2)
+    config = ChatGLM6BConfig(num_layers=1, num_attention_heads=2, hidden_size=8, vocab_size=8)
 
     def plan(self, inputs: torch.Tensor) -> Any:
         def later(count: int) -> torch.Tensor:
