@@ -16,8 +16,8 @@ from benchmarks.measurement import Measurement
 from benchmarks.run import Run
 from benchmarks.store import Store
 from dashboard import jobs, memory
-from fastglm.models.config import ChatGLM6BConfig
 from fastglm.engine import EagerEngine, FastEngine, Sampling
+from fastglm.models.config import ChatGLM6BConfig
 
 PAGE = "pages/memory.py"
 TOKEN = 1000  # bytes of cache
