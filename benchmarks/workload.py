@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -86,8 +87,9 @@ class Workload:
 
 
 def prompts(tokenizer: Tokenizer, length: int, count: int, seed: int = 0) -> list[list[int]]:
-    """`count` prompts of exactly `length` token ids: real text, each beginning elsewhere, and the prompt's special
-    tokens as the tokenizer puts them. Raises `UsageError` where `length` leaves no room for text."""
+    """`count` prompts of exactly `length` token ids: real text, each beginning elsewhere while there are places, and
+    the prompt's special tokens as the tokenizer puts them. Raises `UsageError` where `length` leaves no room for text.
+    """
     text = tokenizer.encode(TEXT.read_text(encoding="utf-8"), add_special_tokens=False)
     room = length - len(tokenizer.build_inputs_with_special_tokens([]))
     if room < 1:
@@ -97,5 +99,5 @@ def prompts(tokenizer: Tokenizer, length: int, count: int, seed: int = 0) -> lis
     size = len(text)
     text *= 1 + room // size
     draw = random.Random(f"{seed} {length}")
-    starts = draw.sample(range(size), count)
+    starts = islice(cycle(draw.sample(range(size), min(count, size))), count)
     return [tokenizer.build_inputs_with_special_tokens([*text[at:], *text[:at]][:room]) for at in starts]

@@ -50,3 +50,9 @@ def test_a_prompt_and_its_answer_must_fit_into_the_context() -> None:
     workload.check(256)
     with pytest.raises(UsageError, match="context of 255 tokens"):
         workload.check(255)
+
+
+def test_more_prompts_than_the_text_has_places_begin_again() -> None:
+    found = prompts(FakeTokenizer(), 8, 5000)
+    assert len(found) == 5000
+    assert found[0] in found[1:]
