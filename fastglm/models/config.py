@@ -47,7 +47,7 @@ class ChatGLM6BConfig(ChatGLMConfig):
 
     `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
     Heads are `head_dim` wide; it defaults to the published `hidden_size / num_attention_heads`.
-    `layer_numbers` are those that the layers of a pruned model were trained with, from 0: the published fp16 code scales
+    `layer_numbers` are those that a pruned model's layers were trained with, from 0: the published fp16 code scales
     the scores by them. `sparsity` "2:4" says that of each 4 consecutive inputs of a block's linear layers 2 are zero.
     `weight_format` names the quantised format of the weights (`None`: as the tensors are), see `fastglm.kernels`;
     checkpoints in the published quantised layouts say the same with `quantization_bit`.
