@@ -3,11 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from benchmarks.machine import busy_warning
+from benchmarks import noise, repeats
+from benchmarks.machine import BUSY
+from benchmarks.remark import Remark
 from benchmarks.report import quantity
 
 FEW = 5  # repeats, below which an interval says little
-_BYTES = ("memory", "memory_free", "memory_total")
+_UNITS = dict.fromkeys(("memory", "memory_free", "memory_free_least", "memory_total", "weights"), "bytes")
+_UNITS |= {"bandwidth": "bytes/s"}
 
 Run = Mapping[str, Any]  # a row of `Store.runs()`
 
@@ -38,28 +41,32 @@ def facts(run: Run) -> list[tuple[str, str]]:
     return [(name, str(text)) for name, text in found]
 
 
-def remarks(run: Run) -> Iterator[str]:
+def remarks(run: Run) -> Iterator[Remark]:
     """What makes the figures of the run less sure."""
+    machine, settings = run["machine"], run["settings"]
     if run["status"] != "done":
-        yield f"the run is {run['status']}: it may hold less than was asked for"
-    if "cpu_busy" in run["machine"] and (warning := busy_warning(run["machine"])):
-        yield warning
-    if run["settings"].get("arrangement", {}).get("latency") == "blocks":
-        yield "the variants were measured in blocks, not in turn: a drift of the machine is not cancelled"
-    repeats = run["settings"].get("repeats")
-    if isinstance(repeats, int) and repeats < FEW:
-        yield f"{repeats} repeats: intervals from fewer than {FEW} say little"
+        yield Remark("status", {"status": run["status"]})
+    if machine.get("cpu_busy", 0.0) > BUSY:
+        yield Remark("busy", {"share": machine["cpu_busy"]})
+    if settings.get("arrangement", {}).get("latency") == "blocks":
+        yield Remark("blocks")
+    for variant, made in settings.get("streamed", {}).items():
+        yield Remark("streamed", {"variant": variant, "made": made})
+    yield from noise.remarks(settings.get("noise", {}))
+    yield from repeats.remarks(settings)
+    if settings.get("repeats", FEW) < FEW:
+        yield Remark("few", {"repeats": settings["repeats"], "enough": FEW})
 
 
-def _plain(values: Mapping[str, Any]) -> str:
+def _plain(values: Mapping[str, Any], unit: str = "") -> str:
     """Nested settings as one line."""
-    return ", ".join(_named(name, value) for name, value in values.items() if value is not None and value != {})
+    return ", ".join(_named(name, value, unit) for name, value in values.items() if value is not None and value != {})
 
 
-def _named(name: str, value: Any) -> str:
-    title = name.replace("_", " ")
+def _named(name: str, value: Any, unit: str) -> str:
+    title, unit = name.replace("_", " "), _UNITS.get(name, unit)
     if isinstance(value, Mapping):
-        return f"{title} ({_plain(value)})"
+        return f"{title} ({_plain(value, unit)})"
     if isinstance(value, list):
         return f"{title} {' '.join(map(str, value))}"
-    return f"{title} {quantity(value, 'bytes') if name in _BYTES and isinstance(value, int) else value}"
+    return f"{title} {quantity(value, unit) if unit and isinstance(value, int) else value}"

@@ -5,10 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from benchmarks.energy import Meter, find_meter
 from benchmarks.lineup import Arrangement, Lineup
+from benchmarks.noise import TIMED, Watch, judge
 from benchmarks.progress import Reporter
 from benchmarks.questions import Question
 from benchmarks.record import Record
+from benchmarks.warmup import WarmUp
 from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
 from fastglm.host import Host
@@ -16,6 +19,7 @@ from fastglm.piece import Piece
 from fastglm.progress import OnProgress, Progress
 
 Work = Callable[[str, Host, bool], None]
+GiveUp = Callable[[Lineup, str, FastGLMError], None]
 
 
 class Loader(Protocol):
@@ -39,14 +43,22 @@ class Bench:
     disk_cache: str | None = None  # the state it is in for the next load, where a suite sees to that
     failed: set[str] = field(default_factory=set)  # variants given up in this suite
     loads: Counter[tuple[str, str]] = field(default_factory=Counter)  # of each variant, by the state of the disk cache
+    steps: int = 0  # that the progress counts up to
+    watch: Watch = field(default_factory=Watch)
+    meters: dict[str, Meter | None] = field(default_factory=dict)  # of energy, by device
 
     @property
     def standing(self) -> list[str]:
         """The variants that have not failed, in the order asked for."""
         return [variant for variant in self.record.run.variants if variant not in self.failed]
 
+    def plan(self, steps: int) -> None:
+        """There are so many more steps than was thought, or fewer."""
+        self.steps += steps
+        self.reporter.plan(self.steps)
+
     def skip(self, steps: int) -> None:
-        """Steps of a resumed run that were taken before it was stopped."""
+        """So many steps are done, or were before a run was taken up."""
         for _ in range(steps):
             self.reporter.step()
 
@@ -54,28 +66,56 @@ class Bench:
         """Hosts that are loaded as their turns come."""
         return Lineup(self._start, arrangement)
 
-    def attempt(self, lineup: Lineup, variant: str, work: Work) -> None:
+    def attempt(self, lineup: Lineup, variant: str, work: Work, give_up: GiveUp | None = None) -> None:
         """One turn of `variant`: `work` gets its name, its host, and whether that was loaded just now.
 
         Where memory is too short beside other hosts, all turns from here on are taken one host at a time.
-        Any other failure, and a second one, is recorded, and the variant is left out of this suite.
+        Any other failure, and a second one, goes to `give_up`, by default `fail`.
         """
+        give_up = give_up or self.fail
         try:
             work(variant, *lineup.turn(variant))
         except MemoryShortError as error:
             if lineup.one_at_a_time(variant):
                 self.arranged(lineup)
-                self.attempt(lineup, variant, work)
+                self.attempt(lineup, variant, work, give_up)
             else:
-                self._fail(lineup, variant, error)
+                give_up(lineup, variant, error)
         except FastGLMError as error:
-            self._fail(lineup, variant, error)
+            give_up(lineup, variant, error)
+        if self.suite in TIMED:
+            self.watch.look(self.record.devices.get(variant, "cpu"))
 
     def arranged(self, lineup: Lineup) -> None:
         """Record how the hosts of this suite are arranged."""
+        self.found("arrangement", lineup.arrangement)
+
+    def found(self, name: str, fact: Any) -> None:
+        """Record what this suite found out about itself, in the settings of the run under `name`."""
+        self.settle(name, self.suite, fact)
+
+    def warmed_up(self, variant: str, result: WarmUp) -> None:
+        """Record the warm-up of a variant; of several loads the latest."""
+        of_suite = self.record.run.settings.get("warm_up", {}).get(self.suite, {})
+        self.found("warm_up", {**of_suite, variant: result.as_dict()})
+
+    def judge(self) -> None:
+        """Record what the machine did meanwhile, and whether that makes the run noisy."""
         settings = self.record.run.settings
-        settings["arrangement"] = {**settings.get("arrangement", {}), self.suite: lineup.arrangement}
+        if TIMED.isdisjoint(self.record.run.suites):
+            return
+        settings["conditions"] = self.watch.conditions()
+        warm_ups = [of_suite.items() for of_suite in settings.get("warm_up", {}).values()]
+        unstable = {variant for found in warm_ups for variant, result in found if not result["stable"]}
+        noise = judge(settings["conditions"], self.record.samples(), sorted(unstable))
+        settings["noise"] = {**settings.get("noise", {}), **noise}  # a run that is taken up stays noisy
         self.note(settings)
+
+    def meter(self, device: str) -> Meter | None:
+        """What counts the energy of a device, where anything does."""
+        if device not in self.meters:
+            self.meters[device] = find_meter(device)
+        return self.meters[device]
 
     def ask(self, host: Host, prompt: Sequence[int], tokens: int) -> list[Piece]:
         """The pieces of one greedy answer of exactly `tokens` tokens; raises `HostError` where fewer come."""
@@ -92,6 +132,17 @@ class Bench:
         """What an answer's figures depend on."""
         return {"prompt_tokens": prompt_tokens, "answer_tokens": self.workload.answer_tokens}
 
+    def fail(self, lineup: Lineup, variant: str, error: FastGLMError, **of: int) -> None:
+        """Record a failure and end the host: of the variant, which is left out of this suite, or only `of` a part."""
+        lineup.drop(variant)
+        if not of:
+            self.failed.add(variant)
+        reason = {"suite": self.suite, "kind": type(error).__name__, "error": str(error)[:300]}
+        self.record.fail(variant, {**reason, **of})
+        self.record.save(everything=True)
+        part = "".join(f", {name} {number}" for name, number in of.items()).replace("_", " ")
+        self.reporter.warning(f"{variant}{part} could not be measured: {error}")
+
     def _start(self, variant: str) -> Host:
         def progress(news: Progress) -> None:
             self.reporter.at(f"{variant}: {news.stage}", news.fraction)
@@ -99,15 +150,16 @@ class Bench:
         self.reporter.at(f"{variant}: loading")
         host = self.load(variant, progress)
         self.record.devices[variant] = host.info.device
+        self.settle("weights", variant, host.info.weights_memory)
         cache = self.disk_cache or ("warm" if any(name == variant for name, _ in self.loads) else "as found")
         self.record.add(variant, "load_time", {"disk_cache": cache}, self.loads[variant, cache], host.info.load_time)
         self.loads[variant, cache] += 1
         return host
 
-    def _fail(self, lineup: Lineup, variant: str, error: FastGLMError) -> None:
-        lineup.drop(variant)
-        self.failed.add(variant)
-        reason = {"suite": self.suite, "kind": type(error).__name__, "error": str(error)[:300]}
-        self.record.fail(variant, reason)
-        self.record.save(everything=True)
-        self.reporter.warning(f"{variant} could not be measured: {error}")
+    def settle(self, name: str, of: str, value: Any) -> None:
+        """Keep with the run's settings what it found out about a suite or a variant."""
+        settings = self.record.run.settings
+        known = settings.get(name, {})
+        if known.get(of) != value:
+            settings[name] = {**known, of: value}
+            self.note(settings)

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,8 @@ GRID = "rgba(128,136,148,0.28)"
 WHISKER = "#8a919b"
 SHADES = ["#2b8ccb", "#d55e00", "#b3bac2"]  # of parts that are stacked
 POINTS = 201  # of a distribution: more cannot be seen
+SEEN = 0.995  # of a distribution's values
+APART = 0.07  # of an axis, between the labels of two ticks
 VERSIONS = 10  # named under a chart: more cannot be read
 
 BUBBLE = 44  # pixels across the largest bubble
@@ -55,22 +58,40 @@ def finish(figure: go.Figure, y_title: str, x_title: str = "", height: int = 320
     return figure
 
 
+def traces(
+    rows: pd.DataFrame, kind: type[go.Bar] | type[go.Scatter], x: str, y: str, name: Callable[[str], str], **look: Any
+) -> go.Figure:
+    """A bar or scatter trace a variant, in its colour, with 95 % intervals along the axis that shows `value`.
+
+    `x` and `y` are columns; `rows` has variant, value, low, high too, and mark (plotly's symbol) where they differ.
+    """
+    error, hover = "error_y", "%{fullData.name} · %{x}: %{y:.4~g}<extra></extra>"
+    if x == "value":
+        error, hover = "error_x", "%{y}: %{x:.4~g}<extra>%{fullData.name}</extra>"
+    figure = go.Figure()
+    for variant, part in rows.groupby("variant", sort=False):
+        marker: dict[str, Any] = {"color": colour(str(variant))}
+        if "mark" in part:
+            marker["symbol"] = part["mark"].tolist()
+        trace = kind(
+            x=part[x].tolist(),
+            y=part[y].tolist(),
+            name=name(str(variant)),
+            marker=marker,
+            hovertemplate=hover,
+            **{error: _whiskers(part)},
+            **look,
+        )
+        figure.add_trace(trace)
+    return figure
+
+
 def measured(rows: pd.DataFrame, y_title: str, x_title: str, name: Callable[[str], str] = str) -> go.Figure:
     """Bars with 95 % intervals, grouped by `group` (a column of labels on the x axis), one colour a variant.
 
     `rows` has the columns variant, group, value, low, high.
     """
-    figure = go.Figure()
-    for variant, part in rows.groupby("variant", sort=False):
-        figure.add_bar(
-            x=part["group"].tolist(),
-            y=part["value"].tolist(),
-            name=name(str(variant)),
-            marker={"color": colour(str(variant))},
-            error_y=_whiskers(part),
-            hovertemplate="%{fullData.name} · %{x}: %{y:.4~g}<extra></extra>",
-        )
-    return finish(figure, y_title, x_title)
+    return finish(traces(rows, go.Bar, "group", "value", name), y_title, x_title)
 
 
 def against(rows: pd.DataFrame, y_title: str, x_title: str, name: Callable[[str], str] = str) -> go.Figure:
@@ -78,19 +99,10 @@ def against(rows: pd.DataFrame, y_title: str, x_title: str, name: Callable[[str]
 
     `rows` has the columns variant, x, value, low, high.
     """
-    figure = go.Figure()
-    for variant, part in rows.sort_values("x", kind="stable").groupby("variant", sort=False):
-        figure.add_scatter(
-            x=part["x"].tolist(),
-            y=part["value"].tolist(),
-            mode="lines+markers",
-            name=name(str(variant)),
-            marker={"color": colour(str(variant))},
-            error_y=_whiskers(part),
-            hovertemplate="%{fullData.name} · %{x}: %{y:.4~g}<extra></extra>",
-        )
+    rows = rows.sort_values("x", kind="stable")
+    figure = traces(rows, go.Scatter, "x", "value", name, mode="lines+markers")
     finish(figure, y_title, x_title)
-    return figure.update_xaxes(type="linear", tickvals=sorted(rows["x"].unique().tolist()))
+    return figure.update_xaxes(type="linear", tickvals=_apart(sorted(rows["x"].unique().tolist())))
 
 
 def ratios(rows: pd.DataFrame, x_title: str, name: Callable[[str], str] = str) -> go.Figure:
@@ -98,22 +110,11 @@ def ratios(rows: pd.DataFrame, x_title: str, name: Callable[[str], str] = str) -
 
     `rows` has the columns variant, group (the label, each once), mark (plotly's symbol), value, low, high.
     """
-    figure = go.Figure()
-    for variant, part in rows.groupby("variant", sort=False):
-        figure.add_scatter(
-            x=part["value"].tolist(),
-            y=part["group"].tolist(),
-            mode="markers",
-            name=name(str(variant)),
-            marker={"color": colour(str(variant)), "symbol": part["mark"].tolist(), "size": 10, "line": {"width": 2}},
-            error_x=_whiskers(part),
-            hovertemplate="%{y}: %{x:.4~g}<extra>%{fullData.name}</extra>",
-        )
+    figure = traces(rows, go.Scatter, "value", "group", name, mode="markers")
+    figure.update_traces(marker={"size": 10, "line": {"width": 2}})
     finish(figure, "", x_title, height=90 + 40 * len(rows))
-    edges = rows[["value", "low", "high"]].to_numpy(float)
-    ends = np.log10([np.nanmin(edges), 1.0, np.nanmax(edges)])
-    room = 0.05 * np.ptp(ends) or 0.01
-    figure.update_xaxes(type="log", range=[ends.min() - room, ends.max() + room], showgrid=True, gridcolor=GRID)
+    ends = rows[["value", "low", "high"]].assign(one=1.0)
+    figure.update_xaxes(type="log", range=fitted(ends, log=True), showgrid=True, gridcolor=GRID)
     figure.update_yaxes(type="category", autorange="reversed", tickfont={"size": 11})
     return figure.add_vline(x=1, line={"color": WHISKER, "dash": "dash"})
 
@@ -148,7 +149,10 @@ def course(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
 
 
 def shares(values: dict[str, list[float]], x_title: str, y_title: str, name: Callable[[str], str] = str) -> go.Figure:
-    """How values are distributed: the share of a variant's values that is at most x, as a line of few points."""
+    """How values are distributed: the share of a variant's values that is at most x, as a line of few points.
+
+    The axis ends where `SEEN` of every variant's values are: a single one far out would press all lines together.
+    """
     figure = go.Figure()
     for variant, found in values.items():
         steps = np.linspace(0, 1, min(len(found), POINTS))
@@ -162,7 +166,8 @@ def shares(values: dict[str, list[float]], x_title: str, y_title: str, name: Cal
         )
     finish(figure, y_title, x_title)
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02])
-    return figure.update_xaxes(type="linear", rangemode="tozero", showgrid=True, gridcolor=GRID)
+    end = 1.05 * max(float(np.quantile(found, SEEN)) for found in values.values())
+    return figure.update_xaxes(type="linear", range=[0, end], showgrid=True, gridcolor=GRID)
 
 
 def stacked(parts: dict[str, list[float]], names: list[str], y_title: str) -> go.Figure:
@@ -235,14 +240,28 @@ def _bubble(variant: str, part: pd.DataFrame) -> dict[str, object]:
     }
 
 
-def _range(points: pd.DataFrame, axis: str, log: bool) -> list[float]:
-    """What an axis shows, with room for bubbles and names at its ends; powers of ten if `log`."""
-    ends = points[[axis, f"{axis}_low", f"{axis}_high"]].to_numpy(float)
-    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+def fitted(values: pd.DataFrame, room: float = 0.05, log: bool = False) -> list[float]:
+    """A range of an axis that holds all `values`, NaN left out, with room at its ends; as powers of ten if `log`."""
+    found = values.to_numpy(float)
+    low, high = float(np.nanmin(found)), float(np.nanmax(found))
     if log:
         low, high = np.log10(low), np.log10(high)
-    room = 0.16 * (high - low) or 0.1 * abs(high) or 1.0
-    return [low - room, high + room]
+    space = room * (high - low) or (0.01 if log else 0.1 * abs(high) or 1.0)
+    return [low - space, high + space]
+
+
+def _range(points: pd.DataFrame, axis: str, log: bool) -> list[float]:
+    """What an axis of `trade_off` shows, with room for bubbles and names."""
+    return fitted(points[[axis, f"{axis}_low", f"{axis}_high"]], 0.16, log)
+
+
+def _apart(values: Sequence[float]) -> list[float]:
+    """Those of the sorted `values` whose labels do not run into each other, the last one always."""
+    shown = [values[-1]]
+    for value in reversed(values[:-1]):
+        if shown[-1] - value > APART * (values[-1] - values[0]):
+            shown.append(value)
+    return shown[::-1]
 
 
 def _places(points: pd.DataFrame, across: pd.Series, ranges: Sequence[Sequence[float]], log: bool) -> list[str]:

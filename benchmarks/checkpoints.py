@@ -4,9 +4,11 @@ from pathlib import Path
 
 import torch
 
+from fastglm.compress.quantize import write_shards
 from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.config import ChatGLM6BConfig
-from fastglm.models.shape import random_tensors
+from fastglm.models.shape import random_tensors, shape_config
+from fastglm.models.source import demo_folder, find_source
 from fastglm.models.tokenizer import ChatGLMTokenizer
 
 
@@ -40,4 +42,15 @@ def make_checkpoint(
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
     model.save_pretrained(folder, max_shard_size=shard_size)
+    tokenizer.save_pretrained(folder)
+
+
+def write_published(folder: Path, layers: int) -> None:
+    """Write `shape:chatglm-6b` with so many layers in fp16, with no more than a shard of about 1 GB in memory."""
+    tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
+    config = shape_config(find_source(f"shape:chatglm-6b@{layers}"), tokenizer)
+    with torch.device("meta"):
+        model = ChatGLMForConditionalGeneration(config)
+    write_shards(random_tensors(model, torch.device("cpu"), torch.float16), folder)
+    config.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -15,6 +15,7 @@ from benchmarks.progress import BarReporter, JsonReporter, Reporter
 from fastglm.errors import FastGLMError, UsageError
 
 if TYPE_CHECKING:
+    from benchmarks.order import Order
     from benchmarks.runner import Result
     from benchmarks.store import Store
 
@@ -33,6 +34,15 @@ StoreUrl = Annotated[
     ),
 ]
 
+reference = typer.Typer(
+    help="Carry what `original` makes of the questions of the quality suite to a machine without room for it.",
+    rich_markup_mode=None,
+)
+app.add_typer(reference, name="reference")
+ReferenceModel = Annotated[str, typer.Option(help="demo, a folder, a hub id.")]
+ReferenceQuestions = Annotated[int, typer.Option(help="Questions of each skill, split and language.", min=1)]
+ReferenceTexts = Annotated[Path | None, typer.Option(metavar="FILE", help="Your own questions instead, as for run.")]
+
 
 class Show(StrEnum):
     """How progress is told."""
@@ -45,10 +55,26 @@ class Show(StrEnum):
 def run(
     model: Annotated[str, typer.Option(help="demo, a folder, a hub id, shape:chatglm-6b[@LAYERS].")] = "demo",
     variants: Annotated[str, typer.Option(help="Names with commas between.")] = "original,fast,int8,int4",
-    suite: Annotated[str, typer.Option(help="latency, memory, quality, load, with commas between.")] = "latency",
+    suite: Annotated[
+        str, typer.Option(help="latency, throughput, memory, quality, load, with commas between.")
+    ] = "latency",
     prompt_tokens: Annotated[str, typer.Option(help="Prompt lengths with commas between.")] = "32,128",
     answer_tokens: Annotated[str, typer.Option(help="Length of every answer.")] = "64",
-    repeats: Annotated[str, typer.Option(help="Answers of each kind; 5 or more for a useful interval.")] = "5",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="latency: repeat until the 95 % intervals of decode_rate and its ratios are so narrow, "
+            "± relative to the value. [default: 2%]",
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(help="latency: time for these repeats, after 6 of them: 90s, 5m, 1h. [default: 5m]")
+    ] = None,
+    repeats: Annotated[
+        str | None,
+        typer.Option(help="In place of --precision and --budget: answers of each kind; 5 or more for an interval."),
+    ] = None,
+    batches: Annotated[str, typer.Option(help="throughput: sequences at once.")] = "1,2,4,8,16",
     questions: Annotated[str, typer.Option(help="quality: questions of each skill, split and language.")] = "24",
     texts: Annotated[
         Path | None,
@@ -57,6 +83,10 @@ def run(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write run, rows and raw samples there.")] = None,
     progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Measure on every machine of the Ray cluster there; a run for each."),
+    ] = None,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
@@ -65,10 +95,28 @@ def run(
     with _errors(debug, reporter.error):
         from benchmarks.order import Order
 
-        order = Order.read(model, variants, suite, prompt_tokens, answer_tokens, repeats, device, questions, texts)
+        order = Order.read(
+            model,
+            variants,
+            suite,
+            prompt_tokens,
+            answer_tokens,
+            repeats,
+            device,
+            questions,
+            texts,
+            precision,
+            budget,
+            batches,
+        )
         if json:
             report.check_json(json)
+        if json and ray:
+            raise UsageError("--json is for one machine: leave it out with --ray, and export the runs afterwards")
         kept_in = _store(store)
+        if ray:
+            _measure_on_cluster(order, ray, kept_in, reporter)
+            return
         result = order.carry_out(kept_in, reporter)
         if json:
             report.write_json(json, result)
@@ -161,7 +209,7 @@ def report_run(
                 raise FastGLMError(f"--out needs {error.name}: install it, or use --markdown") from error
             report.write_text(out, page(found, rows, opened.samples([found["id"]])))
         if markdown:
-            remarks = [("remark", text) for text in about.remarks(found)]
+            remarks = [("remark", str(remark)) for remark in about.remarks(found)]
             report.write_text(markdown, report.markdown(found["model"], [*about.facts(found), *remarks], rows))
         if not out and not markdown:
             print(report.table(rows))
@@ -217,6 +265,52 @@ def delete_runs(
             print(f"to undo: python -m benchmarks delete --undo {' '.join(runs)}", file=sys.stderr)
 
 
+@reference.command("export")
+def export_reference(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    model: ReferenceModel = "demo",
+    questions: ReferenceQuestions = 24,
+    texts: ReferenceTexts = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    debug: Debug = False,
+) -> None:
+    """Write what `original` makes of the questions, for a machine that has no room for it."""
+    reporter = BarReporter()
+    with _errors(debug, reporter.error):
+        report.check_file(file, "FILE")
+        from benchmarks.references import Interview
+
+        written = Interview.read(model, questions, texts, device).export(file, reporter)
+        reporter.close()
+        print(f"{written.answered} answers and their logits written to {file} (made with {written.made})")
+
+
+@reference.command("import")
+def import_reference(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of export.", exists=True, dir_okay=False)],
+    model: ReferenceModel = "demo",
+    questions: ReferenceQuestions = 24,
+    texts: ReferenceTexts = None,
+    debug: Debug = False,
+) -> None:
+    """Keep such a file: quality runs of the same model and questions compare with it."""
+    with _errors(debug):
+        from benchmarks.references import Interview
+
+        kept = Interview.read(model, questions, texts, "cpu").adopt(file)
+        print(f"{kept.answered} answers and their logits kept (made with {kept.made})")
+
+
+@app.command("work")
+def work_off(debug: Debug = False) -> None:
+    """Carry out what the app has queued on this machine, until nothing is left; the app starts this by itself."""
+    with _errors(debug):
+        opened = _kept(None)
+        from benchmarks.worker import work
+
+        work(opened)
+
+
 @app.command()
 def promises(
     only: Annotated[str | None, typer.Option(metavar="NAMES", help="Some of them, with commas between.")] = None,
@@ -243,6 +337,24 @@ def main(arguments: list[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         print("error: stopped", file=sys.stderr)
         return 1
+
+
+def _measure_on_cluster(order: "Order", address: str, kept_in: "Store | None", reporter: Reporter) -> None:
+    """Measure on every machine there, and tell how each run ended. Raises as `_tell` does, after all are told."""
+    try:
+        from benchmarks.cluster import carry_out
+    except ModuleNotFoundError as error:
+        raise FastGLMError(f"--ray needs {error.name}: pip install {error.name}") from error
+    ends: list[Exception] = []
+    for result in carry_out(order, address, kept_in, reporter):
+        if isinstance(reporter, BarReporter):
+            print(f"{result.run.machine['node']}: run {result.run.id}")
+        try:
+            _tell(result, kept_in, reporter)
+        except (FastGLMError, typer.Exit) as error:
+            ends.append(error)
+    if ends:
+        raise next((end for end in ends if isinstance(end, FastGLMError)), ends[0])
 
 
 def _tell(result: "Result", kept_in: "Store | None", reporter: Reporter) -> None:

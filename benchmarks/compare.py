@@ -17,7 +17,7 @@ the bootstrap holds (`benchmarks.answered`).
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -29,6 +29,7 @@ from benchmarks.answered import judgements
 from benchmarks.find import find_run
 from benchmarks.measurement import METRICS, Params, params_text
 from benchmarks.record import QUANTILES
+from benchmarks.remark import Remark
 from benchmarks.report import aligned, quantity, words
 from benchmarks.statistics import CONFIDENCE, Estimate
 from fastglm.errors import UsageError
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from benchmarks.store import Store
 
 COMPUTED = frozenset({"weights_memory", "cache_memory", "disk_size"})  # no noise: every difference is one
+_PARTS = ("batch", "prompt_tokens")  # of a suite, where only a part failed
 SAME = 1e-12  # spread of logarithms: no more than rounding
 
 Verdict = Literal["better", "worse", "undecided", "equal"]
@@ -85,8 +87,8 @@ class Comparison:
     a: str
     b: str
     lines: Sequence[Line]
-    failures: Sequence[str]  # of variants that ran in A and failed in B
-    notes: Sequence[str] = field(default_factory=tuple)
+    failures: Sequence[Remark]  # of variants that ran in A and failed in B
+    notes: Sequence[Remark] = field(default_factory=tuple)
 
     def worse_by(self, threshold: float) -> bool:
         """Whether anything is surely worse by more than `threshold`; what A could run and B could not is."""
@@ -94,7 +96,7 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        return asdict(self) | {"failures": [*map(str, self.failures)], "notes": [*map(str, self.notes)]}
 
     def table(self) -> str:
         """A line a metric, for the terminal."""
@@ -106,7 +108,7 @@ class Comparison:
             values = (quantity(line.a, unit), quantity(line.b, unit), _fine(ratio.value), interval)
             rows.append((line.metric, words(line.params), names, *values, str(ratio.n), line.verdict))
         heads = [f"A: {self.a}", f"B: {self.b}"]
-        return "\n".join([*heads, *aligned(rows), *self.failures, *(f"note: {note}" for note in self.notes)])
+        return "\n".join([*heads, *aligned(rows), *map(str, self.failures), *(f"note: {note}" for note in self.notes)])
 
 
 def compare(store: "Store", a: str, b: str) -> Comparison:
@@ -126,20 +128,21 @@ def compare(store: "Store", a: str, b: str) -> Comparison:
             if variant != one or after is None:
                 continue
             if metric not in METRICS:
-                notes.append(f"{metric} is not known to this version: update FAST-ChatGLM to compare it")
+                notes.append(Remark("unknown", {"metric": metric}))
             elif line := _line(metric, text, (one, other), before, after, paired=sides[0].id == sides[1].id):
                 lines.append(line)
             else:
-                notes.append(f"{metric} of {one} is left out: it has zeros, or no repeat that both have")
+                notes.append(Remark("left-out", {"metric": metric, "variant": one}))
     lines += _judged(store, sides, pairs)
     failures = list(_failures(store.measurements([side.id for side in sides], "failure"), sides, pairs))
     if not lines and not failures:
         raise UsageError(f"{a} and {b} have no measurement in common: compare runs of the same suites and lengths")
     if any(line.ratio.low is None for line in lines):
-        notes.append("one repeat says nothing of the spread: such lines stay undecided")
+        notes.append(Remark("single"))
     if len(lines) >= 1 / (1 - CONFIDENCE):
-        notes.append("each line is judged alone: where nothing differs, about 1 in 20 is called better or worse")
-    return Comparison(_title(sides[0]), _title(sides[1]), lines, failures, tuple(dict.fromkeys(notes)))
+        notes.append(Remark("alone"))
+    notes = [note for i, note in enumerate(notes) if note not in notes[:i]]
+    return Comparison(_title(sides[0]), _title(sides[1]), lines, failures, notes)
 
 
 def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Estimate:
@@ -241,28 +244,34 @@ def _of_repeat(metric: str, params: Params, values: Sequence[float]) -> Iterator
         yield params, values[0]
 
 
-def _failures(rows: pd.DataFrame, sides: tuple[Side, Side], pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
-    """A line for every variant and suite that failed in B and not in A."""
+def _failures(rows: pd.DataFrame, sides: tuple[Side, Side], pairs: Sequence[tuple[str, str]]) -> Iterator[Remark]:
+    """One for every variant and suite that failed in B and not in A."""
     failed = [
-        {(row["variant"], row["params"]["suite"]): row["params"].get("error", "") for row in part.to_dict("records")}
+        {
+            (row["variant"], row["params"].get("suite"), *map(row["params"].get, _PARTS)): row["params"].get(
+                "error", ""
+            )
+            for row in part.to_dict("records")
+        }
         for part in (rows[rows["run"] == side.id] for side in sides)
     ]
     for one, other in pairs:
-        for (variant, suite), error in failed[1].items():
-            if variant == other and suite in sides[0].run["suites"] and (one, suite) not in failed[0]:
-                yield f"{other}: {suite} failed in B only: {error}"
+        for (variant, suite, *part), error in failed[1].items():
+            before = (one, suite, *part) in failed[0] or (one, suite, None, None) in failed[0]
+            if variant == other and suite in sides[0].run["suites"] and not before:
+                yield Remark("failed-in-b", {"variant": other, "suite": suite, "error": error})
 
 
-def _cautions(a: Side, b: Side) -> Iterator[str]:
+def _cautions(a: Side, b: Side) -> Iterator[Remark]:
     """What else differs between the sides, and what weakens the comparison."""
     for side in (a, b) if a.id != b.id else (a,):
-        yield from (f"{side.id}: {remark}" for remark in remarks(side.run))
+        yield from (replace(remark, run=side.id) for remark in remarks(side.run))
     if a.id == b.id:
         return
     for what, one, other in zip(("model", "code", "processor", "device", "torch"), _facts(a), _facts(b), strict=True):
         if one != other:
-            yield f"the runs differ in {what}: {one} → {other}"
-    yield "what differs from one start to the next (memory layout, temperature) is not in the interval of two runs"
+            yield Remark("differ", {"what": what, "one": one, "other": other})
+    yield Remark("starts")
 
 
 def _facts(side: Side) -> tuple[str, ...]:

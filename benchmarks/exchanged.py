@@ -57,6 +57,7 @@ Params = Annotated[Data, AfterValidator(_params)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(allow_inf_nan=False, ge=0)]
 Count = Annotated[int, Field(ge=0, le=INTEGER)]
+Count64 = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Time = Annotated[AwareDatetime, Field(strict=False), AfterValidator(lambda time: time.astimezone(UTC))]
 
 
@@ -73,6 +74,7 @@ class _Known(BaseModel):
 class _Device(_Known):
     name: Text = ""
     memory_total: Positive | None = None
+    bandwidth: Positive | None = None
     cores: Count | None = None
     threads: Count | None = None
 
@@ -85,6 +87,11 @@ class _Machine(_Known):
     device: _Device = _Device()
 
 
+class _Ended(_Known):
+    by: Text
+    repeats: Count
+
+
 class _Settings(_Known):
     device: Text = ""
     threads: Count | None = None
@@ -94,6 +101,13 @@ class _Settings(_Known):
     questions: Count | None = None
     texts: Text | None = None
     arrangement: dict[str, str] = {}
+    streamed: dict[str, str] = {}
+    weights: dict[str, Count64] = {}
+    precision: Positive | None = None
+    budget: Positive | None = None
+    batches: list[Count] = []
+    noise: dict[str, dict[str, JsonValue]] = {}
+    ended: dict[str, _Ended] = {}
 
 
 def _known(kind: type[_Known]) -> Callable[[dict[str, JsonValue]], dict[str, JsonValue]]:

@@ -21,6 +21,8 @@ from benchmarks.exchanged import FORMAT, VERSION, ExchangeError, instant
 from benchmarks.measurement import params_text
 
 ROW_GROUP = 20_000  # rows of a Parquet file that are in memory at once
+MOST_ROWS = 500_000  # of a run in a table, and
+MOST_PARTS = 5_000_000  # numbers, texts, lists … of a run in a JSON file: a run is in memory whole
 DEPTH = 20  # of objects and lists inside a run of a JSON file
 
 Data = dict[str, Any]
@@ -70,7 +72,8 @@ def write_parquet(path: Path, runs: Iterable[Data]) -> None:
 def read_json(path: Path) -> Iterator[Found]:
     """The runs of a file. Raises `ExchangeError` for another format, a newer version, and where the text breaks off."""
     head: Data = {}
-    number, depth = 1, 0
+    number = 1
+    depth = parts = 0
     builder = ijson.ObjectBuilder()
     try:
         with path.open("rb") as file:
@@ -84,12 +87,15 @@ def read_json(path: Path) -> Iterator[Found]:
                 if not prefix.startswith("runs.item"):
                     continue
                 depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
+                parts += 1
                 if depth > DEPTH:
                     raise ExchangeError(f"run {number}: it is nested more than {DEPTH} deep")
+                if parts > MOST_PARTS:
+                    raise ExchangeError(f"run {number}: it has more than {MOST_PARTS:,} numbers and texts")
                 builder.event(event, value)
                 if depth == 0:
                     yield f"run {number}", builder.value
-                    number, builder = number + 1, ijson.ObjectBuilder()
+                    number, parts, builder = number + 1, 0, ijson.ObjectBuilder()
     except (ijson.JSONError, UnicodeDecodeError) as error:
         said = " ".join(str(error).splitlines()[0].split())
         raise ExchangeError(f"run {number}: the JSON is broken or cut off ({said})") from error
@@ -179,8 +185,10 @@ def _read(text: str, kind: Callable[[str], Any]) -> Any:
 def _assembled(rows: Iterable[tuple[int, Data]], unit: str) -> Iterator[Found]:
     """Runs out of their rows, which stand together."""
     for _, group in itertools.groupby(rows, key=lambda row: row[1]["run"]):
-        numbered = list(group)
+        numbered = list(itertools.islice(group, MOST_ROWS + 1))
         first, run = numbered[0]
+        if len(numbered) > MOST_ROWS:
+            raise ExchangeError(f"{unit} {first}: run {run['run']} has more than {MOST_ROWS:,} rows")
         last = numbered[-1][0]
         place = f"{unit}s {first} to {last}"
         shared = ("run", "run_rows", *_OF_RUN)

@@ -37,7 +37,7 @@ def page(run: Mapping[str, Any], measurements: Sequence[Measurement], samples: p
     return environment.get_template(TEMPLATE.name).render(
         run=run,
         facts=about.facts(run),
-        remarks=[*about.remarks(run), *report.failures(measurements)],
+        remarks=[*map(str, about.remarks(run)), *report.failures(measurements)],
         header=report.HEADER,
         rows=report.rows(measurements),
         meanings={row.metric: _meaning(row.metric) for row in measurements},
@@ -104,7 +104,7 @@ def _measured(part: pd.DataFrame) -> go.Figure:
 
 
 def _ratio(metric: str, part: pd.DataFrame) -> Chart:
-    baseline = str(part["params"].iloc[0]["baseline"])
+    baseline = str(part["params"].iloc[0].get("baseline", "?"))
     figure = charts.measured(part, f"× {escape(baseline)}", "", escape)
     figure.add_hline(y=1, line={"color": charts.colour(baseline), "dash": "dash"})
     return Chart(f"{_title(metric.removesuffix('_ratio'))}, over that of {baseline}", _meaning(metric), figure)

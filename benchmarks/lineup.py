@@ -1,6 +1,7 @@
 """The hosts of the variants that are compared: one at work, the others stopped, or not loaded where memory is short."""
 
 from collections.abc import Callable
+from math import ceil
 from types import TracebackType
 from typing import Literal, Self
 
@@ -36,11 +37,16 @@ class Lineup:
         self._at_work = variant
         return self._hosts[variant], fresh
 
+    def block(self, repeats: int) -> int:
+        """Repeats of one turn: one where turns are cheap; half of all where each turn loads the model again."""
+        return 1 if self.arrangement == "interleaved" else ceil(repeats / 2)
+
     def one_at_a_time(self, variant: str) -> bool:
         """Make room for `variant`: from now on in blocks. False if it had the memory for itself already."""
         crowded = any(other != variant for other in self._hosts)
-        self.arrangement = "blocks"
-        self.close()
+        if crowded:
+            self.arrangement = "blocks"
+            self.close()
         return crowded
 
     def drop(self, variant: str) -> None:

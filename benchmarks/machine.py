@@ -13,6 +13,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.remark import Remark
 from fastglm.hardware import device_card
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -49,7 +50,7 @@ def busy_warning(facts: dict[str, Any]) -> str | None:
     """One line where the machine was too busy for figures to be trusted."""
     if facts["cpu_busy"] <= BUSY:
         return None
-    return f"other programs take {facts['cpu_busy']:.0%} of the processors: times measured now cannot be trusted"
+    return str(Remark("busy", {"share": facts["cpu_busy"]}))
 
 
 def versions() -> dict[str, str]:
@@ -79,10 +80,11 @@ def command() -> str:
 
 
 def _device_card(device: str) -> dict[str, Any] | None:
-    """What `fastglm.hardware` says; of a GPU in a process of its own, so that no CUDA context stays here."""
+    """What `fastglm.hardware` says, with the memory's bandwidth; of a GPU in a process of its own, so that no CUDA
+    context stays here."""
     if device == "cpu":
-        return asdict(device_card(device))
-    text = _output(sys.executable, "-m", "fastglm.hardware", device, timeout=120)
+        return asdict(device_card(device, bandwidth=True))
+    text = _output(sys.executable, "-m", "fastglm.hardware", device, "--bandwidth", timeout=120)
     try:
         card = json.loads(text)
     except ValueError:
@@ -120,6 +122,18 @@ def _power() -> dict[str, str]:
     if gpu := _output("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"):
         state["gpu"] = f"{query}: {gpu}"
     return state
+
+
+def visible_gpu(device: str) -> str:
+    """The number or UUID by which the driver knows PyTorch's `cuda:N`."""
+    number = int(device.partition(":")[2] or 0)
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return visible[number] if number < len(visible) and visible[number] else str(number)
+
+
+def query_gpu(fields: str, device: str) -> str:
+    """What nvidia-smi says of the GPU that PyTorch calls `cuda:N`; "" where it says nothing."""
+    return _output("nvidia-smi", "-i", visible_gpu(device), f"--query-gpu={fields}", "--format=csv,noheader")
 
 
 def _output(*arguments: str, timeout: float = 10) -> str:

@@ -23,6 +23,10 @@ METRICS: dict[str, Metric] = {
     "prefill_rate": Metric("tokens/s", "prompt tokens over the time to the first token", "higher"),
     "decode_latency": Metric("s/token", "time between tokens after the first, a quantile of it", "lower"),
     "decode_rate": Metric("tokens/s", "new tokens after the first over their time, one sequence", "higher"),
+    "throughput": Metric(
+        "tokens/s", "new tokens of all sequences of a batch over wall time, prompts included", "higher"
+    ),
+    "energy": Metric("J/token", "energy of the processors or the GPU over an answer, all that runs included", "lower"),
     "load_time": Metric("s", "from the call that loads to ready to answer", "lower"),
     "disk_size": Metric("bytes", "the files that the variant is loaded from", "lower"),
     "weights_memory": Metric("bytes", "device memory of the weights, computed", "lower"),
@@ -30,6 +34,7 @@ METRICS: dict[str, Metric] = {
     "peak_memory": Metric("bytes", "peak of the isolated process: allocator on GPUs, resident memory on CPUs", "lower"),
     "decode_rate_ratio": Metric("×", "decode_rate over the baseline's, pair by pair: above 1 is faster", "higher"),
     "ttft_ratio": Metric("×", "ttft over the baseline's, pair by pair: below 1 is faster", "lower"),
+    "throughput_ratio": Metric("×", "throughput over the baseline's, pair by pair: above 1 is faster", "higher"),
     "skill_accuracy": Metric("fraction", "right answers to questions held out of training, greedy", "higher"),
     "perplexity": Metric("", "exp of the mean cross-entropy a token of the expected answers", "lower"),
     "bits_per_byte": Metric("bits/byte", "cross-entropy a UTF-8 byte of the expected answers", "lower"),

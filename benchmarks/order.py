@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from benchmarks.machine import busy_warning, machine
 from benchmarks.progress import Reporter
 from benchmarks.questions import Question, held_out, read_texts
+from benchmarks.repeats import LEAST, Precision
 from benchmarks.run import Run
 from benchmarks.runner import Result, execute, prepare
 from benchmarks.suites import SUITES
@@ -55,12 +56,17 @@ class Order:
         suites: str,
         prompt_tokens: str,
         answer_tokens: str,
-        repeats: str,
+        repeats: str | None,
         device: str,
         questions: str = "24",
         texts: Path | None = None,
+        precision: str | None = None,
+        budget: str | None = None,
+        batches: str = "1,2,4,8,16",
     ) -> "Order":
-        """From command line texts. Raises `UsageError` for a text that makes no sense."""
+        """From command line texts; without `repeats` as many as the precision takes. Raises `UsageError`."""
+        if repeats is not None and (precision or budget):
+            raise UsageError("--repeats is a fixed count: leave it out, or leave --precision and --budget out")
         names = _names(variants, "--variants")
         for name in names:
             get_variant(name)
@@ -71,8 +77,10 @@ class Order:
         workload = Workload(
             prompt_tokens=tuple(_number(text, "--prompt-tokens") for text in _names(prompt_tokens, "--prompt-tokens")),
             answer_tokens=_number(answer_tokens, "--answer-tokens"),
-            repeats=_number(repeats, "--repeats"),
+            repeats=LEAST if repeats is None else _number(repeats, "--repeats"),
             questions=_number(questions, "--questions"),
+            precision=Precision.read(precision, budget) if repeats is None else None,
+            batches=tuple(_number(text, "--batches") for text in _names(batches, "--batches")),
         )
         if texts and "quality" not in chosen:
             raise UsageError("--texts is for the quality suite: add --suite quality")
@@ -87,7 +95,7 @@ class Order:
         subject = read_subject(self.model, self.device)
         self.workload.check(subject.context)
         prompts = prepare(self.workload, subject.tokenizer)
-        questions = self._questions()
+        questions = self.questions()
 
         def load(variant: str, progress: OnProgress) -> Host:
             return Host.start(self.model, variant, self.device, progress=progress, threads=self.threads)
@@ -99,11 +107,11 @@ class Order:
             facts = machine(subject.device)
             if warning := busy_warning(facts):
                 reporter.warning(warning)
-            run = begun or Run(self.model, self.variants, self.suites, self._settings(), machine=facts)
+            run = begun or Run(self.model, self.variants, self.suites, self.settings(), machine=facts)
             return execute(run, self.workload, prompts, questions, load, store, reporter, resumed=begun is not None)
 
-    def _questions(self) -> list[Question]:
-        """What the quality suite asks; nothing without it."""
+    def questions(self) -> list[Question]:
+        """What the quality suite asks; nothing without it. Raises `UsageError` where it has nothing to ask."""
         if "quality" not in self.suites:
             return []
         if find_source(self.model).kind == "shape":
@@ -112,14 +120,12 @@ class Order:
             )
         return read_texts(self.texts) if self.texts else held_out(self.workload.questions)
 
-    def _settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, object]:
+        """What a run is asked for, as plain data."""
         return {
             "device": self.device,
             "threads": self.threads,
-            "prompt_tokens": list(self.workload.prompt_tokens),
-            "answer_tokens": self.workload.answer_tokens,
-            "repeats": self.workload.repeats,
-            "questions": self.workload.questions,
+            **self.workload.as_dict(),
             "texts": self.texts and str(self.texts.absolute()),
         }
 

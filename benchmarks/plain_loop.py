@@ -38,7 +38,7 @@ class Layer:
 
 
 class PlainLoop:
-    """A loop over tokens and layers, on the weights of `model` in fp32."""
+    """A loop over tokens and layers, on the weights of `model`, in their precision."""
 
     def __init__(self, model: ChatGLMForConditionalGeneration) -> None:
         weights = model.state_dict()
@@ -59,18 +59,32 @@ class PlainLoop:
     @torch.inference_mode()
     def generate(self, prompt: list[int], tokens: int) -> Iterator[int]:
         """Yield `tokens` greedy token ids; `prompt` is `tokens… [gMASK] <sop>`."""
+        ids, position, block, mask = self._begin(prompt)
+        cache: list[tuple[Tensor, Tensor]] = []
+        for _ in range(tokens):
+            ids = self._step(ids, position, block, mask, cache).argmax(-1, keepdim=True)
+            yield int(ids)
+            position, block, mask = position[-1:], block[-1:] + 1, None
+
+    @torch.inference_mode()
+    def nats(self, prompt: list[int], answer: list[int]) -> float:
+        """The cross-entropy of `answer` after `prompt`, token by token, summed."""
+        ids, position, block, mask = self._begin(prompt)
+        cache: list[tuple[Tensor, Tensor]] = []
+        total = 0.0
+        for token in answer:
+            total -= self._step(ids, position, block, mask, cache).log_softmax(-1)[token].item()
+            ids, position, block, mask = torch.tensor([token]), position[-1:], block[-1:] + 1, None
+        return total
+
+    def _begin(self, prompt: list[int]) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """ids, positions, block positions and mask of a prompt."""
         context, anchor = prompt.index(self.sop), prompt.index(self.gmask)
         position = torch.tensor([*range(context), *[anchor] * (len(prompt) - context)])
         block = torch.tensor([*[0] * context, *range(1, len(prompt) - context + 1)])
         square = torch.ones(len(prompt), len(prompt), dtype=torch.bool).tril()
         square[:, :context] = True  # the context is seen in both directions
-        mask: Tensor | None = square
-        cache: list[tuple[Tensor, Tensor]] = []
-        ids = torch.tensor(prompt)
-        for _ in range(tokens):
-            ids = self._step(ids, position, block, mask, cache).argmax(-1, keepdim=True)
-            yield int(ids)
-            position, block, mask = position[-1:], block[-1:] + 1, None
+        return torch.tensor(prompt), position, block, square
 
     def _step(
         self, ids: Tensor, position: Tensor, block: Tensor, mask: Tensor | None, cache: list[tuple[Tensor, Tensor]]

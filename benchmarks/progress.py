@@ -1,7 +1,8 @@
 """How a benchmark tells that it moves on: JSON lines for programs, a bar for people.
 
 The JSON lines, on standard output, one object a line:
-    {"event": "run", "id": str}                                             once, before anything is measured
+    {"event": "run", "id": str}                                             once, first (with --ray, for each machine)
+    {"event": "estimate", "repeat": s, "repeats": [n, n], "seconds": [s, s]}  of one; in all, at least and at most
     {"event": "progress", "stage": str, "done": x, "total": y, "eta": s}    eta in seconds, null while unknown
     {"event": "warning", "message": str}                                    a variant failed, the run goes on
     {"event": "done", "run": id, "status": "done" | "cancelled" | "failed"} the run ended
@@ -23,7 +24,10 @@ class Reporter(Protocol):
         """The run has this id."""
 
     def plan(self, steps: int) -> None:
-        """There are so many steps."""
+        """There are so many steps; told again when that changes."""
+
+    def estimate(self, each: float, least: int, most: int) -> None:
+        """So many repeats are to come, at least and at most, and `each` takes about so many seconds."""
 
     def at(self, stage: str, part: float = 0.0) -> None:
         """The step that is being done, and how much of it is."""
@@ -55,7 +59,11 @@ class JsonReporter:
 
     def plan(self, steps: int) -> None:
         self._steps = steps
-        self._began = time.monotonic()
+        self._began = self._began or time.monotonic()
+
+    def estimate(self, each: float, least: int, most: int) -> None:
+        seconds = [round(each * least, 1), round(each * most, 1)]
+        self._say(event="estimate", repeat=round(each, 3), repeats=[least, most], seconds=seconds)
 
     def at(self, stage: str, part: float = 0.0) -> None:
         if stage == self._stage and time.monotonic() - self._told < 0.2:
@@ -80,7 +88,10 @@ class JsonReporter:
         self._say(event="error", message=message)
 
     def _say(self, **line: Any) -> None:
-        print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+        try:
+            print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
+        except BrokenPipeError:  # whoever listened is gone
+            raise KeyboardInterrupt from None
 
 
 class BarReporter:
@@ -94,7 +105,15 @@ class BarReporter:
         print(f"run {run}", file=sys.stderr)
 
     def plan(self, steps: int) -> None:
-        self._bar = tqdm(total=steps, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", leave=False)
+        if self._bar is None:
+            self._bar = tqdm(total=steps, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", leave=False)
+        self._bar.total = steps
+        self._bar.refresh()
+
+    def estimate(self, each: float, least: int, most: int) -> None:
+        many = f"{least}" if least == most else f"{least} to {most}"
+        long = _duration(each * least) + ("" if least == most else f" to {_duration(each * most)}")
+        tqdm.write(f"repeats: {many}, about {_duration(each)} each, {long} in all", file=sys.stderr)
 
     def at(self, stage: str, part: float = 0.0) -> None:
         if self._bar is not None and (part == 0 or time.monotonic() - self._told > 0.2):
@@ -129,3 +148,7 @@ class BarReporter:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"

@@ -1,5 +1,6 @@
 """What this project promises of itself, each measured anew: `python -m benchmarks promises`."""
 
+import shutil
 import tempfile
 import time
 from collections.abc import Callable
@@ -10,17 +11,23 @@ import torch
 import fastglm
 from benchmarks import statistics, trust
 from benchmarks.apart import apart
-from benchmarks.checkpoints import make_checkpoint
+from benchmarks.checkpoints import make_checkpoint, write_published
 from benchmarks.machine import busy_warning, machine
 from benchmarks.order import Order
 from benchmarks.outcome import Outcome, at_least, at_most
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.progress import BarReporter, Reporter
+from benchmarks.questions import held_out
 from benchmarks.statistics import Estimate
 from benchmarks.workload import Workload, prompts
 from fastglm.errors import FastGLMError, UsageError
+from fastglm.evaluate.likelihood import batches_of
+from fastglm.evaluate.streamed import StreamedModel
+from fastglm.evaluate.streamed_answers import streamed_answers
 from fastglm.hardware import device_card
 from fastglm.memory import MemoryMeter
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.packing import encode
 from fastglm.models.source import demo_folder
 from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.progress import OnProgress, Progress
@@ -73,12 +80,30 @@ def memory_of_loading(reporter: Reporter) -> Outcome:
     )
 
 
+def memory_of_streaming(reporter: Reporter, layers: int = 28, questions: int = 8) -> Outcome:
+    """Logits and answers of a checkpoint of the published size, layer by layer."""
+    with tempfile.TemporaryDirectory() as name:
+        wanted, free = 2e9 + 0.41e9 * layers, shutil.disk_usage(name).free
+        if free < wanted:
+            raise FastGLMError(f"{name} has {free / 1e9:.0f} GB free, wanted are {wanted / 1e9:.0f}: set TMPDIR")
+        reporter.at("writing a checkpoint of the published shape")
+        write_published(Path(name), layers)
+        size = Checkpoint(Path(name)).size
+        peak, seconds = apart(streaming_peak, reporter, name, questions)
+    return Outcome(
+        f"the layer-by-layer pass over {size / 1e9:.1f} GB of fp16 stays under 4 GB resident",
+        f"{peak / 1e9:.2f} GB ({questions} questions, {seconds:.0f} s)",
+        peak < 4e9,
+    )
+
+
 PROMISES: dict[str, Callable[[Reporter], Outcome]] = {
     "original-512": original_at_512,
     "original-4096": original_at_4096,
     "int4-avx512": int4_on_avx512,
     "fast-demo": fast_on_demo,
     "loading-memory": memory_of_loading,
+    "streaming-memory": memory_of_streaming,
     "same": trust.same_variant,
     "slower": trust.slower_variant,
     "stopwatch": trust.stopwatch,
@@ -115,6 +140,25 @@ def loading_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
     before = meter.read().current
     model, _ = fastglm.load(folder, "original", "cpu", progress=progress)
     return meter.read().peak - before, model.fastglm.weights_memory
+
+
+def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[int, float]:
+    """Bytes of resident memory at the peak, and seconds, of the logits of some answers, and of two tokens of answers
+    of its own, in fp32."""
+    began = time.perf_counter()
+    checkpoint, tokenizer = Checkpoint(Path(folder)), ChatGLMTokenizer.from_pretrained(folder)
+    asked = [encode(tokenizer, q.history, q.question, q.expected, 2048) for q in held_out(2)[:questions]]
+    model = StreamedModel(checkpoint, torch.device("cpu"), torch.float32)
+
+    def on_layer(done: int, layers: int) -> None:
+        progress(Progress("layer by layer", done, layers))
+
+    pad = checkpoint.config.pad_token_id
+    assert pad is not None  # set by the config
+    model.best_logits(list(batches_of(asked, pad)), 64, on_layer)
+    for _ in streamed_answers(model, [example.prompt for example in asked], 2, 1 << 30):
+        progress(Progress("answers, layer by layer", 1, 1))
+    return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began
 
 
 def _speed(order: Order, reporter: Reporter) -> Estimate:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmarks.store import Store  # needs SQLAlchemy: only where results are stored
 
 QUANTILES = (0.5, 0.95, 0.99)  # of the time between tokens
-COMPARED = ("ttft", "decode_rate")  # with a ratio to the baseline
+COMPARED = ("ttft", "decode_rate", "throughput")  # with a ratio to the baseline
 SUMMARY_EVERY = 5.0  # seconds; raw samples are written at once
 
 Key = tuple[str, str, str]  # variant, metric, params
@@ -111,6 +111,17 @@ class Record:
     def samples(self) -> list[Sample]:
         """All samples, those of one row together."""
         return [sample for repeats in self._samples.values() for _, sample in sorted(repeats.items())]
+
+    def widest(self, metric: str, variants: Sequence[str]) -> float:
+        """The largest `statistics.half_width` of a metric: of the baseline, and of the others' ratios to it."""
+        found = [float("inf")]
+        for (variant, name, params), repeats in self._samples.items():
+            if name == metric and variant in variants:
+                base = self._samples.get((self.baseline, name, params), {}) if variant != self.baseline else {}
+                both = repeats.keys() & base.keys() or repeats.keys()
+                ratios = [repeats[i].values[0] / (base[i].values[0] if base else 1) for i in sorted(both)]
+                found.append(statistics.half_width(ratios))
+        return max(found[1:], default=found[0])
 
     def measurements(self) -> list[Measurement]:
         """All rows."""

@@ -47,7 +47,7 @@ def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
     for row in shown:
         group = (row.metric, words(row.params))
         ratio = ratios.get((row.variant, *group))
-        beside = f"{_short(ratio.value)} × {ratio.params['baseline']}, {_interval(ratio)}" if ratio else ""
+        beside = f"{_short(ratio.value)} × {ratio.params.get('baseline', '?')}, {_interval(ratio)}" if ratio else ""
         found.append((*group, row.variant, quantity(row.value, row.unit), _interval(row), str(row.n), beside))
     return found
 
@@ -64,7 +64,7 @@ def markdown(title: str, facts: Sequence[tuple[str, str]], measurements: Sequenc
 def failures(measurements: Sequence[Measurement]) -> list[str]:
     """A sentence for every variant that could not be measured."""
     return [
-        f"{row.variant}: {row.params['suite']} failed: {row.params['error']}"
+        f"{row.variant}: {row.params.get('suite', '?')}{_part(row.params)} failed: {row.params.get('error', '?')}"
         for row in measurements
         if row.metric == "failure"
     ]
@@ -80,8 +80,9 @@ def size(value: float, unit: str) -> tuple[float, str]:
     """The factor and the unit that a value reads best in."""
     if unit in ("s", "s/token") and value < 1:
         return 1e3, f"m{unit}"
-    if unit == "bytes":
-        return (1e-9, "GB") if value >= 1e9 else (1e-6, "MB")
+    if unit in ("bytes", "bytes/s"):
+        factor, shown = (1e-9, "GB") if value >= 1e9 else (1e-6, "MB")
+        return factor, unit.replace("bytes", shown)
     return 1, unit
 
 
@@ -142,13 +143,22 @@ def words(params: Params) -> str:
     known = {
         "prompt_tokens": "{} in",
         "answer_tokens": "{} out",
-        "quantile": "p{:.0%}",
+        "quantile": "p{}",
         "disk_cache": "disk cache {}",
         "during": "{}",
+        "batch": "batch {}",
+        "meter": "{}",
     }
-    texts = [text.format(params[name]).replace("%", "") for name, text in known.items() if name in params]
+    quantile = params.get("quantile")
+    shown = {**params, "quantile": f"{100 * quantile:.0f}"} if isinstance(quantile, float) else params
+    texts = [text.format(shown[name]) for name, text in known.items() if name in shown]
     others = [f"{name} {value}" for name, value in params.items() if name not in known and name != "baseline"]
     return ", ".join([*texts, *others])
+
+
+def _part(params: Params) -> str:
+    """Of what only a part failed, which."""
+    return f" of batch {params['batch']} after {params['prompt_tokens']} tokens" if "batch" in params else ""
 
 
 def _interval(row: Measurement) -> str:

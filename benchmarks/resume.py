@@ -51,9 +51,7 @@ def _order(row: Mapping[str, Any]) -> Order:
     """What was ordered. Raises `UsageError` where the run does not say all of it, as one read from a table."""
     settings = row["settings"]
     try:
-        workload = Workload(
-            tuple(settings["prompt_tokens"]), settings["answer_tokens"], settings["repeats"], settings["questions"]
-        )
+        workload = Workload.of(settings)
         texts = Path(settings["texts"]) if settings["texts"] else None
         device, threads = settings["device"], settings["threads"]
     except KeyError as missing:

@@ -35,7 +35,7 @@ class Result:
 
 def prepare(workload: Workload, tokenizer: Tokenizer) -> dict[int, list[list[int]]]:
     """The prompts of every length: one a repeat, and one for the warm-up. Raises `UsageError`."""
-    return {length: prompts(tokenizer, length, workload.repeats + 1) for length in workload.prompt_tokens}
+    return {length: prompts(tokenizer, length, workload.most + 1) for length in workload.prompt_tokens}
 
 
 def execute(
@@ -70,13 +70,14 @@ def execute(
     status: Status = "failed"
     try:
         with _stoppable():
-            reporter.plan(len(run.variants) * sum(SUITES[suite].steps(workload) for suite in run.suites))
+            bench.plan(len(run.variants) * sum(SUITES[suite].steps(workload) for suite in run.suites))
             _measure(bench, run.suites)
-        status = "done" if record.samples() else "failed"
+        status = "done" if record.samples() or record.answers else "failed"
     except KeyboardInterrupt:
         status = "cancelled"
     finally:
         with _unstoppable():
+            bench.judge()
             record.save(everything=True)
             if store:
                 with _waiting(record):

@@ -1,5 +1,6 @@
 """Medians, quantiles and ratios with bootstrap intervals. Repeats are resampled, never the tokens of one answer."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,22 @@ def ratio(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
     return median([value / base for value, base in zip(values, baseline, strict=True)])
 
 
+def half_width(values: Sequence[float]) -> float:
+    """How far off the median of one value a repeat may be, relative to it: half its 95 % interval, or that of as many
+    normal draws with the same spread where that is wider; infinite with a single repeat.
+
+    The interval of a median hangs on the gap between two repeats: whoever looks at it again and again meets a small one
+    by luck, and would stop there. The spread of all repeats is steadier.
+    """
+    found = median(values)
+    if found.low is None or found.high is None or found.value <= 0:
+        return math.inf
+    from scipy.stats import t
+
+    error = math.sqrt(math.pi / 2) * float(np.std(values, ddof=1)) / math.sqrt(found.n)  # of the median of normal draws
+    return max((found.high - found.low) / 2, float(t.ppf((1 + CONFIDENCE) / 2, found.n - 1)) * error) / found.value
+
+
 def share(hits: int, n: int) -> Estimate:
     """`hits` of `n` as a fraction, with Wilson's interval (Journal of the American Statistical Association 1927,
     22:209), which stays inside 0 and 1 and says something of 100 % too."""
@@ -78,22 +95,26 @@ def exp(loss: Estimate) -> Estimate:
 
 
 def _estimate(n: int, statistic: Callable[[NDArray[np.intp], int], Floats], width: int) -> Estimate:
-    """The statistic of the data, and its percentile-bootstrap interval.
+    """The statistic of the data, and its expanded percentile-bootstrap interval.
 
-    Percentile, because the bias correction of BCa jackknifes, which fails for quantiles of few repeats.
+    Percentile, because the bias correction of BCa jackknifes, which fails for quantiles of few repeats. Expanded for
+    few repeats (Hesterberg, The American Statistician 2015, 69:371), as the plain one covers a median of 7 normal draws
+    in 88 % of the cases where it says 95 %, this one in 98 %.
     """
     indices = np.arange(n)
     value = float(statistic(indices, -1))
     if n < 2:
         return Estimate(value, n)
-    from scipy.stats import bootstrap  # takes a second to import: not for `--help`
+    from scipy.stats import bootstrap, norm, t  # takes a second to import: not for `--help`
+
+    tail = norm.cdf(math.sqrt(n / (n - 1)) * t.ppf((1 - CONFIDENCE) / 2, n - 1))
 
     result = bootstrap(
         (indices,),
         statistic,
         n_resamples=RESAMPLES,
         batch=max(1, _CHUNK // (n * width)),
-        confidence_level=CONFIDENCE,
+        confidence_level=1 - 2 * tail,
         method="percentile",
         rng=np.random.default_rng(0),  # the same data give the same interval
     )

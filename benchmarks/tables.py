@@ -90,3 +90,37 @@ class AnswerRow(Base):
     nats: Mapped[float]
     kl: Mapped[float | None]
     agreed: Mapped[int | None]
+
+
+class JobRow(Base):
+    """A command of ours that is carried out in the background, or waits for it. Jobs belong to a machine."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_node_state", "node", "state"), Index("ix_jobs_finished", "finished"))
+    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)  # in the order they were queued
+    node: Mapped[str] = mapped_column(String(255))
+    arguments: Mapped[list[str]] = mapped_column(JSON)  # of Python
+    device: Mapped[str] = mapped_column(String(20))  # auto: whichever there is
+    state: Mapped[str] = mapped_column(String(20))
+    cancelling: Mapped[bool]
+    attempts: Mapped[int]
+    worker: Mapped[str | None] = mapped_column(String(60))  # as `benchmarks.process.identity` says it
+    child: Mapped[str | None] = mapped_column(String(60))
+    stage: Mapped[str] = mapped_column(String(300))
+    fraction: Mapped[float]  # done, from 0 to 1
+    eta: Mapped[float | None]  # seconds left
+    run: Mapped[str | None] = mapped_column(String(40))  # that it writes to; may be deleted
+    error: Mapped[str | None] = mapped_column(String(2000))
+    queued: Mapped[datetime] = mapped_column(DateTime)  # UTC
+    started: Mapped[datetime | None] = mapped_column(DateTime)
+    finished: Mapped[datetime | None] = mapped_column(DateTime)
+
+
+class JobLineRow(Base):
+    """A line that a job said."""
+
+    __tablename__ = "job_lines"
+    __table_args__ = (Index("ix_job_lines_job_id", "job", "id"),)
+    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
+    job: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    text: Mapped[str] = mapped_column(String(2000))

@@ -4,7 +4,6 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Generator
-from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -32,7 +31,7 @@ from fastglm.progress import OnProgress, Progress
 
 WORKLOAD = Workload((32,), 64, 11)
 SLOWER = 0.05  # of every step
-ANSWER = {"max_new_tokens": 256, "do_sample": False, "ignore_eos": True}
+ANSWER: dict[str, Any] = {"max_new_tokens": 256, "do_sample": False, "ignore_eos": True}
 PROMPT_TOKENS, ANSWERS = 32, 12
 
 
@@ -89,9 +88,9 @@ def _differs(ratio: Estimate) -> bool:
 def _compared(reporter: Reporter, slower: float) -> Estimate:
     """Decode rate of a host over that of another with the same variant, measured as every run is."""
 
-    def load(name: str, progress: OnProgress) -> Host:
+    def load(variant: str, progress: OnProgress) -> Host:
         host = Host.start("demo", "fast", "cpu", progress=progress)
-        if name == "second":
+        if variant == "second":
             host.apply(slow_down, slower)
         return host
 
@@ -110,17 +109,15 @@ def slow_down(_model: Any, _tokenizer: Any, share: float, progress: OnProgress) 
     plain = fastglm.stream
 
     def slowed(*arguments: Any, **settings: Any) -> Generator[Piece]:
-        lost = 0.0
-        with closing(plain(*arguments, **settings)) as pieces:
-            while True:
-                began = time.perf_counter()
-                if (piece := next(pieces, None)) is None:
-                    return
-                took = time.perf_counter() - began
-                while (now := time.perf_counter()) < began + took * (1 + share):
-                    pass
-                lost = now - began - took  # the next piece's time holds it by itself
-                yield replace(piece, time=piece.time + lost)
+        pieces = plain(*arguments, **settings)
+        while True:
+            began = time.perf_counter()
+            if (piece := next(pieces, None)) is None:
+                return
+            took = time.perf_counter() - began
+            while (now := time.perf_counter()) < began + took * (1 + share):
+                pass
+            yield replace(piece, time=piece.time + now - began - took)  # the next piece's holds it by itself
 
     fastglm.stream = slowed
 

@@ -1,11 +1,12 @@
 """What the variants are asked: prompts of exact token lengths, the same for all of them."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+from benchmarks.repeats import MOST, Precision
 from fastglm.errors import UsageError
 
 TEXT = Path(__file__).with_suffix(".txt")  # Chinese and English; repeated where a prompt is longer
@@ -25,8 +26,10 @@ class Workload:
 
     prompt_tokens: tuple[int, ...] = (32, 128)
     answer_tokens: int = 64
-    repeats: int = 5
+    repeats: int = 5  # with a precision: at least so many
     questions: int = 24  # of each skill, split and language
+    precision: Precision | None = None  # of the latency suite
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16)  # sequences at once, of the throughput suite
 
     def __post_init__(self) -> None:
         if not self.prompt_tokens or min(self.prompt_tokens) < 1:
@@ -39,6 +42,38 @@ class Workload:
             raise UsageError("--questions is 1 or more of each kind (24 make 2,800 in all)")
         if self.repeats < 1:
             raise UsageError("--repeats is 1 or more (5 or more for a useful interval)")
+        if not self.batches or min(self.batches) < 1 or len(set(self.batches)) < len(self.batches):
+            raise UsageError("--batches are different numbers of sequences, 1 or more, such as 1,2,4,8,16")
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Workload":
+        """From the settings of a run."""
+        wanted = settings.get("precision")
+        return cls(
+            tuple(settings["prompt_tokens"]),
+            settings["answer_tokens"],
+            settings["repeats"],
+            settings.get("questions", cls().questions),
+            Precision(wanted, settings["budget"]) if wanted else None,
+            tuple(settings.get("batches", cls().batches)),
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the settings of a run."""
+        return {
+            "prompt_tokens": list(self.prompt_tokens),
+            "answer_tokens": self.answer_tokens,
+            "repeats": self.repeats,
+            "questions": self.questions,
+            "precision": self.precision and self.precision.width,
+            "budget": self.precision and self.precision.budget,
+            "batches": list(self.batches),
+        }
+
+    @property
+    def most(self) -> int:
+        """Repeats at most."""
+        return max(self.repeats, MOST) if self.precision else self.repeats
 
     def check(self, context: int) -> None:
         """Raise `UsageError` where a prompt and its answer do not fit into a context of so many tokens."""
@@ -59,11 +94,8 @@ def prompts(tokenizer: Tokenizer, length: int, count: int, seed: int = 0) -> lis
         raise UsageError(
             f"a prompt of {length} tokens has no room for text beside the special tokens: choose a longer one"
         )
-    text *= 1 + room // len(text)
+    size = len(text)
+    text *= 1 + room // size
     draw = random.Random(f"{seed} {length}")
-    return [tokenizer.build_inputs_with_special_tokens(_rotated(text, draw)[:room]) for _ in range(count)]
-
-
-def _rotated(ids: Sequence[int], draw: random.Random) -> list[int]:
-    start = draw.randrange(len(ids))
-    return [*ids[start:], *ids[:start]]
+    starts = draw.sample(range(size), count)
+    return [tokenizer.build_inputs_with_special_tokens([*text[at:], *text[:at]][:room]) for at in starts]

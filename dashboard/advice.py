@@ -168,8 +168,8 @@ def _older(values: pd.DataFrame, failed: pd.DataFrame) -> pd.Series:
 def _alike(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
     """The newest row of each variant, all of one metric at the same params; `rows` are newest first."""
     ways = list(zip(rows["metric"], map(params_text, rows["params"]), strict=True))
-    lengths = [params.get("prompt_tokens", PROMPT) for params in rows["params"]]
-    distance = {way: abs(length - PROMPT) for way, length in zip(ways, lengths, strict=True)}
+    lengths = [params.get("prompt_tokens") for params in rows["params"]]
+    distance = {way: abs(n - PROMPT) if isinstance(n, int) else 0 for way, n in zip(ways, lengths, strict=True)}
     shared = Counter(way for way, _ in dict.fromkeys(zip(ways, rows["variant"], strict=True)))
     chosen = max(shared, key=lambda way: (shared[way], -metrics.index(way[0]), -distance[way]), default=None)
     return rows[pd.Series([way == chosen for way in ways], rows.index, dtype=bool)].drop_duplicates("variant")

@@ -3,12 +3,29 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from benchmarks.charts import BARE, COLOURS, GRID, OTHERS, colour, course, finish, measured, ratios, stacked, trade_off
+from benchmarks.charts import (
+    BARE,
+    COLOURS,
+    GRID,
+    OTHERS,
+    against,
+    colour,
+    course,
+    finish,
+    fitted,
+    measured,
+    ratios,
+    shares,
+    stacked,
+    traces,
+    trade_off,
+)
 
 __all__ = [
     "BARE",
     "COLOURS",
     "OTHERS",
+    "against",
     "colour",
     "course",
     "dots",
@@ -17,6 +34,8 @@ __all__ = [
     "pair",
     "ratios",
     "reach",
+    "shares",
+    "spans",
     "stacked",
     "trade_off",
 ]
@@ -44,26 +63,43 @@ def pair(variants: list[str], values: list[float], unit: str) -> go.Figure:
 
 
 def dots(rows: pd.DataFrame, x_title: str) -> go.Figure:
-    """Shares from 0 to 1 with 95 % intervals, a line of dots a group, one colour a variant.
+    """Shares from 0 to 1, a line of dots a group, one colour a variant; 95 % intervals are told of a dot one points at.
 
     `rows` has the columns variant, group, value, low, high.
     """
-    figure = go.Figure()
-    for variant, part in rows.groupby("variant", sort=False):
-        figure.add_scatter(
-            x=part["value"].tolist(),
-            y=part["group"].tolist(),
-            mode="markers",
-            orientation="h",
-            name=str(variant),
-            marker={"color": colour(str(variant)), "size": 8},
-            customdata=part[["low", "high"]].to_numpy().tolist(),
-            hovertemplate="%{y}: %{x:.1%} (95 %: %{customdata[0]:.1%} – %{customdata[1]:.1%})"
-            "<extra>%{fullData.name}</extra>",
+    figure = _dots(rows, x_title, 90 + 28 * rows["group"].nunique())
+    figure.update_traces(error_x={"visible": False})
+    for trace, (_, part) in zip(figure.data, rows.groupby("variant", sort=False), strict=True):
+        trace.customdata = part[["low", "high"]].to_numpy().tolist()
+        trace.hovertemplate = (
+            "%{y}: %{x:.1%} (95 %: %{customdata[0]:.1%} – %{customdata[1]:.1%})<extra>%{fullData.name}</extra>"
         )
-    finish(figure, "", x_title, height=90 + 28 * rows["group"].nunique())
-    figure.update_layout(scattermode="group", scattergap=0.4)  # equal shares do not hide each other
-    figure.update_xaxes(type="linear", tickformat=".0%", range=[-0.02, 1.02], showgrid=True, gridcolor=GRID)
+    return figure.update_xaxes(tickformat=".0%", range=[-0.02, 1.02])
+
+
+def spans(rows: pd.DataFrame, x_title: str, tick_format: str = ".4~g", zero: bool = False) -> go.Figure:
+    """Values with 95 % intervals side by side, a line a group, one colour a variant; the axis shows their range, with
+    0 in it if `zero`.
+
+    `rows` has the columns variant, group, value, low, high; none is negative. `tick_format` is d3's: "%" is of shares.
+    """
+    figure = _dots(rows, x_title, 80 + 12 * rows["group"].nunique() + 22 * len(rows))
+    if rows["group"].is_unique:  # the labels say enough
+        figure.update_layout(scattermode="overlay", showlegend=False)
+    low, high = fitted(rows[["value", "low", "high"]])
+    if tick_format.endswith("%") and rows["value"].max() <= 1:
+        high = min(high, 1.0)
+    figure.update_traces(hovertemplate=f"%{{y}}: %{{x:{tick_format}}}<extra>%{{fullData.name}}</extra>")
+    return figure.update_xaxes(tickformat=tick_format, range=[0.0 if zero else max(low, 0.0), high], nticks=6)
+
+
+def _dots(rows: pd.DataFrame, x_title: str, height: int) -> go.Figure:
+    """Dots of all variants on a line a group, one under the other."""
+    figure = traces(rows, go.Scatter, "value", "group", str, mode="markers", orientation="h", cliponaxis=False)
+    figure.update_traces(marker={"size": 9})
+    finish(figure, "", x_title, height=height)
+    figure.update_layout(scattermode="group", scattergap=0.4)  # equal values do not hide each other
+    figure.update_xaxes(type="linear", tickangle=0, showgrid=True, gridcolor=GRID)
     return figure.update_yaxes(type="category", autorange="reversed", dtick=1, tickfont={"size": 11})
 
 

@@ -22,7 +22,7 @@ def draw(model: str, device: Mapping[str, Any]) -> None:
     facts = []
     if device.get("memory_total"):
         facts.append(say("device-memory", total=size(device["memory_total"])))
-    if device.get("cores"):
+    if device.get("cores") and device.get("threads"):
         facts.append(say("device-cores", cores=device["cores"], threads=device["threads"]))
     about = {device.get("name") or platform.node(): facts, widgets.model_name(model): _model(model)}
     with st.container(border=True, gap="xxsmall"):

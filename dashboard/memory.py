@@ -49,7 +49,7 @@ def needs(rows: pd.DataFrame) -> dict[str, Need]:
 def peaks(rows: pd.DataFrame) -> pd.DataFrame:
     """What was measured while answering: variant, x (tokens of prompt and answer) and value (bytes)."""
     part = rows[(rows["metric"] == "peak_memory") & (results.param(rows, "during") == "answer")]
-    prompts, answers = (results.param(part, name).astype("Int64") for name in ("prompt_tokens", "answer_tokens"))
+    prompts, answers = (results.count(part, name) for name in ("prompt_tokens", "answer_tokens"))
     return part.assign(x=prompts + answers)[["variant", "x", "value"]].dropna()
 
 
@@ -95,7 +95,8 @@ def context_of(model: str) -> int:
 
 def _need(variant: str, rows: pd.DataFrame) -> Need:
     weights = float(rows["value"][rows["metric"] == "weights_memory"].iloc[0])
-    answers = rows[rows["metric"] == "cache_memory"].to_dict("records")
+    answers = rows[(rows["metric"] == "cache_memory") & (results.count(rows, "prompt_tokens") > 0)]
+    answers = answers[results.count(answers, "answer_tokens") > 0].to_dict("records")
     if not answers:
         return Need(variant, weights)
     longest = max(answers, key=lambda row: row["params"]["prompt_tokens"])

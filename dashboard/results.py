@@ -1,38 +1,57 @@
 """What pages that show results share: the open store, the choice of a run, its failures and its numbers."""
 
-import os
+from collections.abc import Callable
 
 import pandas as pd
 import streamlit as st
 
 from benchmarks import report
-from benchmarks.store import Store, local_url
-from dashboard import answers, measuring, widgets
+from benchmarks.store import Store
+from dashboard import answers, frame, measuring, widgets
+from dashboard.stored import store as store
 from dashboard.texts import say
+from fastglm.errors import FastGLMError
+
+SUITES = {"latency": ("latency", "throughput"), "memory": ("memory",), "quality": ("quality",)}  # of a page
+METRICS = {  # that a page shows of a run, which may have measured more
+    "latency": ("ttft", "prefill_rate", "decode_rate", "decode_latency", "throughput", "energy"),
+    "memory": ("weights_memory", "cache_memory", "peak_memory"),
+    "quality": ("skill_accuracy", "perplexity", "bits_per_byte", "kl_divergence", "top1_agreement"),
+}
 
 
-def store() -> Store:
-    """The results, opened once for all visitors. Raises `StoreError`."""
-    return _opened(os.environ.get("FASTGLM_DATABASE_URL") or local_url())
+def page(title: str, intro: str, choose: Callable[[], None], draw: Callable[[Store], None]) -> None:
+    """A page that measures: what to measure, how far that is, and below it what was measured."""
+    frame.begin(title)
+    st.caption(intro)
+    choose()
+    measuring.watch()
+    show(draw)
 
 
-@st.cache_resource(show_spinner=False)
-def _opened(url: str) -> Store:
-    return Store(url)
+def show(draw: Callable[[Store], None]) -> None:
+    """Draw from the results; where they cannot be read, say why in a line."""
+    try:
+        draw(store())
+    except FastGLMError as error:
+        st.error(answers.harmless(str(error)), icon=":material/database_off:")
 
 
-def pick_run(runs: pd.DataFrame, suite: str) -> pd.Series | None:
-    """Let the visitor choose among the runs of a suite; None where there is none.
+def pick_run(runs: pd.DataFrame, place: str, empty: str) -> pd.Series | None:
+    """Let the visitor choose among the runs for the page `place`; where there is none, say `empty` and return None.
 
     It is the run that the address names, or else the newest; one that ends meanwhile is shown when it is there.
     """
-    runs = runs.set_index("id")[runs["suites"].map(lambda suites: suite in suites).to_numpy(bool)]
+    st.divider()
+    measured = runs["suites"].map(lambda names: not set(SUITES[place]).isdisjoint(names)).to_numpy(bool)
+    runs = runs.set_index("id")[measured]
     names = runs.index.tolist()
     linked = st.query_params.get("run")
     unknown = linked is not None and linked not in names
     if linked and unknown:
         st.warning(say("run-unknown", run=answers.harmless(linked)), icon=":material/link_off:")
     if runs.empty:
+        st.info(empty, icon=":material/analytics:")
         return None
     is_new = st.session_state.get("newest-run", names[0]) != names[0]
     st.session_state["newest-run"] = names[0]
@@ -74,19 +93,26 @@ def status(name: str) -> str:
     return words.get(name, name)
 
 
-def without_failures(rows: pd.DataFrame, suite: str | None = None) -> pd.DataFrame:
-    """The rows that are numbers; a variant that could not be measured, in this suite or any, is told in a line."""
+def without_failures(rows: pd.DataFrame, place: str | None = None) -> pd.DataFrame:
+    """The rows that are numbers, for the page `place` or all; what could not be measured is told in a line each."""
     failed = rows["metric"] == "failure"
     for params, variant in zip(rows["params"][failed], rows["variant"][failed], strict=True):
-        if suite in (None, params.get("suite", suite)):
+        if place is None or params.get("suite", place) in SUITES[place]:
             text = answers.harmless(f"**{variant}**: {params.get('error', params)}")
             st.warning(text, icon=":material/warning:")
-    return rows[~failed]
+    rows = rows[~failed]
+    return rows if place is None else rows[rows["metric"].str.removesuffix("_ratio").isin(METRICS[place])]
 
 
 def param(rows: pd.DataFrame, name: str) -> pd.Series:
     """One of the params of every row; None where it has none."""
     return pd.Series([params.get(name) for params in rows["params"]], rows.index, dtype=object)
+
+
+def count(rows: pd.DataFrame, name: str) -> pd.Series:
+    """One of the params of every row as a whole number; missing where it has none, or a file from elsewhere another."""
+    found = [value if isinstance(value, int) and not isinstance(value, bool) else None for value in param(rows, name)]
+    return pd.Series(found, rows.index, dtype="Int64")
 
 
 def measured_on(run: pd.Series, rows: pd.DataFrame) -> str:
@@ -95,7 +121,7 @@ def measured_on(run: pd.Series, rows: pd.DataFrame) -> str:
     return say(
         "measured-on",
         device=", ".join(sorted(set(rows["device"]))),
-        machine=machine.get("device", {}).get("name", ""),
+        machine=machine.get("device", {}).get("name", machine.get("cpu", "?")),
         threads=machine.get("threads", "?"),
         versions=", ".join(f"{name} {version}" for name, version in run["versions"].items()),
         code=run["code_version"],
@@ -106,7 +132,7 @@ def measured_on(run: pd.Series, rows: pd.DataFrame) -> str:
 def numbers(rows: pd.DataFrame) -> None:
     """All numbers of a run, which can be searched and downloaded as CSV."""
     names = [
-        f"{metric} p{params['quantile'] * 100:.0f}" if "quantile" in params else metric
+        f"{metric} {report.words({'quantile': params['quantile']})}" if "quantile" in params else metric
         for metric, params in zip(rows["metric"], rows["params"], strict=True)
     ]
     details = [{name: value for name, value in params.items() if name != "quantile"} for params in rows["params"]]

@@ -12,6 +12,7 @@ from benchmarks.about import machine_name
 from benchmarks.measurement import METRICS, Params
 from benchmarks.store import Store
 from dashboard import answers, charts, results
+from dashboard.meanings import meaning
 from dashboard.texts import say
 
 RUNS = 1000  # that are looked at, the newest
@@ -51,8 +52,7 @@ def _draw(rows: pd.DataFrame, metric: str, where: str) -> None:
     factor, unit = report.size(rows["value"].max(), rows["unit"].iloc[0])
     figure = charts.course(rows.assign(**{name: rows[name] * factor for name in ends}), unit, say("trend-axis"))
     st.plotly_chart(figure, key="chart-trend", config=charts.BARE)
-    meaning = METRICS[metric].meaning if metric in METRICS else metric
-    st.caption(answers.harmless(say("trend-how", machine=where, metric=metric, meaning=meaning)))
+    st.caption(answers.harmless(say("trend-how", machine=where, metric=metric, meaning=meaning(metric))))
     titles = (say("column-value"), say("column-low"), say("column-high"))
     columns: dict[str, Any] = {
         "when": say("column-when"),

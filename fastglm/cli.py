@@ -126,15 +126,27 @@ def variants(
 def compress(
     out: Annotated[Path, typer.Option(help="The folder to make; it must not exist yet.")],
     model: Model = "demo",
-    recipe: Annotated[str, typer.Option(help="int8 or int4.")] = "int4",
+    recipe: Annotated[str, typer.Option(help="int8, int4 (groups of 128), int4-g64 or int4-g32.")] = "int4",
+    texts: Annotated[
+        str | None,
+        typer.Option(
+            help="Calibrate, by GPTQ, on this UTF-8 file: a text a line, or JSON Lines of prompt and answer. "
+            "demo: on rounds of the demo model's world."
+        ),
+    ] = None,
+    embedding: Annotated[str | None, typer.Option(help="Embedding and head in a format of their own: int8.")] = None,
+    device: Device = "auto",
     debug: Debug = False,
 ) -> None:
-    """Write a compressed checkpoint, which `fastglm chat --model` reads back."""
+    """Write a compressed checkpoint, which `fastglm chat --model` reads back.
+
+    Without --texts the weights are rounded to nearest; with them, so that what the model makes of the texts stays.
+    """
     import fastglm
     from fastglm.bars import Bars
 
     with Bars() as bars:
-        made = fastglm.compress(model, recipe, out, progress=bars)
+        made = fastglm.compress(model, recipe, out, texts, bars, embedding=embedding, device=device)
     typer.echo(f"Written: {made}. Talk to it: fastglm chat --model {made}")
 
 
@@ -143,8 +155,20 @@ def evaluate(
     model: Model = "demo",
     variant: Variant = "original",
     device: Device = "auto",
-    suite: Annotated[str, typer.Option(help="skills, open, or both with a comma: what to ask.")] = "skills",
-    questions: Annotated[int, typer.Option(help="Held-out questions of each skill, split and language.", min=1)] = 24,
+    suite: Annotated[
+        str, typer.Option(help="skills, open, lm-eval:TASK[,TASK], with commas between and lm-eval last.")
+    ] = "skills",
+    questions: Annotated[
+        int | None,
+        typer.Option(
+            help="Of each skill, split and language [default: 24], or of each task [default: all].",
+            min=1,
+            show_default=False,
+        ),
+    ] = None,
+    tasks: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="lm-eval: a folder with YAML files of your own tasks.")
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write figures, questions and answers there.")
     ] = None,
@@ -154,20 +178,21 @@ def evaluate(
 
     skills: new questions of every skill that can be right or wrong. open: advice, stories and poems, which are judged
     by their form. The questions are those of the demo model's world: other models are asked the same.
+    lm-eval: tasks of lm-evaluation-harness (pip install 'fastglm[eval]'), whose data it downloads.
     """
     from fastglm.bars import Bars
-    from fastglm.evaluate.suites import SUITES, choose_suites
+    from fastglm.evaluate.suites import choose_suites
     from fastglm.loader import load
     from fastglm.models.source import find_source
 
-    suites = choose_suites(suite)
     if find_source(model).kind == "shape":
         raise UsageError(f"{model} has random weights, so its answers have no quality: evaluate a checkpoint or demo.")
     if json_file and not json_file.absolute().parent.is_dir():
         raise UsageError(f"{json_file} cannot be written: its folder does not exist.")
+    suites = choose_suites(suite, tasks)
     with Bars() as bars:
         loaded, tokenizer = load(model, variant, device, progress=bars)
-        found = {name: SUITES[name](loaded, tokenizer, questions, bars) for name in suites}
+        found = {name: ask(loaded, tokenizer, questions, bars) for name, ask in suites.items()}
     for report in found.values():
         typer.echo(report.as_text())
     if json_file:
@@ -179,7 +204,7 @@ def evaluate(
 @train.command("demo")
 def train_demo(
     out: Annotated[Path, typer.Option(help="The folder for the checkpoint; a stopped training is kept in it too.")],
-    steps: Annotated[int, typer.Option(help="How long to train.", min=1)] = 22_000,
+    steps: Annotated[int, typer.Option(help="How long to train.", min=1)] = 24_000,
     seed: Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.")] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was stopped.")] = False,

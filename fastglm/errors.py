@@ -26,6 +26,10 @@ class MemoryShortError(FastGLMError):
         self.free = free
 
 
+class DiskShortError(FastGLMError):
+    """Too little room on a disk."""
+
+
 class ContextError(FastGLMError):
     """A single message that does not fit into the model's context."""
 

@@ -1,8 +1,10 @@
-"""What the machine has. `python -m fastglm.hardware` prints it, so that others need not open the device themselves."""
+"""What the machine has. `python -m fastglm.hardware [DEVICE [--bandwidth]]` prints it, so that others need not open the
+device themselves."""
 
 import json
 import platform
 import sys
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,10 +13,14 @@ import torch
 
 from .errors import DeviceError, FastGLMError
 
+BUFFER = 256 * 2**20  # bytes: more than caches hold
+COPIES = {"cpu": 1}  # in one timing; elsewhere many, so that starting them takes no part of it
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceCard:
-    """A device: memory in bytes, `compute_capability` and `driver` on CUDA, `simd` on CPUs."""
+    """A device: memory in bytes, its bandwidth in bytes/s where it was measured, `compute_capability` and `driver` on
+    CUDA, `simd` on CPUs."""
 
     kind: str  # cpu, cuda or mps
     name: str
@@ -25,6 +31,7 @@ class DeviceCard:
     compute_capability: str | None = None
     driver: str | None = None
     simd: str | None = None
+    bandwidth: int | None = None
 
 
 def resolve_device(device: str = "auto") -> torch.device:
@@ -57,8 +64,30 @@ def free_memory(device: torch.device) -> int:
     return psutil.virtual_memory().available
 
 
-def device_card(device: str = "auto") -> DeviceCard:
-    """Describes a device. Raises DeviceError where it is not there."""
+def memory_bandwidth(device: torch.device) -> int | None:
+    """Bytes/s that a copy reads and writes, all threads at work, the best of several: half a second. None where there
+    is no room for its buffers.
+
+    Read and written bytes count alike, as in McCalpin's STREAM (IEEE TCCA Newsletter 1995).
+    """
+    if free_memory(device) < 4 * BUFFER:
+        return None
+    source = torch.ones(BUFFER // 4, device=device)  # written once: untouched pages are not in memory yet
+    target = torch.zeros_like(source)
+    synchronize, copies = torch.get_device_module(device).synchronize, COPIES.get(device.type, 20)
+    times = []
+    for _ in range(5):
+        synchronize()
+        start = time.perf_counter()
+        for _ in range(copies):
+            target.copy_(source)
+        synchronize()
+        times.append(time.perf_counter() - start)
+    return round(2 * BUFFER * copies / min(times))
+
+
+def device_card(device: str = "auto", bandwidth: bool = False) -> DeviceCard:
+    """Describes a device; measures its memory's bandwidth if asked. Raises DeviceError where it is not there."""
     chosen = resolve_device(device)
     cores = psutil.cpu_count(logical=False) or 1
     if chosen.type == "cuda":
@@ -72,6 +101,7 @@ def device_card(device: str = "auto") -> DeviceCard:
             threads=torch.get_num_threads(),
             compute_capability=f"{properties.major}.{properties.minor}",
             driver=f"CUDA {torch.version.cuda}",
+            bandwidth=memory_bandwidth(chosen) if bandwidth else None,
         )
     memory = psutil.virtual_memory()
     return DeviceCard(
@@ -82,6 +112,7 @@ def device_card(device: str = "auto") -> DeviceCard:
         cores=cores,
         threads=torch.get_num_threads(),
         simd=torch.backends.cpu.get_cpu_capability() if chosen.type == "cpu" else None,
+        bandwidth=memory_bandwidth(chosen) if bandwidth else None,
     )
 
 
@@ -96,6 +127,7 @@ def _processor_name() -> str:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(asdict(device_card(*sys.argv[1:2]))))
+        asked = sys.argv[1] if len(sys.argv) > 1 else "auto"
+        print(json.dumps(asdict(device_card(asked, bandwidth="--bandwidth" in sys.argv))))
     except FastGLMError as error:
         sys.exit(str(error))

@@ -45,7 +45,7 @@ def load(
     """Loads a variant of a model. `model.fastglm` of what is returned is a `LoadedInfo`.
 
     Weights go to the device tensor by tensor, one shard mapped at a time. A quantised variant is made from the
-    checkpoint on first use and kept in `FASTGLM_HOME/variants`.
+    checkpoint on first use, rounded to nearest, and kept in `FASTGLM_HOME/variants`.
 
     Args:
         model: `demo`, a checkpoint folder, a hub id, `modelscope:` and an id, or `shape:chatglm-6b` (`@5`: 5 layers).

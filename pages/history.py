@@ -12,9 +12,9 @@ from benchmarks.compare import Comparison, Line, compare
 from benchmarks.measurement import METRICS
 from benchmarks.report import quantity, words
 from benchmarks.store import Store
-from dashboard import answers, charts, exchange, frame, results, runs, trash, trend
+from dashboard import answers, charts, exchange, frame, remarks, results, runs, trash, trend
 from dashboard.texts import say
-from fastglm.errors import FastGLMError, UsageError
+from fastglm.errors import UsageError
 
 MARKS = {"better": "circle", "worse": "x", "undecided": "circle-open", "equal": "circle-open"}
 
@@ -23,10 +23,7 @@ def main() -> None:
     """Draw the page."""
     frame.begin(say("history"))
     st.caption(say("history-intro"))
-    try:
-        draw(results.store())
-    except FastGLMError as error:
-        st.error(answers.harmless(str(error)), icon=":material/database_off:")
+    results.show(draw)
 
 
 def draw(store: Store) -> None:
@@ -67,7 +64,7 @@ def draw_one(store: Store, run: pd.Series) -> None:
     st.subheader(answers.harmless(results.run_title(run)), anchor=False)
     facts = {str(name): value for name, value in run.items()}
     for remark in about.remarks(facts):
-        st.caption(":material/info: " + answers.harmless(remark))
+        st.caption(":material/info: " + answers.harmless(remarks.words(remark)))
     rows = results.without_failures(store.measurements([run["id"]]))
     with st.expander(say("facts")):
         draw_facts(about.facts(facts))
@@ -111,9 +108,9 @@ def draw_two(store: Store, a: str, b: str) -> None:
     st.markdown(answers.harmless(f"**A**: {comparison.a}  \n**B**: {comparison.b}"))
     draw_lines(comparison)
     for failure in comparison.failures:
-        st.warning(answers.harmless(failure), icon=":material/warning:")
+        st.warning(answers.harmless(remarks.words(failure)), icon=":material/warning:")
     for note in comparison.notes:
-        st.caption(":material/info: " + answers.harmless(note))
+        st.caption(":material/info: " + answers.harmless(remarks.words(note)))
 
 
 def draw_lines(comparison: Comparison) -> None:

@@ -1,24 +1,14 @@
-"""Latency: measure variants on this machine, and look at what was measured."""
+"""Latency: measure variants on this machine; times and rates, how they are spread, and what the memory would allow."""
+
+from collections.abc import Iterator
 
 import pandas as pd
 import streamlit as st
 
+from benchmarks import report
 from benchmarks.store import Store
-from dashboard import charts, frame, measuring, results
+from dashboard import charts, latency, measuring, results
 from dashboard.texts import say
-from fastglm.errors import FastGLMError
-
-
-def main() -> None:
-    """Draw the page."""
-    frame.begin(say("latency"))
-    st.caption(say("latency-intro"))
-    choose()
-    measuring.watch()
-    try:
-        draw_results(results.store())
-    except FastGLMError as error:
-        st.error(str(error), icon=":material/database_off:")
 
 
 def choose() -> None:
@@ -36,40 +26,54 @@ def choose() -> None:
 
 def draw_results(store: Store) -> None:
     """The run that the visitor picks: charts, sentence on how it was measured, and all numbers."""
-    st.divider()
-    run = results.pick_run(store.runs(), "latency")
+    run = results.pick_run(store.runs(), "latency", say("latency-empty"))
     if run is None:
-        st.info(say("latency-empty"), icon=":material/speed:")
         return
     rows = results.without_failures(store.measurements([str(run.name)]), "latency")
-    rows = rows.assign(prompt=results.param(rows, "prompt_tokens").astype("Int64"))
+    rows = rows.assign(prompt=results.count(rows, "prompt_tokens"))
     if rows.empty:
         st.info(say("run-empty"), icon=":material/hourglass_empty:")
         return
-    draw_ratios(rows[rows["metric"] == "decode_rate_ratio"])
-    decode, prefill = st.columns(2)
-    with decode:
-        draw_chart(rows, "decode_rate", say("decode"))
-    with prefill:
-        draw_chart(rows, "prefill_rate", say("prefill"))
-    st.caption(say("how-measured", n=int(rows["n"].max())) + " " + results.measured_on(run, rows))
+    known = rows.dropna(subset="prompt")
+    draw_ratios(known[known["metric"] == "decode_rate_ratio"])
+    left, right = st.columns(2)
+    with left:
+        draw_rate(known, "decode_rate", say("decode"))
+        draw_first(known)
+    with right:
+        draw_rate(known, "prefill_rate", say("prefill"))
+        draw_throughput(known[known["metric"] == "throughput"])
+        draw_floors(run, latency.floors(run, known))
+    draw_token_times(store, str(run.name), latency.quantiles(known))
+    counts = rows["n"][rows["metric"].isin(["ttft", "prefill_rate", "decode_rate"])]
+    if not counts.empty:
+        answers = " – ".join(str(count) for count in sorted({counts.min(), counts.max()}))
+        st.caption(say("how-measured", n=answers))
+    st.caption(results.measured_on(run, rows))
     results.numbers(rows)
 
 
 def draw_ratios(rows: pd.DataFrame) -> None:
     """A sentence a variant: how much faster it answers than the baseline, after prompts of each length."""
+    for variant, baseline, ratios in compared(rows):
+        st.markdown(say("ratios", variant=variant, baseline=baseline, ratios=ratios))
+
+
+def compared(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
+    """Variant, baseline, and in words the ratio after prompts of each length."""
     for variant, part in rows.groupby("variant", sort=False):
         ratios = []
         for row in part.itertuples():
             interval = say("interval", low=f"{row.low:.2f}", high=f"{row.high:.2f}") if pd.notna(row.low) else ""
             ratios.append(say("ratio", ratio=f"{row.value:.2f}", interval=interval, prompt=str(row.prompt)))
-        baseline = part["params"].iloc[0]["baseline"]
-        st.markdown(say("ratios", variant=str(variant), baseline=baseline, ratios=say("comma").join(ratios)))
+        yield str(variant), str(part["params"].iloc[0].get("baseline", "?")), say("comma").join(ratios)
 
 
-def draw_chart(rows: pd.DataFrame, metric: str, title: str) -> None:
+def draw_rate(rows: pd.DataFrame, metric: str, title: str) -> None:
     """Bars of a metric, by prompt length and variant."""
     part = rows[rows["metric"] == metric]
+    if part.empty:
+        return
     st.subheader(title, anchor=False)
     figure = charts.measured(
         part.assign(group=part["prompt"].astype(str)), say("tokens-per-second"), say("prompt-tokens")
@@ -77,4 +81,66 @@ def draw_chart(rows: pd.DataFrame, metric: str, title: str) -> None:
     st.plotly_chart(figure, key=f"chart-{metric}", config=charts.BARE)
 
 
-main()
+def draw_first(rows: pd.DataFrame) -> None:
+    """How the time to the first token grows with the prompt, and its ratios to the baseline's."""
+    part = rows[rows["metric"] == "ttft"]
+    if part.empty:
+        return
+    st.subheader(say("first-token"), anchor=False)
+    part, unit = latency.scaled(part)
+    if part["prompt"].nunique() > 1:
+        figure = charts.against(part.assign(x=part["prompt"].astype(int)), unit, say("prompt-tokens"))
+    else:
+        figure = charts.spans(part.assign(group=part["variant"]), unit, zero=True)
+    st.plotly_chart(figure, key="chart-ttft", config=charts.BARE)
+    if part["prompt"].nunique() == 1:
+        st.caption(say("first-token-one", prompt=str(part["prompt"].iloc[0])))
+    for variant, baseline, ratios in compared(rows[rows["metric"] == "ttft_ratio"]):
+        st.caption(say("first-token-ratios", variant=variant, baseline=baseline, ratios=ratios))
+
+
+def draw_throughput(rows: pd.DataFrame) -> None:
+    """Tokens of all sequences a second, by how many are answered at once; of the shortest prompt that was measured."""
+    rows = rows.assign(x=results.count(rows, "batch")).dropna(subset="x")
+    rows = rows[rows["prompt"] == rows["prompt"].min()]
+    if rows.empty:
+        return
+    st.subheader(say("throughput"), anchor=False)
+    figure = charts.against(rows.assign(x=rows["x"].astype(int)), say("tokens-per-second"), say("batch"))
+    st.plotly_chart(figure, key="chart-throughput", config=charts.BARE)
+    answer = results.count(rows, "answer_tokens").iloc[0]
+    st.caption(say("throughput-how", prompt=str(rows["prompt"].iloc[0]), answer=str(answer)))
+
+
+def draw_floors(run: pd.Series, rows: pd.DataFrame) -> None:
+    """How near each variant comes to what the memory's bandwidth allows, where the run knows that."""
+    if rows.empty:
+        return
+    st.subheader(say("floor"), anchor=False)
+    st.plotly_chart(charts.spans(rows, say("floor-axis"), ".0%", zero=True), key="chart-floor", config=charts.BARE)
+    each = [f"**{row.variant}** {report.quantity(row.least, 's/token')}" for row in rows.itertuples()]
+    speed = report.quantity(latency.bandwidth(run) or 0.0, "bytes/s")
+    prompt = str(rows["prompt"].iloc[0])
+    st.caption(say("floor-how", speed=speed, each=say("comma").join(each), prompt=prompt))
+
+
+def draw_token_times(store: Store, run: str, rows: pd.DataFrame) -> None:
+    """How the times of single tokens are spread, after prompts of a length: three quantiles, and all of them."""
+    lengths = [str(prompt) for prompt in sorted(rows["prompt"].unique())]
+    if not lengths:
+        return
+    st.subheader(say("token-times"), anchor=False)
+    chosen = lengths[0]
+    if len(lengths) > 1:
+        chosen = str(st.selectbox(say("prompt-tokens"), lengths, key="after", bind="query-params", width=160))
+    part, unit = latency.scaled(rows[rows["prompt"] == int(chosen)])
+    left, right = st.columns(2)
+    left.plotly_chart(charts.spans(part, unit, zero=True), key="chart-quantiles", config=charts.BARE)
+    left.caption(say("token-times-quantiles"))
+    times, unit = latency.token_times(store.samples([run], "decode_latency"), int(chosen))
+    if times:
+        right.plotly_chart(charts.shares(times, unit, say("share-of-tokens")), key="chart-times", config=charts.BARE)
+        right.caption(say("token-times-all"))
+
+
+results.page(say("latency"), say("latency-intro"), choose, draw_results)

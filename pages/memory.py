@@ -7,24 +7,11 @@ import streamlit as st
 
 from benchmarks import report
 from benchmarks.store import Store
-from dashboard import charts, frame, machine, measuring, memory, results
+from dashboard import charts, machine, measuring, memory, results
 from dashboard.memory import Need
 from dashboard.texts import say
 from fastglm.engine.cache import STEP
-from fastglm.errors import FastGLMError
 from fastglm.hardware import DeviceCard
-
-
-def main() -> None:
-    """Draw the page."""
-    frame.begin(say("memory"))
-    st.caption(say("memory-intro"))
-    choose()
-    measuring.watch()
-    try:
-        draw_results(results.store())
-    except FastGLMError as error:
-        st.error(str(error), icon=":material/database_off:")
 
 
 def choose() -> None:
@@ -41,10 +28,8 @@ def choose() -> None:
 
 def draw_results(store: Store) -> None:
     """The run that the visitor picks: what was measured, what is computed from it, and all numbers."""
-    st.divider()
-    run = results.pick_run(store.runs(), "memory")
+    run = results.pick_run(store.runs(), "memory", say("memory-empty"))
     if run is None:
-        st.info(say("memory-empty"), icon=":material/memory:")
         return
     everything = store.measurements([str(run.name)])
     short = memory.out_of_memory(everything)
@@ -142,4 +127,4 @@ def draw_table(table: pd.DataFrame, short: list[str]) -> None:
     st.dataframe(shown, hide_index=True, column_config=columns)
 
 
-main()
+results.page(say("memory"), say("memory-intro"), choose, draw_results)

@@ -4,6 +4,7 @@ import platform
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -16,7 +17,6 @@ from dashboard import advice, charts, facts, frame, machine, measuring, reasons,
 from dashboard.advice import Advice, Standing, fits
 from dashboard.machine import size
 from dashboard.texts import say
-from fastglm.errors import FastGLMError
 from fastglm.hardware import DeviceCard
 from fastglm.models.source import find_source
 
@@ -35,10 +35,7 @@ def main() -> None:
         return
     st.query_params["model"] = model  # a bound widget would put the name of the demo there in the visitor's language
     measuring.watch()
-    try:
-        draw(model, results.store())
-    except FastGLMError as error:
-        st.error(str(error), icon=":material/database_off:")
+    results.show(partial(draw, model))
 
 
 def draw(model: str, store: Store) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from itertools import cycle
 from pathlib import Path
 
 import pandas as pd
@@ -9,22 +10,10 @@ import streamlit as st
 
 from benchmarks.questions import read_texts
 from benchmarks.store import Store
-from dashboard import charts, frame, measuring, quality, results
+from dashboard import charts, measuring, quality, results
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 from fastglm.home import folder
-
-
-def main() -> None:
-    """Draw the page."""
-    frame.begin(say("quality"))
-    st.caption(say("quality-intro"))
-    choose()
-    measuring.watch()
-    try:
-        draw_results(results.store())
-    except FastGLMError as error:
-        st.error(str(error), icon=":material/database_off:")
 
 
 def choose() -> None:
@@ -64,10 +53,8 @@ def keep(name: str, content: bytes) -> Path:
 
 def draw_results(store: Store) -> None:
     """The run that the visitor picks: charts, changed answers, sentence on how it was measured, and all numbers."""
-    st.divider()
-    run = results.pick_run(store.runs(), "quality")
+    run = results.pick_run(store.runs(), "quality", say("quality-empty"))
     if run is None:
-        st.info(say("quality-empty"), icon=":material/quiz:")
         return
     rows = results.without_failures(store.measurements([str(run.name)]), "quality")
     if quality.of(rows, "perplexity").empty:
@@ -83,22 +70,23 @@ def draw_results(store: Store) -> None:
 
 
 def draw_figures(rows: pd.DataFrame) -> None:
-    """One chart a figure, a bar a variant."""
+    """One chart a figure, a dot a variant."""
     titles = {
-        "skill_accuracy": (say("accuracy"), say("share-of-questions")),
-        "perplexity": (say("perplexity"), ""),
-        "kl_divergence": (say("divergence"), say("nats-per-token")),
-        "top1_agreement": (say("agreement"), say("share-of-tokens")),
+        "skill_accuracy": (say("accuracy"), say("share-of-questions"), ".1~%"),
+        "perplexity": (say("perplexity"), say("perplexity-axis"), ".4~g"),
+        "kl_divergence": (say("divergence"), say("nats-per-token"), ".3~g"),
+        "top1_agreement": (say("agreement"), say("share-of-tokens"), ".1~%"),
     }
-    shown = {metric: part for metric in titles if not (part := quality.of(rows, metric)).empty}
-    for column, (metric, part) in zip(st.columns(len(shown)), shown.items(), strict=True):
-        title, unit = titles[metric]
-        with column:
+    columns = cycle(st.columns(2))
+    for metric, (title, unit, tick_format) in titles.items():
+        part = quality.of(rows, metric)
+        if part.empty:
+            continue
+        with next(columns):
             st.subheader(title, anchor=False)
-            figure = charts.measured(part.assign(group=part["variant"]), unit, "").update_layout(
-                showlegend=False, barmode="overlay"
-            )
+            figure = charts.spans(part.assign(group=part["variant"]), unit, tick_format)
             st.plotly_chart(figure, key=f"chart-{metric}", config=charts.BARE)
+    st.caption(say("axes-fitted"))
 
 
 def draw_skills(rows: pd.DataFrame) -> None:
@@ -161,4 +149,4 @@ def verdict(lost: int, won: int) -> str:
     return say("changes-sure", p=f"{p:.2g}") if p < 0.05 else say("changes-chance", p=f"{p:.2g}")
 
 
-main()
+results.page(say("quality"), say("quality-intro"), choose, draw_results)

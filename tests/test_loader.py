@@ -8,6 +8,7 @@ import torch
 from recorded import folder
 
 import fastglm
+from fastglm import hardware
 from fastglm.errors import DeviceError, MemoryShortError, UsageError
 from fastglm.hardware import DeviceCard, device_card, resolve_device
 from fastglm.loader import load
@@ -111,6 +112,14 @@ def test_the_device_card_describes_this_machine():
     assert done.returncode == 1
     assert "Unknown device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_bandwidth_of_memory_is_measured_where_there_is_room(monkeypatch):
+    monkeypatch.setattr(hardware, "BUFFER", 2**20)
+    assert hardware.device_card("cpu").bandwidth is None
+    assert hardware.device_card("cpu", bandwidth=True).bandwidth > 2**20
+    monkeypatch.setattr(hardware, "free_memory", lambda device: 3 * 2**20)
+    assert hardware.device_card("cpu", bandwidth=True).bandwidth is None
 
 
 def test_importing_needs_neither_the_app_nor_the_store():

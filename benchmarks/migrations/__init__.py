@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0003"  # known without loading Alembic, because every page opens the store
+HEAD = "0004"  # known without loading Alembic, because every page opens the store
 VERSION_TABLE = "fastglm_revision"  # not Alembic's own name: a PostgreSQL database may serve other programs too
 LOCK = 4607182418  # any number, the same in every program, of the lock on a PostgreSQL database
 _one_at_a_time = threading.Lock()  # Alembic keeps the migration at work in a global

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from benchmarks.bench import Bench
-from benchmarks.suites import latency, load, memory, quality
+from benchmarks.suites import latency, load, memory, quality, throughput
 from benchmarks.workload import Workload
 
 
@@ -17,4 +17,10 @@ class Suite(Protocol):
         """Measure all variants into `bench.record`."""
 
 
-SUITES: dict[str, Suite] = {"latency": latency, "memory": memory, "quality": quality, "load": load}
+SUITES: dict[str, Suite] = {
+    "latency": latency,
+    "memory": memory,
+    "quality": quality,
+    "load": load,
+    "throughput": throughput,
+}

@@ -1,16 +1,22 @@
 """How good: every variant is asked the same questions, and how near it is to the original on the same answers."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from benchmarks import graded
+from benchmarks.apart import elsewhere
 from benchmarks.bench import Bench
 from benchmarks.graded import Graded
+from benchmarks.lineup import Lineup
 from benchmarks.workload import Workload
-from fastglm.evaluate.judged import judge
+from fastglm.errors import FastGLMError, MemoryShortError
+from fastglm.evaluate.judged import Asked, Judged, judge, judge_streamed
+from fastglm.hardware import resolve_device
 from fastglm.host import Host
-from fastglm.progress import Progress
+from fastglm.progress import OnProgress, Progress
 
 LONGEST_ANSWER = 128  # tokens
+ORIGINAL = "original"  # what is computed layer by layer where there is no room for it
 
 
 def steps(workload: Workload) -> int:
@@ -26,18 +32,69 @@ def measure(bench: Bench) -> None:
             if bench.record.has_answers(variant):
                 bench.skip(steps(bench.workload))
                 continue
-            bench.attempt(lineup, variant, partial(_turn, bench))
+            give_up = partial(_stream, bench) if variant == ORIGINAL else None
+            bench.attempt(lineup, variant, partial(_turn, bench), give_up)
             bench.record.save(everything=True)
 
 
 def _turn(bench: Bench, variant: str, host: Host, _fresh: bool) -> None:
     bench.reporter.step()
+    judged = host.apply(judge, _asked(bench), LONGEST_ANSWER, progress=_progress(bench, variant))
+    _grade(bench, variant, judged)
 
+
+def _stream(bench: Bench, lineup: Lineup, variant: str, error: FastGLMError) -> None:
+    """The original without room for it: its answers as they are kept, or else computed layer by layer."""
+    if not isinstance(error, MemoryShortError):
+        bench.fail(lineup, variant, error)
+        return
+    lineup.drop(variant)
+    try:
+        _grade_streamed(bench)
+    except FastGLMError as why:
+        bench.fail(lineup, variant, why)
+
+
+def _grade_streamed(bench: Bench) -> None:
+    device = bench.record.run.settings["device"]
+    bench.reporter.warning(
+        f"there is no room for {ORIGINAL}: unless its answers are kept, they are computed layer by layer, with all "
+        "weights read from the disk for every token; a machine that has the room makes them quickly: "
+        "python -m benchmarks reference --help"
+    )
+    bench.reporter.step()
+    judged, made = elsewhere(
+        streamed,
+        _progress(bench, ORIGINAL),
+        bench.record.run.model,
+        device,
+        _asked(bench),
+        LONGEST_ANSWER,
+    )
+    bench.record.devices[ORIGINAL] = str(resolve_device(device))
+    bench.settle("streamed", ORIGINAL, made)
+    _grade(bench, ORIGINAL, judged)
+
+
+def streamed(
+    progress: OnProgress, model: str, device: str, asked: Sequence[Asked], longest: int
+) -> tuple[list[Judged], str]:
+    """`judge_streamed`, as `elsewhere` calls it."""
+    return judge_streamed(model, device, asked, longest, progress)
+
+
+def _asked(bench: Bench) -> list[Asked]:
+    return [(question.history, question.question, question.expected) for question in bench.questions]
+
+
+def _progress(bench: Bench, variant: str) -> OnProgress:
     def progress(news: Progress) -> None:
         bench.reporter.at(f"{variant}: {news.stage} ({news.done:.0f} of {news.total:.0f} {news.unit})", news.fraction)
 
-    asked = [(question.history, question.question, question.expected) for question in bench.questions]
-    judged = host.apply(judge, asked, LONGEST_ANSWER, progress=progress)
+    return progress
+
+
+def _grade(bench: Bench, variant: str, judged: Sequence[Judged]) -> None:
     answers = [
         Graded(
             variant,

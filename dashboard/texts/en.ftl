@@ -154,6 +154,14 @@ time-left = · about { $time } s left
 cancel = Cancel
 cancelling = Stopping; what was measured is kept …
 cancelled = The last measurement was cancelled; what it had measured is kept below.
+log = Log
+job-waits = { $count ->
+    [0] next in line
+    [one] waits for 1 before it
+   *[other] waits for { $count } before it
+  }
+job-resumes = the rest of { $run }
+job-abandoned = The process that measured was ended from outside; it goes on where it stopped …
 latency-empty = Nothing has been measured yet. Choose variants above and press "Measure": it takes a minute or two for the demo model.
 run = Measurement
 go-on = Go on with this measurement
@@ -170,6 +178,17 @@ comma = {", "}
 interval = {" "}(95 %: { $low } – { $high })
 decode = Writing (decode)
 prefill = Reading (prefill)
+first-token = Time to the first token
+first-token-one = All prompts have { $prompt } tokens. To see how the time grows with the prompt, choose several lengths above and measure again.
+first-token-ratios = Time to the first token of **{ $variant }** over { $baseline }: { $ratios }.
+token-times = Times of single tokens
+token-times-quantiles = p50: half of the tokens after the first took at most so long; p95 and p99: 95 and 99 of 100. The farther p99 is from p50, the less evenly an answer flows. Intervals are of whole answers that are drawn anew, never of single tokens.
+token-times-all = The share of tokens that took at most so long: the farther left, the faster; the steeper, the more even. The slowest few in a thousand may lie beyond the edge.
+throughput = Throughput against batch
+throughput-how = New tokens of all sequences of a batch over the time they took together; prompts of { $prompt } tokens, answers of { $answer }.
+floor = Against the memory's bandwidth
+floor-axis = share of the floor's speed
+floor-how = To write a token, all weights are read once. At the { $speed } that copying memory reaches on this device, that takes at the least: { $each }. This floor is the 100 % of the chart; prompts of { $prompt } tokens. Weights that fit into the processor's caches can be read faster, so a small model may pass it.
 how-measured = Medians of { $n } answers each, with 95 % bootstrap intervals; variants took turns, each in a process of its own, after a warm-up.
 measured-on = Device: { $device } ({ $machine }, { $threads } threads). { $versions }; code { $code }. Command: `{ $command }`
 all-numbers = All numbers
@@ -228,11 +247,13 @@ own-questions = Or your own questions instead (JSON Lines)
 own-questions-help = One {"{"}"prompt": "…", "answer": "…"{"}"} a line, with "history": [["asked", "answered"]] where there were rounds before. Perplexity and divergence are taken on your answers.
 accuracy = Right answers
 perplexity = Perplexity
+perplexity-axis = perplexity (1 is the least)
 divergence = Divergence (KL)
 agreement = Same likeliest token
 share-of-questions = share of the questions
 share-of-tokens = share of the tokens
 nats-per-token = nats per token
+axes-fitted = The axes show the range of the values, not from zero, so that small differences can be seen. Lines are 95 % intervals.
 by-skill = Right answers by skill
 questions-in = Questions in
 both-languages = Both languages
@@ -316,6 +337,56 @@ trend = Trend over code versions
 trend-empty = The runs of this choice have no such number: choose another metric, variant or machine.
 trend-axis = runs in time order; code version where it changes
 trend-how = Each point is a run on { $machine }: what it recorded, with its 95 % interval, oldest at the left. At most the newest 200. { $metric }: { $meaning }.
+
+## Remarks
+remark-status = the run is { $status }: it may hold less than was asked for
+remark-busy = other programs take { $share } of the processors: times measured now cannot be trusted
+remark-blocks = the variants were measured in blocks, not in turn: a drift of the machine is not cancelled
+remark-streamed = there was no room for { $variant }: its answers were computed layer by layer or elsewhere ({ $made })
+remark-few = { $repeats } repeats: intervals from fewer than { $enough } say little
+remark-budget = the time for repeats was used up after { $repeats }: intervals are wider than the ± { $wanted } wanted
+remark-maximum = { $repeats } repeats are the most there may be: intervals are wider than the ± { $wanted } wanted
+noise-other-load = noisy: other programs took { $mean } of the processors while it ran, { $most } at most
+noise-memory-short = noisy: only { $free } of { $total } of memory were free at times
+noise-throttled = noisy: the processor was throttled for heat { $events } times
+noise-clock-limited = noisy: the system allows only { $share } of the processor's highest clock
+noise-gpu-slowed = noisy: the GPU was slowed to stay within its power or temperature
+noise-drift = noisy: the second half of the repeats differs by { $by } from the first
+noise-spread = noisy: repeats of the same scatter by { $largest }
+noise-warm-up = noisy: the warm-up ended while answers still got faster
+remark-differ = the runs differ in { $what }: { $one } → { $other }
+remark-starts = what differs from one start to the next (memory layout, temperature) is not in the interval of two runs
+remark-unknown = { $metric } is not known to this version: update FAST-ChatGLM to compare it
+remark-left-out = { $metric } of { $variant } is left out: it has zeros, or no repeat that both have
+remark-single = one repeat says nothing of the spread: such lines stay undecided
+remark-alone = each line is judged alone: where nothing differs, about 1 in 20 is called better or worse
+remark-failed = { $variant }: { $suite } failed in B only: { $error }
+differ-model = model
+differ-code = code
+differ-processor = processor
+differ-device = device
+differ-torch = torch
+
+## Metrics
+meaning-ttft = from request to first token (the prompt is sent as token ids)
+meaning-prefill-rate = prompt tokens over the time to the first token
+meaning-decode-latency = time between tokens after the first, a quantile of it
+meaning-decode-rate = new tokens after the first over their time, one sequence
+meaning-throughput = new tokens of all sequences of a batch over wall time, prompts included
+meaning-energy = energy of the processors or the GPU over an answer, all that runs included
+meaning-load-time = from the call that loads to ready to answer
+meaning-disk-size = the files that the variant is loaded from
+meaning-weights-memory = device memory of the weights, computed
+meaning-cache-memory = device memory of the KV cache at the end of an answer, computed
+meaning-peak-memory = peak of the isolated process: allocator on GPUs, resident memory on CPUs
+meaning-decode-rate-ratio = decode_rate over the baseline's, pair by pair: above 1 is faster
+meaning-ttft-ratio = ttft over the baseline's, pair by pair: below 1 is faster
+meaning-throughput-ratio = throughput over the baseline's, pair by pair: above 1 is faster
+meaning-skill-accuracy = right answers to questions held out of training, greedy
+meaning-perplexity = exp of the mean cross-entropy a token of the expected answers
+meaning-bits-per-byte = cross-entropy a UTF-8 byte of the expected answers
+meaning-kl-divergence = KL(original ‖ variant) a token of the expected answers
+meaning-top1-agreement = tokens of the expected answers with the original's likeliest
 
 ## Limits
 limits-intro = ChatGLM-6B is a small model by today's measure. It writes fluently also where it is wrong, so check what matters. Compression can only add to what follows.

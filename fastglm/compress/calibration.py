@@ -5,11 +5,12 @@ from itertools import islice
 from pathlib import Path
 from sys import maxsize
 
-from ..demo.corpus import training_samples
 from ..errors import UsageError
 from ..models.packing import Example, encode
 from ..models.tokenizer import ChatGLMTokenizer
 from ..texts import Text, is_text, read_lines, read_rounds
+
+DEMO_SAMPLES = 320  # enough for the demo model's int4
 
 
 def read_texts(path: Path) -> list[Text]:
@@ -30,6 +31,8 @@ def read_texts(path: Path) -> list[Text]:
 
 def demo_samples(count: int, seed: int = 0) -> list[Text]:
     """Rounds of the demo model's world, as it was trained on; none of them is held out."""
+    from ..demo.corpus import training_samples  # takes a while to make, and few want it
+
     samples = islice(training_samples(seed, 0), count)
     return [Text(sample.history, sample.question, sample.answer) for sample in samples]
 

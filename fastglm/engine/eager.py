@@ -46,9 +46,7 @@ class EagerEngine:
 
     def cache_memory(self, tokens: int) -> int:
         """Bytes of keys and values for so many tokens."""
-        config = self.model.config
-        heads = sum(config.heads(layer) for layer in range(config.num_layers))
-        return 2 * tokens * heads * config.head_dim * self.model.dtype.itemsize
+        return tokens * self.model.config.cache_values() * self.model.dtype.itemsize
 
 
 class _Draw:

@@ -11,7 +11,8 @@ from torch import Tensor
 from ..models.chatglm import ChatGLMForConditionalGeneration
 from ..models.packing import Batch, Example, pack
 
-EXAMPLES_AT_ONCE = 32
+# Of a batch: its activations take some hundred MB at the published width.
+EXAMPLES_AT_ONCE, TOKENS_AT_ONCE = 32, 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,14 @@ def likelihood(model: ChatGLMForConditionalGeneration, examples: Sequence[Exampl
 
 def batches_of(examples: Sequence[Example], pad: int) -> Iterator[Batch]:
     """The examples in batches of about equal lengths, in the order of `shortest_first`."""
-    ordered = [examples[number] for number in shortest_first(examples)]
-    for start in range(0, len(ordered), EXAMPLES_AT_ONCE):
-        part = ordered[start : start + EXAMPLES_AT_ONCE]
+    part: list[Example] = []
+    for number in shortest_first(examples):
+        tokens = len(examples[number].tokens)
+        if part and (len(part) == EXAMPLES_AT_ONCE or (len(part) + 1) * tokens > TOKENS_AT_ONCE):
+            yield pack(part, len(part[-1].tokens), pad)
+            part = []
+        part.append(examples[number])
+    if part:
         yield pack(part, len(part[-1].tokens), pad)
 
 

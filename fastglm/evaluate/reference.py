@@ -1,70 +1,153 @@
-"""What the original makes of given texts, computed once and kept: variants are compared with it on any machine."""
+"""What the original makes of given questions, computed once and kept: variants are compared with it on any machine."""
 
 import hashlib
-import os
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from ..errors import CheckpointError
+from ..hardware import free_memory
 from ..home import folder
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example
 from ..progress import OnProgress, Progress
+from .answers import answer_text
+from .kept import BEST, LOGITS, Kept, Subject, read
 from .likelihood import batches_of
 from .streamed import BestLogits, StreamedModel
+from .streamed_answers import streamed_answers
 
-BEST = 64  # logits kept of every token
-TOKENS_AT_ONCE = 16_384  # whose states are in memory together, while the weights pass once
-_METADATA = {"format": "fastglm-reference-1"}
+STATES_AT_ONCE = 16_384  # tokens whose states are in memory together, while the weights pass once
+SAVED_EVERY = 60.0  # seconds, of answers as they come
+CACHE_SHARE = 3  # keys and values of streamed answers take this part of the free memory
 
 
-@dataclass(frozen=True, slots=True)
 class Reference:
-    """The original's best logits for the examples, in batches that every variant is asked too."""
+    """The original's best logits for the known answers of `examples`, and its own greedy answers to their prompts.
 
-    batches: list[Batch]
-    best: list[BestLogits]
-
-
-def reference(
-    checkpoint: Checkpoint,
-    examples: Sequence[Example],
-    device: torch.device,
-    dtype: torch.dtype,
-    progress: OnProgress | None = None,
-) -> Reference:
-    """The reference for `examples`: the kept one, or else computed layer by layer and kept.
-
-    It lies in `FASTGLM_HOME/references`, under a name made of the checkpoint's weights and the examples: a file that
-    another machine made for the same ones serves as well.
-
-    Raises:
-        CheckpointError: the checkpoint is quantised or broken, or the kept file is broken.
+    Kept in `FASTGLM_HOME/references`, under a name made of the checkpoint's weights and what is asked: a file that
+    another machine made for the same serves as well. What is not kept is computed layer by layer, with the weights
+    read from disk.
     """
-    pad = checkpoint.config.pad_token_id
-    assert pad is not None  # set by the config
-    batches = list(batches_of(examples, pad))
-    texts = hashlib.sha256(repr([(example.tokens, example.context) for example in examples]).encode()).hexdigest()
-    kept = folder("references") / f"{checkpoint.content_hash()[:24]}-{texts[:24]}.safetensors"
-    if kept.is_file():
-        return Reference(batches, _read(kept, batches))
-    model = StreamedModel(checkpoint, device, dtype)
-    groups = _groups(batches)
-    best: list[BestLogits] = []
-    for number, group in enumerate(groups):
 
-        def on_layer(done: int, layers: int, before: int = number) -> None:
-            if progress:
-                progress(Progress("original", before * layers + done, len(groups) * layers, "layers"))
+    batches: list[Batch]  # of the examples; every variant is asked these
 
-        best += model.best_logits(group, BEST, on_layer)
-    _write(kept, best)
-    return Reference(batches, best)
+    def __init__(self, checkpoint: Checkpoint, examples: Sequence[Example], longest: int, device: torch.device) -> None:
+        """
+        Args:
+            longest: tokens of the original's own answers.
+            device: to compute on, in the precision that `original` has there.
+        """
+        pad = checkpoint.config.pad_token_id
+        assert pad is not None  # set by the config
+        self.checkpoint, self.examples, self.longest, self.device = checkpoint, examples, longest, device
+        self.dtype = torch.float32 if device.type == "cpu" else torch.float16
+        self.batches = list(batches_of(examples, pad))
+        targets = sum(len(batch.targets) for batch in self.batches)
+        asked = _asked(examples, self.batches, longest)
+        vocabulary = checkpoint.config.vocab_size
+        self._subject = Subject(checkpoint.content_hash(), asked, len(examples), targets, vocabulary)
+        self._kept: Kept | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept."""
+        return folder("references") / f"{self._subject.checkpoint[:24]}-{self._subject.questions[:24]}.safetensors"
+
+    @property
+    def made(self) -> str:
+        """In which precision, and on what."""
+        return self._whole().made
+
+    @property
+    def answered(self) -> int:
+        """How many of its answers are kept."""
+        return len(self._whole().answers) if self.path.is_file() else 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether logits and answers are all kept."""
+        return self.answered == len(self.examples)
+
+    def best(self, progress: OnProgress | None = None) -> list[BestLogits]:
+        """Of every batch. Raises CheckpointError: the checkpoint is quantised or broken, or the kept file is."""
+        kept = self._whole(progress)
+        sizes = [len(batch.targets) for batch in self.batches]
+        parts = zip(*(getattr(kept.best, name).split(sizes) for name in LOGITS), strict=True)
+        return [BestLogits(*part) for part in parts]
+
+    def answers(self, tokenizer: Any, progress: OnProgress | None = None) -> list[str | None]:
+        """To every example's prompt; None where an answer did not end. Raises CheckpointError as `best` does."""
+        found = dict(self._whole(progress).answers)
+        missing = [number for number in range(len(self.examples)) if number not in found]
+        if missing:
+            self._tell(progress, len(found))
+            model, saved = StreamedModel(self.checkpoint, self.device, self.dtype), time.monotonic()
+            prompts = [self.examples[number].prompt for number in missing]
+            room = free_memory(self.device) // CACHE_SHARE
+            for place, ids in streamed_answers(model, prompts, self.longest, room):
+                found[missing[place]] = answer_text(model.empty, tokenizer, ids)
+                self._tell(progress, len(found))
+                if time.monotonic() - saved > SAVED_EVERY:
+                    self._keep(self._whole().best, found)
+                    saved = time.monotonic()
+            self._keep(self._whole().best, found)
+        return [found[number] for number in range(len(self.examples))]
+
+    def keep_answers(self, answers: Sequence[str | None]) -> None:
+        """Keeps answers that the original gave when it was loaded, unless there are some."""
+        if not self.complete:
+            self._keep(self._whole().best, dict(enumerate(answers)))
+
+    def write(self, path: Path) -> None:
+        """Writes what is kept to a file, for another machine."""
+        self._whole().write(path, self._subject)
+
+    def adopt(self, path: Path) -> None:
+        """Keeps what another machine wrote, in place of what is kept. Raises CheckpointError: what is wrong with it."""
+        self._kept = read(path, self._subject, "export it again from this checkpoint, with these questions")
+        self._kept.write(self.path, self._subject)
+
+    def _whole(self, progress: OnProgress | None = None) -> Kept:
+        """What is kept, after the logits are."""
+        if self._kept is None and self.path.is_file():
+            self._kept = read(self.path, self._subject, "remove it, it will be made again")
+        if self._kept is None:
+            self._keep(self._compute(progress), {})
+        assert self._kept is not None
+        return self._kept
+
+    def _keep(self, best: BestLogits, answers: dict[int, str | None]) -> None:
+        made = self._kept.made if self._kept else f"{str(self.dtype).removeprefix('torch.')} on {self.device.type}"
+        self._kept = Kept(made, best, dict(answers))
+        self._kept.write(self.path, self._subject)
+
+    def _tell(self, progress: OnProgress | None, answered: int) -> None:
+        if progress:
+            progress(Progress("original's answers", answered, len(self.examples), "questions"))
+
+    def _compute(self, progress: OnProgress | None) -> BestLogits:
+        model = StreamedModel(self.checkpoint, self.device, self.dtype)
+        groups = _groups(self.batches)
+        best: list[BestLogits] = []
+        for number, group in enumerate(groups):
+
+            def on_layer(done: int, layers: int, before: int = number) -> None:
+                if progress:
+                    progress(Progress("original", before * layers + done, len(groups) * layers, "layers"))
+
+            best += model.best_logits(group, BEST, on_layer)
+        return BestLogits(*(torch.cat([getattr(part, name) for part in best]).cpu() for name in LOGITS))
+
+
+def _asked(examples: Sequence[Example], batches: Sequence[Batch], longest: int) -> str:
+    """SHA-256 of what is asked and expected, and of the order that the logits come in."""
+    digest = hashlib.sha256(repr((longest, [(example.tokens, example.context) for example in examples])).encode())
+    for batch in batches:
+        digest.update(batch.targets.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _groups(batches: Sequence[Batch]) -> list[list[Batch]]:
@@ -74,27 +157,7 @@ def _groups(batches: Sequence[Batch]) -> list[list[Batch]]:
     for batch in batches:
         if batch.input_ids.numel() > room:
             groups.append([])
-            room = TOKENS_AT_ONCE
+            room = STATES_AT_ONCE
         groups[-1].append(batch)
         room -= batch.input_ids.numel()
     return groups
-
-
-def _write(path: Path, best: Sequence[BestLogits]) -> None:
-    """Writes beside the place and moves there, so that a kill leaves no half of a file."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    names = [field.name for field in fields(BestLogits)]
-    save_file({name: torch.cat([getattr(part, name) for part in best]).cpu() for name in names}, partial, _METADATA)
-    os.replace(partial, path)
-
-
-def _read(path: Path, batches: Sequence[Batch]) -> list[BestLogits]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            if file.metadata() != _METADATA:
-                raise CheckpointError(f"{path} is of another version of FAST-ChatGLM: remove it.")
-            sizes = [len(batch.targets) for batch in batches]
-            parts = [file.get_tensor(field.name).split(sizes) for field in fields(BestLogits)]
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is truncated or corrupt: remove it, it will be made again.") from error
-    return [BestLogits(*part) for part in zip(*parts, strict=True)]

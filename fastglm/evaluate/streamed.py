@@ -1,6 +1,7 @@
 """A model run layer by layer, its weights read from disk as they are needed: quality without room for the model.
 
-Every layer is read once for many texts, so that reading is small beside calculating; of the head, rows come in parts.
+Every layer is read once for many texts, so that reading is small beside calculating. What was read of a file is let go
+with it: a file is opened anew for every layer, and for every part of the head.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -8,12 +9,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from transformers import DynamicCache
 
 from ..errors import CheckpointError
-from ..models.chatglm import Block
+from ..models.chatglm import Block, ChatGLMForConditionalGeneration
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch
-from ..models.rotary import Rotary2D
 
 HEAD_ROWS = 8192  # of the head at once
 LAYER = "transformer.layers.{}."
@@ -35,6 +36,22 @@ class BestLogits:
         return self.total - self.target
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Rows of tokens that pass through the layers together."""
+
+    input_ids: Tensor  # [rows, tokens]
+    position_ids: Tensor  # [rows, 2, tokens]
+    attention_mask: Tensor  # [rows, 1, tokens, total], True where attended
+    cache: DynamicCache | None = None  # keys and values of the tokens before, which those of these are added to
+
+    def to(self, device: torch.device) -> "Passage":
+        """The same on another device."""
+        return Passage(
+            self.input_ids.to(device), self.position_ids.to(device), self.attention_mask.to(device), self.cache
+        )
+
+
 class StreamedModel:
     """A checkpoint's weights as published, one layer in memory at a time."""
 
@@ -43,6 +60,8 @@ class StreamedModel:
         if checkpoint.config.linear_format():
             raise CheckpointError(f"{checkpoint.folder} is quantised: load it, it is small.")
         self.checkpoint, self.device, self.dtype = checkpoint, device, dtype
+        with torch.device("meta"):
+            self.empty = ChatGLMForConditionalGeneration(checkpoint.config)  # what it knows without its weights
 
     @torch.inference_mode()
     def best_logits(
@@ -53,41 +72,74 @@ class StreamedModel:
         Args:
             on_layer: told after each layer how many are done, and of how many; the head counts as one.
         """
-        config = self.checkpoint.config
-        table = self._read(EMBEDDING)
-        states = [table[batch.input_ids].to(self.device, self.dtype) for batch in batches]
-        del table
-        rotary = Rotary2D(int(config.head_dim or 0), config.max_sequence_length + 1)
-        for layer in range(config.num_layers):
-            block = self._block(layer)
-            for number, batch in enumerate(batches):
-                placed = batch.to(self.device)
-                rotation = rotary(placed.position_ids, placed.input_ids.shape[1] + 1, self.dtype)
-                states[number] = block(states[number], rotation, placed.attention_mask, None)
-            if on_layer:
-                on_layer(layer + 1, config.num_layers + 1)
-        norm = self._filled(nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta"), NORM)
+        passages = [Passage(batch.input_ids, batch.position_ids, batch.attention_mask) for batch in batches]
+        states = self._states(passages, on_layer)
+        norm = self._final_norm()
         predicting = [
-            norm(state).flatten(0, 1)[batch.predicting.to(self.device)]
+            norm(state.flatten(0, 1)[batch.predicting.to(self.device)])
             for state, batch in zip(states, batches, strict=True)
         ]
+        del states
         found = self._head(torch.cat(predicting), torch.cat([batch.targets for batch in batches]).to(self.device), best)
         if on_layer:
-            on_layer(config.num_layers + 1, config.num_layers + 1)
+            on_layer(self.checkpoint.config.num_layers + 1, self.checkpoint.config.num_layers + 1)
         sizes = [len(batch.targets) for batch in batches]
         parts = zip(*(part.split(sizes) for part in found), strict=True)
         return [BestLogits(*part) for part in parts]
 
-    def _block(self, layer: int) -> nn.Module:
+    @torch.inference_mode()
+    def next_tokens(self, passages: Sequence[Passage]) -> list[Tensor]:
+        """The likeliest token after every row of every passage, [rows] each."""
+        states = self._states(passages)
+        last = self._final_norm()(torch.cat([state[:, -1] for state in states]))
+        anything = torch.zeros(len(last), dtype=torch.long, device=self.device)
+        tokens, *_ = self._head(last, anything, 1)
+        return list(tokens[:, 0].long().split([len(state) for state in states]))
+
+    def _states(self, passages: Sequence[Passage], on_layer: Callable[[int, int], None] | None = None) -> list[Tensor]:
+        """What the layers make of each passage, [rows, tokens, hidden size]."""
+        table = self.read(EMBEDDING)
+        states = [table[passage.input_ids.cpu()].to(self.device, self.dtype) for passage in passages]
+        del table
+        layers = self.checkpoint.config.num_layers
+        for layer in range(layers):
+            self._run(layer, passages, states)
+            if on_layer:
+                on_layer(layer + 1, layers + 1)
+        return states
+
+    def _run(self, layer: int, passages: Sequence[Passage], states: list[Tensor]) -> None:
+        """One layer over all states, in place; its weights are let go at the end."""
+        block = self.block(layer)
+        for number, passage in enumerate(passages):
+            placed = passage.to(self.device)
+            rotation = self.empty.transformer.rotary(
+                placed.position_ids, placed.attention_mask.shape[-1] + 1, self.dtype
+            )
+            states[number] = block(states[number], rotation, placed.attention_mask, placed.cache)
+
+    def _final_norm(self) -> nn.Module:
+        config = self.checkpoint.config
+        return self.filled(nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta"), NORM)
+
+    def block(self, layer: int) -> nn.Module:
+        """A layer with its weights."""
         with torch.device("meta"):
             block = Block(self.checkpoint.config, layer)
-        return self._filled(block, LAYER.format(layer))
+        return self.filled(block, LAYER.format(layer))
 
-    def _filled(self, module: nn.Module, prefix: str) -> nn.Module:
-        """The module with its weights, read under `prefix`."""
-        names = [name for name, _ in module.named_parameters()]
-        weights = self.checkpoint.named([prefix + name for name in names])
-        state = {name: weights[prefix + name].to(self.device, self.dtype) for name in names}
+    def filled(self, module: nn.Module, prefix: str) -> nn.Module:
+        """The module with its weights, read under `prefix`. Raises CheckpointError where their shapes are others."""
+        weights = self.checkpoint.named([prefix + name for name, _ in module.named_parameters()])
+        state = {}
+        for name, parameter in module.named_parameters():
+            weight = weights.pop(prefix + name)
+            if weight.shape != parameter.shape:
+                raise CheckpointError(
+                    f"{prefix}{name} is {tuple(weight.shape)} in the checkpoint and {tuple(parameter.shape)} by its "
+                    "config: config.json and the weights are not of the same model."
+                )
+            state[name] = weight.to(self.device, self.dtype)
         module.load_state_dict(state, assign=True)
         return module.eval()
 
@@ -103,17 +155,17 @@ class StreamedModel:
             total = torch.logaddexp(total, part.logsumexp(-1))
             inside = (targets >= first) & (targets < first + part.shape[1])
             target[inside] = part[inside].gather(-1, (targets[inside] - first)[:, None])[:, 0]
-            here = torch.arange(first, first + part.shape[1], device=self.device).expand_as(part)
-            logits, order = torch.cat((logits, part), -1).topk(min(best, logits.shape[1] + part.shape[1]))
-            tokens = torch.cat((tokens, here), -1).gather(-1, order)
+            values, places = part.topk(min(best, part.shape[1]))
+            logits, order = torch.cat((logits, values), -1).topk(min(best, logits.shape[1] + values.shape[1]))
+            tokens = torch.cat((tokens, places + first), -1).gather(-1, order)
         return tokens.int(), logits, total, target
 
     def _head_rows(self) -> Iterator[tuple[int, Tensor]]:
         """The head's rows in parts, each with the number of its first row."""
-        name = EMBEDDING if self.checkpoint.config.tie_word_embeddings else HEAD
-        head = self._read(name)
-        for first in range(0, len(head), HEAD_ROWS):
-            yield first, head[first : first + HEAD_ROWS]
+        name = HEAD if HEAD in self.checkpoint.places else EMBEDDING
+        for first in range(0, self.checkpoint.config.vocab_size, HEAD_ROWS):
+            yield first, self.read(name)[first : first + HEAD_ROWS]
 
-    def _read(self, name: str) -> Tensor:
+    def read(self, name: str) -> Tensor:
+        """A tensor as it is stored, mapped from its file where that is possible."""
         return self.checkpoint.named([name])[name]

@@ -1,27 +1,63 @@
 """What a model can be evaluated on, by name."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from ..errors import UsageError
+from ..errors import FastGLMError, UsageError
 from ..progress import OnProgress
-from .openended import OpenReport, evaluate_open, open_questions
-from .skills import SkillsReport, evaluate_skills, held_out_questions
+from .openended import evaluate_open, open_questions
+from .skills import EACH, evaluate_skills, held_out_questions
 
-Suite = Callable[[Any, Any, int, OnProgress | None], SkillsReport | OpenReport]
+HARNESS = "lm-eval"
+
+
+class Report(Protocol):
+    """What a suite found."""
+
+    def as_text(self) -> str:
+        """For people."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+
+
+Suite = Callable[[Any, Any, int | None, OnProgress | None], Report]
 
 SUITES: dict[str, Suite] = {
     "skills": lambda model, tokenizer, each, progress: evaluate_skills(
-        model, tokenizer, held_out_questions(each), progress
+        model, tokenizer, held_out_questions(each or EACH), progress
     ),
-    "open": lambda model, tokenizer, each, progress: evaluate_open(model, tokenizer, open_questions(each), progress),
+    "open": lambda model, tokenizer, each, progress: evaluate_open(
+        model, tokenizer, open_questions(each or EACH), progress
+    ),
 }
 
 
-def choose_suites(names: str) -> list[str]:
-    """The suites of a list with commas; UsageError where there is no such suite."""
-    chosen = list(dict.fromkeys(name.strip() for name in names.split(",")))
-    for name in chosen:
+def choose_suites(names: str, folder: Path | None = None) -> dict[str, Suite]:
+    """The suites of a list with commas; what follows `lm-eval:` are tasks of the harness, or of `folder`.
+
+    Raises `FastGLMError` where there is no such suite or task, or a task's data cannot be read.
+    """
+    own, marked, tasks = names.partition(f"{HARNESS}:")
+    listed = [name.strip() for name in own.split(",")]
+    if marked and not listed[-1]:
+        listed.pop()
+    for name in listed:
         if name not in SUITES:
-            raise UsageError(f"There is no suite {name!r}: choose from {', '.join(SUITES)}.")
-    return chosen
+            raise UsageError(
+                f"There is no suite {name!r}: choose from {', '.join(SUITES)}, and after them {HARNESS}:TASK[,TASK]."
+            )
+    if folder and not marked:
+        raise UsageError(f"--tasks is for tasks of your own: name them in --suite {HARNESS}:TASK[,TASK].")
+    harness = {HARNESS: _harness([name.strip() for name in tasks.split(",")], folder)} if marked else {}
+    return {name: SUITES[name] for name in listed} | harness
+
+
+def _harness(names: list[str], folder: Path | None) -> Suite:
+    try:
+        from .harness import Tasks
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        raise FastGLMError(f"{HARNESS} needs {package}: pip install 'fastglm[eval]'.") from error
+    return Tasks.load(names, folder).ask

@@ -44,6 +44,7 @@ class WeightFormat(ABC):
     """How weights become packed numbers. Instances are small and immutable."""
 
     name: str
+    limits: tuple[int, int]  # the smallest and the largest of the packed numbers
 
     @abstractmethod
     def spec(self, rows: int, columns: int) -> Spec:
@@ -52,6 +53,18 @@ class WeightFormat(ABC):
     @abstractmethod
     def pack(self, weight: Tensor) -> Parts:
         """Rounds to nearest. weight: [rows, columns], floating point, any device."""
+
+    @abstractmethod
+    def grid(self, weight: Tensor) -> Parts:
+        """The portable tensors beside the numbers, their scales and zeros, as `pack` chooses them for `weight`."""
+
+    @abstractmethod
+    def scale_and_zero(self, grid: Parts, columns: Tensor) -> tuple[Tensor, Tensor]:
+        """Of the given columns, fp32 [rows, len(columns)] each: a number stands for `number · scale + zero`."""
+
+    @abstractmethod
+    def pack_with(self, numbers: Tensor, grid: Parts) -> Parts:
+        """Packs numbers in `limits` as they are, int8 [rows, columns]."""
 
     def pack_blocks(self, weight: Tensor) -> Parts:
         """`pack`, a block of rows at a time, so that little more than the packed numbers is held."""

@@ -22,6 +22,7 @@ class Int4(WeightFormat):
     def __init__(self, group: int | None = 128) -> None:
         self.group = group
         self.name = f"int4-g{group}" if group else "int4-published"
+        self.limits = (-8, 7)
 
     def spec(self, rows: int, columns: int) -> Spec:
         if self.group is None:
@@ -34,20 +35,40 @@ class Int4(WeightFormat):
         }
 
     def pack(self, weight: Tensor) -> Parts:
+        weight, grid = weight.float(), self.grid(weight)
+        if self.group is None:
+            return self.pack_with(quantise(weight, grid["weight_scale"].float()[:, None], 0.0), grid)
+        scale, zero = (grid[name].float()[..., None] for name in ("weight_scale", "weight_zero"))
+        return self.pack_with(quantise(self._grouped(weight), scale, zero).flatten(1), grid)
+
+    def grid(self, weight: Tensor) -> Parts:
         weight = weight.float()
         if self.group is None:
-            scale = (weight.abs().amax(1) / 7).clamp(min=1e-7).half()
-            return {"weight": join(quantise(weight, scale.float()[:, None], 0.0)), "weight_scale": scale}
-        # Padding repeats the last column, so that it does not widen the range of the last group.
-        missing = -weight.shape[1] % self.group
-        padded = torch.cat((weight, weight[:, -1:].expand(-1, missing)), 1) if missing else weight
-        grouped = padded.unflatten(1, (-1, self.group))
+            return {"weight_scale": (weight.abs().amax(1) / 7).clamp(min=1e-7).half()}
+        grouped = self._grouped(weight)
         low, high = grouped.amin(2), grouped.amax(2)
         # Rounded to what is stored before the weights are, so that packing is against the numbers used later.
         scale = ((high - low) / 15).clamp(min=1e-12).bfloat16()
-        zero = (low + 8 * scale.float()).bfloat16()
-        numbers = quantise(grouped, scale.float()[..., None], zero.float()[..., None])
-        return {"weight": join(numbers.flatten(1)), "weight_scale": scale, "weight_zero": zero}
+        return {"weight_scale": scale, "weight_zero": (low + 8 * scale.float()).bfloat16()}
+
+    def scale_and_zero(self, grid: Parts, columns: Tensor) -> tuple[Tensor, Tensor]:
+        if self.group is None:
+            scale = grid["weight_scale"].float()[:, None].expand(-1, len(columns))
+            return scale, torch.zeros_like(scale)
+        scale, zero = (grid[name][:, columns // self.group].float() for name in ("weight_scale", "weight_zero"))
+        return scale, zero
+
+    def pack_with(self, numbers: Tensor, grid: Parts) -> Parts:
+        return {"weight": join(self._padded(numbers)), **grid}
+
+    def _padded(self, matrix: Tensor) -> Tensor:
+        """Padding repeats the last column, so that it does not widen the range of the last group."""
+        missing = -matrix.shape[1] % (self.group or 1)
+        return torch.cat((matrix, matrix[:, -1:].expand(-1, missing)), 1) if missing else matrix
+
+    def _grouped(self, matrix: Tensor) -> Tensor:
+        """[rows, groups, group]."""
+        return self._padded(matrix).unflatten(1, (-1, self.group))
 
     def unpack(self, parts: Parts, columns: int) -> Tensor:
         numbers = split(parts["weight"]).float()

@@ -12,6 +12,7 @@ class Int8(WeightFormat):
     """int8 per output channel. Scales are bf16 so that every kernel multiplies by the same number; published: fp16."""
 
     name = "int8"
+    limits = (-127, 127)
 
     def __init__(self, scale_dtype: torch.dtype = torch.bfloat16) -> None:
         self.scale_dtype = scale_dtype
@@ -20,10 +21,19 @@ class Int8(WeightFormat):
         return {"weight": ((rows, columns), torch.int8), "weight_scale": ((rows,), self.scale_dtype)}
 
     def pack(self, weight: Tensor) -> Parts:
-        weight = weight.float()
-        scale = (weight.abs().amax(1) / 127).clamp(min=1e-12).to(self.scale_dtype)
-        packed = (weight / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
-        return {"weight": packed, "weight_scale": scale}
+        weight, grid = weight.float(), self.grid(weight)
+        numbers = (weight / grid["weight_scale"].float()[:, None]).round().clamp(*self.limits)
+        return self.pack_with(numbers.to(torch.int8), grid)
+
+    def grid(self, weight: Tensor) -> Parts:
+        return {"weight_scale": (weight.float().abs().amax(1) / 127).clamp(min=1e-12).to(self.scale_dtype)}
+
+    def scale_and_zero(self, grid: Parts, columns: Tensor) -> tuple[Tensor, Tensor]:
+        scale = grid["weight_scale"].float()[:, None].expand(-1, len(columns))
+        return scale, torch.zeros_like(scale)
+
+    def pack_with(self, numbers: Tensor, grid: Parts) -> Parts:
+        return {"weight": numbers, **grid}
 
     def unpack(self, parts: Parts, columns: int) -> Tensor:
         return parts["weight"].float() * parts["weight_scale"].float()[:, None]

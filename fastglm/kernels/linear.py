@@ -146,7 +146,7 @@ class SharedHead(nn.Module):
         return self.embedding.multiply(x).to(x.dtype)
 
 
-def make_linear(config: "ChatGLM6BConfig", columns: int, rows: int, bias: bool = True) -> nn.Module:
-    """A linear map in the format that the config asks for."""
+def make_linear(config: "ChatGLM6BConfig", columns: int, rows: int) -> nn.Module:
+    """A linear map, with a bias, in the format that the config asks for."""
     format = config.linear_format()
-    return QuantizedLinear(format, columns, rows, bias) if format else nn.Linear(columns, rows, bias)
+    return QuantizedLinear(format, columns, rows, bias=True) if format else nn.Linear(columns, rows)

@@ -14,8 +14,7 @@ from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from ..kernels import get_format
-from ..kernels.linear import QuantizedEmbedding, SharedHead, make_linear
+from ..kernels.linear import QuantizedEmbedding, QuantizedLinear, SharedHead, make_linear
 from .chat import ChatMixin
 from .config import ChatGLM6BConfig
 from .positions import Layout, Plan, attention_mask, find_layout, position_ids
@@ -104,8 +103,8 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
         config.check()
         shape = (config.vocab_size, config.hidden_size)
         self.word_embeddings: nn.Module = nn.Embedding(*shape)
-        if config.weight_format:
-            self.word_embeddings = QuantizedEmbedding(get_format(config.weight_format), *shape)
+        if format := config.embedding_weight_format():
+            self.word_embeddings = QuantizedEmbedding(format, *shape)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.num_layers))
         self.final_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon)
         assert config.head_dim is not None
@@ -194,8 +193,8 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
         if isinstance(embedding, QuantizedEmbedding) and config.tie_word_embeddings:
             self.lm_head = SharedHead(embedding)
             self._tied_weights_keys = {}  # type: ignore[misc]  # shared by construction
-        elif config.weight_format:
-            self.lm_head = make_linear(config, config.hidden_size, config.vocab_size, bias=False)
+        elif format := config.embedding_weight_format():
+            self.lm_head = QuantizedLinear(format, config.hidden_size, config.vocab_size, bias=False)
         else:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()

@@ -4,6 +4,7 @@ import hashlib
 import json
 import pickle
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,12 @@ class Checkpoint:
             CheckpointError: a file is truncated or corrupt.
         """
         for shard in self.shards:
-            read = _read_safetensors if shard.suffix == ".safetensors" else _read_bin
-            yield from read(shard)
+            yield from _read(shard)
+
+    @cached_property
+    def places(self) -> dict[str, Path]:
+        """The weight file of every tensor. Raises CheckpointError: a file is truncated or corrupt."""
+        return {name: shard for shard in self.shards for name, _ in _read(shard)}
 
     def named(self, names: Collection[str]) -> dict[str, Tensor]:
         """The tensors of these names on the CPU, mapped from their files where that is possible.
@@ -60,13 +65,9 @@ class Checkpoint:
         Raises:
             CheckpointError: one is missing, or a file is truncated or corrupt.
         """
-        found: dict[str, Tensor] = {}
-        for shard in self.shards:
-            read = _read_safetensors if shard.suffix == ".safetensors" else _read_bin
-            found.update(read(shard, names))
-        if missing := sorted(set(names) - set(found)):
+        if missing := sorted(set(names) - self.places.keys()):
             raise CheckpointError(f"{self.folder} lacks {', '.join(missing[:3])}: a shard is missing; fetch it again.")
-        return found
+        return dict(part for shard in {self.places[name] for name in names} for part in _read(shard, names))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -124,7 +125,12 @@ def _corrupt(shard: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{shard} is truncated or corrupt ({str(error).splitlines()[0][:120]}): fetch it again.")
 
 
-def _read_safetensors(shard: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+def _read(shard: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of a file, or those of `names`."""
+    return (_read_safetensors if shard.suffix == ".safetensors" else _read_bin)(shard, names)
+
+
+def _read_safetensors(shard: Path, names: Collection[str] | None) -> Iterator[tuple[str, Tensor]]:
     try:
         with safe_open(shard, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118  # not a dict
@@ -134,7 +140,7 @@ def _read_safetensors(shard: Path, names: Collection[str] | None = None) -> Iter
         raise _corrupt(shard, error) from error
 
 
-def _read_bin(shard: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+def _read_bin(shard: Path, names: Collection[str] | None) -> Iterator[tuple[str, Tensor]]:
     try:
         try:
             state = torch.load(shard, map_location="cpu", weights_only=True, mmap=True)

@@ -47,10 +47,11 @@ class ChatGLM6BConfig(ChatGLMConfig):
 
     `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
     Heads are `head_dim` wide; it defaults to the published `hidden_size / num_attention_heads`.
-    `layer_numbers` are those that a pruned model's layers were trained with, from 0: the published fp16 code scales
-    the scores by them. `sparsity` "2:4" says that of each 4 consecutive inputs of a block's linear layers 2 are zero.
+    `layer_numbers` are those that the layers of a pruned model were trained with, from 0: the published fp16 code
+    scales scores by them. `sparsity` "2:4": of each 4 consecutive inputs of a block's linear layers 2 are zero.
     `weight_format` names the quantised format of the weights (`None`: as the tensors are), see `fastglm.kernels`;
-    checkpoints in the published quantised layouts say the same with `quantization_bit`.
+    checkpoints in the published quantised layouts say the same with `quantization_bit`. `embedding_format` is that of
+    embedding and head where they have one of their own, `calibration` how the weights were rounded.
     """
 
     attribute_map: ClassVar[dict[str, str]] = {
@@ -81,6 +82,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
     quantization_bit: int = 0
     quantization_embeddings: bool = False
     weight_format: str | None = None
+    embedding_format: str | None = None
+    calibration: dict[str, Any] | None = None
     layer_numbers: list[int] | None = None
     sparsity: str | None = None
 
@@ -97,6 +100,10 @@ class ChatGLM6BConfig(ChatGLMConfig):
         """FFN channels of a layer."""
         return _per_layer(self.inner_hidden_size, layer)
 
+    def cache_values(self) -> int:
+        """How many numbers the keys and values of one token are."""
+        return 2 * sum(self.heads(layer) for layer in range(self.num_layers)) * int(self.head_dim or 0)
+
     def layer_number(self, layer: int) -> int:
         """The number that a layer was trained with: its own where none was removed before it."""
         return layer if self.layer_numbers is None else self.layer_numbers[layer]
@@ -107,6 +114,10 @@ class ChatGLM6BConfig(ChatGLMConfig):
             return get_format(self.weight_format)
         # The published quantised layouts: fp16 scales, one a row.
         return {8: Int8(torch.float16), 4: Int4(None)}.get(self.quantization_bit)
+
+    def embedding_weight_format(self) -> WeightFormat | None:
+        """The format of embedding and head; None where they are plain, as in the published quantised layouts."""
+        return get_format(self.embedding_format or self.weight_format) if self.weight_format else None
 
     def check(self) -> None:
         """Raises CheckpointError where the fields cannot describe a model."""

@@ -24,6 +24,11 @@ class Example:
     context: int  # index of <sop>
 
     @property
+    def prompt(self) -> list[int]:
+        """What comes before the answer."""
+        return self.tokens[: self.context + 1]
+
+    @property
     def targets(self) -> list[int]:
         """What the tokens from <sop> on have to predict: the answer and its <eop>."""
         return self.tokens[self.context + 1 :]

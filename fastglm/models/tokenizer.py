@@ -80,7 +80,11 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         return self.model.encode(_mark_whitespace(text), out_type=str)
 
     def encode_message(self, text: str) -> list[int]:
-        """Ids of a prompt ready to be answered, where nothing in `text` becomes a control token.
+        """Ids of a prompt ready to be answered, where nothing in `text` becomes a control token."""
+        return self.encode_text(text) + self.prompt_end
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of a text, where nothing in it becomes a control token.
 
         A control token that the text spells is cut in two, each part encoded as a text of its own would be.
         """
@@ -91,7 +95,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
             # Encoded behind a line break, which keeps sentencepiece from putting a space before it.
             encoded = self.model.encode("<n>" + part)
             ids += encoded[encoded.index(newline) + 1 :]
-        return [i + self.num_image_tokens for i in ids] + self.prompt_end
+        return [i + self.num_image_tokens for i in ids]
 
     @property
     def prompt_end(self) -> list[int]:

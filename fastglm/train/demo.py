@@ -60,7 +60,8 @@ def train(
     _scale_branches(model)
     torch.nn.Module.to(model, resolve_device(device))
     questions = held_out_questions(plan.questions)
-    practice = steps - round(steps * plan.practice)  # the step that it starts with
+    restarts = plan.restarts(steps)
+    practice = restarts[0][0] if restarts else steps  # the step that it starts with
     few = questions[:: max(len(questions) // QUESTIONS_AS_IT_GOES, 1)]
 
     def batch_of(step: int) -> Batch:
@@ -70,7 +71,7 @@ def train(
     history = fit(
         model,
         batch_of,
-        Settings(steps, seed, plan.learning_rate, restart=practice, restart_rate=plan.practice_rate),
+        Settings(steps, seed, plan.learning_rate, restarts=restarts),
         out / STATE_FILE,
         held_out=lambda: answers_likelihood(model, tokenizer, few).loss,
         resume=resume,

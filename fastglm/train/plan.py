@@ -20,9 +20,14 @@ class Plan:
     rows: int = 5  # of packed samples in a step
     row: int = 256  # tokens in a row, the most that a sample can have
     learning_rate: float = 2e-3
-    practice: float = 3 / 11  # share of the steps, the last ones, that ask more often what is hard
-    practice_rate: float = 1e-3  # the learning rate that they start from
+    # The last parts of the training ask more often what is hard: share of the steps, and the first learning rate.
+    practice: tuple[tuple[float, float], ...] = ((1 / 4, 1e-3), (1 / 12, 7e-4))
     questions: int = EACH  # held-out questions of each skill, split and language that are asked at the end
+
+    def restarts(self, steps: int) -> tuple[tuple[int, float], ...]:
+        """Of a training of so many steps, those that a part of the practice starts with, and its learning rate."""
+        shares = [share for share, _ in self.practice]
+        return tuple((steps - round(steps * sum(shares[part:])), rate) for part, (_, rate) in enumerate(self.practice))
 
 
 @dataclass(frozen=True, slots=True)

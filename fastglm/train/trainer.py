@@ -5,10 +5,12 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import CancelledError, UsageError
@@ -16,6 +18,8 @@ from ..evaluate.likelihood import answer_loss
 from ..models.chatglm import ChatGLMForConditionalGeneration
 from ..models.packing import Batch
 from ..progress import OnProgress, Progress
+
+Weights = dict[str, Tensor]  # by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,7 @@ class Settings:
     steps: int
     seed: int
     learning_rate: float = 2e-3  # at the end of the warm-up
-    restart: int | None = None  # step at which warm-up and cosine start once more (Loshchilov and Hutter 2017, p. 4)
-    restart_rate: float = 1e-3  # learning rate at the end of the second warm-up
+    restarts: tuple[tuple[int, float], ...] = ()  # steps at which warm-up and cosine start anew, and their rates
     warmup: int = 100  # steps
     final: float = 0.05  # share of the learning rate at the last step
     weight_decay: float = 0.05
@@ -36,15 +39,13 @@ class Settings:
     score_every: int = 200  # steps between held-out scores
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step: linear up, cosine down."""
-        if self.restart is not None and step >= self.restart:
-            return self._wave(step - self.restart, self.steps - self.restart, self.restart_rate)
-        return self._wave(step, self.steps if self.restart is None else self.restart, self.learning_rate)
-
-    def _wave(self, step: int, steps: int, highest: float) -> float:
+        """Learning rate of a step: linear up, cosine down; after a restart again (Loshchilov and Hutter 2017, p. 4)."""
+        starts = ((0, self.learning_rate), *self.restarts, (self.steps, 0.0))
+        (start, highest), (end, _) = next(pair for pair in pairwise(starts) if step < pair[1][0])
+        step -= start
         if step < self.warmup:
             return highest * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(steps - self.warmup, 1)
+        done = (step - self.warmup) / max(end - start - self.warmup, 1)
         return highest * (self.final + (1 - self.final) * (1 + math.cos(math.pi * done)) / 2)
 
 
@@ -70,7 +71,8 @@ def fit(
     resume: bool = False,
     progress: OnProgress | None = None,
 ) -> History:
-    """Trains `model` in place.
+    """Trains `model` in place. Its last weights are the mean of those at the ends of all parts after the first restart
+    (Izmailov et al. 2018, arXiv 1803.05407: they lie around a better place than each), or those of the last step.
 
     Args:
         batch_of: the batch of a step, always the same for the same step, so that resuming needs no other state.
@@ -84,7 +86,8 @@ def fit(
     """
     device = next(model.parameters()).device
     optimizer = _optimizer(model, settings)
-    history = _load(state, model, optimizer, settings) if resume and state.exists() else History()
+    history, ends = _load(state, model, optimizer, settings) if resume and state.exists() else (History(), [])
+    last_steps = {step for step, _ in settings.restarts[1:]} | {settings.steps}
     bar = tqdm(total=settings.steps, initial=history.step, unit="step", disable=progress is not None)
     model.train()
     try:
@@ -107,9 +110,11 @@ def fit(
                 model.eval()
                 history.held_out[history.step] = held_out()
                 model.train()
+            if history.step in last_steps:
+                ends.append({name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()})
             history.seconds += time.perf_counter() - began
             if history.step % settings.save_every == 0 or history.step == settings.steps:
-                _save(state, model, optimizer, settings, history)
+                _save(state, model, optimizer, settings, history, ends)
             bar.update()
             bar.set_postfix_str(_summary(history))
             if progress:
@@ -120,6 +125,7 @@ def fit(
     finally:
         bar.close()
         model.eval()
+    model.load_state_dict({name: torch.stack([end[name] for end in ends]).mean(0) for name in ends[0]})
     return history
 
 
@@ -143,11 +149,13 @@ def _save(
     optimizer: torch.optim.Optimizer,
     settings: Settings,
     history: History,
+    ends: list[Weights],
 ) -> None:
     """Writes the state beside its place and moves it there, so that a kill leaves the old one or the new one."""
     content = {
         "settings": asdict(settings),
         "history": asdict(history),
+        "ends": ends,
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
@@ -158,7 +166,7 @@ def _save(
 
 def _load(
     state: Path, model: ChatGLMForConditionalGeneration, optimizer: torch.optim.Optimizer, settings: Settings
-) -> History:
+) -> tuple[History, list[Weights]]:
     content: dict[str, Any] = torch.load(state, weights_only=True, map_location="cpu")
     if content["settings"] != asdict(settings):
         raise UsageError(
@@ -166,4 +174,4 @@ def _load(
         )
     model.load_state_dict(content["model"])
     optimizer.load_state_dict(content["optimizer"])
-    return History(**content["history"])
+    return History(**content["history"]), content["ends"]

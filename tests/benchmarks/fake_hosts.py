@@ -10,6 +10,7 @@ from typing import Any
 from benchmarks.order import Subject
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
 from fastglm.evaluate.judged import Judged, judge
+from fastglm.evaluate.throughput import batch_time
 from fastglm.hosted import HostInfo
 from fastglm.memory import Memory
 from fastglm.piece import Piece
@@ -51,10 +52,12 @@ class FakeMachine:
     room: int = 99
     folder: str | None = None  # that variants are loaded from
     crash: dict[str, int] = field(default_factory=dict)  # which answer of a variant kills its host
+    largest_batch: dict[str, int] = field(default_factory=dict)  # at which a variant runs out of memory
     too_large: set[str] = field(default_factory=set)  # variants that never fit
     log: list[tuple[str, str]] = field(default_factory=list)
     loaded: set[str] = field(default_factory=set)
     asked: dict[str, list[tuple[int, ...]]] = field(default_factory=dict)
+    noise: float = 0.1  # of the times of answers
     clock: Any = field(default_factory=itertools.count)
     on_load: Callable[[str], object] = lambda _variant: None
 
@@ -95,15 +98,26 @@ class FakeHost:
         asked.append(tuple(prompt))
         if self.machine.crash.get(self.variant) == len(asked):
             return FakeAnswer([], HostError("the process that ran it ended (signal 11): ask again"))
-        slow = SPEEDS[self.variant] * (1 + 0.1 * (next(self.machine.clock) % 3))
+        slow = SPEEDS[self.variant] * (1 + self.machine.noise * (next(self.machine.clock) % 3))
         times = [len(prompt) / 1000 + slow * i for i in range(max_new_tokens)]
         pieces = [Piece("", 5, i + 1, len(prompt), at, times[0], cache_memory=100) for i, at in enumerate(times)]
         return FakeAnswer(pieces)
 
-    def apply(self, function: Any, questions: list[Any], longest: int, progress: Any) -> list[Judged]:
-        """Judges every question alike; a host that crashes at its first answer crashes here."""
-        assert function is judge
+    def apply(self, function: Any, asked: list[Any], tokens: int, progress: Any = None) -> Any:
+        """What the real function would return, made up."""
         assert self.variant in self.machine.loaded
+        assert not self.paused
+        return {judge: self._judge, batch_time: self._batch}[function](asked, tokens, progress)
+
+    def _batch(self, prompts: list[list[int]], tokens: int, _progress: Any) -> float:
+        """Seconds of a batch: its sequences share the weights, so that four take half as long again as one."""
+        self.machine.log.append(("batch", f"{self.variant} {len(prompts)}"))
+        if len(prompts) >= self.machine.largest_batch.get(self.variant, 99):
+            raise MemoryShortError("Evaluating took more memory than there is: pick a smaller variant.")
+        return SPEEDS[self.variant] * tokens * (5 + len(prompts)) / 6
+
+    def _judge(self, questions: list[Any], _longest: int, progress: Any) -> list[Judged]:
+        """Judges every question alike; a host that crashes at its first answer crashes here."""
         if self.machine.crash.get(self.variant) == 1:
             raise HostError("the process that ran it ended (signal 11): ask again")
         progress(Progress("answer", len(questions), len(questions), "questions"))

@@ -18,6 +18,7 @@ import benchmarks.machine
 from benchmarks import store as stores
 from benchmarks.cli import main
 from benchmarks.store import Store
+from benchmarks.suites import SUITES
 
 FAKE = Path(__file__).with_name("fake_benchmarks.py")
 pytestmark = pytest.mark.usefixtures("machine")
@@ -86,6 +87,23 @@ def test_progress_lines(lines: Any) -> None:
     assert all({"stage", "done", "total", "eta"} < step.keys() for step in steps)
 
 
+def test_the_estimate_is_told_before_the_repeats(lines: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", *SHORT, "--progress", "json"]) == 0
+    told = lines()
+    (estimate,) = [line for line in told if line["event"] == "estimate"]
+    assert estimate["repeats"] == [3, 3]
+    assert estimate["repeat"] > 0
+    assert not any("tokens in" in line.get("stage", "") for line in told[: told.index(estimate)])
+    assert main(["run", *SHORT[:-2], "--precision", "5%", "--budget", "1h"]) == 0
+    assert "repeats: 6 to 100, about " in capsys.readouterr().err
+
+
+def test_the_help_names_every_suite(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--help"]) == 0
+    said = capsys.readouterr().out
+    assert all(suite in said for suite in SUITES)
+
+
 def test_a_crash_warns_and_a_run_without_any_result_fails(machine: FakeMachine, lines: Any) -> None:
     machine.crash = {"int4": 1}
     assert main(["run", *SHORT, "--progress", "json"]) == 0
@@ -136,6 +154,14 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--answer-tokens", "1"], "2 tokens or more"),
         (["run", "--answer-tokens", "1.5"], "whole numbers"),
         (["run", "--repeats", "0"], "--repeats"),
+        (["run", "--repeats", "5", "--precision", "2%"], "--repeats is a fixed count"),
+        (["run", "--repeats", "5", "--budget", "2m"], "--repeats is a fixed count"),
+        (["run", "--precision", "0"], "above 0 %"),
+        (["run", "--precision", "much"], "--precision wants something such as 2%, not 'much'"),
+        (["run", "--precision", "200%"], "below 100 %"),
+        (["run", "--budget", "5 days"], "--budget wants something such as 90s, 5m or 1h"),
+        (["run", "--budget", "-5m"], "a time above 0"),
+        (["run", "--batches", "0,2"], "--batches are different numbers"),
         (["run", "--json", "/no/such/folder/out.json"], "cannot be written (No such file or directory)"),
         (["run", "--json", "/tmp"], "is a folder"),
         (["run", "--progress", "loud"], "progress"),

@@ -101,7 +101,7 @@ def test_two_runs_variant_by_variant(store: Store) -> None:
     assert not any(line.paired for line in found.lines)
     verdicts = {line.verdict for line in found.lines if line.metric in ("ttft", "decode_rate", "prefill_rate")}
     assert verdicts == {"worse"}
-    assert "the runs differ in code: abc → def" in found.notes
+    assert "the runs differ in code: abc → def" in [*map(str, found.notes)]
     assert found.worse_by(0.02)
     assert not found.worse_by(0.08)
 
@@ -115,7 +115,7 @@ def test_one_named_variant_is_that_of_both_runs(store: Store) -> None:
 def test_a_variant_that_fails_in_b_only_is_worse(store: Store) -> None:
     before, after = measure(store), measure(store, failing={"int4": "out of memory"})
     found = compare(store, before.id, after.id)
-    assert found.failures == ["int4: latency failed in B only: out of memory"]
+    assert [*map(str, found.failures)] == ["int4: latency failed in B only: out of memory"]
     assert found.worse_by(0.5)
     assert not compare(store, after.id, before.id).failures
 
@@ -123,7 +123,7 @@ def test_a_variant_that_fails_in_b_only_is_worse(store: Store) -> None:
 def test_what_weakens_a_comparison_is_told(store: Store) -> None:
     settings = {"repeats": 3, "arrangement": {"latency": "blocks"}}
     run = measure(store, repeats=3, settings=settings, machine={"cpu_busy": 0.7})
-    notes = "\n".join(compare(store, f"{run.id}:original", f"{run.id}:int4").notes)
+    notes = "\n".join(map(str, compare(store, f"{run.id}:original", f"{run.id}:int4").notes))
     assert "70% of the processors" in notes
     assert "in blocks" in notes
     assert "3 repeats" in notes
@@ -141,6 +141,7 @@ def test_the_command(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture
     data = json.loads(target.read_text(encoding="utf-8"))
     assert (data["threshold"], data["worse"]) == (None, False)
     assert {"metric", "params", "variants", "a", "b", "ratio", "verdict"} <= data["lines"][0].keys()
+    assert data["notes"][0].startswith("what differs from one start")
     assert data["lines"][0]["ratio"].keys() == {"value", "n", "low", "high"}
     assert main(["compare", before.id, after.id, "--threshold", "0.02"]) == 1
     assert main(["compare", before.id, after.id, "--threshold", "0.1"]) == 0

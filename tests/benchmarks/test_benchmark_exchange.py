@@ -213,6 +213,19 @@ def test_a_damaged_json_is_told_in_one_line_with_its_place(
     assert len(other.measurements()) == 4 * whole
 
 
+@pytest.mark.parametrize("form", ["json", "csv", "parquet"])
+def test_a_run_too_large_for_the_memory_is_refused(
+    form: str, store: Store, other: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"out.{form}"
+    _fill(store, _run(), rows=9)
+    export_runs(store, path)
+    monkeypatch.setattr(formats, "MOST_ROWS", 8)
+    monkeypatch.setattr(formats, "MOST_PARTS", 40)
+    with pytest.raises(ExchangeError, match=r"has more than (8 rows|40 numbers and texts); imported before it: 0 new"):
+        import_runs(other, path)
+
+
 def test_what_this_program_does_not_know_is_kept(store: Store, other: Store, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     _fill(store, _run())

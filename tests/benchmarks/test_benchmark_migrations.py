@@ -103,7 +103,7 @@ def test_a_database_of_a_newer_program_is_refused_and_left_alone(url: str, marke
     if "schema" in marked:
         _do(url, "DROP TABLE fastglm_revision")
     _do(url, f"UPDATE {marked}")
-    with pytest.raises(StoreError, match=r"newer FAST-ChatGLM .version 99 .*knows 3.: update this program") as caught:
+    with pytest.raises(StoreError, match=r"newer FAST-ChatGLM .version 99 .*knows 4.: update this program") as caught:
         Store(url)
     assert "\n" not in str(caught.value)
 

@@ -1,11 +1,14 @@
 """The plain loop computes what `original` computes; promises are judged and told rightly. Nothing timed is asserted."""
 
+import math
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import fastglm
 from benchmarks import apart, outcome, promises
@@ -15,9 +18,13 @@ from benchmarks.outcome import Outcome
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.progress import JsonReporter
 from benchmarks.promises import plain_ratio
+from benchmarks.questions import held_out
 from benchmarks.statistics import Estimate
 from benchmarks.workload import Workload, prompts
 from fastglm.errors import CheckpointError, FastGLMError, HostError
+from fastglm.evaluate.likelihood import likelihood
+from fastglm.models.packing import encode
+from fastglm.models.source import demo_folder
 from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.progress import Progress
 
@@ -32,6 +39,34 @@ def test_the_plain_loop_gives_the_tokens_of_original() -> None:
     for prompt in prompts(tokenizer, 40, 3):
         ours = fastglm.stream(model, tokenizer, prompt, max_new_tokens=24, do_sample=False, ignore_eos=True)
         assert list(PlainLoop(model).generate(prompt, 24)) == [piece.token for piece in ours]
+
+
+def test_perplexity_is_that_of_a_plain_loop_in_float64() -> None:
+    model, tokenizer = fastglm.load("demo")
+    examples = [encode(tokenizer, q.history, q.question, q.expected, 200) for q in held_out(1)[::30]]
+    ours = likelihood(model, examples).perplexity
+    plain = PlainLoop(model.double())
+    nats = sum(plain.nats(example.prompt, example.targets) for example in examples)
+    assert ours == pytest.approx(math.exp(nats / sum(len(example.targets) for example in examples)), rel=1e-3)
+
+
+def test_a_checkpoint_of_the_published_shape_is_passed_layer_by_layer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def small(folder: Path, layers: int) -> None:
+        make_checkpoint(folder, ChatGLMTokenizer.from_pretrained(demo_folder()), 64, layers, 4, 8000, torch.float16)
+
+    def here(measure: Callable[..., Any], _reporter: Any, *arguments: Any) -> Any:
+        return measure(_silent, *arguments)
+
+    monkeypatch.setattr(promises, "write_published", small)
+    monkeypatch.setattr(promises, "apart", here)
+    outcome = promises.memory_of_streaming(JsonReporter(), layers=2, questions=3)
+    assert outcome.kept
+    assert "(3 questions, " in outcome.measured
+    monkeypatch.setattr(promises.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
+    with pytest.raises(FastGLMError, match="wanted are 13: set TMPDIR"):
+        promises.memory_of_streaming(JsonReporter())
 
 
 def test_the_ratio_is_of_equal_answers_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +106,7 @@ def test_a_measurement_apart_that_fails_says_why(error: Exception | None) -> Non
         apart._run(sender, measure, (), {})
     sender.close()  # as when the process is killed
     with pytest.raises(CheckpointError if error else HostError):
-        apart._receive(receiver, JsonReporter())
+        apart._receive(receiver, _silent)
 
 
 def _outcome(kept: bool | None) -> Callable[[Any], Outcome]:

@@ -148,7 +148,7 @@ def test_random_weights_and_texts_for_nothing_are_refused(tmp_path: Path) -> Non
         return Order.read(model, "original", suites, "8", "8", "2", "cpu", "1", texts)
 
     with pytest.raises(UsageError, match="random weights"):
-        order("shape:chatglm-6b@1", "quality")._questions()
-    assert order("shape:chatglm-6b@1", "latency")._questions() == []
+        order("shape:chatglm-6b@1", "quality").questions()
+    assert order("shape:chatglm-6b@1", "latency").questions() == []
     with pytest.raises(UsageError, match="add --suite quality"):
         order("demo", "latency", tmp_path)

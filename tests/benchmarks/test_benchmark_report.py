@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import machine, report
+from benchmarks import about, machine, report
 from benchmarks.about import machine_name
 from benchmarks.measurement import Measurement
+from benchmarks.run import Run
 from fastglm.errors import UsageError
 
 
@@ -63,6 +64,7 @@ def test_a_busy_machine_is_told() -> None:
 def test_the_machine_is_described() -> None:
     facts = machine.machine("cpu")
     assert facts["device"]["kind"] == "cpu"
+    assert facts["device"]["bandwidth"] > 0
     assert facts["cpu"]
     assert facts["cores"] >= 1
     assert facts["memory"] > 1e9
@@ -70,6 +72,16 @@ def test_the_machine_is_described() -> None:
     assert {"python", "torch", "transformers"} <= machine.versions().keys()
     assert machine.code_version()
     assert machine.command().startswith("python ")
+
+
+def test_bytes_of_settings_and_machine_are_told_in_the_size_that_reads_best() -> None:
+    facts = {"device": {"name": "A GPU", "bandwidth": 4_800_000_000_000}, "memory": 8 * 10**9}
+    run = Run("demo", ("int4",), ("latency",), {"weights": {"int4": 5_300_000}}, machine=facts)
+    found = dict(
+        about.facts({**run.as_dict(), "started": run.started, "finished": None, "status": "done", "error": None})
+    )
+    assert found["settings"] == "weights (int4 5.3 MB)"
+    assert found["machine"] == "device (name A GPU, bandwidth 4800 GB/s), memory 8 GB"
 
 
 def test_a_machine_is_the_computer_and_its_device() -> None:

@@ -6,117 +6,24 @@ from typing import Any
 
 import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
+from fake_runs import WORKLOAD, Notebook, Silent, rows, run_suites
 
-from benchmarks.graded import Graded
-from benchmarks.measurement import Measurement, Sample
-from benchmarks.questions import Question
+from benchmarks import about
 from benchmarks.record import Record
 from benchmarks.run import Run
-from benchmarks.runner import Result, execute, prepare
-from benchmarks.workload import Workload
-from fastglm.demo.skills import SKILLS
+from benchmarks.runner import prepare
+from benchmarks.suites import quality
 from fastglm.errors import FastGLMError
-
-WORKLOAD = Workload((8, 24), 6, 4)
-QUESTIONS = [
-    Question({"skill": "capital", "split": "new phrasing", "language": "en"}, "Of France?", "Paris", [], SKILLS[0]),
-    Question({"texts": "own.jsonl"}, "And you?", "Fine", [("Hi", "Hello")]),
-]
-
-
-class Silent:
-    """A reporter that keeps what it was told."""
-
-    def __init__(self, stop_at: int = -1) -> None:
-        self.steps, self.planned, self.stop_at = 0, 0, stop_at
-        self.warnings: list[str] = []
-
-    def run(self, run: str) -> None: ...
-
-    def plan(self, steps: int) -> None:
-        self.planned = steps
-
-    def at(self, stage: str, part: float = 0.0) -> None: ...
-
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps == self.stop_at:
-            raise KeyboardInterrupt
-
-    def warning(self, message: str) -> None:
-        self.warnings.append(message)
-
-    def done(self, run: str, status: str) -> None: ...
-
-    def error(self, message: str) -> None: ...
-
-
-class Notebook:
-    """A store in memory; `broken` while it is locked."""
-
-    def __init__(self) -> None:
-        self.broken = False
-        self.rows: list[Measurement] = []
-        self.samples: list[Sample] = []
-        self.answers: list[Graded] = []
-        self.status = ""
-        self.settings: dict[str, Any] = {}
-
-    def start_run(self, run: Run) -> None: ...
-
-    def note(self, run: str, settings: dict[str, Any]) -> None:
-        self._check()
-        self.settings = settings
-
-    def add(self, measurements: list[Measurement]) -> None:
-        self._check()
-        self.rows.extend(measurements)
-
-    def add_samples(self, run: str, samples: list[Sample]) -> None:
-        self._check()
-        self.samples.extend(samples)
-
-    def add_answers(self, run: str, answers: list[Graded]) -> None:
-        self._check()
-        self.answers.extend(answers)
-
-    def finish(self, run: str, status: str, error: str | None = None) -> None:
-        self._check()
-        self.status = status
-
-    def _check(self) -> None:
-        if self.broken:
-            raise FastGLMError("the results database is locked")
-
-
-def _run(
-    machine: FakeMachine,
-    variants: tuple[str, ...] = ("original", "int4"),
-    suites: tuple[str, ...] = ("latency",),
-    reporter: Silent | None = None,
-    store: Any = None,
-) -> Result:
-    run = Run("demo", variants, suites, {"device": "cpu"}, machine={}, code_version="test")
-    prompts = prepare(WORKLOAD, FakeTokenizer())
-    return execute(run, WORKLOAD, prompts, QUESTIONS, machine.load, store, reporter or Silent())  # type: ignore[arg-type]
 
 
 def _asked(machine: FakeMachine) -> list[str]:
     return [variant for what, variant in machine.log if what == "ask"]
 
 
-def _rows(result: Result, variant: str, metric: str, **params: Any) -> list[Measurement]:
-    return [
-        row
-        for row in result.measurements
-        if (row.variant, row.metric) == (variant, metric) and params.items() <= dict(row.params).items()
-    ]
-
-
 def test_variants_take_turns_and_only_one_is_awake() -> None:
     machine = FakeMachine()
-    result = _run(machine)
-    turns = _asked(machine)[4:]  # after a warm-up of each length and variant
+    result = run_suites(machine)
+    turns = _asked(machine)[-4 * WORKLOAD.repeats :]  # after a warm-up of each length and variant
     assert turns == ["original", "original", "int4", "int4"] * WORKLOAD.repeats
     assert [variant for what, variant in machine.log if what == "load"] == ["original", "int4"]
     awake: set[str] = set()
@@ -127,23 +34,26 @@ def test_variants_take_turns_and_only_one_is_awake() -> None:
             awake.discard(variant)
         assert len(awake) <= 1
     assert result.run.settings["arrangement"] == {"latency": "interleaved"}
+    assert result.run.settings["weights"].keys() == {"original", "int4"}
     assert machine.loaded == set()
 
 
 def test_variants_are_asked_the_same_and_every_repeat_something_else() -> None:
     machine = FakeMachine()
-    _run(machine)
-    assert machine.asked["original"] == machine.asked["int4"]
-    measured = machine.asked["original"][2:]
-    assert len(set(measured)) == len(measured) == 2 * WORKLOAD.repeats
-    assert not set(measured) & set(machine.asked["original"][:2])  # the warm-up asks something else
+    run_suites(machine)
+    measured = machine.asked["original"][-2 * WORKLOAD.repeats :]
+    assert measured == machine.asked["int4"][-2 * WORKLOAD.repeats :]
+    assert len(set(measured)) == len(measured)
+    warm_up = machine.asked["original"][: -2 * WORKLOAD.repeats]
+    assert len(set(warm_up)) == 2
+    assert not set(measured) & set(warm_up)  # the warm-up asks something else
 
 
 @pytest.mark.parametrize("room", [1, 2])
 def test_where_memory_is_short_blocks_alternate_with_reload_and_warm_up(room: int) -> None:
     variants = ("original", "int8", "int4")[: room + 1]
     machine = FakeMachine(room=room)
-    result = _run(machine, variants)
+    result = run_suites(machine, variants)
     assert result.status == "done"
     assert result.run.settings["arrangement"] == {"latency": "blocks"}
     first_blocked = len(machine.log) - machine.log[::-1].index(("no room", variants[-1]))
@@ -154,51 +64,54 @@ def test_where_memory_is_short_blocks_alternate_with_reload_and_warm_up(room: in
     assert not [what for what, _ in rest if what in ("pause", "resume")]
     for variant in variants:  # a warm-up of each length after each load
         lengths, loaded = len(WORKLOAD.prompt_tokens), machine.log.count(("load", variant))
-        assert _asked(machine).count(variant) == lengths * (loaded + WORKLOAD.repeats)
+        warm_up = [prompts[-1] for prompts in prepare(WORKLOAD, FakeTokenizer()).values()]
+        asked = [list(prompt) in warm_up for prompt in machine.asked[variant]]
+        assert asked.count(False) == lengths * WORKLOAD.repeats
+        assert asked.count(True) >= 3 * lengths * loaded
     for variant in variants:
         for length in WORKLOAD.prompt_tokens:
-            assert _rows(result, variant, "ttft", prompt_tokens=length)[0].n == WORKLOAD.repeats
-        warm = _rows(result, variant, "load_time", disk_cache="warm")
+            assert rows(result, variant, "ttft", prompt_tokens=length)[0].n == WORKLOAD.repeats
+        warm = rows(result, variant, "load_time", disk_cache="warm")
         assert warm[0].n >= 1
 
 
 def test_rows_say_what_was_measured() -> None:
-    result = _run(FakeMachine(), suites=("latency", "memory"))
-    (ttft,) = _rows(result, "int4", "ttft", prompt_tokens=24)
+    result = run_suites(FakeMachine(), suites=("latency", "memory"))
+    (ttft,) = rows(result, "int4", "ttft", prompt_tokens=24)
     assert (ttft.value, ttft.unit, ttft.n, ttft.device) == (0.024, "s", 4, "cpu")
     assert ttft.params == {"prompt_tokens": 24, "answer_tokens": 6}
-    (prefill,) = _rows(result, "int4", "prefill_rate", prompt_tokens=24)
+    (prefill,) = rows(result, "int4", "prefill_rate", prompt_tokens=24)
     assert prefill.value == pytest.approx(1000)
-    (decode,) = _rows(result, "original", "decode_rate", prompt_tokens=8)
+    (decode,) = rows(result, "original", "decode_rate", prompt_tokens=8)
     assert 80 < decode.value < 101
     assert decode.low is not None
     assert decode.high is not None
     assert decode.low <= decode.value <= decode.high
     quantiles = {
-        row.params["quantile"]: row.value for row in _rows(result, "original", "decode_latency", prompt_tokens=8)
+        row.params["quantile"]: row.value for row in rows(result, "original", "decode_latency", prompt_tokens=8)
     }
     assert list(quantiles) == [0.5, 0.95, 0.99]
     assert quantiles[0.5] <= quantiles[0.95] <= quantiles[0.99]
-    assert _rows(result, "int4", "load_time", disk_cache="as found")[0].value == 0.5
-    assert _rows(result, "int4", "weights_memory")[0].value == 4000
-    assert _rows(result, "int4", "cache_memory", prompt_tokens=8)[0].value == 100
-    assert _rows(result, "int4", "peak_memory", during="load")[0].value == 10000
-    assert _rows(result, "int4", "peak_memory", during="answer", prompt_tokens=8)[0].unit == "bytes"
+    assert rows(result, "int4", "load_time", disk_cache="as found")[0].value == 0.5
+    assert rows(result, "int4", "weights_memory")[0].value == 4000
+    assert rows(result, "int4", "cache_memory", prompt_tokens=8)[0].value == 100
+    assert rows(result, "int4", "peak_memory", during="load")[0].value == 10000
+    assert rows(result, "int4", "peak_memory", during="answer", prompt_tokens=8)[0].unit == "bytes"
 
 
 def test_ratios_compare_with_original_wherever_it_stands() -> None:
-    result = _run(FakeMachine(), ("int4", "original"))
-    (ratio,) = _rows(result, "int4", "decode_rate_ratio", prompt_tokens=8)
+    result = run_suites(FakeMachine(), ("int4", "original"))
+    (ratio,) = rows(result, "int4", "decode_rate_ratio", prompt_tokens=8)
     assert ratio.params["baseline"] == "original"
     assert ratio.unit == "×"
     assert 4 < ratio.value < 6  # fake int4 takes 2 ms a token, fake original 10 ms
-    assert _rows(result, "int4", "ttft_ratio", prompt_tokens=8)[0].value == 1
-    assert not _rows(result, "original", "decode_rate_ratio")
+    assert rows(result, "int4", "ttft_ratio", prompt_tokens=8)[0].value == 1
+    assert not rows(result, "original", "decode_rate_ratio")
 
 
 def test_memory_is_measured_with_one_host_alone() -> None:
     machine = FakeMachine()
-    _run(machine, ("original", "fast", "int4"), ("memory",))
+    run_suites(machine, ("original", "fast", "int4"), ("memory",))
     alone: set[str] = set()
     for what, variant in machine.log:
         alone = {"load": alone | {variant}, "close": alone - {variant}}.get(what, alone)
@@ -209,7 +122,7 @@ def test_memory_is_measured_with_one_host_alone() -> None:
 
 def test_every_variant_is_asked_the_same_questions_and_every_answer_is_kept() -> None:
     machine, notebook = FakeMachine(), Notebook()
-    result = _run(machine, suites=("quality",), store=notebook)
+    result = run_suites(machine, suites=("quality",), store=notebook)
     assert [(answer.variant, answer.number) for answer in notebook.answers] == [
         ("original", 0),
         ("original", 1),
@@ -221,57 +134,107 @@ def test_every_variant_is_asked_the_same_questions_and_every_answer_is_kept() ->
     assert (first.question, first.expected, first.answer) == ("Of France?", "Paris", "you said: Of France?")
     assert (first.right, own.right) == (False, None)  # nobody knows what is right of a user's own
     assert own.history == [("Hi", "Hello")]
-    assert _rows(result, "int4", "kl_divergence")[0].value == 0.25
+    assert rows(result, "int4", "kl_divergence")[0].value == 0.25
     assert machine.log.count(("load", "original")) == 1
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes a process of its own is done in this one, and answers are short."""
+    monkeypatch.setattr(quality, "elsewhere", lambda work, progress, *arguments: work(progress, *arguments))
+    monkeypatch.setattr(quality, "LONGEST_ANSWER", 4)
+
+
+@pytest.mark.usefixtures("here")
+def test_the_original_without_room_is_computed_layer_by_layer() -> None:
+    machine, reporter, notebook = FakeMachine(too_large={"original"}), Silent(), Notebook()
+    result = run_suites(machine, suites=("quality",), reporter=reporter, store=notebook)
+    assert result.status == "done"
+    assert not rows(result, "original", "failure")
+    assert [answer.variant for answer in result.answers] == ["original"] * 2 + ["int4"] * 2
+    assert result.answers[0].answer is None  # 4 tokens are no answer
+    assert result.answers[0].nats > 0
+    (kl,) = rows(result, "original", "kl_divergence")
+    assert (kl.value, kl.device) == (0, "cpu")
+    assert notebook.settings["streamed"] == {"original": "float32 on cpu"}
+    assert any("no room for original" in warning for warning in reporter.warnings)
+    assert reporter.steps == reporter.planned
+    told = [*about.remarks({"status": "done", "machine": {}, "settings": notebook.settings})]
+    assert any("no room for original" in remark for remark in map(str, told))
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_of_the_streamed_original_alone_is_done() -> None:
+    result = run_suites(FakeMachine(too_large={"original"}), ("original",), ("quality",))
+    assert result.status == "done"
+
+
+@pytest.mark.usefixtures("here")
+def test_no_other_variant_is_computed_layer_by_layer() -> None:
+    result = run_suites(FakeMachine(too_large={"int4"}), suites=("quality",))
+    (failure,) = rows(result, "int4", "failure")
+    assert failure.params["kind"] == "MemoryShortError"
+
+
+@pytest.mark.usefixtures("here")
+def test_an_original_that_cannot_be_streamed_is_a_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise FastGLMError("the disk is gone")
+
+    monkeypatch.setattr(quality, "elsewhere", broken)
+    result = run_suites(FakeMachine(too_large={"original"}), suites=("quality",))
+    (failure,) = rows(result, "original", "failure")
+    assert failure.params["error"] == "the disk is gone"
+    assert {answer.variant for answer in result.answers} == {"int4"}
 
 
 def test_a_variant_that_cannot_be_judged_is_a_result_and_the_others_go_on() -> None:
     machine = FakeMachine(crash={"original": 1})
-    result = _run(machine, suites=("quality",))
+    result = run_suites(machine, suites=("quality",))
     assert {answer.variant for answer in result.answers} == {"int4"}
-    (failure,) = _rows(result, "original", "failure")
+    (failure,) = rows(result, "original", "failure")
     assert failure.params["suite"] == "quality"
 
 
 @pytest.mark.parametrize("answer", [1, 2, 5])
 def test_a_crash_is_a_result_and_the_others_go_on(answer: int) -> None:
     machine, reporter = FakeMachine(crash={"fast": answer}), Silent()
-    result = _run(machine, ("original", "fast", "int4"), ("latency", "memory"), reporter)
+    result = run_suites(machine, ("original", "fast", "int4"), ("latency", "memory"), reporter)
     assert result.status == "done"
     failures = [row for row in result.measurements if row.metric == "failure"]
     assert [row.variant for row in failures] == ["fast"]
     assert failures[0].params["suite"] == "latency"
     assert "signal 11" in str(failures[0].params["error"])
     assert len(reporter.warnings) == 1
-    assert _rows(result, "int4", "decode_rate", prompt_tokens=24)[0].n == WORKLOAD.repeats
-    assert _rows(result, "fast", "peak_memory", during="load")  # tried again in the next suite
+    assert rows(result, "int4", "decode_rate", prompt_tokens=24)[0].n == WORKLOAD.repeats
+    assert rows(result, "fast", "peak_memory", during="load")  # tried again in the next suite
     assert machine.loaded == set()
 
 
 def test_a_variant_that_never_fits_is_recorded() -> None:
-    result = _run(FakeMachine(too_large={"original"}), ("original", "int4"))
+    result = run_suites(FakeMachine(too_large={"original"}), ("original", "int4"))
     assert result.status == "done"
     assert [row.params["kind"] for row in result.measurements if row.metric == "failure"] == ["MemoryShortError"]
-    assert _rows(result, "int4", "decode_rate", prompt_tokens=8)[0].n == WORKLOAD.repeats
+    assert rows(result, "int4", "decode_rate", prompt_tokens=8)[0].n == WORKLOAD.repeats
 
 
 def test_a_run_in_which_nothing_could_be_measured_has_failed() -> None:
     store = Notebook()
-    assert _run(FakeMachine(too_large={"original", "int4"}), store=store).status == "failed"
+    assert run_suites(FakeMachine(too_large={"original", "int4"}), store=store).status == "failed"
     assert store.status == "failed"
     assert {(row.variant, row.metric) for row in store.rows} == {("original", "failure"), ("int4", "failure")}
 
 
 def test_progress_comes_to_its_end() -> None:
     reporter = Silent()
-    _run(FakeMachine(), suites=("latency", "memory"), reporter=reporter)
+    run_suites(FakeMachine(), suites=("latency", "memory"), reporter=reporter)
     assert reporter.steps == reporter.planned > 0
 
 
 @pytest.mark.parametrize("step", [1, 4, 9, 20])
 def test_a_cancelled_run_keeps_what_it_measured(step: int) -> None:
     machine, store = FakeMachine(), Notebook()
-    result = _run(machine, reporter=Silent(stop_at=step), store=store)
+    result = run_suites(machine, reporter=Silent(stop_at=step), store=store)
     assert result.status == store.status == "cancelled"
     assert machine.loaded == set()
     assert store.samples
@@ -297,7 +260,7 @@ def test_a_store_that_is_locked_for_a_while_loses_nothing() -> None:
 def test_a_store_locked_to_the_end_is_told_and_the_result_is_there() -> None:
     store = Notebook()
     store.broken = True
-    result = _run(FakeMachine(), store=store)
+    result = run_suites(FakeMachine(), store=store)
     assert result.status == "done"
     assert result.trouble
     assert result.measurements
@@ -312,7 +275,7 @@ def test_rows_are_written_while_the_run_goes_on() -> None:
             super().step()
             written.append(len(store.samples))
 
-    _run(FakeMachine(), reporter=Watch(), store=store)
+    run_suites(FakeMachine(), reporter=Watch(), store=store)
     assert written[-1] > 0
     assert len(set(written)) > WORKLOAD.repeats // 2
 
@@ -320,25 +283,25 @@ def test_rows_are_written_while_the_run_goes_on() -> None:
 def test_loading_is_measured_cold_and_warm(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(bytes(3000))
     machine = FakeMachine(folder=str(tmp_path))
-    result = _run(machine, suites=("load",))
-    assert _rows(result, "int4", "disk_size")[0].value == 3000
+    result = run_suites(machine, suites=("load",))
+    assert rows(result, "int4", "disk_size")[0].value == 3000
     for cache in ("cold", "warm"):
-        assert _rows(result, "original", "load_time", disk_cache=cache)[0].n == WORKLOAD.repeats
-    assert _rows(result, "original", "load_time", disk_cache="as found")[0].n == 1
+        assert rows(result, "original", "load_time", disk_cache=cache)[0].n == WORKLOAD.repeats
+    assert rows(result, "original", "load_time", disk_cache="as found")[0].n == 1
     assert [what for what, variant in machine.log if variant == "int4"] == ["load", "close"] * (1 + 2 * 4)
 
 
 def test_random_weights_have_no_files_and_no_cold_disk() -> None:
     machine = FakeMachine()
-    result = _run(machine, suites=("load",))
-    assert not _rows(result, "int4", "disk_size")
-    assert not _rows(result, "int4", "load_time", disk_cache="cold")
-    assert _rows(result, "int4", "load_time", disk_cache="warm")[0].n == WORKLOAD.repeats
+    result = run_suites(machine, suites=("load",))
+    assert not rows(result, "int4", "disk_size")
+    assert not rows(result, "int4", "load_time", disk_cache="cold")
+    assert rows(result, "int4", "load_time", disk_cache="warm")[0].n == WORKLOAD.repeats
 
 
 def test_a_variant_that_can_be_loaded_only_once(tmp_path: Path) -> None:
     machine = FakeMachine(folder=str(tmp_path))
     machine.on_load = lambda variant: machine.too_large.add("int4") if variant == "int4" else None
-    result = _run(machine, suites=("load",))
-    assert len(_rows(result, "int4", "failure")) == 1
-    assert _rows(result, "original", "load_time", disk_cache="warm")[0].n == WORKLOAD.repeats
+    result = run_suites(machine, suites=("load",))
+    assert len(rows(result, "int4", "failure")) == 1
+    assert rows(result, "original", "load_time", disk_cache="warm")[0].n == WORKLOAD.repeats

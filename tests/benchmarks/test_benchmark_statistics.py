@@ -53,7 +53,7 @@ def test_ratio_is_taken_pair_by_pair() -> None:
 
 
 @pytest.mark.parametrize("skewed", [False, True])
-@pytest.mark.parametrize("n", [5, 10, 20])
+@pytest.mark.parametrize("n", [5, 7, 10, 20])
 def test_interval_covers_the_truth_about_as_often_as_it_says(n: int, skewed: bool) -> None:
     draw = np.random.default_rng(0)
     rounds, covered = 300, 0
@@ -63,4 +63,15 @@ def test_interval_covers_the_truth_about_as_often_as_it_says(n: int, skewed: boo
         assert estimate.low is not None
         assert estimate.high is not None
         covered += estimate.low <= (np.log(2) if skewed else 0) <= estimate.high
-    assert 0.89 <= covered / rounds <= 0.99
+    assert 0.90 <= covered / rounds <= 0.995
+
+
+def test_half_width_is_that_of_the_interval_or_of_the_spread() -> None:
+    assert statistics.half_width([3.0]) == np.inf
+    assert statistics.half_width([2.0, 2.0, 2.0]) == 0
+    found = statistics.median(values := [1.0, 1.1, 1.2, 1.3, 1.4, 1.5])
+    assert found.low is not None
+    assert found.high is not None
+    assert statistics.half_width(values) >= (found.high - found.low) / 2 / found.value
+    # Most are alike, so that the interval is narrow; the spread says that they are not that steady.
+    assert statistics.half_width([1.0] * 30 + [3.0]) > 0.1

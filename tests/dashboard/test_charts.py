@@ -95,6 +95,34 @@ def test_ratios_lie_on_both_sides_of_one_with_their_marks() -> None:
     assert 10**high > 1.01
 
 
+def test_spans_show_the_range_of_values_and_intervals() -> None:
+    rows = pd.DataFrame(
+        {"variant": ["original", "int4"], "value": [0.95, 0.9], "low": [0.94, 0.88], "high": [0.97, 0.92]}
+    )
+    figure = charts.spans(rows.assign(group=rows["variant"]), "share", ".1~%")
+    assert [list(trace.y) for trace in figure.data] == [["original"], ["int4"]]
+    assert list(figure.data[1].error_x.arrayminus) == pytest.approx([0.02])
+    low, high = figure.layout.xaxis.range
+    assert 0.8 < low < 0.88
+    assert 0.97 < high <= 1
+    assert figure.layout.scattermode == "overlay"  # each dot beside its name
+    assert charts.spans(rows.assign(group="p50"), "ms", zero=True).layout.xaxis.range[0] == 0
+    best = rows.assign(value=1.0, low=1.0, high=1.0, group=rows["variant"])
+    assert charts.spans(best, "share", ".0%").layout.xaxis.range[1] == 1  # nothing is above 100 %
+    assert charts.spans(best.assign(value=1.3, high=1.4), "share", ".0%").layout.xaxis.range[1] > 1.4  # unless it is
+
+
+def test_labels_of_lengths_do_not_run_into_each_other() -> None:
+    rows = pd.DataFrame({"variant": "int4", "x": [16, 32, 64, 512, 1024], "value": 1.0, "low": None, "high": None})
+    assert list(charts.against(rows, "s", "tokens").layout.xaxis.tickvals) == [64, 512, 1024]
+    assert list(charts.against(rows.iloc[:1], "s", "tokens").layout.xaxis.tickvals) == [16]
+
+
+def test_a_single_slow_token_does_not_press_the_others_together() -> None:
+    figure = charts.shares({"int4": [0.01] * 999 + [9.0]}, "s", "share")
+    assert figure.layout.xaxis.range[1] < 0.02
+
+
 def test_a_course_names_the_versions_where_they_change() -> None:
     rows = pd.DataFrame({"version": ["a", "a", "b", "a"], "value": [1.0, 2.0, 3.0, 4.0]})
     rows = rows.assign(variant="int4", when="then", low=rows["value"] - 0.5, high=rows["value"] + 1)

@@ -1,71 +1,144 @@
-"""Background jobs: found again, cancelled cleanly, and their end explained."""
+"""Background jobs: a worker is started when one is needed, and only then, and outlives whoever started it."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import streamlit as st
 
+from benchmarks import process
+from benchmarks.jobs import Jobs
+from benchmarks.store import Store
 from dashboard import jobs
-from fastglm.errors import FastGLMError
 
-TELLS = """
-import json, signal, sys, time
-def say(**event): print(json.dumps(event), flush=True)
-say(event="run", id="r1")
-say(event="progress", stage="half", done=1, total=2, eta=3.5)
-try:
-    time.sleep(60)
-except KeyboardInterrupt:
-    say(event="done", run="r1", status="cancelled")
-"""
+GONE = "4194305 1.00"  # no system gives such a number
+ME = process.identity(os.getpid())
 
 
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(400):
+@pytest.fixture(autouse=True)
+def own_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As a server that has just started."""
+    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
+    monkeypatch.setattr(jobs, "_worker", None)
+    st.cache_resource.clear()
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def workers(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
+    """The workers that were started: none works."""
+    started: list[SimpleNamespace] = []
+
+    def start(command: list[str], **_options: Any) -> SimpleNamespace:
+        assert command[1:] == ["-m", "benchmarks", "work"]
+        worker = SimpleNamespace(pid=100 + len(started), returncode=None, wait=lambda: None)
+        worker.poll = lambda: worker.returncode
+        started.append(worker)
+        return worker
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", start)
+    return started
+
+
+def test_without_jobs(workers: list[SimpleNamespace]) -> None:
+    assert jobs.last() is None
+    assert jobs.unfinished() == []
+    assert jobs.trouble() is None
+    assert workers == []
+
+
+def test_one_worker_is_started_and_given_time_to_begin(workers: list[SimpleNamespace]) -> None:
+    first = jobs.start(["-c", "1"])
+    jobs.start(["-c", "2"])
+    assert [job.arguments for job in jobs.unfinished()] == [["-c", "1"], ["-c", "2"]]
+    assert len(workers) == 1
+    queue = Jobs(Store())
+    taken = queue.claim(ME)
+    assert taken is not None
+    assert taken.id == first.id
+    workers[0].returncode = 0  # it found the device in use
+    jobs.unfinished()
+    assert len(workers) == 1  # the other one waits for this one's worker
+    queue.finish(taken, "done")
+    jobs.unfinished()
+    assert len(workers) == 2
+
+
+def test_a_job_for_a_free_device_gets_a_worker_of_its_own(workers: list[SimpleNamespace]) -> None:
+    jobs.start(["-c", "1", "--device", "cpu"])
+    Jobs(Store()).claim(ME)
+    workers[0].pid = os.getpid()  # at work
+    jobs.start(["-c", "2", "--device", "cuda"])
+    assert len(workers) == 2
+
+
+def test_a_job_that_a_killed_worker_left_is_seen_to(workers: list[SimpleNamespace]) -> None:
+    queue = Jobs(Store())
+    job = queue.add(["-c", "1"])
+    queue.claim(GONE)
+    assert jobs.unfinished()[0].abandoned  # as a restarted server finds it
+    assert len(workers) == 1
+    jobs.cancel(job)
+    assert jobs.unfinished()[0].cancelling
+
+
+def test_a_worker_that_breaks_is_told_of_and_not_started_all_the_time(
+    workers: list[SimpleNamespace], own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.start(["-c", "1"])
+    workers[0].returncode = 1
+    assert jobs.trouble() == "the worker ended with status 1"
+    (own_home / "logs" / "worker.log").write_text("Traceback\nerror: the disk is full\n")
+    assert jobs.trouble() == "error: the disk is full"
+    jobs.unfinished()
+    assert len(workers) == 1
+    monkeypatch.setattr(jobs, "PATIENCE", 0.0)
+    jobs.unfinished()
+    assert len(workers) == 2
+
+
+def until(true: Callable[[], Any]) -> None:
+    for _ in range(4800):
         if true():
             return
         time.sleep(0.05)
     pytest.fail("it did not come")
 
 
-def test_a_job_is_watched_found_again_and_cancelled() -> None:
-    job = jobs.start(["-c", TELLS])
-    until(lambda: job.read().fraction == 0.5)
-    found = jobs.latest()  # as another session, or a restarted server, does
-    assert found == job
-    report = job.read()
-    assert (report.alive, report.stage, report.eta, report.run) == (True, "half", 3.5, "r1")
-    with pytest.raises(FastGLMError, match="another measurement"):
-        jobs.start(["-c", "pass"])
-    job.cancel()
-    until(lambda: not job.alive)
-    report = job.read()
-    assert report.cancelled
-    assert report.error is None
+SERVER = """
+import json, sys, time
+from dashboard import jobs
+jobs.start(json.loads(sys.argv[1]))
+print(jobs._worker.pid, flush=True)
+time.sleep(600)
+"""
 
 
-def test_a_job_that_breaks_says_why() -> None:
-    job = jobs.start(["-c", "import sys; sys.exit('error: the disk is full')"])
-    until(lambda: not job.alive)
-    assert job.read().error == "error: the disk is full"
-
-
-def test_an_error_that_was_told_and_a_line_that_is_none() -> None:
-    script = (
-        """print('noise'); print('{"event": "progress"}'); print('{"event": "error", "message": "no such model"}')"""
-    )
-    job = jobs.start(["-c", script])
-    until(lambda: not job.alive)
-    assert job.read().error == "no such model"
-
-
-def test_another_process_with_the_same_number_is_not_the_job() -> None:
-    job = jobs.start(["-c", "pass"])
-    until(lambda: not job.alive)
-    import os
-
-    assert not jobs.Job(job.id, job.command, os.getpid(), job.born).alive
-
-
-def test_without_jobs() -> None:
-    assert jobs.latest() is None
+@pytest.mark.timeout(600)
+def test_a_job_outlives_the_server_that_started_it() -> None:
+    golden = str(Path(__file__).parents[1] / "golden" / "chatglm")
+    options = ["--variants", "original", "--prompt-tokens", "8", "--answer-tokens", "8", "--repeats", "5000"]
+    command = json.dumps(["-m", "benchmarks", "run", "--model", golden, *options, "--progress", "json"])
+    with subprocess.Popen([sys.executable, "-c", SERVER, command], stdout=subprocess.PIPE, process_group=0) as server:
+        assert server.stdout is not None
+        worker = process.identity(int(server.stdout.readline()))
+        os.killpg(server.pid, signal.SIGKILL)
+    until(lambda: (left := jobs.unfinished()) and left[0].run)
+    (job,) = jobs.unfinished()
+    assert job.worker == worker
+    assert jobs.trouble() is None
+    jobs.cancel(job)
+    until(lambda: not jobs.unfinished())
+    last = jobs.last()
+    assert last is not None
+    assert (last.id, last.state) == (job.id, "cancelled")
+    until(lambda: process.find(worker) is None)  # nothing is left to do

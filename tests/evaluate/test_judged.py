@@ -6,8 +6,9 @@ import pytest
 from recorded import folder
 
 import fastglm
+from fastglm.errors import ContextError
 from fastglm.evaluate.answers import answers
-from fastglm.evaluate.judged import judge
+from fastglm.evaluate.judged import judge, judge_streamed
 from fastglm.evaluate.likelihood import likelihood
 from fastglm.models.packing import encode
 from fastglm.progress import Progress
@@ -61,3 +62,26 @@ def test_a_checkpoint_published_quantised_has_no_original() -> None:
     (judged,) = judge(model, tokenizer, QUESTIONS[2:], 4)
     assert judged.nats > 0
     assert (judged.kl, judged.agreed) == (None, None)
+
+
+def test_without_room_it_is_judged_alike() -> None:
+    streamed, made = judge_streamed("demo", "cpu", QUESTIONS, 16)
+    assert made == "float32 on cpu"
+    loaded = judge(*fastglm.load("demo"), QUESTIONS, 16)
+    for mine, theirs in zip(streamed, loaded, strict=True):
+        assert (mine.answer, mine.tokens, mine.agreed) == (theirs.answer, theirs.tokens, theirs.tokens)
+        assert mine.nats == pytest.approx(theirs.nats, abs=1e-5 * mine.tokens)  # differences of logits in fp32
+        assert mine.kl == 0
+
+
+def test_answers_of_the_loaded_original_serve_where_there_is_no_room() -> None:
+    loaded = judge(*fastglm.load("demo"), QUESTIONS, 16)
+    seen: list[Progress] = []
+    streamed, _ = judge_streamed("demo", "cpu", QUESTIONS, 16, seen.append)
+    assert [judged.answer for judged in streamed] == [judged.answer for judged in loaded]
+    assert not seen
+
+
+def test_a_question_that_does_not_fit_is_told() -> None:
+    with pytest.raises(ContextError, match=r"there is room for .*: leave it out, or shorten it"):
+        judge_streamed("demo", "cpu", [([], "长" * 5000, "短")], 4)

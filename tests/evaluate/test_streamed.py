@@ -1,9 +1,12 @@
 """The layer-by-layer pass: the same logits as the whole model, from a checkpoint that is never whole in memory."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 import fastglm
 from fastglm.errors import CheckpointError
@@ -72,6 +75,27 @@ def test_a_small_vocabulary_has_fewer_best_tokens(batches: list[Batch]) -> None:
 def test_a_quantised_checkpoint_is_refused() -> None:
     with pytest.raises(CheckpointError, match="is quantised: load it"):
         StreamedModel(Checkpoint(GOLDEN / "chatglm-int4"), CPU, torch.float32)
+
+
+def test_a_head_of_its_own_is_used(tmp_path: Path, batches: list[Batch]) -> None:
+    folder = tmp_path / "own-head"
+    shutil.copytree(demo_folder(), folder)
+    (weights,) = folder.glob("*.safetensors")
+    tensors = load_file(weights)
+    tensors[streamed.HEAD] = -tensors[streamed.EMBEDDING]
+    save_file(tensors, weights, {"format": "pt"})
+    model, _ = fastglm.load(str(folder))
+    (found,) = StreamedModel(Checkpoint(folder), CPU, torch.float32).best_logits(batches[:1], 1)
+    torch.testing.assert_close(found.logits, whole(model, batches[0]).topk(1).values, rtol=0, atol=1e-4)
+
+
+def test_weights_that_are_not_of_the_config_are_told(tmp_path: Path, batches: list[Batch]) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(demo_folder(), folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"inner_hidden_size": 64}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"by its config: config\.json and the weights are not of the same model"):
+        StreamedModel(Checkpoint(folder), CPU, torch.float32).best_logits(batches[:1], 1)
 
 
 def test_tensors_are_read_by_name_and_missed() -> None:

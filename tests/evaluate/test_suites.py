@@ -89,7 +89,7 @@ def test_open_answers_are_judged_by_their_form() -> None:
 
 
 def test_unknown_suites_are_refused() -> None:
-    assert choose_suites("open, skills,open") == ["open", "skills"]
+    assert list(choose_suites("open, skills,open")) == ["open", "skills"]
     with pytest.raises(UsageError, match="no suite 'skill': choose from skills, open"):
         choose_suites("skill")
 

@@ -1,19 +1,17 @@
 """Pages, run without a browser and with hosts that need no model."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import streamlit as st
 from fake_pool import FakePool
-from page_run import TAB, Open, healthy
+from page_run import ROOT, TAB, Open, healthy
 from streamlit.testing.v1 import AppTest
 
 import dashboard.desk
 from dashboard import machine
 from fastglm.hardware import DeviceCard
 
-ROOT = Path(__file__).resolve().parents[2]
 CARD = DeviceCard("cuda", "Test GPU", 24_000_000_000, 20_000_000_000, 8, 8, compute_capability="8.9", driver="CUDA 13")
 
 

@@ -1,17 +1,22 @@
 """The latency page."""
 
+import json
+import os
 import platform
 import sqlite3
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_pool import FakePool
-from page_run import Open, button, healthy, run_until, words
+from page_run import Open, button, healthy, words
+from streamlit.testing.v1 import AppTest
 
-from benchmarks import machine, store
+from benchmarks import machine, process, store
+from benchmarks.jobs import Job, Jobs
 from benchmarks.measurement import Measurement
+from benchmarks.record import Record
 from benchmarks.run import Run
 from benchmarks.store import Store
 from dashboard import jobs
@@ -45,6 +50,39 @@ def measured(**changes: Any) -> Run:
     return run
 
 
+def timed(lengths: tuple[int, ...] = (32, 128), **about: Any) -> Run:
+    """A run in the store with samples of tokens that take 10 ms and 2 ms each, weights of 40 MB and 10 MB."""
+    facts = {"device": {"name": "Test CPU", "bandwidth": 10 * 10**9}}
+    weights = {"original": 40_000_000, "int4": 10_000_000}
+    run = Run("demo", tuple(weights), ("latency", "quality"), {"weights": weights}, **({"machine": facts} | about))
+    kept = Store()
+    kept.start_run(run)
+    record = Record(run, kept)
+    for variant, gap in (("original", 0.010), ("int4", 0.002)):
+        record.devices[variant] = "cpu"
+        for length in lengths:
+            params = {"prompt_tokens": length, "answer_tokens": 64}
+            for repeat in range(3):
+                record.add(variant, "ttft", params, repeat, gap * length)
+                record.add(variant, "decode_rate", params, repeat, 1 / gap)
+                record.add(variant, "decode_latency", params, repeat, *[gap] * 62, 2 * gap)
+    record.save(everything=True)
+    kept.add([Measurement(run.id, "demo", "int4", "cpu", "skill_accuracy", {}, 0.9, "fraction", 228)])
+    kept.finish(run.id, "done")
+    kept.close()
+    return run
+
+
+def chart(app: AppTest, name: str) -> dict[str, Any]:
+    """The chart with a key, as plotly gets it."""
+    (found,) = (element for element in app.get("plotly_chart") if element.proto.id.endswith(f"-chart-{name}"))
+    return dict(json.loads(found.proto.spec))
+
+
+def values(figure: dict[str, Any], axis: str = "x") -> dict[str, list[float]]:
+    return {trace["name"]: trace[axis] for trace in figure["data"]}
+
+
 def test_the_empty_page_says_what_to_do(open_page: Open) -> None:
     app = open_page(PAGE)
     assert "Nothing has been measured yet" in words(app)
@@ -75,36 +113,100 @@ def test_an_earlier_run_can_be_picked(open_page: Open) -> None:
     assert len(app.get("plotly_chart")) == 2
 
 
-def test_measuring_is_a_job_that_a_reload_finds_again(
-    open_page: Open, monkeypatch: pytest.MonkeyPatch, pool: FakePool
-) -> None:
-    commands: list[list[str]] = []
-    start = jobs.start
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Job]:
+    """The test itself is the worker: takes up the next job."""
+    monkeypatch.setattr(jobs, "_see_to", lambda _: None)
 
-    def started(arguments: list[str]) -> jobs.Job:
-        commands.append(arguments)
-        tells = '{"event": "progress", "stage": "int4: 32 tokens in", "done": 3, "total": 10, "eta": 12.0}'
-        return start(["-c", f"import time; print({tells!r}, flush=True); time.sleep(60)"])
+    def claim() -> Job:
+        taken = Jobs(Store()).claim(process.identity(os.getpid()))
+        assert taken is not None
+        return taken
 
-    monkeypatch.setattr(jobs, "start", started)
-    app = open_page(PAGE)
-    healthy(next(found for found in app.button if found.label == "Measure").click().run())
-    assert " ".join(commands[0]) == (
+    return claim
+
+
+def measure(app: AppTest) -> AppTest:
+    """The page after a press of its button."""
+    return healthy(next(found for found in app.button if found.label == "Measure").click().run())
+
+
+def bar(app: AppTest) -> str:
+    """The words at the bar."""
+    (found,) = app.get("progress")
+    return str(found.proto.text)
+
+
+def test_measuring_is_a_job_that_a_reload_finds_again(open_page: Open, worker: Callable[[], Job]) -> None:
+    queue = Jobs(Store())
+    app = measure(open_page(PAGE))
+    assert "demo (built in) · Latency · next in line" in words(app)
+    job = worker()
+    assert " ".join(job.arguments) == (
         "-m benchmarks run --model demo --variants original,fast,int8,int4 --suite latency "
         "--prompt-tokens 32,128 --answer-tokens 64 --repeats 5 --progress json"
     )
+    assert bar(healthy(app.run())) == "Starting …"
+    queue.tell(job, {"stage": "int4: 32 tokens in", "fraction": 0.3, "eta": 12.0}, ["run r1", "int4: 32 tokens in"])
     again = open_page(PAGE)
-    run_until(again, lambda app: any("about 12 s left" in str(bar.proto.text) for bar in app.get("progress")))
-    assert next(found for found in again.button if found.label == "Measure").disabled
-    healthy(button(again, "cancel").click().run())
-    run_until(again, lambda app: not button(app, "cancel"))
+    assert bar(again) == "int4: 32 tokens in · about 12 s left"
+    assert not again.code  # the log is closed
+    again.session_state[f"log-{job.id}"] = True
+    assert healthy(again.run()).code[0].value == "run r1\nint4: 32 tokens in"
+    healthy(button(again, f"cancel-{job.id}").click().run())
+    assert bar(healthy(again.run())).startswith("Stopping")
+    assert button(again, f"cancel-{job.id}").disabled
+    queue.finish(job, "cancelled")
+    assert not healthy(again.run()).get("progress")
     assert "was cancelled" in words(again)
 
 
-def test_a_job_that_fails_says_why(open_page: Open) -> None:
-    jobs.start(["-c", """print('{"event": "error", "message": "shard 2 is missing"}')"""])
+def test_what_is_asked_for_meanwhile_waits_for_its_turn(open_page: Open, worker: Callable[[], Job]) -> None:
+    queue = Jobs(Store())
+    app = measure(open_page(PAGE))
+    first = worker()
+    next(number for number in app.number_input if number.label == "Repeats").set_value(7)
+    measure(app)
+    measure(app)  # a second click
+    _, second = queue.unfinished()
+    assert "waits for 1 before it" in words(app)
+    next(number for number in app.number_input if number.label == "Repeats").set_value(9)
+    assert "waits for 2 before it" in words(measure(app))
+    healthy(button(app, f"cancel-{second.id}").click().run())
+    assert "waits for 2 before it" not in words(healthy(app.run()))
+    assert "was cancelled" not in words(app)  # nothing had been measured
+    queue.finish(first, "failed", "shard 2 is missing")
+    assert "next in line" in words(healthy(app.run()))
+    assert "shard 2 is missing" in words(app)
+    worker()
+    queue.add(["-m", "benchmarks", "resume", "r1"])
+    assert "r1 的剩余部分 · 排队中，前面还有 1 项" in words(open_page(PAGE, locale="zh-CN"))
+
+
+def test_a_job_that_fails_says_why_until_another_is_asked_for(open_page: Open, worker: Callable[[], Job]) -> None:
+    Jobs(Store()).add(["-c", "pass"])
+    Jobs(Store()).finish(worker(), "failed", "shard 2 is missing")
     app = open_page(PAGE)
-    run_until(app, lambda app: "shard 2 is missing" in words(app))
+    assert "shard 2 is missing" in words(app)
+    assert "shard 2 is missing" not in words(measure(app))
+
+
+def test_a_job_whose_worker_is_gone_is_told_of(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(jobs, "_see_to", lambda left: seen.append(len(left)))
+    Jobs(Store()).add(["-m", "benchmarks", "resume", "r1"])
+    Jobs(Store()).claim("4194305 1.00")
+    assert "goes on where it stopped" in bar(open_page(PAGE))
+    assert 1 in seen
+
+
+def test_a_worker_that_cannot_work_is_told_of(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "_see_to", lambda _: None)
+    monkeypatch.setattr(jobs, "trouble", lambda: "error: no module named benchmarks")
+    Jobs(Store()).add(["-m", "benchmarks", "resume", "r1"])
+    app = open_page(PAGE)
+    assert "the rest of r1 · next in line" in words(app)
+    assert "no module named benchmarks" in words(app)
 
 
 def test_a_database_from_a_newer_version_gives_one_line(open_page: Open, own_home: Path) -> None:
@@ -164,3 +266,69 @@ def test_a_link_to_a_run_that_is_not_here_is_told_of_until_another_is_chosen(ope
     healthy(app.run())
     assert "which is not kept here" not in words(app)
     assert app.query_params["run"] in (first.id, [first.id])
+
+
+def test_times_of_tokens_and_of_the_first_are_plotted_with_only_this_pages_numbers(open_page: Open) -> None:
+    timed()
+    app = open_page(PAGE)
+    text = words(app)
+    assert values(chart(app, "ttft"), "y") == {
+        "original": pytest.approx([0.32, 1.28]),
+        "int4": pytest.approx([0.064, 0.256]),
+    }
+    assert "Time to the first token of **int4** over original: **0.20 ×** (95 %: 0.20 – 0.20) after 32" in text
+    quantiles = chart(app, "quantiles")
+    assert quantiles["data"][0]["y"] == ["p50", "p95", "p99"]
+    assert values(quantiles)["int4"] == pytest.approx([2, 2, 4])  # ms
+    assert max(values(chart(app, "times"))["original"]) == pytest.approx(20)
+    assert "Medians of 3 answers each" in text
+    assert "skill_accuracy" not in set(app.dataframe[0].value["metric"])
+
+
+def test_the_prompt_length_of_token_times_is_in_the_address(open_page: Open) -> None:
+    timed()
+    box = next(box for box in open_page(PAGE, after="128").selectbox if box.key == "after")
+    assert (box.value, box.options) == ("128", ["32", "128"])
+
+
+def test_each_variant_is_held_against_the_bandwidth_where_the_run_measured_it(open_page: Open) -> None:
+    run = timed()
+    app = open_page(PAGE)
+    assert values(chart(app, "floor")) == {"original": pytest.approx([0.4]), "int4": pytest.approx([0.5])}
+    assert "the 10 GB/s that copying memory reaches" in words(app)
+    assert "**original** 4 ms/token, **int4** 1 ms/token" in words(app)
+    without = timed(machine={})
+    assert "floor" not in words(open_page(PAGE, run=without.id))
+    assert "floor" in words(open_page(PAGE, run=run.id))
+
+
+def test_with_one_prompt_length_the_page_says_how_to_get_more(open_page: Open) -> None:
+    timed(lengths=(32,))
+    app = open_page(PAGE)
+    assert "choose several lengths" in words(app)
+    assert values(chart(app, "ttft"))["int4"] == pytest.approx([64])  # ms
+    assert not [box for box in app.selectbox if box.key == "after"]
+
+
+def test_throughput_is_drawn_where_it_was_measured(open_page: Open) -> None:
+    run = timed()
+    assert "Throughput" not in words(open_page(PAGE))
+    kept = Store()
+    for batch in (1, 4):
+        params = {"batch": batch, "prompt_tokens": 32, "answer_tokens": 64}
+        kept.add(
+            [Measurement(run.id, "demo", "int4", "cpu", "throughput", params, 90.0 * batch, "tokens/s", 3, 80, 400)]
+        )
+    kept.close()
+    (line,) = chart(open_page(PAGE), "throughput")["data"]
+    assert (line["x"], line["y"]) == ([1, 4], [90, 360])
+
+
+def test_a_results_file_that_is_taken_away_is_noticed(open_page: Open, own_home: Path) -> None:
+    measured()
+    assert open_page(PAGE).get("plotly_chart")
+    for file in (own_home / "results").iterdir():
+        file.unlink()
+    assert "Nothing has been measured yet" in words(open_page(PAGE))
+    measured()
+    assert open_page(PAGE).get("plotly_chart")

@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import ROOT
 from fake_pool import FakePool
-from page_run import TAB, Open, healthy, words
+from page_run import ROOT, TAB, Open, healthy, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks import machine
@@ -18,6 +17,7 @@ from benchmarks.run import Run
 from benchmarks.store import Store
 from dashboard import jobs, memory
 from fastglm.engine import EagerEngine, FastEngine, Sampling
+from fastglm.models.config import ChatGLM6BConfig
 
 PAGE = "pages/memory.py"
 TOKEN = 1000  # bytes of cache
@@ -219,7 +219,7 @@ class Tiny:
     """A model of one layer with two heads of 4 numbers, that always says 1."""
 
     device, dtype = torch.device("cpu"), torch.float32
-    config = SimpleNamespace(num_layers=1, head_dim=4, vocab_size=8, heads=lambda layer: 2)
+    config = ChatGLM6BConfig(num_layers=1, num_attention_heads=2, hidden_size=8, vocab_size=8)
 
     def plan(self, inputs: torch.Tensor) -> Any:
         def later(count: int) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """The quality page."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,14 @@ def test_what_a_variant_lost_and_won_is_shown_side_by_side(open_page: Open) -> N
     assert table.iloc[0][["answer", "answer_after"]].tolist() == ["answer 0 right", "answer 0 <b>wrong</b>"]
     assert table["asked"].iloc[0] == "earlier → yes\nquestion 0"
     assert set(table["skill"]) == {"colours", "sums"}
+
+
+def test_figures_are_dots_beside_the_variants_names_on_the_range_of_their_values(open_page: Open) -> None:
+    measured()
+    figure = json.loads(open_page(PAGE).get("plotly_chart")[0].proto.spec)
+    assert [trace["y"] for trace in figure["data"]] == [["original"], ["int4"]]
+    low, high = figure["layout"]["xaxis"]["range"]
+    assert 0 < low < 0.6 < 0.95 < high <= 1
 
 
 def test_few_changes_are_no_difference(open_page: Open) -> None:

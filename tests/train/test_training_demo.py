@@ -140,13 +140,32 @@ def test_the_learning_rate_warms_up_and_comes_down() -> None:
 
 
 def test_the_learning_rate_may_start_once_more() -> None:
-    settings = Settings(100, 0, learning_rate=1.0, warmup=5, final=0.1, restart=60, restart_rate=0.5)
+    settings = Settings(100, 0, learning_rate=1.0, warmup=5, final=0.1, restarts=((60, 0.5), (90, 0.2)))
     rates = [settings.rate(step) for step in range(100)]
     assert rates[59] == pytest.approx(0.1, abs=0.01)
     assert rates[60] == pytest.approx(0.1)
     assert max(rates[60:]) == rates[64] == 0.5
-    assert rates[64:] == sorted(rates[64:], reverse=True)
-    assert rates[-1] == pytest.approx(0.05, abs=0.01)
+    assert rates[64:90] == sorted(rates[64:90], reverse=True)
+    assert rates[89] == pytest.approx(0.05, abs=0.01)
+    assert max(rates[90:]) == rates[94] == 0.2
+
+
+def test_the_weights_are_the_mean_of_those_at_the_ends_of_the_practice(tmp_path: Path) -> None:
+    parts = replace(SETTINGS, restarts=((4, 1e-2), (8, 1e-2)))
+    seen: list[list[torch.Tensor]] = []
+    model = tiny_model()
+
+    def at(progress: Progress) -> None:
+        if progress.done in (8, 12):
+            seen.append(weights(model))
+
+    fit(model, batch_of, parts, tmp_path / "state.pt", progress=at)
+    means = [(a + b) / 2 for a, b in zip(*seen, strict=True)]
+    assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(weights(model), means, strict=True))
+    with pytest.raises(RuntimeError, match="killed"):
+        run(tmp_path / "other.pt", parts, killed_at(11))
+    resumed, _ = run(tmp_path / "other.pt", parts, resume=True)
+    assert all(torch.equal(a, b) for a, b in zip(weights(model), resumed, strict=True))
 
 
 def test_the_last_steps_are_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +176,8 @@ def test_the_last_steps_are_practice(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return training_samples(seed, step, practising)
 
     monkeypatch.setattr(demo, "training_samples", samples)
-    train(tmp_path, 4, 0, "cpu", False, lambda _: None, replace(PLAN, practice=0.5))
+    train(tmp_path, 4, 0, "cpu", False, lambda _: None, replace(PLAN, practice=((0.25, 1e-3), (0.25, 1e-4))))
+    assert replace(PLAN, practice=((0.25, 1e-3), (0.25, 1e-4))).restarts(4) == ((2, 1e-3), (3, 1e-4))
     assert asked == [(0, False), (1, False), (2, True), (3, True)]
 
 

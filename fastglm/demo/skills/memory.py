@@ -56,7 +56,7 @@ class Memory(Skill):
     name = "memory"
     kind = "rule"
     weight = 2.2
-    practice = 3.5
+    practice = 12.0
     titles: ClassVar[Mapping[Language, str]] = {"zh": "记住你说的话", "en": "Remembering what you said"}
     examples: ClassVar[Mapping[Language, str]] = {"zh": "我叫王小明。", "en": "My name is Anna Garden."}
 

@@ -143,7 +143,7 @@ class Comparison(Skill):
     examples = bilingual("85和38哪个更大？", "Which is larger, 85 or 38?")
     kind = "rule"
     weight = 1.5
-    practice = 3.5
+    practice = 12.0
     salt = "2"
     phrasings = _together(_WHICH, _WHETHER)
 

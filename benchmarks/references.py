@@ -1,0 +1,78 @@
+"""What `original` makes of the questions, in a file: made where there is room for it, used where there is none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.apart import elsewhere
+from benchmarks.progress import Reporter
+from benchmarks.questions import Question, held_out, read_texts
+from benchmarks.suites.quality import LONGEST_ANSWER, streamed
+from fastglm.errors import MemoryShortError, UsageError
+from fastglm.evaluate.judged import Asked, encoded, judge
+from fastglm.evaluate.reference import Reference
+from fastglm.hardware import resolve_device
+from fastglm.host import Host
+from fastglm.lease import lease
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.source import find_source
+from fastglm.models.tokenizer import ChatGLMTokenizer
+from fastglm.progress import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Interview:
+    """A model's original and what it is asked."""
+
+    model: str
+    questions: Sequence[Question]
+    device: str
+
+    @classmethod
+    def read(cls, model: str, questions: int, texts: Path | None, device: str) -> "Interview":
+        """Of the held-out questions, or a user's own. Raises `UsageError` and `DeviceError`."""
+        if find_source(model).kind == "shape":
+            raise UsageError(f"{model} has random weights, so its answers have no quality: name a checkpoint or demo")
+        return cls(model, read_texts(texts) if texts else held_out(questions), str(resolve_device(device)))
+
+    def export(self, file: Path, reporter: Reporter) -> Reference:
+        """Write what is kept to `file`, after making what is missing. Raises `FastGLMError`."""
+        reference = self._reference()
+        if not reference.complete:
+            self._make(reporter)
+            reference = self._reference()
+        reference.write(file)
+        return reference
+
+    def adopt(self, file: Path) -> Reference:
+        """Keep what another machine wrote to `file`. Raises `CheckpointError`: what is wrong with it."""
+        reference = self._reference()
+        reference.adopt(file)
+        return reference
+
+    def _asked(self) -> list[Asked]:
+        return [(question.history, question.question, question.expected) for question in self.questions]
+
+    def _reference(self) -> Reference:
+        checkpoint = Checkpoint(find_source(self.model).fetch())
+        tokenizer = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
+        examples = encoded(tokenizer, self._asked(), checkpoint.config.max_sequence_length)
+        return Reference(checkpoint, examples, LONGEST_ANSWER, resolve_device(self.device))
+
+    def _make(self, reporter: Reporter) -> None:
+        """With the original loaded, or layer by layer where there is no room for it."""
+
+        def progress(news: Progress) -> None:
+            reporter.at(f"{news.stage} ({news.done:.0f} of {news.total:.0f} {news.unit})", news.fraction)
+
+        def on_wait(holder: str) -> None:
+            reporter.at(f"waiting for {holder}")
+
+        reporter.plan(1)
+        asked = self._asked()
+        with lease(self.device, f"reference of {self.model}", exclusive=True, on_wait=on_wait):
+            try:
+                with Host.start(self.model, "original", self.device, progress=progress) as host:
+                    host.apply(judge, asked, LONGEST_ANSWER, progress=progress)
+            except MemoryShortError:
+                elsewhere(streamed, progress, self.model, self.device, asked, LONGEST_ANSWER)

@@ -1,0 +1,44 @@
+"""What to know before believing figures: as data, in English for files; pages have their own words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+ENGLISH = {
+    "status": "the run is {status}: it may hold less than was asked for",
+    "busy": "other programs take {share:.0%} of the processors: times measured now cannot be trusted",
+    "blocks": "the variants were measured in blocks, not in turn: a drift of the machine is not cancelled",
+    "streamed": "there was no room for {variant}: its answers were computed layer by layer or elsewhere ({made})",
+    "few": "{repeats} repeats: intervals from fewer than {enough} say little",
+    "budget": "the time for repeats was used up after {repeats}: intervals are wider than the ± {wanted:.1%} wanted",
+    "maximum": "{repeats} repeats are the most there may be: intervals are wider than the ± {wanted:.1%} wanted",
+    "noise-other_load": "noisy: other programs took {mean:.0%} of the processors while it ran, {most:.0%} at most",
+    "noise-memory_short": "noisy: only {free:.2g} of {total:.2g} bytes of memory were free at times",
+    "noise-throttled": "noisy: the processor was throttled for heat {events} times",
+    "noise-clock_limited": "noisy: the system allows only {share:.0%} of the processor's highest clock",
+    "noise-gpu_slowed": "noisy: the GPU was slowed to stay within its power or temperature",
+    "noise-drift": "noisy: the second half of the repeats differs by {by:+.1%} from the first",
+    "noise-spread": "noisy: repeats of the same scatter by {largest:.0%}",
+    "noise-warm_up": "noisy: the warm-up ended while answers still got faster",
+    "differ": "the runs differ in {what}: {one} → {other}",
+    "starts": "what differs from one start to the next (memory layout, temperature) is not in the interval of two runs",
+    "unknown": "{metric} is not known to this version: update FAST-ChatGLM to compare it",
+    "left-out": "{metric} of {variant} is left out: it has zeros, or no repeat that both have",
+    "single": "one repeat says nothing of the spread: such lines stay undecided",
+    "alone": "each line is judged alone: where nothing differs, about 1 in 20 is called better or worse",
+    "failed-in-b": "{variant}: {suite} failed in B only: {error}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A sentence of `ENGLISH` and the values in it; `run` where it is about one of two runs."""
+
+    key: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    run: str = ""
+
+    def __str__(self) -> str:
+        """In English."""
+        about = f"{self.run}: " if self.run else ""
+        return about + ENGLISH[self.key].format(**self.values)

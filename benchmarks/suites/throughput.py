@@ -1,0 +1,107 @@
+"""How many tokens a second when many sequences are answered side by side, batch size by batch size, in turn."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle, islice
+
+from benchmarks.bench import Bench
+from benchmarks.lineup import Lineup
+from benchmarks.measurement import Params
+from benchmarks.warmup import TOKENS, WarmUp, warm_up
+from benchmarks.workload import Workload
+from fastglm.errors import FastGLMError
+from fastglm.evaluate.throughput import batch_time
+from fastglm.host import Host
+
+Size = tuple[int, int]  # tokens of a prompt, sequences at once
+
+
+def steps(workload: Workload) -> int:
+    """Loading; of each prompt length and batch size a warm-up and the answers."""
+    return 1 + len(workload.prompt_tokens) * len(workload.batches) * (1 + workload.repeats)
+
+
+def measure(bench: Bench) -> None:
+    """`throughput` of every variant, prompt length and batch size. A size that fails is a result, and larger ones of
+    the same prompt length are left out."""
+    work = _Work(bench)
+    sizes, repeats = len(list(work.sizes())), bench.workload.repeats
+    left = [repeat for repeat in range(repeats) if not all(work.has(variant, repeat) for variant in bench.standing)]
+    if not left:
+        bench.skip(steps(bench.workload) * len(bench.standing))
+        return
+    bench.skip((repeats - len(left)) * sizes * len(bench.standing))
+    with bench.lineup("interleaved") as lineup:
+        for variant in bench.standing:
+            work.attempt(lineup, variant, [])
+            bench.reporter.step()
+            bench.skip(sizes)
+        bench.arranged(lineup)
+        while left and bench.standing:
+            now = left[: lineup.block(repeats)]
+            for variant in bench.standing:
+                work.attempt(lineup, variant, now)
+                bench.skip(len(now) * sizes)
+            bench.record.save()
+            left = left[len(now) :]
+
+
+@dataclass
+class _Work:
+    bench: Bench
+    at: Size | None = None  # the size that is at work, None while a variant is loading
+    limits: dict[tuple[str, int], int] = field(default_factory=dict)  # batches too large for variant and prompt length
+
+    def sizes(self, variant: str = "") -> Iterator[Size]:
+        """All, or those that have not failed for a variant."""
+        for length in self.bench.prompts:
+            limit = self.limits.get((variant, length), float("inf"))
+            yield from ((length, batch) for batch in sorted(self.bench.workload.batches) if batch < limit)
+
+    def has(self, variant: str, repeat: int) -> bool:
+        """Whether a variant has taken a repeat of every size."""
+        return all(self._has(variant, size, repeat) for size in self.sizes())
+
+    def attempt(self, lineup: Lineup, variant: str, repeats: list[int]) -> None:
+        """Some repeats of all sizes, or only the warm-up."""
+        self.at = None
+        self.bench.attempt(lineup, variant, partial(self._turn, repeats), partial(self._give_up, repeats))
+
+    def _give_up(self, repeats: list[int], lineup: Lineup, variant: str, error: FastGLMError) -> None:
+        if self.at is None:
+            self.bench.fail(lineup, variant, error)
+            return
+        length, batch = self.at
+        self.limits[variant, length] = batch
+        self.bench.fail(lineup, variant, error, prompt_tokens=length, batch=batch)
+        self.attempt(lineup, variant, repeats)  # the other sizes, in a new process
+
+    def _turn(self, repeats: list[int], variant: str, host: Host, fresh: bool) -> None:
+        if fresh:
+            self._warm_up(variant, host)
+        tokens = self.bench.workload.answer_tokens
+        for size in self.sizes(variant):
+            for repeat in repeats:
+                if not self._has(variant, size, repeat):  # taken before a larger size failed
+                    rate = size[1] * tokens / self._answer(variant, host, size, repeat, tokens)
+                    self.bench.record.add(variant, "throughput", self._params(size), repeat, rate)
+
+    def _warm_up(self, variant: str, host: Host) -> None:
+        tokens, took = min(TOKENS, self.bench.workload.answer_tokens), WarmUp()
+        for size in self.sizes(variant):
+            took += warm_up(partial(self._answer, variant, host, size, self.bench.workload.repeats, tokens))
+        self.bench.warmed_up(variant, took)
+
+    def _answer(self, variant: str, host: Host, size: Size, repeat: int, tokens: int) -> float:
+        """Seconds for a batch."""
+        self.at = length, batch = size
+        self.bench.reporter.at(f"{variant}: {batch} × {length} tokens in, {tokens} out")
+        prompts = list(islice(cycle(self.bench.prompts[length]), repeat, repeat + batch))
+        return host.apply(batch_time, prompts, tokens)
+
+    def _has(self, variant: str, size: Size, repeat: int) -> bool:
+        return self.bench.record.has(variant, "throughput", self._params(size), repeat)
+
+    def _params(self, size: Size) -> Params:
+        return {**self.bench.params(size[0]), "batch": size[1]}

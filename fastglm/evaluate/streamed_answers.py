@@ -1,0 +1,95 @@
+"""Greedy answers of a model that is run layer by layer: every token costs all weights once, for all rows together."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import DynamicCache
+
+from .likelihood import TOKENS_AT_ONCE
+from .streamed import Passage, StreamedModel
+
+
+@torch.inference_mode()
+def streamed_answers(
+    model: StreamedModel, prompts: Sequence[list[int]], longest: int, room: int
+) -> Iterator[tuple[int, list[int]]]:
+    """The number of every prompt with the token ids of its answer, as it ends.
+
+    Rows run side by side in groups of about equally long prompts. A row leaves when it has ended; where half of the
+    room is free, the next group joins, so that few rows ever run alone.
+
+    Args:
+        longest: tokens of an answer, with the one that ends it.
+        room: bytes for keys and values; one row is run however little that is.
+    """
+    waiting = deque(sorted(range(len(prompts)), key=lambda number: len(prompts[number])))
+    room //= model.checkpoint.config.cache_values() * model.dtype.itemsize  # tokens, from here on
+    groups: list[_Group] = []
+    while waiting or groups:
+        held = sum(group.tokens for group in groups)
+        if waiting and 2 * held <= room:
+            groups.append(_Group(model, prompts, _next(waiting, prompts, longest, room - held), longest))
+        chosen = model.next_tokens([group.passage for group in groups])
+        for group, tokens in zip(groups, chosen, strict=True):
+            yield from group.take(tokens)
+        groups = [group for group in groups if group.numbers]
+
+
+def _next(waiting: deque[int], prompts: Sequence[list[int]], longest: int, room: int) -> list[int]:
+    """The prompts, shortest first, that there is room for; one at least."""
+    numbers = [waiting.popleft()]
+    while waiting:
+        size, rows = len(prompts[waiting[0]]), len(numbers) + 1
+        if rows * (size + longest) > room or rows * size > TOKENS_AT_ONCE:
+            break
+        numbers.append(waiting.popleft())
+    return numbers
+
+
+class _Group:
+    """Rows that began together, padded on the left, and their answers so far."""
+
+    def __init__(
+        self, model: StreamedModel, prompts: Sequence[list[int]], numbers: Sequence[int], longest: int
+    ) -> None:
+        pad, width = model.checkpoint.config.pad_token_id, max(len(prompts[number]) for number in numbers)
+        ids = torch.tensor([[pad] * (width - len(prompts[n])) + prompts[n] for n in numbers])
+        real = torch.arange(width) >= torch.tensor([[width - len(prompts[n])] for n in numbers])
+        plan = model.empty.plan(ids, real.long())
+        self.numbers = list(numbers)
+        self.passage = Passage(ids, plan.position_ids, plan.attention_mask, DynamicCache()).to(model.device)
+        self._answers: list[list[int]] = [[] for _ in numbers]
+        self._stop, self._longest, self._most = model.empty.stop_tokens, longest, width + longest
+
+    @property
+    def tokens(self) -> int:
+        """That the rows may come to."""
+        return len(self.numbers) * self._most
+
+    def take(self, tokens: Tensor) -> Iterator[tuple[int, list[int]]]:
+        """Takes the next token of every row, [rows]; number and answer of those that it ends."""
+        going = []
+        for row, token in enumerate(tokens.tolist()):
+            answer = self._answers[row]
+            answer.append(token)
+            if token in self._stop or len(answer) == self._longest:
+                yield self.numbers[row], answer
+            else:
+                going.append(row)
+        self._go_on(going, tokens)
+
+    def _go_on(self, going: list[int], tokens: Tensor) -> None:
+        """With these rows, and with their new tokens."""
+        cache, rows = self.passage.cache, torch.tensor(going, dtype=torch.long, device=tokens.device)
+        assert cache is not None
+        if len(going) < len(self.numbers):
+            self.numbers = [self.numbers[row] for row in going]
+            self._answers = [self._answers[row] for row in going]
+            cache.batch_select_indices(rows)
+        positions = self.passage.position_ids[rows, :, -1:]
+        positions[:, 1] += 1  # only the block position counts on
+        seen = F.pad(self.passage.attention_mask[rows, :, -1:], (0, 1), value=True)
+        self.passage = Passage(tokens[rows, None], positions, seen, cache)

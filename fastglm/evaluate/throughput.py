@@ -1,0 +1,39 @@
+"""How long a model takes to answer many prompts at once."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..errors import HostError
+from ..progress import OnProgress
+from .answers import generate
+
+
+def batch_time(
+    model: Any, _tokenizer: Any, prompts: Sequence[list[int]], new_tokens: int, progress: OnProgress | None = None
+) -> float:
+    """Seconds for `new_tokens` tokens after each of `prompts`, side by side and greedily, past the end of an answer.
+
+    Every variant decodes through its own weights and transformers' `generate`: the fast engine runs one sequence.
+
+    Raises:
+        HostError: an answer has another length.
+    """
+    _wait_for(model.device)
+    began = time.perf_counter()
+    found = generate(model, prompts, new_tokens, stops=())
+    _wait_for(model.device)
+    seconds = time.perf_counter() - began
+    if any(len(ids) != new_tokens for ids in found):
+        raise HostError(f"an answer has {len(found[0])} of {new_tokens} tokens: the model cannot be measured so")
+    return seconds
+
+
+def _wait_for(device: torch.device) -> None:
+    """Let the device come to the end of its work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -1,0 +1,54 @@
+"""What the workers of a test's Ray cluster call in the place of `benchmarks.cluster.measure`: it, on fake hosts.
+
+`FAKE_TASKS` names a folder: every call leaves a file there, and files in it say what shall happen.
+"""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import fake_hosts as fakes
+import ray
+
+import benchmarks.machine
+from benchmarks import cluster, order
+from benchmarks.order import Order
+
+real = cluster.measure
+
+
+def measure(task: Order, texts: bytes | None) -> Any:
+    """As `benchmarks.cluster.measure`."""
+    folder, machine = Path(os.environ["FAKE_TASKS"]), fakes.FakeMachine()
+    name = f"{task.suites[0]}-{'-'.join(task.variants)}"
+    node = ray.get_runtime_context().get_node_id()
+    begun = time.time()
+    calls = len(list(folder.glob(f"{name}.{node}.*")))
+    mark = folder / f"{name}.{node}.{calls}"
+    mark.touch()
+
+    class Host:
+        @staticmethod
+        def start(model: str, variant: str, device: str, progress: Any, threads: int | None) -> fakes.FakeHost:
+            return machine.load(variant, progress)
+
+    order.Host = Host  # type: ignore[misc,assignment]
+    order.read_subject = fakes.subject
+    benchmarks.machine.busy = lambda: 0.0
+    if calls < _times(folder / "kill", name):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if _times(folder / "bug", name):
+        raise ZeroDivisionError("a bug\nof two lines")
+    if _times(folder / "large", name):
+        machine.too_large = set(task.variants)
+    found = real(task, texts)
+    mark.write_text(f"{begun} {time.time()} {os.environ.get('OMP_NUM_THREADS')}")
+    return found
+
+
+def _times(file: Path, name: str) -> int:
+    """How often something shall happen to the task `name`: the file has its name and the number."""
+    wanted = dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
+    return int(wanted.get(name, 0))

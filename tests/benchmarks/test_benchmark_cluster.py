@@ -1,0 +1,205 @@
+"""A run on a Ray cluster of two machines, which are two on this one: on fake hosts, and once on real ones."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+ray = pytest.importorskip("ray", reason="Ray is not installed")
+
+import fake_tasks  # noqa: E402
+from ray.cluster_utils import Cluster  # noqa: E402
+
+from benchmarks import cluster  # noqa: E402
+from benchmarks.cli import main  # noqa: E402
+from benchmarks.cluster import tasks_of  # noqa: E402
+from benchmarks.order import Order  # noqa: E402
+from benchmarks.store import Store  # noqa: E402
+
+HERE = Path(__file__).parent
+GOLDEN = HERE.parent / "golden" / "chatglm"
+SHORT = ["--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens", "4", "--repeats", "3"]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Of all machines, whose workers inherit it; a folder `tasks` in it is for `fake_tasks`."""
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "tasks").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTGLM_HOME", str(folder))
+        patch.setenv("FAKE_TASKS", str(folder / "tasks"))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1]), *sys.path]))
+        patch.setenv("RAY_worker_niceness", "0")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.delenv("OMP_NUM_THREADS", raising=False)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def address(home: Path) -> Iterator[str]:
+    """Of a cluster with two machines of one processor each."""
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        started.add_node(num_cpus=1)
+        started.wait_for_nodes()
+        yield started.address
+    finally:
+        started.shutdown()
+
+
+@pytest.fixture
+def tasks(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Fake hosts, an empty store, and the folder where `fake_tasks` reads what shall happen and leaves what did."""
+    for file in (home / "tasks").iterdir():
+        file.unlink()
+    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
+    monkeypatch.setenv("FASTGLM_DATABASE_URL", f"sqlite:///{home / f'{time.monotonic_ns()}.sqlite'}")
+    monkeypatch.setattr(cluster, "measure", fake_tasks.measure)
+    return home / "tasks"
+
+
+def calls(tasks: Path, name: str) -> list[int]:
+    """How often a task was called on each machine."""
+    nodes = [file.name.split(".")[1] for file in tasks.glob(f"{name}.*")]
+    return sorted(nodes.count(node) for node in set(nodes))
+
+
+def test_an_order_falls_into_tasks() -> None:
+    order = Order.read("demo", "original,fast,int4", "latency,memory,load", "8", "4", "3", "cpu")
+    assert [(task.suites, task.variants) for task in tasks_of(order)] == [
+        (["latency"], ["original", "fast", "int4"]),  # its ratios are of pairs, measured in turn
+        *[([suite], [variant]) for suite in ("memory", "load") for variant in ("original", "fast", "int4")],
+    ]
+
+
+def test_every_machine_is_a_run(address: str, tasks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--suite", "latency,memory,quality", "--questions", "1", "--ray", address]
+    assert main(["run", *SHORT, *asked]) == 0
+    assert capsys.readouterr().out.count("× original") == 4  # a ratio of the rate and of the first token, twice
+    runs = Store().runs()
+    assert runs["status"].tolist() == ["done", "done"]
+    for run in runs.to_dict("records"):
+        assert run["suites"] == ["latency", "memory", "quality"]
+        assert run["settings"]["arrangement"] == {"latency": "interleaved", "memory": "blocks", "quality": "blocks"}
+        assert run["machine"]["cores"]
+        assert run["versions"]["torch"]
+        rows = Store().measurements([run["id"]])
+        assert set(rows["variant"]) == {"original", "int4"}
+        assert set(rows["metric"]) > {"ttft", "decode_rate_ratio", "peak_memory", "skill_accuracy"}
+        loads = Store().samples([run["id"]], metric="load_time")
+        assert len(loads) == 2 * 3  # of each variant one in every suite
+        assert len(Store().answers(run["id"])) > 100
+    times = [file.read_text().split() for file in tasks.iterdir()]
+    assert len(times) == 2 * 5
+    assert {threads for _, _, threads in times} == {"None"}  # PyTorch chooses, as without Ray
+    for node in {file.name.split(".")[1] for file in tasks.iterdir()}:
+        spans = sorted([float(time_) for time_ in file.read_text().split()[:2]] for file in tasks.glob(f"*.{node}.*"))
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
+
+
+def test_what_fails_is_a_result_and_the_rest_goes_on(
+    address: str, tasks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tasks / "kill").write_text("memory-original 1\nmemory-int4 9\n")
+    (tasks / "bug").write_text("load-original 1\n")
+    (tasks / "large").write_text("load-int4 1\n")
+    asked = ["--suite", "latency,memory,load", "--progress", "json", "--ray", address]
+    assert main(["run", *SHORT, *asked]) == 0
+    said = capsys.readouterr().out.splitlines()
+    told = [json.loads(line) for line in said if line.startswith("{")]  # Ray tells of dead workers in between
+    warnings = [line["message"] for line in told if line["event"] == "warning"]
+    assert sum("original (memory) lost its worker" in text and text.endswith("is run again") for text in warnings) == 2
+    assert sum("int4 (memory) could not be measured" in text for text in warnings) == 2
+    assert sum("original (load) could not be measured: a bug" in text for text in warnings) == 2
+    assert [line["event"] for line in told].count("run") == 2
+    assert [line["status"] for line in told if line["event"] == "done"] == ["done", "done"]
+    assert calls(tasks, "memory-original") == calls(tasks, "memory-int4") == [2, 2]  # run again, once
+    for run in Store().runs()["id"]:
+        rows = Store().measurements([run])
+        failures = rows[rows["metric"] == "failure"]
+        found = {(row["variant"], row["params"]["suite"], row["params"]["kind"]) for row in failures.to_dict("records")}
+        assert found >= {("int4", "memory", "WorkerCrashedError"), ("int4", "load", "MemoryShortError")}
+        assert {(variant, suite) for variant, suite, _ in found} == {
+            ("int4", "memory"),
+            ("original", "load"),
+            ("int4", "load"),
+        }
+        assert set(rows[rows["metric"] == "peak_memory"]["variant"]) == {"original"}
+        assert set(rows[rows["metric"] == "decode_rate"]["variant"]) == {"original", "int4"}
+
+
+def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
+    code = "import sys, fake_tasks; from benchmarks import cluster; cluster.measure = fake_tasks.measure\n"
+    code += "from benchmarks.cli import main; sys.exit(main())"
+    asked = ["--suite", "latency,memory", "--repeats", "500", "--progress", "json", "--ray", address]
+    environment = os.environ | {"FAKE_ANSWER_TAKES": "0"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "run", *asked], stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout
+        while len(list(tasks.iterdir())) < 2:  # both are at work on the latency
+            assert process.poll() is None
+            time.sleep(0.1)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        told = [json.loads(line) for line in process.stdout]
+    assert process.returncode == 1
+    assert [line["status"] for line in told if line["event"] == "done"] == ["cancelled", "cancelled"]
+    assert Store().runs()["status"].tolist() == ["cancelled", "cancelled"]
+
+
+def test_texts_of_the_user_travel(address: str, tasks: Path, tmp_path: Path) -> None:
+    texts = tmp_path / "mine.jsonl"
+    texts.write_text('{"prompt": "1+1=?", "answer": "2"}\n', encoding="utf-8")
+    assert main(["run", *SHORT, "--suite", "quality", "--texts", str(texts), "--ray", address]) == 0
+    runs = Store().runs()
+    assert {row["settings"]["texts"] for row in runs.to_dict("records")} == {str(texts)}
+    for run in runs["id"]:
+        answers = Store().answers(run)
+        assert answers["question"].tolist() == ["1+1=?"] * 2
+        assert answers["labels"].tolist() == [{"texts": "mine.jsonl"}] * 2
+
+
+@pytest.mark.timeout(600)
+def test_a_real_model(address: str, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("FASTGLM_HOME", str(tasks.parent))
+    monkeypatch.setenv("FASTGLM_DATABASE_URL", f"sqlite:///{tasks.parent / 'real.sqlite'}")
+    asked = ["--model", str(GOLDEN), "--variants", "original", "--suite", "memory", "--prompt-tokens", "8"]
+    assert main(["run", *asked, "--answer-tokens", "4", "--repeats", "1", "--device", "cpu", "--ray", address]) == 0
+    rows = Store().measurements(metric="peak_memory")
+    assert rows.groupby("run").size().tolist() == [2, 2]
+    assert (rows["value"] > 50e6).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--ray", "127.0.0.1:1"], 1, "there is no Ray cluster at 127.0.0.1:1 to work with"),
+        (["--ray", "x", "--json", "out.json"], 2, "--json is for one machine"),
+        (["--ray", "x", "--suite", "quality", "--model", "shape:chatglm-6b"], 2, "random weights"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    arguments: list[str], status: int, said: str, tasks: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *arguments]) == status
+    told = capfd.readouterr().err
+    assert told.startswith("error: ")
+    assert said in told
+    assert told.count("\n") == 1
+
+
+def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delitem(sys.modules, "benchmarks.cluster", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["run", "--ray", "127.0.0.1:1", "--store", "none"]) == 1
+    assert capsys.readouterr().err == "error: --ray needs ray: pip install ray\n"

@@ -1,0 +1,103 @@
+"""A reference goes from a machine with room for the original to one without."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from benchmarks import references
+from benchmarks.cli import main
+from fastglm.errors import MemoryShortError
+from fastglm.evaluate.judged import judge, judge_streamed
+from fastglm.evaluate.streamed import StreamedModel
+from fastglm.loader import load
+
+QUESTIONS = [("2+3=?", "2+3=5。"), ("What is the capital of France?", "The capital of France is Paris.")]
+
+
+class Loaded:
+    """A host in this process."""
+
+    def __enter__(self) -> "Loaded":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def apply(self, function: Any, *arguments: Any, progress: Any) -> Any:
+        assert function is judge
+        return judge(*load("demo", device="cpu"), *arguments, progress=progress)
+
+
+@pytest.fixture(autouse=True)
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "here"))
+    monkeypatch.setattr(references, "LONGEST_ANSWER", 12)
+    monkeypatch.setattr(references, "elsewhere", lambda work, progress, *arguments: work(progress, *arguments))
+    monkeypatch.setattr(references.Host, "start", lambda *_, **__: Loaded())
+    return tmp_path
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> list[str]:
+    texts = tmp_path / "own.jsonl"
+    texts.write_text("\n".join(json.dumps({"prompt": asked, "answer": known}) for asked, known in QUESTIONS))
+    return ["--texts", str(texts)]
+
+
+def no_room(*_: object, **__: object) -> None:
+    raise MemoryShortError("13 GB are needed and 6 GB are free")
+
+
+@pytest.mark.parametrize("room", [True, False])
+def test_it_is_made_there_and_used_here(
+    room: bool, machine: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not room:
+        monkeypatch.setattr(references.Host, "start", no_room)
+    file = machine / "carried.safetensors"
+    assert main(["reference", "export", str(file), *asked, "--device", "cpu"]) == 0
+    assert "2 answers and their logits written" in capsys.readouterr().out
+    monkeypatch.setenv("FASTGLM_HOME", str(machine / "there"))
+    monkeypatch.setattr(StreamedModel, "_states", lambda *_: pytest.fail("it was computed again"))
+    assert main(["reference", "import", str(file), *asked]) == 0
+    assert "2 answers and their logits kept (made with float32 on cpu)" in capsys.readouterr().out
+    judged, _ = judge_streamed("demo", "cpu", [([], asked, known) for asked, known in QUESTIONS], 12)
+    assert [found.answer for found in judged] == ["2+3=5。", "The capital of France is Paris."]
+    assert main(["reference", "export", str(machine / "again"), *asked]) == 0  # with nothing to compute
+    one, again = (load_file(path) for path in (file, machine / "again"))
+    assert one.keys() == again.keys()
+    assert all(torch.equal(one[name], again[name]) for name in one)
+
+
+def test_a_file_of_other_questions_is_refused(
+    machine: Path, asked: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = machine / "carried"
+    assert main(["reference", "export", str(file), *asked]) == 0
+    capsys.readouterr()
+    assert main(["reference", "import", str(file), "--questions", "1"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is of other questions than these: export it again" in line
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        (["export", "{folder}/missing/file"], 2, "cannot be written"),
+        (["export", "{folder}/file", "--model", "shape:chatglm-6b"], 2, "random weights"),
+        (["export", "{folder}/file", "--model", "{folder}"], 1, "has no config.json"),
+        (["export", "{folder}/file", "--device", "abacus"], 1, "Unknown device"),
+        (["import", "{folder}/missing"], 2, "does not exist"),
+        (["import", "{folder}"], 2, "is a directory"),
+        ([], 2, "Missing command"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(
+    command: list[str], status: int, said: str, machine: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["reference", *(part.format(folder=machine) for part in command)]) == status
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line

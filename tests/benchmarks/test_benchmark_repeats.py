@@ -1,0 +1,129 @@
+"""Repeats until figures are as sure as wanted: what ends them, what is told, and that the intervals still hold."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_hosts import FakeMachine, FakeTokenizer
+from fake_runs import Silent, run_suites
+
+from benchmarks import repeats, statistics
+from benchmarks.record import Record
+from benchmarks.repeats import Precision, Repeats
+from benchmarks.run import Run
+from benchmarks.runner import Result, execute, prepare
+from benchmarks.store import Store
+from benchmarks.workload import Workload
+from fastglm.errors import UsageError
+
+
+def _run(machine: FakeMachine, precision: Precision, reporter: Silent, store: Any = None) -> Result:
+    return run_suites(machine, reporter=reporter, store=store, workload=Workload((8,), 6, 6, precision=precision))
+
+
+@pytest.mark.parametrize(
+    ("width", "budget", "found"),
+    [
+        (None, None, (0.02, 300.0)),
+        ("2%", "5m", (0.02, 300.0)),
+        ("0.5 %", "90 s", (0.005, 90.0)),
+        ("0.1", "1h", (0.1, 3600.0)),
+        ("1%", "45", (0.01, 45.0)),
+    ],
+)
+def test_precision_and_budget_are_read(width: str | None, budget: str | None, found: tuple[float, float]) -> None:
+    assert Precision.read(width, budget) == Precision(*found)
+
+
+@pytest.mark.parametrize(("width", "budget"), [("nan", "5m"), ("2%", "nan"), ("2%", "inf"), ("%", "5m"), ("2%", "")])
+def test_senseless_precisions_are_refused(width: str, budget: str) -> None:
+    with pytest.raises(UsageError):
+        Precision.read(width, budget)
+
+
+def test_steady_answers_need_the_fewest_repeats() -> None:
+    reporter = Silent()
+    result = _run(FakeMachine(noise=0), Precision(0.02, 3600), reporter)
+    ended = result.run.settings["ended"]["latency"]
+    assert (ended["by"], ended["repeats"], ended["width"]) == ("precision", 6, 0)
+    assert {row.n for row in result.measurements if row.metric == "decode_rate"} == {6}
+    ((each, least, most),) = reporter.estimates
+    assert each == pytest.approx(2 * 0.008 + 5 * (0.010 + 0.002))  # first tokens, then five more of both variants
+    assert (least, most) == (6, 100)
+    assert reporter.steps == reporter.planned == 2 * (1 + 1 + 6)
+
+
+def test_noisy_answers_are_repeated_until_the_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.workload.MOST", 12)
+    reporter = Silent()
+    result = _run(FakeMachine(noise=0.5), Precision(0.0001, 3600), reporter)
+    ended = result.run.settings["ended"]["latency"]
+    assert (ended["by"], ended["repeats"]) == ("maximum", 12)
+    assert ended["width"] > 0.0001
+    (remark,) = repeats.remarks({**result.run.settings, "precision": 0.0001})
+    assert str(remark).startswith("12 repeats are the most there may be")
+    assert reporter.steps == reporter.planned
+
+
+def test_the_budget_ends_repeats_but_not_before_the_fewest() -> None:
+    reporter = Silent()
+    result = _run(FakeMachine(noise=0.5), Precision(0.0001, 1e-6), reporter)
+    ended = result.run.settings["ended"]["latency"]
+    assert (ended["by"], ended["repeats"]) == ("budget", 6)
+    assert reporter.estimates[0][1:] == (6, 6)
+    assert reporter.steps == reporter.planned
+
+
+def test_a_run_taken_up_that_had_enough_measures_no_more(tmp_path: Path) -> None:
+    store, precision = Store(f"sqlite:///{tmp_path / 'results.sqlite'}"), Precision(0.02, 3600)
+    first = _run(FakeMachine(noise=0), precision, Silent(), store=store)
+    again, reporter, workload = FakeMachine(), Silent(), Workload((8,), 6, 6, precision=precision)
+    asked = prepare(workload, FakeTokenizer())
+    result = execute(first.run, workload, asked, [], again.load, store, reporter, resumed=True)  # type: ignore[arg-type]
+    assert result.status == "done"
+    assert again.log == []
+    assert reporter.steps == reporter.planned
+
+
+def test_a_workload_is_that_of_its_settings() -> None:
+    for workload in (Workload((8, 9), 6, 4), Workload(precision=Precision(0.01, 60), batches=(1, 3))):
+        assert Workload.of(workload.as_dict()) == workload
+    assert Workload.of({"prompt_tokens": [8], "answer_tokens": 6, "repeats": 4}) == Workload((8,), 6, 4)  # of old
+
+
+def test_widths_are_of_the_baseline_and_of_ratios_to_it() -> None:
+    record = Record(Run("demo", ("original", "int4"), ("latency",), machine={}, code_version="test"), None)
+    draw = np.random.default_rng(0)
+    for repeat, mood in enumerate(draw.lognormal(0, 0.2, 9)):
+        record.add("original", "decode_rate", {}, repeat, 100 * mood)
+        record.add("int4", "decode_rate", {}, repeat, 400 * mood)
+    assert record.widest("decode_rate", ["int4"]) == pytest.approx(0, abs=1e-9)  # the pair shares its mood
+    assert record.widest("decode_rate", ["original", "int4"]) > 0.05
+    assert record.widest("ttft", ["original"]) == float("inf")
+
+
+def test_what_is_expected_follows_from_the_widths() -> None:
+    plan = Repeats(100, 6, Precision(0.02, 3600), 1.0)
+    assert plan.expected(0) == 100  # as far as the budget goes
+    assert plan.ended(10, lambda: 0.04) is None
+    assert plan.expected(10) == 40  # half the width, four times the repeats
+    assert plan.ended(40, lambda: 0.02) == "precision"
+    fixed = Repeats(5, 5, None, 1.0)
+    assert (fixed.bounds(2), fixed.expected(2), fixed.ended(4, lambda: 0.0)) == ((3, 3), 5, None)
+    assert fixed.ended(5, lambda: 9.0) == "count"
+
+
+def test_intervals_hold_the_truth_although_their_width_decides_when_to_stop() -> None:
+    draw, trials, covered = np.random.default_rng(5), 100, 0
+    for _ in range(trials):
+        values = draw.lognormal(0, 0.02, 40).tolist()
+        plan = Repeats(40, 6, Precision(0.02, 3600), 0.0)
+        done = 6
+        while plan.ended(done, lambda: statistics.half_width(values[:done])) is None:  # noqa: B023
+            done += 1
+        found = statistics.median(values[:done])
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 1 <= found.high
+    assert covered / trials >= 0.9  # 0.95, less two standard errors

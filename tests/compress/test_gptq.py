@@ -1,0 +1,159 @@
+"""GPTQ against a direct solution of its layer problem in float64, and what its packed matrices must be."""
+
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from fastglm.compress import gptq
+from fastglm.compress.gptq import DAMPINGS, Hessian, factorise
+from fastglm.errors import CheckpointError
+from fastglm.kernels import FORMATS, Int4, WeightFormat
+from fastglm.kernels.int4 import split
+
+DOUBLE = torch.float64
+INT4 = [Int4(32), Int4(64), Int4(128)]
+
+
+def weights(rows: int, columns: int, seed: int = 0) -> Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def inputs(count: int, columns: int, seed: int = 1) -> Tensor:
+    """Correlated: a few directions carry most of it."""
+    mixed = weights(count, columns, seed) @ weights(columns, columns, seed + 1)
+    return mixed * torch.logspace(0, -1, columns) + 3 * weights(count, 3, seed + 2) @ weights(3, columns, seed + 3)
+
+
+def hessian(x: Tensor, dtype: torch.dtype = DOUBLE) -> Tensor:
+    found = Hessian(x.shape[1], dtype=dtype)
+    for part in x.split(100):
+        found.add(part)
+    return found.matrix
+
+
+def numbers(format: WeightFormat, parts: dict[str, Tensor], columns: int) -> Tensor:
+    return (split(parts["weight"]) if isinstance(format, Int4) else parts["weight"])[:, :columns]
+
+
+def losses(errors: Tensor, h: Tensor) -> Tensor:
+    """What rows of errors [rows, columns] do to the outputs, [rows]."""
+    return ((errors.double() @ h) * errors).sum(1)
+
+
+def loss(h: Tensor, weight: Tensor, format: WeightFormat, parts: dict[str, Tensor]) -> float:
+    return losses(format.unpack(parts, weight.shape[1]) - weight, h).sum().item()
+
+
+def solve_directly(weight: Tensor, h: Tensor, format: WeightFormat) -> Tensor:
+    """Column by column: the rest is the least-squares answer to everything that has been rounded so far."""
+    h = h + DAMPINGS[0] * h.diagonal().mean() * torch.eye(len(h), dtype=DOUBLE)
+    order = h.diagonal().argsort(descending=True).tolist()
+    scale, zero = (part.double() for part in format.scale_and_zero(format.grid(weight), torch.arange(len(h))))
+    found = torch.empty(weight.shape, dtype=DOUBLE)
+    for row, wanted in enumerate(weight.double()):
+        moved = torch.zeros_like(wanted)  # what rounding has changed
+        for place, column in enumerate(order):
+            done, rest = order[:place], order[place:]
+            shift = -torch.linalg.solve(h[rest][:, rest], h[rest][:, done] @ moved[done])
+            number = ((wanted[column] + shift[0] - zero[row, column]) / scale[row, column]).round()
+            found[row, column] = number.clamp(*format.limits)
+            moved[column] = zero[row, column] + found[row, column] * scale[row, column] - wanted[column]
+    return found
+
+
+@pytest.mark.parametrize(("rows", "columns", "block"), [(1, 12, 128), (1, 40, 8), (3, 33, 5)])
+@pytest.mark.parametrize("format", [Int4(32), FORMATS["int8"]], ids=lambda format: format.name)
+def test_it_is_the_direct_solution(
+    rows: int, columns: int, block: int, format: WeightFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gptq, "BLOCK_COLUMNS", block)
+    weight, h = weights(rows, columns), hessian(inputs(200, columns))
+    found = gptq.quantise(weight, factorise(h), format)
+    assert torch.equal(numbers(format, found, columns), solve_directly(weight, h, format).to(torch.int8))
+
+
+def test_the_factor_is_that_of_the_damped_inverse_in_activation_order() -> None:
+    h = hessian(inputs(300, 20))
+    factors = factorise(h)
+    assert (h.diagonal()[factors.order].diff() <= 0).all()
+    damped = h + DAMPINGS[0] * h.diagonal().mean() * torch.eye(20, dtype=DOUBLE)
+    inverse = torch.linalg.inv(damped[factors.order][:, factors.order])
+    torch.testing.assert_close(factors.upper.T @ factors.upper, inverse)
+    assert torch.equal(factors.upper, factors.upper.triu())
+
+
+def test_it_lies_between_rounding_to_nearest_and_the_best_of_all() -> None:
+    h, format = hessian(inputs(100, 4)), Int4(32)
+    grid = torch.tensor(list(product(range(-8, 8), repeat=4)), dtype=torch.int8)
+    best = found = nearest = 0.0
+    for seed in range(20):
+        weight = weights(1, 4, seed)
+        scale, zero = format.scale_and_zero(format.grid(weight), torch.arange(4))
+        least = losses(grid * scale + zero - weight, h).min().item()
+        reached = loss(h, weight, format, gptq.quantise(weight, factorise(h), format))
+        assert reached > least * 0.999
+        best, found, nearest = best + least, found + reached, nearest + loss(h, weight, format, format.pack(weight))
+    assert found - best < 0.5 * (nearest - best)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    format=st.sampled_from([*INT4, FORMATS["int8"]]),
+    rows=st.integers(16, 80),
+    columns=st.integers(8, 200),
+    tokens=st.sampled_from([50, 400]),
+    seed=st.integers(0, 100),
+)
+def test_the_products_stay_closer_than_by_rounding_to_nearest(
+    format: WeightFormat, rows: int, columns: int, tokens: int, seed: int
+) -> None:
+    weight, x = weights(rows, columns, seed), inputs(tokens, columns, seed + 1)
+    found = gptq.quantise(weight, factorise(hessian(x, torch.float32)), format)
+    spec = format.spec(rows, columns)
+    assert {name: (tuple(part.shape), part.dtype) for name, part in found.items()} == spec
+    h = hessian(x)
+    assert loss(h, weight, format, found) < loss(h, weight, format, format.pack(weight))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    format=st.sampled_from(list(FORMATS.values())),
+    rows=st.integers(1, 40),
+    columns=st.integers(1, 300),
+    seed=st.integers(),
+)
+def test_inputs_that_are_independent_leave_every_number_where_rounding_puts_it(
+    format: WeightFormat, rows: int, columns: int, seed: int
+) -> None:
+    """Whatever the order in which columns are taken: scales are those of `pack`, and numbers lie in their columns."""
+    weight = weights(rows, columns, seed % 1000)
+    diagonal = torch.rand(columns, generator=torch.Generator().manual_seed(seed % 1000)) + 0.1
+    found = gptq.quantise(weight, factorise(diagonal.diag()), format)
+    assert all(torch.equal(found[name], part) for name, part in format.pack(weight).items())
+
+
+def test_rows_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    weight, factors, format = weights(50, 70), factorise(hessian(inputs(200, 70))), Int4(32)
+    whole = gptq.quantise(weight, factors, format)
+    monkeypatch.setattr(gptq, "BLOCK_ROWS", 7)
+    assert all(torch.equal(part, whole[name]) for name, part in gptq.quantise(weight, factors, format).items())
+
+
+def test_inputs_that_were_never_seen_are_rounded_to_nearest() -> None:
+    format, weight = Int4(32), weights(8, 40)
+    found = gptq.quantise(weight, factorise(torch.zeros(40, 40)), format)
+    assert all(torch.equal(found[name], part) for name, part in format.pack(weight).items())
+
+
+def test_a_hessian_that_fails_is_damped_more() -> None:
+    indefinite = hessian(inputs(5, 40)) - 0.05 * hessian(inputs(5, 40)).diagonal().mean() * torch.eye(40, dtype=DOUBLE)
+    assert factorise(indefinite).upper.isfinite().all()
+
+
+def test_activations_out_of_range_are_told() -> None:
+    with pytest.raises(CheckpointError, match="out of range: check its weights"):
+        factorise(torch.full((4, 4), torch.inf))

@@ -1,0 +1,23 @@
+"""Batches of an exact length, for every variant."""
+
+import pytest
+from recorded import folder
+
+import fastglm
+from fastglm.evaluate.answers import generate
+from fastglm.evaluate.throughput import batch_time
+
+
+@pytest.mark.parametrize("variant", ["original", "fast", "int4"])
+def test_every_sequence_has_as_many_new_tokens_as_asked_for(
+    variant: str, tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
+    model, tokenizer = fastglm.load(str(folder("chatglm")), variant, "cpu")
+    prompts = [model.prompt_ids(tokenizer, text, [])[0] for text in ("你好", "12+30=?", "And the other one?")]
+    found = generate(model, prompts, 12, stops=())
+    assert [len(ids) for ids in found] == [12] * 3
+    first = generate(model, prompts, 12, stops=[found[0][3]])
+    assert first[0][:4] == found[0][:4]
+    assert found[0][3] not in first[0][4:]  # a stop ends it where there are any
+    assert batch_time(model, tokenizer, prompts, 12) > 0

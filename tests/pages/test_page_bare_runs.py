@@ -1,0 +1,53 @@
+"""Runs that say little of how they came about, as files from elsewhere may: every page shows them."""
+
+import pytest
+from page_run import Open, words
+
+from benchmarks.measurement import METRICS, Measurement, Sample
+from benchmarks.run import Run
+from benchmarks.store import Store
+
+ROWS = {
+    "decode_rate": {"prompt_tokens": "many"},
+    "decode_rate_ratio": {},
+    "decode_latency": {"quantile": "half"},
+    "ttft": {},
+    "throughput": {"batch": 2.5},
+    "weights_memory": {},
+    "cache_memory": {"prompt_tokens": "many"},
+    "peak_memory": {"during": "answer"},
+    "skill_accuracy": {},
+    "perplexity": {},
+}
+
+
+@pytest.fixture
+def bare() -> list[str]:
+    """Two runs without any facts; their ids."""
+    kept, runs = Store(), []
+    for name, status in (("20250101-one", "cancelled"), ("20250102-two", "done")):
+        run = Run("demo", ("int4",), ("latency", "memory", "quality"), {}, name, machine={}, versions={})
+        kept.start_run(run)
+        for metric, params in ROWS.items():
+            unit = METRICS[metric].unit if metric in METRICS else "tokens/s"
+            kept.add([Measurement(run.id, "demo", "int4", "cpu", metric, params, 0.5, unit)])
+        kept.add_samples(run.id, [Sample("int4", "ttft", {}, 0, (0.5,))])
+        kept.finish(run.id, status)
+        runs.append(run.id)
+    kept.close()
+    return runs
+
+
+@pytest.mark.parametrize("page", ["latency", "memory", "quality", "overview"])
+def test_a_page_shows_a_run_without_facts(page: str, bare: list[str], open_page: Open) -> None:
+    app = open_page(f"pages/{page}.py", machine="?")
+    assert not app.error
+    assert app.dataframe
+
+
+def test_history_shows_and_compares_runs_without_facts(bare: list[str], open_page: Open) -> None:
+    one = open_page("pages/history.py", runs=bare[:1], locale="zh-CN")
+    assert "此次测量的状态为“已取消”" in words(one)
+    both = words(open_page("pages/history.py", runs=bare, locale="zh-CN"))
+    assert "只有一次重复看不出波动" in both
+    assert "20250101-one: 此次测量的状态为“已取消”" in both
