@@ -62,9 +62,15 @@ class Walk:
         """Raises DeviceError: the device is not there."""
         self.checkpoint, self.device = checkpoint, resolve_device(device)
         self.dtype = torch.float32 if self.device.type == "cpu" else torch.float16
-        self.pad = int(checkpoint.config.pad_token_id or 0)
-        self.batches = [batch.to(self.device) for batch in _batches(examples, self.pad)]
+        pad = checkpoint.config.pad_token_id
+        assert pad is not None  # set by the config
+        self.pad = pad
+        self.batches = [batch.to(self.device) for batch in _batches(examples, pad)]
         self.rotary = Rotary2D(int(checkpoint.config.head_dim or 0), ROW + 1)
+
+    def real(self, batch: Batch) -> Tensor:
+        """[rows, tokens], False on the padding."""
+        return batch.input_ids.ne(self.pad)
 
     def embed(self) -> list[Tensor]:
         """The states before the first layer."""
@@ -84,7 +90,7 @@ class Walk:
         """
         after = []
         for batch, state in zip(self.batches, states, strict=True):
-            real = batch.input_ids != self.pad
+            real = self.real(batch)
             hooks = [
                 module.register_forward_pre_hook(lambda _, x, see=see, real=real: see(x[0][real]))
                 for module, see in (watch or {}).items()

@@ -59,7 +59,7 @@ def test_progress_reaches_its_end(prune, tmp_path):
     prune(SOURCE, tmp_path / "out", progress=seen.append)
     for stage in {progress.stage for progress in seen}:
         done = [progress.done for progress in seen if progress.stage == stage]
-        assert done == sorted(done)
+        assert done == sorted(set(done))
     assert 0.95 < seen[-1].fraction <= 1
 
 

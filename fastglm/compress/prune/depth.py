@@ -65,44 +65,45 @@ def prune_depth(
     config = checkpoint.config
     if not 1 <= layers < config.num_layers:
         raise UsageError(f"{layers} of {config.num_layers} layers cannot go: name 1 to {config.num_layers - 1}.")
+    with new_folder(out, checkpoint.size) as folder:
+        removed, details = _choose(checkpoint, layers, texts, progress, device)
+        smaller = without_layers(config, removed)
+        write_checkpoint(folder, smaller, _renumbered(checkpoint, removed, progress))
+        copy_tokenizer(source, folder)
+    names = ", ".join(map(str, sorted(removed)))
+    removal = f"{layers} of {config.num_layers} layers removed ({names})"
+    return Pruned(removal, predict_size(config), predict_size(smaller), details)
+
+
+def _choose(
+    checkpoint: Checkpoint, layers: int, texts: Sequence[Text], progress: OnProgress | None, device: str
+) -> tuple[list[int], dict[str, Any]]:
+    """The layers to remove, in their order, and the details of the report."""
     examples = calibration_examples(checkpoint, texts)
     trials = _Trials(Walk(checkpoint, examples[::2], device), Walk(checkpoint, examples[1::2], device))
-    kept = list(range(config.num_layers))
-    passes = layers + 1
+    kept = list(range(checkpoint.config.num_layers))
+    removed: list[int] = []
 
-    def run(number: int, candidates: Collection[int]) -> dict[int | None, _Trial]:
+    def run(candidates: Collection[int]) -> dict[int | None, _Trial]:
+        before = len(removed) + bool(candidates)
+
         def on_layer(done: int) -> None:
             if progress:
-                progress(Progress("try layers", number + done / len(kept), passes, "passes"))
+                progress(Progress("try layers", before + done / len(kept), layers + 1, "passes"))
 
         return trials.run(kept, candidates, on_layer)
 
-    whole = best = run(0, ())[None]
-    removed: list[int] = []
-    for number in range(1, passes):
-        candidates = sorted(kept, key=best.influence.__getitem__)[: min(CANDIDATES, len(kept))]
-        found = run(number, candidates)
-        layer = min(candidates, key=lambda candidate: found[candidate].loss)
+    whole = best = run(())[None]
+    while len(removed) < layers:
+        candidates = sorted(kept, key=best.influence.__getitem__)[:CANDIDATES]
+        found = run(candidates)
+        losses = {layer: found[layer].loss for layer in candidates}
+        layer = min(losses, key=losses.__getitem__)
         best = found[layer]
         kept.remove(layer)
         removed.append(layer)
-
-    smaller = without_layers(config, removed)
-    report = Pruned(
-        f"{layers} of {config.num_layers} layers removed ({', '.join(map(str, sorted(removed)))})",
-        predict_size(config),
-        predict_size(smaller),
-        {
-            "removed": removed,
-            "influence": [whole.influence[layer] for layer in range(config.num_layers)],
-            "loss_before": whole.loss,
-            "loss_after": best.loss,
-        },
-    )
-    with new_folder(out, checkpoint.size) as folder:
-        write_checkpoint(folder, smaller, _renumbered(checkpoint, kept, progress))
-        copy_tokenizer(source, folder)
-    return report
+    influence = [whole.influence[layer] for layer in range(checkpoint.config.num_layers)]
+    return removed, {"removed": removed, "influence": influence, "loss_before": whole.loss, "loss_after": best.loss}
 
 
 def without_layers(config: ChatGLM6BConfig, removed: Collection[int]) -> ChatGLM6BConfig:
@@ -137,7 +138,7 @@ class _Trials:
 
     def __init__(self, seen: Walk, held: Walk) -> None:
         self.seen, self.held = seen, held
-        self.real = [batch.input_ids != seen.pad for batch in seen.batches]
+        self.real = [seen.real(batch) for batch in seen.batches]
 
     def run(
         self, layers: Sequence[int], candidates: Collection[int], on_layer: Callable[[int], None]
@@ -162,6 +163,7 @@ class _Trials:
             on_layer(done)
         for way in ways.values():
             way.loss = self.held.loss(way.held)
+            way.seen, way.held = [], []  # room for the next runs
         return ways
 
     def _step(self, way: _Trial, layer: int, block: Block) -> None:
@@ -180,9 +182,10 @@ def _influence(before: Sequence[Tensor], after: Sequence[Tensor], real: Sequence
 
 
 def _renumbered(
-    checkpoint: Checkpoint, kept: Sequence[int], progress: OnProgress | None
+    checkpoint: Checkpoint, removed: Collection[int], progress: OnProgress | None
 ) -> Iterator[tuple[str, Tensor]]:
-    place: dict[Any, int] = {layer: number for number, layer in enumerate(kept)}
+    kept = [layer for layer in range(checkpoint.config.num_layers) if layer not in removed]
+    place = {layer: number for number, layer in enumerate(kept)}
     for name, tensor in stored_tensors(checkpoint, "remove layers", progress):
         layer, rest = split_name(name)
         if layer is None:
