@@ -1,8 +1,10 @@
 """From the tables of the first program to the newest, on both databases, also by several programs at once."""
 
 import multiprocessing
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -144,3 +146,10 @@ def test_an_open_store_does_without_alembic(tmp_path: Path) -> None:
     code = "import sys; from benchmarks.store import Store; Store(sys.argv[1]); print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_writer_of_an_old_file_is_waited_for(tmp_path: Path) -> None:
+    writer = sqlite3.connect(tmp_path / "results.sqlite", check_same_thread=False)
+    writer.executescript("CREATE TABLE other (x); BEGIN IMMEDIATE")
+    threading.Timer(0.5, writer.close).start()
+    assert Store(f"sqlite:///{tmp_path / 'results.sqlite'}").runs().empty

@@ -96,8 +96,7 @@ def test_a_job_that_breaks_says_why(jobs: Jobs, script: str, error: str) -> None
 
 def test_a_cancelled_job_is_interrupted_and_the_next_is_begun(jobs: Jobs) -> None:
     waits = """
-progress("half", 2)
-try: time.sleep(600)
+try: progress("half", 2); time.sleep(600)
 except KeyboardInterrupt: print("stopped cleanly"); say(event="done", run="r1", status="cancelled"); sys.exit(1)
 """
     job, other = jobs.add(["-c", SAYS + waits]), jobs.add(["-c", "pass"])

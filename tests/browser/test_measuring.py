@@ -8,6 +8,8 @@ from visitor import PATIENCE, App, choose, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
+CHARTS = 6  # of the latency page
+
 
 def start(page: Page, answer_tokens: int) -> None:
     """Measure the tiny model's latency."""
@@ -33,27 +35,27 @@ def test_from_measuring_to_a_shared_link(context: BrowserContext, browser: Brows
     expect(page.get_by_text("The last measurement was cancelled")).to_be_visible()
 
     page.reload()  # midway; the other one is measured
-    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    expect(page.locator(".js-plotly-plot")).to_have_count(CHARTS)
     expect(page.get_by_text("Medians of 5 answers each")).to_be_visible()
     assert "run=" in page.url
 
     link = page.url
     page.get_by_text("中文", exact=True).click()
     expect(page.get_by_role("heading", name="延迟", level=1)).to_be_visible()
-    expect(page.locator(".js-plotly-plot")).to_have_count(2)
+    expect(page.locator(".js-plotly-plot")).to_have_count(CHARTS)
 
     other = browser.new_context(locale="zh-CN")
     other.set_default_timeout(PATIENCE)
     shared = visit(other, link)
     expect(shared.get_by_role("heading", name="延迟", level=1)).to_be_visible()
-    expect(shared.locator(".js-plotly-plot")).to_have_count(2)
+    expect(shared.locator(".js-plotly-plot")).to_have_count(CHARTS)
     assert shared.evaluate("new URLSearchParams(location.search).get('run')") in link
     other.close()
 
 
 def test_results_are_taken_away_deleted_and_brought_back(context: BrowserContext, app: App, tmp_path: Path) -> None:
     latency = visit(context, f"{app.url}/latency")
-    expect(latency.locator(".js-plotly-plot")).to_have_count(2)
+    expect(latency.locator(".js-plotly-plot")).to_have_count(CHARTS)
     run = latency.evaluate("new URLSearchParams(location.search).get('run')")
 
     page = visit(context, f"{app.url}/history?runs={run}")
@@ -73,5 +75,5 @@ def test_results_are_taken_away_deleted_and_brought_back(context: BrowserContext
     expect(page.get_by_text("taken.json")).not_to_have_count(0)
     expect(page.get_by_test_id("stAlert").filter(has_text="taken.json")).to_be_visible()
     back = visit(context, f"{app.url}/latency?run={run}")
-    expect(back.locator(".js-plotly-plot")).to_have_count(2)
+    expect(back.locator(".js-plotly-plot")).to_have_count(CHARTS)
     expect(back.get_by_text("This link names the measurement")).to_have_count(0)
