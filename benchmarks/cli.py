@@ -85,7 +85,7 @@ def run(
     progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
     ray: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Measure on every machine of the Ray cluster there; a run for each."),
+        typer.Option(metavar="ADDRESS", help="Measure on every machine of the Ray cluster there, a run for each."),
     ] = None,
     store: StoreUrl = None,
     debug: Debug = False,

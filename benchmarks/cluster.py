@@ -14,7 +14,7 @@ import socket
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,6 @@ from ray.exceptions import (
     NodeDiedError,
     OutOfMemoryError,
     RayError,
-    RayTaskError,
     WorkerCrashedError,
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -123,7 +122,8 @@ def _connected(address: str) -> Iterator[None]:
             "`ray start --head`, or auto on a machine of the cluster)"
         ) from error
     try:
-        yield
+        with open(os.devnull, "w") as nothing, redirect_stdout(nothing):  # Ray prints there that workers died
+            yield
     finally:
         ray.shutdown()
 
@@ -192,7 +192,7 @@ def _take(member: Member, reference: Any, store: "Store | None", reporter: Repor
             return
         found, warnings = error, []
     except RayError as error:
-        found, warnings = error, []
+        found, warnings = getattr(error, "cause", None) or error, []
     member.tasks.popleft()
     member.lost = False
     for text in warnings:
@@ -273,9 +273,7 @@ def _words(task: Order) -> str:
 
 def _line(error: Exception) -> str:
     """The first line of what an error says."""
-    cause = getattr(error, "cause", None) if isinstance(error, RayTaskError) else None
-    text = str(cause or error).strip()
-    return text.partition("\n")[0].rstrip(". ") or type(cause or error).__name__
+    return str(error).strip().partition("\n")[0].rstrip(". ") or type(error).__name__
 
 
 class _Heard:

@@ -25,6 +25,7 @@ from benchmarks.store import Store  # noqa: E402
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden" / "chatglm"
+pytestmark = pytest.mark.timeout(600)  # workers import PyTorch
 SHORT = ["--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens", "4", "--repeats", "3"]
 
 
@@ -37,6 +38,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("FASTGLM_HOME", str(folder))
         patch.setenv("FAKE_TASKS", str(folder / "tasks"))
         patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1]), *sys.path]))
+        patch.setenv("FAKE_ANSWER_TAKES", "0.01")
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.delenv("OMP_NUM_THREADS", raising=False)
@@ -126,11 +128,10 @@ def test_what_fails_is_a_result_and_the_rest_goes_on(
         rows = Store().measurements([run])
         failures = rows[rows["metric"] == "failure"]
         found = {(row["variant"], row["params"]["suite"], row["params"]["kind"]) for row in failures.to_dict("records")}
-        assert found >= {("int4", "memory", "WorkerCrashedError"), ("int4", "load", "MemoryShortError")}
-        assert {(variant, suite) for variant, suite, _ in found} == {
-            ("int4", "memory"),
-            ("original", "load"),
-            ("int4", "load"),
+        assert found == {
+            ("int4", "memory", "WorkerCrashedError"),
+            ("original", "load", "ZeroDivisionError"),
+            ("int4", "load", "MemoryShortError"),
         }
         assert set(rows[rows["metric"] == "peak_memory"]["variant"]) == {"original"}
         assert set(rows[rows["metric"] == "decode_rate"]["variant"]) == {"original", "int4"}
@@ -139,21 +140,21 @@ def test_what_fails_is_a_result_and_the_rest_goes_on(
 def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
     code = "import sys, fake_tasks; from benchmarks import cluster; cluster.measure = fake_tasks.measure\n"
     code += "from benchmarks.cli import main; sys.exit(main())"
-    asked = ["--suite", "latency,memory", "--repeats", "500", "--progress", "json", "--ray", address]
-    environment = os.environ | {"FAKE_ANSWER_TAKES": "0"}
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "run", *asked], stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    asked = [*SHORT, "--suite", "latency,memory", "--repeats", "2000", "--progress", "json", "--ray", address]
+    with subprocess.Popen([sys.executable, "-c", code, "run", *asked], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        while len(list(tasks.iterdir())) < 2:  # both are at work on the latency
+        while [file.read_text() for file in tasks.iterdir()] != ["loaded"] * 2:  # both are at work on the latency
             assert process.poll() is None
             time.sleep(0.1)
-        time.sleep(1)
+        time.sleep(2)
         process.send_signal(signal.SIGINT)
         told = [json.loads(line) for line in process.stdout]
     assert process.returncode == 1
     assert [line["status"] for line in told if line["event"] == "done"] == ["cancelled", "cancelled"]
-    assert Store().runs()["status"].tolist() == ["cancelled", "cancelled"]
+    runs = Store().runs()
+    assert runs["status"].tolist() == ["cancelled", "cancelled"]
+    for run in runs["id"]:
+        assert not Store().samples([run], metric="decode_rate").empty  # of a task that was not done
 
 
 def test_texts_of_the_user_travel(address: str, tasks: Path, tmp_path: Path) -> None:
@@ -168,7 +169,6 @@ def test_texts_of_the_user_travel(address: str, tasks: Path, tmp_path: Path) -> 
         assert answers["labels"].tolist() == [{"texts": "mine.jsonl"}] * 2
 
 
-@pytest.mark.timeout(600)
 def test_a_real_model(address: str, tasks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("FASTGLM_HOME", str(tasks.parent))
