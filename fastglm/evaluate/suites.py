@@ -50,8 +50,13 @@ def choose_suites(names: str, folder: Path | None = None) -> dict[str, Suite]:
             )
     if folder and not marked:
         raise UsageError(f"--tasks is for tasks of your own: name them in --suite {HARNESS}:TASK[,TASK].")
-    harness = {HARNESS: _harness([name.strip() for name in tasks.split(",")], folder)} if marked else {}
-    return {name: SUITES[name] for name in listed} | harness
+    chosen = {name: SUITES[name] for name in listed}
+    if marked:
+        asked = [name.strip() for name in tasks.split(",")]
+        if not all(asked):
+            raise UsageError(f"--suite {HARNESS}: wants names of tasks with commas between.")
+        chosen[HARNESS] = _harness(asked, folder)
+    return chosen
 
 
 def _harness(names: list[str], folder: Path | None) -> Suite:

@@ -143,7 +143,8 @@ def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
     asked = [*SHORT, "--suite", "latency,memory", "--repeats", "2000", "--progress", "json", "--ray", address]
     with subprocess.Popen([sys.executable, "-c", code, "run", *asked], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        while [file.read_text() for file in tasks.iterdir()] != ["loaded"] * 2:  # both are at work on the latency
+        # One is at work on the latency, the other waits for it: they share this machine's device.
+        while "loaded" not in [file.read_text() for file in tasks.iterdir()]:
             assert process.poll() is None
             time.sleep(0.1)
         time.sleep(2)
@@ -151,10 +152,8 @@ def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
         told = [json.loads(line) for line in process.stdout]
     assert process.returncode == 1
     assert [line["status"] for line in told if line["event"] == "done"] == ["cancelled", "cancelled"]
-    runs = Store().runs()
-    assert runs["status"].tolist() == ["cancelled", "cancelled"]
-    for run in runs["id"]:
-        assert not Store().samples([run], metric="decode_rate").empty  # of a task that was not done
+    assert Store().runs()["status"].tolist() == ["cancelled", "cancelled"]
+    assert Store().samples(metric="decode_rate")["run"].nunique() == 1  # of the task that was not done
 
 
 def test_texts_of_the_user_travel(address: str, tasks: Path, tmp_path: Path) -> None:

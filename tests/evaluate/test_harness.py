@@ -218,7 +218,7 @@ def test_a_part_of_a_task(folder: Path) -> None:
     ("arguments", "status", "said"),
     [
         (["--suite", "lm-eval:hellaswga"], 2, "no task 'hellaswga', nor is it in a folder given by --tasks: is it"),
-        (["--suite", "lm-eval:"], 2, "no task ''"),
+        (["--suite", "lm-eval:x,"], 2, "wants names of tasks with commas between"),
         (["--suite", "lm-eval"], 2, "There is no suite 'lm-eval': choose from skills, open, and after them lm-eval:"),
         (["--suite", "lm-eval:x", "--model", "shape:chatglm-6b@1"], 2, "random weights"),
         (["--suite", "lm-eval:x", "--tasks", "/nowhere"], 2, "/nowhere is no folder"),
