@@ -13,6 +13,7 @@ from dashboard.texts import say
 from fastglm.errors import FastGLMError
 
 SUITES = {"latency": ("latency", "throughput"), "memory": ("memory",), "quality": ("quality",)}  # of a page
+LISTED = 200  # runs to choose from, the newest: a list of ten thousand takes seconds to draw
 METRICS = {  # that a page shows of a run, which may have measured more
     "latency": ("ttft", "prefill_rate", "decode_rate", "decode_latency", "throughput", "energy"),
     "memory": ("weights_memory", "cache_memory", "peak_memory"),
@@ -55,12 +56,14 @@ def pick_run(runs: pd.DataFrame, place: str, empty: str) -> pd.Series | None:
         return None
     is_new = st.session_state.get("newest-run", names[0]) != names[0]
     st.session_state["newest-run"] = names[0]
+    offered = names[:LISTED] + ([linked] if linked in names[LISTED:] else [])
     chosen = st.selectbox(
         say("run"),
-        names,
-        names.index(linked) if linked in names and not is_new else 0,
+        offered,
+        offered.index(linked) if linked in offered and not is_new else 0,
         format_func=lambda name: run_title(runs.loc[name]),
         key=f"run-{names[0]}",
+        help=say("run-newest", count=LISTED) if len(names) > LISTED else None,
     )
     if not (unknown and chosen == names[0]):  # a link to what is not here stays, and is told of, until one is chosen
         st.query_params["run"] = chosen  # a bound widget would put the title there, in the visitor's language

@@ -166,6 +166,7 @@ latency-empty = Nothing has been measured yet. Choose variants above and press "
 run = Measurement
 go-on = Go on with this measurement
 run-empty = This measurement has no numbers.
+run-newest = The newest { $count } runs. Older ones are on the History page.
 run-unknown = This link names the measurement { $run }, which is not kept here. Whoever sent it can export it on the History page, and you can import it there.
 status-done = done
 status-cancelled = cancelled

@@ -152,6 +152,7 @@ latency-empty = 还没有测量结果。请在上方选择变体，然后按“�
 run = 测量记录
 go-on = 继续这次测量
 run-empty = 这次测量没有数据。
+run-newest = 最近的 { $count } 次测量。更早的在“历史”页面。
 run-unknown = 此链接所指的测量 { $run } 不在这里。发链接的人可在“历史”页导出它，你再在那里导入。
 status-done = 已完成
 status-cancelled = 已取消

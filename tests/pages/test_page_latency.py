@@ -19,7 +19,7 @@ from benchmarks.measurement import Measurement
 from benchmarks.record import Record
 from benchmarks.run import Run
 from benchmarks.store import Store
-from dashboard import jobs
+from dashboard import jobs, results
 
 PAGE = "pages/latency.py"
 
@@ -266,6 +266,18 @@ def test_a_link_to_a_run_that_is_not_here_is_told_of_until_another_is_chosen(ope
     healthy(app.run())
     assert "which is not kept here" not in words(app)
     assert app.query_params["run"] in (first.id, [first.id])
+
+
+def test_the_newest_runs_and_the_linked_one_can_be_chosen(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "LISTED", 2)
+    first, *_ = [measured() for _ in range(4)]
+    app = open_page(PAGE, run=first.id)
+    box = next(box for box in app.selectbox if box.label == "Measurement")
+    assert len(box.options) == 3
+    assert box.index == 2
+    assert "The newest 2 runs" in box.help
+    healthy(box.select_index(0).run())
+    assert app.query_params["run"] != [first.id]
 
 
 def test_times_of_tokens_and_of_the_first_are_plotted_with_only_this_pages_numbers(open_page: Open) -> None:
