@@ -34,6 +34,10 @@ class ContextError(FastGLMError):
     """A single message that does not fit into the model's context."""
 
 
+class DivergedError(FastGLMError):
+    """A training whose loss is no number any more."""
+
+
 class HostError(FastGLMError):
     """The process that runs a model could not start, or ended."""
 

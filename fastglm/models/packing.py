@@ -5,7 +5,7 @@ the answer is generated after it, token by token, and only the answer is learned
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -72,6 +72,23 @@ class Batch:
             self.example.to(device),
             self.tokens,
             self.examples,
+        )
+
+    def part(self, number: int, of: int) -> "Batch":
+        """Every `of`-th row from `number` on; `tokens` and `examples` stay those of the whole batch."""
+        rows, length = self.input_ids.shape
+        row = self.predicting // length
+        mine = row % of == number
+        place = torch.arange(rows) // of * length  # where a row of this part begins in it
+        predicting = place.to(row.device)[row] + self.predicting % length
+        return replace(
+            self,
+            input_ids=self.input_ids[number::of],
+            position_ids=self.position_ids[number::of],
+            attention_mask=self.attention_mask[number::of],
+            predicting=predicting[mine],
+            targets=self.targets[mine],
+            example=self.example[mine],
         )
 
 

@@ -11,15 +11,15 @@ from ..demo.skills import Sample
 from ..demo.tokenizer import VOCABULARY_FILE, train_tokenizer
 from ..evaluate.openended import evaluate_open, open_questions
 from ..evaluate.skills import answers_likelihood, evaluate_skills, held_out_questions
-from ..hardware import resolve_device
 from ..models.chatglm import RESIDUAL_SCALE, ChatGLMForConditionalGeneration
 from ..models.config import ChatGLM6BConfig
 from ..models.packing import Batch, Example, encode, fill
 from ..models.tokenizer import ChatGLM6BTokenizer
 from ..progress import OnProgress
 from .card import card
+from .learner import Learner
 from .plan import Plan, Trained
-from .trainer import Settings, fit
+from .trainer import Settings, fit, own_device
 
 STATE_FILE = "training.pt"
 HISTORY_FILE = "history.json"  # the losses on the way
@@ -58,7 +58,7 @@ def train(
     torch.manual_seed(seed)
     model = ChatGLMForConditionalGeneration(_config(plan, tokenizer))
     _scale_branches(model)
-    torch.nn.Module.to(model, resolve_device(device))
+    torch.nn.Module.to(model, own_device(device))
     questions = held_out_questions(plan.questions)
     restarts = plan.restarts(steps)
     practice = restarts[0][0] if restarts else steps  # the step that it starts with
@@ -69,7 +69,7 @@ def train(
         return fill(examples, plan.rows, plan.row, tokenizer.pad_token_id)
 
     history = fit(
-        model,
+        Learner(model),
         batch_of,
         Settings(steps, seed, plan.learning_rate, restarts=restarts),
         out / STATE_FILE,

@@ -1,4 +1,8 @@
-"""The training loop: AdamW, warm-up and cosine, gradient clipping, and a state file that survives being killed."""
+"""The training loop: AdamW, warm-up and cosine, gradient clipping, and a state file that survives being killed.
+
+On Hugging Face Accelerate: `accelerate launch` gives every process some rows of each batch, and on GPUs the forward
+pass runs in 16 bits.
+"""
 
 import math
 import os
@@ -13,11 +17,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..errors import CancelledError, UsageError
-from ..evaluate.likelihood import answer_loss
-from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..errors import CancelledError, DivergedError, UsageError
+from ..hardware import resolve_device
 from ..models.packing import Batch
 from ..progress import OnProgress, Progress
+from .learner import Learner
 
 Weights = dict[str, Tensor]  # by name
 
@@ -61,8 +65,15 @@ class History:
     held_out: dict[int, float] = field(default_factory=dict)  # held-out loss by step
 
 
+def own_device(device: str) -> torch.device:
+    """The device of this process: its own one where `accelerate launch` began several, or else the one asked for."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return _accelerator().device
+    return resolve_device(device)
+
+
 def fit(
-    model: ChatGLMForConditionalGeneration,
+    learner: Learner,
     batch_of: Callable[[int], Batch],
     settings: Settings,
     state: Path,
@@ -71,8 +82,9 @@ def fit(
     resume: bool = False,
     progress: OnProgress | None = None,
 ) -> History:
-    """Trains `model` in place. Its last weights are the mean of those at the ends of all parts after the first restart
-    (Izmailov et al. 2018, arXiv 1803.05407: they lie around a better place than each), or those of the last step.
+    """Trains `learner.model` in place. Its last weights are the mean of those at the ends of all parts after the first
+    restart (Izmailov et al. 2018, arXiv 1803.05407: they lie around a better place than each), or those of the last
+    step.
 
     Args:
         batch_of: the batch of a step, always the same for the same step, so that resuming needs no other state.
@@ -81,52 +93,87 @@ def fit(
         progress: told after every step; a bar is drawn where it is None.
 
     Raises:
-        UsageError: `state` was made with other settings.
+        UsageError: `state` was made with other settings, or there are more processes than rows in a batch.
+        DivergedError: the loss became infinite or no number; the last state stays.
         CancelledError: stopped with Ctrl-C.
     """
-    device = next(model.parameters()).device
-    optimizer = _optimizer(model, settings)
-    history, ends = _load(state, model, optimizer, settings) if resume and state.exists() else (History(), [])
+    device = next(learner.parameters()).device
+    accelerator = _accelerator(_half(device))
+    optimizer = _optimizer(learner, settings)
+    history, ends = _load(state, learner, optimizer, settings) if resume and state.exists() else (History(), [])
+    prepared, running = accelerator.prepare(learner, optimizer)
     last_steps = {step for step, _ in settings.restarts[1:]} | {settings.steps}
-    bar = tqdm(total=settings.steps, initial=history.step, unit="step", disable=progress is not None)
-    model.train()
+    alone = accelerator.is_main_process
+    bar = tqdm(total=settings.steps, initial=history.step, unit="step", disable=progress is not None or not alone)
+    learner.train()
     try:
         while history.step < settings.steps:
             began = time.perf_counter()
-            batch = batch_of(history.step).to(device)
+            batch = batch_of(history.step)
             for group in optimizer.param_groups:
                 group["lr"] = settings.rate(history.step)
-            loss = answer_loss(model, batch).mean()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            optimizer.step()
-            optimizer.zero_grad()
+            loss = _loss(accelerator, prepared, batch, device)
+            if not loss.isfinite():
+                raise DivergedError(_diverged(loss.item(), history.step, state))
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(learner.parameters(), settings.clip)
+            running.step()
+            running.zero_grad()
 
-            history.losses.append(round(loss.item(), 4))
+            history.losses.append(round(accelerator.reduce(loss.detach(), "mean").item(), 4))
             history.step += 1
             history.tokens += batch.tokens
             history.examples += batch.examples
-            if held_out and (history.step % settings.score_every == 0 or history.step == settings.steps):
-                model.eval()
+            if alone and held_out and (history.step % settings.score_every == 0 or history.step == settings.steps):
+                learner.eval()
                 history.held_out[history.step] = held_out()
-                model.train()
+                learner.train()
             if history.step in last_steps:
-                ends.append({name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()})
+                ends.append({name: part.detach().cpu().clone() for name, part in learner.model.state_dict().items()})
             history.seconds += time.perf_counter() - began
-            if history.step % settings.save_every == 0 or history.step == settings.steps:
-                _save(state, model, optimizer, settings, history, ends)
+            if alone and (history.step % settings.save_every == 0 or history.step == settings.steps):
+                _save(state, learner, optimizer, settings, history, ends)
             bar.update()
             bar.set_postfix_str(_summary(history))
-            if progress:
+            if progress and alone:
                 progress(Progress(f"training, {_summary(history)}", history.step, settings.steps, "steps"))
     except KeyboardInterrupt:
         saved = history.step - history.step % settings.save_every
         raise CancelledError(f"Training was stopped; with --resume it goes on from step {saved}.") from None
     finally:
         bar.close()
-        model.eval()
-    model.load_state_dict({name: torch.stack([end[name] for end in ends]).mean(0) for name in ends[0]})
+        learner.eval()
+    learner.model.load_state_dict({name: torch.stack([end[name] for end in ends]).mean(0) for name in ends[0]})
     return history
+
+
+def _accelerator(precision: str | None = None) -> Any:
+    from accelerate import Accelerator  # takes a second, and only training wants it
+
+    return Accelerator(mixed_precision=precision, device_placement=False)
+
+
+def _half(device: torch.device) -> str | None:
+    """The 16-bit numbers of a GPU's forward pass; None elsewhere, where fp32 is as fast."""
+    if device.type != "cuda":
+        return None
+    return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+
+
+def _loss(accelerator: Any, learner: torch.nn.Module, batch: Batch, device: torch.device) -> Tensor:
+    """The loss of this process's rows, weighted so that the mean over all processes is that of the whole batch."""
+    processes = accelerator.num_processes
+    if processes == 1:
+        return learner(batch.to(device))
+    if processes > len(batch.input_ids):
+        raise UsageError(f"{processes} processes cannot share {len(batch.input_ids)} rows: start fewer.")
+    part = batch.part(accelerator.process_index, processes)
+    return learner(part.to(device)) * (len(part.targets) * processes / len(batch.targets))
+
+
+def _diverged(loss: float, step: int, state: Path) -> str:
+    kept = f"the state before it is kept in {state}" if state.exists() else "nothing was kept so early"
+    return f"The loss became {loss} at step {step}: {kept}; try again with a lower learning rate."
 
 
 def _summary(history: History) -> str:
@@ -135,17 +182,17 @@ def _summary(history: History) -> str:
     return text + (f", held-out loss {list(history.held_out.values())[-1]:.3f}" if history.held_out else "")
 
 
-def _optimizer(model: ChatGLMForConditionalGeneration, settings: Settings) -> torch.optim.Optimizer:
+def _optimizer(learner: Learner, settings: Settings) -> torch.optim.Optimizer:
     """AdamW that decays matrices only."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+    matrices = [p for p in learner.parameters() if p.ndim > 1]
+    others = [p for p in learner.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
 
 
 def _save(
     state: Path,
-    model: ChatGLMForConditionalGeneration,
+    learner: Learner,
     optimizer: torch.optim.Optimizer,
     settings: Settings,
     history: History,
@@ -156,7 +203,7 @@ def _save(
         "settings": asdict(settings),
         "history": asdict(history),
         "ends": ends,
-        "model": model.state_dict(),
+        "learner": learner.state_dict(),
         "optimizer": optimizer.state_dict(),
     }
     partial = state.with_name(state.name + ".partial")
@@ -165,13 +212,13 @@ def _save(
 
 
 def _load(
-    state: Path, model: ChatGLMForConditionalGeneration, optimizer: torch.optim.Optimizer, settings: Settings
+    state: Path, learner: Learner, optimizer: torch.optim.Optimizer, settings: Settings
 ) -> tuple[History, list[Weights]]:
     content: dict[str, Any] = torch.load(state, weights_only=True, map_location="cpu")
     if content["settings"] != asdict(settings):
         raise UsageError(
             f"{state} was made with other steps, seed or settings: pass the same ones, or start anew without --resume."
         )
-    model.load_state_dict(content["model"])
+    learner.load_state_dict(content["learner"])
     optimizer.load_state_dict(content["optimizer"])
     return History(**content["history"]), content["ends"]

@@ -274,7 +274,7 @@ def test_the_newest_runs_and_the_linked_one_can_be_chosen(open_page: Open, monke
     app = open_page(PAGE, run=first.id)
     box = next(box for box in app.selectbox if box.label == "Measurement")
     assert len(box.options) == 3
-    assert box.index == 2
+    assert box.value == first.id
     assert "The newest 2 runs" in box.help
     healthy(box.select_index(0).run())
     assert app.query_params["run"] != [first.id]

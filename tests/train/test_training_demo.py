@@ -18,6 +18,7 @@ from fastglm.models.packing import Batch, Example, pack
 from fastglm.progress import Progress
 from fastglm.train import demo
 from fastglm.train.demo import HISTORY_FILE, STATE_FILE, train
+from fastglm.train.learner import Learner
 from fastglm.train.plan import Plan
 from fastglm.train.trainer import History, Settings, fit
 
@@ -50,7 +51,7 @@ def weights(model: ChatGLMForConditionalGeneration) -> list[torch.Tensor]:
 
 def run(state: Path, settings: Settings = SETTINGS, batches: Callable[[int], Batch] = batch_of, resume: bool = False):
     model = tiny_model()
-    history = fit(model, batches, settings, state, resume=resume, progress=lambda _: None)
+    history = fit(Learner(model), batches, settings, state, resume=resume, progress=lambda _: None)
     return weights(model), history
 
 
@@ -159,7 +160,7 @@ def test_the_weights_are_the_mean_of_those_at_the_ends_of_the_practice(tmp_path:
         if progress.done in (8, 12):
             seen.append(weights(model))
 
-    fit(model, batch_of, parts, tmp_path / "state.pt", progress=at)
+    fit(Learner(model), batch_of, parts, tmp_path / "state.pt", progress=at)
     means = [(a + b) / 2 for a, b in zip(*seen, strict=True)]
     assert all(torch.allclose(a, b, atol=1e-7) for a, b in zip(weights(model), means, strict=True))
     with pytest.raises(RuntimeError, match="killed"):
