@@ -26,13 +26,14 @@ class Lineup:
 
         Raises what loading raises (`FastGLMError`).
         """
-        if self._at_work not in (None, variant):
+        stays = self._at_work == variant
+        if not stays:
             self._rest(self._at_work)
         self._at_work = None
         fresh = variant not in self._hosts
         if fresh:
             self._hosts[variant] = self._start(variant)
-        else:
+        elif not stays:
             self._hosts[variant].resume()
         self._at_work = variant
         return self._hosts[variant], fresh

@@ -1,4 +1,4 @@
-"""How fast: time to the first token, and time between tokens, of answers asked in turn (A B A B …)."""
+"""How fast: time to the first token, and time between tokens, of answers asked in turn (A B B A …)."""
 
 from functools import partial
 from itertools import pairwise
@@ -40,7 +40,7 @@ def measure(bench: Bench) -> None:
 
 def _repeat(bench: Bench, lineup: Lineup, repeats: Repeats, left: list[int]) -> None:
     """Take turns until there is enough."""
-    planned = repeats.count
+    planned, turns = repeats.count, bench.turns()
     while bench.standing:
         done = repeats.count - len(left)
         if by := repeats.ended(done, lambda: bench.record.widest("decode_rate", bench.standing)):
@@ -52,7 +52,7 @@ def _repeat(bench: Bench, lineup: Lineup, repeats: Repeats, left: list[int]) -> 
         bench.plan(_steps(bench, expected - planned))
         planned = expected
         block = left[: lineup.block(bench.workload.repeats)]
-        for variant in bench.standing:
+        for variant in next(turns):
             bench.attempt(lineup, variant, partial(_turn, bench, block))
         bench.record.save()
         repeats.took(len(block))

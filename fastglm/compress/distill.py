@@ -1,0 +1,243 @@
+"""Distillation: a smaller model learns what a larger one says, and how it comes to it.
+
+The loss is the forward KL from the teacher's next-token distribution, softened by a temperature (Hinton et al. 2015,
+arXiv 1503.02531, section 2), the distance of the states between the layers (FitNets: Romero et al. 2015, arXiv
+1412.6550, section 2.2; evenly spread layers and a learned map to the teacher's width as in TinyBERT: Jiao et al. 2020,
+arXiv 1909.10351, section 3.1), and the answers themselves.
+"""
+
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import UsageError
+from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..models.checkpoint import Checkpoint
+from ..models.config import ChatGLM6BConfig
+from ..models.packing import Batch, Example, fill
+from ..models.tokenizer import ChatGLMTokenizer
+from ..progress import OnProgress
+from ..train.learner import Learner
+from ..train.trainer import History, Settings, fit, own_device
+from .calibration import examples
+from .corpus import Corpus
+from .folder import copy_tokenizer, new_folder, split_name
+
+LARGE = 500_000_000  # parameters of a student whose activations are computed twice rather than kept
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """How a student learns from its teacher."""
+
+    steps: int = 4000
+    seed: int = 0
+    rows: int = 4  # of packed texts in a step
+    row: int = 256  # tokens in a row
+    learning_rate: float = 1e-3
+    temperature: float = 1.0
+    logits: float = 1.0  # weight of the KL, at a temperature T times T²
+    hidden: float = 1.0  # weight of the distance between states
+    labels: float = 0.1  # weight of the answers' own cross-entropy
+    save_every: int = 100  # steps between state files
+
+
+@dataclass(frozen=True, slots=True)
+class Distilled:
+    """What came of it."""
+
+    teacher: int  # parameters
+    student: int
+    history: History  # its losses are of all three parts
+
+
+def distil(
+    teacher: Path,
+    start: Path | ChatGLM6BConfig,
+    out: Path,
+    corpus: Corpus,
+    settings: Distillation,
+    state: Path,
+    *,
+    device: str = "auto",
+    progress: OnProgress | None = None,
+) -> Distilled:
+    """Trains a student and writes its checkpoint; `out` appears when it is whole.
+
+    Args:
+        teacher: its checkpoint.
+        start: a checkpoint to heal, such as a pruned one, or the config of a student, which begins with those of the
+            teacher's layers, evenly spread, and of its tensors, that have its shapes.
+        state: the file that a killed distillation goes on from, where it is there.
+
+    Raises:
+        UsageError: `out` exists, the start is quantised or of another vocabulary, no text fits a row, or the state is
+            of other settings.
+        CheckpointError, DeviceError, MemoryShortError: a model cannot be read, or run there.
+        DivergedError: the loss became no number; the last state stays.
+        CancelledError: stopped with Ctrl-C; the last state stays.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists already: name a folder that does not.")
+    where = own_device(device)
+    tokenizer = ChatGLMTokenizer.from_pretrained(teacher)
+    master = load_floating(teacher, where)
+    torch.manual_seed(settings.seed)
+    student = load_floating(start, where) if isinstance(start, Path) else begin(start, master).to(where)
+    if student.config.vocab_size != master.config.vocab_size:
+        raise UsageError(
+            f"The student knows {student.config.vocab_size:,} tokens and its teacher {master.config.vocab_size:,}: "
+            "prune the vocabulary after distilling."
+        )
+    if student.num_parameters() > LARGE:
+        student.gradient_checkpointing_enable()
+    learner = DistilLearner(student.train(), master.requires_grad_(False).eval(), settings)
+    if student.config.sparsity:
+        keep_zeros(student)
+    history = fit(
+        learner.to(where),
+        batches(tokenizer, corpus, settings),
+        Settings(
+            settings.steps,
+            settings.seed,
+            settings.learning_rate,
+            warmup=min(100, settings.steps // 10),
+            weight_decay=0.0,
+            save_every=settings.save_every,
+        ),
+        state,
+        resume=True,
+        progress=progress,
+    )
+    size = student.num_parameters()
+    with new_folder(out, 2 * size) as folder:
+        student.to(_dtype(teacher)).save_pretrained(folder)
+        copy_tokenizer(teacher, folder)
+    return Distilled(master.num_parameters(), size, history)
+
+
+def load_floating(folder: Path, device: torch.device) -> ChatGLMForConditionalGeneration:
+    """A checkpoint's model in fp32. Raises UsageError where it is quantised."""
+    from ..loader import load  # which makes variants with this package
+
+    if Checkpoint(folder).config.linear_format():
+        raise UsageError(f"{folder} is quantised, which cannot learn: distil the checkpoint it was made from.")
+    return load(str(folder), device=str(device), dtype="float32")[0].requires_grad_(True)
+
+
+def begin(config: ChatGLM6BConfig, teacher: ChatGLMForConditionalGeneration) -> ChatGLMForConditionalGeneration:
+    """A student on the CPU with everything of its teacher that has its shape; the rest is drawn at random."""
+    student = ChatGLMForConditionalGeneration(deepcopy(config))
+    layers = spread(config.num_layers, teacher.config.num_layers)
+    held = teacher.state_dict()
+    for name, tensor in student.state_dict().items():
+        layer, rest = split_name(name)
+        source = held.get(name if layer is None else f"transformer.layers.{layers[layer]}.{rest}")
+        if source is not None and source.shape == tensor.shape:
+            tensor.copy_(source)
+    return student
+
+
+def spread(few: int, many: int) -> list[int]:
+    """`few` of the layers 0 … `many` - 1, evenly spread, the first and the last among them."""
+    if few > many:
+        raise UsageError(f"A student of {few} layers cannot begin from a teacher of {many}: give it {many} or fewer.")
+    return [round(layer * (many - 1) / max(few - 1, 1)) for layer in range(few)]
+
+
+class DistilLearner(Learner):
+    """A student beside its teacher."""
+
+    def __init__(
+        self,
+        student: ChatGLMForConditionalGeneration,
+        teacher: ChatGLMForConditionalGeneration,
+        settings: Distillation,
+    ) -> None:
+        super().__init__(student)
+        self.teachers = (teacher,)  # in a tuple, so that it is not trained or saved
+        self.settings = settings
+        self.layers = _matched(student.config, teacher.config)
+        narrow, wide = student.config.hidden_size, teacher.config.hidden_size
+        self.widen = nn.Identity() if narrow == wide else nn.Linear(narrow, wide, bias=False)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The loss of a batch, a mean over its targets or tokens."""
+        (teacher,), s = self.teachers, self.settings
+        with torch.no_grad():
+            taught, wanted = _run(teacher, batch)
+        states, logits = _run(self.model, batch)
+        loss = s.logits * soft_loss(logits, wanted, s.temperature)
+        loss = loss + s.labels * F.cross_entropy(logits, batch.targets)
+        if s.hidden:
+            real = batch.input_ids.ne(teacher.config.pad_token_id)
+            pairs = [(states[at], taught[layer]) for at, layer in enumerate(self.layers, 1)]
+            loss = loss + s.hidden * sum(self._distance(x[real], y[real]) for x, y in pairs) / len(pairs)
+        return loss
+
+    def _distance(self, x: Tensor, y: Tensor) -> Tensor:
+        """Of states as the next layer sees them: normalised."""
+        width = y.shape[-1:]
+        return F.mse_loss(F.layer_norm(self.widen(x).float(), width), F.layer_norm(y.float(), width))
+
+
+def soft_loss(logits: Tensor, wanted: Tensor, temperature: float) -> Tensor:
+    """T² · KL(teacher ‖ student) of distributions softened by T; both [targets, vocabulary]."""
+    student, teacher = (F.log_softmax(x / temperature, -1) for x in (logits, wanted))
+    return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+
+
+def batches(tokenizer: ChatGLMTokenizer, corpus: Corpus, settings: Distillation) -> Callable[[int], Batch]:
+    """The batch of a step. Its call raises UsageError where none of very many texts fits a row."""
+
+    def batch_of(step: int) -> Batch:
+        return fill(examples_of(step), settings.rows, settings.row, tokenizer.pad_token_id)
+
+    def examples_of(step: int) -> Iterator[Example]:
+        draws = (examples(tokenizer, [text], settings.row) for text in corpus.draw(settings.seed, step))
+        empty = 0
+        for found in draws:
+            empty = 0 if found else empty + 1
+            if empty == 10_000:
+                raise UsageError(f"No text fits a row of {settings.row} tokens: set a longer `row`.")
+            yield from found
+
+    return batch_of
+
+
+def keep_zeros(student: ChatGLMForConditionalGeneration) -> None:
+    """A 2:4 student learns with the weights that it has."""
+    for module in student.transformer.layers.modules():
+        if isinstance(module, nn.Linear):
+            module.weight.register_hook(module.weight.ne(0).mul)
+
+
+def _run(model: ChatGLMForConditionalGeneration, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The states before every layer and after the last norm, [rows, tokens, hidden], and the targets' logits."""
+    outputs = model.transformer(
+        batch.input_ids, batch.position_ids, batch.attention_mask, use_cache=False, output_hidden_states=True
+    )
+    logits = model.lm_head(outputs.last_hidden_state.flatten(0, 1)[batch.predicting])
+    return outputs.hidden_states, logits.float()
+
+
+def _matched(student: ChatGLM6BConfig, teacher: ChatGLM6BConfig) -> list[int]:
+    """For the states after each of the student's layers those of the teacher, by their number in `_run`.
+
+    What goes into a student's layer is to be what goes into the teacher's layer that it began from.
+    """
+    if student.layer_numbers is not None:
+        numbers = [teacher.layer_number(layer) for layer in range(teacher.num_layers)]
+        began = [numbers.index(number) for number in student.layer_numbers]
+    else:
+        began = spread(student.num_layers, teacher.num_layers)
+    return [*began[1:], teacher.num_layers]
+
+
+def _dtype(folder: Path) -> torch.dtype:
+    return Checkpoint(folder).config.dtype or torch.float16

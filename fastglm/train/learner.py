@@ -1,0 +1,19 @@
+"""What is trained: a model together with the loss that it learns from."""
+
+from torch import Tensor, nn
+
+from ..evaluate.likelihood import answer_loss
+from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..models.packing import Batch
+
+
+class Learner(nn.Module):
+    """Learns the answers of a text from the text alone."""
+
+    def __init__(self, model: ChatGLMForConditionalGeneration) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The mean loss of a batch's targets, in nats."""
+        return answer_loss(self.model, batch).mean()
