@@ -23,10 +23,10 @@ from ..models.packing import Batch, Example, fill
 from ..models.tokenizer import ChatGLMTokenizer
 from ..progress import OnProgress
 from ..train.learner import Learner
-from ..train.trainer import History, Settings, fit, own_device
+from ..train.trainer import History, Settings, fit, is_first, own_device
 from .calibration import examples
 from .corpus import Corpus
-from .folder import copy_tokenizer, new_folder, split_name
+from .folder import HEAD, copy_tokenizer, new_folder, split_name, write_checkpoint
 
 LARGE = 500_000_000  # parameters of a student whose activations are computed twice rather than kept
 
@@ -67,7 +67,7 @@ def distil(
     device: str = "auto",
     progress: OnProgress | None = None,
 ) -> Distilled:
-    """Trains a student and writes its checkpoint; `out` appears when it is whole.
+    """Trains a student and writes its checkpoint, the first of several processes; `out` appears when it is whole.
 
     Args:
         teacher: its checkpoint.
@@ -115,9 +115,10 @@ def distil(
         progress=progress,
     )
     size = student.num_parameters()
-    with new_folder(out, 2 * size) as folder:
-        student.to(_dtype(teacher)).save_pretrained(folder)
-        copy_tokenizer(teacher, folder)
+    if is_first():
+        with new_folder(out, 2 * size) as folder:
+            write_checkpoint(folder, student.config, _weights(student, Checkpoint(teacher).config))
+            copy_tokenizer(teacher, folder)
     return Distilled(master.num_parameters(), size, history)
 
 
@@ -239,5 +240,9 @@ def _matched(student: ChatGLM6BConfig, teacher: ChatGLM6BConfig) -> list[int]:
     return [*began[1:], teacher.num_layers]
 
 
-def _dtype(folder: Path) -> torch.dtype:
-    return Checkpoint(folder).config.dtype or torch.float16
+def _weights(student: ChatGLMForConditionalGeneration, teacher: ChatGLM6BConfig) -> Iterator[tuple[str, Tensor]]:
+    """What a checkpoint holds of a student, in its teacher's dtype, which its config will name."""
+    student.config.dtype = teacher.dtype or torch.float16
+    for name, tensor in student.state_dict().items():
+        if name != HEAD or not student.config.tie_word_embeddings:
+            yield name, tensor.to("cpu", student.config.dtype)

@@ -72,6 +72,11 @@ def own_device(device: str) -> torch.device:
     return resolve_device(device)
 
 
+def is_first() -> bool:
+    """Whether this is the one of the processes that writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def fit(
     learner: Learner,
     batch_of: Callable[[int], Batch],
@@ -103,8 +108,8 @@ def fit(
     history, ends = _load(state, learner, optimizer, settings) if resume and state.exists() else (History(), [])
     prepared, running = accelerator.prepare(learner, optimizer)
     last_steps = {step for step, _ in settings.restarts[1:]} | {settings.steps}
-    alone = accelerator.is_main_process
-    bar = tqdm(total=settings.steps, initial=history.step, unit="step", disable=progress is not None or not alone)
+    first = is_first()
+    bar = tqdm(total=settings.steps, initial=history.step, unit="step", disable=progress is not None or not first)
     learner.train()
     try:
         while history.step < settings.steps:
@@ -124,18 +129,18 @@ def fit(
             history.step += 1
             history.tokens += batch.tokens
             history.examples += batch.examples
-            if alone and held_out and (history.step % settings.score_every == 0 or history.step == settings.steps):
+            if first and held_out and (history.step % settings.score_every == 0 or history.step == settings.steps):
                 learner.eval()
                 history.held_out[history.step] = held_out()
                 learner.train()
             if history.step in last_steps:
                 ends.append({name: part.detach().cpu().clone() for name, part in learner.model.state_dict().items()})
             history.seconds += time.perf_counter() - began
-            if alone and (history.step % settings.save_every == 0 or history.step == settings.steps):
+            if first and (history.step % settings.save_every == 0 or history.step == settings.steps):
                 _save(state, learner, optimizer, settings, history, ends)
             bar.update()
             bar.set_postfix_str(_summary(history))
-            if progress and alone:
+            if progress and first:
                 progress(Progress(f"training, {_summary(history)}", history.step, settings.steps, "steps"))
     except KeyboardInterrupt:
         saved = history.step - history.step % settings.save_every
