@@ -39,6 +39,7 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     *,
+    cache: str = "auto",
     restricted: bool = False,
     trim_image_tokens: bool = False,
     progress: OnProgress | None = None,
@@ -54,6 +55,7 @@ def load(
         variant: a name of `fastglm.variants.VARIANTS`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
         dtype: `auto` (float32 on CPUs, float16 elsewhere), `float32`, `float16` or `bfloat16`.
+        cache: of keys and values: `auto` (as the checkpoint's config says, else in `dtype`) or `int8`, half of fp16.
         restricted: open only what visitors of the app may open.
         trim_image_tokens: drop the 20000 image tokens that no text uses from an old vocabulary of 150528.
 
@@ -65,6 +67,8 @@ def load(
     began = time.perf_counter()
     chosen, source, target = get_variant(variant), find_source(model, restricted), resolve_device(device)
     wanted = _resolve_dtype(dtype, target)
+    if cache not in ("auto", "int8"):
+        raise UsageError(f"Unknown cache {cache!r}; known are auto, int8.")
     if chosen.bitsandbytes and (reason := bitsandbytes_reason(target.type)):
         raise UsageError(f"{variant} {reason}.")
     if source.kind == "shape":
@@ -83,6 +87,8 @@ def load(
             config, tokenizer = trim_config(config, tokenizer)
             tensors = trim_rows(tensors, config.vocab_size)
         loaded = _build(config, chosen, target, wanted)
+    if cache != "auto":
+        config.cache_format = cache
     needed = _weights_bytes(loaded, wanted)
     _check_memory(needed, target, model, variant)
     _fill(loaded, tensors, target, wanted, needed, progress)
@@ -99,6 +105,7 @@ def load(
         load_time=time.perf_counter() - began,
         context_length=loaded.context_length,
         folder=str(path) if path else None,
+        cache=config.cache_format or "auto",
         notes=_notes(loaded, chosen, target),
     )
     return loaded, tokenizer
