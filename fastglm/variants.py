@@ -48,7 +48,7 @@ VARIANTS = {
 }
 # What is measured unless others are asked for: no package more, and of use on every device.
 USUAL = tuple(variant.name for variant in VARIANTS.values() if not variant.bitsandbytes)
-BITSANDBYTES_ON_CPU = "on CPUs bitsandbytes unpacks its weights for every token: small, not fast"
+BITSANDBYTES_ON_CPU = "on most CPUs bitsandbytes unpacks its weights for every token: small, not fast"
 
 
 def get_variant(name: str) -> Variant:
