@@ -15,9 +15,11 @@ COLOURS = {
     "fast": "#2b8ccb",
     "int8": "#009e73",
     "int4": "#d55e00",
+    "bnb-int8": "#7a5cc9",
+    "bnb-nf4": "#9a6a3a",
     "turbo": "#c45a95",
 }
-OTHERS = ["#8f6bd1", "#a1782a", "#4f8f3a", "#c2504f", "#3f8f9c"]
+OTHERS = ["#4f8f3a", "#c2504f", "#3f8f9c"]
 
 GRID = "rgba(128,136,148,0.28)"
 WHISKER = "#8a919b"

@@ -13,6 +13,7 @@ from dashboard.jobs import Job
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 from fastglm.home import folder
+from fastglm.variants import USUAL
 
 
 def pick_subject(place: str) -> tuple[str, list[str], bool]:
@@ -23,8 +24,9 @@ def pick_subject(place: str) -> tuple[str, list[str], bool]:
     refused = widgets.refusal(model)
     offers = [] if refused else widgets.offers_for(model)
     able = [offer.name for offer in offers if offer.reason is None]
+    usual = [name for name in able if name in USUAL]
     with right:
-        variants = st.multiselect(say("variants"), able, able, key=f"{place}-variants", persist_state="session")
+        variants = st.multiselect(say("variants"), able, usual, key=f"{place}-variants", persist_state="session")
     if refused:
         st.error(refused, icon=":material/block:")
     for offer in offers:

@@ -38,6 +38,7 @@ Model = Annotated[
 ]
 Variant = Annotated[str, typer.Option(help="How to run it: a name that `fastglm variants` lists.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Cache = Annotated[str, typer.Option(help="Keys and values: auto, as the model says, or int8, half the bytes of fp16.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", callback=_want_debug)]
 
 
@@ -72,6 +73,7 @@ def chat(
     model: Model = "demo",
     variant: Variant = "original",
     device: Device = "auto",
+    cache: Cache = "auto",
     max_length: Annotated[int, typer.Option(help="Most tokens of prompt and answer together.", min=1)] = 2048,
     top_p: Annotated[
         float, typer.Option(help="Sample from the likeliest tokens up to this probability.", min=0.01, max=1)
@@ -91,7 +93,7 @@ def chat(
 
     def load() -> "Host":
         with Bars() as bars:
-            return Host.start(model, variant, device, progress=bars)
+            return Host.start(model, variant, device, cache=cache, progress=bars)
 
     TerminalChat(load, {"max_length": max_length, "top_p": top_p, "temperature": temperature, "seed": seed}).run()
 
@@ -155,6 +157,7 @@ def evaluate(
     model: Model = "demo",
     variant: Variant = "original",
     device: Device = "auto",
+    cache: Cache = "auto",
     suite: Annotated[
         str, typer.Option(help="skills, open, lm-eval:TASK[,TASK], with commas between and lm-eval last.")
     ] = "skills",
@@ -191,12 +194,13 @@ def evaluate(
         raise UsageError(f"{json_file} cannot be written: its folder does not exist.")
     suites = choose_suites(suite, tasks)
     with Bars() as bars:
-        loaded, tokenizer = load(model, variant, device, progress=bars)
+        loaded, tokenizer = load(model, variant, device, cache=cache, progress=bars)
         found = {name: ask(loaded, tokenizer, questions, bars) for name, ask in suites.items()}
     for report in found.values():
         typer.echo(report.as_text())
     if json_file:
-        origin = {"model": model, "variant": variant, "device": loaded.fastglm.device, "dtype": loaded.fastglm.dtype}
+        info = loaded.fastglm
+        origin = {"model": model, "variant": variant, "device": info.device, "dtype": info.dtype, "cache": info.cache}
         content = origin | {name: report.as_json() for name, report in found.items()}
         json_file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 

@@ -42,6 +42,7 @@ class HostKey:
     variant: str = "original"
     device: str = "auto"
     dtype: str = "auto"
+    cache: str = "auto"
 
     def __str__(self) -> str:
         return f"{self.model} as {self.variant}"
@@ -83,6 +84,7 @@ class Host:
         device: str = "auto",
         dtype: str = "auto",
         *,
+        cache: str = "auto",
         restricted: bool = False,
         progress: OnProgress | None = None,
         threads: int | None = None,
@@ -92,7 +94,7 @@ class Host:
         `progress` is called in this thread; an exception from it ends the process. Raises the FastGLMError that
         loading raised, HostError when the process ended, CancelledError when another thread closed the host meanwhile.
         """
-        host = cls(HostKey(model, variant, device, dtype))
+        host = cls(HostKey(model, variant, device, dtype, cache))
         host._load(restricted, progress, threads)
         return host
 
@@ -172,7 +174,7 @@ class Host:
         try:
             if progress:
                 progress(Progress("start", 0, 0))
-            wanted = (key.model, key.variant, key.device, key.dtype, restricted, threads)
+            wanted = (key.model, key.variant, key.device, key.dtype, key.cache, restricted, threads)
             self.info, self.threads = self._call("load", *wanted, progress=progress)
         except BaseException:
             self.close()

@@ -94,13 +94,14 @@ class _Child:
 
     def load(self, load: Load) -> tuple[Any, Any] | None:
         """The model and its tokenizer, or None after a failure, which has been told."""
-        _, number, model, variant, device, dtype, restricted, threads = self._work.get()
+        _, number, model, variant, device, dtype, cache, restricted, threads = self._work.get()
         try:
             import torch
 
             if threads:
                 torch.set_num_threads(threads)
-            loaded = load(model, variant, device, dtype, restricted=restricted, progress=self._telling(number))
+            settings = {"cache": cache, "restricted": restricted, "progress": self._telling(number)}
+            loaded = load(model, variant, device, dtype, **settings)
             info = loaded[0].fastglm
             self._threads = torch.get_num_threads()
             if not threads and info.device == "cpu" and info.parameters < _SMALL:

@@ -17,4 +17,5 @@ class LoadedInfo:
     load_time: float
     context_length: int
     folder: str | None = None  # that the weights were read from; None for random ones
+    cache: str = "auto"  # the format of keys and values; auto: the dtype
     notes: list[str] = field(default_factory=list)

@@ -19,6 +19,7 @@ from dashboard.machine import size
 from dashboard.texts import say
 from fastglm.hardware import DeviceCard
 from fastglm.models.source import find_source
+from fastglm.variants import USUAL
 
 
 def main() -> None:
@@ -99,7 +100,8 @@ def draw_missing(model: str, measured: Mapping[str, str], is_here: bool) -> None
         st.caption(say("overview-no-quality"))
         del missing["quality"]
     missing = {side: words for side, words in missing.items() if side not in measured}
-    variants = [offer.name for offer in widgets.offers_for(model) if offer.reason is None]
+    able = {offer.name for offer in widgets.offers_for(model) if offer.reason is None}
+    variants = [name for name in USUAL if name in able]
     if not missing:
         return
     suites = ",".join(advice.SIDES[side][0] for side in missing)

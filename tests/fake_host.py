@@ -16,7 +16,7 @@ from fastglm.progress import OnProgress, Progress
 
 
 def load(
-    model: str, variant: str, device: str, dtype: str, *, restricted: bool, progress: OnProgress
+    model: str, variant: str, device: str, dtype: str, *, cache: str, restricted: bool, progress: OnProgress
 ) -> tuple[Any, Any]:
     print("a stray print must not reach the parent as a reply")
     match model:
@@ -52,6 +52,7 @@ def load(
         load_time=0.5,
         context_length=2048,
         folder="/a/checkpoint",
+        cache=cache,
         notes=["a note"],
     )
     return SimpleNamespace(fastglm=info), "tokenizer"

@@ -189,10 +189,10 @@ def test_variants(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["variants", "--model", str(GOLDEN / "chatglm"), "--json", str(file)]) == 0
     shown = capsys.readouterr().out
     rows = json.loads(file.read_text())
-    assert [row["name"] for row in rows] == ["original", "fast", "int8", "int4"]
-    assert all(row["runs"] and row["summary"] in shown for row in rows)
+    assert [row["name"] for row in rows] == ["original", "fast", "int8", "int4", "bnb-int8", "bnb-nf4"]
+    assert all(row["runs"] and row["summary"] in shown for row in rows[:4])
     assert main(["variants", "--model", str(GOLDEN / "chatglm-int4"), "--json", str(file)]) == 0
-    assert [row["runs"] for row in json.loads(file.read_text())] == [True, True, False, False]
+    assert [row["runs"] for row in json.loads(file.read_text())] == [True, True, False, False, False, False]
     assert "runs here: no: the checkpoint is quantised already" in capsys.readouterr().out
 
 
@@ -358,7 +358,10 @@ REAL = [sys.executable, "-m", "fastglm.hosted"]
 def test_an_unknown_variant_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(fastglm.host, "COMMAND", REAL)
     assert main(["chat", "--model", str(GOLDEN / "chatglm"), "--variant", "nosuch"]) == 2
-    assert capsys.readouterr().err == "error: Unknown variant 'nosuch'; known are original, fast, int8, int4.\n"
+    assert (
+        capsys.readouterr().err
+        == "error: Unknown variant 'nosuch'; known are original, fast, int8, int4, bnb-int8, bnb-nf4.\n"
+    )
 
 
 def test_a_real_model() -> None:

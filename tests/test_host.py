@@ -35,11 +35,14 @@ def host(home: Path) -> Iterator[Host]:
 
 def test_start_relays_progress_and_tells_what_is_loaded() -> None:
     seen: list[Progress] = []
-    with Host.start("demo", "int4", "cpu", "fp32", restricted=True, threads=1, progress=seen.append) as host:
+    with Host.start(
+        "demo", "int4", "cpu", "fp32", cache="int8", restricted=True, threads=1, progress=seen.append
+    ) as host:
         assert [p.stage for p in seen] == ["start", "weights", "weights"]
         assert host.alive
         assert host.threads == 1
         assert (host.info.model, host.info.variant, host.info.dtype) == ("demo", "int4", "fp32 restricted")
+        assert host.info.cache == "int8"
         assert host.info.notes == ["a note"]
         assert psutil.pid_exists(host.info.pid)
         pid = host.info.pid

@@ -42,6 +42,8 @@ def test_progress_is_told_while_loading():
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("variant", list(VARIANTS))
 def test_half_precision_answers(variant, dtype):
+    if VARIANTS[variant].bitsandbytes:
+        pytest.importorskip("bitsandbytes")
     model, tokenizer = load(GOLDEN, variant, dtype=dtype)
     pieces = list(fastglm.stream(model, tokenizer, "你好", max_new_tokens=4, do_sample=False, ignore_eos=True))
     assert len(pieces) == 4
@@ -78,8 +80,10 @@ def test_too_little_memory_is_said_before_loading(monkeypatch):
     assert seen == []
 
 
-@pytest.mark.parametrize("variant", ["fast", "int8", "int4"])
+@pytest.mark.parametrize("variant", ["fast", "int8", "int4", "bnb-int8"])
 def test_a_shape_runs_in_every_format(variant):
+    if VARIANTS[variant].bitsandbytes:
+        pytest.importorskip("bitsandbytes")
     model, tokenizer = load("shape:chatglm-6b@1", variant, dtype="bfloat16")
     assert model.config.num_layers == 1
     block = 4096 * (3 * 4096 + 4096 + 2 * 16384) + (3 * 4096 + 4096 + 16384 + 4096) + 4 * 4096
@@ -122,9 +126,8 @@ def test_the_bandwidth_of_memory_is_measured_where_there_is_room(monkeypatch):
     assert hardware.device_card("cpu", bandwidth=True).bandwidth is None
 
 
-def test_importing_needs_neither_the_app_nor_the_store():
-    code = (
-        "import sys, fastglm; print([m for m in ('streamlit', 'sqlalchemy', 'plotly', 'pandas') if m in sys.modules])"
-    )
+def test_importing_needs_neither_the_app_nor_what_is_optional():
+    unwanted = ("streamlit", "sqlalchemy", "plotly", "pandas", "bitsandbytes")
+    code = f"import sys, fastglm; print([name for name in {unwanted} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "[]"

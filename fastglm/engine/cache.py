@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..models.cache import pack, unpack
+
 # The window that a step reads is a multiple of this, so that its shapes stay the same for as many steps.
 STEP = 64
 ROOM = 128  # tokens that the buffers of an answer hold beyond the prompt before they grow
@@ -19,13 +21,20 @@ def capacity_after(prompt: int, answer: int) -> int:
 
 
 class StaticCache:
-    """Keys and values of every layer, [1, heads, capacity, head_dim] each; heads may differ between layers.
+    """Keys and values of every layer, [1, heads, capacity, head_dim] each, or packed as int8; heads may differ between
+    layers.
 
     A prompt is written at the beginning. Afterwards `advance` makes place for one more token, at `position`.
     """
 
     def __init__(
-        self, heads: Sequence[int], head_dim: int, capacity: int, dtype: torch.dtype, device: torch.device
+        self,
+        heads: Sequence[int],
+        head_dim: int,
+        capacity: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        is_int8: bool = False,
     ) -> None:
         self.capacity = -(-capacity // STEP) * STEP
         self.length = 0
@@ -33,8 +42,10 @@ class StaticCache:
         self.position = torch.zeros(1, dtype=torch.long, device=device)
         # 0 where a token is, minus infinity behind the last one.
         self.mask = torch.full((1, 1, 1, self.capacity), -torch.inf, dtype=dtype, device=device)
+        self.dtype, self.is_int8 = dtype, is_int8
+        width, held = (head_dim + dtype.itemsize, torch.int8) if is_int8 else (head_dim, dtype)
         self.keys, self.values = (
-            [torch.zeros(1, n, self.capacity, head_dim, dtype=dtype, device=device) for n in heads] for _ in range(2)
+            [torch.zeros(1, n, self.capacity, width, dtype=held, device=device) for n in heads] for _ in range(2)
         )
 
     def get_seq_length(self) -> int:
@@ -43,13 +54,16 @@ class StaticCache:
 
     def update(self, k: Tensor, v: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Writes new keys and values, [1, heads, new, head_dim], and returns those to attend to."""
+        new = (pack(k), pack(v)) if self.is_int8 else (k, v)
+        held = (self.keys[layer], self.values[layer])
         if not self.window:
-            self.keys[layer][:, :, : k.shape[2]] = k
-            self.values[layer][:, :, : k.shape[2]] = v
+            for buffer, x in zip(held, new, strict=True):
+                buffer[:, :, : x.shape[2]] = x
             return k, v
-        self.keys[layer].index_copy_(2, self.position, k)
-        self.values[layer].index_copy_(2, self.position, v)
-        return self.keys[layer][:, :, : self.window], self.values[layer][:, :, : self.window]
+        for buffer, x in zip(held, new, strict=True):
+            buffer.index_copy_(2, self.position, x)
+        seen_k, seen_v = (buffer[:, :, : self.window] for buffer in held)
+        return (unpack(seen_k, self.dtype), unpack(seen_v, self.dtype)) if self.is_int8 else (seen_k, seen_v)
 
     def prefilled(self, length: int) -> None:
         """Says that a prompt of `length` tokens is in."""

@@ -46,7 +46,7 @@ class EagerEngine:
 
     def cache_memory(self, tokens: int) -> int:
         """Bytes of keys and values for so many tokens."""
-        return tokens * self.model.config.cache_values() * self.model.dtype.itemsize
+        return tokens * self.model.config.cache_bytes(self.model.dtype)
 
 
 class _Draw:

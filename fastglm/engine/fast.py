@@ -48,7 +48,8 @@ class FastEngine:
     def _make_cache(self, capacity: int) -> StaticCache:
         config = self.model.config
         heads = [config.heads(layer) for layer in range(config.num_layers)]
-        return StaticCache(heads, config.head_dim, capacity, self.model.dtype, self.model.device)
+        is_int8 = config.cache_format == "int8"
+        return StaticCache(heads, config.head_dim, capacity, self.model.dtype, self.model.device, is_int8)
 
     def _prefill(self, inputs: Tensor, position_ids: Tensor, mask: Tensor) -> Tensor:
         """Runs the prompt; logits of its last position, [1, vocabulary]."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache
+from transformers.cache_utils import Cache
 
 from ..errors import CheckpointError
 from ..models.chatglm import Block, ChatGLMForConditionalGeneration
@@ -43,7 +43,7 @@ class Passage:
     input_ids: Tensor  # [rows, tokens]
     position_ids: Tensor  # [rows, 2, tokens]
     attention_mask: Tensor  # [rows, 1, tokens, total], True where attended
-    cache: DynamicCache | None = None  # keys and values of the tokens before, which those of these are added to
+    cache: Cache | None = None  # keys and values of the tokens before, which those of these are added to
 
     def to(self, device: torch.device) -> "Passage":
         """The same on another device."""

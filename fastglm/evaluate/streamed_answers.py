@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from transformers import DynamicCache
 
+from ..models.cache import make_cache
 from .likelihood import TOKENS_AT_ONCE
 from .streamed import Passage, StreamedModel
 
@@ -26,7 +26,7 @@ def streamed_answers(
         room: bytes for keys and values; one row is run however little that is.
     """
     waiting = deque(sorted(range(len(prompts)), key=lambda number: len(prompts[number])))
-    room //= model.checkpoint.config.cache_values() * model.dtype.itemsize  # tokens, from here on
+    room //= model.checkpoint.config.cache_bytes(model.dtype)  # tokens, from here on
     groups: list[_Group] = []
     while waiting or groups:
         held = sum(group.tokens for group in groups)
@@ -60,7 +60,9 @@ class _Group:
         real = torch.arange(width) >= torch.tensor([[width - len(prompts[n])] for n in numbers])
         plan = model.empty.plan(ids, real.long())
         self.numbers = list(numbers)
-        self.passage = Passage(ids, plan.position_ids, plan.attention_mask, DynamicCache()).to(model.device)
+        self.passage = Passage(ids, plan.position_ids, plan.attention_mask, make_cache(model.checkpoint.config)).to(
+            model.device
+        )
         self._answers: list[list[int]] = [[] for _ in numbers]
         self._stop, self._longest, self._most = model.empty.stop_tokens, longest, width + longest
 

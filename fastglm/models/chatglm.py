@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import DynamicCache, GenerationMixin, PreTrainedModel
+from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from ..kernels.linear import QuantizedEmbedding, QuantizedLinear, SharedHead, make_linear
+from .cache import make_cache
 from .chat import ChatMixin
 from .config import ChatGLM6BConfig
 from .positions import Layout, Plan, attention_mask, find_layout, position_ids
@@ -157,7 +158,7 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
         elif attention_mask is not None and attention_mask.ndim == 2:
             attention_mask = attention_mask.bool()[:, None, None]
         if use_cache and past_key_values is None:
-            past_key_values = DynamicCache()
+            past_key_values = make_cache(self.config)
 
         rotation = self.rotary(position_ids, past + length + 1, x.dtype)
         hidden_states: tuple[Tensor, ...] = ()
@@ -260,6 +261,15 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
         layout = self.transformer.layout(input_ids, attention_mask)
         length = input_ids.shape[1]
         return Plan(make_position_ids(layout, length), make_attention_mask(layout, length), layout.start)
+
+    def _prepare_cache_for_generation(
+        self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """`generate`'s own cache, in the format of the config; one that its caller asks for stays as it is."""
+        is_own = model_kwargs.get("past_key_values") is generation_config.cache_implementation is None
+        super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)
+        if is_own and "past_key_values" in model_kwargs:
+            model_kwargs["past_key_values"] = make_cache(self.config)
 
     # What `generate` asks for. Positions cannot be counted up from the mask, as transformers would.
 

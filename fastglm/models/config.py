@@ -51,7 +51,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
     scales scores by them. `sparsity` "2:4": of each 4 consecutive inputs of a block's linear layers 2 are zero.
     `weight_format` names the quantised format of the weights (`None`: as the tensors are), see `fastglm.kernels`;
     checkpoints in the published quantised layouts say the same with `quantization_bit`. `embedding_format` is that of
-    embedding and head where they have one of their own, `calibration` how the weights were rounded.
+    embedding and head where they have one of their own, `calibration` how the weights were rounded. `cache_format`
+    "int8": keys and values are kept as int8.
     """
 
     attribute_map: ClassVar[dict[str, str]] = {
@@ -86,6 +87,7 @@ class ChatGLM6BConfig(ChatGLMConfig):
     calibration: dict[str, Any] | None = None
     layer_numbers: list[int] | None = None
     sparsity: str | None = None
+    cache_format: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.head_dim is None and isinstance(self.num_attention_heads, int):
@@ -103,6 +105,13 @@ class ChatGLM6BConfig(ChatGLMConfig):
     def cache_values(self) -> int:
         """How many numbers the keys and values of one token are."""
         return 2 * sum(self.heads(layer) for layer in range(self.num_layers)) * int(self.head_dim or 0)
+
+    def cache_bytes(self, dtype: torch.dtype) -> int:
+        """Bytes of the keys and values of one token where activations are of `dtype`."""
+        values = self.cache_values()
+        if self.cache_format == "int8":
+            return values + values // int(self.head_dim or 1) * dtype.itemsize  # a scale for each vector
+        return values * dtype.itemsize
 
     def layer_number(self, layer: int) -> int:
         """The number that a layer was trained with: its own where none was removed before it."""
@@ -133,6 +142,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
             )
         if self.sparsity not in (None, "2:4"):
             raise CheckpointError(f"config.json: sparsity is {self.sparsity!r}; known is 2:4.")
+        if self.cache_format not in (None, "int8"):
+            raise CheckpointError(f"config.json: cache_format is {self.cache_format!r}; known is int8.")
         if self.quantization_bit not in (0, 4, 8):
             raise CheckpointError(f"config.json: quantization_bit is {self.quantization_bit}; known are 4 and 8.")
         if not self.position_encoding_2d:

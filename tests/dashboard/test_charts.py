@@ -37,7 +37,7 @@ def deuteranope(colour: str) -> tuple[float, ...]:
 
 
 def test_variants_are_told_apart_without_green_cones() -> None:
-    for one, other in combinations(("original", "fast", "int8", "int4"), 2):
+    for one, other in combinations(("original", "fast", "int8", "int4", "bnb-int8", "bnb-nf4"), 2):
         a, b = deuteranope(charts.colour(one)), deuteranope(charts.colour(other))
         assert sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5 > 0.08, (one, other)
 
