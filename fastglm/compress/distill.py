@@ -44,6 +44,7 @@ class Distillation:
     logits: float = 1.0  # weight of the KL, at a temperature T times T²
     hidden: float = 1.0  # weight of the distance between states
     labels: float = 0.1  # weight of the answers' own cross-entropy
+    tie: bool = False  # one matrix for embedding and head, also where the student had two
     save_every: int = 100  # steps between state files
 
 
@@ -94,6 +95,9 @@ def distil(
             f"The student knows {student.config.vocab_size:,} tokens and its teacher {master.config.vocab_size:,}: "
             "prune the vocabulary after distilling."
         )
+    if settings.tie:
+        student.lm_head.weight = student.transformer.word_embeddings.weight
+        student.config.tie_word_embeddings = True
     if student.num_parameters() > LARGE:
         student.gradient_checkpointing_enable()
     learner = DistilLearner(student.train(), master.requires_grad_(False).eval(), settings)

@@ -120,6 +120,14 @@ def test_a_narrower_student_learns_through_a_map_to_the_teachers_width(tmp_path:
     assert made.student == model.num_parameters() < made.teacher
 
 
+def test_a_student_can_share_head_and_embedding_where_its_teacher_does_not(tmp_path: Path) -> None:
+    made = run(smaller(), tmp_path, replace(SETTINGS, tie=True))
+    assert not teacher().tie_word_embeddings
+    assert "lm_head.weight" not in stored(made)
+    model, _ = fastglm.load(str(made), device="cpu")
+    assert model.lm_head.weight is model.transformer.word_embeddings.weight
+
+
 def test_zeros_of_a_sparse_student_stay(tmp_path: Path) -> None:
     sparsify_24(SOURCE, tmp_path / "sparse", TEXTS, device="cpu")
     healed = stored(run(tmp_path / "sparse", tmp_path))
