@@ -64,8 +64,11 @@ def test_a_checkpoint_of_the_published_shape_is_passed_layer_by_layer(
     outcome = promises.memory_of_streaming(JsonReporter(), layers=2, questions=3)
     assert outcome.kept
     assert "(3 questions, " in outcome.measured
+    made = promises.quantising(JsonReporter(), layers=2)
+    assert made.kept
+    assert made.measured.endswith("0.00 GB")  # 1 MB
     monkeypatch.setattr(promises.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
-    with pytest.raises(FastGLMError, match="wanted are 13: set TMPDIR"):
+    with pytest.raises(FastGLMError, match="wanted are 18: set TMPDIR"):
         promises.memory_of_streaming(JsonReporter())
 
 
