@@ -21,21 +21,14 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ...models.chatglm import Block
-from ...models.checkpoint import Checkpoint
+from ...models.checkpoint import LAYER, Checkpoint
 from ...models.config import ChatGLM6BConfig
 from ...progress import OnProgress, Progress
 from ...texts import Text
-from ..folder import (
-    LAYER,
-    copy_tokenizer,
-    new_folder,
-    open_plain,
-    split_name,
-    stored_tensors,
-    write_checkpoint,
-)
+from ..calibration import calibration_examples
+from ..folder import copy_tokenizer, new_folder, open_plain, split_name, stored_tensors, write_checkpoint
 from ..size import predict_size
-from ..walk import Walk, calibration_examples
+from ..walk import Walk
 from .report import Pruned
 
 CANDIDATES = 4  # of the least influential layers, left out on trial before one goes
@@ -57,7 +50,8 @@ def prune_depth(
     nats per token before and after.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised, too few texts, no layer would be left, or the disk is full.
+        UsageError: `out` exists, `source` is quantised, too few texts, or no layer would be left.
+        DiskShortError: the disk has no room for `out`, found before starting.
         CheckpointError: the checkpoint cannot be read.
         DeviceError: the device is not there.
     """

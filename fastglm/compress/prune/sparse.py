@@ -16,9 +16,10 @@ from ...errors import UsageError
 from ...models.chatglm import Block
 from ...progress import OnProgress
 from ...texts import Text
+from ..calibration import calibration_examples
 from ..folder import open_plain
 from ..size import predict_size
-from ..walk import Walk, calibration_examples
+from ..walk import Walk
 from .blocks import State, write_edited
 from .report import Pruned
 
@@ -32,8 +33,9 @@ def sparsify_24(
     as they are.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised or 2:4 already, a width is no multiple of 4, too few texts, or
-            the disk is full.
+        UsageError: `out` exists, `source` is quantised or 2:4 already, a width is no multiple of 4, or too few
+            texts.
+        DiskShortError: the disk has no room for `out`.
         CheckpointError: the checkpoint cannot be read.
         DeviceError: the device is not there.
     """

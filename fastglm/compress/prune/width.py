@@ -17,9 +17,10 @@ from ...models.chatglm import Block
 from ...models.config import ChatGLM6BConfig
 from ...progress import OnProgress
 from ...texts import Text
+from ..calibration import calibration_examples
 from ..folder import open_plain
 from ..size import predict_size
-from ..walk import Walk, calibration_examples
+from ..walk import Walk
 from .blocks import State, write_edited
 from .report import Pruned
 
@@ -45,8 +46,9 @@ def prune_width(
         heads: share of the heads that stays; at least one does.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised or 2:4, too few texts, a share out of range or too large to
-            remove anything, or the disk is full.
+        UsageError: `out` exists, `source` is quantised or 2:4, too few texts, or a share out of range or too large
+            to remove anything.
+        DiskShortError: the disk has no room for `out`.
         CheckpointError: the checkpoint cannot be read.
         DeviceError: the device is not there.
     """
