@@ -11,7 +11,6 @@ from ..kernels import get_format
 from ..kernels.format import Parts
 from ..models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from ..models.config import ChatGLM6BConfig
-from ..models.packing import Example
 from ..progress import OnProgress
 from ..texts import Text
 from .calibrated import Calibrated, Packed, gptq_examples
@@ -46,11 +45,12 @@ def quantise_folder(
         CheckpointError: the checkpoint cannot be read, or a tensor is missing.
         DiskShortError: the disk has no room for `out`, found before starting.
     """
-    for format in filter(None, (weight_format, embedding_format)):
-        get_format(format)
     checkpoint = open_plain(source, out)
+    packed = packed_config(checkpoint.config, weight_format, embedding_format)
     chosen = gptq_examples(checkpoint, texts) if texts is not None else []
-    packed = _packed_config(checkpoint.config, weight_format, embedding_format, chosen)
+    if chosen:
+        tokens = sum(len(example.tokens) for example in chosen)
+        packed.calibration = {"method": "GPTQ", "examples": len(chosen), "tokens": tokens}
     with new_folder(out, predict_size(packed).bytes) as folder:
         matrices: Iterable[Packed] = ()
         if chosen:
@@ -64,14 +64,12 @@ def is_packed(name: str, tensor: Tensor) -> bool:
     return name.endswith(".weight") and tensor.ndim == 2
 
 
-def _packed_config(
-    config: ChatGLM6BConfig, weight_format: str, embedding_format: str | None, chosen: Sequence[Example]
-) -> ChatGLM6BConfig:
+def packed_config(config: ChatGLM6BConfig, weight_format: str, embedding_format: str | None) -> ChatGLM6BConfig:
+    """The config of a checkpoint once it is packed. Raises UsageError: there is no such format."""
+    for format in filter(None, (weight_format, embedding_format)):
+        get_format(format)
     packed = copy.deepcopy(config)
     packed.weight_format, packed.embedding_format = weight_format, embedding_format
-    if chosen:
-        tokens = sum(len(example.tokens) for example in chosen)
-        packed.calibration = {"method": "GPTQ", "examples": len(chosen), "tokens": tokens}
     return packed
 
 

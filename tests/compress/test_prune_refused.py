@@ -30,9 +30,7 @@ def test_an_output_that_exists(prune, tmp_path):
 
 @every
 def test_a_quantised_checkpoint(prune, tmp_path):
-    with pytest.raises(
-        UsageError, match="is quantised already: run it as it is"
-    ):
+    with pytest.raises(UsageError, match="is quantised already: run it as it is"):
         prune(folder("chatglm-int4"), tmp_path / "out")
 
 

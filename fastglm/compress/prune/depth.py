@@ -57,8 +57,7 @@ def prune_depth(
     """
     checkpoint = open_plain(source, out)
     config = checkpoint.config
-    if not 1 <= layers < config.num_layers:
-        raise UsageError(f"{layers} of {config.num_layers} layers cannot go: name 1 to {config.num_layers - 1}.")
+    check_count(config, layers)
     with new_folder(out, checkpoint.size) as folder:
         removed, details = _choose(checkpoint, layers, texts, progress, device)
         smaller = without_layers(config, removed)
@@ -98,6 +97,12 @@ def _choose(
         removed.append(layer)
     influence = [whole.influence[layer] for layer in range(checkpoint.config.num_layers)]
     return removed, {"removed": removed, "influence": influence, "loss_before": whole.loss, "loss_after": best.loss}
+
+
+def check_count(config: ChatGLM6BConfig, layers: int) -> None:
+    """Raises UsageError where so many layers cannot go."""
+    if not 1 <= layers < config.num_layers:
+        raise UsageError(f"{layers} of {config.num_layers} layers cannot go: name 1 to {config.num_layers - 1}.")
 
 
 def without_layers(config: ChatGLM6BConfig, removed: Collection[int]) -> ChatGLM6BConfig:
