@@ -48,9 +48,10 @@ def compress(
     source = find_source(model)
     if source.kind == "shape":
         raise UsageError(f"{model} has random weights, nothing to compress: name a checkpoint or demo.")
-    given: Texts | None
-    if isinstance(texts, str | Path):
-        given = "demo" if texts == "demo" else read_texts(Path(texts))
-    else:
-        given = texts
-    return Chain(model, source.fetch(), chosen, Path(out), given, device, progress).run()
+    return Chain(model, source.fetch(), chosen, Path(out), _read(texts), device, progress).run()
+
+
+def _read(texts: str | Path | Sequence[Text] | None) -> Texts | None:
+    if not isinstance(texts, str | Path):
+        return texts
+    return "demo" if texts == "demo" else read_texts(Path(texts))
