@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from fastglm.compress.quantize import write_shards
+from fastglm.compress.folder import write_checkpoint
 from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.config import ChatGLM6BConfig
 from fastglm.models.shape import random_tensors, shape_config
@@ -51,6 +51,5 @@ def write_published(folder: Path, layers: int) -> None:
     config = shape_config(find_source(f"shape:chatglm-6b@{layers}"), tokenizer)
     with torch.device("meta"):
         model = ChatGLMForConditionalGeneration(config)
-    write_shards(random_tensors(model, torch.device("cpu"), torch.float16), folder)
-    config.save_pretrained(folder)
+    write_checkpoint(folder, config, random_tensors(model, torch.device("cpu"), torch.float16))
     tokenizer.save_pretrained(folder)

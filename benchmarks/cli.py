@@ -4,7 +4,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +12,7 @@ import typer
 from benchmarks import report
 from benchmarks.progress import BarReporter, JsonReporter, Reporter
 from fastglm.errors import FastGLMError, UsageError
+from fastglm.progress import Show
 
 if TYPE_CHECKING:
     from benchmarks.order import Order
@@ -42,13 +42,6 @@ app.add_typer(reference, name="reference")
 ReferenceModel = Annotated[str, typer.Option(help="demo, a folder, a hub id.")]
 ReferenceQuestions = Annotated[int, typer.Option(help="Questions of each skill, split and language.", min=1)]
 ReferenceTexts = Annotated[Path | None, typer.Option(metavar="FILE", help="Your own questions instead, as for run.")]
-
-
-class Show(StrEnum):
-    """How progress is told."""
-
-    bar = "bar"
-    json = "json"
 
 
 @app.command()

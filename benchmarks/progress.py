@@ -9,12 +9,13 @@ The JSON lines, on standard output, one object a line:
     {"event": "error", "message": str}                                      no run, it broke, or it could not be stored
 """
 
-import json
 import sys
 import time
 from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
+
+from fastglm.json_lines import PAUSE, JsonLines
 
 
 class Reporter(Protocol):
@@ -49,13 +50,13 @@ class JsonReporter:
     """JSON lines."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stdout
+        self._lines = JsonLines(stream)
         self._began = self._told = 0.0
         self._steps = self._done = 0
         self._stage = ""
 
     def run(self, run: str) -> None:
-        self._say(event="run", id=run)
+        self._lines.say(event="run", id=run)
 
     def plan(self, steps: int) -> None:
         self._steps = steps
@@ -63,15 +64,15 @@ class JsonReporter:
 
     def estimate(self, each: float, least: int, most: int) -> None:
         seconds = [round(each * least, 1), round(each * most, 1)]
-        self._say(event="estimate", repeat=round(each, 3), repeats=[least, most], seconds=seconds)
+        self._lines.say(event="estimate", repeat=round(each, 3), repeats=[least, most], seconds=seconds)
 
     def at(self, stage: str, part: float = 0.0) -> None:
-        if stage == self._stage and time.monotonic() - self._told < 0.2:
-            return  # news of the same stage five times a second are enough
+        if stage == self._stage and time.monotonic() - self._told < PAUSE:
+            return
         self._stage, self._told = stage, time.monotonic()
         done = min(self._done + part, self._steps)
         eta = round((self._told - self._began) * (self._steps - done) / done, 1) if done else None
-        self._say(event="progress", stage=stage, done=round(done, 3), total=self._steps, eta=eta)
+        self._lines.say(event="progress", stage=stage, done=round(done, 3), total=self._steps, eta=eta)
 
     def step(self) -> None:
         self._done += 1
@@ -79,19 +80,13 @@ class JsonReporter:
         self.at(self._stage)
 
     def warning(self, message: str) -> None:
-        self._say(event="warning", message=message)
+        self._lines.say(event="warning", message=message)
 
     def done(self, run: str, status: str) -> None:
-        self._say(event="done", run=run, status=status)
+        self._lines.say(event="done", run=run, status=status)
 
     def error(self, message: str) -> None:
-        self._say(event="error", message=message)
-
-    def _say(self, **line: Any) -> None:
-        try:
-            print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
-        except BrokenPipeError:  # whoever listened is gone
-            raise KeyboardInterrupt from None
+        self._lines.say(event="error", message=message)
 
 
 class BarReporter:
@@ -116,7 +111,7 @@ class BarReporter:
         tqdm.write(f"repeats: {many}, about {_duration(each)} each, {long} in all", file=sys.stderr)
 
     def at(self, stage: str, part: float = 0.0) -> None:
-        if self._bar is not None and (part == 0 or time.monotonic() - self._told > 0.2):
+        if self._bar is not None and (part == 0 or time.monotonic() - self._told > PAUSE):
             self._told = time.monotonic()
             self._bar.set_description(stage, refresh=False)
             self._move(part)

@@ -38,4 +38,5 @@ class Bars:
                 leave=False,
                 disable=None,
             )
+        self._bar.set_postfix_str(progress.note, refresh=False)
         self._bar.update(progress.done - self._bar.n)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastglm.errors import FastGLMError, UsageError
+from fastglm.errors import CancelledError, FastGLMError, UsageError
+from fastglm.progress import Show
 
 if TYPE_CHECKING:
     from fastglm.host import Host
@@ -128,28 +129,38 @@ def variants(
 def compress(
     out: Annotated[Path, typer.Option(help="The folder to make; it must not exist yet.")],
     model: Model = "demo",
-    recipe: Annotated[str, typer.Option(help="int8, int4 (groups of 128), int4-g64 or int4-g32.")] = "int4",
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="A file in YAML, or a name: int8, int4 (groups of 128), int4-g64, int4-g32, sparse24, pruned, "
+            "distilled or turbo (pruned, distilled, int4)."
+        ),
+    ] = "int4",
     texts: Annotated[
         str | None,
         typer.Option(
-            help="Calibrate, by GPTQ, on this UTF-8 file: a text a line, or JSON Lines of prompt and answer. "
-            "demo: on rounds of the demo model's world."
+            help="To learn from, to calibrate and to score on: a UTF-8 file with a text a line, or JSON Lines of "
+            "prompt and answer; demo: the demo model's world."
         ),
     ] = None,
-    embedding: Annotated[str | None, typer.Option(help="Embedding and head in a format of their own: int8.")] = None,
     device: Device = "auto",
+    progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
     debug: Debug = False,
 ) -> None:
-    """Write a compressed checkpoint, which `fastglm chat --model` reads back.
+    """Write a compressed checkpoint, which `fastglm chat --model` reads back, with a record of how it was made.
 
-    Without --texts the weights are rounded to nearest; with them, so that what the model makes of the texts stays.
+    A recipe is a list of steps: prune-depth, prune-width, prune-vocabulary, sparse24, distil, quantise. Without --texts
+    weights are rounded to nearest, and nothing can be pruned or distilled. What was stopped goes on with the same
+    command.
     """
     import fastglm
     from fastglm.bars import Bars
+    from fastglm.json_lines import JsonLines
 
-    with Bars() as bars:
-        made = fastglm.compress(model, recipe, out, texts, bars, embedding=embedding, device=device)
-    typer.echo(f"Written: {made}. Talk to it: fastglm chat --model {made}")
+    with JsonLines() if progress is Show.json else Bars() as told:
+        made = fastglm.compress(model, recipe, out, texts, told, device=device)
+    if progress is Show.bar:
+        typer.echo(f"Written: {made}. Talk to it: fastglm chat --model {made}")
 
 
 @app.command()
@@ -234,8 +245,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except CancelledError as error:
+        return _fail(str(error), STOPPED)
     except FastGLMError as error:
-        return _fail(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
+        return _fail(
+            "\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), 2 if isinstance(error, UsageError) else 1
+        )
     except OSError as error:
         return _fail(f"error: {error.filename or 'a file'}: {error.strerror or error}.", 1)
     except Exception as error:

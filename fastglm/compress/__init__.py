@@ -1,58 +1,57 @@
 """Compression of checkpoints."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
-from ..kernels import FORMATS
 from ..models.source import find_source
 from ..progress import OnProgress
-from ..variants import VARIANTS
-from .calibration import DEMO_SAMPLES, demo_samples, read_texts
-from .quantize import quantise_folder
+from ..texts import Text
+from .calibration import read_texts
+from .chain import Chain
+from .recipe import Recipe, find_recipe
+from .split import Texts
+
+__all__ = ["Recipe", "compress"]
 
 
 def compress(
     model: str,
-    recipe: str,
+    recipe: str | Path | Recipe,
     out: str | Path,
-    texts: str | Path | None = None,
+    texts: str | Path | Sequence[Text] | None = None,
     progress: OnProgress | None = None,
     *,
-    embedding: str | None = None,
     device: str = "auto",
 ) -> Path:
     """Makes a compressed checkpoint folder, which `fastglm.load` and `from_pretrained` read back.
 
+    Beside it, in `<out>.work`, lies what is done so far; the same call goes on with it after a stop.
+
     Args:
         model: what `fastglm.load` takes, but for shapes.
-        recipe: `int8` or `int4`, or a name of `fastglm.kernels.FORMATS`, such as `int4-g32`.
-        out: a folder that does not exist yet; it appears when it is whole.
-        texts: a file to calibrate on, rounding by GPTQ (see `calibration.read_texts`), or `demo`: rounds of the demo
-            model's world; None: rounds to nearest.
-        embedding: the format of embedding and head where they have one of their own.
-        device: where to calibrate, as in `fastglm.load`.
+        recipe: a name, such as `int4` or `turbo`, a file in YAML, or a recipe (see `recipe`).
+        out: a folder that does not exist yet; it appears when it is whole, with its record `fastglm.json`.
+        texts: to learn from, to calibrate and to score on: a file (see `calibration.read_texts`), `demo` for the demo
+            model's world, or texts. Quantising without them rounds to nearest; other steps need them.
+        device: where to run layers, as in `fastglm.load`.
 
     Raises:
-        UsageError: an unknown recipe or format, an `out` that exists, a model with no weights or quantised already,
-            texts that cannot be read or are too few.
-        CheckpointError: the model cannot be read.
-        DiskShortError: the disk has too little room.
+        UsageError: an unknown or wrong recipe, an `out` that exists, a model with no weights, quantised already or too
+            small for a step, texts that are missing, cannot be read or are too few.
+        CheckpointError, DeviceError, MemoryShortError: the model or the device cannot be used.
+        DiskShortError: the disk has too little room, found before starting.
+        DivergedError: a distillation's loss became no number.
+        CancelledError: stopped with Ctrl-C.
     """
-    recipes = {name: variant.weight_format for name, variant in VARIANTS.items() if variant.weight_format}
-    recipes |= {name: name for name in FORMATS}
-    if recipe not in recipes:
-        raise UsageError(f"Unknown recipe {recipe!r}; known are {', '.join(recipes)}.")
+    chosen = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
     source = find_source(model)
     if source.kind == "shape":
-        raise UsageError(f"{model} has random weights, nothing to compress: run its {recipe} variant instead.")
-    rounds = None if texts is None else demo_samples(DEMO_SAMPLES) if texts == "demo" else read_texts(Path(texts))
-    quantise_folder(
-        source.fetch(),
-        recipes[recipe],
-        Path(out),
-        progress,
-        texts=rounds,
-        embedding_format=recipes.get(embedding, embedding) if embedding else None,
-        device=device,
-    )
-    return Path(out)
+        raise UsageError(f"{model} has random weights, nothing to compress: name a checkpoint or demo.")
+    return Chain(model, source.fetch(), chosen, Path(out), _read(texts), device, progress).run()
+
+
+def _read(texts: str | Path | Sequence[Text] | None) -> Texts | None:
+    if not isinstance(texts, str | Path):
+        return texts
+    return "demo" if texts == "demo" else read_texts(Path(texts))

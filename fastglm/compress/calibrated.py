@@ -12,23 +12,20 @@ from contextlib import suppress
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
 from ..evaluate.likelihood import shortest_first
-from ..evaluate.streamed import EMBEDDING, HEAD, LAYER, NORM, StreamedModel
+from ..evaluate.streamed import StreamedModel
 from ..kernels.format import Parts, ReferenceKernel
-from ..models.checkpoint import Checkpoint
+from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint
 from ..models.config import ChatGLM6BConfig
 from ..models.packing import Batch, Example, pack
 from ..models.rotary import Rotary2D
-from ..models.tokenizer import ChatGLMTokenizer
 from ..progress import OnProgress, Progress
 from ..texts import Text
-from .calibration import examples
+from .calibration import calibration_examples
 from .gptq import Hessian, factorise, quantise
 
-ROW = 512  # tokens in a row of packed texts
 TOKENS_AT_ONCE = 2048  # that run through a layer together
-MOST_TOKENS = 65_536  # of all texts; of more, some are taken at regular intervals
+MOST_TOKENS = 65_536  # of all texts
 
 Packed = tuple[str, Parts]  # the name of a matrix, with the suffix `weight`, and what it is packed into
 Where = tuple[tuple[Tensor, Tensor], Tensor]  # rotation and mask of a batch, as a layer takes them
@@ -38,17 +35,11 @@ class _SeenError(Exception):
     """Ends a pass through a layer where its purpose is reached."""
 
 
-def calibration_examples(tokenizer: ChatGLMTokenizer, texts: Sequence[Text], config: ChatGLM6BConfig) -> list[Example]:
+def gptq_examples(checkpoint: Checkpoint, texts: Sequence[Text]) -> list[Example]:
     """The examples to calibrate on. Raises UsageError, with the number wanted, where there are too few."""
-    found = examples(tokenizer, texts, min(ROW, config.max_sequence_length))
-    tokens = sum(len(example.tokens) for example in found)
     # With fewer inputs than columns, nothing is known of some of the directions that a matrix reads.
-    wanted = max(config.inner(layer) for layer in range(config.num_layers))
-    if tokens < wanted:
-        raise UsageError(
-            f"The texts have {tokens:,} tokens, too few to calibrate this model on, which wants {wanted:,}: add texts."
-        )
-    return found[:: -(-tokens // MOST_TOKENS)]
+    widest = max(checkpoint.config.inner(layer) for layer in range(checkpoint.config.num_layers))
+    return calibration_examples(checkpoint, texts, MOST_TOKENS, widest)
 
 
 class Calibrated:

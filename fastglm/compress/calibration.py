@@ -3,14 +3,19 @@
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from random import Random
 from sys import maxsize
 
 from ..errors import UsageError
+from ..models.checkpoint import Checkpoint
 from ..models.packing import Example, encode
 from ..models.tokenizer import ChatGLMTokenizer
 from ..texts import Text, is_text, read_lines, read_rounds
 
 DEMO_SAMPLES = 320  # enough for the demo model's int4
+FEWEST = 32  # examples: fewer say little of which numbers matter
+TOKENS = 16_384  # of all examples together, where their states are in memory at once
+ROW = 512  # tokens of an example at most
 
 
 def read_texts(path: Path) -> list[Text]:
@@ -35,6 +40,36 @@ def demo_samples(count: int, seed: int = 0) -> list[Text]:
 
     samples = islice(training_samples(seed, 0), count)
     return [Text(sample.history, sample.question, sample.answer) for sample in samples]
+
+
+def calibration_examples(
+    checkpoint: Checkpoint, texts: Sequence[Text], most: int = TOKENS, wanted: int = 0
+) -> list[Example]:
+    """Examples of `most` tokens from all over the texts, or of them all; the same ones every time.
+
+    Args:
+        wanted: the fewest tokens that will do.
+
+    Raises:
+        UsageError: the texts give fewer than `wanted` tokens or `FEWEST` examples.
+        CheckpointError: the checkpoint has no tokenizer.
+    """
+    tokenizer = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
+    found = examples(tokenizer, texts, min(ROW, checkpoint.config.max_sequence_length))
+    tokens = sum(len(example.tokens) for example in found)
+    if tokens < wanted:
+        raise UsageError(
+            f"The texts have {tokens:,} tokens, too few to calibrate this model on, which wants {wanted:,}: add texts."
+        )
+    if len(found) < FEWEST:
+        raise UsageError(f"{len(found)} texts are too few to calibrate on: give {FEWEST} or more, better {8 * FEWEST}.")
+    Random(0).shuffle(found)
+    total = 0
+    for number, example in enumerate(found):
+        total += len(example.tokens)
+        if total > most:
+            return found[: max(number, FEWEST)]
+    return found
 
 
 def examples(tokenizer: ChatGLMTokenizer, texts: Sequence[Text], room: int) -> list[Example]:

@@ -6,18 +6,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..errors import UsageError
-from ..models.checkpoint import Checkpoint
+from ..errors import CheckpointError, DiskShortError, UsageError
+from ..models.checkpoint import EMBEDDING, HEAD, LAYER, Checkpoint
 from ..models.config import ChatGLM6BConfig
 from ..progress import OnProgress, Progress
-from .quantize import heads_are_equal
 
 SHARD_BYTES = 1 << 30  # of tensors, collected before they are written as a shard
-EMBEDDING, HEAD = "transformer.word_embeddings.weight", "lm_head.weight"
-LAYER = "transformer.layers.{}."
 TOKENIZER_FILES = ("tokenizer_config.json", "ice_text.model")
 _SLACK = 1.02  # config, tokenizer and headers, beside the weights
 
@@ -33,9 +31,20 @@ def open_plain(source: Path, out: Path) -> Checkpoint:
         raise UsageError(f"{out} exists already: name a folder that does not.")
     checkpoint = Checkpoint(source)
     if checkpoint.config.linear_format():
-        raise UsageError(f"{source} is quantised already: prune the checkpoint it was made from, then quantise.")
-    checkpoint.config.tie_word_embeddings = heads_are_equal(checkpoint)
+        raise UsageError(f"{source} is quantised already: run it as it is, or name the checkpoint it was made from.")
+    checkpoint.config.tie_word_embeddings = _heads_are_equal(checkpoint)
     return checkpoint
+
+
+def _heads_are_equal(checkpoint: Checkpoint) -> bool:
+    """Whether head and embedding are one matrix: stored once, or twice and equal."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in checkpoint.tensors():
+        if name in (HEAD, EMBEDDING):
+            found[name] = tensor
+    if EMBEDDING not in found:
+        raise CheckpointError(f"{checkpoint.folder} lacks {EMBEDDING}: fetch the weights again.")
+    return HEAD not in found or torch.equal(found[HEAD], found[EMBEDDING])
 
 
 def stored_tensors(checkpoint: Checkpoint, stage: str, progress: OnProgress | None) -> Iterator[tuple[str, Tensor]]:
@@ -58,6 +67,15 @@ def split_name(name: str) -> tuple[int | None, str]:
     return int(layer), rest
 
 
+def check_room(out: Path, needed: int) -> None:
+    """Raises DiskShortError where `needed` bytes of weights do not fit on the disk that `out` will lie on."""
+    free = shutil.disk_usage(next(parent for parent in out.absolute().parents if parent.is_dir())).free
+    if needed * _SLACK > free:
+        raise DiskShortError(
+            f"{out} needs {needed * _SLACK / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free on its disk: make room there."
+        )
+
+
 @contextmanager
 def new_folder(out: Path, needed: int) -> Iterator[Path]:
     """A folder to write into, which becomes `out` in one move at the end, or goes away if that is not reached.
@@ -66,15 +84,9 @@ def new_folder(out: Path, needed: int) -> Iterator[Path]:
         needed: bytes of the weights to be written.
 
     Raises:
-        UsageError: the disk has no room for them.
+        DiskShortError: the disk has no room for them.
     """
-    out = out.absolute()
-    existing = next(parent for parent in out.parents if parent.is_dir())
-    free = shutil.disk_usage(existing).free
-    if needed * _SLACK > free:
-        raise UsageError(
-            f"{out} needs {needed * _SLACK / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there: name another disk."
-        )
+    check_room(out, needed)
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)

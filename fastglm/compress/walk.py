@@ -1,51 +1,23 @@
 """Calibration examples on their way through a checkpoint, of which one layer is in memory at a time."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from random import Random
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from ..errors import UsageError
 from ..hardware import resolve_device
 from ..models.chatglm import Block
-from ..models.checkpoint import Checkpoint
+from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint
 from ..models.packing import Batch, Example, pack
 from ..models.rotary import Rotary2D
-from ..models.tokenizer import ChatGLMTokenizer
-from ..texts import Text
-from .calibration import examples
-from .folder import EMBEDDING, HEAD, LAYER
+from .calibration import ROW
 
-FEWEST = 32  # examples: fewer say little of which numbers matter
-TOKENS = 16_384  # of all examples together; their states are in memory at once
-ROW = 512  # tokens that examples are packed into
-ROWS = 8  # that run together
+ROWS = 8  # of `ROW` tokens, that run together
 HEAD_ROWS = 8192  # of the head in the walk's precision at once
-NORM = "transformer.final_layernorm."
 
 M = TypeVar("M", bound=nn.Module)
 Watch = Mapping[nn.Module, Callable[[Tensor], None]]
-
-
-def calibration_examples(checkpoint: Checkpoint, texts: Sequence[Text]) -> list[Example]:
-    """`TOKENS` tokens of examples from all over the texts, the same ones every time.
-
-    Raises:
-        UsageError: the texts give fewer than `FEWEST` examples.
-    """
-    tokenizer = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
-    found = examples(tokenizer, texts, min(ROW, checkpoint.config.max_sequence_length))
-    if len(found) < FEWEST:
-        raise UsageError(f"{len(found)} texts are too few to calibrate on: give {FEWEST} or more, better {8 * FEWEST}.")
-    Random(0).shuffle(found)
-    total = 0
-    for number, example in enumerate(found):
-        total += len(example.tokens)
-        if total > TOKENS:
-            return found[: max(number, FEWEST)]
-    return found
 
 
 def read_block(checkpoint: Checkpoint, layer: int, device: torch.device, dtype: torch.dtype) -> Block:

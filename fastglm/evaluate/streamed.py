@@ -13,12 +13,10 @@ from transformers.cache_utils import Cache
 
 from ..errors import CheckpointError
 from ..models.chatglm import Block, ChatGLMForConditionalGeneration
-from ..models.checkpoint import Checkpoint
+from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint
 from ..models.packing import Batch
 
 HEAD_ROWS = 8192  # of the head at once
-LAYER = "transformer.layers.{}."
-EMBEDDING, NORM, HEAD = "transformer.word_embeddings.weight", "transformer.final_layernorm.", "lm_head.weight"
 
 
 @dataclass(frozen=True, slots=True)

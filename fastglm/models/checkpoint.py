@@ -16,6 +16,9 @@ from transformers import AutoConfig
 from ..errors import CheckpointError
 from .config import ChatGLM6BConfig
 
+# Names in the published layout: matrices, and what the names of a norm's and a layer's tensors begin with.
+EMBEDDING, HEAD = "transformer.word_embeddings.weight", "lm_head.weight"
+NORM, LAYER = "transformer.final_layernorm.", "transformer.layers.{}."
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _LFS = b"version https://git-lfs"
 

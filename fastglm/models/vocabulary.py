@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from ..errors import UsageError
+from .checkpoint import EMBEDDING, HEAD
 from .config import ChatGLM6BConfig
 
 if TYPE_CHECKING:
     from .tokenizer import ChatGLMTokenizer
-
-_MATRICES = ("transformer.word_embeddings.weight", "lm_head.weight")
 
 
 def trim_config(config: ChatGLM6BConfig, tokenizer: "ChatGLMTokenizer") -> tuple[ChatGLM6BConfig, "ChatGLMTokenizer"]:
@@ -37,6 +36,6 @@ def trim_config(config: ChatGLM6BConfig, tokenizer: "ChatGLMTokenizer") -> tuple
 
 def trim_rows(tensors: Iterator[tuple[str, Tensor]], vocabulary: int) -> Iterator[tuple[str, Tensor]]:
     """The tensors with only the last `vocabulary` rows of embedding and head, packed or not."""
-    matrices = tuple(name.removesuffix("weight") for name in _MATRICES)
+    matrices = tuple(name.removesuffix("weight") for name in (EMBEDDING, HEAD))
     for name, tensor in tensors:
         yield name, tensor[-vocabulary:] if name.startswith(matrices) else tensor

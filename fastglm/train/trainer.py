@@ -141,7 +141,7 @@ def fit(
             bar.update()
             bar.set_postfix_str(_summary(history))
             if progress and first:
-                progress(Progress(f"training, {_summary(history)}", history.step, settings.steps, "steps"))
+                progress(Progress("training", history.step, settings.steps, "steps", _summary(history)))
     except KeyboardInterrupt:
         saved = history.step - history.step % settings.save_every
         raise CancelledError(f"Training was stopped; with --resume it goes on from step {saved}.") from None

@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import fastglm
+from fastglm.compress.calibration import calibration_examples
 from fastglm.compress.folder import open_plain
 from fastglm.compress.prune import Pruned
-from fastglm.compress.walk import Walk, calibration_examples
+from fastglm.compress.walk import Walk
 from fastglm.texts import Text
 
 SOURCE = folder("chatglm")

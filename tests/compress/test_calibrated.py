@@ -13,8 +13,8 @@ from torch import nn
 import fastglm
 from fastglm.cli import main
 from fastglm.compress import calibrated
-from fastglm.compress.calibrated import Calibrated, calibration_examples
-from fastglm.compress.calibration import demo_samples
+from fastglm.compress.calibrated import Calibrated
+from fastglm.compress.calibration import calibration_examples, demo_samples, examples
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import DiskShortError, UsageError
 from fastglm.evaluate.divergence import divergence
@@ -71,9 +71,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def asked(generated: Path) -> tuple[list[Batch], list[BestLogits]]:
     """Other texts than those that are calibrated on, with what the original makes of them."""
     checkpoint = Checkpoint(generated)
-    found = calibration_examples(
-        ChatGLMTokenizer.from_pretrained(generated), demo_samples(40, seed=9), checkpoint.config
-    )
+    found = calibration_examples(checkpoint, demo_samples(40, seed=9))
     batches = list(batches_of(found, PAD))
     return batches, StreamedModel(checkpoint, CPU, torch.float32).best_logits(batches, 1000)
 
@@ -116,7 +114,7 @@ def test_a_matrix_is_given_the_inputs_that_the_rounded_ones_before_it_make(
     factorise = calibrated.factorise
     monkeypatch.setattr(calibrated, "factorise", lambda hessian: seen.append(hessian) or factorise(hessian))
     checkpoint, config = Checkpoint(SMALL), Checkpoint(packed).config
-    chosen = calibration_examples(ChatGLMTokenizer.from_pretrained(SMALL), texts, checkpoint.config)
+    chosen = calibration_examples(checkpoint, texts)
     for _ in Calibrated(checkpoint, config, chosen, CPU).matrices():
         pass
     model = exact(packed)
@@ -160,7 +158,7 @@ def test_the_rest_of_a_layer_does_not_run_for_an_input() -> None:
 
 
 def test_the_config_says_how_it_was_made(packed: Path, texts: list[Text], tmp_path: Path) -> None:
-    chosen = calibration_examples(ChatGLMTokenizer.from_pretrained(SMALL), texts, Checkpoint(SMALL).config)
+    chosen = calibration_examples(Checkpoint(SMALL), texts)
     tokens = sum(len(example.tokens) for example in chosen)
     written = json.loads((packed / "config.json").read_text())["calibration"]
     assert written == {"method": "GPTQ", "examples": len(chosen), "tokens": tokens}
@@ -191,11 +189,13 @@ def test_a_shared_head_stays_shared(texts: list[Text], tmp_path: Path) -> None:
     assert {step.total for step in seen} == {4 * 3 + 1}
 
 
-def test_of_many_texts_some_are_taken_at_regular_intervals(texts: list[Text], monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer, config = ChatGLMTokenizer.from_pretrained(SMALL), Checkpoint(SMALL).config
-    whole = calibration_examples(tokenizer, texts, config)
-    monkeypatch.setattr(calibrated, "MOST_TOKENS", sum(len(example.tokens) for example in whole) - 1)
-    assert calibration_examples(tokenizer, texts, config) == whole[::2]
+def test_of_many_texts_some_from_all_over_are_taken(texts: list[Text]) -> None:
+    whole = calibration_examples(Checkpoint(SMALL), texts)
+    most = sum(len(example.tokens) for example in whole) - 1
+    assert calibration_examples(Checkpoint(SMALL), texts, most) == whole[:-1]
+    tokenizer = ChatGLMTokenizer.from_pretrained(SMALL)
+    assert whole != examples(tokenizer, texts, 256)  # but in another order
+    assert sorted(example.tokens for example in whole) == sorted(e.tokens for e in examples(tokenizer, texts, 256))
 
 
 def write(path: Path, content: str) -> str:

@@ -7,8 +7,8 @@ from pruning import LAYER, LAYERS, SOURCE, TEXTS, changed_copy, check_prediction
 from transformers import AutoModelForCausalLM
 
 import fastglm
+from fastglm.compress.calibration import calibration_examples
 from fastglm.compress.prune import depth, prune_depth
-from fastglm.compress.walk import calibration_examples
 from fastglm.evaluate.likelihood import likelihood
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.positions import attention_mask, find_layout, position_ids

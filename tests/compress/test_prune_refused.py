@@ -8,7 +8,7 @@ from pruning import SOURCE, TEXTS, changed_copy
 from recorded import folder
 
 from fastglm.compress.prune import prune_depth, prune_vocabulary, prune_width, sparsify_24
-from fastglm.errors import CheckpointError, UsageError
+from fastglm.errors import CheckpointError, DiskShortError, UsageError
 from fastglm.models.config import ChatGLM6BConfig
 
 PRUNINGS = {
@@ -30,14 +30,14 @@ def test_an_output_that_exists(prune, tmp_path):
 
 @every
 def test_a_quantised_checkpoint(prune, tmp_path):
-    with pytest.raises(UsageError, match="is quantised already: prune the checkpoint it was made from"):
+    with pytest.raises(UsageError, match="is quantised already: run it as it is"):
         prune(folder("chatglm-int4"), tmp_path / "out")
 
 
 @every
 def test_no_room_on_the_disk(prune, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: namedtuple("usage", "free")(1000))
-    with pytest.raises(UsageError, match=r"0\.0 GB are free there: name another disk"):
+    with pytest.raises(DiskShortError, match=r"0\.0 MB are free on its disk: make room there"):
         prune(SOURCE, tmp_path / "deep" / "out")
     assert list(tmp_path.iterdir()) == []
 

@@ -54,7 +54,7 @@ def test_the_folder_holds_packed_numbers_and_is_smaller(tmp_path):
 
 def test_progress_reaches_its_total(tmp_path):
     seen = []
-    fastglm.compress(str(folder("chatglm")), "int8", tmp_path / "small", progress=seen.append)
+    quantise_folder(folder("chatglm"), "int8", tmp_path / "small", seen.append)
     assert 0.95 < seen[-1].fraction <= 1
     assert [p.done for p in seen] == sorted(p.done for p in seen)
 

@@ -234,7 +234,7 @@ def test_progress_is_told_after_every_step(trained: tuple[Path, History, list[Pr
     _, history, seen = trained
     assert [(p.done, p.total) for p in seen[:3]] == [(1, 3), (2, 3), (3, 3)]
     assert seen[-1].unit == "questions"
-    assert "tokens/s" in seen[0].stage
+    assert "tokens/s" in seen[0].note
     assert list(history.held_out) == [3]
 
 

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from ...models.chatglm import Block
+from ...models.checkpoint import LAYER
 from ...models.config import ChatGLM6BConfig
 from ...progress import OnProgress, Progress
-from ..folder import LAYER, copy_tokenizer, new_folder, split_name, stored_tensors, write_checkpoint
+from ..folder import copy_tokenizer, new_folder, split_name, stored_tensors, write_checkpoint
 from ..walk import Walk
 
 State = dict[str, Tensor]

@@ -21,21 +21,14 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ...models.chatglm import Block
-from ...models.checkpoint import Checkpoint
+from ...models.checkpoint import LAYER, Checkpoint
 from ...models.config import ChatGLM6BConfig
 from ...progress import OnProgress, Progress
 from ...texts import Text
-from ..folder import (
-    LAYER,
-    copy_tokenizer,
-    new_folder,
-    open_plain,
-    split_name,
-    stored_tensors,
-    write_checkpoint,
-)
+from ..calibration import calibration_examples
+from ..folder import copy_tokenizer, new_folder, open_plain, split_name, stored_tensors, write_checkpoint
 from ..size import predict_size
-from ..walk import Walk, calibration_examples
+from ..walk import Walk
 from .report import Pruned
 
 CANDIDATES = 4  # of the least influential layers, left out on trial before one goes
@@ -57,14 +50,14 @@ def prune_depth(
     nats per token before and after.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised, too few texts, no layer would be left, or the disk is full.
+        UsageError: `out` exists, `source` is quantised, too few texts, or no layer would be left.
+        DiskShortError: the disk has no room for `out`, found before starting.
         CheckpointError: the checkpoint cannot be read.
         DeviceError: the device is not there.
     """
     checkpoint = open_plain(source, out)
     config = checkpoint.config
-    if not 1 <= layers < config.num_layers:
-        raise UsageError(f"{layers} of {config.num_layers} layers cannot go: name 1 to {config.num_layers - 1}.")
+    check_count(config, layers)
     with new_folder(out, checkpoint.size) as folder:
         removed, details = _choose(checkpoint, layers, texts, progress, device)
         smaller = without_layers(config, removed)
@@ -104,6 +97,12 @@ def _choose(
         removed.append(layer)
     influence = [whole.influence[layer] for layer in range(checkpoint.config.num_layers)]
     return removed, {"removed": removed, "influence": influence, "loss_before": whole.loss, "loss_after": best.loss}
+
+
+def check_count(config: ChatGLM6BConfig, layers: int) -> None:
+    """Raises UsageError where so many layers cannot go."""
+    if not 1 <= layers < config.num_layers:
+        raise UsageError(f"{layers} of {config.num_layers} layers cannot go: name 1 to {config.num_layers - 1}.")
 
 
 def without_layers(config: ChatGLM6BConfig, removed: Collection[int]) -> ChatGLM6BConfig:

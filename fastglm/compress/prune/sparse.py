@@ -14,11 +14,13 @@ from torch import Tensor, nn
 
 from ...errors import UsageError
 from ...models.chatglm import Block
+from ...models.config import ChatGLM6BConfig
 from ...progress import OnProgress
 from ...texts import Text
+from ..calibration import calibration_examples
 from ..folder import open_plain
 from ..size import predict_size
-from ..walk import Walk, calibration_examples
+from ..walk import Walk
 from .blocks import State, write_edited
 from .report import Pruned
 
@@ -32,27 +34,34 @@ def sparsify_24(
     as they are.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised or 2:4 already, a width is no multiple of 4, too few texts, or
-            the disk is full.
+        UsageError: `out` exists, `source` is quantised or 2:4 already, a width is no multiple of 4, or too few
+            texts.
+        DiskShortError: the disk has no room for `out`.
         CheckpointError: the checkpoint cannot be read.
         DeviceError: the device is not there.
     """
     checkpoint = open_plain(source, out)
     config = checkpoint.config
-    if config.sparsity:
-        raise UsageError(f"{source} is 2:4 sparse already: use it as it is.")
-    widths = {config.hidden_size, *(config.inner(layer) for layer in range(config.num_layers))}
-    if odd := [width for width in sorted(widths) if width % 4]:
-        raise UsageError(f"{source} has layers {odd[0]} wide: 2:4 sparsity needs widths that 4 divides.")
+    sparse = with_sparsity(config)
     walk = Walk(checkpoint, calibration_examples(checkpoint, texts), device)
-    sparse = deepcopy(config)
-    sparse.sparsity = "2:4"
 
     def edit(block: Block, states: list[Tensor], layer: int) -> State:
         return _sparsify(walk, block, states)
 
     write_edited(walk, sparse, edit, out, "make 2:4 sparse", progress)
     return Pruned("half of the layers' weights made zero, 2 of each 4", predict_size(config), predict_size(sparse))
+
+
+def with_sparsity(config: ChatGLM6BConfig) -> ChatGLM6BConfig:
+    """The config with 2:4 sparsity. Raises UsageError: it has it already, or a width that is no multiple of 4."""
+    if config.sparsity:
+        raise UsageError("The model is 2:4 sparse already: use it as it is.")
+    widths = {config.hidden_size, *(config.inner(layer) for layer in range(config.num_layers))}
+    if odd := [width for width in sorted(widths) if width % 4]:
+        raise UsageError(f"The model has layers {odd[0]} wide: 2:4 sparsity needs widths that 4 divides.")
+    sparse = deepcopy(config)
+    sparse.sparsity = "2:4"
+    return sparse
 
 
 def mask_24(weight: Tensor, norms: Tensor) -> Tensor:

@@ -18,20 +18,12 @@ from torch import Tensor
 
 from ...errors import CheckpointError, UsageError
 from ...models.chat import build_prompt
-from ...models.checkpoint import Checkpoint, read_json
+from ...models.checkpoint import EMBEDDING, HEAD, Checkpoint, read_json
 from ...models.packing import encode
 from ...models.tokenizer import CONTROL_TOKENS, ChatGLM6BTokenizer, ChatGLMTokenizer
 from ...progress import OnProgress
 from ...texts import Text
-from ..folder import (
-    EMBEDDING,
-    HEAD,
-    TOKENIZER_FILES,
-    new_folder,
-    open_plain,
-    stored_tensors,
-    write_checkpoint,
-)
+from ..folder import TOKENIZER_FILES, new_folder, open_plain, stored_tensors, write_checkpoint
 from ..size import predict_size
 from .report import Pruned
 
@@ -50,6 +42,7 @@ def prune_vocabulary(source: Path, out: Path, texts: Sequence[Text], progress: O
 
     Raises:
         UsageError: `out` exists, `source` is quantised, no texts, or every token is used.
+        DiskShortError: the disk has no room for `out`.
         CheckpointError: the checkpoint or its tokenizer cannot be read.
     """
     checkpoint = open_plain(source, out)

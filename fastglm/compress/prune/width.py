@@ -17,9 +17,10 @@ from ...models.chatglm import Block
 from ...models.config import ChatGLM6BConfig
 from ...progress import OnProgress
 from ...texts import Text
+from ..calibration import calibration_examples
 from ..folder import open_plain
 from ..size import predict_size
-from ..walk import Walk, calibration_examples
+from ..walk import Walk
 from .blocks import State, write_edited
 from .report import Pruned
 
@@ -45,18 +46,15 @@ def prune_width(
         heads: share of the heads that stays; at least one does.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised or 2:4, too few texts, a share out of range or too large to
-            remove anything, or the disk is full.
+        UsageError: `out` exists, `source` is quantised or 2:4, too few texts, or a share out of range or too large
+            to remove anything.
+        DiskShortError: the disk has no room for `out`.
         CheckpointError: the checkpoint cannot be read.
         DeviceError: the device is not there.
     """
     checkpoint = open_plain(source, out)
     config = checkpoint.config
-    if config.sparsity:
-        raise UsageError(f"{source} is 2:4 sparse, which narrower layers would not be: prune it before.")
     smaller = with_widths(config, channels, heads)
-    if predict_size(smaller) == predict_size(config):
-        raise UsageError(f"With {channels:.0%} of the channels and {heads:.0%} of the heads nothing goes: keep fewer.")
     walk = Walk(checkpoint, calibration_examples(checkpoint, texts), device)
 
     def edit(block: Block, states: list[Tensor], layer: int) -> State:
@@ -76,24 +74,30 @@ def with_widths(config: ChatGLM6BConfig, channels: float, heads: float) -> ChatG
     """The config with these shares of the FFN channels and heads of every layer.
 
     Raises:
-        UsageError: a share that is not above 0 and up to 1.
+        UsageError: a share that is not above 0 and up to 1, or so large that nothing goes, or a config that is 2:4.
     """
+    if config.sparsity:
+        raise UsageError("The model is 2:4 sparse, which narrower layers would not be: prune it before.")
     for name, share in (("channels", channels), ("heads", heads)):
         if not 0 < share <= 1:
             raise UsageError(f"{name} is {share}: the share to keep is above 0 and up to 1.")
     smaller = deepcopy(config)
     layers = range(config.num_layers)
-    smaller.inner_hidden_size = _same_or_list([_kept(config.inner(layer), channels) for layer in layers])
-    smaller.num_attention_heads = _same_or_list([max(1, round(config.heads(layer) * heads)) for layer in layers])
+    smaller.inner_hidden_size = same_or_list([kept(config.inner(layer), channels) for layer in layers])
+    smaller.num_attention_heads = same_or_list([max(1, round(config.heads(layer) * heads)) for layer in layers])
+    if predict_size(smaller) == predict_size(config):
+        raise UsageError(f"With {channels:.0%} of the channels and {heads:.0%} of the heads nothing goes: keep fewer.")
     return smaller
 
 
-def _kept(width: int, share: float) -> int:
+def kept(width: int, share: float) -> int:
+    """A share of a width, as a multiple of the first of `STEPS` that suits it."""
     step = next(step for step in STEPS if step == 1 or (width % step == 0 and width >= 8 * step))
     return max(step, round(width * share / step) * step)
 
 
-def _same_or_list(values: list[int]) -> int | list[int]:
+def same_or_list(values: list[int]) -> int | list[int]:
+    """What a config says of its layers: one number where they are alike."""
     return values[0] if len(set(values)) == 1 else values
 
 

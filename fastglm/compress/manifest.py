@@ -1,0 +1,59 @@
+"""The record that lies beside a compressed checkpoint, `fastglm.json`: from what, by which recipe, and with what."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ..models.checkpoint import Checkpoint, read_json
+from ..progress import OnProgress, Progress
+from .folder import TOKENIZER_FILES
+
+FILE = "fastglm.json"
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The record of how a checkpoint was made; None where it has none. Raises CheckpointError where it is broken."""
+    return read_json(folder / FILE) if (folder / FILE).is_file() else None
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes beside the place and moves there, so that a kill leaves the old file or the new one."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def checkpoint_files(checkpoint: Checkpoint) -> list[Path]:
+    """Those that make a checkpoint what it is: weights, config and tokenizer."""
+    others = [checkpoint.folder / name for name in ("config.json", *TOKENIZER_FILES)]
+    return [*checkpoint.shards, *(path for path in others if path.is_file())]
+
+
+def hash_files(paths: Iterable[Path], progress: OnProgress | None = None) -> dict[str, str]:
+    """SHA-256 of every file, by its name."""
+    paths = sorted(paths)
+    total = sum(path.stat().st_size for path in paths)
+    hashes, done = {}, 0
+    for path in paths:
+        with path.open("rb") as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+        done += path.stat().st_size
+        if progress:
+            progress(Progress("check the files", done, total, "B"))
+    return hashes
+
+
+def parents(model: str, folder: Path, files: dict[str, str]) -> list[dict[str, Any]]:
+    """A model's own record and those of the models that it was made from, the nearest first."""
+    made = read_manifest(folder) or {}
+    return [{"model": model, "files": files, "recipe": made.get("recipe")}, *made.get("parents", [])]
+
+
+def versions() -> dict[str, str]:
+    """Of what carried the steps out."""
+    from .. import __version__
+
+    return {"fastglm": __version__} | {name: version(name) for name in ("torch", "transformers")}

@@ -1,0 +1,200 @@
+"""A recipe: the steps of a compression in their order, as data that is read from and written to YAML.
+
+name: mine
+seed: 0
+steps:
+  - prune-depth: {share: 0.2}
+  - distil: {steps: 4000}
+  - quantise: {format: int4-g128}
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+import yaml
+
+from ..errors import UsageError
+from ..models.config import ChatGLM6BConfig
+from .steps import STEPS, Step
+
+_KEYS = ("name", "seed", "steps")
+_KINDS = {int: "a whole number", float: "a number", str: "a word", dict: "a table of fields"}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Making one raises UsageError where its steps cannot be carried out in their order on any model."""
+
+    name: str
+    steps: tuple[Step, ...]
+    seed: int = 0  # of what is drawn at random; the same recipe and seed give the same weights on the same machine
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise UsageError(f"Recipe {self.name} has no steps: name some of {', '.join(STEPS)}.")
+        for number, step in enumerate(self.steps):
+            before = [earlier.name for earlier in self.steps[:number]]
+            with self._at(number):
+                if "quantise" in before:
+                    raise UsageError("nothing can follow quantise: put it last")
+                for name in before:
+                    if name in step.cannot_follow:
+                        raise UsageError(f"it cannot follow {name}: {step.cannot_follow[name]}")
+
+    @classmethod
+    def from_yaml(cls, text: str, name: str) -> "Recipe":
+        """The recipe of a text.
+
+        Args:
+            name: how it is called, in errors and where the text names none.
+
+        Raises:
+            UsageError: no YAML, or no recipe; one line that says where and what is wrong.
+        """
+        try:
+            data = yaml.safe_load(text)
+        except (yaml.YAMLError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
+            raise UsageError(f"{name}{f', line {mark.line + 1}' if mark else ''} is no YAML: {problem}.") from error
+        return cls.from_dict(data, name)
+
+    @classmethod
+    def from_dict(cls, data: Any, name: str) -> "Recipe":
+        """The recipe of what YAML or JSON says. Raises UsageError as `from_yaml` does."""
+        if not isinstance(data, dict) or not isinstance(data.get("steps"), list):
+            raise UsageError(f'{name} is no recipe: wanted is a list of "steps", with "name" and "seed" if you like.')
+        for key in data:
+            if key not in _KEYS:
+                raise UsageError(f"{name} has no {key!r}{_meant(str(key), _KEYS)}; a recipe has {', '.join(_KEYS)}.")
+        title, seed = data.get("name", name), data.get("seed", 0)
+        if not isinstance(title, str) or not title.strip():
+            raise UsageError(f"{name}: its name is {title!r}: wanted is a word.")
+        if type(seed) is not int or not 0 <= seed < 1 << 63:
+            raise UsageError(f"{name}: seed is {seed!r}: wanted is a whole number from 0.")
+        return cls(title, tuple(_step(name, number, item) for number, item in enumerate(data["steps"], 1)), seed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What `from_dict` reads."""
+        steps = [{s.name: {k: v for k, v in asdict(s).items() if v is not None}} for s in self.steps]
+        return {"name": self.name, "seed": self.seed, "steps": steps}
+
+    def to_yaml(self) -> str:
+        """What `from_yaml` reads."""
+        return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
+
+    @property
+    def needs_texts(self) -> bool:
+        """Whether a step does."""
+        return any(step.needs_texts for step in self.steps)
+
+    def configs(self, config: ChatGLM6BConfig) -> list[ChatGLM6BConfig]:
+        """What becomes of a model's config with each step. Raises UsageError for a step that it cannot go through."""
+        found = [config]
+        for number, step in enumerate(self.steps):
+            with self._at(number):
+                found.append(step.config(found[-1]))
+        return found[1:]
+
+    def check_texts(self, given: bool) -> None:
+        """Raises UsageError for a step that needs texts where none are given."""
+        for number, step in enumerate(self.steps):
+            with self._at(number):
+                if step.needs_texts and not given:
+                    raise UsageError("it needs texts: name a file with --texts, or demo for the demo model's world")
+
+    @contextmanager
+    def _at(self, number: int) -> Iterator[None]:
+        with _at(f"Recipe {self.name}", number + 1, self.steps[number].name):
+            yield
+
+
+def named_recipes() -> dict[str, Path]:
+    """The recipes that come with the package, and their files."""
+    folder = Path(str(files("fastglm.compress"))) / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(recipe: str | Path) -> Recipe:
+    """The recipe of a name or a file.
+
+    Raises:
+        UsageError: there is none, or it is wrong.
+    """
+    named = named_recipes()
+    if str(recipe) in named:
+        return Recipe.from_yaml(named[str(recipe)].read_text(encoding="utf-8"), str(recipe))
+    path = Path(recipe)
+    if path.suffix not in (".yaml", ".yml") and not path.is_file():
+        known = f"known are {', '.join(named)}, and files in YAML"
+        raise UsageError(f"Unknown recipe {str(recipe)!r}{_meant(str(recipe), list(named))}; {known}.")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} cannot be read as UTF-8 ({error.reason}): save the file as UTF-8.") from error
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): name a recipe's file in YAML.") from error
+    return Recipe.from_yaml(text, path.stem)
+
+
+def _step(recipe: str, number: int, item: Any) -> Step:
+    """A step as YAML has it: its name, alone or with its fields."""
+    if isinstance(item, str):
+        item = {item: None}
+    if not isinstance(item, dict) or len(item) != 1:
+        raise UsageError(f"{recipe}, step {number}: wanted is a step's name with its fields, - quantise: {{…}}.")
+    ((name, told),) = item.items()
+    if name not in STEPS:
+        known = f"known are {', '.join(STEPS)}"
+        raise UsageError(f"{recipe}, step {number}: there is no {name!r}{_meant(str(name), STEPS)}; {known}.")
+    with _at(recipe, number, name):
+        return STEPS[name](**_fields(STEPS[name], told or {}))
+
+
+def _fields(kind: type[Step], told: Any) -> dict[str, Any]:
+    """The fields of a step, checked against their types."""
+    names = [field.name for field in fields(kind)]
+    if not isinstance(told, dict):
+        raise UsageError(f"wanted are its fields, {', '.join(names) or 'of which it has none'}")
+    hints = get_type_hints(kind)
+    found = {}
+    for name, value in told.items():
+        if name not in names:
+            has = f"it has {', '.join(names)}" if names else "it has none"
+            raise UsageError(f"there is no field {name!r}{_meant(str(name), names)}; {has}")
+        found[name] = _typed(name, value, hints[name])
+    return found
+
+
+def _typed(name: str, value: Any, hint: Any) -> Any:
+    """The value as its field has it: 1 is a number too, and 1e-3, which YAML takes for a word."""
+    kinds = [get_origin(kind) or kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,))]
+    if type(value) in kinds:
+        return value
+    if float in kinds and type(value) in (int, str):
+        try:
+            return float(value)
+        except ValueError:
+            pass
+    wanted = " or ".join(_KINDS[kind] for kind in kinds if kind in _KINDS)
+    raise UsageError(f"{name} is {value!r}: wanted is {wanted}")
+
+
+@contextmanager
+def _at(recipe: str, number: int, name: str) -> Iterator[None]:
+    """Errors say which step they are of."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{recipe}, step {number} ({name}): {str(error).rstrip('.')}.") from error
+
+
+def _meant(word: str, known: Mapping[str, Any] | list[str] | tuple[str, ...]) -> str:
+    close = get_close_matches(word, list(known), 1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,55 @@
+"""Texts for a compression, split into what it may see and what it is scored on."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal
+
+from ..errors import UsageError
+from ..texts import Text
+from .calibration import DEMO_SAMPLES, demo_samples
+
+Texts = Sequence[Text] | Literal["demo"]
+
+EVERY = 10  # of so many texts one is held out
+MOST = 128  # that are held out
+
+
+class Split:
+    """Of the texts of a file every tenth is held out; of the demo model's world what is never trained on."""
+
+    def __init__(self, texts: Texts) -> None:
+        """Raises UsageError: no texts."""
+        if not texts:
+            raise UsageError("There are no texts: give some, or none at all.")
+        self.given = texts
+
+    @cached_property
+    def held_out(self) -> list[Text]:
+        """To score on."""
+        if self.given != "demo":
+            return list(self.given[::EVERY][:MOST])
+        from ..evaluate.skills import held_out_questions  # takes a while to make, and few want it
+
+        samples = [question.sample for question in held_out_questions(1)][:MOST]
+        return [Text(sample.history, sample.question, sample.answer) for sample in samples]
+
+    @cached_property
+    def learn(self) -> Texts:
+        """To learn from; the demo model's world has no end."""
+        if self.given == "demo":
+            return "demo"
+        return [text for number, text in enumerate(self.given) if number % EVERY or number >= EVERY * MOST]
+
+    @cached_property
+    def calibrate(self) -> list[Text]:
+        """To calibrate on."""
+        return demo_samples(DEMO_SAMPLES) if self.learn == "demo" else list(self.learn)
+
+    @cached_property
+    def vocabulary(self) -> list[Text]:
+        """To keep the tokens of, which teaches a model nothing: all texts, so that each can still be read."""
+        if self.given != "demo":
+            return list(self.given)
+        from ..demo.corpus import vocabulary_texts
+
+        return [Text([], "", text) for text in vocabulary_texts(0)]

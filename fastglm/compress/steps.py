@@ -1,0 +1,264 @@
+"""The steps of a recipe: what each is told, what it makes of a config, and how it is carried out.
+
+The fields of a step are those it has in a recipe's file. A share is a part of the whole, so that a recipe suits models
+of any size.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ..errors import UsageError
+from ..kernels import get_format
+from ..models.checkpoint import Checkpoint
+from ..models.config import ChatGLM6BConfig
+from ..progress import OnProgress
+from .prune import Pruned, prune_depth, prune_vocabulary, prune_width, sparsify_24
+from .prune.depth import check_count, without_layers
+from .prune.sparse import with_sparsity
+from .prune.width import with_widths
+from .quantize import packed_config, quantise_folder
+from .size import predict_size
+from .split import Split
+from .student import check_student, smaller
+
+STATE_BYTES = 32  # of a distillation's state, for each parameter: weights, moments, means in fp32, and the next one
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a step is carried out on."""
+
+    source: Path  # the checkpoint that the steps before made
+    teacher: Path  # what a pruned model learns from: the whole model, or its student once there is one
+    out: Path  # to be written; it appears when it is whole
+    texts: Split | None
+    seed: int
+    device: str
+    progress: OnProgress
+
+    @property
+    def state(self) -> Path:
+        """The file that a killed step goes on from."""
+        return self.out.with_name(f"{self.out.name}.state")
+
+    @property
+    def split(self) -> Split:
+        """The texts of a step that needs them."""
+        assert self.texts is not None  # checked before the first step
+        return self.texts
+
+
+@dataclass(frozen=True)
+class Step(ABC):
+    """A step of a recipe. Making one raises UsageError where a value is out of its range."""
+
+    name: ClassVar[str]
+    needs_texts: ClassVar[bool] = True
+    calibrates: ClassVar[bool] = True  # on texts, where there are some
+    cannot_follow: ClassVar[Mapping[str, str]] = {}  # steps that may not come before, each with the reason
+
+    @abstractmethod
+    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+        """What becomes of a config, as far as it is known beforehand. Raises UsageError where the step cannot be."""
+
+    @abstractmethod
+    def run(self, given: Given) -> dict[str, Any]:
+        """Carries it out; the report, ready for JSON. Raises FastGLMError."""
+
+    def scratch(self, after: ChatGLM6BConfig) -> int:
+        """Bytes on the disk that it takes beside its folder, which will be of the config `after`."""
+        return 0
+
+
+@dataclass(frozen=True)
+class PruneDepth(Step):
+    """The layers that matter least go: so many, or such a share of them."""
+
+    name = "prune-depth"
+    layers: int | None = None
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        _want((self.layers is None) != (self.share is None), "name either layers or share: how many go")
+        _want(self.layers is None or self.layers > 0, f"layers is {self.layers}: 1 or more go")
+        _want(self.share is None or 0 < self.share < 1, f"share is {self.share}: it is what goes, between 0 and 1")
+
+    def count(self, config: ChatGLM6BConfig) -> int:
+        """How many layers go; of a share, at least one."""
+        return self.layers or max(1, round(config.num_layers * (self.share or 0)))
+
+    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+        check_count(before, self.count(before))
+        return without_layers(before, range(self.count(before)))
+
+    def run(self, given: Given) -> dict[str, Any]:
+        count = self.count(Checkpoint(given.source).config)
+        texts = given.split.calibrate
+        return _pruned(prune_depth(given.source, given.out, count, texts, given.progress, given.device))
+
+
+@dataclass(frozen=True)
+class PruneWidth(Step):
+    """FFN channels and heads go from every layer; named are the shares that stay."""
+
+    name = "prune-width"
+    cannot_follow: ClassVar[Mapping[str, str]] = {"sparse24": "narrower layers would not be 2:4 sparse"}
+    channels: float = 1.0
+    heads: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, share in (("channels", self.channels), ("heads", self.heads)):
+            _want(0 < share <= 1, f"{name} is {share}: the share that stays is above 0 and up to 1")
+        _want(self.channels * self.heads < 1, "all channels and heads stay: give channels or heads a share below 1")
+
+    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+        return with_widths(before, self.channels, self.heads)
+
+    def run(self, given: Given) -> dict[str, Any]:
+        shares = self.channels, self.heads
+        texts = given.split.calibrate
+        return _pruned(prune_width(given.source, given.out, texts, *shares, given.progress, given.device))
+
+
+@dataclass(frozen=True)
+class PruneVocabulary(Step):
+    """The tokens go that the texts never use."""
+
+    name = "prune-vocabulary"
+    calibrates = False
+
+    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+        return before  # what the texts use is not known yet
+
+    def run(self, given: Given) -> dict[str, Any]:
+        return _pruned(prune_vocabulary(given.source, given.out, given.split.vocabulary, given.progress))
+
+
+@dataclass(frozen=True)
+class Sparse24(Step):
+    """Half of the layers' weights become zero, 2 of each 4."""
+
+    name = "sparse24"
+    cannot_follow: ClassVar[Mapping[str, str]] = {"sparse24": "the model is 2:4 sparse already"}
+
+    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+        return with_sparsity(before)
+
+    def run(self, given: Given) -> dict[str, Any]:
+        texts = given.split.calibrate
+        return _pruned(sparsify_24(given.source, given.out, texts, given.progress, given.device))
+
+
+@dataclass(frozen=True)
+class Distil(Step):
+    """The pruned model learns from the whole one; or a smaller student from what the steps before made.
+
+    What is not named is as `distill.Distillation` has it; `student` is told of in `student`.
+    """
+
+    name = "distil"
+    calibrates = False
+    cannot_follow: ClassVar[Mapping[str, str]] = {
+        "prune-vocabulary": "teacher and student have to know the same tokens: prune the vocabulary after it"
+    }
+    steps: int | None = None
+    rows: int | None = None
+    row: int | None = None
+    learning_rate: float | None = None
+    temperature: float | None = None
+    logits: float | None = None
+    hidden: float | None = None
+    labels: float | None = None
+    tie: bool | None = None
+    student: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("rows", 1), ("row", 16)):
+            value = getattr(self, name)
+            _want(value is None or value >= least, f"{name} is {value}: {least} or more")
+        for name in ("learning_rate", "temperature"):
+            value = getattr(self, name)
+            _want(value is None or 0 < value < float("inf"), f"{name} is {value}: above 0")
+        weights = {name: getattr(self, name) for name in ("logits", "hidden", "labels")}
+        for name, value in weights.items():
+            _want(value is None or 0 <= value < float("inf"), f"{name} is {value}: a weight is 0 or more")
+        _want(self.tie in (None, True, False), f"tie is {self.tie!r}: true or false")
+        _want(set(weights.values()) != {0}, "logits, hidden and labels are all 0: nothing is left to learn from")
+        if self.student is not None:
+            check_student(self.student)
+
+    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+        after = deepcopy(before) if self.student is None else smaller(before, self.student)
+        after.tie_word_embeddings |= bool(self.tie)
+        return after
+
+    def run(self, given: Given) -> dict[str, Any]:
+        from .corpus import DemoCorpus, TextCorpus
+        from .distill import Distillation, distil
+
+        named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "student"}
+        settings = Distillation(seed=given.seed, **{name: value for name, value in named.items() if value is not None})
+        start = given.source if self.student is None else smaller(Checkpoint(given.source).config, self.student)
+        distilled = distil(
+            teacher=given.teacher if self.student is None else given.source,
+            start=start,
+            out=given.out,
+            corpus=DemoCorpus() if given.split.learn == "demo" else TextCorpus(given.split.learn),
+            settings=settings,
+            state=given.state,
+            device=given.device,
+            progress=given.progress,
+        )
+        return {"settings": asdict(settings), **asdict(distilled)}
+
+    def scratch(self, after: ChatGLM6BConfig) -> int:
+        return STATE_BYTES * predict_size(after).parameters
+
+
+@dataclass(frozen=True)
+class Quantise(Step):
+    """Every matrix is packed in a format, by GPTQ where there are texts, else to nearest."""
+
+    name = "quantise"
+    needs_texts = False
+    format: str = "int4-g128"
+    embedding: str | None = None  # of embedding and head; None: as the layers
+
+    def __post_init__(self) -> None:
+        for format in filter(None, (self.format, self.embedding)):
+            get_format(format)
+
+    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+        if before.sparsity:
+            raise UsageError("The model is 2:4 sparse, which packed weights are not: quantise the one it was made from")
+        return packed_config(before, self.format, self.embedding)
+
+    def run(self, given: Given) -> dict[str, Any]:
+        quantise_folder(
+            given.source,
+            self.format,
+            given.out,
+            given.progress,
+            texts=given.texts.calibrate if given.texts else None,
+            embedding_format=self.embedding,
+            device=given.device,
+        )
+        return Checkpoint(given.out).config.calibration or {"method": "nearest"}
+
+
+STEPS: dict[str, type[Step]] = {
+    step.name: step for step in (PruneDepth, PruneWidth, PruneVocabulary, Sparse24, Distil, Quantise)
+}
+
+
+def _pruned(report: Pruned) -> dict[str, Any]:
+    return asdict(report) | {"speedup": report.speedup}
+
+
+def _want(right: bool, line: str) -> None:
+    if not right:
+        raise UsageError(line)

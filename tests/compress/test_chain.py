@@ -1,0 +1,379 @@
+"""Chains of steps: what comes of them and its record, that they can be killed anywhere, and what is refused."""
+
+import hashlib
+import json
+import shutil
+import sys
+from collections import namedtuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from pruning import SOURCE, TEXTS
+from recorded import CASE_IDS, folder
+from transformers import AutoModelForCausalLM
+
+import fastglm
+from fastglm.compress import chain, steps
+from fastglm.compress.calibration import examples
+from fastglm.compress.folder import open_plain
+from fastglm.compress.recipe import Recipe
+from fastglm.compress.size import predict_size
+from fastglm.compress.steps import Distil, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Step
+from fastglm.errors import CancelledError, CheckpointError, DeviceError, DiskShortError, FastGLMError, UsageError
+from fastglm.evaluate.likelihood import likelihood
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.config import ChatGLM6BConfig
+from fastglm.progress import Progress
+from fastglm.texts import Text
+
+PRUNE = PruneDepth(layers=1), PruneWidth(channels=0.5)
+WHOLE = Recipe("whole", (*PRUNE, Quantise("int4-g32")))
+HELD_OUT = TEXTS[::10]
+
+
+def make(out: Path, recipe: Recipe = WHOLE, model: Path = SOURCE, **more: Any) -> Path:
+    return fastglm.compress(str(model), recipe, out, **{"texts": TEXTS, "device": "cpu"} | more)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A folder, its record, and what was told on the way."""
+
+    out: Path
+    record: dict[str, Any]
+    told: list[Progress]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    out, told = tmp_path_factory.mktemp("made") / "out", []
+
+    def tell(progress: Progress) -> None:
+        assert not out.exists()  # it appears at the end
+        told.append(progress)
+
+    make(out, progress=tell)
+    return Made(out, json.loads((out / "fastglm.json").read_text()), told)
+
+
+def test_both_loaders_read_what_comes_of_it(made: Made) -> None:
+    model, tokenizer = fastglm.load(str(made.out), "fast", device="cpu")
+    assert (model.config.num_layers, model.config.inner_hidden_size) == (2, 128)
+    pieces = list(fastglm.stream(model, tokenizer, CASE_IDS, max_new_tokens=4, do_sample=False))
+    assert len(pieces) == 4
+    again = AutoModelForCausalLM.from_pretrained(made.out).eval()
+    assert type(again.transformer.layers[1].attention.dense).__name__ == "QuantizedLinear"
+
+
+def test_nothing_else_stays(made: Made) -> None:
+    assert [path.name for path in made.out.parent.iterdir()] == ["out"]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_the_record_has_the_hash_of_every_file(made: Made) -> None:
+    files = {path.name: sha256(path) for path in made.out.iterdir() if path.name != "fastglm.json"}
+    assert made.record["files"] == files
+    assert {"config.json", "ice_text.model", "model-00001.safetensors"} <= files.keys()
+
+
+def test_the_record_says_from_what_by_what_and_with_what(made: Made) -> None:
+    (parent,) = made.record["parents"]
+    assert (parent["model"], parent["recipe"]) == (str(SOURCE), None)
+    assert parent["files"]["pytorch_model.bin"] == sha256(SOURCE / "pytorch_model.bin")
+    assert Recipe.from_dict(made.record["recipe"], "?") == WHOLE
+    assert made.record["versions"].keys() == {"fastglm", "torch", "transformers"}
+    assert made.record["versions"]["torch"] == version("torch")
+    assert made.record["device"] == "cpu"
+    assert made.record["texts"]["held_out"] == len(HELD_OUT)
+
+
+def test_the_record_says_what_each_step_did(made: Made) -> None:
+    depth, width, packed = made.record["steps"]
+    assert [step["step"] for step in made.record["steps"]] == ["prune-depth", "prune-width", "quantise"]
+    assert len(depth["report"]["details"]["removed"]) == 1
+    assert "1 of 3 layers removed" in depth["report"]["removed"]
+    assert width["report"]["details"]["channels"] == [128, 128]
+    assert width["report"]["speedup"] > 1
+    assert packed["report"]["method"] == "GPTQ"
+    sizes = made.record["sizes"]
+    assert depth["size"]["parameters"] < sizes["before"]["parameters"]
+    assert packed["size"] == sizes["after"]
+    assert sizes["after"]["parameters"] == predict_size(Checkpoint(made.out).config).parameters
+    assert sizes["after"]["bytes"] == sum(p.stat().st_size for p in made.out.iterdir() if p.name != "fastglm.json")
+
+
+def test_the_scores_are_those_of_the_models_on_what_was_held_out(made: Made) -> None:
+    for place, name in ((SOURCE, "before"), (made.out, "after")):
+        model, tokenizer = fastglm.load(str(place), "fast", device="cpu")
+        found = likelihood(model, examples(tokenizer, HELD_OUT, 256))
+        scores = made.record["scores"][name]
+        assert scores["loss"] == pytest.approx(found.loss, rel=1e-3)
+        assert (scores["tokens"], scores["perplexity"]) == (found.tokens, pytest.approx(found.perplexity, rel=0.01))
+    assert made.record["steps"][-1]["scores"] == made.record["scores"]["after"]
+    assert made.record["steps"][0]["scores"]["loss"] != made.record["scores"]["before"]["loss"]
+
+
+def test_progress_says_which_step_it_is(made: Made) -> None:
+    stages = list(dict.fromkeys(progress.stage for progress in made.told))
+    for stage in ("check the files", "the model: score", "step 1 of 3: try layers", "step 2 of 3: narrow layers"):
+        assert stage in stages
+    assert "step 3 of 3: quantise to int4-g32 by GPTQ" in stages
+    assert stages.index("step 1 of 3: score") < stages.index("step 2 of 3: prune-width")
+
+
+def test_the_same_recipe_gives_the_same_files(made: Made, tmp_path: Path) -> None:
+    again = json.loads((make(tmp_path / "again") / "fastglm.json").read_text())
+    assert again["files"] == made.record["files"]
+    assert again["scores"] == made.record["scores"]
+
+
+def test_without_texts_nothing_is_scored(tmp_path: Path) -> None:
+    out = make(tmp_path / "out", Recipe("int8", (Quantise("int8"),)), texts=None)
+    record = json.loads((out / "fastglm.json").read_text())
+    assert record["scores"] is record["texts"] is None
+    assert record["steps"][0]["report"] == {"method": "nearest"}
+
+
+def test_a_model_that_was_compressed_before_hands_its_record_on(tmp_path: Path) -> None:
+    first = make(tmp_path / "first", Recipe("shallow", PRUNE[:1]))
+    second = make(tmp_path / "second", Recipe("int8", (Quantise("int8"),)), first)
+    parents = json.loads((second / "fastglm.json").read_text())["parents"]
+    assert [parent["model"] for parent in parents] == [str(first), str(SOURCE)]
+    assert parents[0]["recipe"]["name"] == "shallow"
+    assert parents[0]["files"]["config.json"] == sha256(first / "config.json")
+
+
+class Failure(FastGLMError):
+    """Of a step."""
+
+
+def fail(*_: object, **__: object) -> None:
+    raise Failure("it broke")
+
+
+def forbid(*_: object, **__: object) -> None:
+    raise AssertionError("this step was done already")
+
+
+def test_what_broke_goes_on_at_its_step(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, work = tmp_path / "out", tmp_path / "out.work"
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "prune_width", fail)
+        with pytest.raises(Failure) as caught:
+            make(out)
+    (note,) = caught.value.__notes__
+    assert note == f"What is done is kept in {work}: the same command goes on at step 2 of 3."
+    assert not out.exists()
+    (work / "2-prune-width").mkdir()  # as if it had been killed before it was written down
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "prune_depth", forbid)
+        patch.setattr(steps, "quantise_folder", fail)
+        with pytest.raises(Failure):
+            make(out)
+    make(out)
+    assert json.loads((out / "fastglm.json").read_text())["files"] == made.record["files"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("at", ["score", "check the files"])
+def test_what_was_stopped_between_steps_goes_on(
+    at: str, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.stage in (f"step 2 of 3: {at}", f"the end: {at}"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(
+        CancelledError, match=r"Stopped\. What is done is kept in .* goes on at (step 3 of 3|its end)\."
+    ):
+        make(tmp_path / "out", progress=stop)
+    assert not (tmp_path / "out").exists()
+    for name in ("prune_depth", "prune_width"):
+        monkeypatch.setattr(steps, name, forbid)
+    out = make(tmp_path / "out")
+    record = json.loads((out / "fastglm.json").read_text())
+    assert record["files"] == made.record["files"]
+    assert record["scores"] == made.record["scores"]
+
+
+def test_a_folder_that_was_removed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = Recipe("short", PRUNE)
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "prune_width", fail)
+        with pytest.raises(Failure):
+            make(tmp_path / "out", short)
+    shutil.rmtree(tmp_path / "out.work" / "1-prune-depth")
+    told: list[Progress] = []
+    make(tmp_path / "out", short, progress=told.append)
+    assert any(progress.stage == "step 1 of 2: try layers" for progress in told)
+
+
+def test_before_the_first_step_is_done_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "prune_depth", fail)
+    with pytest.raises(Failure) as caught:
+        make(tmp_path / "out")
+    assert not hasattr(caught.value, "__notes__")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("other", ["recipe", "model", "texts"])
+def test_what_was_stopped_is_not_mixed_with_another(
+    other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "prune_width", fail)
+        with pytest.raises(Failure):
+            make(tmp_path / "out")
+    shutil.copytree(SOURCE, tmp_path / "model")
+    (tmp_path / "model" / "config.json").write_text((SOURCE / "config.json").read_text() + " ")
+    before = sorted(tmp_path.rglob("*"))
+    changed: dict[str, dict[str, Any]] = {
+        "recipe": {"recipe": replace(WHOLE, seed=1)},
+        "model": {"model": tmp_path / "model"},
+        "texts": {"texts": TEXTS[1:]},
+    }
+    with pytest.raises(UsageError, match=f"holds what was stopped with another {other}: remove that folder, or name"):
+        make(tmp_path / "out", **changed[other])
+    assert sorted(tmp_path.rglob("*")) == before
+    chain.Chain("m", SOURCE, replace(WHOLE, name="renamed"), tmp_path / "out", TEXTS, "cpu")  # a name changes nothing
+
+
+REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "no texts": ({"texts": None}, UsageError, r"step 1 \(prune-depth\): it needs texts"),
+    "empty texts": ({"texts": []}, UsageError, "There are no texts"),
+    "few texts": ({"texts": TEXTS[:20]}, UsageError, "18 texts are too few to calibrate on: give 32"),
+    "few tokens": ({"texts": TEXTS[:3]}, UsageError, r"have \d+ tokens, too few .* wants 256"),
+    "a quantised model": ({"model": folder("chatglm-int4")}, UsageError, "is quantised already"),
+    "no model": ({"model": Path("/nowhere")}, CheckpointError, "there is no such folder"),
+    "no device": ({"device": "tpu"}, DeviceError, "Unknown device"),
+    "too many layers": (
+        {"recipe": Recipe("r", (*PRUNE, PruneDepth(layers=2)))},
+        UsageError,
+        r"Recipe r, step 3 \(prune-depth\): 2 of 2 layers cannot go",
+    ),
+    "no file": ({"texts": "/nowhere.txt"}, UsageError, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("given", "error", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_leaves_nothing(
+    given: dict[str, Any], error: type[Exception], said: str, tmp_path: Path
+) -> None:
+    with pytest.raises(error, match=said) as caught:
+        make(tmp_path / "deep" / "out", **given)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_that_exists_stays(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").write_text("x")
+    with pytest.raises(UsageError, match="exists already"):
+        make(tmp_path / "out")
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
+
+
+def test_the_room_for_all_steps_is_asked_for_before_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = open_plain(SOURCE, tmp_path / "out").config
+    needed = sum(predict_size(step).bytes for step in WHOLE.configs(config))
+    for free, fits in ((needed, False), (1.03 * needed, True)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: namedtuple("usage", "free")(free))
+        if fits:
+            chain.Chain("m", SOURCE, WHOLE, tmp_path / "out", TEXTS, "cpu")
+        else:
+            with pytest.raises(DiskShortError, match="make room there"):
+                make(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_texts_that_are_scored_on_are_not_calibrated_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, list[Text]] = {}
+
+    def see(name: str) -> Callable[..., None]:
+        def run(*arguments: Any, **named: Any) -> None:
+            texts = named.get("texts") or next(a for a in arguments if isinstance(a, list))
+            seen[name] = texts
+            raise Failure
+
+        return run
+
+    for name in ("prune_depth", "prune_width", "sparsify_24", "prune_vocabulary", "quantise_folder"):
+        monkeypatch.setattr(steps, name, see(name))
+    each: tuple[Step, ...] = (PruneVocabulary(), *PRUNE, steps.Sparse24(), Quantise("int8"))
+    for step in each:
+        with pytest.raises(Failure):
+            make(tmp_path / "out", Recipe("one", (step,)))
+    assert seen.pop("prune_vocabulary") == TEXTS  # which is not learned from
+    assert len(seen) == 4
+    for texts in seen.values():
+        assert texts == [text for text in TEXTS if text not in HELD_OUT]
+
+
+@pytest.fixture
+def distilled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """A distillation that copies; a list of what it was given. It stops once, after its state is written."""
+
+    @dataclass(frozen=True)
+    class Distillation:
+        steps: int = 4000
+        seed: int = 0
+        rows: int = 4
+
+    @dataclass(frozen=True)
+    class Distilled:
+        student: int
+
+    seen: list[dict[str, Any]] = []
+
+    def distil(*, start: Path | ChatGLM6BConfig, out: Path, state: Path, teacher: Path, **given: Any) -> Distilled:
+        seen.append({"start": start, "teacher": teacher, "resumed": state.exists(), **given})
+        if not state.exists():
+            state.write_text("half of it")
+            raise KeyboardInterrupt
+        shutil.copytree(start if isinstance(start, Path) else teacher, out)
+        return Distilled(1)
+
+    distill, corpus = ModuleType("distill"), ModuleType("corpus")
+    vars(distill).update(Distillation=Distillation, distil=distil)
+    vars(corpus).update(DemoCorpus=lambda: "demo", TextCorpus=list)
+    monkeypatch.setitem(sys.modules, "fastglm.compress.distill", distill)
+    monkeypatch.setitem(sys.modules, "fastglm.compress.corpus", corpus)
+    return seen
+
+
+def test_a_distillation_goes_on_from_its_state(distilled: list[dict[str, Any]], tmp_path: Path) -> None:
+    work = tmp_path / "out.work"
+    healed = Recipe("healed", (Distil(steps=7), PruneDepth(layers=1)), seed=3)
+    with pytest.raises(CancelledError, match="goes on at step 1 of 2"):
+        make(tmp_path / "out", healed)
+    assert (work / "1-distil.state").is_file()
+    out = make(tmp_path / "out", healed)
+    assert [given["resumed"] for given in distilled] == [False, True]
+    settings = distilled[1]["settings"]
+    assert (settings.steps, settings.seed, settings.rows) == (7, 3, 4)
+    assert distilled[1]["corpus"] == [text for text in TEXTS if text not in HELD_OUT]
+    report = json.loads((out / "fastglm.json").read_text())["steps"][0]["report"]
+    assert report == {"settings": {"steps": 7, "seed": 3, "rows": 4}, "student": 1}
+
+
+def test_who_teaches_whom(distilled: list[dict[str, Any]], tmp_path: Path) -> None:
+    student = Distil(student={"num_layers": 2})
+    recipe = Recipe("long", (PRUNE[1], Distil(), student, PruneDepth(layers=1), Distil()))
+    for _ in range(3):
+        with pytest.raises(CancelledError):
+            make(tmp_path / "out", recipe)
+    make(tmp_path / "out", recipe)
+    work = tmp_path / "out.work"
+    healing, begun, again = (distilled[number] for number in (1, 3, 5))
+    assert (healing["start"], healing["teacher"]) == (work / "1-prune-width", SOURCE)
+    assert (begun["start"].num_layers, begun["start"].inner_hidden_size) == (2, 128)
+    assert begun["teacher"] == work / "2-distil"
+    assert (again["start"], again["teacher"]) == (work / "4-prune-depth", work / "3-distil")

@@ -1,0 +1,210 @@
+"""Recipes: what YAML says, what it may not say, and what becomes of a config."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from fastglm.compress.recipe import Recipe, find_recipe, named_recipes
+from fastglm.compress.size import predict_size
+from fastglm.compress.steps import STEPS, Distil, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Sparse24
+from fastglm.errors import UsageError
+from fastglm.models.config import ChatGLM6BConfig
+
+DEMO = ChatGLM6BConfig(
+    vocab_size=4352,
+    hidden_size=256,
+    num_layers=9,
+    num_attention_heads=8,
+    inner_hidden_size=1024,
+    tie_word_embeddings=False,
+)
+WHOLE = """
+name: all of it
+seed: 7
+steps:
+  - prune-depth: {layers: 1}
+  - prune-width: {channels: 0.5, heads: 0.75}
+  - distil:
+      steps: 10
+      learning_rate: 1e-3
+      student: {num_layers: 0.5, hidden_size: 64, tie_word_embeddings: true}
+  - prune-vocabulary
+  - quantise: {format: int4-g64, embedding: int8}
+"""
+
+
+def test_every_field_is_read() -> None:
+    recipe = Recipe.from_yaml(WHOLE, "file")
+    assert (recipe.name, recipe.seed) == ("all of it", 7)
+    student = {"num_layers": 0.5, "hidden_size": 64, "tie_word_embeddings": True}
+    assert recipe.steps == (
+        PruneDepth(layers=1),
+        PruneWidth(channels=0.5, heads=0.75),
+        Distil(steps=10, learning_rate=0.001, student=student),
+        PruneVocabulary(),
+        Quantise("int4-g64", "int8"),
+    )
+
+
+def test_what_is_written_is_read_again() -> None:
+    assert Recipe.from_yaml("steps: [sparse24]", "file") == Recipe("file", (Sparse24(),))
+    for recipe in (Recipe.from_yaml(WHOLE, "file"), *map(find_recipe, named_recipes())):
+        assert Recipe.from_yaml(recipe.to_yaml(), "another") == recipe
+        assert Recipe.from_dict(recipe.as_dict(), "another") == recipe
+
+
+def test_the_named_ones() -> None:
+    names = {"int8", "int4", "int4-g64", "int4-g32", "sparse24", "pruned", "distilled", "turbo"}
+    assert names == set(named_recipes())
+    assert all(find_recipe(name).name == name for name in names)
+
+
+@pytest.mark.parametrize("config", [DEMO, ChatGLM6BConfig()], ids=["demo", "chatglm-6b"])
+def test_the_named_ones_are_as_small_as_they_promise_at_any_size(config: ChatGLM6BConfig) -> None:
+    whole = predict_size(config).parameters
+    share = {
+        name: predict_size(find_recipe(name).configs(config)[-1]).parameters / whole for name in ("pruned", "distilled")
+    }
+    assert 0.6 < share["pruned"] <= 0.75
+    assert share["distilled"] <= 0.3
+    turbo = predict_size(find_recipe("turbo").configs(config)[-1])
+    assert turbo.bytes <= 4 * whole / 16
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("steps: [", "file, line 1 is no YAML"),
+        ("a\tb: [1", "file, line 1 is no YAML"),
+        ("\x01", "file is no YAML"),
+        ("", 'file is no recipe: wanted is a list of "steps"'),
+        ("- quantise", "file is no recipe"),
+        ("steps: quantise", "file is no recipe"),
+        ("steps: []", "Recipe file has no steps: name some of prune-depth"),
+        ("step: [quantise]\nsteps: [quantise]", "file has no 'step' (did you mean steps?)"),
+        ("name: 3\nsteps: [quantise]", "its name is 3: wanted is a word"),
+        ("seed: -1\nsteps: [quantise]", "seed is -1: wanted is a whole number from 0"),
+        ("seed: true\nsteps: [quantise]", "seed is True"),
+        ("steps: [3]", "file, step 1: wanted is a step's name"),
+        ("steps: [{quantise: {}, distil: {}}]", "file, step 1: wanted is a step's name"),
+        ("steps: [sparse24, quantize]", "file, step 2: there is no 'quantize' (did you mean quantise?); known are"),
+        ("steps: [quantise: int4]", "file, step 1 (quantise): wanted are its fields, format, embedding."),
+        ("steps: [sparse24: {share: 1}]", "step 1 (sparse24): there is no field 'share'; it has none."),
+        (
+            "steps: [prune-depth: {shares: 0.2}]",
+            "there is no field 'shares' (did you mean share?); it has layers, share",
+        ),
+        ("steps: [prune-depth: {layers: 1.5}]", "layers is 1.5: wanted is a whole number"),
+        ("steps: [prune-depth: {layers: true}]", "layers is True: wanted is a whole number"),
+        ("steps: [prune-depth: {layers: 0}]", "layers is 0: 1 or more go"),
+        ("steps: [prune-depth]", "name either layers or share"),
+        ("steps: [prune-depth: {layers: 1, share: 0.5}]", "name either layers or share"),
+        ("steps: [prune-depth: {share: 1}]", "share is 1.0"),
+        ("steps: [prune-depth: {share: .nan}]", "share is nan"),
+        ("steps: [prune-depth: {share: many}]", "share is 'many': wanted is a number"),
+        ("steps: [prune-width]", "all channels and heads stay"),
+        ("steps: [prune-width: {channels: 1.2}]", "channels is 1.2: the share that stays is above 0 and up to 1"),
+        ("steps: [prune-width: {heads: 0}]", "heads is 0.0"),
+        ("steps: [quantise: {format: int5}]", "Unknown weight format 'int5'; known are int8"),
+        ("steps: [quantise: {embedding: int4}]", "Unknown weight format 'int4'"),
+        ("steps: [distil: {steps: 0}]", "steps is 0: 1 or more"),
+        ("steps: [distil: {row: 8}]", "row is 8: 16 or more"),
+        ("steps: [distil: {learning_rate: 0}]", "learning_rate is 0.0: above 0"),
+        ("steps: [distil: {temperature: .inf}]", "temperature is inf: above 0"),
+        ("steps: [distil: {hidden: -1}]", "hidden is -1.0: a weight is 0 or more"),
+        ("steps: [distil: {logits: 0, hidden: 0, labels: 0}]", "nothing is left to learn from"),
+        ("steps: [distil: {student: small}]", "student is 'small': wanted is a table of fields"),
+        ("steps: [distil: {student: {}}]", "student has no fields: name some of num_layers"),
+        ("steps: [distil: {student: {layers: 3}}]", "student has no field 'layers'; it has num_layers"),
+        ("steps: [distil: {student: {num_layers: 0}}]", "student: num_layers is 0: wanted is a whole number from 1"),
+        ("steps: [distil: {student: {hidden_size: 1.5}}]", "student: hidden_size is 1.5"),
+        ("steps: [distil: {student: {tie_word_embeddings: 1}}]", "tie_word_embeddings is 1: wanted is true or false"),
+        ("steps: [quantise, sparse24]", "Recipe file, step 2 (sparse24): nothing can follow quantise"),
+        ("steps: [quantise, quantise]", "step 2 (quantise): nothing can follow quantise"),
+        (
+            "steps: [sparse24, prune-width: {heads: 0.5}]",
+            "step 2 (prune-width): it cannot follow sparse24: narrower layers would not be 2:4 sparse.",
+        ),
+        ("steps: [sparse24, sparse24]", "step 2 (sparse24): it cannot follow sparse24"),
+        ("steps: [prune-vocabulary, distil]", "step 2 (distil): it cannot follow prune-vocabulary"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(text: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Recipe.from_yaml(text, "file")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_but_a_usage_error_comes_of_a_text() -> None:
+    rng = random.Random(0)
+    parts = [*STEPS, *"-[]{}:,|&*!%\"'\n ", "steps", "share", "student", "1", ".5", "null", "  - "]
+    said = []
+    for _ in range(300):
+        text = WHOLE[: rng.randrange(len(WHOLE))] + "".join(rng.choices(parts, k=rng.randrange(8)))
+        try:
+            Recipe.from_yaml(text, "file")
+        except UsageError as error:
+            said.append(str(error))
+    assert len(said) > 200
+    assert not any("\n" in line for line in said)
+
+
+def test_files(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("steps: [sparse24]", encoding="utf-8")
+    assert find_recipe(path) == find_recipe(str(path)) == Recipe("mine", (Sparse24(),))
+    path.write_bytes("name: 我的\n".encode("gb18030"))
+    with pytest.raises(UsageError, match="cannot be read as UTF-8"):
+        find_recipe(path)
+    with pytest.raises(UsageError, match=r"other\.yaml cannot be read \(No such file"):
+        find_recipe(tmp_path / "other.yaml")
+    with pytest.raises(UsageError, match=r"Unknown recipe 'turbot' \(did you mean turbo\?\); known are distilled"):
+        find_recipe("turbot")
+
+
+def test_what_becomes_of_a_config() -> None:
+    after = Recipe.from_yaml(WHOLE, "file").configs(DEMO)
+    assert [config.num_layers for config in after] == [8, 8, 4, 4, 4]
+    assert (after[1].inner_hidden_size, after[1].num_attention_heads, after[1].head_dim) == (512, 6, 32)
+    assert (after[2].hidden_size, after[2].tie_word_embeddings, after[2].head_dim) == (64, True, 32)
+    assert after[2].layer_numbers is None
+    assert (after[4].weight_format, after[4].embedding_format) == ("int4-g64", "int8")
+    assert DEMO.num_layers == 9
+
+
+def test_a_student_of_layers_that_differ_has_those_at_the_same_depth() -> None:
+    teacher = PruneDepth(layers=3).config(DEMO)
+    teacher.inner_hidden_size = [128, 256, 384, 512, 640, 768]
+    student = Distil(student={"num_layers": 3, "inner_hidden_size": 0.5}).config(teacher)
+    assert student.inner_hidden_size == [64, 192, 320]
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ("[prune-depth: {layers: 9}]", "Recipe file, step 1 (prune-depth): 9 of 9 layers cannot go"),
+        (
+            "[prune-width: {channels: 0.99}]",
+            "step 1 (prune-width): With 99% of the channels and 100% of the heads nothing",
+        ),
+        ("[prune-depth: {layers: 5}, prune-depth: {layers: 5}]", "step 2 (prune-depth): 5 of 4 layers cannot go"),
+        ("[distil: {student: {num_layers: 12, hidden_size: 0.1}}]", "12 layers are more than the 9 of the teacher"),
+        ("[distil: {student: {hidden_size: 1.0}}]", "step 1 (distil): the student has 9,3"),
+        ("[distil: {student: {head_dim: 6}}]", "student: heads are 6 wide"),
+        ("[sparse24, distil: {student: {num_layers: 2}}]", "step 2 (distil): the teacher is 2:4 sparse"),
+        ("[sparse24, quantise]", "step 2 (quantise): The model is 2:4 sparse, which packed weights are not"),
+    ],
+)
+def test_steps_that_a_model_cannot_go_through(steps: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Recipe.from_yaml(f"steps: {steps}", "file").configs(DEMO)
+    assert said in str(caught.value)
+
+
+def test_steps_that_need_texts() -> None:
+    find_recipe("int4").check_texts(given=False)
+    find_recipe("turbo").check_texts(given=True)
+    with pytest.raises(UsageError, match=r"Recipe turbo, step 1 \(prune-depth\): it needs texts: name a file"):
+        find_recipe("turbo").check_texts(given=False)

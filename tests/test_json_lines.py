@@ -1,0 +1,49 @@
+"""Progress as JSON lines: what programs are told, and how the work ended."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from fastglm import json_lines
+from fastglm.errors import CancelledError, UsageError
+from fastglm.json_lines import JsonLines
+from fastglm.progress import Progress
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_news_of_a_stage_come_now_and_then_and_its_last_for_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(json_lines.time, "monotonic", lambda: now[0])
+    stream = io.StringIO()
+    with JsonLines(stream) as told:
+        for second, done in ((10.0, 40), (10.1, 41), (12.0, 50), (12.1, 60), (12.15, 100)):
+            now[0] = second
+            told(Progress("training", done, 100, "steps", f"loss {done}"))
+        told(Progress("score", 0, 0))
+    first, later, last, other, done = lines(stream)
+    assert first == {"event": "progress", "stage": "training", "done": 40, "total": 100, "eta": None, "note": "loss 40"}
+    assert (later["done"], later["eta"]) == (50, 10.0)  # 5 a second since it was first told
+    assert (last["done"], last["eta"]) == (100, 0.0)
+    assert (other["stage"], other["eta"]) == ("score", None)
+    assert done == {"event": "done", "status": "done"}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyboardInterrupt(), {"event": "done", "status": "cancelled"}),
+        (CancelledError("Stopped."), {"event": "done", "status": "cancelled"}),
+        (UsageError("it is wrong"), {"event": "error", "message": "it is wrong What is done is kept."}),
+    ],
+)
+def test_how_it_ended(error: BaseException, said: dict[str, str]) -> None:
+    error.add_note("What is done is kept.")
+    stream = io.StringIO()
+    with pytest.raises(type(error)), JsonLines(stream):
+        raise error
+    assert lines(stream) == [said]
