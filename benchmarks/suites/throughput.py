@@ -38,10 +38,9 @@ def measure(bench: Bench) -> None:
             bench.reporter.step()
             bench.skip(sizes)
         bench.arranged(lineup)
-        turns = bench.turns()
         while left and bench.standing:
             now = left[: lineup.block(repeats)]
-            for variant in next(turns):
+            for variant in bench.standing:
                 work.attempt(lineup, variant, now)
                 bench.skip(len(now) * sizes)
             bench.record.save()
