@@ -1,8 +1,9 @@
 """What a suite works with: the workload, hosts, the record, and what to do when a variant fails."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any, Protocol
 
 from benchmarks.energy import Meter, find_meter
@@ -51,6 +52,11 @@ class Bench:
     def standing(self) -> list[str]:
         """The variants that have not failed, in the order asked for."""
         return [variant for variant in self.record.run.variants if variant not in self.failed]
+
+    def turns(self) -> Iterator[list[str]]:
+        """The variants of round after round, there and back again: a drift of the machine favours none."""
+        for back in cycle((1, -1)):
+            yield self.standing[::back]
 
     def plan(self, steps: int) -> None:
         """There are so many more steps than was thought, or fewer."""

@@ -1,7 +1,7 @@
 """An order carried out on every machine of a Ray cluster at once. Needs the extra `ray`.
 
 Every machine, suite and variant is a Ray task of its own, except that the variants of a `PAIRED` suite are one task:
-they take turns on their machine (A B A B …), and their ratios are of such pairs. The tasks of a machine run one after
+they take turns on their machine (A B B A …), and their ratios are of such pairs. The tasks of a machine run one after
 another, each with a GPU and all processors reserved, so that nothing is measured beside another task of the cluster.
 What a machine's tasks find is one run of the store, as if it had been measured there alone.
 

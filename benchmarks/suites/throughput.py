@@ -38,9 +38,10 @@ def measure(bench: Bench) -> None:
             bench.reporter.step()
             bench.skip(sizes)
         bench.arranged(lineup)
+        turns = bench.turns()
         while left and bench.standing:
             now = left[: lineup.block(repeats)]
-            for variant in bench.standing:
+            for variant in next(turns):
                 work.attempt(lineup, variant, now)
                 bench.skip(len(now) * sizes)
             bench.record.save()

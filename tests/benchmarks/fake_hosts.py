@@ -98,7 +98,7 @@ class FakeHost:
         asked.append(tuple(prompt))
         if self.machine.crash.get(self.variant) == len(asked):
             return FakeAnswer([], HostError("the process that ran it ended (signal 11): ask again"))
-        slow = SPEEDS[self.variant] * (1 + self.machine.noise * (next(self.machine.clock) % 3))
+        slow = SPEEDS[self.variant] * (1 + self.machine.noise * (next(self.machine.clock) % 4))
         times = [len(prompt) / 1000 + slow * i for i in range(max_new_tokens)]
         pieces = [Piece("", 5, i + 1, len(prompt), at, times[0], cache_memory=100) for i, at in enumerate(times)]
         return FakeAnswer(pieces)

@@ -15,16 +15,16 @@ from benchmarks.runner import prepare
 from benchmarks.suites import quality
 from fastglm.errors import FastGLMError
 
-
-def _asked(machine: FakeMachine) -> list[str]:
-    return [variant for what, variant in machine.log if what == "ask"]
+TURN = 1 + len(WORKLOAD.prompt_tokens)  # what does not count, and an answer to each length
 
 
 def test_variants_take_turns_and_only_one_is_awake() -> None:
     machine = FakeMachine()
     result = run_suites(machine)
-    turns = _asked(machine)[-4 * WORKLOAD.repeats :]  # after a warm-up of each length and variant
-    assert turns == ["original", "original", "int4", "int4"] * WORKLOAD.repeats
+    asked = [variant for what, variant in machine.log if what == "ask"]
+    turns = asked[-2 * TURN * WORKLOAD.repeats :]  # after a warm-up of each length and variant
+    assert turns[::TURN] == ["original", "int4", "int4", "original"] * (WORKLOAD.repeats // 2)
+    assert turns == [variant for variant in turns[::TURN] for _ in range(TURN)]
     assert [variant for what, variant in machine.log if what == "load"] == ["original", "int4"]
     awake: set[str] = set()
     for what, variant in machine.log:
@@ -41,10 +41,11 @@ def test_variants_take_turns_and_only_one_is_awake() -> None:
 def test_variants_are_asked_the_same_and_every_repeat_something_else() -> None:
     machine = FakeMachine()
     run_suites(machine)
-    measured = machine.asked["original"][-2 * WORKLOAD.repeats :]
-    assert measured == machine.asked["int4"][-2 * WORKLOAD.repeats :]
+    turns = machine.asked["original"][-TURN * WORKLOAD.repeats :]
+    assert turns == machine.asked["int4"][-TURN * WORKLOAD.repeats :]
+    measured = [prompt for number, prompt in enumerate(turns) if number % TURN]
     assert len(set(measured)) == len(measured)
-    warm_up = machine.asked["original"][: -2 * WORKLOAD.repeats]
+    warm_up = machine.asked["original"][: -TURN * WORKLOAD.repeats] + turns[::TURN]
     assert len(set(warm_up)) == 2
     assert not set(measured) & set(warm_up)  # the warm-up asks something else
 
@@ -59,8 +60,9 @@ def test_where_memory_is_short_blocks_alternate_with_reload_and_warm_up(room: in
     first_blocked = len(machine.log) - machine.log[::-1].index(("no room", variants[-1]))
     rest = machine.log[first_blocked:]
     loads = [variant for what, variant in rest if what == "load"]
-    assert loads == [variants[-1], *variants, *variants][-len(loads) :]
-    assert len(loads) >= 2 * len(variants)  # each variant has two blocks
+    there_and_back = [*variants, *variants[-2::-1]]  # the last one stays for its second block
+    assert loads == [variants[-1], *there_and_back][-len(loads) :]
+    assert len(loads) >= len(there_and_back)
     assert not [what for what, _ in rest if what in ("pause", "resume")]
     for variant in variants:  # a warm-up of each length after each load
         lengths, loaded = len(WORKLOAD.prompt_tokens), machine.log.count(("load", variant))

@@ -24,7 +24,8 @@ def test_every_size_is_measured_in_turn() -> None:
     (ratio,) = rows(result, "int4", "throughput_ratio", batch=2)
     assert ratio.value == pytest.approx(5)
     done = [variant for what, variant in machine.log if what == "batch"][-18:]
-    assert done == ["original 1", "original 2", "original 4", "int4 1", "int4 2", "int4 4"] * 3
+    first, second = ([f"{variant} {batch}" for batch in (1, 2, 4)] for variant in ("original", "int4"))
+    assert done == first + second + second + first + first + second
     assert result.run.settings["arrangement"] == {"throughput": "interleaved"}
     assert result.run.settings["warm_up"]["throughput"]["int4"]["answers"] == 9
     assert reporter.steps == reporter.planned
