@@ -28,7 +28,7 @@ def judgements(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[Judgement]:
 
     A metric whose sum is 0 on a side has no ratio, and is left out.
     """
-    both = _keyed(a).join(_keyed(b), how="inner", lsuffix="_a", rsuffix="_b")
+    both = _keyed(a).merge(_keyed(b), left_index=True, right_index=True, suffixes=("_a", "_b"))
     if both.empty:
         return
     known = both[both["right_a"].notna() & both["right_b"].notna()]
