@@ -34,11 +34,17 @@ def progress(stage, done): say(event="progress", stage=stage, done=done, total=4
 
 
 @pytest.fixture(autouse=True)
-def unchanged_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker in the tests' own process leaves its signals alone; its jobs may be any."""
+def unchanged_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker in the tests' own process leaves its signals alone; its jobs may be any.
+
+    Tests that run in the background ignore Ctrl-C, and so would what they start.
+    """
     monkeypatch.setattr(worker, "_is_ours", lambda _: True)
-    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
+    before = HANDLE(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
+    yield
+    HANDLE(signal.SIGINT, before)
 
 
 @pytest.fixture
