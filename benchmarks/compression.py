@@ -39,7 +39,7 @@ class Compression:
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> "Compression":
-        """What a command asks for. Raises UsageError for one that `arguments` would not give, and as making one does."""
+        """What a command asks for. Raises UsageError as making one does, and for what `arguments` would not give."""
         options = dict(zip(arguments[len(COMMAND) :: 2], arguments[len(COMMAND) + 1 :: 2], strict=False))
         model, recipe, name = (options.get(option, "") for option in ("--model", "--recipe", "--out"))
         found = cls(model, recipe, name, options.get("--texts"))
@@ -66,4 +66,6 @@ class Compression:
 
 def _lies_in(kept: str, file: str | None) -> bool:
     """Whether a path is of a file below a folder of the home."""
-    return file is not None and Path(file).is_absolute() and Path(file).resolve().is_relative_to(home().resolve() / kept)
+    return (
+        file is not None and Path(file).is_absolute() and Path(file).resolve().is_relative_to(home().resolve() / kept)
+    )

@@ -61,13 +61,17 @@ def known_config(model: str) -> tuple[ChatGLM6BConfig, int] | None:
 
 def _config(config: ChatGLM6BConfig) -> list[str]:
     """What a config says, and the number of parameters that follows."""
-    count = parameters(config)
     return [
-        say("fact-parameters", count=f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"),
+        say("fact-parameters", count=number(parameters(config))),
         say("fact-layers", layers=config.num_layers, hidden=config.hidden_size),
         say("fact-context", count=config.max_sequence_length),
         say("fact-vocabulary", count=config.vocab_size),
     ]
+
+
+def number(count: float) -> str:
+    """Of parameters, in millions or billions."""
+    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"
 
 
 def parameters(config: ChatGLM6BConfig) -> int:

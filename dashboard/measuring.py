@@ -1,6 +1,7 @@
 """What pages that measure share: which model and variants, and the button's command as a job."""
 
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -42,6 +43,11 @@ def start(model: str, variants: list[str], suite: str, options: list[str]) -> No
     _start(["run", "--model", model, "--variants", ",".join(variants), "--suite", suite, *options])
 
 
+def start_each(variants: Mapping[str, str], suite: str) -> None:
+    """Measure a variant of each model, one after the other; draws the page anew, or why that cannot be."""
+    _start(*(["run", "--model", model, "--variants", name, "--suite", suite] for model, name in variants.items()))
+
+
 def offer_rest(run: pd.Series) -> None:
     """Draw the button that measures what a run of this machine lacks that ended too soon."""
     ended = run["status"] in ("cancelled", "interrupted", "failed") and run["machine"].get("node") == platform.node()
@@ -57,9 +63,10 @@ def _may_open(run: pd.Series) -> bool:
     )
 
 
-def _start(arguments: list[str]) -> None:
+def _start(*commands: list[str]) -> None:
     try:
-        jobs.start(["-m", "benchmarks", *arguments, "--progress", "json"])
+        for arguments in commands:
+            jobs.start(["-m", "benchmarks", *arguments, "--progress", "json"])
     except FastGLMError as error:
         st.error(str(error))
     else:

@@ -30,8 +30,9 @@ def pick(
 ) -> tuple[HostKey, str | None]:
     """Let the visitor choose a model and a variant; returns them, and in a line why they cannot run (or None).
 
-    Where the address names them, as `link` and as `variant-` and the same, these are chosen at first.
+    Where the address names them these are chosen at first: as `model` and `variant`, or `model-a` and `variant-a`.
     """
+    variant_link = link.replace("model", "variant")
     with left:
         chosen = pick_model(place, model, link)
     with right:
@@ -40,7 +41,7 @@ def pick(
             return HostKey(chosen, variant), refused
         offered = {offer.name: offer for offer in offers_for(chosen)}
         names = list(offered)
-        linked = _take_linked(f"variant-{link}", f"{place}-variant", lambda name: name in names)
+        linked = _take_linked(variant_link, f"{place}-variant", lambda name: name in names)
         name = st.selectbox(
             say("variant"),
             names,
@@ -49,7 +50,7 @@ def pick(
             persist_state="session",
             help="  \n".join(f"**{offer.name}**: {offer.summary}" for offer in offered.values()),
         )
-        _keep_linked(f"variant-{link}", f"{place}-variant", name)
+        _keep_linked(variant_link, f"{place}-variant", name)
         if offered[name].note and not offered[name].reason:
             st.caption(f":material/info: {offered[name].note}")
     return HostKey(chosen, name), offered[name].reason
@@ -89,8 +90,8 @@ def _take_linked(param: str, key: str, known: Callable[[str], bool] = bool) -> s
 
 
 def _keep_linked(param: str, key: str, chosen: str) -> None:
-    """An address that named a choice names the one that took its place."""
-    if param in st.query_params:
+    """The address names what is chosen now."""
+    if param:
         st.session_state[f"{key}-linked"] = st.query_params[param] = chosen
 
 
