@@ -1,6 +1,8 @@
 """What compression made: its record beside its weights, what was measured of it, and where to go on from here."""
 
 import platform
+from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -26,40 +28,46 @@ def found() -> list[Path]:
     return [record.parent for record in sorted(records, key=lambda record: record.stat().st_mtime, reverse=True)]
 
 
-def stages(record: dict[str, Any]) -> pd.DataFrame:
-    """A row for the model and for what each step made of it: step, parameters, bytes, seconds, loss, perplexity.
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How a model was made. `stages`: a row for the parent and for what each step made of it, with the columns step,
+    parameters, bytes, seconds, loss and perplexity; what is not known is NaN."""
 
-    Raises CheckpointError where the record is not as one is written.
-    """
-    try:
-        sizes, scores = record["sizes"]["before"], (record["scores"] or {}).get("before")
-        rows = [_stage("", sizes, scores, None)]
-        for number, step in enumerate(record["steps"], 1):
-            rows.append(_stage(f"{number} {step['step']}", step["size"], step.get("scores"), step["seconds"]))
-        rows[-1] |= {"parameters": int(record["sizes"]["after"]["parameters"])}
-        rows[-1] |= {"bytes": int(record["sizes"]["after"]["bytes"])}
-        return pd.DataFrame(rows)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CheckpointError(f"{FILE} is not as a compression writes it: make the model again.") from error
+    parent: str
+    recipe: str
+    stages: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: Path) -> "Record":
+        """The record that lies beside a model. Raises CheckpointError where it is not as a compression writes it."""
+        told = read_manifest(folder) or {}
+        try:
+            sizes, scores = told["sizes"], told["scores"] or {}
+            rows = [_stage("", sizes["before"], scores.get("before"))]
+            for number, step in enumerate(told["steps"], 1):
+                rows.append(_stage(f"{number} {step['step']}", step["size"], step.get("scores"), step["seconds"]))
+            rows[-1] |= {name: int(sizes["after"][name]) for name in ("parameters", "bytes")}
+            return cls(str(told["parents"][0]["model"]), str(told["recipe"]["name"]), pd.DataFrame(rows))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"{folder / FILE} is not as a compression writes it: make the model again."
+            ) from error
 
 
-def _stage(step: str, sizes: dict[str, Any], scores: dict[str, Any] | None, seconds: float | None) -> dict[str, Any]:
-    figures = {name: float(scores[name]) if scores else None for name in ("loss", "perplexity")}
+def _stage(step: str, sizes: dict[str, Any], scores: dict[str, Any] | None, seconds: float = nan) -> dict[str, Any]:
     whole = {name: int(sizes[name]) for name in ("parameters", "bytes")}
-    return {"step": step, **whole, "seconds": None if seconds is None else float(seconds), **figures}
+    figures = {name: float(scores[name]) if scores else nan for name in ("loss", "perplexity")}
+    return {"step": step, **whole, "seconds": float(seconds), **figures}
 
 
 def draw(folder: Path) -> None:
     """The card of a model. Raises CheckpointError where its record cannot be read."""
-    record = read_manifest(folder) or {}
-    rows = stages(record)
-    parent = str(next(iter(record.get("parents") or [{}])).get("model", "?"))
+    record = Record.read(folder)
+    rows, parent = record.stages, record.parent
+    minutes = f"{rows['seconds'].sum() / 60:.1f}"
     with st.container(border=True):
         st.subheader(answers.harmless(folder.name), anchor=False)
-        recipe = str((record.get("recipe") or {}).get("name", "?"))
-        text = say(
-            "made-how", recipe=recipe, parent=widgets.model_name(parent), minutes=f"{rows['seconds'].sum() / 60:.1f}"
-        )
+        text = say("made-how", recipe=record.recipe, parent=widgets.model_name(parent), minutes=minutes)
         st.caption(answers.harmless(text))
         _draw_figures(rows)
         _draw_losses(rows)

@@ -85,8 +85,8 @@ def start(model: str, recipe: Recipe, name: str, texts: str, own: Any) -> None:
     wanted = Compression(model, kept, name, given)
     if wanted.folder.exists():
         raise UsageError(say("name-taken", name=name))
-    asked = [Compression.of(job.arguments).name for job in jobs.unfinished() if watching.compresses(job)]
-    if name.lower() in map(str.lower, asked):
+    making = filter(None, map(watching.compression, jobs.unfinished()))
+    if name.lower() in (each.name.lower() for each in making):
         raise UsageError(say("name-in-making", name=name))
     jobs.start(wanted.arguments())
 
@@ -118,10 +118,7 @@ def offer_rest() -> None:
 
 
 def _can_go_on(job: Job) -> bool:
-    if job.state not in ("cancelled", "failed") or not watching.compresses(job):
-        return False
-    try:
-        wanted = Compression.of(job.arguments)
-    except UsageError:
+    wanted = watching.compression(job)
+    if wanted is None or job.state not in ("cancelled", "failed"):
         return False
     return wanted.work.is_dir() and not wanted.folder.exists() and widgets.refusal(wanted.model) is None

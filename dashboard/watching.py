@@ -7,18 +7,23 @@ from itertools import pairwise
 import pandas as pd
 import streamlit as st
 
-from benchmarks.compression import COMMAND
+from benchmarks.compression import COMMAND, Compression
 from dashboard import answers, charts, jobs, widgets
 from dashboard.jobs import Job
 from dashboard.texts import say
-from fastglm.errors import FastGLMError
+from fastglm.errors import FastGLMError, UsageError
 
 _LOSS = re.compile(r"(\d+)/\d+ · loss (\d+\.?\d*)")  # as a worker logs what a training notes
 
 
-def compresses(job: Job) -> bool:
-    """Whether a job makes a model, and measures none."""
-    return job.arguments[: len(COMMAND)] == COMMAND
+def compression(job: Job) -> Compression | None:
+    """What a job makes; None of one that measures."""
+    if job.arguments[: len(COMMAND)] != COMMAND:
+        return None
+    try:
+        return Compression.of(job.arguments)
+    except UsageError:  # no worker will carry it out
+        return None
 
 
 def watch() -> None:
@@ -56,10 +61,10 @@ def _draw_running(job: Job) -> None:
     if job.abandoned:
         words = say("job-abandoned")
     if job.cancelling:
-        words = say("compress-cancelling") if compresses(job) else say("cancelling")
+        words = say("compress-cancelling") if compression(job) else say("cancelling")
     st.progress(job.fraction, words)
     _offer_cancel(job)
-    if compresses(job):
+    if compression(job):
         _draw_loss(job)
     log = st.expander(say("log"), key=f"log-{job.id}", icon=":material/notes:", on_change="rerun")
     if log.open:
@@ -97,10 +102,9 @@ def _offer_cancel(job: Job) -> None:
 
 def _title(job: Job) -> str:
     """What a job does: model and suites, or the run that it goes on with."""
+    if making := compression(job):
+        return say("job-compresses", model=widgets.model_name(making.model), name=making.name)
     options = dict(pairwise(job.arguments))
-    if compresses(job):
-        model = widgets.model_name(options.get("--model", ""))
-        return say("job-compresses", model=model, name=options.get("--out", ""))
     if run := options.get("resume"):
         return say("job-resumes", run=run)
     names = {"latency": say("latency"), "memory": say("memory"), "quality": say("quality")}
@@ -112,6 +116,6 @@ def _draw_end(job: Job) -> None:
     if job.state == "failed":
         st.error(answers.harmless(job.error or ""), icon=":material/error:")
     elif job.state == "cancelled" and job.started:
-        st.info(say("compress-cancelled") if compresses(job) else say("cancelled"), icon=":material/stop_circle:")
+        st.info(say("compress-cancelled") if compression(job) else say("cancelled"), icon=":material/stop_circle:")
         if job.error:
             st.error(answers.harmless(job.error), icon=":material/error:")
