@@ -79,7 +79,7 @@ def _draw_loss(job: Job) -> None:
     found.columns = pd.Index(["x", "value"])
     found = found.iloc[found["x"].diff().lt(0).to_numpy().nonzero()[0].max(initial=0) :]  # of the last training
     rows = found.assign(variant=say("loss"), low=None, high=None)
-    figure = charts.against(rows, say("loss-axis"), say("training-steps")).update_traces(mode="lines")
+    figure = charts.against(rows, say("loss"), say("training-steps")).update_traces(mode="lines")
     st.plotly_chart(figure.update_layout(height=200, showlegend=False), key=f"loss-{job.id}", config=charts.BARE)
 
 

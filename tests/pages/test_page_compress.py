@@ -194,6 +194,8 @@ def test_names_are_checked(open_page: Open, commands: list[list[str]], own_home:
         app.text_input[0].set_value(wrong)
         assert f"{wrong!r} cannot be the name of a model" in words(press(app))
     (own_home / "models" / "there").mkdir(parents=True)
+    (own_home / "models" / "demo-int8").mkdir()
+    assert open_page(PAGE, recipe="int8").text_input[0].value == "demo-int8-2"
     app.text_input[0].set_value("there")
     assert "A model named there exists already" in words(press(app))
     assert not commands
@@ -267,6 +269,16 @@ def test_other_pages_open_with_what_a_link_names(open_page: Open, own_home: Path
     duel = open_page("pages/compare.py", **query)
     assert [found.value for found in duel.selectbox] == ["demo", "original", folder, "fast"]
     assert box(open_page("pages/latency.py", model=folder), "Model").value == folder
+
+
+def test_the_card_links_to_the_other_pages_where_there_are_some(open_page: Open, own_home: Path) -> None:
+    make(own_home, "small")
+    assert not open_page(PAGE).get("page_link")
+    app = healthy(open_page("streamlit_app.py").switch_page(PAGE).run())
+    links = {link.proto.page: link.proto.query_string for link in app.get("page_link")}
+    assert list(links) == ["", "compare", "latency", "memory", "quality"]  # the first is the chat
+    assert "model-a=demo&variant-a=original&model-b=" in links["compare"]
+    assert links["compare"].endswith("small&variant-b=fast")
 
 
 def test_the_page_speaks_chinese(open_page: Open, own_home: Path) -> None:
