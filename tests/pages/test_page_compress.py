@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from streamlit.testing.v1 import AppTest
 from benchmarks import process
 from benchmarks.compression import Compression
 from benchmarks.jobs import Job, Jobs
+from benchmarks.measurement import Measurement
+from benchmarks.run import Run
 from benchmarks.store import Store
 from dashboard import jobs
 from fastglm.compress.recipe import find_recipe
@@ -225,6 +228,27 @@ def test_the_card_shows_the_damage_and_the_healing(open_page: Open, own_home: Pa
     (line,) = json.loads(chart.proto.spec)["data"]
     assert (line["x"], line["y"]) == (["original", "1 prune-depth", "2 distil"], [0.3, 0.9, 0.32])
     assert app.dataframe[1].value["step"].tolist() == ["original", "1 prune-depth", "2 distil"]
+
+
+def test_where_nothing_was_healed_no_healing_is_told(open_page: Open, own_home: Path) -> None:
+    make(own_home, "hurt", losses=(0.3, 0.31, 0.5))
+    text = words(open_page(PAGE))
+    assert "0.3000 of the original, 0.5000 in the end" in text
+    assert "at its worst" not in text
+
+
+def test_the_newest_figures_of_both_stand_on_the_card(open_page: Open, own_home: Path) -> None:
+    made = str(make(own_home, "small"))
+    kept = Store()
+    for model, variant, rate in (("demo", "original", 25.0), (made, "original", 30.0), (made, "fast", 75.0)):
+        run = Run(model, (variant,), ("latency",), {}, machine={"node": platform.node()})
+        kept.start_run(run)
+        params = {"prompt_tokens": 128, "answer_tokens": 64}
+        kept.add([Measurement(run.id, model, variant, "cpu", "decode_rate", params, rate, "tokens/s", 5)])
+        kept.finish(run.id, "done")
+    kept.close()
+    table = open_page(PAGE).dataframe[-1].value
+    assert table[["variant", "speed"]].to_numpy().tolist() == [["original", 25.0], ["fast", 75.0]]
 
 
 def test_what_was_made_without_texts_has_no_scores(open_page: Open, own_home: Path) -> None:
