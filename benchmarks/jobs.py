@@ -90,7 +90,7 @@ class Jobs:
             if (same := next((job for job in waiting if job.arguments == row["arguments"]), None)) is not None:
                 return same  # asked for by a second click
             if len(waiting) >= MOST_QUEUED:
-                raise FastGLMError(f"{MOST_QUEUED} measurements wait already: cancel some, or wait for their end")
+                raise FastGLMError(f"{MOST_QUEUED} jobs wait already: cancel some, or wait for their end")
             connection.execute(delete(JOBS).where(self._here, JOBS.c.finished < now - KEPT))
             found = connection.execute(insert(JOBS).values(row).returning(JOBS.c.id)).scalar_one()
             return self._all(connection, JOBS.c.id == found)[0]

@@ -20,12 +20,15 @@ from typing import Any, TypeVar
 import psutil
 
 from benchmarks import process
+from benchmarks.compression import COMMAND, Compression
 from benchmarks.jobs import LINES, Job, Jobs, State
 from benchmarks.store import Store, StoreError
+from fastglm.errors import UsageError
 from fastglm.home import folder
 
 LOOK = 0.25  # seconds between two looks at what the process said and whether it is to stop
 TELL = 0.5  # seconds between two writes of progress
+NOTED = 5.0  # seconds between two lines of the log on how a stage goes
 PATIENCE = 600.0  # seconds to wait for a database that went away
 ATTEMPTS = 3  # to carry out a job whose worker is killed again and again
 
@@ -58,7 +61,8 @@ def _left_of(jobs: Jobs, job: Job) -> list[str] | None:
     run = _insist(lambda: jobs.run_of(job))
     state: State = "failed"
     error: str | None = "interrupted: its worker was killed; what was measured is kept"
-    if run and run["status"] == "done":
+    compresses = job.arguments[: len(COMMAND)] == COMMAND
+    if (run and run["status"] == "done") or (compresses and Compression.of(job.arguments).folder.is_dir()):
         state, error = "done", None
     elif job.cancelling:
         state, error = "cancelled", None
@@ -66,13 +70,21 @@ def _left_of(jobs: Jobs, job: Job) -> list[str] | None:
         error = f"its worker was killed {ATTEMPTS} times; what was measured is kept"
     elif job.arguments[:3] in (["-m", "benchmarks", "run"], ["-m", "benchmarks", "resume"]):
         return ["-m", "benchmarks", "resume", run["id"], "--progress", "json"] if run else job.arguments
+    elif compresses:
+        return job.arguments  # which go on where it stopped
     _insist(lambda: jobs.finish(job, state, error))
     return None
 
 
 def _is_ours(arguments: Sequence[str]) -> bool:
-    """A database that many write to must not become a way to run anything here."""
-    return list(arguments[:2]) in (["-m", "benchmarks"], ["-m", "fastglm"])
+    """A database that many write to must not become a way to run anything here, or to write just anywhere."""
+    if list(arguments[: len(COMMAND)]) != COMMAND:
+        return list(arguments[:2]) == ["-m", "benchmarks"]
+    try:
+        Compression.of(arguments)
+    except UsageError:
+        return False
+    return True
 
 
 class Attempt:
@@ -82,7 +94,7 @@ class Attempt:
         self._jobs, self._job = jobs, job
         self._news: dict[str, Any] = {"stage": "", "fraction": 0.0, "eta": None}
         self._lines: deque[str] = deque(maxlen=LINES)
-        self._told = float("-inf")
+        self._told = self._noted = float("-inf")
         self._stage = self._words = self._status = ""
         self._error: str | None = None
         own_group: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in the worker's terminal is not for it
@@ -164,13 +176,15 @@ class Attempt:
                     self._words = self._log(line)
 
     def _note(self, kind: str, event: dict[str, Any]) -> None:
-        """One line of `benchmarks.progress`."""
+        """One line of `benchmarks.progress`, or of `fastglm.json_lines`, whose stages can have notes."""
         match kind:
             case "progress":
                 part = event["done"] / event["total"] if event["total"] else 0.0
                 if event["stage"] != self._stage:
                     self._stage = event["stage"]
                     self._news["stage"] = self._log(self._stage)[:300]
+                if note := event.get("note"):
+                    self._tell_note(f"{event['done']:g}/{event['total']:g} · {note}", note)
                 self._news |= {"fraction": min(max(part, 0.0), 1.0), "eta": event["eta"]}
             case "run":
                 self._news["run"] = event["id"]
@@ -182,11 +196,23 @@ class Attempt:
             case "done":
                 self._status = event["status"]
 
+    def _tell_note(self, line: str, note: str) -> None:
+        """How the stage goes: always beside its name, now and then in the log."""
+        self._news["stage"] = _plain(f"{self._stage} · {note}")[:300]
+        if time.monotonic() - self._noted > NOTED:
+            self._noted = time.monotonic()
+            self._log(line)
+
     def _log(self, line: str) -> str:
-        """Add a line to the log; the line as any database takes it."""
-        line = line.encode("utf-8", "replace").decode("utf-8").replace("\0", "")[:2000]
+        """Add a line to the log; the line as it stands there."""
+        line = _plain(line)[:2000]
         self._lines.append(line)
         return line
+
+
+def _plain(line: str) -> str:
+    """A text as any database takes it."""
+    return line.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
 
 
 def _insist(do: Callable[[], T]) -> T:

@@ -37,6 +37,7 @@ __all__ = [
     "shares",
     "spans",
     "stacked",
+    "stages",
     "trade_off",
 ]
 
@@ -101,6 +102,21 @@ def _dots(rows: pd.DataFrame, x_title: str, height: int) -> go.Figure:
     figure.update_layout(scattermode="group", scattergap=0.4)  # equal values do not hide each other
     figure.update_xaxes(type="linear", tickangle=0, showgrid=True, gridcolor=GRID)
     return figure.update_yaxes(type="category", autorange="reversed", dtick=1, tickfont={"size": 11})
+
+
+def stages(names: list[str], values: list[float], y_title: str) -> go.Figure:
+    """What a value was after each of some steps, in their order; each name once."""
+    figure = go.Figure()
+    figure.add_scatter(
+        x=names,
+        y=values,
+        mode="lines+markers",
+        line={"color": EDGE, "dash": "dot"},
+        marker={"color": colour("turbo"), "size": 10},
+        hovertemplate="%{x}: %{y:.4~g}<extra></extra>",
+    )
+    finish(figure, y_title, height=260)
+    return figure.update_xaxes(type="category").update_yaxes(rangemode="tozero").update_layout(showlegend=False)
 
 
 def failing(figure: go.Figure, names: list[str], word: str) -> go.Figure:

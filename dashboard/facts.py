@@ -32,29 +32,46 @@ def draw(model: str, device: Mapping[str, Any]) -> None:
 
 def _model(model: str) -> list[str]:
     """Parameters, size on disk, layers, context and vocabulary, as far as they are on this machine."""
+    try:
+        known = known_config(model)
+    except FastGLMError as error:
+        return [str(error)]
+    if known is None:
+        return [say("fact-unknown")]
+    config, disk = known
+    return [*_config(config), *([say("fact-disk", size=size(disk))] if disk else [])]
+
+
+def known_config(model: str) -> tuple[ChatGLM6BConfig, int] | None:
+    """A model's config and the bytes of its weights, none of a shape's; None where it has not been downloaded.
+
+    Raises:
+        FastGLMError: it may not be opened, or cannot be read.
+    """
     source = find_source(model, restricted=True)
     if source.kind == "shape":
-        return _config(ChatGLM6BConfig(num_layers=source.layers))
+        return ChatGLM6BConfig(num_layers=source.layers), 0
     cached = try_to_load_from_cache(model.removeprefix("modelscope:"), "config.json") if source.kind == "hub" else None
     folder = Path(cached).parent if isinstance(cached, str) else source.folder
     if folder is None:
-        return [say("fact-unknown")]
-    try:
-        checkpoint = Checkpoint(folder)
-    except FastGLMError as error:
-        return [str(error)]
-    return [*_config(checkpoint.config), say("fact-disk", size=size(checkpoint.size))]
+        return None
+    checkpoint = Checkpoint(folder)
+    return checkpoint.config, checkpoint.size
 
 
 def _config(config: ChatGLM6BConfig) -> list[str]:
     """What a config says, and the number of parameters that follows."""
-    count = parameters(config)
     return [
-        say("fact-parameters", count=f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"),
+        say("fact-parameters", count=number(parameters(config))),
         say("fact-layers", layers=config.num_layers, hidden=config.hidden_size),
         say("fact-context", count=config.max_sequence_length),
         say("fact-vocabulary", count=config.vocab_size),
     ]
+
+
+def number(count: float) -> str:
+    """Of parameters, in millions or billions."""
+    return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"
 
 
 def parameters(config: ChatGLM6BConfig) -> int:

@@ -1,15 +1,13 @@
-"""What pages that measure share: which model and variants, the button's command as a job, and how far the jobs are."""
+"""What pages that measure share: which model and variants, and the button's command as a job."""
 
 import platform
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import answers, jobs, widgets
-from dashboard.jobs import Job
+from dashboard import jobs, widgets
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 from fastglm.home import folder
@@ -20,7 +18,7 @@ def pick_subject(place: str) -> tuple[str, list[str], bool]:
     """Let the visitor choose a model and the variants to measure; and whether they can be."""
     left, right = st.columns(2)
     with left:
-        model = widgets.pick_model(place)
+        model = widgets.pick_model(place, link="model")
     refused = widgets.refusal(model)
     offers = [] if refused else widgets.offers_for(model)
     able = [offer.name for offer in offers if offer.reason is None]
@@ -45,6 +43,11 @@ def start(model: str, variants: list[str], suite: str, options: list[str]) -> No
     _start(["run", "--model", model, "--variants", ",".join(variants), "--suite", suite, *options])
 
 
+def start_each(variants: Mapping[str, str], suite: str) -> None:
+    """Measure a variant of each model, one after the other; draws the page anew, or why that cannot be."""
+    _start(*(["run", "--model", model, "--variants", name, "--suite", suite] for model, name in variants.items()))
+
+
 def offer_rest(run: pd.Series) -> None:
     """Draw the button that measures what a run of this machine lacks that ended too soon."""
     ended = run["status"] in ("cancelled", "interrupted", "failed") and run["machine"].get("node") == platform.node()
@@ -60,89 +63,11 @@ def _may_open(run: pd.Series) -> bool:
     )
 
 
-def _start(arguments: list[str]) -> None:
+def _start(*commands: list[str]) -> None:
     try:
-        jobs.start(["-m", "benchmarks", *arguments, "--progress", "json"])
+        for arguments in commands:
+            jobs.start(["-m", "benchmarks", *arguments, "--progress", "json"])
     except FastGLMError as error:
         st.error(str(error))
     else:
         st.rerun()
-
-
-def watch() -> None:
-    """What is measured and what waits for its turn, and how the last measurement ended where that is worth a word."""
-    try:
-        left, ended = jobs.unfinished(), jobs.last()
-    except FastGLMError:  # the page tells of it where it shows results
-        return
-    if ended and ended.finished and (not left or ended.finished > left[0].queued):  # not of before these were asked for
-        _draw_end(ended)
-    if left:
-        st.fragment(_draw_jobs, run_every=0.5)([job.id for job in left])
-
-
-def _draw_jobs(drawn: list[int]) -> None:
-    """Drawn again and again; the whole page, when one came or ended."""
-    try:
-        left = jobs.unfinished()
-    except FastGLMError as error:
-        st.warning(str(error), icon=":material/database_off:")
-        return
-    if [job.id for job in left] != drawn:
-        st.rerun()
-    for job in left:
-        if job.state == "running":
-            _draw_running(job)
-        else:
-            _draw_waiting(job, left)
-
-
-def _draw_running(job: Job) -> None:
-    """How far it is, and its log for those who open it."""
-    time_left = say("time-left", time=f"{job.eta:.0f}") if job.eta is not None else ""
-    words = f"{answers.harmless(job.stage)} {time_left}".strip() or say("starting")
-    if job.abandoned:
-        words = say("job-abandoned")
-    if job.cancelling:
-        words = say("cancelling")
-    st.progress(job.fraction, words)
-    _offer_cancel(job)
-    log = st.expander(say("log"), key=f"log-{job.id}", icon=":material/notes:", on_change="rerun")
-    if log.open:
-        log.code("\n".join(jobs.lines(job)), language=None, height=240)
-
-
-def _draw_waiting(job: Job, left: Sequence[Job]) -> None:
-    """Its place in the queue."""
-    ahead = sum(job.waits_for(other) for other in left if other.id < job.id)
-    st.markdown(f":material/schedule: {answers.harmless(_title(job))} · {say('job-waits', count=ahead)}")
-    _offer_cancel(job)
-    if not ahead and (trouble := jobs.trouble()):
-        st.error(answers.harmless(trouble), icon=":material/error:")
-
-
-def _offer_cancel(job: Job) -> None:
-    if st.button(say("cancel"), key=f"cancel-{job.id}", icon=":material/stop:", disabled=job.cancelling):
-        try:
-            jobs.cancel(job)
-        except FastGLMError as error:
-            st.error(str(error))
-
-
-def _title(job: Job) -> str:
-    """What a job does: model and suites, or the run that it goes on with."""
-    options = dict(pairwise(job.arguments))
-    if run := options.get("resume"):
-        return say("job-resumes", run=run)
-    names = {"latency": say("latency"), "memory": say("memory"), "quality": say("quality")}
-    suites = [names.get(suite, suite) for suite in options.get("--suite", "").split(",")]
-    return f"{widgets.model_name(options.get('--model', ''))} · {say('comma').join(suites)}"
-
-
-def _draw_end(job: Job) -> None:
-    if job.state == "failed":
-        st.error(answers.harmless(job.error or ""), icon=":material/error:")
-    elif job.state == "cancelled" and job.started:
-        st.info(say("cancelled"), icon=":material/stop_circle:")
-        if job.error:
-            st.error(answers.harmless(job.error), icon=":material/error:")

@@ -7,7 +7,7 @@ import streamlit as st
 
 from benchmarks import report
 from benchmarks.store import Store
-from dashboard import answers, frame, measuring, widgets
+from dashboard import answers, frame, measuring, watching, widgets
 from dashboard.stored import store as store
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
@@ -26,7 +26,7 @@ def page(title: str, intro: str, choose: Callable[[], None], draw: Callable[[Sto
     frame.begin(title)
     st.caption(intro)
     choose()
-    measuring.watch()
+    watching.watch()
     show(draw)
 
 

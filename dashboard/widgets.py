@@ -1,6 +1,7 @@
 """The controls that pages share: model, variant and sampling; and how an answer in the making is drawn."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,47 +21,78 @@ from fastglm.variants import Offer, offers
 
 
 def pick(
-    place: str, left: DeltaGenerator, right: DeltaGenerator, model: str = "demo", variant: str = "original"
+    place: str,
+    left: DeltaGenerator,
+    right: DeltaGenerator,
+    model: str = "demo",
+    variant: str = "original",
+    link: str = "model",
 ) -> tuple[HostKey, str | None]:
-    """Let the visitor choose a model and a variant; returns them, and in a line why they cannot run (or None)."""
+    """Let the visitor choose a model and a variant; returns them, and in a line why they cannot run (or None).
+
+    Where the address names them these are chosen at first: as `model` and `variant`, or `model-a` and `variant-a`.
+    """
+    variant_link = link.replace("model", "variant")
     with left:
-        chosen = pick_model(place, model)
+        chosen = pick_model(place, model, link)
     with right:
         if (refused := refusal(chosen)) is not None:
             st.selectbox(say("variant"), [variant], key=f"{place}-no-variant", disabled=True)
             return HostKey(chosen, variant), refused
         offered = {offer.name: offer for offer in offers_for(chosen)}
         names = list(offered)
+        linked = _take_linked(variant_link, f"{place}-variant", lambda name: name in names)
         name = st.selectbox(
             say("variant"),
             names,
-            names.index(variant) if variant in names else 0,
+            names.index(variant) if variant in names and not linked else 0,
             key=f"{place}-variant",
             persist_state="session",
             help="  \n".join(f"**{offer.name}**: {offer.summary}" for offer in offered.values()),
         )
+        _keep_linked(variant_link, f"{place}-variant", name)
         if offered[name].note and not offered[name].reason:
             st.caption(f":material/info: {offered[name].note}")
     return HostKey(chosen, name), offered[name].reason
 
 
-def pick_model(place: str, model: str = "demo") -> str:
-    """Let the visitor choose one of the models that may be opened, or type in a hub id."""
-    models = openable()
-    if model not in models:
-        models.append(model)
-    return str(
+def pick_model(place: str, model: str = "demo", link: str = "") -> str:
+    """Let the visitor choose one of the models that may be opened, or type in a hub id.
+
+    At first it is `model`, or that which the address names as `link`.
+    """
+    models, key = openable(), f"{place}-model"
+    linked = _take_linked(link, key)
+    models += [name for name in (model, linked) if name and name not in models]
+    chosen = str(
         st.selectbox(
             say("model"),
             models,
-            index=models.index(model),
+            index=0 if linked else models.index(model),
             format_func=model_name,
-            key=f"{place}-model",
+            key=key,
             persist_state="session",
             accept_new_options=True,
             help=say("model-help"),
         )
     )
+    _keep_linked(link, key, chosen)
+    return chosen
+
+
+def _take_linked(param: str, key: str, known: Callable[[str], bool] = bool) -> str | None:
+    """What the address names takes the place of the widget's earlier value, once; returns it then, if it is known."""
+    named = st.query_params.get(param)
+    if named is None or named == st.session_state.get(f"{key}-linked") or not known(named):
+        return None
+    st.session_state[f"{key}-linked"] = st.session_state[key] = named
+    return named
+
+
+def _keep_linked(param: str, key: str, chosen: str) -> None:
+    """The address names what is chosen now."""
+    if param:
+        st.session_state[f"{key}-linked"] = st.query_params[param] = chosen
 
 
 def model_name(model: str) -> str:

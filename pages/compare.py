@@ -44,7 +44,7 @@ def choose() -> tuple[tuple[HostKey, HostKey], bool]:
         with column, st.container(border=True):
             st.markdown(f"**{name}**")
             left, right = st.columns(2)
-            key, refused = widgets.pick(f"compare-{name}", left, right, variant=variant)
+            key, refused = widgets.pick(f"compare-{name}", left, right, variant=variant, link=f"model-{name.lower()}")
             if refused:
                 st.error(refused, icon=":material/block:")
             picked.append((key, refused))

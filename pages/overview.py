@@ -13,7 +13,7 @@ import streamlit as st
 from benchmarks import report
 from benchmarks.about import machine_name
 from benchmarks.store import Store
-from dashboard import advice, charts, facts, frame, machine, measuring, reasons, results, widgets
+from dashboard import advice, charts, facts, frame, machine, measuring, reasons, results, watching, widgets
 from dashboard.advice import Advice, Standing, fits
 from dashboard.machine import size
 from dashboard.texts import say
@@ -35,7 +35,7 @@ def main() -> None:
         st.error(refused, icon=":material/block:")
         return
     st.query_params["model"] = model  # a bound widget would put the name of the demo there in the visitor's language
-    measuring.watch()
+    watching.watch()
     results.show(partial(draw, model))
 
 

@@ -1,7 +1,5 @@
 """Quality: what each variant costs in answers, skill by skill and question by question."""
 
-import hashlib
-import shutil
 from itertools import cycle
 from pathlib import Path
 
@@ -10,10 +8,9 @@ import streamlit as st
 
 from benchmarks.questions import read_texts
 from benchmarks.store import Store
-from dashboard import charts, measuring, quality, results
+from dashboard import charts, measuring, quality, results, uploads
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
-from fastglm.home import folder
 
 
 def choose() -> None:
@@ -30,25 +27,11 @@ def choose() -> None:
     options = ["--questions", str(each)]
     if own:
         try:
-            options = ["--texts", str(keep(own.name, own.getvalue()))]
+            options = ["--texts", str(uploads.keep(own.name, own.getvalue(), read_texts))]
         except FastGLMError as error:
             st.error(str(error), icon=":material/error:")
             return
     measuring.start(model, variants, "quality", options)
-
-
-def keep(name: str, content: bytes) -> Path:
-    """A visitor's questions as a file that can be measured on. Raises `FastGLMError` with the line that is wrong."""
-    place = folder("texts") / hashlib.sha256(content).hexdigest()[:16]
-    place.mkdir(exist_ok=True)
-    file = place / f"{''.join(letter for letter in Path(name).stem if letter.isalnum() or letter in '-_')[:60]}.jsonl"
-    file.write_bytes(content)
-    try:
-        read_texts(file)
-    except FastGLMError as error:
-        shutil.rmtree(place)
-        raise FastGLMError(str(error).replace(str(file), name)) from error
-    return file
 
 
 def draw_results(store: Store) -> None:

@@ -84,7 +84,7 @@ def test_a_second_click_queues_nothing_and_the_queue_has_an_end(jobs: Jobs, monk
     again = jobs.add(command(1))  # asked for while it runs: measured again
     assert again.id != first.id
     jobs.add(command(2))
-    with pytest.raises(FastGLMError, match="2 measurements wait already"):
+    with pytest.raises(FastGLMError, match="2 jobs wait already"):
         jobs.add(command(3))
 
 

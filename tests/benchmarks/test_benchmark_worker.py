@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from benchmarks import process, worker
+from benchmarks.compression import Compression
 from benchmarks.jobs import Job, Jobs
 from benchmarks.measurement import params_text
 from benchmarks.progress import JsonReporter
@@ -351,3 +352,25 @@ def test_the_command_carries_out_a_real_run(jobs: Jobs) -> None:
     (run,) = Store().runs().to_dict("records")
     assert (run["id"], run["status"]) == (found.run, "done")
     assert not Store().measurements(metric="decode_rate").empty
+
+
+def test_how_a_stage_goes_stands_beside_its_name_and_now_and_then_in_the_log(jobs: Jobs) -> None:
+    script = """
+for done, loss in ((1, "2.5"), (2, "2.25"), (3, "2.125")):
+    say(event="progress", stage="step 1 of 2: training", done=done, total=4, eta=None, note=f"loss {loss}\\0")
+"""
+    job = done(jobs, script)
+    assert (job.stage, job.fraction, job.eta) == ("step 1 of 2: training · loss 2.125", 0.75, None)
+    assert jobs.lines(job.id) == ["step 1 of 2: training", "1/4 · loss 2.5"]  # the next one is due in some seconds
+
+
+def test_a_compression_whose_worker_was_killed_goes_on_unless_it_had_ended(jobs: Jobs, own_home: Path) -> None:
+    asked = Compression("demo", "int4", "made")
+    jobs.add(asked.arguments())
+    jobs.claim("4194305 1.00")
+    again = jobs.claim(process.identity(os.getpid()))
+    assert again is not None
+    assert worker._left_of(jobs, again) == asked.arguments()
+    asked.folder.mkdir(parents=True)
+    assert worker._left_of(jobs, again) is None
+    assert now(jobs, again).state == "done"

@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 PAGES = {
     "": "[data-testid=stChatInput]",
     "compare": "textarea",
+    "compress": "[data-testid=stMetric]",
     "overview": ".js-plotly-plot",
     "latency": ".js-plotly-plot",
     "memory": ".js-plotly-plot",

@@ -6,6 +6,7 @@ from page_run import Open, healthy, words
 PAGES = {
     "chat": "Chat",
     "compare": "Compare",
+    "compress": "Compress",
     "overview": "Overview",
     "latency": "Latency",
     "memory": "Memory",

@@ -1,0 +1,157 @@
+"""What compression made: its record beside its weights, what was measured of it, and where to go on from here."""
+
+import platform
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+
+from benchmarks.store import Store
+from dashboard import advice, answers, charts, facts, measuring, prediction, results, widgets
+from dashboard.machine import size
+from dashboard.texts import say
+from fastglm.compress.manifest import FILE, read_manifest
+from fastglm.errors import CheckpointError
+from fastglm.models.source import openable
+
+LOSS = 0.001  # nats: less is no loss in a sentence
+
+
+def found() -> list[Path]:
+    """The models that a compression made and visitors may open, the newest first."""
+    records = [Path(model) / FILE for model in openable() if Path(model).is_absolute()]
+    records = [record for record in records if record.is_file()]
+    return [record.parent for record in sorted(records, key=lambda record: record.stat().st_mtime, reverse=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """How a model was made. `stages`: a row for the parent and for what each step made of it, with the columns step,
+    parameters, bytes, seconds, loss and perplexity; what is not known is NaN."""
+
+    parent: str
+    recipe: str
+    stages: pd.DataFrame
+
+    @classmethod
+    def read(cls, folder: Path) -> "Record":
+        """The record that lies beside a model. Raises CheckpointError where it is not as a compression writes it."""
+        told = read_manifest(folder) or {}
+        try:
+            sizes, scores = told["sizes"], told["scores"] or {}
+            rows = [_stage("", sizes["before"], scores.get("before"))]
+            for number, step in enumerate(told["steps"], 1):
+                rows.append(_stage(f"{number} {step['step']}", step["size"], step.get("scores"), step["seconds"]))
+            rows[-1] |= {name: int(sizes["after"][name]) for name in ("parameters", "bytes")}
+            return cls(str(told["parents"][0]["model"]), str(told["recipe"]["name"]), pd.DataFrame(rows))
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            raise CheckpointError(
+                f"{folder / FILE} is not as a compression writes it: make the model again."
+            ) from error
+
+
+def _stage(step: str, sizes: dict[str, Any], scores: dict[str, Any] | None, seconds: float = nan) -> dict[str, Any]:
+    whole = {name: int(sizes[name]) for name in ("parameters", "bytes")}
+    figures = {name: float(scores[name]) if scores else nan for name in ("loss", "perplexity")}
+    return {"step": step, **whole, "seconds": float(seconds), **figures}
+
+
+def draw(folder: Path) -> None:
+    """The card of a model. Raises CheckpointError where its record cannot be read."""
+    record = Record.read(folder)
+    rows, parent = record.stages, record.parent
+    minutes = f"{rows['seconds'].sum() / 60:.1f}"
+    with st.container(border=True):
+        st.subheader(answers.harmless(folder.name), anchor=False)
+        text = say("made-how", recipe=record.recipe, parent=widgets.model_name(parent), minutes=minutes)
+        st.caption(answers.harmless(text))
+        _draw_figures(rows)
+        _draw_losses(rows)
+        with st.expander(say("step-by-step")):
+            prediction.table(rows.dropna(axis="columns", how="all"))
+        _draw_links(folder, parent)
+        results.show(lambda store: _draw_measured(store, folder, parent))
+
+
+def _draw_figures(rows: pd.DataFrame) -> None:
+    """Before and after."""
+    before, after = rows.iloc[0], rows.iloc[-1]
+    columns = st.columns(3)
+    figures = {
+        "parameters": (say("parameters"), facts.number(after["parameters"])),
+        "bytes": (say("disk-size"), size(after["bytes"])),
+        "perplexity": (say("perplexity"), f"{after['perplexity']:.4g}"),
+    }
+    if pd.isna(after["perplexity"]) or pd.isna(before["perplexity"]):
+        del figures["perplexity"]
+        st.caption(say("made-unscored"))
+    for column, (figure, (label, words)) in zip(columns, figures.items(), strict=False):
+        prediction.against(column, label, words, after[figure] / before[figure])
+
+
+def _draw_losses(rows: pd.DataFrame) -> None:
+    """What each step cost on held-out texts, and what the healing gave back."""
+    scored = rows.dropna(subset="loss")
+    if len(scored) < 2:
+        return
+    names = scored["step"].replace("", say("before")).tolist()
+    st.plotly_chart(charts.stages(names, scored["loss"].tolist(), say("loss-axis")), key="losses", config=charts.BARE)
+    before, worst, after = scored["loss"].iloc[0], scored["loss"].max(), scored["loss"].iloc[-1]
+    values = {"before": f"{before:.4f}", "worst": f"{worst:.4f}", "after": f"{after:.4f}"}
+    st.caption(say("made-healed", **values) if worst > after + LOSS else say("made-scored", **values))
+
+
+def _draw_links(folder: Path, parent: str) -> None:
+    """Where to go on with it; nowhere, where a page runs by itself."""
+    model = str(folder)
+    can_run = widgets.refusal(parent) is None
+    both = {"model-a": parent, "variant-a": "original", "model-b": model, "variant-b": "fast"}
+    to = {
+        "pages/chat.py": (say("made-chat"), {"model": model, "variant": "fast"}),
+        "pages/compare.py": (say("made-compare"), both),
+        "pages/latency.py": (say("latency"), {"model": model}),
+        "pages/memory.py": (say("memory"), {"model": model}),
+        "pages/quality.py": (say("quality"), {"model": model}),
+    }
+    if not can_run:
+        del to["pages/compare.py"]
+    with st.container(horizontal=True):
+        for page, (label, query) in to.items():
+            try:
+                st.page_link(page, label=label, query_params=query)
+            except StreamlitAPIException:  # the app has no other page
+                return
+
+
+def _draw_measured(store: Store, folder: Path, parent: str) -> None:
+    """Speed, memory and right answers of both as last measured on this machine, and the button that measures them."""
+    runs = store.runs()
+    here = [machine.get("node") == platform.node() for machine in runs["machine"]]
+    rows = []
+    for model, variant in ((parent, "original"), (str(folder), "fast")):
+        mine = runs[(runs["model"] == model) & pd.Series(here, runs.index, dtype=bool)]
+        ids = advice.recent(mine)
+        known = advice.standings(*advice.newest(store.measurements(ids), ids)) if ids else []
+        for standing in known:
+            if standing.variant == variant:
+                figures = {side: getattr(standing, side) for side in advice.SIDES}
+                values = {side: value and value.value for side, value in figures.items()}
+                rows.append({"model": widgets.model_name(model), "variant": variant, **values})
+    if rows:
+        columns: dict[str, Any] = {
+            "model": say("model"),
+            "variant": say("variant"),
+            "speed": st.column_config.NumberColumn(say("overview-speed"), format="%.1f"),
+            "memory": st.column_config.NumberColumn(say("memory"), format="bytes"),
+            "quality": st.column_config.NumberColumn(say("overview-quality"), format="percent"),
+        }
+        st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns)
+        st.caption(say("made-measured-how"))
+    else:
+        st.caption(say("made-unmeasured"))
+    if widgets.refusal(parent) is None and st.button(say("made-measure"), key="measure", icon=":material/speed:"):
+        measuring.start_each({parent: "original", str(folder): "fast"}, "latency,memory,quality")

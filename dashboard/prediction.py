@@ -1,0 +1,75 @@
+"""What a recipe makes of a model's size, and of what has to be read for a token: known before it is carried out."""
+
+from copy import deepcopy
+
+import pandas as pd
+import streamlit as st
+import torch
+from streamlit.delta_generator import DeltaGenerator
+
+from dashboard import facts
+from dashboard.machine import size
+from dashboard.texts import say
+from fastglm.compress.recipe import Recipe
+from fastglm.compress.size import predict_size
+from fastglm.models.config import ChatGLM6BConfig
+
+
+def predict(config: ChatGLM6BConfig, recipe: Recipe, kind: str) -> pd.DataFrame:
+    """A row for the model and for what each step makes of it.
+
+    Columns: step, parameters, bytes (on the disk), read (bytes a token on a device of this kind: weights that are not
+    packed are fp32 on a CPU, else fp16). Raises UsageError for a step that the model cannot go through.
+    """
+    runs = deepcopy(config)
+    runs.dtype = torch.float32 if kind == "cpu" else torch.float16
+    stored = [predict_size(each) for each in (config, *recipe.configs(config))]
+    read = [predict_size(each).read for each in (runs, *recipe.configs(runs))]
+    names = ["", *(f"{number} {step.name}" for number, step in enumerate(recipe.steps, 1))]
+    figures = [(each.parameters, each.bytes) for each in stored]
+    return pd.DataFrame(
+        [(name, *figure, each) for name, figure, each in zip(names, figures, read, strict=True)],
+        columns=["step", "parameters", "bytes", "read"],
+    )
+
+
+def draw(rows: pd.DataFrame, recipe: Recipe, kind: str) -> None:
+    """What comes of it, with the bound of its speed, and each step's part of that."""
+    before, after = rows.iloc[0], rows.iloc[-1]
+    columns = st.columns(3)
+    figures = {
+        "parameters": (say("parameters"), facts.number(after["parameters"])),
+        "bytes": (say("disk-size"), size(after["bytes"])),
+        "read": (say("bytes-read"), size(after["read"])),
+    }
+    for column, (figure, (label, words)) in zip(columns, figures.items(), strict=True):
+        against(column, label, words, after[figure] / before[figure])
+    ratio = before["read"] / after["read"]
+    st.caption(say("predicted-bound", read=size(before["read"]), ratio=f"{ratio:.2f}", kind=kind))
+    if any(step.name == "prune-vocabulary" for step in recipe.steps):
+        st.caption(say("predicted-vocabulary"))
+    with st.expander(say("step-by-step")):
+        table(rows)
+
+
+def against(column: DeltaGenerator, label: str, words: str, ratio: float) -> None:
+    """A figure, and what it is of the original's."""
+    share = say("of-original", ratio=f"{ratio:.3g}")
+    column.metric(label, words, share, delta_color="off", delta_arrow="off")
+
+
+def table(rows: pd.DataFrame) -> None:
+    """The numbers of each step, as far as `rows` has them."""
+    columns = {
+        "step": say("step"),
+        "parameters": st.column_config.NumberColumn(say("parameters"), format="localized"),
+        "bytes": st.column_config.NumberColumn(say("disk-size"), format="bytes"),
+        "read": st.column_config.NumberColumn(say("bytes-read"), format="bytes"),
+        "loss": st.column_config.NumberColumn(say("loss-axis"), format="%.4f"),
+        "perplexity": st.column_config.NumberColumn(say("perplexity"), format="%.4f"),
+        "seconds": st.column_config.NumberColumn(say("seconds"), format="%.1f"),
+    }
+    shown = [name for name in columns if name in rows]
+    st.dataframe(
+        rows.assign(step=rows["step"].replace("", say("before")))[shown], hide_index=True, column_config=columns
+    )

@@ -1,0 +1,35 @@
+"""What visitors give to be read later by a job: files in a folder of the app's own, named after what they hold."""
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from fastglm.errors import FastGLMError
+from fastglm.home import folder
+
+
+def keep(name: str, content: bytes, read: Callable[[Path], object]) -> Path:
+    """A visitor's texts as a file. Raises `FastGLMError` where `read` does, with the line that is wrong."""
+    place = folder("texts") / _hash(content)
+    place.mkdir(exist_ok=True)
+    stem = "".join(letter for letter in Path(name).stem if letter.isalnum() or letter in "-_")[:60]
+    file = place / f"{stem}{'.jsonl' if Path(name).suffix.lower() == '.jsonl' else '.txt'}"
+    file.write_bytes(content)
+    try:
+        read(file)
+    except FastGLMError as error:
+        shutil.rmtree(place)
+        raise type(error)(str(error).replace(str(file), name)) from error
+    return file
+
+
+def keep_recipe(text: str) -> Path:
+    """A recipe in YAML as a file."""
+    file = folder("recipes") / f"{_hash(text.encode())}.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -1,0 +1,121 @@
+"""How far the jobs are: what is carried out, what waits for its turn, and how the last one ended."""
+
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
+import pandas as pd
+import streamlit as st
+
+from benchmarks.compression import COMMAND, Compression
+from dashboard import answers, charts, jobs, widgets
+from dashboard.jobs import Job
+from dashboard.texts import say
+from fastglm.errors import FastGLMError, UsageError
+
+_LOSS = re.compile(r"(\d+)/\d+ · loss (\d+\.?\d*)")  # as a worker logs what a training notes
+
+
+def compression(job: Job) -> Compression | None:
+    """What a job makes; None of one that measures."""
+    if job.arguments[: len(COMMAND)] != COMMAND:
+        return None
+    try:
+        return Compression.of(job.arguments)
+    except UsageError:  # no worker will carry it out
+        return None
+
+
+def watch() -> None:
+    """What is done and what waits for its turn, and how the last job ended where that is worth a word."""
+    try:
+        left, ended = jobs.unfinished(), jobs.last()
+    except FastGLMError:  # the page tells of it where it shows results
+        return
+    if ended and ended.finished and (not left or ended.finished > left[0].queued):  # not of before these were asked for
+        _draw_end(ended)
+    if left:
+        st.fragment(_draw_jobs, run_every=0.5)([job.id for job in left])
+
+
+def _draw_jobs(drawn: list[int]) -> None:
+    """Drawn again and again; the whole page, when one came or ended."""
+    try:
+        left = jobs.unfinished()
+    except FastGLMError as error:
+        st.warning(str(error), icon=":material/database_off:")
+        return
+    if [job.id for job in left] != drawn:
+        st.rerun()
+    for job in left:
+        if job.state == "running":
+            _draw_running(job)
+        else:
+            _draw_waiting(job, left)
+
+
+def _draw_running(job: Job) -> None:
+    """How far it is, and its log for those who open it."""
+    time_left = say("time-left", time=f"{job.eta:.0f}") if job.eta is not None else ""
+    words = f"{answers.harmless(job.stage)} {time_left}".strip() or say("starting")
+    if job.abandoned:
+        words = say("job-abandoned")
+    if job.cancelling:
+        words = say("compress-cancelling") if compression(job) else say("cancelling")
+    st.progress(job.fraction, words)
+    _offer_cancel(job)
+    if compression(job):
+        _draw_loss(job)
+    log = st.expander(say("log"), key=f"log-{job.id}", icon=":material/notes:", on_change="rerun")
+    if log.open:
+        log.code("\n".join(jobs.lines(job)), language=None, height=240)
+
+
+def _draw_loss(job: Job) -> None:
+    """The loss of the training that is going on, as far as the log goes back."""
+    found = pd.DataFrame([map(float, noted.groups()) for noted in map(_LOSS.match, jobs.lines(job)) if noted])
+    if len(found) < 2:
+        return
+    found.columns = pd.Index(["x", "value"])
+    found = found.iloc[found["x"].diff().lt(0).to_numpy().nonzero()[0].max(initial=0) :]  # of the last training
+    rows = found.assign(variant=say("loss"), low=None, high=None)
+    figure = charts.against(rows, say("loss"), say("training-steps")).update_traces(mode="lines")
+    st.plotly_chart(figure.update_layout(height=200, showlegend=False), key=f"loss-{job.id}", config=charts.BARE)
+
+
+def _draw_waiting(job: Job, left: Sequence[Job]) -> None:
+    """Its place in the queue."""
+    ahead = sum(job.waits_for(other) for other in left if other.id < job.id)
+    st.markdown(f":material/schedule: {answers.harmless(_title(job))} · {say('job-waits', count=ahead)}")
+    _offer_cancel(job)
+    if not ahead and (trouble := jobs.trouble()):
+        st.error(answers.harmless(trouble), icon=":material/error:")
+
+
+def _offer_cancel(job: Job) -> None:
+    if st.button(say("cancel"), key=f"cancel-{job.id}", icon=":material/stop:", disabled=job.cancelling):
+        try:
+            jobs.cancel(job)
+        except FastGLMError as error:
+            st.error(str(error))
+
+
+def _title(job: Job) -> str:
+    """What a job does: model and suites, or the run that it goes on with."""
+    if making := compression(job):
+        return say("job-compresses", model=widgets.model_name(making.model), name=making.name)
+    options = dict(pairwise(job.arguments))
+    if run := options.get("resume"):
+        return say("job-resumes", run=run)
+    names = {"latency": say("latency"), "memory": say("memory"), "quality": say("quality")}
+    suites = [names.get(suite, suite) for suite in options.get("--suite", "").split(",")]
+    return f"{widgets.model_name(options.get('--model', ''))} · {say('comma').join(suites)}"
+
+
+def _draw_end(job: Job) -> None:
+    if job.state == "failed":
+        st.error(answers.harmless(job.error or ""), icon=":material/error:")
+    elif job.state == "cancelled" and job.started:
+        st.info(say("compress-cancelled") if compression(job) else say("cancelled"), icon=":material/stop_circle:")
+        if job.error:
+            st.error(answers.harmless(job.error), icon=":material/error:")

@@ -1,0 +1,99 @@
+"""Compress: a model and a recipe, what will come of it, the making of it, and what came of it."""
+
+import streamlit as st
+
+from dashboard import answers, facts, frame, machine, made, making, prediction, watching, widgets
+from dashboard.texts import say
+from fastglm.compress.recipe import Recipe
+from fastglm.errors import FastGLMError
+
+
+def main() -> None:
+    """Draw the page."""
+    frame.begin(say("compress"))
+    st.caption(say("compress-intro"))
+    choose()
+    watching.watch()
+    making.offer_rest()
+    draw_made()
+
+
+def choose() -> None:
+    """Model and recipe, what they give, and the button that starts it."""
+    left, right = st.columns(2)
+    with left:
+        model = widgets.pick_model("compress", link="model")
+    try:
+        recipe = making.pick_recipe(right)
+        making.show_yaml(recipe)
+        reason = widgets.refusal(model) or predict(model, recipe)
+    except FastGLMError as error:
+        st.error(answers.harmless(str(error)), icon=":material/error:")
+        return
+    if reason:
+        st.error(answers.harmless(reason), icon=":material/block:")
+    ask(model, recipe, able=reason is None)
+
+
+def predict(model: str, recipe: Recipe) -> str | None:
+    """Draw what will come of it; returns why it cannot be made, if so. Raises FastGLMError where nobody can tell."""
+    known = facts.known_config(model)
+    if known is None:
+        st.info(say("predicted-unknown"), icon=":material/download:")
+        return None
+    config, _ = known
+    if config.linear_format():
+        return say("compress-quantised")
+    card = machine.device()
+    kind = card.kind if card else "cpu"
+    st.subheader(say("predicted"), anchor=False)
+    prediction.draw(prediction.predict(config, recipe, kind), recipe, kind)
+    return say("compress-shape") if model.startswith("shape:") else None
+
+
+def ask(model: str, recipe: Recipe, able: bool) -> None:
+    """Texts and name, and the button."""
+    texts = making.pick_texts(model, recipe)
+    usual = making.usual_name(model, recipe)
+    with st.form("make", border=False):
+        own = (
+            st.file_uploader(say("texts-file"), ["txt", "jsonl"], help=say("texts-file-help"))
+            if texts == "own"
+            else None
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = st.text_input(say("compress-name"), usual, key=f"name-{usual}", max_chars=60, width=320)
+            go = st.form_submit_button(
+                say("compress-go"), type="primary", icon=":material/compress:", disabled=not able
+            )
+    if not go:
+        return
+    try:
+        making.start(model, recipe, name.strip(), texts, own)
+    except FastGLMError as error:
+        st.error(answers.harmless(str(error)), icon=":material/error:")
+        return
+    st.query_params["made"] = name.strip()
+    st.rerun()
+
+
+def draw_made() -> None:
+    """The card of the model that the visitor picks: that of the address, else the newest."""
+    st.divider()
+    st.subheader(say("made"), anchor=False)
+    folders = {folder.name: folder for folder in made.found()}
+    if not folders:
+        st.info(say("made-empty"), icon=":material/compress:")
+        return
+    names, linked = list(folders), st.query_params.get("made")
+    place = names.index(linked) if linked in names else 0
+    chosen = str(st.selectbox(say("made-model"), names, place, key=f"made-{linked}-{names[0]}"))
+    if linked in names or chosen != names[0]:  # a link to what is still in the making stays
+        st.query_params["made"] = chosen
+    try:
+        made.draw(folders[chosen])
+    except FastGLMError as error:
+        st.error(answers.harmless(str(error)), icon=":material/error:")
+
+
+main()
