@@ -58,7 +58,7 @@ def draw_figures(rows: pd.DataFrame) -> None:
         "skill_accuracy": (say("accuracy"), say("share-of-questions"), ".1~%"),
         "perplexity": (say("perplexity"), say("perplexity-axis"), ".4~g"),
         "kl_divergence": (say("divergence"), say("nats-per-token"), ".3~g"),
-        "top1_agreement": (say("agreement"), say("share-of-tokens"), ".1~%"),
+        "top1_agreement": (say("agreement"), say("share-of-tokens"), ".2~%"),
     }
     columns = cycle(st.columns(2))
     for metric, (title, unit, tick_format) in titles.items():
