@@ -30,6 +30,7 @@ LOOK = 0.25  # seconds between two looks at what the process said and whether it
 TELL = 0.5  # seconds between two writes of progress
 NOTED = 5.0  # seconds between two lines of the log on how a stage goes
 PATIENCE = 600.0  # seconds to wait for a database that went away
+MEASURING = (["-m", "benchmarks", "run"], ["-m", "benchmarks", "resume"])
 ATTEMPTS = 3  # to carry out a job whose worker is killed again and again
 
 T = TypeVar("T")
@@ -68,7 +69,7 @@ def _left_of(jobs: Jobs, job: Job) -> list[str] | None:
         state, error = "cancelled", None
     elif job.attempts > ATTEMPTS:
         error = f"its worker was killed {ATTEMPTS} times; what was measured is kept"
-    elif job.arguments[:3] in (["-m", "benchmarks", "run"], ["-m", "benchmarks", "resume"]):
+    elif job.arguments[:3] in MEASURING:
         return ["-m", "benchmarks", "resume", run["id"], "--progress", "json"] if run else job.arguments
     elif compresses:
         return job.arguments  # which go on where it stopped
@@ -79,7 +80,8 @@ def _left_of(jobs: Jobs, job: Job) -> list[str] | None:
 def _is_ours(arguments: Sequence[str]) -> bool:
     """A database that many write to must not become a way to run anything here, or to write just anywhere."""
     if list(arguments[: len(COMMAND)]) != COMMAND:
-        return list(arguments[:2]) == ["-m", "benchmarks"]
+        named = {argument.partition("=")[0] for argument in arguments}
+        return list(arguments[:3]) in MEASURING and not named & {"--json", "--store", "--ray"}
     try:
         Compression.of(arguments)
     except UsageError:

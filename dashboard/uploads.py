@@ -1,8 +1,8 @@
 """What visitors give to be read later by a job: files in a folder of the app's own, named after what they hold."""
 
 import hashlib
-import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from fastglm.errors import FastGLMError
@@ -19,7 +19,9 @@ def keep(name: str, content: bytes, read: Callable[[Path], object]) -> Path:
     try:
         read(file)
     except FastGLMError as error:
-        shutil.rmtree(place)
+        file.unlink()
+        with suppress(OSError):  # the same content under another name is there, which a job may read
+            place.rmdir()
         raise type(error)(str(error).replace(str(file), name)) from error
     return file
 

@@ -105,8 +105,8 @@ def _warm_up(bench: Bench, variant: str, host: Host) -> float:
 def _turn(bench: Bench, block: list[int], variant: str, host: Host, fresh: bool) -> None:
     """Some repeats of a variant. A host that was stopped meanwhile first answers something that does not count.
 
-    Without that, of two hosts of one variant the one whose turn came second was 2.5 % faster (demo, 14 runs of 11
-    repeats, 11 of them sure of it at 95 %): before the first, this process does other things, and the caches go cold.
+    Of two hosts of one variant the second was 2.5 % faster without that (demo, 14 runs of 11 repeats), and 1.1 % with
+    it (8 runs): before the first one's turn this process does other things, and caches go cold.
     """
     if fresh:
         _warm_up(bench, variant, host)

@@ -180,7 +180,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
     if float in kinds and type(value) in (int, str):
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     wanted = " or ".join(_KINDS[kind] for kind in kinds if kind in _KINDS)
     raise UsageError(f"{name} is {value!r}: wanted is {wanted}")

@@ -68,7 +68,9 @@ class History:
 def own_device(device: str) -> torch.device:
     """The device of this process: its own one where `accelerate launch` began several, or else the one asked for."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return _accelerator().device
+        from accelerate import PartialState  # not an Accelerator, which would settle the precision of all later ones
+
+        return PartialState().device
     return resolve_device(device)
 
 
@@ -93,7 +95,7 @@ def fit(
 
     Args:
         batch_of: the batch of a step, always the same for the same step, so that resuming needs no other state.
-        state: the file that the training resumes from; written whole or not at all.
+        state: the file that the training resumes from, on a disk that all processes see; written whole or not at all.
         held_out: the held-out loss now.
         progress: told after every step; a bar is drawn where it is None.
 
@@ -152,7 +154,7 @@ def fit(
     return history
 
 
-def _accelerator(precision: str | None = None) -> Any:
+def _accelerator(precision: str | None) -> Any:
     from accelerate import Accelerator  # takes a second, and only training wants it
 
     return Accelerator(mixed_precision=precision, device_placement=False)

@@ -245,6 +245,22 @@ def test_what_is_not_ours_is_not_run(jobs: Jobs, tmp_path: Path, monkeypatch: py
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["report", "r1", "--out", "x.html"],
+        ["export", "x.json"],
+        ["run", "--model", "demo", "--json", "x"],
+        ["run", "--json=x"],
+        ["resume", "r1", "--store", "sqlite:///x"],
+        ["run", "--ray", "auto"],
+    ],
+)
+def test_a_measurement_of_a_job_writes_only_to_the_store(arguments: list[str]) -> None:
+    assert not IS_OURS(["-m", "benchmarks", *arguments])
+    assert IS_OURS(["-m", "benchmarks", arguments[0], "--progress", "json"]) == (arguments[0] in ("run", "resume"))
+
+
 @pytest.fixture
 def wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Has `python -m benchmarks …` of jobs run something else, which gets the arguments after that."""

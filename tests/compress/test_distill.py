@@ -128,6 +128,24 @@ def test_a_student_can_share_head_and_embedding_where_its_teacher_does_not(tmp_p
     assert model.lm_head.weight is model.transformer.word_embeddings.weight
 
 
+def test_a_large_student_learns_the_same_with_fewer_activations_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = stored(run(smaller(num_layers=2), tmp_path))
+    (tmp_path / "state.pt").unlink()
+    seen: list[object] = []
+    real = distill.ChatGLMForConditionalGeneration.gradient_checkpointing_enable
+    monkeypatch.setattr(
+        distill.ChatGLMForConditionalGeneration,
+        "gradient_checkpointing_enable",
+        lambda self: (seen.append(self), real(self)),
+    )
+    monkeypatch.setattr(distill, "LARGE", 0)
+    for name, tensor in stored(run(smaller(num_layers=2), tmp_path, name="large")).items():
+        assert torch.allclose(plain[name], tensor, atol=1e-5), name
+    assert seen
+
+
 def test_zeros_of_a_sparse_student_stay(tmp_path: Path) -> None:
     sparsify_24(SOURCE, tmp_path / "sparse", TEXTS, device="cpu")
     healed = stored(run(tmp_path / "sparse", tmp_path))

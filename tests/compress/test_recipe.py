@@ -111,6 +111,7 @@ def test_the_named_ones_are_as_small_as_they_promise_at_any_size(config: ChatGLM
         ("steps: [distil: {steps: 0}]", "steps is 0: 1 or more"),
         ("steps: [distil: {row: 8}]", "row is 8: 16 or more"),
         ("steps: [distil: {learning_rate: 0}]", "learning_rate is 0.0: above 0"),
+        (f"steps: [distil: {{temperature: 1{'0' * 400}}}]", "wanted is a number"),
         ("steps: [distil: {temperature: .inf}]", "temperature is inf: above 0"),
         ("steps: [distil: {hidden: -1}]", "hidden is -1.0: a weight is 0 or more"),
         ("steps: [distil: {logits: 0, hidden: 0, labels: 0}]", "nothing is left to learn from"),

@@ -1,6 +1,7 @@
 """Pages, run without a browser and with hosts that need no model."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 
 import pytest
 import streamlit as st
@@ -9,7 +10,10 @@ from page_run import ROOT, TAB, Open, healthy
 from streamlit.testing.v1 import AppTest
 
 import dashboard.desk
-from dashboard import machine
+from benchmarks import process
+from benchmarks.jobs import Job, Jobs
+from benchmarks.store import Store
+from dashboard import jobs, machine
 from fastglm.hardware import DeviceCard
 
 CARD = DeviceCard("cuda", "Test GPU", 24_000_000_000, 20_000_000_000, 8, 8, compute_capability="8.9", driver="CUDA 13")
@@ -39,3 +43,16 @@ def open_page(pool: FakePool) -> Open:
         return healthy(app.run())
 
     return opened
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Job]:
+    """The test itself is the worker: takes up the next job."""
+    monkeypatch.setattr(jobs, "_see_to", lambda _: None)
+
+    def claim() -> Job:
+        taken = Jobs(Store()).claim(process.identity(os.getpid()))
+        assert taken is not None
+        return taken
+
+    return claim

@@ -1,7 +1,6 @@
 """The page that compresses: what it predicts, what it asks of the queue, and what it shows of what was made."""
 
 import json
-import os
 import platform
 import shutil
 from collections.abc import Callable
@@ -12,7 +11,6 @@ import pytest
 from page_run import Open, button, healthy, words
 from streamlit.testing.v1 import AppTest
 
-from benchmarks import process
 from benchmarks.compression import Compression
 from benchmarks.jobs import Job, Jobs
 from benchmarks.measurement import Measurement
@@ -58,19 +56,6 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     found: list[list[str]] = []
     monkeypatch.setattr(jobs, "start", found.append)
     return found
-
-
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Job]:
-    """The test itself is the worker: takes up the next job."""
-    monkeypatch.setattr(jobs, "_see_to", lambda _: None)
-
-    def claim() -> Job:
-        taken = Jobs(Store()).claim(process.identity(os.getpid()))
-        assert taken is not None
-        return taken
-
-    return claim
 
 
 def make(home: Path, name: str, losses: tuple[float, ...] = (0.3, 0.9, 0.32), parent: str = "demo") -> Path:

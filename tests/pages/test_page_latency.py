@@ -1,7 +1,6 @@
 """The latency page."""
 
 import json
-import os
 import platform
 import sqlite3
 from collections.abc import Callable
@@ -13,7 +12,7 @@ import pytest
 from page_run import Open, button, healthy, words
 from streamlit.testing.v1 import AppTest
 
-from benchmarks import machine, process, store
+from benchmarks import machine, store
 from benchmarks.jobs import Job, Jobs
 from benchmarks.measurement import Measurement
 from benchmarks.record import Record
@@ -111,19 +110,6 @@ def test_an_earlier_run_can_be_picked(open_page: Open) -> None:
     assert {first.id, second.id} >= {runs.value}
     healthy(runs.select_index(1).run())
     assert len(app.get("plotly_chart")) == 2
-
-
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Job]:
-    """The test itself is the worker: takes up the next job."""
-    monkeypatch.setattr(jobs, "_see_to", lambda _: None)
-
-    def claim() -> Job:
-        taken = Jobs(Store()).claim(process.identity(os.getpid()))
-        assert taken is not None
-        return taken
-
-    return claim
 
 
 def measure(app: AppTest) -> AppTest:
