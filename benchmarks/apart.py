@@ -11,6 +11,8 @@ from fastglm.errors import FastGLMError, HostError
 from fastglm.lease import lease
 from fastglm.progress import OnProgress, Progress
 
+_GRACE = 5.0  # seconds
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -42,7 +44,9 @@ def elsewhere(
     process.start()
     sender.close()
     try:
-        return _receive(receiver, progress)
+        result = _receive(receiver, progress)
+        process.join(_GRACE)  # what its libraries hold of the system is given back at a regular end
+        return result
     finally:
         process.terminate()
         process.join()

@@ -157,6 +157,8 @@ class Bench:
         host = self.load(variant, progress)
         self.record.devices[variant] = host.info.device
         self.settle("weights", variant, host.info.weights_memory)
+        if host.info.notes:
+            self.settle("notes", variant, host.info.notes)
         cache = self.disk_cache or ("warm" if any(name == variant for name, _ in self.loads) else "as found")
         self.record.add(variant, "load_time", {"disk_cache": cache}, self.loads[variant, cache], host.info.load_time)
         self.loads[variant, cache] += 1

@@ -8,18 +8,24 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-# After Okabe and Ito, "Color Universal Design": told apart with any colour vision; each has a contrast of 3 : 1 or more
-# with both themes' backgrounds.
+# From the palettes of Paul Tol ("Colour Schemes", SRON/EPS/TN/09-002) and IBM Design, which are told apart with any
+# colour vision; each has a contrast of 3 : 1 or more with both themes' backgrounds. So few are clearly apart: what has
+# the colour of another has other marks, dashes and bars.
 COLOURS = {
-    "original": "#7f868f",
-    "fast": "#2b8ccb",
-    "int8": "#009e73",
-    "int4": "#d55e00",
-    "bnb-int8": "#7a5cc9",
-    "bnb-nf4": "#9a6a3a",
-    "turbo": "#c45a95",
+    "original": "#949494",
+    "fast": "#0077bb",
+    "int8": "#aa3377",
+    "int4": "#fe6100",
+    "turbo": "#cc3311",
+    "speculative": "#648fff",
+    "pruned": "#0077bb",
+    "distilled": "#cc3311",
+    "bnb-int8": "#aa3377",
+    "bnb-nf4": "#fe6100",
 }
-OTHERS = ["#4f8f3a", "#c2504f", "#3f8f9c"]
+SECOND = ("pruned", "distilled", "bnb-int8", "bnb-nf4")  # to have their colours
+OTHERS = ["#648fff", "#aa3377", "#0077bb"]  # of what is no variant of ours
+MARKS = {"circle": ("solid", ""), "diamond": ("dash", "/"), "square": ("dot", "x")}  # with dashes, and shapes of bars
 
 GRID = "rgba(128,136,148,0.28)"
 WHISKER = "#8a919b"
@@ -40,6 +46,21 @@ BARE = {"displayModeBar": False}  # plotly's buttons are of little use on charts
 def colour(variant: str) -> str:
     """The one colour of a variant, everywhere and on every run."""
     return COLOURS.get(variant) or OTHERS[zlib.crc32(variant.encode()) % len(OTHERS)]
+
+
+def mark(variant: str) -> str:
+    """The one mark (plotly's symbol) of a variant: no other has it in the same colour, of those that are ours."""
+    return "diamond" if variant in SECOND else "circle" if variant in COLOURS else "square"
+
+
+def dash(variant: str) -> str:
+    """How its lines are drawn."""
+    return MARKS[mark(variant)][0]
+
+
+def pattern(variant: str) -> str:
+    """What its bars are filled with."""
+    return MARKS[mark(variant)][1]
 
 
 def finish(figure: go.Figure, y_title: str, x_title: str = "", height: int = 320) -> go.Figure:
@@ -73,8 +94,10 @@ def traces(
     figure = go.Figure()
     for variant, part in rows.groupby("variant", sort=False):
         marker: dict[str, Any] = {"color": colour(str(variant))}
-        if "mark" in part:
-            marker["symbol"] = part["mark"].tolist()
+        if kind is go.Bar:
+            marker["pattern"] = {"shape": pattern(str(variant))}
+        else:
+            marker["symbol"] = part["mark"].tolist() if "mark" in part else mark(str(variant))
         trace = kind(
             x=part[x].tolist(),
             y=part[y].tolist(),
@@ -84,6 +107,8 @@ def traces(
             **{error: _whiskers(part)},
             **look,
         )
+        if "lines" in look.get("mode", ""):
+            trace.line.dash = dash(str(variant))
         figure.add_trace(trace)
     return figure
 
@@ -133,7 +158,8 @@ def course(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
         y=rows["value"].tolist(),
         mode="lines+markers",
         name=variant,
-        marker={"color": colour(variant)},
+        marker={"color": colour(variant), "symbol": mark(variant)},
+        line={"dash": dash(variant)},
         error_y=_whiskers(rows),
         customdata=rows[["when", "version"]].to_numpy(),
         hovertemplate="%{y:.4~g} · %{customdata[0]} · %{customdata[1]}<extra></extra>",
@@ -163,7 +189,7 @@ def shares(values: dict[str, list[float]], x_title: str, y_title: str, name: Cal
             y=steps.tolist(),
             mode="lines",
             name=name(variant),
-            line={"color": colour(variant), "width": 2},
+            line={"color": colour(variant), "width": 2, "dash": dash(variant)},
             hovertemplate="%{fullData.name} · %{y:.0%} ≤ %{x:.4~g}<extra></extra>",
         )
     finish(figure, y_title, x_title)
@@ -232,6 +258,7 @@ def _bubble(variant: str, part: pd.DataFrame) -> dict[str, object]:
         "cliponaxis": False,
         "marker": {
             "size": part["across"].iloc[0],
+            "symbol": mark(variant),
             "color": shade if part["fits"].iloc[0] else "rgba(0,0,0,0)",
             "line": {"color": shade, "width": 2},
         },

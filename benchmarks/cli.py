@@ -1,22 +1,20 @@
 """The command line: `python -m benchmarks run | resume | list | compare | report | export | import | delete | …`."""
 
 import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmarks import report
-from benchmarks.progress import BarReporter, JsonReporter, Reporter
+from benchmarks.peers.command import peers
+from benchmarks.progress import BarReporter, Reporter, reporter_for
+from benchmarks.terminal import Debug, StoreUrl, errors, open_store, opened_store, tell
 from fastglm.errors import FastGLMError, UsageError
 from fastglm.progress import Show
 
 if TYPE_CHECKING:
     from benchmarks.order import Order
-    from benchmarks.runner import Result
     from benchmarks.store import Store
 
 app = typer.Typer(
@@ -26,14 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-StoreUrl = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL", help="Results database; `none` keeps no results. [default: FASTGLM_DATABASE_URL, or the home]"
-    ),
+ResultsFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the figures there; rows that it has already are replaced.")
 ]
-
 reference = typer.Typer(
     help="Carry what `original` makes of the questions of the quality suite to a machine without room for it.",
     rich_markup_mode=None,
@@ -73,7 +66,9 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help='quality: ask your own, a {"prompt": …, "answer": …} a line, instead.'),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, or several cards: cuda:0,cuda:1.")
+    ] = "auto",
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write run, rows and raw samples there.")] = None,
     progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
     ray: Annotated[
@@ -84,8 +79,8 @@ def run(
     debug: Debug = False,
 ) -> None:
     """Measure variants in turn and keep the results."""
-    reporter: Reporter = JsonReporter() if progress is Show.json else BarReporter()
-    with _errors(debug, reporter.error):
+    reporter = reporter_for(progress)
+    with errors(debug, reporter.error):
         from benchmarks.order import Order
 
         order = Order.read(
@@ -106,14 +101,14 @@ def run(
             report.check_json(json)
         if json and ray:
             raise UsageError("--json is for one machine: leave it out with --ray, and export the runs afterwards")
-        kept_in = _store(store)
+        kept_in = open_store(store)
         if ray:
             _measure_on_cluster(order, ray, kept_in, reporter)
             return
         result = order.carry_out(kept_in, reporter)
         if json:
             report.write_json(json, result)
-        _tell(result, kept_in, reporter)
+        tell(result, kept_in, reporter)
 
 
 @app.command("resume")
@@ -124,19 +119,19 @@ def resume_run(
     debug: Debug = False,
 ) -> None:
     """Go on with a run that was cancelled or broke off: measure what it lacks."""
-    reporter: Reporter = JsonReporter() if progress is Show.json else BarReporter()
-    with _errors(debug, reporter.error):
-        kept_in = _kept(store)
+    reporter = reporter_for(progress)
+    with errors(debug, reporter.error):
+        kept_in = opened_store(store)
         from benchmarks.resume import resume
 
-        _tell(resume(kept_in, run, reporter), kept_in, reporter)
+        tell(resume(kept_in, run, reporter), kept_in, reporter)
 
 
 @app.command("list")
 def list_runs(store: StoreUrl = None, debug: Debug = False) -> None:
     """List the runs in the store, newest first."""
-    with _errors(debug):
-        opened = _store(store)
+    with errors(debug):
+        opened = open_store(store)
         if opened is None:
             raise UsageError("there is nothing to list without a store: leave --store out")
         runs = opened.runs()
@@ -160,12 +155,12 @@ def compare_runs(
     debug: Debug = False,
 ) -> None:
     """Say where B is better or worse than A at 95 %: two runs, or two variants of one."""
-    with _errors(debug):
+    with errors(debug):
         if threshold is not None and not 0 <= threshold < 1:
             raise UsageError("--threshold is a share below 1, such as 0.05 for 5 %")
         if json:
             report.check_json(json)
-        opened = _kept(store)
+        opened = opened_store(store)
         from benchmarks.compare import compare
 
         comparison = compare(opened, a, b)
@@ -186,11 +181,11 @@ def report_run(
     debug: Debug = False,
 ) -> None:
     """Report a run as a page that needs no network, in Markdown, or else as a table here."""
-    with _errors(debug):
+    with errors(debug):
         for path, option in ((out, "--out"), (markdown, "--markdown")):
             if path:
                 report.check_file(path, option)
-        opened = _kept(store)
+        opened = opened_store(store)
         from benchmarks import about, find
 
         found = find.find_run(opened.runs(), run)
@@ -216,9 +211,9 @@ def export_runs(
     debug: Debug = False,
 ) -> None:
     """Write runs to a file: JSON holds everything, CSV and Parquet one row a measurement."""
-    with _errors(debug):
+    with errors(debug):
         report.check_file(file, "FILE")
-        opened = _kept(store)
+        opened = opened_store(store)
         from benchmarks.exchange import export_runs as export
 
         print(f"{export(opened, file, runs or None)} runs written to {file}")
@@ -231,8 +226,8 @@ def import_runs(
     debug: Debug = False,
 ) -> None:
     """Merge the runs of a file into the store; exit status 1 if the store has other numbers for one of them."""
-    with _errors(debug):
-        opened = _kept(store)
+    with errors(debug):
+        opened = opened_store(store)
         from benchmarks.exchange import import_runs as merge
 
         done = merge(opened, file)
@@ -249,8 +244,8 @@ def delete_runs(
     debug: Debug = False,
 ) -> None:
     """Delete runs; for 30 days they can be brought back."""
-    with _errors(debug):
-        opened = _kept(store)
+    with errors(debug):
+        opened = opened_store(store)
         if undo:
             opened.restore(runs)
         else:
@@ -269,7 +264,7 @@ def export_reference(
 ) -> None:
     """Write what `original` makes of the questions, for a machine that has no room for it."""
     reporter = BarReporter()
-    with _errors(debug, reporter.error):
+    with errors(debug, reporter.error):
         report.check_file(file, "FILE")
         from benchmarks.references import Interview
 
@@ -287,7 +282,7 @@ def import_reference(
     debug: Debug = False,
 ) -> None:
     """Keep such a file: quality runs of the same model and questions compare with it."""
-    with _errors(debug):
+    with errors(debug):
         from benchmarks.references import Interview
 
         kept = Interview.read(model, questions, texts, "cpu").adopt(file)
@@ -297,8 +292,8 @@ def import_reference(
 @app.command("work")
 def work_off(debug: Debug = False) -> None:
     """Carry out what the app has queued on this machine, until nothing is left; the app starts this by itself."""
-    with _errors(debug):
-        opened = _kept(None)
+    with errors(debug):
+        opened = opened_store(None)
         from benchmarks.worker import work
 
         work(opened)
@@ -307,14 +302,41 @@ def work_off(debug: Debug = False) -> None:
 @app.command()
 def promises(
     only: Annotated[str | None, typer.Option(metavar="NAMES", help="Some of them, with commas between.")] = None,
+    json: ResultsFile = None,
     debug: Debug = False,
 ) -> None:
     """Measure what this project promises about time and memory; exit status 1 if a promise is missed."""
-    with _errors(debug):
+    with errors(debug):
+        if json:
+            report.check_json(json)
         from benchmarks.promises import keep
 
-        if not keep(only):
+        if not keep(only, json):
             raise typer.Exit(1)
+
+
+@app.command()
+def products(json: ResultsFile = None, debug: Debug = False) -> None:
+    """Measure how many times as fast as fp32 this CPU multiplies packed weights."""
+    with errors(debug):
+        if json:
+            report.check_json(json)
+        from benchmarks.products import tell
+
+        tell(json)
+
+
+@app.command()
+def fill(debug: Debug = False) -> None:
+    """Fill the tables of BENCHMARKS.md and the READMEs from the files in benchmarks/results."""
+    with errors(debug):
+        from benchmarks.fill import PAGES, ROOT, fill
+
+        for name in PAGES:
+            print(f"{name}: {'filled anew' if fill(ROOT / name) else 'as it was'}")
+
+
+app.command()(peers)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -343,55 +365,8 @@ def _measure_on_cluster(order: "Order", address: str, kept_in: "Store | None", r
         if isinstance(reporter, BarReporter):
             print(f"{result.run.machine['node']}: run {result.run.id}")
         try:
-            _tell(result, kept_in, reporter)
+            tell(result, kept_in, reporter)
         except (FastGLMError, typer.Exit) as error:
             ends.append(error)
     if ends:
         raise next((end for end in ends if isinstance(end, FastGLMError)), ends[0])
-
-
-def _tell(result: "Result", kept_in: "Store | None", reporter: Reporter) -> None:
-    """How a run ended, and its rows. Raises `FastGLMError` where it could not be kept, `Exit` unless it is done."""
-    reporter.done(result.run.id, result.status)
-    if isinstance(reporter, BarReporter):
-        print(report.table(result.measurements))
-    if result.trouble and kept_in:
-        from benchmarks.fallback import keep_here
-
-        raise keep_here(result, kept_in) or result.trouble
-    if result.status != "done":
-        raise typer.Exit(1)
-
-
-def _store(url: str | None) -> "Store | None":
-    if url == "none":
-        return None
-    try:
-        from benchmarks.store import Store
-    except ModuleNotFoundError as error:
-        raise FastGLMError(f"the results store needs {error.name}: install it, or add --store none") from error
-    return Store(url)
-
-
-def _kept(url: str | None) -> "Store":
-    """The store, for commands that are nothing without one."""
-    store = _store(url)
-    if store is None:
-        raise UsageError("there is nothing to read without a store: leave --store out")
-    return store
-
-
-def _say(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-
-
-@contextmanager
-def _errors(debug: bool, say: Callable[[str], None] = _say) -> Iterator[None]:
-    """One clear line and the exit status."""
-    try:
-        yield
-    except FastGLMError as error:
-        if debug:
-            traceback.print_exc()
-        say(str(error))
-        raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error

@@ -18,6 +18,7 @@ the bootstrap holds (`benchmarks.answered`).
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -241,7 +242,7 @@ def _of_repeat(metric: str, params: Params, values: Sequence[float]) -> Iterator
         for q, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True):
             yield {**params, "quantile": q}, float(value)
     else:
-        yield params, values[0]
+        yield params, median(values)
 
 
 def _failures(rows: pd.DataFrame, sides: tuple[Side, Side], pairs: Sequence[tuple[str, str]]) -> Iterator[Remark]:

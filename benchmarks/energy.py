@@ -37,7 +37,8 @@ class Meter:
 
 
 def find_meter(device: str) -> Meter | None:
-    """The meter of `cpu` or `cuda:N`; None where the device counts nothing, or not for this user."""
+    """The meter of `cpu`, `cuda:N` or several cards with commas between; None where the device counts nothing, or not
+    for this user."""
     if device.startswith("cuda"):
         return _nvml(device)
     return _rapl() if device == "cpu" else None
@@ -67,17 +68,18 @@ def _nvml(device: str) -> Meter | None:
         return None
     try:
         pynvml.nvmlInit()
-        gpu = visible_gpu(device)
+        gpus = [visible_gpu(card) for card in device.split(",")]
         by_index: Any = pynvml.nvmlDeviceGetHandleByIndex
-        handle = by_index(int(gpu)) if gpu.isdecimal() else pynvml.nvmlDeviceGetHandleByUUID(gpu)
-        pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
+        handles = [by_index(int(gpu)) if gpu.isdecimal() else pynvml.nvmlDeviceGetHandleByUUID(gpu) for gpu in gpus]
+        for handle in handles:
+            pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)
     except pynvml.NVMLError:
         return None
 
     def count() -> list[int]:
         try:
-            return [1000 * pynvml.nvmlDeviceGetTotalEnergyConsumption(handle)]
+            return [1000 * pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) for handle in handles]
         except pynvml.NVMLError as error:
             raise OSError(str(error)) from error
 
-    return Meter("NVML", [_ENDLESS], count)
+    return Meter("NVML", [_ENDLESS] * len(handles), count)

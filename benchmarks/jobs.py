@@ -49,7 +49,8 @@ class Job:
 
     def waits_for(self, other: "Job") -> bool:
         """Whether both cannot be carried out at once: `auto` may be any device."""
-        return self.device == other.device or "auto" in (self.device, other.device)
+        mine, theirs = set(self.device.split(",")), set(other.device.split(","))
+        return bool(mine & theirs) or "auto" in mine | theirs
 
 
 def next_of(jobs: Sequence[Job]) -> Job | None:

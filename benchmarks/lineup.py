@@ -1,7 +1,6 @@
 """The hosts of the variants that are compared: one at work, the others stopped, or not loaded where memory is short."""
 
 from collections.abc import Callable
-from math import ceil
 from types import TracebackType
 from typing import Literal, Self
 
@@ -38,9 +37,9 @@ class Lineup:
         self._at_work = variant
         return self._hosts[variant], fresh
 
-    def block(self, repeats: int) -> int:
-        """Repeats of one turn: one where turns are cheap; half of all where each turn loads the model again."""
-        return 1 if self.arrangement == "interleaved" else ceil(repeats / 2)
+    def block(self, most: int) -> int:
+        """Answers of one turn: one where turns are cheap, `most` where each turn loads the model again."""
+        return 1 if self.arrangement == "interleaved" else most
 
     def one_at_a_time(self, variant: str) -> bool:
         """Make room for `variant`: from now on in blocks. False if it had the memory for itself already."""

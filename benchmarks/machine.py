@@ -17,6 +17,7 @@ from benchmarks.remark import Remark
 from fastglm.hardware import device_card
 
 ROOT = Path(__file__).resolve().parent.parent
+CPUS = Path("/sys/devices/system/cpu")
 BUSY = 0.2  # of all processors
 LIBRARIES = ("torch", "transformers", "fastglm", "numpy", "scipy", "accelerate", "bitsandbytes", "triton")
 
@@ -30,7 +31,7 @@ def machine(device: str = "auto") -> dict[str, Any]:
         "device": _device_card(device),
         "cpu": _cpu_model(),
         "cores": psutil.cpu_count(logical=False),
-        "threads": len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count(),
+        "threads": threads(),
         "cpu_mhz": round(frequency.current) if frequency else None,
         "memory": psutil.virtual_memory().total,
         "memory_free": psutil.virtual_memory().available,
@@ -39,6 +40,21 @@ def machine(device: str = "auto") -> dict[str, Any]:
         "power": _power(),
     }
     return {name: value for name, value in facts.items() if value not in (None, {}, "")}
+
+
+def threads() -> int | None:
+    """How many logical processors this process may use."""
+    return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
+
+
+def physical_cores() -> int:
+    """Cores that this process may use; two threads of one core count once where the system tells them apart."""
+    try:
+        allowed = psutil.Process().cpu_affinity()
+        siblings = (CPUS / f"cpu{number}" / "topology" / "thread_siblings_list" for number in allowed)
+        return len({file.read_text(encoding="ascii") for file in siblings})
+    except (AttributeError, OSError):  # not Linux
+        return psutil.cpu_count(logical=False) or 1
 
 
 def busy() -> float:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Literal
 
 Param = str | int | float | bool
@@ -23,6 +24,7 @@ METRICS: dict[str, Metric] = {
     "prefill_rate": Metric("tokens/s", "prompt tokens over the time to the first token", "higher"),
     "decode_latency": Metric("s/token", "time between tokens after the first, a quantile of it", "lower"),
     "decode_rate": Metric("tokens/s", "new tokens after the first over their time, one sequence", "higher"),
+    "acceptance": Metric("fraction", "drafted tokens of an answer that were kept, in speculative decoding", "higher"),
     "throughput": Metric(
         "tokens/s", "new tokens of all sequences of a batch over wall time, prompts included", "higher"
     ),
@@ -51,13 +53,18 @@ def params_text(params: Params) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one repeat gave: one value, or for `decode_latency` one a token. Units as in `METRICS`."""
+    """What one repeat gave: a value of each of its answers, or for `decode_latency` of each token. Units: `METRICS`."""
 
     variant: str
     metric: str
     params: Params
     repeat: int
     values: tuple[float, ...]
+
+    @property
+    def value(self) -> float:
+        """The median of its answers."""
+        return median(self.values)
 
     @property
     def key(self) -> tuple[str, str, str]:

@@ -156,12 +156,12 @@ def clock_limit(system: Path | None = None) -> float | None:
 
 
 def gpu_slowed(device: str) -> list[str] | None:
-    """Why a GPU runs below its clock just now; None where nvidia-smi does not tell. The clocks are read between turns,
-    when the GPU may rest already, so that short slowdowns are missed."""
+    """Why a GPU, or one of several with commas between, runs below its clock just now; None where nvidia-smi does not
+    tell. The clocks are read between turns, when the GPU may rest already, so that short slowdowns are missed."""
     for name in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):  # new and old drivers
         with suppress(ValueError):
-            mask = int(query_gpu(name, device), 16)
-            return [reason for bit, reason in GPU_REASONS.items() if mask & bit]
+            masks = [int(query_gpu(name, card), 16) for card in device.split(",")]
+            return [reason for bit, reason in GPU_REASONS.items() if any(mask & bit for mask in masks)]
     return None
 
 
@@ -170,7 +170,7 @@ def _series(samples: Iterable[Sample]) -> Iterable[dict[int, float]]:
     found: dict[tuple[str, str, str], dict[int, float]] = {}
     for sample in samples:
         if sample.metric in STEADY:
-            found.setdefault(sample.key, {})[sample.repeat] = sample.values[0]
+            found.setdefault(sample.key, {})[sample.repeat] = sample.value
     return found.values()
 
 

@@ -13,10 +13,11 @@ from benchmarks.runner import Result, execute, prepare
 from benchmarks.suites import SUITES
 from benchmarks.workload import Tokenizer, Workload
 from fastglm.errors import UsageError
-from fastglm.hardware import resolve_device
+from fastglm.hardware import resolve_devices
 from fastglm.host import Host
 from fastglm.lease import lease
 from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.config import ChatGLM6BConfig
 from fastglm.models.shape import shape_config
 from fastglm.models.source import demo_folder, find_source
 from fastglm.models.tokenizer import ChatGLMTokenizer
@@ -63,6 +64,7 @@ class Order:
         precision: str | None = None,
         budget: str | None = None,
         batches: str = "1,2,4,8,16",
+        threads: int | None = None,
     ) -> "Order":
         """From command line texts; without `repeats` as many as the precision takes. Raises `UsageError`."""
         if repeats is not None and (precision or budget):
@@ -84,7 +86,7 @@ class Order:
         )
         if texts and "quality" not in chosen:
             raise UsageError("--texts is for the quality suite: add --suite quality")
-        return cls(model, names, chosen, workload, device, texts)
+        return cls(model, names, chosen, workload, device, texts, threads)
 
     def carry_out(self, store: "Store | None", reporter: Reporter, begun: Run | None = None) -> Result:
         """Measure, or go on with a run that was `begun`; chat on the device waits meanwhile.
@@ -97,9 +99,6 @@ class Order:
         prompts = prepare(self.workload, subject.tokenizer)
         questions = self.questions()
 
-        def load(variant: str, progress: OnProgress) -> Host:
-            return Host.start(self.model, variant, self.device, progress=progress, threads=self.threads)
-
         def on_wait(holder: str) -> None:
             reporter.at(f"waiting for {holder}")
 
@@ -108,7 +107,13 @@ class Order:
             if warning := busy_warning(facts):
                 reporter.warning(warning)
             run = begun or Run(self.model, self.variants, self.suites, self.settings(), machine=facts)
-            return execute(run, self.workload, prompts, questions, load, store, reporter, resumed=begun is not None)
+            return execute(
+                run, self.workload, prompts, questions, self.start, store, reporter, resumed=begun is not None
+            )
+
+    def start(self, variant: str, progress: OnProgress) -> Host:
+        """A host of a variant, loaded. Raises `FastGLMError`."""
+        return Host.start(self.model, variant, self.device, progress=progress, threads=self.threads)
 
     def questions(self) -> list[Question]:
         """What the quality suite asks; nothing without it. Raises `UsageError` where it has nothing to ask."""
@@ -132,11 +137,17 @@ class Order:
 
 def read_subject(model: str, device: str) -> Subject:
     """Open what is light of a model. Raises `FastGLMError`: no such model or device, or a checkpoint that is broken."""
-    source, target = find_source(model), resolve_device(device)
+    devices = ",".join(map(str, resolve_devices(device)))  # all that a host may come to use
+    tokenizer, config = read_light(model)
+    return Subject(tokenizer, config.max_sequence_length, devices)
+
+
+def read_light(model: str) -> tuple[ChatGLMTokenizer, ChatGLM6BConfig]:
+    """Tokenizer and config of a model. Raises `FastGLMError`: no such model, or a checkpoint that is broken."""
+    source = find_source(model)
     folder = demo_folder() if source.kind == "shape" else source.fetch()
     tokenizer = ChatGLMTokenizer.from_pretrained(folder)
-    config = shape_config(source, tokenizer) if source.kind == "shape" else Checkpoint(folder).config
-    return Subject(tokenizer, config.max_sequence_length, str(target))
+    return tokenizer, shape_config(source, tokenizer) if source.kind == "shape" else Checkpoint(folder).config
 
 
 def _names(text: str, option: str) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any, Protocol, TextIO
 from tqdm import tqdm
 
 from fastglm.json_lines import PAUSE, JsonLines
+from fastglm.progress import Show
 
 
 class Reporter(Protocol):
@@ -94,7 +95,8 @@ class BarReporter:
 
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
-        self._part = self._told = 0.0
+        self._steps = self._done = 0
+        self._told = 0.0
 
     def run(self, run: str) -> None:
         print(f"run {run}", file=sys.stderr)
@@ -102,7 +104,7 @@ class BarReporter:
     def plan(self, steps: int) -> None:
         if self._bar is None:
             self._bar = tqdm(total=steps, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", leave=False)
-        self._bar.total = steps
+        self._steps = self._bar.total = steps
         self._bar.refresh()
 
     def estimate(self, each: float, least: int, most: int) -> None:
@@ -114,12 +116,11 @@ class BarReporter:
         if self._bar is not None and (part == 0 or time.monotonic() - self._told > PAUSE):
             self._told = time.monotonic()
             self._bar.set_description(stage, refresh=False)
-            self._move(part)
-            self._bar.refresh()
+            self._move(self._done + part)
 
     def step(self) -> None:
-        self._move(1.0)
-        self._part = 0.0
+        self._done += 1
+        self._move(self._done)
 
     def warning(self, message: str) -> None:
         tqdm.write(f"warning: {message}", file=sys.stderr)
@@ -133,10 +134,11 @@ class BarReporter:
         self.close()
         print(f"error: {message}", file=sys.stderr)
 
-    def _move(self, part: float) -> None:
-        if self._bar is not None and part > self._part:
-            self._bar.update(part - self._part)
-            self._part = part
+    def _move(self, done: float) -> None:
+        if self._bar is not None:
+            # Set, not added to: sums of parts come to more than the whole, which tqdm warns of.
+            self._bar.n = max(self._bar.n, min(done, self._steps))
+            self._bar.refresh()
 
     def close(self) -> None:
         """Take the bar away."""
@@ -147,3 +149,8 @@ class BarReporter:
 
 def _duration(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds >= 90 else f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def reporter_for(show: Show) -> Reporter:
+    """What tells a run as it is to be shown."""
+    return JsonReporter() if show is Show.json else BarReporter()

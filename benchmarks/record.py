@@ -119,7 +119,7 @@ class Record:
             if name == metric and variant in variants:
                 base = self._samples.get((self.baseline, name, params), {}) if variant != self.baseline else {}
                 both = repeats.keys() & base.keys() or repeats.keys()
-                ratios = [repeats[i].values[0] / (base[i].values[0] if base else 1) for i in sorted(both)]
+                ratios = [repeats[i].value / (base[i].value if base else 1) for i in sorted(both)]
                 found.append(statistics.half_width(ratios))
         return max(found[1:], default=found[0])
 
@@ -144,13 +144,13 @@ class Record:
                 estimate = statistics.quantile([sample.values for sample in samples], q)
                 yield self._row(variant, metric, {**params, "quantile": q}, estimate)
         else:
-            yield self._row(variant, metric, params, statistics.median([sample.values[0] for sample in samples]))
+            yield self._row(variant, metric, params, statistics.median([sample.value for sample in samples]))
 
     def _ratio(self, repeats: Mapping[int, Sample], base: Mapping[int, Sample]) -> Iterator[Measurement]:
         both = sorted(repeats.keys() & base.keys())
         if both:
             sample = repeats[both[0]]
-            estimate = statistics.ratio([repeats[i].values[0] for i in both], [base[i].values[0] for i in both])
+            estimate = statistics.ratio([repeats[i].value for i in both], [base[i].value for i in both])
             params = {**sample.params, "baseline": self.baseline}
             yield self._row(sample.variant, f"{sample.metric}_ratio", params, estimate)
 

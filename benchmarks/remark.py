@@ -12,6 +12,7 @@ ENGLISH = {
     "few": "{repeats} repeats: intervals from fewer than {enough} say little",
     "budget": "the time for repeats was used up after {repeats}: intervals are wider than the ± {wanted:.1%} wanted",
     "maximum": "{repeats} repeats are the most there may be: intervals are wider than the ± {wanted:.1%} wanted",
+    "one-process": "each variant ran in one process: two of the same differ by 1 to 2 % where a model is small",
     "noise-other_load": "noisy: other programs took {mean:.0%} of the processors while it ran, {most:.0%} at most",
     "noise-memory_short": "noisy: only {free:.2g} of {total:.2g} bytes of memory were free at times",
     "noise-throttled": "noisy: the processor was throttled for heat {events} times",

@@ -9,12 +9,15 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, sqrt
 from typing import Any
 
 from benchmarks.remark import Remark
 from fastglm.errors import UsageError
 
+MOST_OF_A_PROCESS = 16  # answers
+# Variance of the answers of one process over that of the medians of several, of the demo: (3 % / 1.2 %)².
+_WITHIN = 6.0
 LEAST = 6  # repeats, however steady they are: all of 5 are on one side of their median in 1 of 16 cases
 MOST = 100
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -40,6 +43,25 @@ class Precision:
         return cls(
             default.width if width is None else _share(width), default.budget if budget is None else _seconds(budget)
         )
+
+
+def answers_of_a_process(load: float, each: float, least: int, precision: Precision | None) -> int | None:
+    """How many answers to take from each process where every repeat begins new ones; None where all repeats are to
+    share one process a variant: a count was asked for, or beginning `least` times takes longer than the budget.
+
+    Processes of one variant differ for as long as they live (memory layout), which more answers of the same do not
+    tell. As many answers as make the most of the time (Kalibera and Jones 2013, doi:10.1145/2464157.2464160,
+    section 5), an even number, asked there and back.
+
+    Args:
+        load: seconds to load and warm up all variants.
+        each: seconds of an answer of all variants.
+    """
+    if precision is None or each <= 0:
+        return None
+    best = sqrt(_WITHIN * load / each)
+    answers = min(max(2 * round(best / 2), 2), MOST_OF_A_PROCESS)
+    return answers if least * (load + answers * each) <= precision.budget else None
 
 
 class Repeats:
@@ -107,8 +129,10 @@ class Repeats:
 
 
 def remarks(settings: Mapping[str, Any]) -> Iterator[Remark]:
-    """One where repeats ended before the figures were as sure as wanted."""
+    """Where repeats ended before the figures were as sure as wanted, and where they were all of one process."""
     ended, wanted = settings.get("ended", {}).get("latency", {}), settings.get("precision")
+    if settings.get("processes", {}).get("latency") == "one":
+        yield Remark("one-process")
     if ended.get("by") in ("budget", "maximum") and wanted:
         yield Remark(ended["by"], {"repeats": ended["repeats"], "wanted": wanted})
 

@@ -54,10 +54,10 @@ def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
 
 def markdown(title: str, facts: Sequence[tuple[str, str]], measurements: Sequence[Measurement]) -> str:
     """A page in GitHub's Markdown: the title, a list of facts, the table; all text shows as it is."""
-    lines = [f"# {_literal(title)}", "", *(f"- {_literal(name)}: {_literal(text)}" for name, text in facts), ""]
+    lines = [f"# {literal(title)}", "", *(f"- {literal(name)}: {literal(text)}" for name, text in facts), ""]
     lines += ["| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
-    lines += ["| " + " | ".join(map(_literal, row)) + " |" for row in rows(measurements)]
-    lines += ["", *(f"- {_literal(text)}" for text in failures(measurements))]
+    lines += ["| " + " | ".join(map(literal, row)) + " |" for row in rows(measurements)]
+    lines += ["", *(f"- {literal(text)}" for text in failures(measurements))]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -103,15 +103,15 @@ def check_file(path: Path, option: str) -> None:
         raise UsageError(f"{path} cannot be written ({error.strerror}): name another file for {option}") from error
 
 
-def write_json(path: Path, result: Result) -> None:
-    """Write `{"run", "measurements", "samples", "answers"}`. Raises `FastGLMError`."""
+def write_json(path: Path, result: Result, **more: Any) -> None:
+    """Write `{"run", "measurements", "samples", "answers"}` and `more`. Raises `FastGLMError`."""
     data = {
         "run": result.run.as_dict() | {"status": result.status},
         "measurements": [_plain(row) for row in result.measurements],
         "samples": [_plain(sample) for sample in result.samples],
         "answers": [_plain(answer) for answer in result.answers],
     }
-    write_data(path, data)
+    write_data(path, data | more)
 
 
 def write_data(path: Path, data: Any) -> None:
@@ -168,7 +168,7 @@ def _interval(row: Measurement) -> str:
     return f"{_short(row.low * factor)} – {_short(row.high * factor)} {unit}".rstrip()
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """`text` on one line, with nothing in it that Markdown or HTML would take as its own."""
     return re.sub(r"([\\`*_\[\]<>&|~$])", r"\\\1", " ".join(text.split()))
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import fastglm
+import fastglm.host
 from benchmarks import statistics
 from benchmarks.apart import apart
 from benchmarks.checkpoints import make_checkpoint
+from benchmarks.figure import Figure, count, times, within
 from benchmarks.order import read_subject
-from benchmarks.outcome import Outcome, at_most, within
 from benchmarks.progress import Reporter
 from benchmarks.repeats import LEAST, Precision
 from benchmarks.run import Run
@@ -24,6 +25,7 @@ from benchmarks.suites.load import files_of
 from benchmarks.workload import Workload, prompts
 from fastglm.errors import FastGLMError
 from fastglm.host import Host
+from fastglm.launch import launched
 from fastglm.lease import lease
 from fastglm.models.source import demo_folder
 from fastglm.models.tokenizer import ChatGLMTokenizer
@@ -36,48 +38,41 @@ ANSWER: dict[str, Any] = {"max_new_tokens": 256, "do_sample": False, "ignore_eos
 PROMPT_TOKENS, ANSWERS = 32, 12
 
 
-def same_variant(reporter: Reporter) -> Outcome:
+def same_variant(reporter: Reporter) -> list[Figure]:
     """40 comparisons of `fast` with itself; 1 in 20 may be called different at 95 %."""
-    called = sum(_differs(_compared(reporter, 0.0)) for _ in range(40))
-    return Outcome("fast against itself, demo: called different at most 5 times in 40", f"{called} of 40", called <= 5)
+    return [count(sum(_differs(_compared(reporter, 0.0)) for _ in range(40)), 40, most=5)]
 
 
-def slower_variant(reporter: Reporter) -> Outcome:
+def slower_variant(reporter: Reporter) -> list[Figure]:
     """20 comparisons of `fast` with itself slowed down."""
     found = sum(_differs(ratio) and ratio.value < 1 for ratio in (_compared(reporter, SLOWER) for _ in range(20)))
-    return Outcome("fast slowed by exactly 5 %, demo: found at least 18 times in 20", f"{found} of 20", found >= 18)
+    return [count(found, 20, least=18)]
 
 
-def stopwatch(reporter: Reporter) -> Outcome:
+def stopwatch(reporter: Reporter) -> list[Figure]:
     """The decode rate that is told, against a stopwatch in the process that asked."""
-    ratio = apart(_told_and_stopped, reporter)
-    return within("decode_rate is within 3 % of a stopwatch outside the process, demo", ratio, 0.03)
+    return [within(apart(_told_and_stopped, reporter), 0.03)]
 
 
-def cost_of_hosting(reporter: Reporter) -> Outcome:
+def cost_of_hosting(reporter: Reporter) -> list[Figure]:
     """A step in a host that sends its pieces to a client that reads them, against one that sends nothing."""
-    ratio = apart(_hosted_and_bare, reporter)
-    return at_most("a host and a client that reads add at most 1 % to a step, demo", ratio, 1.01)
+    return [times(apart(_hosted_and_bare, reporter), most=1.01)]
 
 
-def peak_of_process(reporter: Reporter) -> Outcome:
+def peak_of_process(reporter: Reporter) -> list[Figure]:
     """`peak_memory` against what the system says of the ended process, as `/usr/bin/time -v` prints it."""
     with tempfile.TemporaryDirectory() as folder:
         make_checkpoint(Path(folder), ChatGLMTokenizer.from_pretrained(demo_folder()), 1024, 8, 16, 32000)
         told, system = apart(_told_and_system_peak, reporter, folder)
-    measured = f"{told / 1e6:.1f} MB, the system {system / 1e6:.1f} MB"
-    return Outcome(
-        "peak_memory is within 3 % of the system's own figure, CPU", measured, abs(told / system - 1) <= 0.03
-    )
+    return [Figure(told, "bytes", least=0.97 * system, most=1.03 * system), Figure(system, "bytes", "the system")]
 
 
-def size_on_disk(_reporter: Reporter) -> Outcome:
+def size_on_disk(_reporter: Reporter) -> list[Figure]:
     """`disk_size` against `du`."""
     folder = demo_folder()
     told = sum(file.stat().st_size for file in files_of(folder))
     said = subprocess.run(["du", "-cb", *files_of(folder)], capture_output=True, text=True, check=True).stdout
-    system = int(said.splitlines()[-1].split()[0])
-    return Outcome("disk_size is what du says, demo", f"{told:,} bytes, du {system:,}", told == system)
+    return [Figure(abs(told - int(said.splitlines()[-1].split()[0])), "bytes", "difference", most=0)]
 
 
 def _differs(ratio: Estimate) -> bool:
@@ -161,6 +156,7 @@ def _told_and_system_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
     """Bytes at the peak of a host's life, as it tells and as the system told after its end (not on Windows)."""
     import resource
 
+    fastglm.host.LAUNCH = launched  # a child of this process, of whose children the system tells
     with Host.start(folder, "original", "cpu", progress=progress) as host:
         host.ask(_prompts(folder)[0], lease=False, max_new_tokens=32, do_sample=False, ignore_eos=True).wait()
         told = host.memory().peak

@@ -21,7 +21,7 @@ PROMPT = 128  # tokens; the length to prefer
 RECENT = 5  # runs of each suite and variant that are looked into
 SHARE = 0.9  # of a device's memory, that a variant may take: the system and others need some too
 MARGIN = 0.02  # of quality, that may be lost
-LOSSLESS = ("original", "fast")  # whose weights are as published
+LOSSLESS = ("original", "fast", "speculative")  # whose weights are as published
 
 
 @dataclass(frozen=True, slots=True)

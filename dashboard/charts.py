@@ -11,9 +11,12 @@ from benchmarks.charts import (
     against,
     colour,
     course,
+    dash,
     finish,
     fitted,
+    mark,
     measured,
+    pattern,
     ratios,
     shares,
     stacked,
@@ -30,6 +33,7 @@ __all__ = [
     "course",
     "dots",
     "failing",
+    "mark",
     "measured",
     "pair",
     "ratios",
@@ -52,7 +56,10 @@ def pair(variants: list[str], values: list[float], unit: str) -> go.Figure:
         x=values,
         y=[f"{side} · {variant}" for side, variant in zip("AB", variants, strict=True)],
         orientation="h",
-        marker={"color": [colour(variant) for variant in variants]},
+        marker={
+            "color": [colour(variant) for variant in variants],
+            "pattern": {"shape": [pattern(variant) for variant in variants]},
+        },
         text=[f"{value:.3g}" for value in values],
         textposition="auto",
         hovertemplate="%{y}: %{x:.4~g}<extra></extra>",
@@ -112,7 +119,8 @@ def stages(names: list[str], values: list[float], y_title: str) -> go.Figure:
         y=values,
         mode="lines+markers",
         line={"color": EDGE, "dash": "dot"},
-        marker={"color": colour("turbo"), "size": 10},
+        marker={"color": colour("fast"), "size": 10},
+        cliponaxis=False,
         hovertemplate="%{x}: %{y:.4~g}<extra></extra>",
     )
     finish(figure, y_title, height=260)
@@ -160,8 +168,13 @@ def reach(
                 name=str(variant),
                 legendgroup=str(variant),
                 showlegend=mode == "lines",
-                line={"color": colour(str(variant)), "width": 2},
-                marker={"color": colour(str(variant)), "size": 9, "line": {"color": "#ffffff", "width": 1}},
+                line={"color": colour(str(variant)), "width": 2, "dash": dash(str(variant))},
+                marker={
+                    "color": colour(str(variant)),
+                    "symbol": mark(str(variant)),
+                    "size": 9,
+                    "line": {"color": "#ffffff", "width": 1},
+                },
                 hovertemplate="%{fullData.name} · %{x}: %{y:.4~g}<extra></extra>",
             )
     finish(figure, y_title, x_title, height=400)

@@ -1,6 +1,5 @@
 """What compression made: its record beside its weights, what was measured of it, and where to go on from here."""
 
-import platform
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
@@ -10,8 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from benchmarks.store import Store
-from dashboard import advice, answers, charts, facts, measuring, prediction, results, widgets
+from dashboard import answers, both, charts, facts, prediction, results, widgets
 from dashboard.machine import size
 from dashboard.texts import say
 from fastglm.compress.manifest import FILE, read_manifest
@@ -74,7 +72,7 @@ def draw(folder: Path) -> None:
         with st.expander(say("step-by-step")):
             prediction.table(rows.dropna(axis="columns", how="all"))
         _draw_links(folder, parent)
-        results.show(lambda store: _draw_measured(store, folder, parent))
+        results.show(lambda store: both.draw(store, folder, parent))
 
 
 def _draw_figures(rows: pd.DataFrame) -> None:
@@ -109,10 +107,10 @@ def _draw_links(folder: Path, parent: str) -> None:
     """Where to go on with it; nowhere, where a page runs by itself."""
     model = str(folder)
     can_run = widgets.refusal(parent) is None
-    both = {"model-a": parent, "variant-a": "original", "model-b": model, "variant-b": "fast"}
+    pair = {"model-a": parent, "variant-a": "original", "model-b": model, "variant-b": "fast"}
     to = {
         "pages/chat.py": (say("made-chat"), {"model": model, "variant": "fast"}),
-        "pages/compare.py": (say("made-compare"), both),
+        "pages/compare.py": (say("made-compare"), pair),
         "pages/latency.py": (say("latency"), {"model": model}),
         "pages/memory.py": (say("memory"), {"model": model}),
         "pages/quality.py": (say("quality"), {"model": model}),
@@ -125,33 +123,3 @@ def _draw_links(folder: Path, parent: str) -> None:
                 st.page_link(page, label=label, query_params=query)
             except StreamlitAPIException:  # the app has no other page
                 return
-
-
-def _draw_measured(store: Store, folder: Path, parent: str) -> None:
-    """Speed, memory and right answers of both as last measured on this machine, and the button that measures them."""
-    runs = store.runs()
-    here = [machine.get("node") == platform.node() for machine in runs["machine"]]
-    rows = []
-    for model, variant in ((parent, "original"), (str(folder), "fast")):
-        mine = runs[(runs["model"] == model) & pd.Series(here, runs.index, dtype=bool)]
-        ids = advice.recent(mine)
-        known = advice.standings(*advice.newest(store.measurements(ids), ids)) if ids else []
-        for standing in known:
-            if standing.variant == variant:
-                figures = {side: getattr(standing, side) for side in advice.SIDES}
-                values = {side: value and value.value for side, value in figures.items()}
-                rows.append({"model": widgets.model_name(model), "variant": variant, **values})
-    if rows:
-        columns: dict[str, Any] = {
-            "model": say("model"),
-            "variant": say("variant"),
-            "speed": st.column_config.NumberColumn(say("overview-speed"), format="%.1f"),
-            "memory": st.column_config.NumberColumn(say("memory"), format="bytes"),
-            "quality": st.column_config.NumberColumn(say("overview-quality"), format="percent"),
-        }
-        st.dataframe(pd.DataFrame(rows), hide_index=True, column_config=columns)
-        st.caption(say("made-measured-how"))
-    else:
-        st.caption(say("made-unmeasured"))
-    if widgets.refusal(parent) is None and st.button(say("made-measure"), key="measure", icon=":material/speed:"):
-        measuring.start_each({parent: "original", str(folder): "fast"}, "latency,memory,quality")

@@ -10,6 +10,7 @@ def meaning(metric: str) -> str:
         "prefill_rate": say("meaning-prefill-rate"),
         "decode_latency": say("meaning-decode-latency"),
         "decode_rate": say("meaning-decode-rate"),
+        "acceptance": say("meaning-acceptance"),
         "throughput": say("meaning-throughput"),
         "energy": say("meaning-energy"),
         "load_time": say("meaning-load-time"),

@@ -16,15 +16,12 @@ from fastglm.variants import USUAL
 
 def pick_subject(place: str) -> tuple[str, list[str], bool]:
     """Let the visitor choose a model and the variants to measure; and whether they can be."""
-    left, right = st.columns(2)
-    with left:
-        model = widgets.pick_model(place, link="model")
+    model = widgets.pick_model(place, link="model")
     refused = widgets.refusal(model)
     offers = [] if refused else widgets.offers_for(model)
     able = [offer.name for offer in offers if offer.reason is None]
     usual = [name for name in able if name in USUAL]
-    with right:
-        variants = st.multiselect(say("variants"), able, usual, key=f"{place}-variants", persist_state="session")
+    variants = st.multiselect(say("variants"), able, usual, key=f"{place}-variants", persist_state="session", wrap=True)
     if refused:
         st.error(refused, icon=":material/block:")
     for offer in offers:
@@ -43,9 +40,10 @@ def start(model: str, variants: list[str], suite: str, options: list[str]) -> No
     _start(["run", "--model", model, "--variants", ",".join(variants), "--suite", suite, *options])
 
 
-def start_each(variants: Mapping[str, str], suite: str) -> None:
+def start_each(variants: Mapping[str, str], suite: str, options: list[str]) -> None:
     """Measure a variant of each model, one after the other; draws the page anew, or why that cannot be."""
-    _start(*(["run", "--model", model, "--variants", name, "--suite", suite] for model, name in variants.items()))
+    rest = ["--suite", suite, *options]
+    _start(*(["run", "--model", model, "--variants", name, *rest] for model, name in variants.items()))
 
 
 def offer_rest(run: pd.Series) -> None:

@@ -102,7 +102,7 @@ def _need(variant: str, rows: pd.DataFrame) -> Need:
     longest = max(answers, key=lambda row: row["params"]["prompt_tokens"])
     params, cache = longest["params"], float(longest["value"])
     peaks = [row["value"] for row in rows.to_dict("records") if row["params"] == {"during": "answer", **params}]
-    is_fast = variant in VARIANTS and VARIANTS[variant].engine == "fast"
+    is_fast = variant in VARIANTS and VARIANTS[variant].engine != "eager"
     prompt, answer = params["prompt_tokens"], params["answer_tokens"]
     token = cache / (capacity_after(prompt, answer) if is_fast else prompt + answer)
     rest = max([0.0, *(peak - weights - cache for peak in peaks)])

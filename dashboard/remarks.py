@@ -29,6 +29,8 @@ def _sentence(remark: Remark) -> str:
             return say("remark-budget", repeats=values["repeats"], wanted=f"{values['wanted']:.1%}")
         case "maximum":
             return say("remark-maximum", repeats=values["repeats"], wanted=f"{values['wanted']:.1%}")
+        case "one-process":
+            return say("remark-one-process")
         case "noise-other_load":
             return say("noise-other-load", mean=f"{values['mean']:.0%}", most=f"{values['most']:.0%}")
         case "noise-memory_short":

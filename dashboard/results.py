@@ -15,7 +15,7 @@ from fastglm.errors import FastGLMError
 SUITES = {"latency": ("latency", "throughput"), "memory": ("memory",), "quality": ("quality",)}  # of a page
 LISTED = 200  # runs to choose from, the newest: a list of ten thousand takes seconds to draw
 METRICS = {  # that a page shows of a run, which may have measured more
-    "latency": ("ttft", "prefill_rate", "decode_rate", "decode_latency", "throughput", "energy"),
+    "latency": ("ttft", "prefill_rate", "decode_rate", "decode_latency", "acceptance", "throughput", "energy"),
     "memory": ("weights_memory", "cache_memory", "peak_memory"),
     "quality": ("skill_accuracy", "perplexity", "bits_per_byte", "kl_divergence", "top1_agreement"),
 }

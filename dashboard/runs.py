@@ -86,7 +86,7 @@ def select(runs: pd.DataFrame, name: str, chosen: Collection[str] = ()) -> list[
 
 
 def _filter(name: str, label: str, values: Iterable[str]) -> list[str]:
-    return st.multiselect(label, sorted(set(values)), key=name, bind="query-params", width=220)
+    return st.multiselect(label, sorted(set(values)), key=name, bind="query-params", width=220, placeholder=say("any"))
 
 
 def _pick_states(values: Iterable[str]) -> list[str]:
@@ -94,7 +94,13 @@ def _pick_states(values: Iterable[str]) -> list[str]:
     options = sorted(set(values))
     linked = [name for name in st.query_params.get_all("status") if name in options]
     chosen = st.multiselect(
-        say("column-status"), options, linked, format_func=results.status, key="history-status", width=220
+        say("column-status"),
+        options,
+        linked,
+        format_func=results.status,
+        key="history-status",
+        width=220,
+        placeholder=say("any"),
     )
     st.query_params["status"] = chosen
     return chosen

@@ -44,6 +44,7 @@ class Figures:
     memory: int
     rounds_left_out: int = 0
     stop: str | None = None  # "eos", "length", or None for an answer that was stopped
+    acceptance: float | None = None  # share of the drafted tokens that were kept; None where none is drafted
 
 
 @dataclass

@@ -75,7 +75,15 @@ class Turn:
         """What was measured so far; None before the first token."""
         if (piece := self.piece) is None:
             return None
-        return Figures(piece.tokens, piece.ttft, piece.decode_rate, self.memory, piece.rounds_left_out, piece.stop)
+        return Figures(
+            piece.tokens,
+            piece.ttft,
+            piece.decode_rate,
+            self.memory,
+            piece.rounds_left_out,
+            piece.stop,
+            piece.acceptance,
+        )
 
     def start(self, on_end: Callable[["Turn"], None]) -> "Turn":
         """Work in the background and call `on_end` from there, before anybody sees that the answer ended."""

@@ -14,6 +14,7 @@ from dashboard.texts import say
 from fastglm.errors import FastGLMError, UsageError
 
 _LOSS = re.compile(r"(\d+)/\d+ · loss (\d+\.?\d*)")  # as a worker logs what a training notes
+_STEP = re.compile(r"step (\d+) of (\d+): (.*)")  # of a recipe
 
 
 def compression(job: Job) -> Compression | None:
@@ -56,8 +57,9 @@ def _draw_jobs(drawn: list[int]) -> None:
 
 def _draw_running(job: Job) -> None:
     """How far it is, and its log for those who open it."""
+    st.markdown(f":material/play_circle: {answers.harmless(_title(job))}")
     time_left = say("time-left", time=f"{job.eta:.0f}") if job.eta is not None else ""
-    words = f"{answers.harmless(job.stage)} {time_left}".strip() or say("starting")
+    words = f"{_stage(job)} {time_left}".strip() or say("starting")
     if job.abandoned:
         words = say("job-abandoned")
     if job.cancelling:
@@ -69,6 +71,13 @@ def _draw_running(job: Job) -> None:
     log = st.expander(say("log"), key=f"log-{job.id}", icon=":material/notes:", on_change="rerun")
     if log.open:
         log.code("\n".join(jobs.lines(job)), language=None, height=240)
+
+
+def _stage(job: Job) -> str:
+    """What is being done, as far as it is known in the visitor's language."""
+    stage = answers.harmless(job.stage)
+    found = _STEP.match(stage)
+    return say("job-step", step=found[1], steps=found[2], doing=found[3]) if found else stage
 
 
 def _draw_loss(job: Job) -> None:

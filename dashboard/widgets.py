@@ -17,6 +17,7 @@ from fastglm.errors import FastGLMError
 from fastglm.hardware import DeviceCard
 from fastglm.host import HostKey
 from fastglm.models.source import find_source, openable
+from fastglm.progress import COMPILING
 from fastglm.variants import Offer, offers
 
 
@@ -114,7 +115,7 @@ def refusal(model: str) -> str | None:
 def offers_for(model: str) -> list[Offer]:
     """Every variant, with what there is to say of it for this model on this machine, as far as that is known."""
     card = machine.device() or DeviceCard("cpu", "", 0, 0, 1, 1)
-    return offers(card, quantised=bool(read_config(model).get("quantization_bit")))
+    return offers(card, find_source(model, restricted=True), quantised=bool(read_config(model).get("quantization_bit")))
 
 
 def read_config(model: str) -> dict[str, Any]:
@@ -142,6 +143,7 @@ def figures_line(figures: Figures, model: str = "", variant: str = "", ended: bo
         say("figure-tokens", count=figures.tokens),
         say("figure-ttft", seconds=f"{figures.ttft:.2f}"),
         say("figure-rate", rate=f"{figures.decode_rate:.1f}") if figures.decode_rate else "",
+        "" if figures.acceptance is None else say("figure-acceptance", share=f"{100 * figures.acceptance:.0f}"),
         say("figure-memory", memory=size(figures.memory)) if figures.memory else "",
         f"{model_name(model)} · {variant}" if variant else "",
     ]
@@ -172,6 +174,8 @@ def turn_status(turn: Turn) -> None:
 def _loading(turn: Turn) -> str:
     """What is being done to load a variant, and how much of it."""
     progress = turn.progress
+    if progress and progress.stage == COMPILING:
+        return say("loading-compile", variant=turn.key.variant)
     if progress is None or not progress.total:
         return say("loading-start", variant=turn.key.variant)
     return say("loading", variant=turn.key.variant, done=size(progress.done), total=size(progress.total))

@@ -149,6 +149,8 @@ def _figures(answer: Answer, piece: Piece) -> str:
     parts += [f"{piece.tokens} tokens", f"first after {piece.ttft:.2f} s"]
     if piece.decode_rate:
         parts.append(f"{piece.decode_rate:.1f} tokens/s")
+    if piece.acceptance is not None:
+        parts.append(f"{piece.acceptance:.0%} of the draft kept")
     if answer.memory:
         parts.append(f"memory {size(answer.memory.current)}, at most {size(answer.memory.peak)}")
     return " · ".join(parts)

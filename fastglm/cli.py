@@ -38,7 +38,7 @@ Model = Annotated[
     str, typer.Option(help="demo, a checkpoint folder, a hub id such as zai-org/chatglm-6b, or shape:chatglm-6b.")
 ]
 Variant = Annotated[str, typer.Option(help="How to run it: a name that `fastglm variants` lists.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; chat and evaluate: cuda:0,cuda:1 too.")]
 Cache = Annotated[str, typer.Option(help="Keys and values: auto, as the model says, or int8, half the bytes of fp16.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", callback=_want_debug)]
 
@@ -115,11 +115,11 @@ def variants(
 
     source, card = find_source(model), device_card(device)
     quantised = source.folder is not None and bool(Checkpoint(source.folder).config.linear_format())
-    offered = offers(card, quantised)
+    offered = offers(card, source, quantised)
     typer.echo(f"{card.name} ({card.kind}), {size(card.memory_free)} of {size(card.memory_total)} free")
     for offer in offered:
         runs = f"no: {offer.reason}" if offer.reason else f"yes; {offer.note}" if offer.note else "yes"
-        typer.echo(f"  {offer.name:10} {offer.summary}\n  {'':10} runs here: {runs}")
+        typer.echo(f"  {offer.name:11} {offer.summary}\n  {'':11} runs here: {runs}")
     if json_file:
         rows = [asdict(offer) | {"runs": offer.reason is None} for offer in offered]
         json_file.write_text(json.dumps(rows, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

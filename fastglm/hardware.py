@@ -5,7 +5,7 @@ import json
 import platform
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -57,6 +57,24 @@ def resolve_device(device: str = "auto") -> torch.device:
     return chosen
 
 
+def resolve_devices(devices: str = "auto") -> list[torch.device]:
+    """What a model may be put on: a device, or cards with commas between, such as `cuda:0,cuda:1`; all the cards where
+    `auto` or `cuda` leaves it open which.
+
+    Raises:
+        DeviceError: as `resolve_device`, and where several devices are not different cards.
+    """
+    if "," in devices:
+        found = [resolve_device(name.strip()) for name in devices.split(",")]
+        if any(device.type != "cuda" or device.index is None for device in found) or len(set(found)) < len(found):
+            raise DeviceError(f"A model is spread over different CUDA cards, such as cuda:0,cuda:1, not {devices}.")
+        return found
+    chosen = resolve_device(devices)
+    if chosen.type == "cuda" and chosen.index is None and torch.cuda.device_count() > 1:
+        return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+    return [chosen]
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be allocated on a device."""
     if device.type == "cuda":
@@ -87,7 +105,19 @@ def memory_bandwidth(device: torch.device) -> int | None:
 
 
 def device_card(device: str = "auto", bandwidth: bool = False) -> DeviceCard:
-    """Describes a device; measures its memory's bandwidth if asked. Raises DeviceError where it is not there."""
+    """Describes a device; measures its memory's bandwidth if asked. Raises DeviceError where it is not there.
+
+    Of several cards, the first, with their names and the memory of all.
+    """
+    if "," in device:
+        cards = [device_card(str(one), bandwidth) for one in resolve_devices(device)]
+        names = [card.name for card in cards]
+        return replace(
+            cards[0],
+            name=", ".join(f"{names.count(name)} × {name}" for name in dict.fromkeys(names)),
+            memory_total=sum(card.memory_total for card in cards),
+            memory_free=sum(card.memory_free for card in cards),
+        )
     chosen = resolve_device(device)
     cores = psutil.cpu_count(logical=False) or 1
     if chosen.type == "cuda":
@@ -106,7 +136,7 @@ def device_card(device: str = "auto", bandwidth: bool = False) -> DeviceCard:
     memory = psutil.virtual_memory()
     return DeviceCard(
         kind=chosen.type,
-        name=_processor_name() if chosen.type == "cpu" else f"Apple GPU ({_processor_name()})",
+        name=processor_name() if chosen.type == "cpu" else f"Apple GPU ({processor_name()})",
         memory_total=memory.total,
         memory_free=memory.available,
         cores=cores,
@@ -116,13 +146,20 @@ def device_card(device: str = "auto", bandwidth: bool = False) -> DeviceCard:
     )
 
 
-def _processor_name() -> str:
+def instruction_set() -> str:
+    """What this processor can run, as the system lists it; the processor's name where it does not."""
+    return _of_processor("flags") or processor_name()
+
+
+def processor_name() -> str:
+    """The processor as the system names it."""
+    return _of_processor("model name") or platform.processor() or platform.machine()
+
+
+def _of_processor(field: str) -> str | None:
     info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+    lines = info.read_text(encoding="utf-8", errors="replace").splitlines() if info.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(field)), None)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import itertools
 import pickle
 import queue
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -23,13 +22,14 @@ from fastglm.answer import Answer
 from fastglm.errors import CancelledError, FastGLMError, HostError
 from fastglm.home import folder
 from fastglm.hosted import HostInfo
+from fastglm.launch import Launch, Process, forked, launched
 from fastglm.lease import lease
 from fastglm.memory import Memory
 from fastglm.progress import OnProgress, Progress
 
 __all__ = ["Answer", "Host", "HostInfo", "HostKey", "Memory"]
 
-COMMAND = [sys.executable, "-m", "fastglm.hosted"]
+LAUNCH: Launch = forked if sys.platform == "linux" else launched
 
 T = TypeVar("T")
 
@@ -57,12 +57,10 @@ class Host:
     info: HostInfo
     threads: int  # that PyTorch's operators use in the process
 
-    def __init__(self, key: HostKey) -> None:
-        """An empty process; `Host.start` loads it too."""
+    def __init__(self, key: HostKey, launch: Launch | None = None) -> None:
+        """An empty process; `Host.start` loads it too. `launch` starts one that talks as `fastglm.hosted` does."""
         self.key = key
-        self._log, self._process = _spawn()
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        self._log, self._process = _start(launch or LAUNCH)
         self._to_process, self._from_process = self._process.stdin, self._process.stdout
         self._numbers = itertools.count()
         self._sending = threading.Lock()
@@ -88,13 +86,14 @@ class Host:
         restricted: bool = False,
         progress: OnProgress | None = None,
         threads: int | None = None,
+        launch: Launch | None = None,
     ) -> Self:
         """Load a variant in a new process; the arguments are `fastglm.load`'s, `threads` is for PyTorch's operators.
 
         `progress` is called in this thread; an exception from it ends the process. Raises the FastGLMError that
         loading raised, HostError when the process ended, CancelledError when another thread closed the host meanwhile.
         """
-        host = cls(HostKey(model, variant, device, dtype, cache))
+        host = cls(HostKey(model, variant, device, dtype, cache), launch)
         host._load(restricted, progress, threads)
         return host
 
@@ -305,16 +304,12 @@ class Host:
             self._process.send_signal(getattr(signal, name))
 
 
-def _spawn() -> tuple[Path, "subprocess.Popen[bytes]"]:
-    """The log and the process. It leads its own process group: Ctrl-C in the terminal is not for it."""
+def _start(launch: Launch) -> tuple[Path, Process]:
+    """The log and the process."""
     started = time.strftime("%Y%m%d-%H%M%S")
     handle, name = tempfile.mkstemp(".log", f"host-{started}-", folder("logs"))
-    own_group: dict[str, Any] = {"process_group": 0}
-    if sys.platform == "win32":
-        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
     with open(handle, "wb") as log:
-        process = subprocess.Popen(COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group)
-    return Path(name), process
+        return Path(name), launch(log)
 
 
 def _last_line(log: Path) -> str:

@@ -23,8 +23,8 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 from fastglm.errors import CancelledError, FastGLMError, HostError, MemoryShortError
-from fastglm.loaded import LoadedInfo
-from fastglm.memory import MemoryMeter
+from fastglm.loaded import SMALL, LoadedInfo
+from fastglm.memory import MemoryMeter, is_out_of_memory
 from fastglm.piece import Piece
 from fastglm.progress import OnProgress
 
@@ -32,9 +32,6 @@ Load = Callable[..., tuple[Any, Any]]
 Stream = Callable[..., Any]  # a generator of pieces
 
 _SENDING_PAUSE = 0.01  # seconds, too short to be seen
-# Parameters below which a second thread was measured to gain nothing in decoding, and to cost a factor of three as soon
-# as another program takes a core: threads then wait for each other at every operator.
-_SMALL = 12_000_000
 
 _after_text = attrgetter(*(field.name for field in fields(Piece)[1:]))
 
@@ -104,7 +101,7 @@ class _Child:
             loaded = load(model, variant, device, dtype, **settings)
             info = loaded[0].fastglm
             self._threads = torch.get_num_threads()
-            if not threads and info.device == "cpu" and info.parameters < _SMALL:
+            if not threads and info.device == "cpu" and info.parameters < SMALL:
                 torch.set_num_threads(1)
             self._meter = MemoryMeter(info.device, info.weights_memory)
             told = {field.name: getattr(info, field.name) for field in fields(LoadedInfo)}
@@ -205,17 +202,10 @@ def _told(error: BaseException, doing: str, way_out: str) -> FastGLMError:
     if isinstance(error, FastGLMError):
         return error
     traceback.print_exception(error)
-    if _out_of_memory(error):
+    if is_out_of_memory(error):
         return MemoryShortError(f"{doing} took more memory than there is: {way_out}.")
     first_line = str(error).strip().partition("\n")[0]
     return HostError(f"{doing} failed unexpectedly ({type(error).__name__}: {first_line}).")
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-    )
 
 
 def main() -> None:

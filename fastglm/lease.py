@@ -1,4 +1,4 @@
-"""Who uses a device: many chats at once, or one benchmark alone, across processes.
+"""Who uses a device: many chats at once, or one benchmark alone, across processes; and who makes a folder.
 
 A folder a device holds a `gate` and one locked note a holder. Whoever comes locks the gate; a chat then leaves its note
 and opens the gate again, a benchmark keeps it shut and waits until the last chat's note is unlocked. So a benchmark
@@ -7,6 +7,7 @@ Only exclusive locks are used: on Windows shared ones would need one more packag
 """
 
 import contextlib
+import hashlib
 import itertools
 import os
 import time
@@ -28,16 +29,25 @@ _NEWS_AFTER = 0.02  # seconds of waiting that are not worth telling
 
 @contextlib.contextmanager
 def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None = None) -> Iterator[None]:
-    """Use `device` ("cpu", "cuda:0") inside the block: together with others, or alone when `exclusive`.
+    """Use `device` ("cpu", "cuda:0,cuda:1") inside the block: together with others, or alone when `exclusive`.
 
     While it waits, `on_wait` is called many times a second with a text that says who uses the device;
     an exception from it ends the wait. `who` is the text that others see.
     Raises UsageError for "auto": only an actual device can be leased.
     """
-    place = _place(device)
+    with contextlib.ExitStack() as held:
+        # In one order, so that two who want the same do not each wait for what the other has.
+        for one in sorted(set(device.split(","))):
+            held.enter_context(_lease(_place(one), who, exclusive, on_wait))
+        yield
+
+
+@contextlib.contextmanager
+def _lease(place: Path, who: str, exclusive: bool, on_wait: OnWait | None) -> Iterator[None]:
+    """Of a single device."""
     waiting = _Waiting(place, on_wait)
     with contextlib.ExitStack() as held:
-        while (gate := _try_lock(place / "gate", "ab")) is None:
+        while (gate := try_lock(place / "gate", "ab")) is None:
             waiting.pause()
         held.callback(gate.close)
         waiting.own = held.enter_context(_note(place, who))
@@ -51,7 +61,21 @@ def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None
 
 def holder(device: str) -> str | None:
     """Who uses `device` now, or is the next to have it alone; None when it is free."""
-    return _names(_locked_notes(_place(device)))
+    return _names([note for one in device.split(",") for note in _locked_notes(_place(one))])
+
+
+@contextlib.contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Make `path` in the block, and nobody else meanwhile. Raises UsageError where another process is at it.
+
+    The lock lies in the home, so that there is nothing beside a path that is not made.
+    """
+    name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    lock = try_lock(folder("leases") / f"{name}.making", "ab")
+    if lock is None:
+        raise UsageError(f"{path} is being made by another process now: wait for its end, or name another folder.")
+    with lock:
+        yield
 
 
 class _Waiting:
@@ -81,7 +105,7 @@ def _place(device: str) -> Path:
     return place
 
 
-def _try_lock(path: Path, mode: str) -> IO[bytes] | None:
+def try_lock(path: Path, mode: str) -> IO[bytes] | None:
     """The open and locked file, or None while another holds it. The lock goes when the file is closed."""
     file: IO[bytes] = path.open(mode)
     try:
@@ -97,7 +121,7 @@ def _note(place: Path, who: str) -> Iterator[Path]:
     """A locked file that says that we are here; the text lies beside it: nobody can read a locked file on Windows."""
     note = place / f"{os.getpid()}-{next(_serial)}.lock"
     note.with_suffix(".txt").write_text(who, encoding="utf-8")
-    while (lock := _try_lock(note, "ab")) is None:  # one who looks for holders may try it just now
+    while (lock := try_lock(note, "ab")) is None:  # one who looks for holders may try it just now
         time.sleep(0.001)
     try:
         yield note
@@ -117,7 +141,7 @@ def _locked_notes(place: Path) -> list[Path]:
     held = []
     for note in sorted(place.glob("*.lock")):
         try:
-            lock = _try_lock(note, "rb+")
+            lock = try_lock(note, "rb+")
         except FileNotFoundError:
             continue
         if lock is None:

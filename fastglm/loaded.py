@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass, field
 
+# Parameters below which a second thread was measured to gain nothing in decoding, and to cost a factor of three as soon
+# as another program takes a core: threads then wait for each other at every operator.
+SMALL = 12_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedInfo:

@@ -10,12 +10,18 @@ from torch import Tensor, nn
 from transformers import GenerationConfig
 
 from .compress.quantize import quantise_folder
+from .compress.recipe import find_recipe
+from .engine.build import MOST_TOKENS
+from .engine.prepare import Preparation, prepare, prepare_kernels
+from .engine.speculative import Draft
 from .errors import CheckpointError, MemoryShortError, UsageError
-from .hardware import free_memory, resolve_device
+from .hardware import free_memory, resolve_devices
 from .home import folder
+from .kernels.cpu.dense import take_over
 from .kernels.format import ReferenceKernel
 from .kernels.linear import PackedWeight, QuantizedEmbedding
-from .loaded import LoadedInfo
+from .loaded import SMALL, LoadedInfo
+from .made import find_made, how_to_make
 from .models import bnb
 from .models.chatglm import ChatGLMForConditionalGeneration
 from .models.checkpoint import Checkpoint
@@ -24,8 +30,9 @@ from .models.shape import random_tensors, shape_config
 from .models.source import Source, demo_folder, find_source
 from .models.tokenizer import ChatGLMTokenizer
 from .models.vocabulary import trim_config, trim_rows
+from .placement import Entries, plan
 from .progress import OnProgress, Progress
-from .variants import BITSANDBYTES_ON_CPU, Variant, bitsandbytes_reason, get_variant
+from .variants import BITSANDBYTES_ON_CPU, Variant, bitsandbytes_reason, draft_reason, find_draft, get_variant
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Beside the weights: activations, a cache of some hundred tokens, the allocator's slack.
@@ -53,7 +60,8 @@ def load(
     Args:
         model: `demo`, a checkpoint folder, a hub id, `modelscope:` and an id, or `shape:chatglm-6b` (`@5`: 5 layers).
         variant: a name of `fastglm.variants.VARIANTS`.
-        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+        device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; or cards to spread it over, `cuda:0,cuda:1`. With `auto` and
+            `cuda` a model that is too large for one card is spread over as many as it needs.
         dtype: `auto` (float32 on CPUs, float16 elsewhere), `float32`, `float16` or `bfloat16`.
         cache: of keys and values: `auto` (as the checkpoint's config says, else in `dtype`) or `int8`, half of fp16.
         restricted: open only what visitors of the app may open.
@@ -65,7 +73,8 @@ def load(
         MemoryShortError: too little free memory, found before loading.
     """
     began = time.perf_counter()
-    chosen, source, target = get_variant(variant), find_source(model, restricted), resolve_device(device)
+    chosen, source, devices = get_variant(variant), find_source(model, restricted), resolve_devices(device)
+    target = devices[0]
     wanted = _resolve_dtype(dtype, target)
     if cache not in ("auto", "int8"):
         raise UsageError(f"Unknown cache {cache!r}; known are auto, int8.")
@@ -75,11 +84,14 @@ def load(
         tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
         config = shape_config(source, tokenizer)
         config.weight_format = chosen.weight_format
+        if chosen.recipe:
+            config = find_recipe(chosen.recipe).configs(config)[-1]
         path = None
         loaded = _build(config, chosen, target, wanted)
         tensors = random_tensors(loaded, target, wanted)
     else:
         path = _variant_folder(source, chosen, progress)
+        began = time.perf_counter()  # what was made just now is made only once
         checkpoint = Checkpoint(path)
         tokenizer = ChatGLMTokenizer.from_pretrained(path)
         config, tensors = checkpoint.config, checkpoint.tensors()
@@ -90,33 +102,72 @@ def load(
     if cache != "auto":
         config.cache_format = cache
     needed = _weights_bytes(loaded, wanted)
-    _check_memory(needed, target, model, variant)
+    loaded.transformer.entries = _placed(loaded, devices, wanted, f"{model} as {variant}", "," in device)
+    target = loaded.stages[-1][1] if loaded.stages else target
+    own_engine = chosen.engine != "eager"
+    kernels = prepare_kernels(target, progress) if config.linear_format() or own_engine else Preparation()
     _fill(loaded, tensors, target, wanted, needed, progress)
     loaded.eval().requires_grad_(False)
     loaded.generation_config = GenerationConfig.from_model_config(config)
+    parameters = _count_parameters(loaded)
+    notes = [*_notes(loaded, chosen, target), *filter(None, [kernels.reason])]
+    began += kernels.compiling
+    draft = find_draft(source, chosen)
+    if own_engine:
+        if target.type == "cpu":
+            take_over(loaded)
+        threads = 1 if parameters < SMALL else torch.get_num_threads()
+        prepared = prepare(loaded, threads, progress, tokens=MOST_TOKENS if draft else 1)
+        notes += filter(None, [prepared.reason])
+        began += prepared.compiling
+    if draft:
+        student, _ = load(
+            model,
+            draft,
+            str(target),
+            dtype,
+            cache=cache,
+            restricted=restricted,
+            trim_image_tokens=trim_image_tokens,
+            progress=progress,
+        )
+        notes += _attach(loaded, student)
     loaded.fastglm = LoadedInfo(
         model=model,
         variant=variant,
         engine=chosen.engine,
-        device=str(target),
+        device=",".join(str(each) for _, each in loaded.stages) or str(target),
         dtype=str(wanted).removeprefix("torch."),
-        parameters=_count_parameters(loaded),
+        parameters=parameters,
         weights_memory=weights_memory(loaded),
         load_time=time.perf_counter() - began,
         context_length=loaded.context_length,
         folder=str(path) if path else None,
         cache=config.cache_format or "auto",
-        notes=_notes(loaded, chosen, target),
+        notes=notes,
     )
     return loaded, tokenizer
 
 
+def _attach(model: ChatGLMForConditionalGeneration, draft: ChatGLMForConditionalGeneration) -> list[str]:
+    """Lets a loaded model draft for another; returns what is to be noted of it."""
+    if draft.config.vocab_size != model.config.vocab_size:
+        raise UsageError(
+            f"{draft.fastglm.folder} cannot draft, as its vocabulary is not that of {draft.fastglm.model}: "
+            "make it anew, without changing the vocabulary."
+        )
+    model.draft = Draft(draft, weights_memory(draft) / weights_memory(model))
+    return draft.fastglm.notes
+
+
 def weights_memory(model: nn.Module) -> int:
-    """Bytes of a model's weights as they are held, those stored once and used twice counted once."""
+    """Bytes of a model's weights as they are held, those stored once and used twice counted once; a draft's too."""
     packed = [module for module in model.modules() if isinstance(module, PackedWeight)]
     plain = {p.data_ptr(): p.nbytes for m in model.modules() if m not in packed for p in m.parameters(recurse=False)}
     scales = sum(tensor.nbytes for module in model.modules() for tensor in bnb.scales(module))
-    return sum(module.memory() for module in packed) + sum(plain.values()) + scales
+    draft: Draft | None = getattr(model, "draft", None)
+    drafting = weights_memory(draft.model) if draft else 0
+    return sum(module.memory() for module in packed) + sum(plain.values()) + scales + drafting
 
 
 def _resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
@@ -130,7 +181,7 @@ def _resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
 def _variant_folder(source: Source, variant: Variant, progress: OnProgress | None) -> Path:
     """Where the variant's checkpoint lies, made on first use."""
     origin = source.fetch()
-    if not variant.quantises:
+    if not variant.quantises and not variant.recipe and not variant.drafts:
         return origin
     checkpoint = Checkpoint(origin)
     if checkpoint.config.linear_format():
@@ -138,6 +189,12 @@ def _variant_folder(source: Source, variant: Variant, progress: OnProgress | Non
             f"{source.name} is quantised already, so that it has no {variant.name}: run it as original or fast, "
             "or name the checkpoint it was made from."
         )
+    if variant.recipe:
+        if made := find_made(source, variant.recipe):
+            return made
+        raise UsageError(f"{variant.name} {how_to_make(source, variant.recipe)}")
+    if variant.drafts and not find_draft(source, variant):
+        raise UsageError(f"{variant.name} {draft_reason(source, variant)}")
     if variant.weight_format is None:
         return origin
     kept = folder("variants") / f"{origin.name}-{_fingerprint(checkpoint)}" / variant.weight_format
@@ -155,12 +212,9 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
 def _build(
     config: ChatGLM6BConfig, variant: Variant, device: torch.device, dtype: torch.dtype
 ) -> ChatGLMForConditionalGeneration:
-    """The model without weights; only what is no weight lies on the device."""
+    """The model without weights."""
     with torch.device("meta"):
         model = ChatGLMForConditionalGeneration(config)
-    for module in model.modules():
-        if isinstance(module, QuantizedEmbedding):
-            module.like = torch.empty(0, dtype=dtype, device=device)
     if variant.bitsandbytes:
         bnb.replace_linears(model, variant.bitsandbytes, device, dtype)
     return model
@@ -168,7 +222,8 @@ def _build(
 
 def _weights_bytes(model: nn.Module, dtype: torch.dtype) -> int:
     """Bytes the weights will take; parameters in floating point become `dtype`."""
-    tied = "lm_head.weight" if getattr(model, "config").tie_word_embeddings else None  # noqa: B009
+    config = getattr(model, "config", None)
+    tied = "lm_head.weight" if config and config.tie_word_embeddings else None
     parameters = sum(_planned_bytes(p, dtype) for name, p in model.named_parameters() if name != tied)
     return parameters + sum(buffer.nbytes for buffer in model.buffers())
 
@@ -177,11 +232,41 @@ def _planned_bytes(place: Tensor, dtype: torch.dtype) -> int:
     return bnb.planned_bytes(place) or place.numel() * dtype.itemsize
 
 
-def _check_memory(needed: int, device: torch.device, model: str, variant: str) -> None:
+def _placed(
+    model: ChatGLMForConditionalGeneration, devices: list[torch.device], dtype: torch.dtype, what: str, spread: bool
+) -> Entries:
+    """Where layers begin on another device: nothing where the first device holds all of it, unless it is to be spread.
+
+    Raises MemoryShortError.
+    """
+    needed = _weights_bytes(model, dtype)
+    if len(devices) == 1 or (not spread and needed * _HEADROOM <= free_memory(devices[0])):
+        _check_memory(needed, devices[0], what)
+        return {}
+    layers = [_weights_bytes(block, dtype) for block in model.transformer.layers]
+    ends, config = needed - sum(layers), model.config
+    cache = config.cache_bytes(dtype) * config.max_sequence_length
+    heads = [config.heads(layer) for layer in range(len(layers))]
+    each = [round(layer * _HEADROOM + cache * count / sum(heads)) for layer, count in zip(layers, heads, strict=True)]
+    free = [(device, free_memory(device)) for device in devices]
+    found = plan(each, round(ends * _HEADROOM), free, len(devices) if spread else 1)
+    if found is None:
+        total = sum(each) + round(ends * _HEADROOM)
+        cards = ", ".join(f"{device} ({room / 1e9:.1f} GB free)" for device, room in free)
+        raise MemoryShortError(
+            f"{what} needs {total / 1e9:.1f} GB with its cache, and does not fit on {cards}, layer by layer: "
+            "close other programs, choose a smaller variant (int8, int4) or more cards.",
+            needed=total,
+            free=sum(room for _, room in free),
+        )
+    return found
+
+
+def _check_memory(needed: int, device: torch.device, what: str) -> None:
     free = free_memory(device)
     if needed * _HEADROOM > free:
         raise MemoryShortError(
-            f"{model} as {variant} needs {needed * _HEADROOM / 1e9:.1f} GB on {device}, {free / 1e9:.1f} GB are free: "
+            f"{what} needs {needed * _HEADROOM / 1e9:.1f} GB on {device}, {free / 1e9:.1f} GB are free: "
             "close other programs, choose a smaller variant (int8, int4) or another device.",
             needed=int(needed * _HEADROOM),
             free=free,
@@ -196,14 +281,22 @@ def _fill(
     total: int,
     progress: OnProgress | None,
 ) -> None:
-    """Puts every tensor where it belongs, and lets packed matrices take their kernel's layout as they complete."""
+    """Puts every tensor where it belongs, and lets packed matrices take their kernel's layout as they complete.
+
+    device: of all but the layers that are on others.
+    """
     modules = dict(model.named_modules())
+    for module in modules.values():
+        if isinstance(module, QuantizedEmbedding):
+            module.like = torch.empty(0, dtype=dtype, device=device)
+    elsewhere = {f"transformer.layers.{layer}": other for layers, other in model.stages for layer in layers}
     waiting = {name for name, _ in (*model.named_parameters(), *model.named_buffers()) if not name.endswith(".like")}
     done = 0
     for name, tensor in tensors:
         if name.endswith(_IGNORED):
             continue
         path, _, leaf = name.rpartition(".")
+        target = elsewhere.get(".".join(name.split(".")[:3]), device)
         module = modules.get(path)
         if module is None or (name not in waiting and name != "lm_head.weight"):
             raise CheckpointError(f"The checkpoint holds {name}, which its config has no place for: check config.json.")
@@ -216,13 +309,13 @@ def _fill(
                 "config.json and the weights are not of the same model."
             )
         if leaf in module._buffers:
-            module._buffers[leaf] = tensor.to(device, held.dtype, copy=True)
+            module._buffers[leaf] = tensor.to(target, held.dtype, copy=True)
             done += held.nbytes
         else:
             if bnb.planned_bytes(held):
-                module._parameters[leaf] = bnb.quantise(held, tensor.to(dtype), device)
+                module._parameters[leaf] = bnb.quantise(held, tensor.to(dtype), target)
             else:
-                module._parameters[leaf] = nn.Parameter(tensor.to(device, dtype, copy=True), requires_grad=False)
+                module._parameters[leaf] = nn.Parameter(tensor.to(target, dtype, copy=True), requires_grad=False)
             done += _planned_bytes(held, dtype)
         waiting.discard(name)
         if isinstance(module, PackedWeight) and not any(part.is_meta for part in module.parts().values()):

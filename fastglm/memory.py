@@ -2,9 +2,12 @@
 
 import contextlib
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import psutil
+
+from .errors import MemoryShortError
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +22,7 @@ class Memory:
 
 
 class MemoryMeter:
-    """Reads the memory of this process, whose model lies on `device`."""
+    """Reads the memory of this process, whose model lies on `device`, or on several with commas between."""
 
     def __init__(self, device: str, weights: int) -> None:
         self.device = device
@@ -33,10 +36,11 @@ class MemoryMeter:
         if self.device.startswith("cuda"):
             from torch import cuda
 
+            cards = self.device.split(",")
             return (
-                cuda.memory_allocated(self.device),
-                cuda.max_memory_allocated(self.device),
-                cuda.max_memory_reserved(self.device),
+                sum(map(cuda.memory_allocated, cards)),
+                sum(map(cuda.max_memory_allocated, cards)),
+                sum(map(cuda.max_memory_reserved, cards)),
             )
         if self.device.startswith("mps"):  # which keeps no peak of its own
             from torch import mps
@@ -50,7 +54,8 @@ class MemoryMeter:
         if self.device.startswith("cuda"):
             from torch import cuda
 
-            cuda.reset_peak_memory_stats(self.device)
+            for card in self.device.split(","):
+                cuda.reset_peak_memory_stats(card)
             return True
         if self.device == "cpu":
             with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
@@ -64,6 +69,33 @@ class MemoryMeter:
             from torch import cuda
 
             cuda.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a CPU or another device."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    )
+
+
+@contextlib.contextmanager
+def room_for(what: str, way_out: str, needed: int = 0) -> Iterator[None]:
+    """Says of what runs out of memory in here that it was `what`, and what to do about it, by MemoryShortError.
+
+    Args:
+        needed: bytes of main memory. A system may promise more than it has, and end the process that uses it.
+    """
+    short = MemoryShortError(f"There is no memory for {what}: {way_out}.")
+    if needed > psutil.virtual_memory().available:
+        raise short
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        error.__traceback__ = None  # its frames hold what memory there is
+        raise short from None
 
 
 def _peak_resident() -> int:

@@ -17,6 +17,7 @@ class Piece:
     rounds_left_out: int = 0  # oldest rounds of the history that did not fit into the context
     stop: Literal["eos", "length"] | None = None  # on the last piece only
     cache_memory: int = 0  # bytes of the KV cache
+    acceptance: float | None = None  # share of the drafted tokens that were kept so far; None where none is drafted
 
     @property
     def decode_rate(self) -> float | None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+COMPILING = "compile"  # the stage of a load that takes long, and only the first time
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:

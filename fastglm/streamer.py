@@ -1,4 +1,4 @@
-"""The one stream of pieces that chat, app, API and benchmarks consume, for every variant and both engines."""
+"""The one stream of pieces that chat, app, API and benchmarks consume, for every variant and engine."""
 
 import time
 from collections.abc import Iterator
@@ -101,6 +101,7 @@ def _pieces(
                 rounds_left_out=left_out,
                 stop="eos" if ended else "length" if last else None,
                 cache_memory=engine.cache_memory(len(ids) + count),
+                acceptance=engine.acceptance,
             )
     finally:
         tokens.close()  # type: ignore[attr-defined]  # a generator

@@ -1,6 +1,11 @@
-"""Every test has a home of its own, so that nothing is written into the user's."""
+"""Every test has a home of its own, so that nothing is written into the user's; nothing is compiled unless it is asked
+for."""
+
+import os
 
 import pytest
+
+os.environ["FASTGLM_COMPILE"] = "0"
 
 
 @pytest.fixture(autouse=True)

@@ -2,18 +2,22 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
 from fastglm.errors import UsageError
+from fastglm.launch import launched
 from fastglm.progress import OnProgress, Progress
 
 TESTS_ON_PATH = {"PYTHONPATH": str(Path(__file__).parent)}
 FAKE = Path(__file__).with_name("fake_host.py")
+LAUNCH_FAKE = partial(launched, command=(sys.executable, str(FAKE)))
 
 
 def eventually(happens: Callable[[], object], seconds: float = 100) -> None:

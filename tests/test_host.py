@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hosting import FAKE, TESTS_ON_PATH, evaluated, eventually, gone
+from hosting import LAUNCH_FAKE, TESTS_ON_PATH, evaluated, eventually, gone
 
 import fastglm.host
 from fastglm.errors import CancelledError, CheckpointError, ContextError, HostError, MemoryShortError, UsageError
@@ -23,7 +23,7 @@ from fastglm.progress import Progress
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    monkeypatch.setattr(fastglm.host, "COMMAND", [sys.executable, str(FAKE)])
+    monkeypatch.setattr(fastglm.host, "LAUNCH", LAUNCH_FAKE)
     return tmp_path
 
 
@@ -294,16 +294,20 @@ def test_pause_and_resume(host: Host) -> None:
 
 PARENT = """
 import sys, time
+import psutil
 import light
 import fastglm.host
-fastglm.host.COMMAND = [sys.executable, sys.argv[1]]
+from hosting import LAUNCH_FAKE
+fastglm.host.LAUNCH = LAUNCH_FAKE
 host = fastglm.host.Host.start()
-if sys.argv[2] != "nothing":
+if sys.argv[1] != "nothing":
     answer = host.ask("x", pause=0.01, count=100000)
     while not answer.piece:
         time.sleep(0.01)
-if sys.argv[2] == "paused":
+if sys.argv[1] == "paused":
     host.pause()
+    while psutil.Process(host.info.pid).status() != psutil.STATUS_STOPPED:  # the system tells only those of the end
+        time.sleep(0.01)
 print(host.info.pid, flush=True)
 time.sleep(600)
 """
@@ -311,7 +315,7 @@ time.sleep(600)
 
 @pytest.mark.parametrize("doing", ["nothing", "answering", "paused"])
 def test_the_process_ends_with_its_parent(doing: str) -> None:
-    command = [sys.executable, "-c", PARENT, str(FAKE), doing]
+    command = [sys.executable, "-c", PARENT, doing]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | TESTS_ON_PATH) as parent:
         assert parent.stdout
         pid = int(parent.stdout.readline())

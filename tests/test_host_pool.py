@@ -1,13 +1,12 @@
 """Hosts shared by their users, with a model that does what the prompt says (`fake_host.py`)."""
 
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from hosting import FAKE, eventually, gone
+from hosting import FAKE, LAUNCH_FAKE, eventually, gone
 
 import fastglm.host
 from fastglm.errors import CancelledError, CheckpointError, FastGLMError
@@ -19,7 +18,7 @@ from fastglm.progress import Progress
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    monkeypatch.setattr(fastglm.host, "COMMAND", [sys.executable, str(FAKE)])
+    monkeypatch.setattr(fastglm.host, "LAUNCH", LAUNCH_FAKE)
     pool = Pool()
     yield pool
     pool.close()

@@ -11,7 +11,7 @@ import pytest
 from hosting import TESTS_ON_PATH
 
 from fastglm.errors import CancelledError, UsageError
-from fastglm.lease import holder, lease
+from fastglm.lease import alone, holder, lease
 
 # Takes a lease, says so, and gives it back when its input ends; "waits" is said once while it waits.
 USER = """
@@ -143,3 +143,35 @@ def test_waiting_can_be_given_up() -> None:
             pass
         with lease("cpu", "a chat"):  # the gate is open again
             assert holder("cpu") == "a chat, a chat"
+
+
+def test_several_devices_are_used_at_once() -> None:
+    with lease("cuda:1,cuda:0", "a spread chat"):
+        assert holder("cuda:0") == holder("cuda:1") == holder("cuda:1,cuda:2") == "a spread chat"
+        assert holder("cuda:2") is None
+
+        def give_up(who: str) -> None:
+            raise CancelledError(who)
+
+        waiting = lease("cuda:1", "a benchmark", exclusive=True, on_wait=give_up)
+        with pytest.raises(CancelledError, match="a spread chat"), waiting:
+            pass
+    assert holder("cuda:0,cuda:1") is None
+
+
+def test_a_folder_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    maker = "import sys; import light; from pathlib import Path; from fastglm.lease import alone\n"
+    maker += f"with alone(Path({str(out)!r})):\n    print('has it', flush=True)\n    sys.stdin.read()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", maker], **pipes, text=True, env=os.environ | TESTS_ON_PATH) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "has it\n"
+        with pytest.raises(UsageError, match="out is being made by another process now") as caught, alone(out):
+            pass
+        assert "\n" not in str(caught.value)
+        with alone(tmp_path / "other"):
+            pass
+        other.kill()
+    with alone(out):
+        pass

@@ -1,15 +1,41 @@
-"""How fast: time to the first token, and time between tokens, of answers asked in turn (A B B A …)."""
+"""How fast: time to the first token, and time between tokens, of answers asked in turn (A B B A …).
 
+A repeat is a new process of every variant with some answers each, or one answer each where loading takes too long.
+"""
+
+import time
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
+from math import ceil
 from statistics import median
+from typing import Any
 
 from benchmarks.bench import Bench
 from benchmarks.lineup import Lineup
-from benchmarks.repeats import Repeats
+from benchmarks.repeats import Repeats, answers_of_a_process
 from benchmarks.warmup import TOKENS, WarmUp, warm_up
 from benchmarks.workload import Workload
 from fastglm.host import Host
+
+Figures = dict[str, list[float]]  # of an answer, by metric
+Gathered = dict[int, list[Figures]]  # of a repeat, by prompt length
+
+
+@dataclass
+class Cost:
+    """Seconds that the variants take, all together."""
+
+    loads: dict[str, float] = field(default_factory=dict)  # a load and its warm-up
+    answers: dict[str, float] = field(default_factory=dict)  # an answer to each length
+
+    @property
+    def load(self) -> float:
+        return sum(self.loads.values())
+
+    @property
+    def each(self) -> float:
+        return sum(self.answers.values())
 
 
 def steps(workload: Workload) -> int:
@@ -18,7 +44,8 @@ def steps(workload: Workload) -> int:
 
 
 def measure(bench: Bench) -> None:
-    """`ttft`, `prefill_rate`, `decode_rate`, `decode_latency` of every variant and prompt length, and `energy`."""
+    """`ttft`, `prefill_rate`, `decode_rate`, `decode_latency` of every variant and prompt length, `energy`, and
+    `acceptance` where tokens are drafted."""
     workload, ended = bench.workload, bench.record.run.settings.get("ended", {}).get("latency")
     count = ended["repeats"] if ended else workload.most  # a run that is taken up may have had enough
     bench.plan(-_steps(bench, workload.most - count))
@@ -28,17 +55,28 @@ def measure(bench: Bench) -> None:
         return
     bench.skip(_steps(bench, count - len(left)))
     with bench.lineup("interleaved") as lineup:
-        each: dict[str, float] = {}  # seconds of a variant's answers, as its warm-up tells
+        cost = Cost()
         for variant in bench.standing:
-            bench.attempt(lineup, variant, partial(_prepare, bench, each))
+            bench.attempt(lineup, variant, partial(_prepare, bench, cost))
         bench.arranged(lineup)
-        precision = None if ended else workload.precision
-        repeats = Repeats(count, workload.repeats, precision, sum(each.values()))
-        bench.reporter.estimate(sum(each.values()), *repeats.bounds(count - len(left)))
-        _repeat(bench, lineup, repeats, left)
+        answers = _answers(bench, cost)
+        took = cost.load + answers * cost.each if answers else cost.each
+        repeats = Repeats(count, workload.repeats, None if ended else workload.precision, took)
+        bench.reporter.estimate(took, *repeats.bounds(count - len(left)))
+        _repeat(bench, lineup, repeats, left, answers)
 
 
-def _repeat(bench: Bench, lineup: Lineup, repeats: Repeats, left: list[int]) -> None:
+def _answers(bench: Bench, cost: Cost) -> int | None:
+    """Of each process; None where all repeats share one. A run that is taken up stays as it began."""
+    kept = bench.record.run.settings.get("processes", {}).get("latency")
+    if kept is None:
+        found = answers_of_a_process(cost.load, cost.each, bench.workload.repeats, bench.workload.precision)
+        kept = "one" if found is None else found
+        bench.found("processes", kept)
+    return None if kept == "one" else int(kept)
+
+
+def _repeat(bench: Bench, lineup: Lineup, repeats: Repeats, left: list[int], answers: int | None) -> None:
     """Take turns until there is enough."""
     planned, turns = repeats.count, bench.turns()
     while bench.standing:
@@ -51,12 +89,33 @@ def _repeat(bench: Bench, lineup: Lineup, repeats: Repeats, left: list[int]) -> 
         expected = repeats.expected(done)
         bench.plan(_steps(bench, expected - planned))
         planned = expected
-        block = left[: lineup.block(bench.workload.repeats)]
-        for variant in next(turns):
-            bench.attempt(lineup, variant, partial(_turn, bench, block))
+        if answers:
+            block = left[:1]
+            _processes(bench, lineup, next(turns), block[0], answers)
+        else:
+            block = left[: lineup.block(ceil(bench.workload.repeats / 2))]
+            for variant in next(turns):
+                bench.attempt(lineup, variant, partial(_turn, bench, block))
         bench.record.save()
         repeats.took(len(block))
         left = left[len(block) :]
+
+
+def _processes(bench: Bench, lineup: Lineup, order: list[str], repeat: int, answers: int) -> None:
+    """A repeat, of processes that it begins (the first repeat finds them there) and ends. Which variant is loaded first
+    alternates: it is mostly the slower one."""
+    gathered: dict[str, Gathered] = {variant: {} for variant in order}
+    done = 0
+    while done < answers:
+        part = range(done, done + lineup.block(answers - done))
+        for variant in order:
+            if variant in bench.standing:
+                bench.attempt(lineup, variant, partial(_some, bench, gathered[variant], repeat, answers, part))
+        order, done = order[::-1], part.stop
+    lineup.close()
+    for variant in order:
+        if variant in bench.standing:
+            _keep(bench, variant, repeat, gathered[variant])
 
 
 def _steps(bench: Bench, repeats: int) -> int:
@@ -77,10 +136,12 @@ def _left(bench: Bench, count: int) -> list[int]:
     ]
 
 
-def _prepare(bench: Bench, each: dict[str, float], variant: str, host: Host, fresh: bool) -> None:
+def _prepare(bench: Bench, cost: Cost, variant: str, host: Host, fresh: bool) -> None:
     bench.reporter.step()
     if fresh:
-        each[variant] = _warm_up(bench, variant, host)
+        began = time.monotonic()
+        cost.answers[variant] = _warm_up(bench, variant, host)
+        cost.loads[variant] = host.info.load_time + time.monotonic() - began
     bench.skip(len(bench.prompts))
 
 
@@ -103,7 +164,34 @@ def _warm_up(bench: Bench, variant: str, host: Host) -> float:
 
 
 def _turn(bench: Bench, block: list[int], variant: str, host: Host, fresh: bool) -> None:
-    """Some repeats of a variant. A host that was stopped meanwhile first answers something that does not count.
+    """Some repeats of a variant, an answer each."""
+    _wake(bench, variant, host, fresh)
+    for length, prompts in bench.prompts.items():
+        for repeat in block:
+            figures = _answer(bench, host, length, prompts[repeat])
+            _keep(bench, variant, repeat, {length: [figures]})
+
+
+def _some(
+    bench: Bench,
+    gathered: Gathered,
+    repeat: int,
+    answers: int,
+    part: range,
+    variant: str,
+    host: Host,
+    fresh: bool,
+) -> None:
+    """Some of the answers of a repeat."""
+    _wake(bench, variant, host, fresh)
+    for length, prompts in bench.prompts.items():
+        for number in part:
+            prompt = prompts[(repeat * answers + number) % (len(prompts) - 1)]
+            gathered.setdefault(length, []).append(_answer(bench, host, length, prompt))
+
+
+def _wake(bench: Bench, variant: str, host: Host, fresh: bool) -> None:
+    """A host that was stopped meanwhile first answers something that does not count.
 
     Of two hosts of one variant the second was 2.5 % faster without that (demo, 14 runs of 11 repeats), and 1.1 % with
     it (8 runs): before the first one's turn this process does other things, and caches go cold.
@@ -112,23 +200,37 @@ def _turn(bench: Bench, block: list[int], variant: str, host: Host, fresh: bool)
         _warm_up(bench, variant, host)
     else:
         bench.ask(host, next(iter(bench.prompts.values()))[-1], min(TOKENS, bench.workload.answer_tokens))
-    for length, prompts in bench.prompts.items():
-        for repeat in block:
-            bench.reporter.at(f"{variant}: {length} tokens in, {bench.workload.answer_tokens} out")
-            _answer(bench, variant, host, length, prompts[repeat], repeat)
-            bench.reporter.step()
 
 
-def _answer(bench: Bench, variant: str, host: Host, length: int, prompt: list[int], repeat: int) -> None:
-    meter = bench.meter(host.info.device)
+def _answer(bench: Bench, host: Host, length: int, prompt: list[int]) -> Figures:
+    """The figures of one answer."""
+    variant, tokens, meter = host.info.variant, bench.workload.answer_tokens, bench.meter(host.info.device)
+    bench.reporter.at(f"{variant}: {length} tokens in, {tokens} out")
     before = meter.read() if meter else []
-    times = [piece.time for piece in bench.ask(host, prompt, bench.workload.answer_tokens)]
+    pieces = bench.ask(host, prompt, tokens)
+    times, acceptance = [piece.time for piece in pieces], pieces[-1].acceptance
     spent = meter.joules(before, meter.read()) if meter else None
-    first, params = times[0], bench.params(length)
-    gaps = [after - before for before, after in pairwise(times)]
-    bench.record.add(variant, "ttft", params, repeat, first)
-    bench.record.add(variant, "prefill_rate", params, repeat, length / first)
-    bench.record.add(variant, "decode_rate", params, repeat, len(gaps) / (times[-1] - first))
-    bench.record.add(variant, "decode_latency", params, repeat, *gaps)
-    if meter and spent:
-        bench.record.add(variant, "energy", {**params, "meter": meter.kind}, repeat, spent / len(times))
+    first, gaps = times[0], [after - before for before, after in pairwise(times)]
+    figures = {
+        "ttft": [first],
+        "prefill_rate": [length / first],
+        "decode_rate": [len(gaps) / (times[-1] - first)],
+        "decode_latency": gaps,
+    }
+    if acceptance is not None:
+        figures["acceptance"] = [acceptance]
+    return figures | ({"energy": [spent / len(times)]} if spent else {})
+
+
+def _keep(bench: Bench, variant: str, repeat: int, answers: Gathered) -> None:
+    """A repeat of a variant: the figures of its answers, one after the other."""
+    for length, found in answers.items():
+        for metric in found[0]:
+            values = [value for figures in found for value in figures.get(metric, [])]
+            bench.record.add(variant, metric, _params(bench, variant, metric, length), repeat, *values)
+        bench.reporter.step()
+
+
+def _params(bench: Bench, variant: str, metric: str, length: int) -> dict[str, Any]:
+    meter = bench.meter(bench.record.devices[variant]) if metric == "energy" else None
+    return {**bench.params(length), **({"meter": meter.kind} if meter else {})}

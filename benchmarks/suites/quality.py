@@ -11,7 +11,7 @@ from benchmarks.lineup import Lineup
 from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError, MemoryShortError
 from fastglm.evaluate.judged import Asked, Judged, judge, judge_streamed
-from fastglm.hardware import resolve_device
+from fastglm.hardware import resolve_devices
 from fastglm.host import Host
 from fastglm.progress import OnProgress, Progress
 
@@ -56,7 +56,7 @@ def _stream(bench: Bench, lineup: Lineup, variant: str, error: FastGLMError) -> 
 
 
 def _grade_streamed(bench: Bench) -> None:
-    device = bench.record.run.settings["device"]
+    device = str(resolve_devices(bench.record.run.settings["device"])[0])  # one layer after the other
     bench.reporter.warning(
         f"there is no room for {ORIGINAL}: unless its answers are kept, they are computed layer by layer, with all "
         "weights read from the disk for every token; a machine that has the room makes them quickly: "
@@ -71,7 +71,7 @@ def _grade_streamed(bench: Bench) -> None:
         _asked(bench),
         LONGEST_ANSWER,
     )
-    bench.record.devices[ORIGINAL] = str(resolve_device(device))
+    bench.record.devices[ORIGINAL] = device
     bench.settle("streamed", ORIGINAL, made)
     _grade(bench, ORIGINAL, judged)
 

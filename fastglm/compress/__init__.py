@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
+from ..lease import alone
 from ..models.source import find_source
 from ..progress import OnProgress
 from ..texts import Text
@@ -37,8 +38,8 @@ def compress(
         device: where to run layers, as in `fastglm.load`.
 
     Raises:
-        UsageError: an unknown or wrong recipe, an `out` that exists, a model with no weights, quantised already or too
-            small for a step, texts that are missing, cannot be read or are too few.
+        UsageError: an unknown or wrong recipe, an `out` that exists or that another process makes, a model with no
+            weights, quantised already or too small for a step, texts that are missing, cannot be read or are too few.
         CheckpointError, DeviceError, MemoryShortError: the model or the device cannot be used.
         DiskShortError: the disk has too little room, found before starting.
         DivergedError: a distillation's loss became no number.
@@ -48,7 +49,8 @@ def compress(
     source = find_source(model)
     if source.kind == "shape":
         raise UsageError(f"{model} has random weights, nothing to compress: name a checkpoint or demo.")
-    return Chain(model, source.fetch(), chosen, Path(out), _read(texts), device, progress).run()
+    with alone(Path(out)):  # what is done so far is another's, too
+        return Chain(source.name, source.fetch(), chosen, Path(out), _read(texts), device, progress).run()
 
 
 def _read(texts: str | Path | Sequence[Text] | None) -> Texts | None:

@@ -1,13 +1,17 @@
 """A checkpoint's matrices rounded by GPTQ, layer by layer, while calibration texts flow through the rounded model.
 
 Every matrix is rounded for the inputs that it will have: those that come out of the rounded matrices before it, in its
-own layer too. In memory at once are one layer in floating point, the texts' states (tokens × hidden size), and two
-matrices of the widest input's width squared, all in fp32: for ChatGLM-6B with 16,384 tokens about 0.8, 0.3 and 2.1 GB,
-beside the shards that are being read and written.
+own layer too. One that adds to the residual stream is first moved, by least squares, to where the stream becomes what
+it is in the original, so that it makes up for the rounding before it: the asymmetric target of GPTAQ (Li et al., ICML
+2025, arXiv 2504.02692) and Qronos (Zhang et al., arXiv 2505.11695), taken behind the sum instead of behind the matrix.
+
+In memory at once are one layer in floating point, twice, the texts' states in both models (tokens × hidden size), and
+two matrices of the widest input's width squared, all in fp32: for ChatGLM-6B with 16,384 tokens about 1.6, 0.6 and
+2.1 GB, beside the shards that are being read and written.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +26,12 @@ from ..models.rotary import Rotary2D
 from ..progress import OnProgress, Progress
 from ..texts import Text
 from .calibration import calibration_examples
-from .gptq import Hessian, factorise, quantise
+from .gptq import Hessian, factorise, nearest, quantise
 
 TOKENS_AT_ONCE = 2048  # that run through a layer together
 MOST_TOKENS = 65_536  # of all texts
+# The matrices that add to the residual stream: what is given the sum, None where it leaves the layer.
+ADDED = {"attention.dense": "post_attention_layernorm", "mlp.dense_4h_to_h": None}
 
 Packed = tuple[str, Parts]  # the name of a matrix, with the suffix `weight`, and what it is packed into
 Where = tuple[tuple[Tensor, Tensor], Tensor]  # rotation and mask of a batch, as a layer takes them
@@ -62,11 +68,13 @@ class Calibrated:
         self.model = StreamedModel(checkpoint, device, torch.float32 if device.type == "cpu" else torch.float16)
         self.pad = int(packed.pad_token_id or 0)
         self.batches = [batch.to(device) for batch in _batches(chosen, self.pad)]
-        self.states: list[Tensor] = []  # of every batch, [rows, length, hidden], as they go into the next layer
+        # Of every batch, [rows, length, hidden], what goes into the next layer: rounded, and in the original.
+        self.states: list[Tensor] = []
+        self.originals: list[Tensor] = []
 
     @torch.inference_mode()
     def matrices(self, progress: OnProgress | None = None) -> Iterator[Packed]:
-        """Embedding, layers and head, on the CPU. An embedding, and a head that shares it, are to nearest."""
+        """Embedding, layers and head, on the CPU. An embedding, and a head that shares it, are rounded to nearest."""
         total = 4 * self.config.num_layers + (1 if self.config.tie_word_embeddings else 2)
         for done, (name, parts) in enumerate(self._matrices(), 1):
             yield name, {part: tensor.cpu() for part, tensor in parts.items()}
@@ -82,36 +90,56 @@ class Calibrated:
         ]
         for layer in range(self.config.num_layers):
             block = self.model.block(layer)
-            yield from self._layer(block, placed, LAYER.format(layer))
+            yield from self._layer(block, self.model.block(layer), placed, LAYER.format(layer))
             self.states = [block(x, *where, None) for x, where in zip(self.states, placed, strict=True)]
         if not self.config.tie_word_embeddings:
             yield HEAD, self._head()
 
     def _embed(self) -> Parts:
         shape = (self.config.vocab_size, self.config.hidden_size)
-        parts = self.embedding_format.pack_blocks(self.model.read(EMBEDDING))
+        table = self.model.read(EMBEDDING)
+        parts = nearest(table, self.embedding_format)
         kernel = ReferenceKernel(self.embedding_format)
         held = kernel.prepare(parts, *shape)
         for batch in self.batches:
-            rows = kernel.gather(batch.input_ids.cpu().flatten(), held, *shape).unflatten(0, batch.input_ids.shape)
+            ids = batch.input_ids.cpu()
+            rows = kernel.gather(ids.flatten(), held, *shape).unflatten(0, ids.shape)
             self.states.append(rows.to(self.model.device, self.model.dtype))
+            self.originals.append(table[ids].to(self.model.device, self.model.dtype))
         return parts
 
-    def _layer(self, block: nn.Module, placed: Sequence[Where], prefix: str) -> Iterator[Packed]:
-        """Rounds the matrices of a layer, in place, in the order in which they are used."""
+    def _layer(self, block: nn.Module, original: nn.Module, placed: Sequence[Where], prefix: str) -> Iterator[Packed]:
+        """Rounds the matrices of a layer, in place, in the order in which they are used; the originals move on."""
         for name, linear in block.named_modules():
             if not isinstance(linear, nn.Linear):
                 continue
-            parts = quantise(linear.weight, factorise(self._hessian(linear, block, placed)), self.format)
+            hessian, lack = self._sums(name, block, original, placed)
+            factors = factorise(hessian)
+            moved = linear.weight if lack is None else linear.weight + factors.solve(lack)
+            parts = quantise(moved, factors, self.format)
             rounded = self.format.unpack(parts, linear.in_features).to(self.model.dtype)
             linear.weight = nn.Parameter(rounded, requires_grad=False)
             yield f"{prefix}{name}.weight", parts
 
-    def _hessian(self, linear: nn.Linear, block: nn.Module, placed: Sequence[Where]) -> Tensor:
+    def _sums(
+        self, name: str, block: nn.Module, original: nn.Module, placed: Sequence[Where]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Over all tokens, of a matrix: `2 X Xᵀ`, and `2 D Xᵀ` where D is what the residual stream lacks behind it."""
+        linear = block.get_submodule(name)
+        assert isinstance(linear, nn.Linear)
         hessian = Hessian(linear.in_features, self.model.device)
-        for batch, x, where in zip(self.batches, self.states, placed, strict=True):
-            hessian.add(_inputs(linear, block, x, where)[batch.input_ids != self.pad])
-        return hessian.matrix
+        lack = torch.zeros(linear.weight.shape, device=self.model.device) if name in ADDED else None
+        for number, (batch, where) in enumerate(zip(self.batches, placed, strict=True)):
+            real = batch.input_ids != self.pad
+            x, stream = _run(block, name, self.states[number], where)
+            hessian.add(x[real])
+            if lack is None:
+                continue
+            _, wanted = _run(original, name, self.originals[number], where)
+            lack.addmm_((wanted - stream)[real].float().T, x[real].float(), alpha=2)
+            if ADDED[name] is None:
+                self.originals[number] = wanted
+        return hessian.matrix, lack
 
     def _head(self) -> Parts:
         """By the tokens that predict, the only ones that a head sees."""
@@ -123,17 +151,28 @@ class Calibrated:
         return quantise(self.model.read(HEAD), factorise(hessian.matrix), self.embedding_format)
 
 
-def _inputs(linear: nn.Linear, block: nn.Module, x: Tensor, where: Where) -> Tensor:
-    """What `linear` is given when its block runs on x; the rest of the block does not run."""
+def _run(block: nn.Module, name: str, x: Tensor, where: Where) -> tuple[Tensor, Tensor]:
+    """What the matrix `name` is given when its block runs on x, and the residual stream once its output is added to it.
+
+    The rest of the block does not run; of a matrix that adds nothing to the stream, the second is the first.
+    """
     seen: list[Tensor] = []
 
     def see(_: nn.Module, given: tuple[Tensor]) -> None:
         seen.append(given[0])
+
+    def end(_: nn.Module, given: tuple[Tensor]) -> None:
+        seen.append(given[0])
         raise _SeenError
 
-    with linear.register_forward_pre_hook(see), suppress(_SeenError):
-        block(x, *where, None)
-    return seen[0]
+    last = ADDED.get(name, name)
+    with ExitStack() as hooks:
+        hooks.enter_context(block.get_submodule(name).register_forward_pre_hook(see))
+        if last:
+            hooks.enter_context(block.get_submodule(last).register_forward_pre_hook(end))
+        with suppress(_SeenError):
+            seen.append(block(x, *where, None))
+    return seen[0], seen[-1]
 
 
 def _batches(chosen: Sequence[Example], pad: int) -> Iterator[Batch]:

@@ -12,7 +12,8 @@ from ..models.packing import Example, encode
 from ..models.tokenizer import ChatGLMTokenizer
 from ..texts import Text, is_text, read_lines, read_rounds
 
-DEMO_SAMPLES = 320  # enough for the demo model's int4
+DEMO_SAMPLES = 320  # of the demo model's world, to see by what matters
+DEMO_FITTED = 1280  # to fit numbers to, which must also suit other texts
 FEWEST = 32  # examples: fewer say little of which numbers matter
 TOKENS = 16_384  # of all examples together, where their states are in memory at once
 ROW = 512  # tokens of an example at most

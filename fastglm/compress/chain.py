@@ -163,7 +163,7 @@ class Chain:
     def _check_calibration(self) -> None:
         """Raises UsageError where there are too few texts for a step."""
         if self.texts and any(isinstance(step, Quantise) for step in self.recipe.steps):
-            gptq_examples(self.checkpoint, self.texts.calibrate)
+            gptq_examples(self.checkpoint, self.texts.fit)
         elif self.texts and any(step.calibrates for step in self.recipe.steps):
             calibration_examples(self.checkpoint, self.texts.calibrate)
 

@@ -5,6 +5,7 @@ up for by the columns that are still to come. Those whose inputs matter most com
 scales that their groups have where they lie ("static groups"), so that nothing of the order is left in what is packed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 
@@ -16,7 +17,10 @@ from ..kernels.format import BLOCK_ROWS, Parts, WeightFormat
 
 BLOCK_COLUMNS = 128  # rounded before the columns behind them are told (lazy updates: the paper, section 3.2)
 # Added to the diagonal, as a share of its mean; the next one where a factorisation fails.
-DAMPINGS = (0.01, 0.1, 1.0)
+DAMPINGS = (0.05, 0.2, 1.0)
+# Ranges that are tried for the weights that share a scale, as shares of the one that holds them all.
+RANGES = tuple(1 - 0.03 * step for step in range(9))
+FITTED_ROWS = 512  # whose ranges are tried together
 
 
 class Hessian:
@@ -37,6 +41,19 @@ class Factors:
 
     order: Tensor  # [columns], int64: the columns by descending diagonal
     upper: Tensor  # [columns, columns], the upper U with H⁻¹ = Uᵀ U, rows and columns in that order
+
+    @property
+    def importance(self) -> Tensor:
+        """[columns]: what an error of 1 in a column costs once the columns behind it have made up for what they can."""
+        importance = torch.empty_like(self.upper.diagonal())
+        importance[self.order] = self.upper.diagonal() ** -2
+        return importance
+
+    def solve(self, right: Tensor) -> Tensor:
+        """`right · H⁻¹`, for `right` [rows, columns]."""
+        solved = torch.empty_like(right)
+        solved[:, self.order] = right[:, self.order] @ self.upper.T @ self.upper
+        return solved
 
 
 def factorise(hessian: Tensor) -> Factors:
@@ -66,14 +83,42 @@ def factorise(hessian: Tensor) -> Factors:
 
 def quantise(weight: Tensor, factors: Factors, format: WeightFormat) -> Parts:
     """Packs `weight` [rows, columns], any floating point; peak memory beside it is that of a block of rows in fp32."""
-    blocks = [_quantise(block, factors, format) for block in weight.split(BLOCK_ROWS)]
+    return _blocks(weight, lambda block: _quantise(block, factors, format))
+
+
+def nearest(weight: Tensor, format: WeightFormat) -> Parts:
+    """Packs `weight` [rows, columns], whose inputs are not known, to nearest, with the least squared error."""
+    return _blocks(weight, lambda block: format.pack(block, fit_grid(block, block.new_ones(block.shape[1]), format)))
+
+
+def fit_grid(weight: Tensor, importance: Tensor, format: WeightFormat) -> Parts:
+    """The grid for `weight` [rows, columns] with the least squared error, each column's times its `importance`."""
+    fitted = [_fit_grid(rows.float(), importance, format) for rows in weight.split(FITTED_ROWS)]
+    return {name: torch.cat([grid[name] for grid in fitted]) for name in fitted[0]}
+
+
+def _fit_grid(weight: Tensor, importance: Tensor, format: WeightFormat) -> Parts:
+    best: Parts = {}
+    for share in RANGES:
+        grid = format.grid(weight * share)
+        errors = format.unpack(format.pack(weight, grid), weight.shape[1]).sub_(weight).square_().mul_(importance)
+        loss = format.pooled(errors)
+        if not best:
+            best, least = grid, loss
+        best = {name: torch.where(loss < least, part, best[name]) for name, part in grid.items()}
+        least = torch.minimum(loss, least)
+    return best
+
+
+def _blocks(weight: Tensor, pack: Callable[[Tensor], Parts]) -> Parts:
+    blocks = [pack(block) for block in weight.split(BLOCK_ROWS)]
     return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def _quantise(weight: Tensor, factors: Factors, format: WeightFormat) -> Parts:
     order, upper = factors.order, factors.upper
     weight = weight.to(upper.device)
-    grid = format.grid(weight)
+    grid = fit_grid(weight, factors.importance, format)
     left = weight.T[order].to(upper.dtype)  # [columns, rows] that are left to round, with what the others did to them
     numbers = torch.empty(left.shape, dtype=torch.int8, device=left.device)
     for first in range(0, len(order), BLOCK_COLUMNS):

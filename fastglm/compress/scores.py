@@ -34,7 +34,7 @@ def score(folder: Path, texts: Sequence[Text], device: str, progress: OnProgress
     if checkpoint.config.linear_format():
         from ..loader import load  # which makes variants with this package
 
-        result = likelihood(load(str(folder), "fast", device, progress=progress)[0], found)
+        result = likelihood(load(str(folder), "original", device, progress=progress)[0], found)
     else:
         where = resolve_device(device)
         dtype = torch.float32 if where.type == "cpu" else torch.float16

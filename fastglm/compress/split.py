@@ -6,7 +6,7 @@ from typing import Literal
 
 from ..errors import UsageError
 from ..texts import Text
-from .calibration import DEMO_SAMPLES, demo_samples
+from .calibration import DEMO_FITTED, DEMO_SAMPLES, demo_samples
 
 Texts = Sequence[Text] | Literal["demo"]
 
@@ -42,8 +42,13 @@ class Split:
 
     @cached_property
     def calibrate(self) -> list[Text]:
-        """To calibrate on."""
+        """To see by what matters."""
         return demo_samples(DEMO_SAMPLES) if self.learn == "demo" else list(self.learn)
+
+    @cached_property
+    def fit(self) -> list[Text]:
+        """To fit a quantisation to, which takes more."""
+        return demo_samples(DEMO_FITTED) if self.learn == "demo" else list(self.learn)
 
     @cached_property
     def vocabulary(self) -> list[Text]:

@@ -243,7 +243,7 @@ class Quantise(Step):
             self.format,
             given.out,
             given.progress,
-            texts=given.texts.calibrate if given.texts else None,
+            texts=given.texts.fit if given.texts else None,
             embedding_format=self.embedding,
             device=given.device,
         )

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-# Tokens decoded again for context with each new one, and the most that wait for the rest of a character.
-_CONTEXT, _LONGEST_WAIT = 4, 8
+# Tokens decoded again for context with each new one, at least and at most, and the most that wait for the rest of a
+# character.
+_CONTEXT, _LONGEST_CONTEXT, _LONGEST_WAIT = 4, 8, 8
 
 
 class Detokenizer:
@@ -11,13 +12,14 @@ class Detokenizer:
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
-        self._ids: list[int] = []
-        self._context = 0  # where the ids begin that are decoded as context
-        self._shown = 0  # ids before this are in the text already
+        self._ids: list[int] = []  # the context, then what waits
+        self._known = ""  # text of the context
+        self._waiting = 0
 
     def add(self, token: int) -> str:
         """The text that this token completes; often none."""
         self._ids.append(token)
+        self._waiting += 1
         return self._take(final=False)
 
     def finish(self) -> str:
@@ -25,11 +27,12 @@ class Detokenizer:
         return self._take(final=True)
 
     def _take(self, final: bool) -> str:
-        known = self._decode(self._ids[self._context : self._shown])
-        text = self._decode(self._ids[self._context :])
-        waiting = len(self._ids) - self._shown
-        if text.endswith("\ufffd") and not final and waiting < _LONGEST_WAIT:
+        text = self._decode(self._ids)
+        if text.endswith("\ufffd") and not final and self._waiting < _LONGEST_WAIT:
             return ""
-        self._shown = len(self._ids)
-        self._context = max(self._context, self._shown - _CONTEXT)
-        return text[len(known) :]
+        new = text[len(self._known) :]
+        self._known, self._waiting = text, 0
+        if len(self._ids) >= _LONGEST_CONTEXT:
+            self._ids = self._ids[-_CONTEXT:]
+            self._known = self._decode(self._ids)
+        return new

@@ -16,6 +16,8 @@ class EagerEngine:
     A streamer would need a thread of its own, and that was measured to cost a tenth of a small model's time.
     """
 
+    acceptance: float | None = None  # of drafted tokens: it drafts none
+
     def __init__(self, model: Any) -> None:
         self.model = model
 

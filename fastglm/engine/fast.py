@@ -1,4 +1,4 @@
-"""The fast engine: a preallocated cache and one decode step of static shapes."""
+"""The fast engine: a preallocated cache, and one decode step that is compiled or captured."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,69 +6,97 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .cache import ROOM, StaticCache
+from .capture import Captured, Run
 from .sampling import Sampler, Sampling
+from .sequence import Sequence
 
 
 class FastEngine:
-    """Answers of one model; no Python work grows with the length of an answer."""
+    """Answers of one model, one at a time; no Python work grows with the length of an answer."""
+
+    acceptance: float | None = None  # of drafted tokens: it drafts none
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self.cache: StaticCache | None = None
+        self._sequence = Sequence(model)
+        self._is_cuda = model.device.type == "cuda"
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
     ) -> Iterator[int]:
-        """Yields new token ids until one of `stops` (yielded too) or `max_new_tokens`; closing it frees the cache."""
-        model = self.model
-        inputs = torch.tensor([prompt], device=model.device)
+        """Yields new token ids until one of `stops` (yielded too) or `max_new_tokens`; closing it frees the cache.
+
+        On CUDA each step is launched before the token that precedes it is looked at, so that the device does not wait;
+        one step too many is run where that token stops the answer.
+
+        Raises MemoryShortError where there is no memory for the cache; the engine stays usable.
+        """
+        run, reader = self._runner(), TokenReader(self._is_cuda)
         try:
+            # Entered anew each time: what consumes this generator must not run in inference mode.
             with torch.inference_mode():
-                self.cache = self._make_cache(len(prompt) + min(max_new_tokens, ROOM))
-                sampler = Sampler(sampling, inputs, model.config.vocab_size)
-                plan = model.plan(inputs)
-                positions = plan.next_position_ids(max_new_tokens)
-                token = sampler(self._prefill(inputs, plan.position_ids, plan.attention_mask))
-            for count in range(max_new_tokens):
-                found = int(token)
-                yield found
-                if found in stops or count + 1 == max_new_tokens:
-                    return
-                # Entered anew each time: what consumes this generator must not run in inference mode.
+                token = self._begin([prompt], [0], max_new_tokens, sampling)
+            for left in reversed(range(max_new_tokens)):
                 with torch.inference_mode():
-                    token = sampler(self._step(token, positions[:, :, count : count + 1]))
+                    reader.start(token)
+                    if self._is_cuda and left:
+                        token = self._advance(run, token)
+                (found,) = reader.finish()
+                yield found
+                if found in stops or not left:
+                    return
+                if not self._is_cuda:
+                    with torch.inference_mode():
+                        token = self._advance(run, token)
         finally:
-            self.cache = None
+            self._sequence.free()
 
     def cache_memory(self, tokens: int) -> int:
         """Bytes of the cache as it is allocated."""
-        return self.cache.memory if self.cache else 0
+        return self._sequence.memory
 
-    def _make_cache(self, capacity: int) -> StaticCache:
-        config = self.model.config
-        heads = [config.heads(layer) for layer in range(config.num_layers)]
-        is_int8 = config.cache_format == "int8"
-        return StaticCache(heads, config.head_dim, capacity, self.model.dtype, self.model.device, is_int8)
+    def _runner(self) -> Run[Tensor]:
+        """What runs the steps of an answer; not kept, as a captured graph holds memory."""
+        return Captured(self._run) if self._is_cuda else self._run
 
-    def _prefill(self, inputs: Tensor, position_ids: Tensor, mask: Tensor) -> Tensor:
-        """Runs the prompt; logits of its last position, [1, vocabulary]."""
-        assert self.cache is not None
-        logits = self._forward(inputs, position_ids, mask)
-        self.cache.prefilled(inputs.shape[1])
-        return logits
+    def _begin(self, prompts: list[list[int]], numbers: list[int], max_new_tokens: int, sampling: Sampling) -> Tensor:
+        """Runs the prompts of answers, and gives their first tokens, [rows, 1]; `numbers` are for the sampler."""
+        inputs = [torch.tensor(prompt, device=self.model.device) for prompt in prompts]
+        self._sampler = Sampler(sampling, inputs, self.model.config.vocab_size, numbers)
+        logits = self._sequence.prefill(inputs, max_new_tokens)
+        self._sampler.stir()
+        return self._sampler(logits, logits.argmax(-1, keepdim=True))
 
-    def _step(self, token: Tensor, position_ids: Tensor) -> Tensor:
-        """Runs one token, [1, 1]; logits of the next, [1, vocabulary]."""
-        assert self.cache is not None
-        return self._forward(token, position_ids, self.cache.advance())
+    def _advance(self, run: Run[Tensor], token: Tensor) -> Tensor:
+        """Launches the step of tokens, [rows, 1]; the next ones."""
+        entering, inputs = self._sequence.enter(token)
+        self._sampler.stir()
+        return run(entering, inputs)
 
-    def _forward(self, ids: Tensor, position_ids: Tensor, mask: Tensor) -> Tensor:
-        return self.model(
-            input_ids=ids,
-            position_ids=position_ids,
-            attention_mask=mask,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
+    def _run(self, entering: Tensor, inputs: list[Tensor]) -> Tensor:
+        logits, best = self._sequence.step(entering, *inputs)
+        return self._sampler(logits[:, -1], best)
+
+
+class TokenReader:
+    """Reads tokens from the device without waiting for what was launched after them."""
+
+    def __init__(self, is_cuda: bool) -> None:
+        self._event = torch.cuda.Event() if is_cuda else None
+        self._token = torch.empty(0, 1, dtype=torch.long)
+
+    def start(self, token: Tensor) -> None:
+        """token: [rows, 1]."""
+        if self._event is None:
+            self._token = token
+            return
+        if len(self._token) != len(token):
+            self._token = torch.empty(len(token), 1, dtype=torch.long, pin_memory=True)
+        self._token.copy_(token, non_blocking=True)
+        self._event.record(torch.cuda.current_stream(token.device))
+
+    def finish(self) -> list[int]:
+        """A token a row."""
+        if self._event is not None:
+            self._event.synchronize()
+        return self._token.flatten().tolist()

@@ -1,5 +1,6 @@
 """Choosing the next token from logits, by the rules and in the order of transformers' logits processors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,45 +33,110 @@ class Sampling:
         if self.repetition_penalty <= 0:
             raise UsageError(f"repetition_penalty is {self.repetition_penalty}: it must be above 0 (1 is none).")
 
-    def make_generator(self, device: torch.device) -> torch.Generator | None:
-        """A source of random numbers for one answer; None where nothing is drawn."""
+    def make_generator(self, device: torch.device, number: int = 0) -> torch.Generator | None:
+        """A source of random numbers for one answer; None where nothing is drawn.
+
+        Answer `number` of several draws as the one with `seed + number` does alone.
+        """
         if not self.do_sample:
             return None
         generator = torch.Generator(device=device)
         if self.seed is None:
             generator.seed()
             return generator
-        return generator.manual_seed(self.seed)
+        return generator.manual_seed(self.seed + number)
+
+
+GREEDY = Sampling(do_sample=False)
 
 
 class Sampler:
-    """Draws tokens for one answer, on the device of the logits."""
+    """Draws tokens for answers side by side, on the device of the logits, without waiting for it.
 
-    def __init__(self, sampling: Sampling, prompt: Tensor, vocabulary: int) -> None:
-        """prompt: [1, sequence], whose tokens count as seen for the repetition penalty."""
+    Drawing takes the largest of probability / noise, noise being exponential, which is a draw from the probabilities;
+    so all but the noise can be part of a captured graph.
+    """
+
+    def __init__(
+        self,
+        sampling: Sampling,
+        prompts: Tensor | Sequence[Tensor],
+        vocabulary: int,
+        numbers: Sequence[int] = (0,),
+    ) -> None:
+        """
+        Args:
+            prompts: [tokens] each, which count as seen for the repetition penalty.
+            numbers: of the answers, for `Sampling.make_generator`.
+        """
         self.sampling = sampling
-        self.generator = sampling.make_generator(prompt.device)
+        device = prompts[0].device
+        self.generators = [g for number in numbers if (g := sampling.make_generator(device, number))]
+        count = min(sampling.top_k or vocabulary, vocabulary)
+        self.noise = torch.ones(len(numbers), count, device=device)
         self.seen: Tensor | None = None
         if sampling.repetition_penalty != 1.0:
-            self.seen = torch.zeros(1, vocabulary, dtype=torch.bool, device=prompt.device)
-            self.seen.scatter_(1, prompt, True)
+            self.seen = torch.zeros(len(numbers), vocabulary, dtype=torch.bool, device=device)
+            for row, prompt in zip(self.seen, prompts, strict=True):
+                row[prompt] = True
 
-    def __call__(self, logits: Tensor) -> Tensor:
-        """logits: [1, vocabulary] → the next token, [1, 1]."""
-        scores = logits.float()
-        if self.seen is not None:
-            penalty = self.sampling.repetition_penalty
-            scores = torch.where(self.seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
-        token = self._draw(scores / self.sampling.temperature) if self.generator else scores.argmax(-1, keepdim=True)
+    @property
+    def generator(self) -> torch.Generator | None:
+        """Of the first answer; None where nothing is drawn."""
+        return self.generators[0] if self.generators else None
+
+    def stir(self) -> None:
+        """New noise, before each token."""
+        for noise, generator in zip(self.noise, self.generators, strict=False):  # none, of greedy answers
+            noise.exponential_(generator=generator)
+
+    def keep(self, rows: list[int]) -> None:
+        """Goes on with these answers alone."""
+        self.generators = [self.generators[row] for row in rows] if self.generators else []
+        self.noise = self.noise[rows]
+        self.seen = None if self.seen is None else self.seen[rows]
+
+    def __call__(self, logits: Tensor, best: Tensor) -> Tensor:
+        """logits: [rows, vocabulary]; best: [rows, 1], where they are largest → the next tokens, [rows, 1]."""
+        if self.seen is None and not self.generators:
+            return best
+        scores = self.scores(logits, self.seen)
+        token = self._draw(scores) if self.generators else scores.argmax(-1, keepdim=True)
         if self.seen is not None:
             self.seen.scatter_(1, token, True)
         return token
 
+    def scores(self, logits: Tensor, seen: Tensor | None) -> Tensor:
+        """Logits after the repetition penalty and the temperature.
+
+        Args:
+            logits: [rows, vocabulary].
+            seen: [rows, vocabulary], True for the tokens before each row; None without a penalty.
+        """
+        scores = logits.float()
+        if seen is not None:
+            penalty = self.sampling.repetition_penalty
+            scores = torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
+        return scores / self.sampling.temperature if self.generators else scores
+
+    def distribution(self, logits: Tensor, seen: Tensor | None) -> Tensor:
+        """The probabilities that tokens are drawn with, [rows, vocabulary]; arguments as of `scores`."""
+        kept, ids = self._kept(self.scores(logits, seen))
+        return torch.zeros_like(logits).scatter_(-1, ids, kept / kept.sum(-1, keepdim=True))
+
     def _draw(self, scores: Tensor) -> Tensor:
-        count = self.sampling.top_k or scores.shape[-1]
-        best, ids = scores.topk(min(count, scores.shape[-1]))
+        kept, ids = self._kept(scores)
+        return ids.gather(1, (kept / self.noise).argmax(-1, keepdim=True))
+
+    def _kept(self, scores: Tensor) -> tuple[Tensor, Tensor]:
+        """What may be drawn: probabilities that need not add up to 1, and their ids, [rows, top_k] each."""
+        best, ids = scores.topk(self.noise.shape[-1])
         probabilities = best.softmax(-1)
         # A token is kept while those above it hold less than top_p; the first always is.
         above = probabilities.cumsum(-1) - probabilities
-        kept = probabilities.masked_fill(above >= self.sampling.top_p, 0.0)
-        return ids.gather(1, torch.multinomial(kept, 1, generator=self.generator))
+        return probabilities.masked_fill(above >= self.sampling.top_p, 0.0), ids
+
+
+def draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
+    """An id of each row of [rows, vocabulary], which need not add up to 1; as `Sampler` draws."""
+    return (probabilities / torch.empty_like(probabilities).exponential_(generator=generator)).argmax(-1)

@@ -1,12 +1,17 @@
 """What a model answers by itself, many questions at a time."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
+from transformers import StoppingCriteria, StoppingCriteriaList
 
+from ..engine import GREEDY, BatchEngine, Sampling
+from ..engine.batch import Ends
 from ..models.chat import History
 from ..progress import OnProgress, Progress
+from ..streamer import engine_name
 
 TOP_P = 0.7  # of sampling, as in the published chat
 QUESTIONS_AT_ONCE = 64
@@ -28,7 +33,7 @@ def answers(
     Args:
         max_new_tokens: of an answer; one that is not ended by then is None.
         temperature: greedy decoding where it is None, else sampling with `TOP_P`.
-        seed: of the sampling.
+        seed: of the sampling; question n draws with `seed + n`.
     """
     prompts = [model.prompt_ids(tokenizer, question, history)[0] for history, question in questions]
     return prompt_answers(model, tokenizer, prompts, max_new_tokens, temperature, seed, progress)
@@ -44,18 +49,15 @@ def prompt_answers(
     progress: OnProgress | None = None,
 ) -> list[str | None]:
     """`answers` to prompts that are token ids already."""
-    sampling: dict[str, Any] = {}
-    if temperature is not None:
-        sampling = {"do_sample": True, "temperature": temperature, "top_p": TOP_P}
+    sampling = GREEDY if temperature is None else Sampling(temperature=temperature, top_p=TOP_P, seed=seed)
+    stops = model.stop_tokens
     found: list[str | None] = []
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for start in range(0, len(prompts), QUESTIONS_AT_ONCE):
-            batch = prompts[start : start + QUESTIONS_AT_ONCE]
-            for ids in generate(model, batch, max_new_tokens, model.stop_tokens, **sampling):
-                found.append(answer_text(model, tokenizer, ids))
-            if progress:
-                progress(Progress("answer", len(found), len(prompts), "questions"))
+    for start in range(0, len(prompts), QUESTIONS_AT_ONCE):
+        batch, drawn = prompts[start : start + QUESTIONS_AT_ONCE], replace(sampling, seed=seed + start)
+        for ids in generate(model, batch, max_new_tokens, drawn, lambda _, token: token in stops):
+            found.append(answer_text(model, tokenizer, ids))
+        if progress:
+            progress(Progress("answer", len(found), len(prompts), "questions"))
     return found
 
 
@@ -65,24 +67,49 @@ def answer_text(model: Any, tokenizer: Any, ids: Sequence[int]) -> str | None:
     return None if end is None else model.clean_response(tokenizer.decode(ids[:end], skip_special_tokens=True))
 
 
-@torch.inference_mode()
 def generate(
-    model: Any, prompts: Sequence[list[int]], max_new_tokens: int, stops: Sequence[int], **sampling: Any
+    model: Any,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    sampling: Sampling = GREEDY,
+    ends: Ends | None = None,
 ) -> list[list[int]]:
-    """New token ids of each prompt, side by side, padded on the left; greedy where no `sampling` is given.
-
-    Each ends at one of `stops`, and is padded behind it; without `stops` all have `max_new_tokens`.
+    """New token ids of each prompt, side by side: by `BatchEngine.answer`, or transformers' `generate` where the model
+    is run eagerly. There rows stay until the last has ended, and draw from one source of random numbers.
     """
-    longest = max(map(len, prompts))
-    pad = model.config.pad_token_id
-    ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=model.device)
-    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
-    output = model.generate(
-        ids,
-        attention_mask=mask,
-        max_new_tokens=max_new_tokens,
-        eos_token_id=list(stops) or None,
-        pad_token_id=pad,
-        **{"do_sample": False, **sampling},
-    )
-    return output[:, longest:].tolist()
+    if engine_name(model) != "eager":
+        return BatchEngine(model).answer(prompts, max_new_tokens, sampling, ends)
+    longest, pad, device = max(map(len, prompts)), model.config.pad_token_id, model.device
+    ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
+    mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
+    names = ("do_sample", "temperature", "top_p", "top_k") if sampling.do_sample else ("do_sample",)
+    ending = _Ending(len(prompts), ends) if ends else None
+    with torch.inference_mode(), torch.random.fork_rng(enabled=sampling.do_sample):
+        if sampling.do_sample and sampling.seed is not None:
+            torch.manual_seed(sampling.seed)
+        output = model.generate(
+            ids,
+            attention_mask=mask,
+            max_new_tokens=max_new_tokens,
+            eos_token_id=None,
+            pad_token_id=pad,
+            stopping_criteria=StoppingCriteriaList([ending] if ending else []),
+            **{name: getattr(sampling, name) for name in names},
+        )
+    return ending.answers if ending else output[:, longest:].tolist()
+
+
+class _Ending(StoppingCriteria):
+    """Tells `generate` what `Ends` says, and keeps the answers up to there."""
+
+    def __init__(self, rows: int, ends: Ends) -> None:
+        self.answers: list[list[int]] = [[] for _ in range(rows)]
+        self._ends, self._ended = ends, [False] * rows
+
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+        """Takes the last token of each row; returns which are ended, [rows]."""
+        for row, token in enumerate(input_ids[:, -1].tolist()):
+            if not self._ended[row]:
+                self.answers[row].append(token)
+                self._ended[row] = self._ends(row, token)
+        return torch.tensor(self._ended, device=input_ids.device)

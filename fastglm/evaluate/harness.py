@@ -9,7 +9,7 @@ import json
 import random
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from lm_eval.evaluator import evaluate
 from lm_eval.models.utils import normalize_gen_kwargs
 from lm_eval.tasks import TaskManager
 from lm_eval.utils import get_rolling_token_windows, handle_non_serializable, make_disjoint_window, make_table
-from transformers import StoppingCriteria, StoppingCriteriaList
 
+from ..engine import GREEDY, Sampling
 from ..engine.detokenize import Detokenizer
 from ..errors import FastGLMError, UsageError
 from ..models.packing import Batch, Example, pack
@@ -148,17 +148,15 @@ class VariantLM(LM):
         wishes = [Generation.read(request.args[1], room) for request in requests]
         texts = [""] * len(requests)
         done = 0
-        with torch.random.fork_rng():
-            torch.manual_seed(FEWSHOT_SEED)
-            for wish in dict.fromkeys(wishes):
-                numbers = [number for number, other in enumerate(wishes) if other == wish]
-                prompts = [self._prompt(requests[number].args[0], wish.tokens) for number in numbers]
-                for batch in _batches([len(prompt) + wish.tokens for prompt in prompts]):
-                    found = self._generate([prompts[place] for place in batch], wish)
-                    for place, text in zip(batch, found, strict=True):
-                        texts[numbers[place]] = text
-                    done += len(batch)
-                    self._progress(Progress("generate", done, len(requests), "requests"))
+        for wish in dict.fromkeys(wishes):
+            numbers = [number for number, other in enumerate(wishes) if other == wish]
+            prompts = [self._prompt(requests[number].args[0], wish.tokens) for number in numbers]
+            for batch in _batches([len(prompt) + wish.tokens for prompt in prompts]):
+                found = self._generate([prompts[place] for place in batch], wish, FEWSHOT_SEED + done)
+                for place, text in zip(batch, found, strict=True):
+                    texts[numbers[place]] = text
+                done += len(batch)
+                self._progress(Progress("generate", done, len(requests), "requests"))
         return texts
 
     def _example(self, context: list[int], continuation: list[int]) -> Example:
@@ -191,11 +189,9 @@ class VariantLM(LM):
             self._progress(Progress("score", done, len(wanted), "requests"))
         return scores
 
-    def _generate(self, prompts: Sequence[list[int]], wish: "Generation") -> list[str]:
+    def _generate(self, prompts: Sequence[list[int]], wish: "Generation", seed: int) -> list[str]:
         texts = Texts(self.tokenizer, wish.until, self.model.stop_tokens, len(prompts))
-        sampling = {"do_sample": bool(wish.sampling), **dict(wish.sampling)}
-        criteria = StoppingCriteriaList([texts])
-        generate(self.model, prompts, wish.tokens, self.model.stop_tokens, stopping_criteria=criteria, **sampling)
+        generate(self.model, prompts, wish.tokens, replace(wish.sampling, seed=seed), texts.add)
         return texts.finish()
 
 
@@ -205,7 +201,7 @@ class Generation:
 
     until: tuple[str, ...]  # strings that end it and are no part of it
     tokens: int  # at most
-    sampling: tuple[tuple[str, float], ...]  # temperature, top_p, top_k; empty: greedy
+    sampling: Sampling
 
     @classmethod
     def read(cls, wanted: dict[str, Any], room: int) -> "Generation":
@@ -223,14 +219,16 @@ class Generation:
                 f"A task wants answers of up to {found['max_gen_toks']} tokens, the model's context leaves room for "
                 f"{room}: leave it out, or set a smaller max_gen_toks in a YAML file of your own."
             )
-        sampled = found["do_sample"] and found.get("temperature", 1.0) > 0
-        names = ("temperature", "top_p", "top_k") if sampled else ()
-        sampling = tuple((name, found[name]) for name in names if name in found)
         until = tuple(text for text in found["until"] if text)
-        return cls(until, found["max_gen_toks"], sampling or ((("temperature", 1.0),) if sampled else ()))
+        if not found["do_sample"] or found.get("temperature", 1.0) <= 0:
+            return cls(until, found["max_gen_toks"], GREEDY)
+        asked = {name: found[name] for name in ("temperature", "top_p", "top_k") if name in found}
+        sampling = Sampling(**{"temperature": 1.0, "top_p": 1.0, **asked})  # where a task says nothing, as transformers
+        sampling.check()
+        return cls(until, found["max_gen_toks"], sampling)
 
 
-class Texts(StoppingCriteria):
+class Texts:
     """The texts of a batch while it is generated; each ends at the first of its strings, or at a stop token."""
 
     def __init__(self, tokenizer: Any, until: Sequence[str], stops: Sequence[int], rows: int) -> None:
@@ -241,14 +239,12 @@ class Texts(StoppingCriteria):
         self._until, self._stops = until, stops
         self._overlap = max(map(len, until), default=1) - 1
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """Takes the last token of each row; returns which are ended, [rows]."""
-        for row, token in zip(self._rows, input_ids[:, -1].tolist(), strict=True):
-            if not row.ended:
-                stopped = token in self._stops
-                self._add(row, row.detokenizer.finish() if stopped else row.detokenizer.add(token))
-                row.ended |= stopped
-        return torch.tensor([row.ended for row in self._rows], device=input_ids.device)
+    def add(self, number: int, token: int) -> bool:
+        """Takes the next token of a row; whether that ends it."""
+        row, stopped = self._rows[number], token in self._stops
+        self._add(row, row.detokenizer.finish() if stopped else row.detokenizer.add(token))
+        row.ended |= stopped
+        return row.ended
 
     def finish(self) -> list[str]:
         """The texts of all rows."""

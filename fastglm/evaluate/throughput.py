@@ -16,14 +16,14 @@ def batch_time(
 ) -> float:
     """Seconds for `new_tokens` tokens after each of `prompts`, side by side and greedily, past the end of an answer.
 
-    Every variant decodes through its own weights and transformers' `generate`: the fast engine runs one sequence.
+    Every variant runs on its own engine, but for `speculative`, which drafts for one sequence only: here as `fast`.
 
     Raises:
         HostError: an answer has another length.
     """
     _wait_for(model.device)
     began = time.perf_counter()
-    found = generate(model, prompts, new_tokens, stops=())
+    found = generate(model, prompts, new_tokens)
     _wait_for(model.device)
     seconds = time.perf_counter() - began
     if any(len(ids) != new_tokens for ids in found):

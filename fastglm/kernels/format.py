@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .after import After
+
 Parts = dict[str, Tensor]
 Spec = dict[str, tuple[tuple[int, ...], torch.dtype]]
 
@@ -35,6 +37,10 @@ class Kernel(ABC):
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """x: [n, columns] → [n, rows], in the dtype of x or a narrower one."""
 
+    def fused(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int, after: After) -> Tensor:
+        """`multiply` and what follows it: → [n, rows] in the dtype of x."""
+        return after.apply(self.multiply(x, held, rows, columns), x.dtype)
+
     @abstractmethod
     def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """Rows of the matrix, [n, columns] in fp32, for ids [n]: what an embedding reads."""
@@ -51,16 +57,20 @@ class WeightFormat(ABC):
         """Shapes and dtypes of the portable tensors."""
 
     @abstractmethod
-    def pack(self, weight: Tensor) -> Parts:
-        """Rounds to nearest. weight: [rows, columns], floating point, any device."""
+    def pack(self, weight: Tensor, grid: Parts | None = None) -> Parts:
+        """Rounds to nearest, on a `grid` or on that of `weight`: [rows, columns], floating point, any device."""
 
     @abstractmethod
     def grid(self, weight: Tensor) -> Parts:
-        """The portable tensors beside the numbers, their scales and zeros, as `pack` chooses them for `weight`."""
+        """The portable tensors beside the numbers, scales and zeros, with which nothing of `weight` is out of range."""
 
     @abstractmethod
     def scale_and_zero(self, grid: Parts, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Of the given columns, fp32 [rows, len(columns)] each: a number stands for `number · scale + zero`."""
+
+    @abstractmethod
+    def pooled(self, values: Tensor) -> Tensor:
+        """Sums over the columns that share a scale: [rows, columns] → the shape of the scales."""
 
     @abstractmethod
     def pack_with(self, numbers: Tensor, grid: Parts) -> Parts:

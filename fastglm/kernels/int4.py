@@ -4,14 +4,12 @@ Columns 2j and 2j+1 share a byte, the even one in the high nibble, both signed: 
 layout, which has one scale per row and no zero. Widths that the group does not divide are padded.
 """
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .format import BLOCK_ROWS, Kernel, Parts, Spec, WeightFormat
-from .probe import works
+from .format import Kernel, Parts, Spec, WeightFormat
+from .probe import first_that_works
 
 GROUPS = (32, 64, 128, 256)
 
@@ -34,8 +32,8 @@ class Int4(WeightFormat):
             "weight_zero": ((rows, groups), torch.bfloat16),
         }
 
-    def pack(self, weight: Tensor) -> Parts:
-        weight, grid = weight.float(), self.grid(weight)
+    def pack(self, weight: Tensor, grid: Parts | None = None) -> Parts:
+        weight, grid = weight.float(), grid or self.grid(weight)
         if self.group is None:
             return self.pack_with(quantise(weight, grid["weight_scale"].float()[:, None], 0.0), grid)
         scale, zero = (grid[name].float()[..., None] for name in ("weight_scale", "weight_zero"))
@@ -57,6 +55,11 @@ class Int4(WeightFormat):
             return scale, torch.zeros_like(scale)
         scale, zero = (grid[name][:, columns // self.group].float() for name in ("weight_scale", "weight_zero"))
         return scale, zero
+
+    def pooled(self, values: Tensor) -> Tensor:
+        if self.group is None:
+            return values.sum(1)
+        return F.pad(values, (0, -values.shape[1] % self.group)).unflatten(1, (-1, self.group)).sum(2)
 
     def pack_with(self, numbers: Tensor, grid: Parts) -> Parts:
         return {"weight": join(self._padded(numbers)), **grid}
@@ -82,9 +85,13 @@ class Int4(WeightFormat):
 
     def kernel(self, device: torch.device, dtype: torch.dtype) -> Kernel | None:
         if device.type == "cpu":
-            return CpuInt4Kernel(self) if row_order() is not None else None
-        kernel = TiledInt4Kernel(self)
-        return kernel if works(self, kernel, device, torch.bfloat16) else None
+            from .cpu.int4 import cpu_kernel
+
+            return cpu_kernel(self)
+        from .cuda.kernel import TritonKernel
+
+        ways: list[Kernel] = [TritonKernel(self, 4, self.group)] if device.type == "cuda" else []
+        return first_that_works(self, [*ways, TiledInt4Kernel(self)], device, dtype)
 
     def operator_group(self, columns: int) -> int:
         """The group PyTorch's operators are given: one scale a row is repeated over the largest that fits."""
@@ -116,100 +123,6 @@ def join(numbers: Tensor) -> Tensor:
 def split(packed: Tensor) -> Tensor:
     """Two to a byte [rows, columns / 2] → int8 in -8 … 7 [rows, columns]."""
     return torch.stack((packed >> 4, (packed << 4) >> 4), 2).flatten(1)
-
-
-class CpuInt4Kernel(Kernel):
-    """PyTorch's CPU operator: activations in bf16, rows in blocks whose order depends on the processor."""
-
-    def __init__(self, format: Int4) -> None:
-        self.format = format
-        order = row_order()
-        assert order is not None
-        self.order = order
-
-    def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
-        group = self.format.operator_group(columns)
-        width = -(-columns // group) * group
-        scales = self.format.scales_and_zeros(parts, rows, columns)
-        scales = F.pad(scales, (0, 0, 0, -rows % 64))
-        packed = torch.empty(rows + -rows % 64, width // 2, dtype=torch.uint8)
-        for start in range(0, packed.shape[0], BLOCK_ROWS):
-            numbers = split(parts["weight"][start : start + BLOCK_ROWS])
-            numbers = F.pad(numbers, (0, width - numbers.shape[1], 0, -numbers.shape[0] % 64)).int() + 8
-            packed[start : start + BLOCK_ROWS] = torch._convert_weight_to_int4pack_for_cpu(numbers, 1)
-        # The published scale is finer than bf16; it is kept so that restoring is exact.
-        return packed, scales, *([parts["weight_scale"]] if self.format.group is None else [])
-
-    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
-        packed, scales = held[:2]
-        width = self.format.spec(rows, columns)["weight"][0][1] * 2
-        weight = torch.cat([join(numbers[:, :width]) for numbers in self._numbers(packed)])[:rows]
-        if self.format.group is None:
-            return {"weight": weight, "weight_scale": held[2]}
-        scale, zero = (scales[:, :rows, i].t().contiguous() for i in (0, 1))
-        return {"weight": weight, "weight_scale": scale, "weight_zero": zero}
-
-    def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        packed, scales = held[:2]
-        x = F.pad(x.bfloat16(), (0, 2 * packed.shape[1] - columns))
-        group = 2 * packed.shape[1] // scales.shape[0]
-        return torch._weight_int4pack_mm_for_cpu(x, packed, group, scales)[:, :rows]
-
-    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        packed, scales = held[:2]
-        size = self.order.numel()
-        blocks = packed.view(-1, packed.shape[1] * 2, size // 2)
-        place = self.order.argsort()[ids % size]
-        halves = blocks[ids // size, :, place % (size // 2)]
-        numbers = torch.where((place < size // 2)[:, None], halves & 15, halves >> 4).float() - 8
-        scale, zero = scales[:, ids].float().unbind(2)
-        weight = torch.addcmul(zero.t()[..., None], numbers.unflatten(1, (scales.shape[0], -1)), scale.t()[..., None])
-        return weight.flatten(1)[:, :columns]
-
-    def _numbers(self, packed: Tensor) -> list[Tensor]:
-        """int8 in -8 … 7, [BLOCK_ROWS, width] each."""
-        size = self.order.numel()
-        found = []
-        for start in range(0, packed.shape[0], BLOCK_ROWS):
-            blocks = packed[start : start + BLOCK_ROWS].reshape(-1, packed.shape[1] * 2, size // 2)
-            nibbles = torch.cat((blocks & 15, blocks >> 4), 2)[:, :, self.order.argsort()]
-            found.append(nibbles.transpose(1, 2).flatten(0, 1).to(torch.int8) - 8)
-        return found
-
-
-@cache
-def row_order() -> Tensor | None:
-    """In which order PyTorch's CPU packing on this processor puts the rows of a block, low nibbles first.
-
-    Found by packing matrices that spell their own indices, since it differs between instruction sets. None: the
-    packing has a shape that is not known here.
-    """
-    rows, columns = 64, 32
-    index = torch.arange(rows)[:, None].expand(-1, columns)
-    column = torch.arange(columns)[None].expand(rows, -1)
-
-    def nibbles(of: Tensor, bits: int) -> Tensor:
-        """What the packed nibbles hold of `of`, [2 (low, high), bytes]."""
-        found = torch.zeros(2, rows * columns // 2, dtype=torch.int64)
-        for bit in range(bits):
-            packed = torch._convert_weight_to_int4pack_for_cpu((of >> bit & 1).int().contiguous(), 1).flatten().long()
-            found += torch.stack((packed & 15, packed >> 4)) << bit
-        return found
-
-    row, col = nibbles(index, 6), nibbles(column, 5)
-    for size in (64, 32, 16):
-        shape = (2, rows // size, columns, size // 2)
-        by_block, by_column = row.view(shape), col.view(shape)
-        expected = torch.arange(columns)[None, None, :, None].expand(shape)
-        order = by_block[:, 0, 0].flatten()
-        whole = torch.stack([order.view(2, 1, -1).expand(-1, columns, -1) + n * size for n in range(rows // size)], 1)
-        if (
-            torch.equal(by_column, expected)
-            and torch.equal(by_block, whole)
-            and order.sort()[0].equal(torch.arange(size))
-        ):
-            return order
-    return None
 
 
 class TiledInt4Kernel(Kernel):

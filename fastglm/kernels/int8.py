@@ -1,11 +1,19 @@
 """int8 weights with one scale per output row: `w ≈ weight · scale`, also the published `chatglm-6b-int8` layout."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .blocks import blockwise
+from .choice import MeasuredKernel, Way
+from .cpu import library
+from .dynamic import Int8Activations, saturates
 from .format import Kernel, Parts, Spec, WeightFormat
-from .probe import works
+from .probe import first_that_works
+
+PAD = 32  # columns are padded to a multiple of it: what the own kernel reads at a time
 
 
 class Int8(WeightFormat):
@@ -20,8 +28,8 @@ class Int8(WeightFormat):
     def spec(self, rows: int, columns: int) -> Spec:
         return {"weight": ((rows, columns), torch.int8), "weight_scale": ((rows,), self.scale_dtype)}
 
-    def pack(self, weight: Tensor) -> Parts:
-        weight, grid = weight.float(), self.grid(weight)
+    def pack(self, weight: Tensor, grid: Parts | None = None) -> Parts:
+        weight, grid = weight.float(), grid or self.grid(weight)
         numbers = (weight / grid["weight_scale"].float()[:, None]).round().clamp(*self.limits)
         return self.pack_with(numbers.to(torch.int8), grid)
 
@@ -32,6 +40,9 @@ class Int8(WeightFormat):
         scale = grid["weight_scale"].float()[:, None].expand(-1, len(columns))
         return scale, torch.zeros_like(scale)
 
+    def pooled(self, values: Tensor) -> Tensor:
+        return values.sum(1)
+
     def pack_with(self, numbers: Tensor, grid: Parts) -> Parts:
         return {"weight": numbers, **grid}
 
@@ -40,9 +51,11 @@ class Int8(WeightFormat):
 
     def kernel(self, device: torch.device, dtype: torch.dtype) -> Kernel | None:
         if device.type == "cpu":
-            return Int8Kernel(torch.bfloat16)
-        kernel = Int8Kernel(dtype)
-        return kernel if works(self, kernel, device, dtype) else None
+            return CpuInt8Kernel(self)
+        from .cuda.kernel import TritonKernel
+
+        ways: list[Kernel] = [TritonKernel(self, 8, None)] if device.type == "cuda" else []
+        return first_that_works(self, [*ways, Int8Kernel(dtype)], device, dtype)
 
 
 class Int8Kernel(Kernel):
@@ -55,15 +68,49 @@ class Int8Kernel(Kernel):
         self.dtype = dtype
 
     def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
-        weight = F.pad(parts["weight"], (0, -columns % 16)).contiguous()
+        weight = F.pad(parts["weight"], (0, -columns % PAD)).contiguous()
         return weight, parts["weight_scale"], parts["weight_scale"].to(self.dtype)
 
     def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
         return {"weight": held[0][:, :columns].contiguous(), "weight_scale": held[1]}
 
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        weight, _, scale = held
-        return torch._weight_int8pack_mm(F.pad(x.to(self.dtype), (0, -columns % 16)), weight, scale)
+        weight, _, scale = held[:3]
+        return torch._weight_int8pack_mm(F.pad(x.to(self.dtype), (0, -columns % PAD)), weight, scale)
 
     def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         return held[0][ids, :columns].float() * held[1][ids].float()[:, None]
+
+
+class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
+    """The weights as they lie, for PyTorch's weight-only operator, this package's own, and products of many rows."""
+
+    def __init__(self, format: Int8) -> None:
+        super().__init__(format)
+        self.dtype = torch.bfloat16
+
+    def hold(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        return *Int8Kernel.prepare(self, parts, rows, columns), parts["weight_scale"].float()
+
+    def ways(self) -> dict[str, Way]:
+        native: dict[str, Way] = {"native": self._native} if library.ready() else {}
+        return native | {
+            "operator": partial(Int8Kernel.multiply, self),
+            "unpacked": self._unpacked,
+            "dynamic": self._dynamic,
+        }
+
+    def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        """With activations in int16."""
+        return torch.ops.fastglm.int8_product(x.float().contiguous(), held[0], held[3])
+
+    def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        """In fp32, to which the weights are unpacked."""
+        x, (weight, scale, *_) = F.pad(x.float(), (0, -columns % PAD)), held
+        return blockwise(lambda block: weight[block].float() @ x.t(), *weight.shape) * scale
+
+    def _dynamic(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        """With activations in int8, or in 7 bits where sums would overflow."""
+        weight, scale, *_ = held
+        x8 = Int8Activations(F.pad(x, (0, -columns % PAD)), 63 if saturates() else 127)
+        return blockwise(lambda block: x8.times(weight[block].view(torch.uint8) ^ 128, 128), *weight.shape) * scale

@@ -5,11 +5,13 @@ then what the kernel of their device wants; moving or saving them goes back to t
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from .after import NOTHING, After
 from .format import Kernel, Parts, ReferenceKernel, WeightFormat
 
 if TYPE_CHECKING:
@@ -68,6 +70,13 @@ class PackedWeight(nn.Module):
         kernel = self.prepare(x.dtype)
         return kernel.multiply(x.flatten(0, -2), self._held, self.rows, self.columns).unflatten(0, x.shape[:-1])
 
+    def fused(self, x: Tensor, after: After) -> Tensor:
+        """`multiply` and what follows it: x: [..., columns] → [..., rows], in the dtype of x."""
+        kernel, residual = self.prepare(x.dtype), after.residual
+        if residual is not None:
+            after = replace(after, residual=residual.flatten(0, -2))
+        return kernel.fused(x.flatten(0, -2), self._held, self.rows, self.columns, after).unflatten(0, x.shape[:-1])
+
     def memory(self) -> int:
         """Bytes held, in either layout."""
         tensors = (*self._held, *self.buffers(recurse=False), *self.parameters(recurse=False))
@@ -95,11 +104,9 @@ class QuantizedLinear(PackedWeight):
         super().__init__(format, rows, columns)
         self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: [..., columns] → [..., rows]."""
-        out = self.multiply(x)
-        # Adding the wider bias also widens the product, in one pass.
-        return (out if self.bias is None else out + self.bias).to(x.dtype)
+    def forward(self, x: Tensor, after: After = NOTHING) -> Tensor:
+        """x: [..., columns] → [..., rows], and what follows after the bias of the map itself."""
+        return self.fused(x, replace(after, bias=self.bias))
 
     def extra_repr(self) -> str:
         return f"{self.columns} → {self.rows}, {self.format.name}"
@@ -144,6 +151,11 @@ class SharedHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: [..., hidden] → logits [..., vocabulary]."""
         return self.embedding.multiply(x).to(x.dtype)
+
+
+def apply(linear: nn.Module, x: Tensor, after: After) -> Tensor:
+    """A linear map and what follows it, at once where the map's weights are packed. `after` has no bias."""
+    return linear(x, after) if isinstance(linear, QuantizedLinear) else after.apply(linear(x), x.dtype)
 
 
 def make_linear(config: "ChatGLM6BConfig", columns: int, rows: int) -> nn.Module:

@@ -1,6 +1,7 @@
-"""Whether a kernel works on a device: tried once on a small product, and compared with the reference."""
+"""Which kernel works on a device: each is tried once on small products, and compared with the reference."""
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,27 +10,53 @@ if TYPE_CHECKING:
     from .format import Kernel, WeightFormat
 
 log = logging.getLogger(__name__)
-_results: dict[tuple[str, str, torch.device, torch.dtype], bool] = {}
+ROWS, COLUMNS = 64, 256  # of the weights that are tried
+SIZES = (1, 16, 300)  # rows of activations: a kernel may have a way of its own for few and for many
+
+_found: dict[tuple[str, torch.device, torch.dtype], int | None] = {}
 
 
-def works(format: "WeightFormat", kernel: "Kernel", device: torch.device, dtype: torch.dtype) -> bool:
-    """Multiplies 64 × 256 weights by one row on the device; any error or a wrong result means no (said once)."""
-    key = (format.name, type(kernel).__name__, device, dtype)
-    if key not in _results:
-        _results[key] = _try(format, kernel, device, dtype)
-        if not _results[key]:
-            log.warning("%s has no fast kernel on %s: the slower reference path is used.", format.name, device)
-    return _results[key]
+def first_that_works(
+    format: "WeightFormat", kernels: Sequence["Kernel"], device: torch.device, dtype: torch.dtype
+) -> "Kernel | None":
+    """The first of `kernels`, the fastest first, that works on the device with activations in `dtype`; None: none does.
+
+    Where that is not the first one, a warning says once why, and what is used instead.
+    """
+    key = (format.name, device, dtype)
+    if key not in _found:
+        _found[key] = _find(format, kernels, device, dtype)
+    number = _found[key]
+    return None if number is None else kernels[number]
 
 
-def _try(format: "WeightFormat", kernel: "Kernel", device: torch.device, dtype: torch.dtype) -> bool:
+def _find(format: "WeightFormat", kernels: Sequence["Kernel"], device: torch.device, dtype: torch.dtype) -> int | None:
+    reasons: list[str] = []
+    found = None
+    for number, kernel in enumerate(kernels):
+        reason = trouble(format, kernel, device, dtype)
+        if reason is None:
+            found = number
+            break
+        reasons.append(f"{type(kernel).__name__}: {reason}")
+    if reasons:
+        used = "reference path" if found is None else type(kernels[found]).__name__
+        log.warning("%s on %s uses the slower %s (%s).", format.name, device, used, "; ".join(reasons))
+    return found
+
+
+def trouble(format: "WeightFormat", kernel: "Kernel", device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why a kernel does not work: an error, as it may fail to build in many ways, or a wrong product. None: it does."""
     generator = torch.Generator().manual_seed(0)
-    parts = format.pack(torch.randn(64, 256, generator=generator))
-    x = torch.randn(1, 256, generator=generator)
-    expected = x @ format.unpack(parts, 256).T
+    parts = format.pack(torch.randn(ROWS, COLUMNS, generator=generator))
+    x = torch.randn(SIZES[-1], COLUMNS, generator=generator)
+    expected = x @ format.unpack(parts, COLUMNS).T
     try:
-        held = kernel.prepare({name: part.to(device) for name, part in parts.items()}, 64, 256)
-        result = kernel.multiply(x.to(device, dtype), held, 64, 256).float().cpu()
-    except (RuntimeError, NotImplementedError, AttributeError):
-        return False
-    return bool((result - expected).norm() < 0.02 * expected.norm())
+        held = kernel.prepare({name: part.to(device) for name, part in parts.items()}, ROWS, COLUMNS)
+        results = [kernel.multiply(x[:n].to(device, dtype), held, ROWS, COLUMNS).float().cpu() for n in SIZES]
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".splitlines()[0]
+    for n, result in zip(SIZES, results, strict=True):
+        if not (result - expected[:n]).norm() < 0.02 * expected[:n].norm():
+            return f"wrong for {n} rows"
+    return None

@@ -5,6 +5,7 @@ rotary positions are two-dimensional, and the prompt is seen in both directions.
 """
 
 import math
+from copy import copy
 from typing import Any, ClassVar
 
 import torch
@@ -14,15 +15,22 @@ from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from ..kernels.linear import QuantizedEmbedding, QuantizedLinear, SharedHead, make_linear
+from ..kernels.after import After
+from ..kernels.linear import QuantizedEmbedding, QuantizedLinear, SharedHead, apply, make_linear
+from ..placement import Entries, Stage, moved, stages_of
+from .attention import attend
 from .cache import make_cache
 from .chat import ChatMixin
 from .config import ChatGLM6BConfig
+from .fused import add_norm, fuses, launch_rotate
 from .positions import Layout, Plan, attention_mask, find_layout, position_ids
 from .rotary import Rotary2D, apply_rotary
 
 # The published blocks take 28 as their number of layers whatever the config says.
 RESIDUAL_SCALE = math.sqrt(2 * 28)
+# Rows of a prompt that a layer works on at a time when it answers, so that its intermediates stay small. The context is
+# seen in both directions: a layer needs the keys and values of all rows before it attends from the first.
+ROWS = 512
 
 
 class Attention(nn.Module):
@@ -45,17 +53,37 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any | None) -> Tensor:
         """x: [batch, sequence, hidden]; mask: [batch, 1, sequence, total], True (or 0.0) where attended."""
-        qkv = self.query_key_value(x).unflatten(-1, (self.heads, 3 * self.head_dim))
-        qk, v = qkv.split((2 * self.head_dim, self.head_dim), -1)
-        q, k = apply_rotary(qk, rotation).transpose(1, 2).chunk(2, -1)
-        v = v.transpose(1, 2)
+        if cache is not None and hasattr(cache, "places") and fuses(x):  # a decode step
+            q, (k, v) = launch_rotate(self._qkv(x), rotation, *cache.of_layer(self.layer)), cache.seen(self.layer)
+            return self._merge(q, k, v, mask)
+        if cache is None or x.shape[1] <= ROWS:
+            q, k, v = self._project(x, rotation)
+        else:
+            parts = zip(*(part.split(ROWS, 1) for part in (x, *rotation)), strict=True)
+            q, k, v = (
+                torch.cat(found, 2)
+                for found in zip(*(self._project(rows, (cos, sin)) for rows, cos, sin in parts), strict=True)
+            )
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
-        return self.dense(F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2))
+        return self._merge(q, k, v, mask)
+
+    def _merge(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return self.dense(attend(q, k, v, mask).transpose(1, 2).flatten(2))
+
+    def _qkv(self, x: Tensor) -> Tensor:
+        """[batch, sequence, heads, 3 * head_dim]"""
+        return self.query_key_value(x).unflatten(-1, (self.heads, 3 * self.head_dim))
+
+    def _project(self, x: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotated queries, rotated keys and values, [batch, heads, sequence, head_dim] each."""
+        qk, v = self._qkv(x).split((2 * self.head_dim, self.head_dim), -1)
+        q, k = apply_rotary(qk, rotation).transpose(1, 2).chunk(2, -1)
+        return q, k, v.transpose(1, 2)
 
 
 class MLP(nn.Module):
-    """The feed-forward part: GELU in its tanh form between two linear maps."""
+    """The feed-forward part: GELU in its tanh form between two linear maps, and the residual."""
 
     def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:
         super().__init__()
@@ -64,7 +92,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [batch, sequence, hidden]."""
-        return self.dense_4h_to_h(F.gelu(self.dense_h_to_4h(x), approximate="tanh"))
+        inner = apply(self.dense_h_to_4h, x, After(gelu=True))
+        return apply(self.dense_4h_to_h, inner, After(residual=x, scale=RESIDUAL_SCALE))
 
 
 class Block(nn.Module):
@@ -80,8 +109,54 @@ class Block(nn.Module):
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any | None) -> Tensor:
         """x: [batch, sequence, hidden]."""
         a = self.input_layernorm(x)
-        m = self.post_attention_layernorm(torch.add(self.attention(a, rotation, mask, cache), a, alpha=RESIDUAL_SCALE))
-        return torch.add(self.mlp(m), m, alpha=RESIDUAL_SCALE)
+        branch = self.attention(a, rotation, mask, cache)
+        m = add_norm(branch, a, RESIDUAL_SCALE, self.post_attention_layernorm)
+        if cache is None or x.shape[1] <= ROWS:
+            return self.mlp(m)
+        return torch.cat([self.mlp(rows) for rows in m.split(ROWS, 1)], 1)
+
+
+class Decoder(nn.Module):
+    """A model as an engine runs it: ids, positions, mask and cache are given, and only logits come out.
+
+    It shares the weights of the model it is made of.
+    """
+
+    def __init__(self, model: "ChatGLMForConditionalGeneration") -> None:
+        super().__init__()
+        transformer = model.transformer
+        self.word_embeddings, self.layers = transformer.word_embeddings, transformer.layers
+        self.final_layernorm, self.lm_head = transformer.final_layernorm, model.lm_head
+        self.rotary = transformer.rotary
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the activations."""
+        return next(self.layers.parameters()).dtype  # of a norm, which is never packed
+
+    def part(self, layers: range) -> "Decoder":
+        """What runs some of the layers: takes hidden states instead of ids, and gives them where more layers follow."""
+        part = copy(self)
+        part._modules = {**self._modules, "word_embeddings": nn.Identity()}
+        part.layers = self.layers[layers.start : layers.stop]
+        if layers.stop < len(self.layers):
+            part._modules |= {"final_layernorm": nn.Identity(), "lm_head": nn.Identity()}
+        return part
+
+    def forward(self, ids: Tensor, position_ids: Tensor, mask: Tensor, cache: Any, keep: int) -> Tensor:
+        """Logits of the last `keep` positions, [batch, keep, vocabulary].
+
+        Args:
+            ids: [batch, sequence].
+            position_ids: [batch, 2, sequence], within the context of the model.
+            mask: [batch, 1, sequence, total], True (or 0.0) where attended.
+            cache: its `update` takes new keys and values of a layer and returns those to attend to.
+        """
+        x = self.word_embeddings(ids)
+        rotation = self.rotary(position_ids, 0, x.dtype)
+        for block in self.layers:
+            x = block(x, rotation, mask, cache)
+        return self.lm_head(self.final_layernorm(x[:, -keep:]))
 
 
 class ChatGLMPreTrainedModel(PreTrainedModel):
@@ -110,6 +185,7 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
         self.final_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon)
         assert config.head_dim is not None
         self.rotary = Rotary2D(config.head_dim, config.max_sequence_length + 1)
+        self.entries: Entries = {}  # empty where all lies on one device
         self.gradient_checkpointing = False
         self.post_init()
 
@@ -162,7 +238,9 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
 
         rotation = self.rotary(position_ids, past + length + 1, x.dtype)
         hidden_states: tuple[Tensor, ...] = ()
-        for block in self.layers:
+        for layer, block in enumerate(self.layers):
+            if layer in self.entries:
+                x, rotation, attention_mask = moved(self.entries[layer], x, rotation, attention_mask)
             if output_hidden_states:
                 hidden_states += (x,)
             if self.gradient_checkpointing and self.training:
@@ -199,6 +277,16 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
         else:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
+
+    @property
+    def device(self) -> torch.device:
+        """Where ids come in and logits come out."""
+        return self.stages[-1][1] if self.stages else super().device
+
+    @property
+    def stages(self) -> list[Stage]:
+        """Neighbouring layers on each device; none where all lies on one."""
+        return stages_of(self.transformer.entries, len(self.transformer.layers))
 
     def get_input_embeddings(self) -> nn.Module:
         return self.transformer.word_embeddings
@@ -262,6 +350,10 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
         length = input_ids.shape[1]
         return Plan(make_position_ids(layout, length), make_attention_mask(layout, length), layout.start)
 
+    def decoder(self) -> Decoder:
+        """What an engine runs; made anew each time, on the same weights."""
+        return Decoder(self)
+
     def _prepare_cache_for_generation(
         self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
     ) -> None:
@@ -278,6 +370,15 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
         layout = self.transformer.layout(inputs_tensor, mask)
         model_kwargs["padded"] = bool(layout.start.any())  # asked once, so that no step has to look at its mask
         return make_position_ids(layout, inputs_tensor.shape[1])
+
+    def _expand_inputs_for_generation(
+        self, expand_size: int = 1, *args: Any, position_ids: Tensor | None = None, **kwargs: Any
+    ) -> tuple[Tensor, dict[str, Any]]:
+        """Rows for beams; transformers takes positions of three dimensions for [kind, batch, sequence]."""
+        input_ids, model_kwargs = super()._expand_inputs_for_generation(expand_size, *args, **kwargs)
+        if position_ids is not None:
+            model_kwargs["position_ids"] = position_ids.repeat_interleave(expand_size, 0)
+        return input_ids, model_kwargs
 
     def prepare_inputs_for_generation(
         self, input_ids: Tensor, *args: Any, padded: bool = True, **kwargs: Any

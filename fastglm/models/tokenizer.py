@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -132,7 +133,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         pieces = [i - self.num_image_tokens for i in ids if i not in hidden]
         return _unmark_whitespace(self.model.decode([i for i in pieces if 0 <= i < last]))
 
-    @property
+    @cached_property
     def _hidden_ids(self) -> frozenset[int]:
         return frozenset(self._convert_token_to_id(t) for t in (*CONTROL_TOKENS, "<pad>", "<unk>", "<s>", "</s>"))
 

@@ -16,7 +16,7 @@ from fastglm.memory import Memory
 from fastglm.piece import Piece
 from fastglm.progress import Progress
 
-SPEEDS = {"original": 0.010, "fast": 0.005, "int8": 0.004, "int4": 0.002}  # s/token
+SPEEDS = {"original": 0.010, "fast": 0.005, "int8": 0.004, "int4": 0.002, "speculative": 0.003}  # s/token
 
 
 class FakeTokenizer:
@@ -59,6 +59,8 @@ class FakeMachine:
     asked: dict[str, list[tuple[int, ...]]] = field(default_factory=dict)
     noise: float = 0.1  # of the times of answers
     clock: Any = field(default_factory=itertools.count)
+    load_time: float = 0.5
+    pace: Callable[[], float] = lambda: 1.0  # of a process, over its variant's
     on_load: Callable[[str], object] = lambda _variant: None
 
     def load(self, variant: str, progress: Any) -> "FakeHost":
@@ -73,7 +75,7 @@ class FakeMachine:
 
 class FakeHost:
     def __init__(self, machine: FakeMachine, variant: str) -> None:
-        self.machine, self.variant, self.paused = machine, variant, False
+        self.machine, self.variant, self.paused, self.pace = machine, variant, False, machine.pace()
         self.info = HostInfo(
             pid=1,
             model="demo",
@@ -83,7 +85,7 @@ class FakeHost:
             dtype="float32",
             parameters=1000,
             weights_memory=4000,
-            load_time=0.5,
+            load_time=machine.load_time,
             context_length=2048,
             folder=machine.folder,
         )
@@ -98,9 +100,10 @@ class FakeHost:
         asked.append(tuple(prompt))
         if self.machine.crash.get(self.variant) == len(asked):
             return FakeAnswer([], HostError("the process that ran it ended (signal 11): ask again"))
-        slow = SPEEDS[self.variant] * (1 + self.machine.noise * (next(self.machine.clock) % 4))
+        slow = self.pace * SPEEDS[self.variant] * (1 + self.machine.noise * (next(self.machine.clock) % 4))
         times = [len(prompt) / 1000 + slow * i for i in range(max_new_tokens)]
-        pieces = [Piece("", 5, i + 1, len(prompt), at, times[0], cache_memory=100) for i, at in enumerate(times)]
+        more = {"cache_memory": 100, "acceptance": 0.75 if self.variant == "speculative" else None}
+        pieces = [Piece("", 5, i + 1, len(prompt), at, times[0], **more) for i, at in enumerate(times)]
         return FakeAnswer(pieces)
 
     def apply(self, function: Any, asked: list[Any], tokens: int, progress: Any = None) -> Any:

@@ -216,3 +216,9 @@ def test_a_process_that_does_not_listen_is_ended_by_force(monkeypatch: pytest.Mo
     process.stop(found)
     assert child.wait() == -9
     child.stdout.close()
+
+
+def test_a_job_on_several_cards_waits_for_each_of_them(jobs: Jobs) -> None:
+    ids = [jobs.add(command(n, d)).id for n, d in enumerate(["cuda:0,cuda:1", "cuda:1", "cuda:2", "cuda:0"])]
+    taken = [jobs.claim(ME) for _ in range(3)]
+    assert [job and ids.index(job.id) for job in taken] == [0, 2, None]

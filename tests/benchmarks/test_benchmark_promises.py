@@ -1,5 +1,6 @@
 """The plain loop computes what `original` computes; promises are judged and told rightly. Nothing timed is asserted."""
 
+import json
 import math
 import multiprocessing
 import shutil
@@ -11,13 +12,13 @@ import pytest
 import torch
 
 import fastglm
-from benchmarks import apart, outcome, promises
+from benchmarks import apart, figure, promises
 from benchmarks.checkpoints import make_checkpoint
 from benchmarks.cli import main
-from benchmarks.outcome import Outcome
+from benchmarks.figure import Figure
 from benchmarks.plain_loop import PlainLoop
 from benchmarks.progress import JsonReporter
-from benchmarks.promises import plain_ratio
+from benchmarks.promises import Promise, plain_ratio
 from benchmarks.questions import held_out
 from benchmarks.statistics import Estimate
 from benchmarks.workload import Workload, prompts
@@ -61,12 +62,14 @@ def test_a_checkpoint_of_the_published_shape_is_passed_layer_by_layer(
 
     monkeypatch.setattr(promises, "write_published", small)
     monkeypatch.setattr(promises, "apart", here)
-    outcome = promises.memory_of_streaming(JsonReporter(), layers=2, questions=3)
-    assert outcome.kept
-    assert "(3 questions, " in outcome.measured
+    assert figure.kept(promises.memory_of_streaming(JsonReporter(), layers=2, questions=3))
     made = promises.quantising(JsonReporter(), layers=2)
-    assert made.kept
-    assert made.measured.endswith("0.00 GB")  # 1 MB
+    assert figure.kept(made)
+    assert made[2].value < 4e6  # bytes
+    peak, minutes, tokens = promises.calibrating(JsonReporter(), layers=1)
+    assert peak.value > 1e6
+    assert minutes.value > 0
+    assert tokens.value > 16384  # the widest matrix of the published shape
     monkeypatch.setattr(promises.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(FastGLMError, match="wanted are 18: set TMPDIR"):
         promises.memory_of_streaming(JsonReporter())
@@ -112,21 +115,34 @@ def test_a_measurement_apart_that_fails_says_why(error: Exception | None) -> Non
         apart._receive(receiver, _silent)
 
 
-def _outcome(kept: bool | None) -> Callable[[Any], Outcome]:
-    return lambda _reporter: Outcome("is fast", "is slow", kept)
+@pytest.fixture
+def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is described at once."""
+    facts = {"cpu": "A", "threads": 2, "memory": 8e9, "cpu_busy": 0.0, "device": {"kind": "cpu", "simd": "AVX2"}}
+    monkeypatch.setattr(promises, "machine", lambda _device: facts)
+    monkeypatch.setattr(promises, "busy", lambda: 0.0)
 
 
-def _broken(_reporter: Any) -> Outcome:
+def _promise(*figures: Figure) -> Promise:
+    return Promise("is fast", lambda _reporter: list(figures))
+
+
+def _broken(_reporter: Any) -> list[Figure]:
     raise FastGLMError("no memory")
 
 
+KEPT, MISSED, OTHER = Figure(2, "×", least=1), Figure(2, "×", least=3), Figure(2, "×")
+
+
+@pytest.mark.usefixtures("quiet")
 @pytest.mark.parametrize(
     ("chosen", "status", "said"),
     [
-        ({"a": _outcome(True)}, 0, "kept"),
-        ({"a": _outcome(True), "b": _outcome(False)}, 1, "MISSED"),
-        ({"a": _outcome(None)}, 0, "not for this machine"),
-        ({"a": _broken, "b": _outcome(True)}, 1, "kept"),
+        ({"a": _promise(KEPT)}, 0, "2 ×                                           kept"),
+        ({"a": _promise(KEPT), "b": _promise(KEPT, MISSED)}, 1, "MISSED"),
+        ({"a": _promise(OTHER)}, 0, "not for this machine"),
+        ({"a": _promise()}, 0, "not for this machine"),
+        ({"a": Promise("is small", _broken), "b": _promise(KEPT)}, 1, "kept"),
     ],
 )
 def test_a_missed_promise_is_status_1(
@@ -136,17 +152,51 @@ def test_a_missed_promise_is_status_1(
     assert main(["promises"]) == status
     captured = capsys.readouterr()
     assert captured.out.splitlines()[-1].endswith(said)
-    if _broken in chosen.values():
+    if any(promise.measure is _broken for promise in chosen.values()):
         assert "a could not be measured: no memory" in captured.err
+
+
+@pytest.mark.usefixtures("quiet")
+def test_what_is_measured_again_takes_the_place_of_its_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Others stay as they are: those that were not asked for, that broke, or of which this machine says nothing."""
+    file = tmp_path / "promises.json"
+
+    def measure(only: str, **chosen: Promise) -> dict[str, dict[str, Any]]:
+        monkeypatch.setattr(promises, "PROMISES", chosen)
+        main(["promises", "--only", only, "--json", str(file)])
+        return {row["name"]: row for row in json.loads(file.read_text())["rows"]}
+
+    first = measure("a,b,c,d", a=_promise(KEPT), b=_promise(MISSED), c=_promise(OTHER), d=_promise())
+    assert {name: row["figures"][0]["value"] for name, row in first.items()} == {"a": 2, "b": 2, "c": 2}
+    assert {"date", "code_version", "command", "versions", "threads", "cpu_busy", "promised"} <= first["a"].keys()
+    again = measure("b,c", b=_promise(Figure(5, "×", least=3)), c=Promise("", _broken))
+    assert again["b"]["figures"] == [{"value": 5, "unit": "×", "n": 1, "least": 3}]
+    assert (again["a"], again["c"]) == (first["a"], first["c"])
 
 
 def test_bounds_are_judged_by_the_median() -> None:
     ratio = Estimate(1.2, 5, 1.1, 1.3)
-    assert outcome.at_most("", ratio, 1.25).kept
-    assert not outcome.at_most("", ratio, 1.15).kept
-    assert outcome.at_least("", ratio, 1.15).kept
-    assert not outcome.at_least("", ratio, 1.25).kept
-    assert outcome.within("", ratio, 0.21).kept
-    assert not outcome.within("", ratio, 0.19).kept
-    assert not outcome.within("", Estimate(0.8, 5, 0.7, 0.9), 0.19).kept
-    assert outcome.at_least("", ratio, 1).measured == "1.200 × (1.100 – 1.300, n 5)"
+    assert figure.times(ratio, most=1.25).kept
+    assert not figure.times(ratio, most=1.15).kept
+    assert figure.times(ratio, least=1.15).kept
+    assert not figure.times(ratio, least=1.25).kept
+    assert figure.within(ratio, 0.21).kept
+    assert not figure.within(ratio, 0.19).kept
+    assert not figure.within(Estimate(0.8, 5, 0.7, 0.9), 0.19).kept
+    assert figure.times(ratio).kept is None
+    assert figure.kept([figure.times(ratio), figure.times(ratio, least=1)])
+    assert not figure.kept([figure.times(ratio, least=2), figure.times(ratio, least=1)])
+    assert figure.kept([figure.times(ratio)]) is None
+
+
+def test_figures_are_told_with_what_is_known_of_them() -> None:
+    told = figure.text([figure.times(Estimate(1.2345678, 5, 1.1, 1.3), "int8"), Figure(3.34e9, "bytes", "on disk")])
+    assert told == "int8 1.235 × (1.1 – 1.3), on disk 3.34 GB, n 5"
+    assert Figure(0.969, "fraction", low=0.949, high=0.982).text == "96.9 % (94.9 – 98.2)"
+    assert Figure(0.000004, "nats/token").text == "0.000004 nats/token"
+    assert Figure(0.00335, "s/token").text == "3.35 ms/token"
+    assert Figure(1467.1e6, "bytes").text == "1.467 GB"
+    assert Figure(17445, "tokens").text == "17,445 tokens"
+    counted = figure.count(17, 20, least=18)
+    assert not counted.kept
+    assert counted.text.startswith("17 of 20 (12.")

@@ -10,7 +10,7 @@ from fake_runs import Silent, run_suites
 
 from benchmarks import repeats, statistics
 from benchmarks.record import Record
-from benchmarks.repeats import Precision, Repeats
+from benchmarks.repeats import Precision, Repeats, answers_of_a_process
 from benchmarks.run import Run
 from benchmarks.runner import Result, execute, prepare
 from benchmarks.store import Store
@@ -44,14 +44,87 @@ def test_senseless_precisions_are_refused(width: str, budget: str) -> None:
 
 def test_steady_answers_need_the_fewest_repeats() -> None:
     reporter = Silent()
-    result = _run(FakeMachine(noise=0), Precision(0.02, 3600), reporter)
+    result = _run(FakeMachine(noise=0, load_time=9.0), Precision(0.02, 3600), reporter)
     ended = result.run.settings["ended"]["latency"]
     assert (ended["by"], ended["repeats"], ended["width"]) == ("precision", 6, 0)
     assert {row.n for row in result.measurements if row.metric == "decode_rate"} == {6}
     ((each, least, most),) = reporter.estimates
-    assert each == pytest.approx(2 * 0.008 + 5 * (0.010 + 0.002))  # first tokens, then five more of both variants
+    answers = 2 * 0.008 + 5 * (0.010 + 0.002)  # first tokens, then five more of both variants
+    assert each == pytest.approx(2 * 9.0 + 16 * answers, rel=0.2)  # both are loaded, with 16 answers each
     assert (least, most) == (6, 100)
     assert reporter.steps == reporter.planned == 2 * (1 + 1 + 6)
+
+
+@pytest.mark.parametrize(
+    ("load", "each", "precision", "answers"),
+    [
+        (1.0, 1.0, Precision(), 2),
+        (1.0, 0.1, Precision(), 8),
+        (9.0, 0.01, Precision(), 16),
+        (40.0, 1.0, Precision(), None),  # six times would take 6 minutes and more
+        (40.0, 1.0, Precision(budget=600), 16),
+        (1.0, 0.1, None, None),  # a count was asked for
+    ],
+)
+def test_processes_begin_anew_where_that_is_cheap(
+    load: float, each: float, precision: Precision | None, answers: int | None
+) -> None:
+    assert answers_of_a_process(load, each, 6, precision) == answers
+
+
+def test_every_repeat_begins_processes_and_the_first_alternates() -> None:
+    machine = FakeMachine(noise=0, load_time=9.0)
+    result = _run(machine, Precision(0.02, 3600), Silent())
+    assert result.run.settings["processes"] == {"latency": 16}
+    loads = [variant for what, variant in machine.log if what == "load"]
+    assert loads == ["original", "int4", "int4", "original"] * 3
+    rates = [sample for sample in result.samples if sample.metric == "decode_rate"]
+    assert [len(sample.values) for sample in rates] == [16] * 12
+    assert {len(sample.values) for sample in result.samples if sample.metric == "decode_latency"} == {16 * 5}
+    asked = {variant: [prompt for prompt in prompts if len(prompt) == 8] for variant, prompts in machine.asked.items()}
+    assert asked["original"] == asked["int4"]
+    assert machine.loaded == set()
+    assert not list(repeats.remarks(result.run.settings))
+
+
+def test_what_differs_from_process_to_process_is_in_the_interval() -> None:
+    """A machine whose processes are as slow as the draw of their beginning."""
+    draw = np.random.default_rng(1)
+    machine = FakeMachine(noise=0, load_time=9.0, pace=lambda: float(draw.lognormal(0, 0.05)))
+    result = _run(machine, Precision(0.9, 3600), Silent())
+    (ratio,) = (row for row in result.measurements if row.metric == "decode_rate_ratio")
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert ratio.low <= 5 <= ratio.high
+    assert (ratio.high - ratio.low) / ratio.value > 0.05
+
+
+def test_where_loading_takes_too_long_a_process_serves_all_repeats() -> None:
+    machine = FakeMachine(noise=0, load_time=100.0)
+    result = _run(machine, Precision(0.02, 300), Silent())
+    assert result.run.settings["processes"] == {"latency": "one"}
+    assert [variant for what, variant in machine.log if what == "load"] == ["original", "int4"]
+    (remark,) = repeats.remarks(result.run.settings)
+    assert str(remark).startswith("each variant ran in one process")
+
+
+def test_where_memory_is_short_a_turn_gives_all_answers_of_a_process() -> None:
+    machine = FakeMachine(noise=0, load_time=9.0, room=1)
+    result = _run(machine, Precision(0.02, 3600), Silent())
+    assert result.run.settings["arrangement"] == {"latency": "blocks"}
+    loads = [variant for what, variant in machine.log if what == "load"]
+    assert len(loads) <= 2 + 2 * 6
+    rates = [sample for sample in result.samples if sample.metric == "decode_rate"]
+    assert [len(sample.values) for sample in rates] == [16] * 12
+
+
+def test_a_variant_that_crashes_leaves_no_part_of_a_repeat() -> None:
+    machine = FakeMachine(noise=0, load_time=9.0, crash={"int4": 20})
+    result = _run(machine, Precision(0.02, 3600), Silent())
+    assert [row.variant for row in result.measurements if row.metric == "failure"] == ["int4"]
+    rates = [sample for sample in result.samples if sample.metric == "decode_rate"]
+    assert {len(sample.values) for sample in rates} == {16}
+    assert sum(sample.variant == "original" for sample in rates) == 6
 
 
 def test_noisy_answers_are_repeated_until_the_maximum(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -307,3 +307,10 @@ def test_a_variant_that_can_be_loaded_only_once(tmp_path: Path) -> None:
     result = run_suites(machine, suites=("load",))
     assert len(rows(result, "int4", "failure")) == 1
     assert rows(result, "original", "load_time", disk_cache="warm")[0].n == WORKLOAD.repeats
+
+
+def test_how_much_of_a_draft_was_kept_is_reported() -> None:
+    result = run_suites(FakeMachine(), ("original", "speculative"))
+    (row,) = rows(result, "speculative", "acceptance", prompt_tokens=8)
+    assert (row.value, row.unit) == (0.75, "fraction")
+    assert not rows(result, "original", "acceptance")

@@ -36,7 +36,7 @@ def test_from_measuring_to_a_shared_link(context: BrowserContext, browser: Brows
 
     page.reload()  # midway; the other one is measured
     expect(page.locator(".js-plotly-plot")).to_have_count(CHARTS)
-    expect(page.get_by_text("Medians of 5 answers each")).to_be_visible()
+    expect(page.get_by_text("Medians of 5 repeats")).to_be_visible()
     assert "run=" in page.url
 
     link = page.url

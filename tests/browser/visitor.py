@@ -66,7 +66,7 @@ class App:
     def hosts(self) -> list[psutil.Process]:
         """The processes that hold models."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "fastglm.hosted" in " ".join(child.cmdline())]
+        return [child for child in children if "fastglm.launch" in " ".join(child.parent().cmdline())]
 
     def close(self) -> None:
         """End it, and with it its hosts."""

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from fastglm.compress import split
 from fastglm.compress.calibration import demo_samples, examples, read_texts
+from fastglm.compress.split import Split
 from fastglm.demo.corpus import training_samples
 from fastglm.errors import UsageError
 from fastglm.models.source import demo_folder
@@ -68,6 +70,14 @@ def test_the_demo_samples_are_training_samples() -> None:
     drawn = training_samples(3, 0)
     assert found == [Text(*next(drawn)[:3]) for _ in range(20)]
     assert demo_samples(20, seed=4) != found
+
+
+def test_fitting_takes_more_of_the_demo_world_and_all_of_given_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(split, "demo_samples", lambda count: [Text([], "", "a")] * count)
+    assert len(Split("demo").fit) > len(Split("demo").calibrate) > 0
+    given = Split([Text([], "", str(number)) for number in range(30)])
+    assert given.fit == given.calibrate
+    assert len(given.fit) == 27  # but for those that it is scored on
 
 
 def test_examples_are_prompts_with_answers(tokenizer: ChatGLMTokenizer) -> None:

@@ -26,6 +26,7 @@ from fastglm.compress.size import predict_size
 from fastglm.compress.steps import Distil, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Step
 from fastglm.errors import CancelledError, CheckpointError, DeviceError, DiskShortError, FastGLMError, UsageError
 from fastglm.evaluate.likelihood import likelihood
+from fastglm.lease import alone
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.config import ChatGLM6BConfig
 from fastglm.progress import Progress
@@ -279,6 +280,12 @@ def test_an_output_that_exists_stays(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="exists already"):
         make(tmp_path / "out")
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
+
+
+def test_what_another_makes_is_not_made_at_the_same_time(tmp_path: Path) -> None:
+    with alone(tmp_path / "out"), pytest.raises(UsageError, match="being made by another process"):
+        make(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_room_for_all_steps_is_asked_for_before_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

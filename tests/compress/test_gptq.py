@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from fastglm.compress import gptq
-from fastglm.compress.gptq import DAMPINGS, Hessian, factorise
+from fastglm.compress.gptq import DAMPINGS, RANGES, Hessian, factorise, fit_grid
 from fastglm.errors import CheckpointError
 from fastglm.kernels import FORMATS, Int4, WeightFormat
 from fastglm.kernels.int4 import split
@@ -48,11 +48,16 @@ def loss(h: Tensor, weight: Tensor, format: WeightFormat, parts: dict[str, Tenso
     return losses(format.unpack(parts, weight.shape[1]) - weight, h).sum().item()
 
 
+def damped(h: Tensor) -> Tensor:
+    return h + DAMPINGS[0] * h.diagonal().mean() * torch.eye(len(h), dtype=DOUBLE)
+
+
 def solve_directly(weight: Tensor, h: Tensor, format: WeightFormat) -> Tensor:
     """Column by column: the rest is the least-squares answer to everything that has been rounded so far."""
-    h = h + DAMPINGS[0] * h.diagonal().mean() * torch.eye(len(h), dtype=DOUBLE)
+    h = damped(h)
     order = h.diagonal().argsort(descending=True).tolist()
-    scale, zero = (part.double() for part in format.scale_and_zero(format.grid(weight), torch.arange(len(h))))
+    grid = fit_grid(weight, factorise(h).importance, format)
+    scale, zero = (part.double() for part in format.scale_and_zero(grid, torch.arange(len(h))))
     found = torch.empty(weight.shape, dtype=DOUBLE)
     for row, wanted in enumerate(weight.double()):
         moved = torch.zeros_like(wanted)  # what rounding has changed
@@ -76,12 +81,29 @@ def test_it_is_the_direct_solution(
     assert torch.equal(numbers(format, found, columns), solve_directly(weight, h, format).to(torch.int8))
 
 
+@pytest.mark.parametrize("format", [Int4(32), FORMATS["int8"]], ids=lambda format: format.name)
+def test_what_the_outputs_lack_is_made_up_for_as_the_direct_solution_does(format: WeightFormat) -> None:
+    weight, x = weights(3, 33).double(), inputs(200, 33).double()
+    wanted = x @ weight.T + 0.1 * inputs(200, 3, seed=7) + x @ weights(33, 3, seed=8).double() / 10
+    h = hessian(x)
+    # Least squares in the outputs, with what keeps the weights where they are as further equations.
+    kept = torch.eye(33, dtype=DOUBLE) * (DAMPINGS[0] * h.diagonal().mean() / 2).sqrt()
+    moved = torch.linalg.lstsq(torch.cat((x, kept)), torch.cat((wanted, kept @ weight.T))).solution.T
+    factors = factorise(h)
+    found = weight + factors.solve(2 * (wanted - x @ weight.T).T @ x)
+    torch.testing.assert_close(found, moved)
+    packed = gptq.quantise(found, factors, format)
+    assert torch.equal(numbers(format, packed, 33), solve_directly(moved, h, format).to(torch.int8))
+    still = gptq.quantise(weight, factors, format)
+    lack = [(x @ format.unpack(parts, 33).double().T - wanted).norm() for parts in (packed, still)]
+    assert lack[0] < lack[1]
+
+
 def test_the_factor_is_that_of_the_damped_inverse_in_activation_order() -> None:
     h = hessian(inputs(300, 20))
     factors = factorise(h)
     assert (h.diagonal()[factors.order].diff() <= 0).all()
-    damped = h + DAMPINGS[0] * h.diagonal().mean() * torch.eye(20, dtype=DOUBLE)
-    inverse = torch.linalg.inv(damped[factors.order][:, factors.order])
+    inverse = torch.linalg.inv(damped(h)[factors.order][:, factors.order])
     torch.testing.assert_close(factors.upper.T @ factors.upper, inverse)
     assert torch.equal(factors.upper, factors.upper.triu())
 
@@ -92,7 +114,7 @@ def test_it_lies_between_rounding_to_nearest_and_the_best_of_all() -> None:
     best = found = nearest = 0.0
     for seed in range(20):
         weight = weights(1, 4, seed)
-        scale, zero = format.scale_and_zero(format.grid(weight), torch.arange(4))
+        scale, zero = format.scale_and_zero(fit_grid(weight, factorise(h).importance, format), torch.arange(4))
         least = losses(grid * scale + zero - weight, h).min().item()
         reached = loss(h, weight, format, gptq.quantise(weight, factorise(h), format))
         assert reached > least * 0.999
@@ -129,11 +151,13 @@ def test_the_products_stay_closer_than_by_rounding_to_nearest(
 def test_inputs_that_are_independent_leave_every_number_where_rounding_puts_it(
     format: WeightFormat, rows: int, columns: int, seed: int
 ) -> None:
-    """Whatever the order in which columns are taken: scales are those of `pack`, and numbers lie in their columns."""
+    """Whatever the order in which columns are taken: scales are the fitted ones, and numbers lie in their columns."""
     weight = weights(rows, columns, seed % 1000)
     diagonal = torch.rand(columns, generator=torch.Generator().manual_seed(seed % 1000)) + 0.1
-    found = gptq.quantise(weight, factorise(diagonal.diag()), format)
-    assert all(torch.equal(found[name], part) for name, part in format.pack(weight).items())
+    factors = factorise(diagonal.diag())
+    found = gptq.quantise(weight, factors, format)
+    nearest = format.pack(weight, fit_grid(weight, factors.importance, format))
+    assert all(torch.equal(found[name], part) for name, part in nearest.items())
 
 
 def test_rows_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +170,31 @@ def test_rows_in_blocks_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_inputs_that_were_never_seen_are_rounded_to_nearest() -> None:
     format, weight = Int4(32), weights(8, 40)
     found = gptq.quantise(weight, factorise(torch.zeros(40, 40)), format)
-    assert all(torch.equal(found[name], part) for name, part in format.pack(weight).items())
+    assert all(torch.equal(found[name], part) for name, part in gptq.nearest(weight, format).items())
+
+
+@pytest.mark.parametrize("format", [*INT4, FORMATS["int8"]], ids=lambda format: format.name)
+def test_a_range_is_the_one_that_costs_least(format: WeightFormat, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gptq, "FITTED_ROWS", 4)
+    weight = weights(10, 70)
+    weight[:, 7] *= 3  # stands out, in a column that matters little
+    importance = torch.ones(70).index_fill(0, torch.tensor([7]), 0.01)
+    found = fit_grid(weight, importance, format)
+    group = getattr(format, "group", 70)
+    scale, zero = format.scale_and_zero(found, torch.arange(70))
+    narrowed = 0
+    for row, first in product(range(10), range(0, 70, group)):
+        columns = slice(first, first + group)
+        losses = []
+        for share in RANGES:
+            tried = format.scale_and_zero(format.grid(weight * share), torch.arange(70))
+            step, middle = (part[row, columns] for part in tried)
+            number = ((weight[row, columns] - middle) / step).round().clamp(*format.limits)
+            loss = ((number * step + middle - weight[row, columns]) ** 2 * importance[columns]).sum()
+            losses.append((loss.item(), step[0].item(), middle[0].item()))
+        assert (scale[row, first].item(), zero[row, first].item()) == min(losses)[1:]
+        narrowed += losses[0] > min(losses)
+    assert narrowed
 
 
 def test_a_hessian_that_fails_is_damped_more() -> None:

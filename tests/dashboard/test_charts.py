@@ -1,11 +1,14 @@
 """Charts: values and intervals arrive, and colours can be told apart and read."""
 
+from collections.abc import Callable
 from itertools import combinations
+from math import dist
 
 import pandas as pd
 import pytest
 
 from dashboard import charts
+from fastglm.variants import VARIANTS
 
 BACKGROUNDS = ("#ffffff", "#11151b")  # .streamlit/config.toml
 
@@ -31,15 +34,35 @@ def test_every_colour_can_be_seen_on_both_themes(colour: str, background: str) -
 
 
 def deuteranope(colour: str) -> tuple[float, ...]:
-    """As one without green cones sees it (Viénot, Brettel and Mollon 1999), linear RGB."""
-    r, g, b = rgb(colour)
-    return 0.29275 * r + 0.70725 * g, 0.29275 * r + 0.70725 * g, -0.02234 * r + 0.02234 * g + b
+    """As one without green cones sees it (Machado, Oliveira and Fernandes 2009), linear RGB."""
+    matrix = ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881))
+    seen = (sum(weight * part for weight, part in zip(row, rgb(colour), strict=True)) for row in matrix)
+    return tuple(min(max(part, 0.0), 1.0) for part in seen)
 
 
-def test_variants_are_told_apart_without_green_cones() -> None:
-    for one, other in combinations(("original", "fast", "int8", "int4", "bnb-int8", "bnb-nf4"), 2):
-        a, b = deuteranope(charts.colour(one)), deuteranope(charts.colour(other))
-        assert sum((x - y) ** 2 for x, y in zip(a, b, strict=True)) ** 0.5 > 0.08, (one, other)
+def oklab(parts: tuple[float, ...]) -> tuple[float, ...]:
+    """Of linear RGB, in Oklab (Ottosson 2020): distances are as seen; 0.02 is just a difference."""
+    cones = (
+        (0.4122214708, 0.5363325363, 0.0514459929),
+        (0.2119034982, 0.6806995451, 0.1073969566),
+        (0.0883024619, 0.2817188376, 0.6299787005),
+    )
+    axes = (
+        (0.2104542553, 0.7936177850, -0.0040720468),
+        (1.9779984951, -2.4285922050, 0.4505937099),
+        (0.0259040371, 0.7827717662, -0.8086757660),
+    )
+    roots = [sum(a * b for a, b in zip(row, parts, strict=True)) ** (1 / 3) for row in cones]
+    return tuple(sum(a * b for a, b in zip(row, roots, strict=True)) for row in axes)
+
+
+@pytest.mark.parametrize("eyes", [rgb, deuteranope])
+def test_variants_are_clearly_told_apart_by_colour_or_else_by_mark(eyes: Callable[[str], tuple[float, ...]]) -> None:
+    assert set(charts.COLOURS) == set(VARIANTS)
+    for one, other in combinations(charts.COLOURS, 2):
+        a, b = (oklab(eyes(charts.colour(variant))) for variant in (one, other))
+        apart = dist(a, b) > 0.1
+        assert apart or charts.mark(one) != charts.mark(other), (one, other)
 
 
 def test_a_variant_has_one_colour() -> None:

@@ -9,7 +9,6 @@ from recorded import expected, folder
 
 import fastglm
 from fastglm.engine import Sampling
-from fastglm.engine.cache import STEP, StaticCache
 from fastglm.engine.clean import Cleaner
 from fastglm.engine.detokenize import Detokenizer
 from fastglm.engine.sampling import Sampler
@@ -71,7 +70,7 @@ def test_a_seed_repeats_an_answer(loaded):
 
 def test_closing_stops_and_frees(loaded):
     steps = []
-    counter = loaded[0].register_forward_hook(lambda *_: steps.append(1))
+    counter = loaded[0].lm_head.register_forward_hook(lambda *_: steps.append(1))
     pieces = fastglm.stream(*loaded, "你好", max_new_tokens=240, ignore_eos=True)
     assert len(list(itertools.islice(pieces, 3))) == 3
     pieces.close()
@@ -127,22 +126,6 @@ def test_pieces_do_not_leave_the_consumer_in_inference_mode(loaded):
         assert not torch.is_inference_mode_enabled()
 
 
-def test_the_cache_grows_without_losing_anything():
-    cache = StaticCache([2], 4, STEP, torch.float32, torch.device("cpu"))
-    prompt = torch.randn(1, 2, 10, 4)
-    cache.update(prompt, prompt, 0)
-    cache.prefilled(10)
-    seen = [prompt]
-    for _ in range(3 * STEP):
-        mask = cache.advance()
-        new = torch.randn(1, 2, 1, 4)
-        seen.append(new)
-        keys, _ = cache.update(new, new, 0)
-        assert mask.shape[-1] == keys.shape[2]
-    attended = keys[:, :, mask[0, 0, 0] == 0]
-    assert torch.equal(attended, torch.cat(seen, 2))
-
-
 def test_sampling_follows_transformers():
     from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
@@ -152,7 +135,13 @@ def test_sampling_follows_transformers():
         scores = warp(None, scores)
     wanted = scores.softmax(-1)[0]
     sampler = Sampler(Sampling(top_p=0.7, top_k=20, temperature=0.8, seed=0), torch.zeros(1, 1, dtype=torch.long), 100)
-    drawn = torch.bincount(torch.cat([sampler(logits)[0] for _ in range(4000)]), minlength=100) / 4000
+    best = logits.argmax(-1, keepdim=True)
+
+    def draw():
+        sampler.stir()
+        return sampler(logits, best)[0]
+
+    drawn = torch.bincount(torch.cat([draw() for _ in range(4000)]), minlength=100) / 4000
     assert set(drawn.nonzero().flatten().tolist()) == set(wanted.nonzero().flatten().tolist())
     assert (drawn - wanted).abs().max() < 0.03
 
@@ -162,7 +151,8 @@ def test_repetition_penalty_follows_transformers():
 
     logits, prompt = torch.randn(1, 50), torch.tensor([[3, 7, 7]])
     wanted = RepetitionPenaltyLogitsProcessor(1.5)(prompt, logits.clone()).argmax()
-    assert Sampler(Sampling(do_sample=False, repetition_penalty=1.5), prompt, 50)(logits) == wanted
+    sampler = Sampler(Sampling(do_sample=False, repetition_penalty=1.5), prompt, 50)
+    assert sampler(logits, logits.argmax(-1, keepdim=True)) == wanted
 
 
 RAW = "你好,世界! [[训练时间]] 之后, a,b 中?好 \n  完:  "

@@ -25,6 +25,7 @@ def test_a_batch_gives_what_the_chat_gives(demo) -> None:
         model.chat(tokenizer, question, history, do_sample=False, max_length=200)[0] for history, question in QUESTIONS
     ]
     assert answers(model, tokenizer, QUESTIONS, 100) == alone
+    assert answers(*fastglm.load("demo", "fast"), QUESTIONS, 100) == alone
 
 
 def test_many_questions_are_asked_part_by_part(demo) -> None:

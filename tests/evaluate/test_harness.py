@@ -12,6 +12,7 @@ import torch
 
 import fastglm
 from fastglm.cli import main
+from fastglm.engine import GREEDY
 from fastglm.errors import UsageError
 from fastglm.evaluate import harness
 from fastglm.evaluate.harness import Generation, VariantLM
@@ -165,10 +166,11 @@ def test_a_text_ends_at_the_first_of_its_strings(demo: tuple[Any, Any]) -> None:
     assert len(tokenizer.encode_text(found[3])) <= 3
 
 
-def test_texts_side_by_side_are_the_texts_alone(demo: tuple[Any, Any]) -> None:
+@pytest.mark.parametrize("variant", ["original", "fast"])
+def test_texts_side_by_side_are_the_texts_alone(demo: tuple[Any, Any], variant: str) -> None:
     questions = ["你好！", "12+30=?", "What is the capital of France?", "讲一个关于兔子的故事。"]
     requests = [request(text, {"until": ["兔"], "max_gen_toks": 30}) for text in questions]
-    lm = VariantLM(*demo)
+    lm = VariantLM(*(demo if variant == "original" else fastglm.load("demo", variant)))
     assert lm.generate_until(requests) == [lm.generate_until([one])[0] for one in requests]
 
 
@@ -181,7 +183,11 @@ def test_a_task_may_sample(demo: tuple[Any, Any]) -> None:
 
 
 def test_settings_that_cannot_be_kept_are_refused() -> None:
-    assert Generation.read({"until": ["\n"], "do_sample": False, "temperature": 0.0}, 500).sampling == ()
+    assert Generation.read({"until": ["\n"], "do_sample": False, "temperature": 0.0}, 500).sampling == GREEDY
+    drawn = Generation.read({"do_sample": True, "top_k": 7}, 500).sampling
+    assert (drawn.temperature, drawn.top_p, drawn.top_k) == (1.0, 1.0, 7)
+    with pytest.raises(UsageError, match="top_p is 3"):
+        Generation.read({"do_sample": True, "top_p": 3}, 500)
     assert Generation.read({"num_beams": 1}, 500).tokens == 256
     with pytest.raises(UsageError, match="sets num_beams"):
         Generation.read({"num_beams": 4}, 500)

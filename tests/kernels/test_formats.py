@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from fastglm.errors import UsageError
 from fastglm.kernels import FORMATS, Int4, Int8, get_format
+from fastglm.kernels.cpu.int4 import row_order
 from fastglm.kernels.format import ReferenceKernel
-from fastglm.kernels.int4 import join, row_order, split
+from fastglm.kernels.int4 import join, split
 from fastglm.kernels.linear import QuantizedEmbedding, QuantizedLinear, SharedHead
 
 ALL = [*FORMATS.values(), Int8(torch.float16), Int4(None)]
@@ -38,6 +39,18 @@ def test_packing_what_was_unpacked_changes_nothing(format):
     assert format.bytes(48, 256) == sum(part.nbytes for part in parts.values())
 
 
+@pytest.mark.parametrize("format", ALL, ids=lambda format: format.name)
+def test_values_are_summed_over_the_columns_that_share_a_scale(format):
+    values = weights(3, 140)
+    scale, _ = format.scale_and_zero(format.grid(values), torch.arange(140))
+    sums = format.pooled(values)
+    assert sums.shape == format.grid(values)["weight_scale"].shape
+    expected = [
+        [row[same == step].sum() for step in same.unique_consecutive()] for row, same in zip(values, scale, strict=True)
+    ]
+    torch.testing.assert_close(sums.view(3, -1), torch.tensor(expected))
+
+
 @pytest.mark.parametrize(("name", "limit"), [("int8", 0.012), ("int4-g32", 0.10), ("int4-g128", 0.13)])
 def test_rounding_error_is_that_of_the_format(name, limit):
     weight = weights(64, 512)
@@ -59,9 +72,10 @@ def test_fast_kernels_agree_with_float64_for_any_width(format, rows, columns, ba
     held = kernel.prepare(parts, rows, columns)
     x = weights(batch, columns, seed=1)
     exact = x.double() @ format.unpack(parts, columns).double().T
-    result = kernel.multiply(x, held, rows, columns)
-    assert result.shape == (batch, rows)
-    assert (result.double() - exact).norm() <= 1e-2 * x.double().norm() * format.unpack(parts, columns).double().norm()
+    for multiply in (kernel.multiply, *kernel.ways().values()):
+        result = multiply(x, held, rows, columns)
+        assert result.shape == (batch, rows)
+        assert (result.double() - exact).norm() <= 1e-2 * x.double().norm() * format.unpack(parts, columns).norm()
     restored = kernel.restore(held, rows, columns)
     assert restored.keys() == parts.keys()
     assert all(torch.equal(restored[name], parts[name]) for name in parts)
@@ -106,8 +120,10 @@ from fastglm.kernels import FORMATS
 for columns in (1, 7, 15, 17, 33, 100, 129):
     for format in FORMATS.values():
         kernel = format.kernel(torch.device("cpu"), torch.bfloat16)
-        held = kernel.prepare(format.pack(torch.randn(5, columns)), 5, columns)
-        assert kernel.multiply(torch.randn(1, columns), held, 5, columns).isfinite().all()
+        held = kernel.hold(format.pack(torch.randn(5, columns)), 5, columns)
+        for way in kernel.ways().values():
+            for n in (1, 5, 33):
+                assert way(torch.randn(n, columns), held, 5, columns).isfinite().all()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-500:]

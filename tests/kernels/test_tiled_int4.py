@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from fastglm.kernels import Int4
+from fastglm.kernels.format import ReferenceKernel
 from fastglm.kernels.int4 import TiledInt4Kernel
-from fastglm.kernels.probe import works
+from fastglm.kernels.probe import first_that_works
 
 
 def convert(weight, tiles):
@@ -47,11 +48,22 @@ def test_it_multiplies_and_restores(format, rows, columns):
     assert all(torch.equal(restored[name], parts[name]) for name in parts)
 
 
-def test_a_kernel_that_fails_or_is_wrong_is_not_used(monkeypatch, caplog):
+@pytest.mark.parametrize(
+    ("breaks", "reason"),
+    [(lambda *_: product(*_) * 2, "wrong for 1 rows"), (lambda *_: 1 / 0, "ZeroDivisionError: division by zero")],
+)
+def test_a_kernel_that_fails_or_is_wrong_is_not_used(breaks, reason, monkeypatch, caplog):
     format = Int4(64)
-    monkeypatch.setattr("fastglm.kernels.probe._results", {})
-    assert works(format, TiledInt4Kernel(format), torch.device("cpu"), torch.bfloat16)
-    monkeypatch.setattr("fastglm.kernels.probe._results", {})
-    monkeypatch.setattr(torch, "_weight_int4pack_mm", lambda x, *_: product(x, *_) * 2)
-    assert not works(format, TiledInt4Kernel(format), torch.device("cpu"), torch.bfloat16)
-    assert "slower reference path" in caplog.text
+    kernels = [TiledInt4Kernel(format), ReferenceKernel(format)]
+    asked = format, kernels, torch.device("cpu"), torch.bfloat16
+    monkeypatch.setattr("fastglm.kernels.probe._found", {})
+    assert first_that_works(*asked) is kernels[0]
+    assert not caplog.text
+    monkeypatch.setattr("fastglm.kernels.probe._found", {})
+    monkeypatch.setattr(torch, "_weight_int4pack_mm", breaks)
+    assert first_that_works(*asked) is first_that_works(*asked) is kernels[1]
+    said = f"int4-g64 on cpu uses the slower ReferenceKernel (TiledInt4Kernel: {reason})."
+    assert [record.getMessage() for record in caplog.records] == [said]  # once
+    monkeypatch.setattr("fastglm.kernels.probe._found", {})
+    assert first_that_works(format, kernels[:1], *asked[2:]) is None
+    assert "uses the slower reference path" in caplog.text

@@ -11,6 +11,7 @@ from fastglm.errors import MemoryShortError, UsageError
 from fastglm.hardware import DeviceCard
 from fastglm.loader import weights_memory
 from fastglm.models.chat import build_prompt
+from fastglm.models.source import find_source
 
 pytest.importorskip("bitsandbytes")
 
@@ -87,7 +88,7 @@ def test_a_quantised_checkpoint_is_refused():
 def test_where_it_does_not_run_is_said(monkeypatch):
     def offers(kind):
         card = DeviceCard(kind=kind, name="x", memory_total=1, memory_free=1, cores=1, threads=1)
-        return {offer.name: offer for offer in variants.offers(card)}
+        return {offer.name: offer for offer in variants.offers(card, find_source("demo"))}
 
     assert offers("cuda")["bnb-nf4"].reason is offers("cuda")["bnb-nf4"].note is None
     assert offers("cpu")["bnb-nf4"].note == variants.BITSANDBYTES_ON_CPU

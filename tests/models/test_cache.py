@@ -8,7 +8,6 @@ from recorded import CASE_IDS, folder
 from transformers import AutoModel, DynamicCache
 
 import fastglm
-from fastglm.engine.cache import STEP, StaticCache
 from fastglm.errors import CheckpointError, UsageError
 from fastglm.evaluate.answers import generate
 from fastglm.models.cache import Int8Layer, make_cache, pack, unpack
@@ -63,21 +62,6 @@ def test_a_layer_does_all_that_the_dynamic_one_does():
     layer.crop(-2)
     assert torch.equal(unpack(layer.values, torch.float32), found[1].flip(0)[:, :, :4])
     assert layer.get_seq_length() == 4
-
-
-def test_the_cache_of_the_fast_engine_packs_too():
-    caches = [StaticCache([3], 8, STEP, torch.float32, torch.device("cpu"), is_int8) for is_int8 in (False, True)]
-    k, v = states(STEP)[:1], states(STEP, 1)[:1]
-    for cache in caches:
-        assert all(map(torch.equal, cache.update(k, v, 0), (k, v)))
-        cache.prefilled(STEP)
-        cache.advance()  # the buffers grow
-    new = states(1, 2)[:1], states(1, 3)[:1]
-    plain, packed = (cache.update(*new, 0) for cache in caches)
-    for x, y in zip(plain, packed, strict=True):
-        assert x.shape == y.shape == (1, 3, 2 * STEP, 8)
-        assert (x - y).abs().max() <= y.abs().max() / 127 / 2
-    assert caches[1].memory / caches[0].memory == (8 + 4) / (4 * 8)
 
 
 @pytest.mark.parametrize(("dtype", "share"), [("float16", (128 + 2) / 256), ("float32", (128 + 4) / 512)])
@@ -136,8 +120,8 @@ def test_its_divergence_is_small():
 def test_a_padded_batch_answers_as_alone():
     model, _ = fastglm.load(GOLDEN, "original", "cpu", cache="int8")
     prompts = [CASE_IDS, CASE_IDS[-6:]]
-    alone = [generate(model, [prompt], 8, stops=())[0] for prompt in prompts]
-    assert generate(model, prompts, 8, stops=()) == alone
+    alone = [generate(model, [prompt], 8)[0] for prompt in prompts]
+    assert generate(model, prompts, 8) == alone
 
 
 def test_from_pretrained_takes_it_and_keeps_what_a_caller_asks_for():

@@ -10,6 +10,16 @@ from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[2]
 TAB = "a-tab-that-nobody-can-guess"
+DEMO_VARIANTS = [
+    "original",
+    "fast",
+    "int8",
+    "int4",
+    "pruned",
+    "distilled",
+    "turbo",
+    "speculative",
+]  # that pages offer to measure unasked
 Open = Callable[..., AppTest]
 
 

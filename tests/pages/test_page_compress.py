@@ -12,6 +12,7 @@ from page_run import Open, button, healthy, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.compression import Compression
+from benchmarks.graded import Graded
 from benchmarks.jobs import Job, Jobs
 from benchmarks.measurement import Measurement
 from benchmarks.run import Run
@@ -94,7 +95,7 @@ def test_the_empty_page_predicts_and_says_what_to_do(open_page: Open) -> None:
 def test_choices_come_from_the_address_and_go_there(open_page: Open) -> None:
     app = open_page(PAGE, recipe="turbo", model="shape:chatglm-6b")
     assert box(app, "Recipe").value == "turbo"
-    assert figures(app)["Parameters"][0] == "2.65 B"
+    assert figures(app)["Parameters"][0] == "1.79 B"
     assert "random weights" in words(app)
     assert next(found for found in app.button if found.label == "Compress").disabled
     healthy(box(app, "Model").set_value("demo").run())
@@ -234,6 +235,45 @@ def test_the_newest_figures_of_both_stand_on_the_card(open_page: Open, own_home:
     kept.close()
     table = open_page(PAGE).dataframe[-1].value
     assert table[["variant", "speed"]].to_numpy().tolist() == [["original", 25.0], ["fast", 75.0]]
+
+
+def test_the_card_shows_right_answers_and_samples_side_by_side(open_page: Open, own_home: Path) -> None:
+    made = str(make(own_home, "small"))
+    kept = Store()
+    for model, variant, right, said in (("demo", "original", 0.75, "Paris."), (made, "fast", 0.5, "Rome.")):
+        run = Run(model, (variant,), ("quality", "memory"), {}, machine={"node": platform.node()})
+        kept.start_run(run)
+        kept.add(
+            [
+                Measurement(run.id, model, variant, "cpu", "skill_accuracy", {}, right, "", 928, right, right),
+                Measurement(run.id, model, variant, "cpu", "peak_memory", {}, right * 4e8, "bytes", 1),
+            ]
+        )
+        asked = (("Capital of Italy?", "Rome.", "Rome."), ("Capital of France?", "Paris.", said))
+        kept.add_answers(
+            run.id,
+            [
+                Graded(variant, number, {}, [], question, expected, answer, answer == expected, 1, 0.1, None, None)
+                for number, (question, expected, answer) in enumerate(asked)
+            ],
+        )
+        kept.finish(run.id, "done")
+    few = Run("demo", ("original",), ("quality",), {}, machine={"node": platform.node()})
+    kept.start_run(few)
+    kept.add([Measurement(few.id, "demo", "original", "cpu", "skill_accuracy", {}, 1.0, "", 114, 1.0, 1.0)])
+    kept.finish(few.id, "done")
+    kept.close()
+    app = open_page(PAGE)  # newer shares of other questions are not compared
+    assert figures(app)["Right answers"] == ("50.0 %", "0.667 × the original")
+    assert figures(app)["Memory"] == ("200 MB", "0.667 × the original")
+    assert "of 928 questions held out" in words(app)
+    assert "1 of 2 are the same" in words(app)
+    table, samples = (frame.value for frame in app.dataframe[-2:])
+    assert table[["quality", "asked"]].to_numpy().tolist() == [[0.75, 928], [0.5, 928]]
+    assert samples.to_numpy().tolist() == [
+        ["Capital of France?", "Paris.", "Paris.", "Rome."],
+        ["Capital of Italy?", "Rome.", "Rome.", "Rome."],
+    ]
 
 
 def test_what_was_made_without_texts_has_no_scores(open_page: Open, own_home: Path) -> None:

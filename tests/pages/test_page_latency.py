@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_run import Open, button, healthy, words
+from page_run import DEMO_VARIANTS, Open, button, healthy, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks import machine, store
@@ -94,7 +94,7 @@ def test_a_kept_run_is_plotted(open_page: Open) -> None:
     text = words(app)
     assert "Speed of **int4** over original, writing: **4.00 ×** (95 %: 3.80 – 4.10) after 32 prompt tokens." in text
     assert len(app.get("plotly_chart")) == 2
-    assert "Medians of 5 answers each" in text
+    assert "Medians of 5 repeats" in text
     assert run.code_version in text
     assert "Test CPU" in text
     table = app.dataframe[0].value
@@ -129,7 +129,7 @@ def test_measuring_is_a_job_that_a_reload_finds_again(open_page: Open, worker: C
     assert "demo (built in) · Latency · next in line" in words(app)
     job = worker()
     assert " ".join(job.arguments) == (
-        "-m benchmarks run --model demo --variants original,fast,int8,int4 --suite latency "
+        f"-m benchmarks run --model demo --variants {','.join(DEMO_VARIANTS)} --suite latency "
         "--prompt-tokens 32,128 --answer-tokens 64 --repeats 5 --progress json"
     )
     assert bar(healthy(app.run())) == "Starting …"
@@ -279,7 +279,7 @@ def test_times_of_tokens_and_of_the_first_are_plotted_with_only_this_pages_numbe
     assert quantiles["data"][0]["y"] == ["p50", "p95", "p99"]
     assert values(quantiles)["int4"] == pytest.approx([2, 2, 4])  # ms
     assert max(values(chart(app, "times"))["original"]) == pytest.approx(20)
-    assert "Medians of 3 answers each" in text
+    assert "Medians of 3 repeats" in text
     assert "skill_accuracy" not in set(app.dataframe[0].value["metric"])
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from fake_pool import FakePool
-from page_run import ROOT, TAB, Open, healthy, words
+from page_run import DEMO_VARIANTS, ROOT, TAB, Open, healthy, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks import machine
@@ -210,7 +210,7 @@ def test_measuring_is_started_with_what_was_chosen(open_page: Open, monkeypatch:
     app = open_page(PAGE)
     healthy(next(found for found in app.button if found.label == "Measure").click().run())
     assert " ".join(commands[0]) == (
-        "-m benchmarks run --model demo --variants original,fast,int8,int4 --suite memory "
+        f"-m benchmarks run --model demo --variants {','.join(DEMO_VARIANTS)} --suite memory "
         "--prompt-tokens 32,512 --answer-tokens 64 --progress json"
     )
 
@@ -221,14 +221,22 @@ class Tiny:
     device, dtype = torch.device("cpu"), torch.float32
     config = ChatGLM6BConfig(num_layers=1, num_attention_heads=2, hidden_size=8, vocab_size=8)
 
-    def plan(self, inputs: torch.Tensor) -> Any:
+    def plan(self, inputs: torch.Tensor, attention_mask: torch.Tensor | None) -> Any:
         def later(count: int) -> torch.Tensor:
-            return torch.zeros(1, 2, count)
+            return torch.zeros(1, 2, count, dtype=torch.long)
 
         return SimpleNamespace(position_ids=None, attention_mask=None, next_position_ids=later)
 
-    def __call__(self, input_ids: torch.Tensor, **_others: Any) -> Any:
-        return SimpleNamespace(logits=torch.eye(8)[1].expand(1, 1, 8))
+    stages = ()
+
+    def decoder(self) -> Any:
+        class Decoder(torch.nn.Module):
+            dtype = torch.float32
+
+            def forward(self, *_others: Any, keep: int) -> torch.Tensor:
+                return torch.eye(8)[1].expand(1, keep, 8)
+
+        return Decoder()
 
 
 @pytest.mark.parametrize(("prompt", "answer"), [(10, 64), (64, 64), (65, 128), (50, 270), (1, 192), (1, 193), (1, 194)])

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from fake_pool import FakePool
-from page_run import TAB, Open, button, healthy, words
+from page_run import DEMO_VARIANTS, TAB, Open, button, healthy, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks import machine
@@ -79,11 +79,12 @@ def test_the_empty_page_names_the_command_and_has_a_button(open_page: Open, monk
     app = open_page(PAGE)
     text = words(app)
     assert "Not measured on this machine yet: speed, memory, quality." in text
-    command = "python -m benchmarks run --model demo --variants original,fast,int8,int4 --suite latency,memory,quality"
+    variants = ",".join(DEMO_VARIANTS)
+    command = f"python -m benchmarks run --model demo --variants {variants} --suite latency,memory,quality"
     assert command in text
     assert not app.get("plotly_chart")
     healthy(button(app, "measure").click().run())
-    assert started == [("demo", ["original", "fast", "int8", "int4"], "latency,memory,quality", [])]
+    assert started == [("demo", DEMO_VARIANTS, "latency,memory,quality", [])]
 
 
 def test_facts_of_machine_and_model(open_page: Open) -> None:

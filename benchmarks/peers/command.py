@@ -1,0 +1,69 @@
+"""`python -m benchmarks peers`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks import report
+from benchmarks.progress import reporter_for
+from benchmarks.terminal import Debug, StoreUrl, errors, open_store, tell
+from fastglm.errors import UsageError
+from fastglm.progress import Show
+
+
+def peers(
+    model: Annotated[str, typer.Option(help="Its sizes are compared: demo, shape:chatglm-6b[@LAYERS], a folder.")] = (
+        "shape:chatglm-6b@5"
+    ),
+    variants: Annotated[str, typer.Option(help="Ours, with commas between.")] = "original,fast,int8,int4",
+    peers: Annotated[
+        str, typer.Option(help="Names, or beginnings of some, with commas between; bnb is there too, and slow.")
+    ] = "llama.cpp,chatglm.cpp,openvino,torchao,published",
+    prompt_tokens: Annotated[str, typer.Option(help="Prompt lengths with commas between.")] = "128,512",
+    answer_tokens: Annotated[str, typer.Option(help="Length of every answer.")] = "32",
+    repeats: Annotated[str, typer.Option(help="Answers of each kind; 5 or more for an interval.")] = "7",
+    threads: Annotated[int | None, typer.Option(help="Of everyone. [default: the cores at hand]", min=1)] = None,
+    published: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The published code: modeling_chatglm.py and config.json.")
+    ] = None,
+    published_python: Annotated[
+        str, typer.Option(metavar="PYTHON", help="One whose transformers still runs that code.")
+    ] = "python",
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write run, rows, samples and ratios there.")
+    ] = None,
+    progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
+    store: StoreUrl = None,
+    debug: Debug = False,
+) -> None:
+    """Measure what others make of a model of the same sizes with random weights, on the CPU, in turn with ours."""
+    reporter = reporter_for(progress)
+    with errors(debug, reporter.error):
+        from benchmarks.machine import physical_cores
+        from benchmarks.order import Order
+        from benchmarks.peers import ratios
+        from benchmarks.peers.comparison import compare, select
+        from benchmarks.peers.registry import all_peers
+
+        order = Order.read(
+            model,
+            variants,
+            "latency",
+            prompt_tokens,
+            answer_tokens,
+            repeats,
+            "cpu",
+            threads=threads or physical_cores(),
+        )
+        chosen = select(peers, all_peers(published, published_python))
+        if both := set(order.variants) & chosen.keys():
+            raise UsageError(f"{', '.join(sorted(both))} is both a variant and a peer: name it once")
+        if json:
+            report.check_json(json)
+        kept_in = open_store(store)
+        result = compare(order, chosen, kept_in, reporter)
+        found = ratios.ratios(result.samples, order.variants, list(chosen))
+        if json:
+            report.write_json(json, result, ratios=[ratio.as_dict() for ratio in found])
+        tell(result, kept_in, reporter, ratios.table(found))

@@ -1,0 +1,117 @@
+"""Our variants and peers in one run: the peers' models are written, measured in turn with ours, and removed."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.apart import elsewhere
+from benchmarks.order import Order, read_light
+from benchmarks.peers.peer import OwnProcess, Peer
+from benchmarks.peers.sizes import Sizes
+from benchmarks.progress import Reporter
+from benchmarks.runner import Result
+from fastglm.errors import DiskShortError, FastGLMError, UsageError
+from fastglm.host import Host
+from fastglm.progress import OnProgress
+
+if TYPE_CHECKING:
+    from benchmarks.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison(Order):
+    """An order whose last variants are peers; `folders` hold their models, `skipped` says why others are left out."""
+
+    peers: Mapping[str, Peer] = field(default_factory=dict)
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+
+    def start(self, variant: str, progress: OnProgress) -> Host:
+        """A host of a variant or a peer."""
+        if variant not in self.peers:
+            return Order.start(self, variant, progress)
+        assert self.threads
+        return self.peers[variant].start(self.model, self.folders[variant], self.threads, progress)
+
+    def settings(self) -> dict[str, object]:
+        """With the peers, and those that are not there."""
+        return {**Order.settings(self), "peers": list(self.peers), "skipped": dict(self.skipped)}
+
+
+def compare(order: Order, peers: Mapping[str, Peer], store: "Store | None", reporter: Reporter) -> Result:
+    """Measure what is ordered with these peers in turn. Raises `FastGLMError`: nothing can be measured."""
+    sizes = Sizes.of(read_light(order.model)[1])
+    order.workload.check(sizes.context)
+    with tempfile.TemporaryDirectory(prefix="fastglm-peers-") as name:
+        folders, skipped = _write(peers, sizes, Path(name), reporter)
+        for peer, reason in skipped.items():
+            reporter.warning(f"{peer} is skipped: {reason}")
+        comparison = Comparison(
+            order.model,
+            [*order.variants, *folders],
+            order.suites,
+            order.workload,
+            order.device,
+            threads=order.threads,
+            peers={peer: peers[peer] for peer in folders},
+            folders=folders,
+            skipped=skipped,
+        )
+        return comparison.carry_out(store, reporter)
+
+
+def _write(
+    peers: Mapping[str, Peer], sizes: Sizes, place: Path, reporter: Reporter
+) -> tuple[dict[str, Path], dict[str, str]]:
+    """The folders of the peers' models, and why others have none."""
+    skipped = {name: reason for name, peer in peers.items() if (reason := peer.missing())}
+    there = {name: peer for name, peer in peers.items() if name not in skipped}
+    bits = sum(peer.bits for peer in there.values() if isinstance(peer, OwnProcess))
+    needed = bits / 8 * (sizes.weights + sizes.embedding)
+    if needed > (free := shutil.disk_usage(place).free):
+        raise DiskShortError(
+            f"the peers' models take {needed / 1e9:.1f} GB and {place} has {free / 1e9:.1f} GB free: "
+            "set TMPDIR to a disk with more, or name fewer --peers"
+        )
+    reporter.plan(1)
+    folders = {}
+    for name, peer in there.items():
+        folder = folders[name] = place / name
+        folder.mkdir()
+        if not isinstance(peer, OwnProcess):
+            continue
+        reporter.at(f"{name}: writing its model")
+        try:
+            elsewhere(write, lambda _: None, peer, sizes, folder)
+        except FastGLMError as error:
+            skipped[name] = f"its model could not be written: {error}"
+            shutil.rmtree(folders.pop(name))
+    return folders, skipped
+
+
+def write(_progress: OnProgress, peer: OwnProcess, sizes: Sizes, folder: Path) -> None:
+    """Let a peer write its model; what its libraries say is not for the user, what they raise is told in a line."""
+    try:
+        with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+            peer.write(sizes, folder)
+    except FastGLMError:
+        raise
+    except Exception as error:  # of libraries of others
+        first_line = str(error).strip().partition("\n")[0]
+        raise FastGLMError(f"{type(error).__name__}: {first_line}") from error
+
+
+def select(text: str, peers: Mapping[str, Peer]) -> dict[str, Peer]:
+    """The peers that are named, all of a kind by its beginning (`openvino`). Raises `UsageError`."""
+    found: dict[str, Peer] = {}
+    for wanted in (part.strip() for part in text.split(",")):
+        named = {name: peer for name, peer in peers.items() if name == wanted or name.startswith(f"{wanted}-")}
+        if not named:
+            raise UsageError(f"there is no peer {wanted!r}: choose from {', '.join(peers)}")
+        found |= named
+    return found

@@ -1,0 +1,127 @@
+"""llama.cpp, through `llama-cpp-python`.
+
+Its architecture `gptneox` without parallel residuals has the very matrices of ChatGLM-6B: q, k and v as one, a plain
+FFN, biases, layer norms. All matrices are in the same format, the head too, which llama.cpp's own conversion would keep
+in 6 bits; embedding and head are two tensors, as it repacks only what it does not look rows up in.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.peers.peer import OwnProcess, lacking, versions
+from benchmarks.peers.sizes import Sizes, numbers, plain
+from fastglm.errors import HostError
+
+_OF_LAYER = {
+    "input_layernorm": "attn_norm",
+    "attention.query_key_value": "attn_qkv",
+    "attention.dense": "attn_output",
+    "post_attention_layernorm": "ffn_norm",
+    "mlp.dense_h_to_4h": "ffn_up",
+    "mlp.dense_4h_to_h": "ffn_down",
+}
+_OF_MODEL = {
+    "transformer.word_embeddings": "token_embd",
+    "transformer.final_layernorm": "output_norm",
+    "lm_head": "output",
+}
+
+
+class LlamaCpp(OwnProcess):
+    """With weights in `q4_0` or `q8_0`."""
+
+    def __init__(self, format: str, bits: float) -> None:
+        self.name, self.bits = f"llama.cpp-{format}", bits
+        self._format = format
+
+    def missing(self) -> str | None:
+        """See `Peer`."""
+        return lacking("llama_cpp", "gguf")
+
+    def write(self, sizes: Sizes, folder: Path) -> None:
+        """A GGUF file."""
+        import gguf
+        from gguf.quants import quantize
+
+        kind = gguf.GGMLQuantizationType[self._format.upper()]
+        block, bytes_of_block = gguf.GGML_QUANT_SIZES[kind]
+        packed = quantize(numbers().reshape(-1, block), kind)
+        writer = gguf.GGUFWriter(folder / "model.gguf", "gptneox")
+        _describe(writer, sizes)
+        for name, shape in sizes.published():
+            if len(shape) == 2:
+                row = shape[1] // block * bytes_of_block
+                writer.add_tensor(_renamed(name), np.resize(packed, (shape[0], row)), raw_dtype=kind)
+            else:
+                writer.add_tensor(_renamed(name), plain(name, shape))
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+
+    def load(self, folder: Path, sizes: Sizes, threads: int) -> "Llama":
+        """See `OwnProcess`."""
+        return Llama(folder / "model.gguf", sizes.context, threads)
+
+
+class Llama:
+    """A loaded GGUF file, with what llama.cpp takes by default but for the threads."""
+
+    def __init__(self, file: Path, context: int, threads: int) -> None:
+        import llama_cpp as api
+
+        self._api = api
+        api.llama_backend_init()
+        self._model = api.llama_model_load_from_file(str(file).encode(), api.llama_model_default_params())
+        if not self._model:
+            raise HostError("llama.cpp could not load the file that was written for it")
+        settings = api.llama_context_default_params()
+        settings.n_ctx, settings.n_threads, settings.n_threads_batch = context, threads, threads
+        self._context = api.llama_init_from_model(self._model, settings)
+        self._sampler = api.llama_sampler_init_greedy()
+        self.notes = [*versions("llama-cpp-python"), _build(api)]
+
+    def generate(self, prompt: list[int], tokens: int) -> Iterator[int]:
+        """See `Engine`."""
+        api = self._api
+        api.llama_memory_clear(api.llama_get_memory(self._context), True)
+        new = prompt
+        for _ in range(tokens):
+            ids = (api.llama_token * len(new))(*new)
+            if failed := api.llama_decode(self._context, api.llama_batch_get_one(ids, len(new))):
+                raise HostError(f"llama_decode failed with {failed}")
+            token = api.llama_sampler_sample(self._sampler, self._context, -1)
+            yield token
+            new = [token]
+
+
+def _describe(writer: Any, sizes: Sizes) -> None:
+    """What a GGUF file tells of its model; it has no words, only a number of tokens."""
+    writer.add_context_length(sizes.context)
+    writer.add_embedding_length(sizes.hidden)
+    writer.add_block_count(sizes.layers)
+    writer.add_feed_forward_length(sizes.inner)
+    writer.add_head_count(sizes.heads)
+    writer.add_rope_dimension_count(sizes.width)
+    writer.add_parallel_residual(False)
+    writer.add_layer_norm_eps(sizes.epsilon)
+    writer.add_vocab_size(sizes.vocabulary)
+    writer.add_tokenizer_model("no_vocab")
+
+
+def _renamed(name: str) -> str:
+    """llama.cpp's name of a published tensor."""
+    base, _, end = name.rpartition(".")
+    if base in _OF_MODEL:
+        return f"{_OF_MODEL[base]}.{end}"
+    _, _, layer, part = base.split(".", 3)
+    return f"blk.{layer}.{_OF_LAYER[part]}.{end}"
+
+
+def _build(api: Any) -> str:
+    """The instructions it was built for, those that it uses."""
+    told = api.llama_print_system_info().decode()
+    return ", ".join(flag.split(" = ")[0].strip() for flag in told.split("|") if flag.strip().endswith("= 1"))

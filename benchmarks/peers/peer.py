@@ -1,0 +1,70 @@
+"""What every peer is: another program that runs a model of the same sizes, measured as our variants are."""
+
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from functools import partial
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+from benchmarks.peers.sizes import Sizes
+from fastglm.host import Host
+from fastglm.launch import launched
+from fastglm.progress import OnProgress
+
+
+class Peer(Protocol):
+    """One way that others run a model, with one format of weights."""
+
+    @property
+    def name(self) -> str:
+        """Under which it is measured."""
+
+    def missing(self) -> str | None:
+        """Why it cannot run here, in a line; None where it can."""
+
+    def start(self, model: str, folder: Path, threads: int, progress: OnProgress) -> Host:
+        """A host that answers with it. Raises `FastGLMError`."""
+
+
+class Engine(Protocol):
+    """A model that a peer has loaded. `notes`: versions, and with which instructions it was built."""
+
+    notes: list[str]
+
+    def generate(self, prompt: list[int], tokens: int) -> Iterator[int]:
+        """So many greedy tokens after a prompt, each as soon as it is known."""
+
+
+class OwnProcess(ABC):
+    """A peer with a model's files and an engine, both its own; `benchmarks.peers.process` is its host."""
+
+    name: str
+    bits: float  # of a weight in its file
+
+    @abstractmethod
+    def write(self, sizes: Sizes, folder: Path) -> None:
+        """Put a model of random weights into an empty folder."""
+
+    def start(self, model: str, folder: Path, threads: int, progress: OnProgress) -> Host:
+        """See `Peer`."""
+        command = (sys.executable, "-m", "benchmarks.peers.process", self.name, str(folder), str(threads))
+        launch = partial(launched, command=command)
+        return Host.start(model, self.name, "cpu", progress=progress, threads=threads, launch=launch)
+
+    @abstractmethod
+    def load(self, folder: Path, sizes: Sizes, threads: int) -> Engine:
+        """Load what `write` put there; called in the host."""
+
+
+def lacking(*modules: str) -> str | None:
+    """Which of its modules are not installed."""
+    absent = [module for module in modules if find_spec(module) is None]
+    return f"{' and '.join(absent)} not installed: pip install 'fastglm[peers]'" if absent else None
+
+
+def versions(*packages: str) -> list[str]:
+    """Name and version of each."""
+    return [f"{package} {version(package)}" for package in packages]

@@ -1,0 +1,81 @@
+"""The host of a peer, `python -m benchmarks.peers.process NAME FOLDER THREADS`: it talks as `fastglm.hosted` does."""
+
+import faulthandler
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.order import read_light
+from benchmarks.peers.peer import Engine, OwnProcess
+from benchmarks.peers.registry import all_peers
+from benchmarks.peers.sizes import Sizes
+from fastglm.errors import MemoryShortError
+from fastglm.hardware import free_memory
+from fastglm.hosted import serve, standard_streams
+from fastglm.loaded import LoadedInfo
+from fastglm.piece import Piece
+
+_HEADROOM = 1.1  # beside the weights
+
+
+class Loaded:
+    """An engine, with what `fastglm.load` tells of a model."""
+
+    def __init__(self, engine: Engine, info: LoadedInfo) -> None:
+        self.engine, self.fastglm = engine, info
+
+
+def load(peer: OwnProcess, folder: Path, threads: int, model: str, *_: Any, **__: Any) -> tuple[Loaded, None]:
+    """In place of `fastglm.load`. Raises `MemoryShortError` before it is too late."""
+    import torch
+
+    began = time.perf_counter()
+    sizes = Sizes.of(read_light(model)[1])
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    needed, free = round(size * _HEADROOM), free_memory(torch.device("cpu"))
+    if needed > free:
+        raise MemoryShortError(f"{peer.name} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free", needed, free)
+    engine = peer.load(folder, sizes, threads)
+    info = LoadedInfo(
+        model=model,
+        variant=peer.name,
+        engine="peer",
+        device="cpu",
+        dtype="float32",
+        parameters=sizes.weights,
+        weights_memory=size,
+        load_time=time.perf_counter() - began,
+        context_length=sizes.context,
+        folder=str(folder),
+        notes=list(engine.notes),
+    )
+    return Loaded(engine, info), None
+
+
+def stream(
+    model: Loaded, _tokenizer: None, prompt: list[int], _history: object, max_new_tokens: int, **_: Any
+) -> Iterator[Piece]:
+    """In place of `fastglm.stream`: the same pieces without a text."""
+    asked = time.perf_counter()
+    ttft = 0.0
+    for count, token in enumerate(model.engine.generate(prompt, max_new_tokens), 1):
+        now = time.perf_counter() - asked
+        ttft = ttft or now
+        stop = "length" if count == max_new_tokens else None
+        yield Piece("", token, count, len(prompt), now, ttft, stop=stop)  # type: ignore[arg-type]
+
+
+def run(peer: OwnProcess, folder: Path, threads: int) -> None:
+    """Answer until the parent ends."""
+    requests, replies = standard_streams()
+    faulthandler.enable()
+    serve(requests, replies, partial(load, peer, folder, threads), stream)
+
+
+if __name__ == "__main__":
+    named = all_peers()[sys.argv[1]]
+    assert isinstance(named, OwnProcess)
+    run(named, Path(sys.argv[2]), int(sys.argv[3]))

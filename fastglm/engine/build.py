@@ -1,0 +1,128 @@
+"""Compiles a decode step: `python -m fastglm.engine.build LIBRARY`, with a pickled `BuildRequest` on standard input.
+
+The step is exported and compiled ahead of time by PyTorch (AOTInductor) into one shared library.
+"""
+
+import io
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+import threading
+import traceback
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from ..kernels.cpu import library
+
+# Places of the inputs of a step whose sizes change: the window, and behind it the capacity of each buffer.
+_COLUMNS, _CAPACITY = 4, 2
+MOST_TOKENS = 9  # that a step of several takes
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """All of a tensor but its numbers."""
+
+    shape: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: torch.dtype
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "Form":
+        return cls(tuple(tensor.shape), tensor.stride(), tensor.dtype)
+
+    def empty(self) -> Tensor:
+        """A tensor of this form, whose memory is never touched and so never taken."""
+        return torch.empty_strided(self.shape, self.stride, dtype=self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRequest:
+    """A step by `compiled.structure_of`, the forms of its tensors and of its inputs, and how many threads it uses.
+
+    Where the input has several tokens, it takes 2 to `MOST_TOKENS` of them.
+    """
+
+    structure: bytes
+    tensors: list[Form]
+    inputs: list[Form]
+    threads: int
+
+
+class Loose(nn.Module):
+    """A pickled step whose tensors are inputs."""
+
+    def __init__(self, request: BuildRequest) -> None:
+        super().__init__()
+        self.structure, self.count = request.structure, len(request.tensors)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """inputs: the step's tensors, then what `Step.forward` takes."""
+
+        class Unpickler(pickle.Unpickler):
+            def persistent_load(self, number: int) -> Tensor:
+                return inputs[number]
+
+        return Unpickler(io.BytesIO(self.structure)).load()(*inputs[self.count :])
+
+
+def build(request: BuildRequest, work: Path) -> Path:
+    """Compiles a step into a library in the folder `work`."""
+    os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(work), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+    import torch._inductor.config
+
+    torch.set_num_threads(request.threads)
+    torch._inductor.config.cpp.threads = request.threads
+    inputs = [form.empty() for form in (*request.tensors, *request.inputs)]
+    columns = len(request.tensors) + _COLUMNS
+    sizes: list[Any] = [None] * columns + [{0: Dim.DYNAMIC}]
+    if request.inputs[0].shape[1] > 1:
+        sizes[len(request.tensors)] = {1: Dim("tokens", min=2, max=MOST_TOKENS)}
+    sizes += [{_CAPACITY: Dim.DYNAMIC}] * (len(inputs) - len(sizes))
+    shims = library.c_shims() if library.ready() else {}
+    with torch.no_grad():
+        program = torch.export.export(Loose(request), tuple(inputs), dynamic_shapes=(tuple(sizes),), strict=False)
+    package = torch._inductor.aoti_compile_and_package(
+        program,
+        package_path=str(work / "step.pt2"),
+        # Headers compiled ahead pay only from the second step on.
+        inductor_configs={"aot_inductor.precompile_headers": False, "aot_inductor.custom_ops_to_c_shims": shims},
+    )
+    made = work / "step.so"
+    with zipfile.ZipFile(package) as files:
+        (compiled,) = (name for name in files.namelist() if name.endswith(".so"))
+        with files.open(compiled) as source, made.open("wb") as target:
+            shutil.copyfileobj(source, target)
+    return made
+
+
+def main() -> None:
+    # The class of what is read is to be that module's, not `__main__`'s.
+    from fastglm.engine import build as this
+
+    request, target = pickle.load(sys.stdin.buffer), Path(sys.argv[1])
+    with tempfile.TemporaryDirectory(dir=target.parent) as work:
+        threading.Thread(target=_leave_with_parent, args=(work,), daemon=True).start()
+        try:
+            this.build(request, Path(work)).replace(target)
+        except Exception as error:
+            traceback.print_exc()
+            sys.exit(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+
+
+def _leave_with_parent(work: str) -> None:
+    os.read(sys.stdin.fileno(), 1)  # returns when the parent has closed its end, or is gone
+    shutil.rmtree(work, ignore_errors=True)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A decode step as a CUDA graph: one launch instead of hundreds (gpt-fast; CUDA programming guide, "CUDA Graphs")."""
+
+import logging
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")  # of tensors
+Run = Callable[[Tensor, list[Tensor]], Result]  # from tokens, [rows, tokens], and what `StaticCache.advance` returned
+Capture = Callable[[Callable[[], Any], torch.device], tuple[Callable[[], None], Any]]
+
+
+def cuda_graph(work: Callable[[], Result], device: torch.device) -> tuple[Callable[[], None], Result]:
+    """Captures work on a card without doing it; what does it, and where its result then lies."""
+    graph = torch.cuda.CUDAGraph()
+    # The stream that is taken otherwise is one for all cards, of that on which it was needed first.
+    with torch.cuda.device(device), torch.cuda.graph(graph, stream=torch.cuda.Stream(device)):
+        result = work()
+    return graph.replay, result
+
+
+class Captured(Generic[Result]):
+    """Runs a step of so many tokens, always as many, captured anew for each size of the cache.
+
+    The first step of a size runs as it is, which warms up what cannot start within a capture.
+    """
+
+    def __init__(self, run: Run[Result], capture: Capture = cuda_graph) -> None:
+        self._run, self._capture = run, capture
+        self._buffer: Tensor | None = None  # of the cache that was seen last
+        self._replay: Callable[[], None] | None = None
+        self._fails = False
+
+    def __call__(self, token: Tensor, inputs: list[Tensor]) -> Result:
+        """What the step gives; the next call overwrites it."""
+        if self._fails or inputs[-1] is not self._buffer:
+            self._buffer, self._replay = inputs[-1], None
+            return self._run(token, inputs)
+        if self._replay is None:
+            self._token = token.clone()
+            try:
+                self._replay, self._result = self._capture(lambda: self._run(self._token, inputs), token.device)
+            except RuntimeError as error:
+                self._fails = True
+                _warn(str(error).partition("\n")[0])
+                return self._run(token, inputs)
+        self._token.copy_(token)
+        self._replay()
+        return self._result
+
+
+@cache
+def _warn(reason: str) -> None:
+    """Once, not with every answer."""
+    log.warning("The decode step cannot be captured as a CUDA graph, and runs slower: %s", reason)

@@ -1,0 +1,108 @@
+"""The decode step of each loaded model, compiled where that can be."""
+
+import logging
+import os
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import torch
+
+from ..errors import DeviceError
+from ..kernels.cpu import library
+from ..progress import COMPILING, OnProgress, Progress
+from .cache import STEP, make_cache
+from .compiled import CompiledStep, compiled_step
+from .step import InnerStep, Step
+
+log = logging.getLogger(__name__)
+
+_steps: WeakKeyDictionary[Any, Step | CompiledStep] = WeakKeyDictionary()
+
+
+class Preparation(NamedTuple):
+    """What preparing came to: why the step is not compiled, and so slower, where it could not be; and the seconds that
+    its compiler took, which later loads do not take."""
+
+    reason: str | None = None
+    compiling: float = 0.0
+
+
+def prepare_kernels(device: torch.device, progress: OnProgress | None = None) -> Preparation:
+    """Compiles this package's kernels on a CPU; FASTGLM_COMPILE=0 leaves it to PyTorch's.
+
+    Without a compiler it does so, too, and `prepare` is the one to say so.
+    """
+    if device.type != "cpu" or not library.possible() or not library.has_compiler():
+        return Preparation()
+    return _tried(library.build, "The kernels could not be compiled, and PyTorch's slower ones are used", progress)
+
+
+def prepare(model: Any, threads: int, progress: OnProgress | None = None, tokens: int = 1) -> Preparation:
+    """Compiles the decode step of a model on a CPU; FASTGLM_COMPILE=0 leaves it as it is.
+
+    Args:
+        threads: that the compiled parts share their work between.
+        tokens: that a step runs; more than 1: any number from 2 to `MOST_TOKENS`.
+    """
+    if model.device.type != "cpu" or os.environ.get("FASTGLM_COMPILE") == "0":
+        return Preparation()
+
+    def work(on_build: Callable[[], None]) -> None:
+        _steps[model] = _compile(model, threads, on_build, tokens)
+
+    return _tried(work, "The decode step could not be compiled, and runs slower as single operators", progress)
+
+
+def _tried(work: Callable[[Callable[[], None]], None], failed: str, progress: OnProgress | None) -> Preparation:
+    """Calls `work(on_build)`, which calls `on_build` before it compiles."""
+    began: list[float] = []
+
+    def on_build() -> None:
+        began.append(perf_counter())
+        if progress:
+            progress(Progress(COMPILING, 0, 0))
+
+    reason = None
+    try:
+        work(on_build)
+    except DeviceError as error:
+        reason = f"{failed}: {error}"
+        log.warning(reason)
+    return Preparation(reason, perf_counter() - began[0] if began else 0.0)
+
+
+def step_of(model: Any) -> Step | CompiledStep:
+    """The step of a model; not compiled where `prepare` did not do it, or the model has changed since."""
+    step = _steps.get(model)
+    if step is None or step.decoder.dtype != model.dtype:
+        step = _steps[model] = plain_step(model)
+    return step
+
+
+def plain_step(model: Any) -> Step:
+    """The step as it is."""
+    return Step(model.decoder(), model.config.cache_format == "int8")
+
+
+def part_step(model: Any, layers: range) -> Step:
+    """The step of some layers, from hidden states; only that of the last gives logits."""
+    kind = Step if layers.stop == model.config.num_layers else InnerStep
+    return kind(model.decoder().part(layers), model.config.cache_format == "int8", layers.start)
+
+
+@torch.inference_mode()
+def _compile(model: Any, threads: int, on_build: Callable[[], None], tokens: int) -> CompiledStep:
+    library.compiler()
+    step = plain_step(model)
+    cache = make_cache(model, 4 * STEP)
+    cache.prefilled(STEP, torch.zeros(1, 2, 2, dtype=torch.long))
+    example = [torch.zeros(1, tokens, dtype=torch.long), *cache.advance(tokens)]
+    plain = step(*example)  # also makes what is made on first use: tables, the layouts of packed weights
+    compiled = compiled_step(step, example, threads, on_build)
+    cache.rewind(tokens)
+    found = compiled(example[0], *cache.advance(tokens))
+    if not torch.allclose(found[0], plain[0], rtol=0.05, atol=0.05 * float(plain[0].abs().max())):
+        raise DeviceError("it gives other logits than the operators.")
+    return compiled

@@ -1,0 +1,193 @@
+"""Speculative decoding: a small model drafts some tokens, the target checks all of them in one step.
+
+The answers are the target's: greedy ones the same, sampled ones of the same distribution (Leviathan et al. 2023,
+arXiv 2211.17192, algorithm 1; Chen et al. 2023, arXiv 2302.01318).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .build import MOST_TOKENS
+from .sampling import Sampler, Sampling, draw
+from .sequence import Sequence
+
+# What one more token costs in checking, as a share of a step. On a CPU 0.2 to 0.3 was measured with the demo's
+# matrices, and large ones cost less; for GPUs, where reading the weights hides it, it is assumed.
+ROW_COST = {"cpu": 0.25, "cuda": 0.02, "mps": 0.05}
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A model that drafts for another of the same vocabulary."""
+
+    model: Any
+    cost: float  # of a step, as a share of a step of the other: bytes of weights over its bytes
+
+
+class DraftLength:
+    """How many tokens to draft, by the acceptance seen in the answer so far (Leviathan et al. 2023, section 3.3)."""
+
+    MEMORY = 0.95  # of a round, in the one after it
+
+    def __init__(self, draft_cost: float, row_cost: float) -> None:
+        self._costs = draft_cost, row_cost
+        self._kept, self._judged = 4.0, 5.0  # as if so many had been seen before
+
+    def see(self, kept: int, drafted: int) -> None:
+        """Of a round; what follows a rejected token was not judged."""
+        self._kept = self.MEMORY * self._kept + kept
+        self._judged = self.MEMORY * self._judged + min(kept + 1, drafted)
+
+    @property
+    def acceptance(self) -> float:
+        """The estimated chance that a token is kept whose predecessors are."""
+        return self._kept / self._judged
+
+    def best(self) -> int:
+        """The length with the most new tokens expected for its cost."""
+        return max(range(1, MOST_TOKENS), key=self._gain)
+
+    def _gain(self, length: int) -> float:
+        draft_cost, row_cost = self._costs
+        tokens = sum(self.acceptance**i for i in range(length + 1))
+        return tokens / (1 + length * (draft_cost + row_cost))
+
+
+class SpeculativeEngine:
+    """Answers of one model, drafted by `model.draft`, a `Draft`; one at a time.
+
+    `acceptance` is the share of the tokens drafted for the answer so far that were kept; None before the first.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.acceptance: float | None = None
+        self._target, self._draft = Sequence(model), Sequence(model.draft.model)
+
+    def generate(
+        self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
+    ) -> Iterator[int]:
+        """Yields new token ids until one of `stops` (yielded too) or `max_new_tokens`; closing it frees the caches.
+
+        Raises MemoryShortError where there is no memory for a cache; the engine stays usable.
+        """
+        length = DraftLength(self.model.draft.cost, ROW_COST[self.model.device.type])
+        kept = drafted = 0
+        try:
+            # Entered anew each time: what consumes this generator must not run in inference mode.
+            with torch.inference_mode():
+                inputs = torch.tensor([prompt], device=self.model.device)
+                tokens = [self._begin(inputs, max_new_tokens, sampling)]
+            left = max_new_tokens
+            while True:
+                for token in tokens:
+                    yield token
+                    left -= 1
+                    if token in stops or not left:
+                        return
+                with torch.inference_mode():
+                    if not drafted:
+                        self._draft.prefill(inputs, max_new_tokens)
+                    count = max(min(length.best(), left - 1), 1)
+                    tokens = self._round(tokens, count)
+                kept, drafted = kept + len(tokens) - 1, drafted + count
+                length.see(len(tokens) - 1, count)
+                self.acceptance = kept / drafted
+        finally:
+            self._target.free()
+            self._draft.free()
+
+    def cache_memory(self, tokens: int) -> int:
+        """Bytes of both caches as they are allocated."""
+        return self._target.memory + self._draft.memory
+
+    def _begin(self, prompt: Tensor, max_new_tokens: int, sampling: Sampling) -> int:
+        """Runs the prompt; the first token."""
+        self._sampler = Sampler(sampling, prompt, self.model.config.vocab_size)
+        self._behind = 0
+        logits = self._target.prefill(prompt, max_new_tokens)
+        self._sampler.stir()
+        return int(self._sampler(logits, logits.argmax(-1, keepdim=True)))
+
+    def _round(self, tokens: list[int], count: int) -> list[int]:
+        """Drafts and checks.
+
+        Args:
+            tokens: what the round before gave, whose last was not run yet.
+            count: of tokens to draft.
+
+        Returns:
+            the drafted tokens that are kept, and the one that the target goes on with.
+        """
+        for token in tokens[len(tokens) - 1 - self._behind : -1]:
+            self._draft.run(torch.tensor([[token]], device=self.model.device))
+        ids, chances = self._drafted(tokens[-1], count)
+        kept, following = self._check(ids, chances)
+        *drafted, kept, following = torch.cat((ids[0, 1:], kept, following)).tolist()
+        self._target.rewind(count - kept)
+        self._draft.rewind(max(count - kept - 1, 0))
+        self._behind = int(kept == count)  # the last drafted token was not run by the draft
+        found = [*drafted[:kept], following]
+        if self._sampler.seen is not None:
+            self._sampler.seen[0, found] = True
+        return found
+
+    def _drafted(self, last: int, count: int) -> tuple[Tensor, Tensor]:
+        """The last token and the drafted ones, [1, 1 + count], and the probabilities that each was drawn with and zeros
+        behind them, [1 + count, vocabulary]; empty where nothing is drawn."""
+        sampler, seen = self._sampler, self._sampler.seen
+        ids = torch.full((1, 1 + count), last, device=self.model.device)
+        rows = 1 + count if sampler.generator else 0
+        chances = torch.zeros(rows, self.model.config.vocab_size, device=self.model.device)
+        for i in range(count):
+            logits, best = self._draft.run(ids[:, i : i + 1])
+            if sampler.generator:
+                chances[i] = sampler.distribution(logits[0], seen)[0]
+                best = draw(chances[i : i + 1], sampler.generator)
+            elif seen is not None:
+                best = sampler.scores(logits[0], seen).argmax(-1)
+            ids[0, i + 1] = best.squeeze()
+            if seen is not None:
+                seen = seen.scatter(1, ids[:, i + 1 : i + 2], True)
+        return ids, chances
+
+    def _check(self, ids: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs what `_drafted` gave: how many drafted tokens are kept, and the one after them, [1] each."""
+        sampler, seen = self._sampler, None
+        logits, best = self._target.run(ids)
+        if sampler.seen is not None:
+            rows = ids.shape[1]
+            # Row by row what comes before: the last token, which was seen anyway, fills the others' places.
+            before = torch.where(torch.ones(rows, rows, device=ids.device).tril() > 0, ids, ids[:, :1])
+            seen = sampler.seen.repeat(rows, 1).scatter_(1, before, True)
+        if sampler.generator:
+            return reject(ids[0, 1:], chances, sampler.distribution(logits[0], seen), sampler.generator)
+        wanted = best[0] if seen is None else sampler.scores(logits[0], seen).argmax(-1)
+        kept = (ids[0, 1:] == wanted[:-1]).long().cumprod(0).sum(0, keepdim=True)
+        return kept, wanted[kept]
+
+
+def reject(drafted: Tensor, chances: Tensor, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rejection sampling: what is kept, and the token that follows it, are as if drawn from the wanted distributions.
+
+    Args:
+        drafted: [count] tokens.
+        chances: [count + 1, vocabulary], the distributions that they were drawn from; the last row is 0.
+        wanted: [count + 1, vocabulary], those of the target.
+
+    Returns:
+        how many of the drafted tokens are kept, and the one after them, [1] each.
+    """
+    count = drafted.shape[0]
+    at = drafted[:, None]
+    noise = torch.rand(count, 1, device=drafted.device, generator=generator)
+    keeps = noise * chances[:count].gather(1, at) < wanted[:count].gather(1, at)
+    kept = keeps[:, 0].long().cumprod(0).sum(0, keepdim=True)
+    rest = (wanted[kept] - chances[kept]).clamp_(min=0)
+    # Nothing may rest of two equal distributions, by rounding.
+    rest = torch.where(rest.sum() > 0, rest, wanted[kept])
+    return kept, draw(rest, generator)

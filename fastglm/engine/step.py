@@ -1,0 +1,58 @@
+"""One decode step: every shape but the window is static, and everything that moves moves on the device."""
+
+import torch
+from torch import Tensor, nn
+
+from ..models.chatglm import Decoder
+from .cache import Window
+
+
+class Step(nn.Module):
+    """From tokens to what follows them. Run as it is, compiled for a CPU, or captured as a CUDA graph."""
+
+    def __init__(self, decoder: Decoder, is_int8: bool, first_layer: int = 0) -> None:
+        super().__init__()
+        self.decoder, self.is_int8, self.first_layer = decoder, is_int8, first_layer
+
+    def forward(
+        self, ids: Tensor, place: Tensor, position: Tensor, stride: Tensor, columns: Tensor, *held: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Runs tokens and moves `place` and `position` behind them.
+
+        Args:
+            ids: [rows, tokens].
+            place: [1], tokens in the cache before these.
+            position: [rows, 2, 1], of the first of them; `stride`: how it moves from token to token.
+            columns: [window], counting up from 0: places of the cache that are read; or [rows, 1, 1, window] where some
+                are never to be.
+            held: `StaticCache.held`, written at the tokens' places.
+
+        Returns:
+            logits [rows, tokens, vocabulary] in fp32, and the best of each, [rows, tokens].
+        """
+        logits = self.run(ids, place, position, stride, columns, *held).float()
+        return logits, logits.argmax(-1)
+
+    def run(
+        self, ids: Tensor, place: Tensor, position: Tensor, stride: Tensor, columns: Tensor, *held: Tensor
+    ) -> Tensor:
+        """As `forward`: what the decoder gives of the tokens."""
+        tokens = ids.shape[1]
+        order = torch.arange(tokens, device=ids.device)
+        places = place + order
+        mask = torch.where(columns <= places[:, None], 0.0, -torch.inf)
+        mask = mask if mask.ndim == 4 else mask[None, None]
+        window = Window(held, places, columns.shape[-1], self.is_int8, self.first_layer)
+        position_ids = position + stride * order
+        out = self.decoder(ids, position_ids, mask.to(self.decoder.dtype), window, keep=tokens)
+        place += tokens
+        position += tokens * stride
+        return out
+
+
+class InnerStep(Step):
+    """A step of layers that others follow."""
+
+    def forward(self, ids: Tensor, *inputs: Tensor) -> Tensor:  # type: ignore[override]
+        """As `Step.forward`, from hidden states to hidden states, [rows, tokens, hidden]."""
+        return self.run(ids, *inputs)

@@ -1,0 +1,170 @@
+"""Which of several ways to multiply is the fastest here: measured once for a machine, and remembered in its home."""
+
+import json
+import os
+import time
+from abc import abstractmethod
+from bisect import bisect_left
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..hardware import processor_name
+from ..home import home
+from .format import Kernel, Parts, WeightFormat
+
+FILE = "kernels.json"
+ROWS = (1, 4, 16, 64, 256)  # of activations: where times are taken
+LARGEST = (1024, 4096)  # rows and columns of the weights that are tried: larger matrices are multiplied in such blocks
+REPEATS = 4  # the quickest counts: what else runs here only ever makes it longer
+
+Way = Callable[[Tensor, tuple[Tensor, ...], int, int], Tensor]  # as `Kernel.multiply`
+Times = dict[str, list[float]]  # seconds at each of ROWS, by the name of the way
+
+_known: dict[str, dict[str, Times]] = {}  # by machine, then by format and shape
+
+
+class MeasuredKernel(Kernel):
+    """A kernel with several ways to multiply what it holds; for each number of rows it takes the fastest."""
+
+    def __init__(self, format: WeightFormat) -> None:
+        self.format = format
+        self._times: Times = {}
+        self._fastest: dict[int, str] = {}  # names: a method would refer back to this, and a step could not be pickled
+
+    @abstractmethod
+    def hold(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        """From the portable layout to the kernel's own."""
+
+    @abstractmethod
+    def ways(self) -> dict[str, Way]:
+        """All ways to multiply, by name."""
+
+    def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        self._times = times_of(self, rows, columns)
+        return self.hold(parts, rows, columns)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without times: a compiled step is kept under what was chosen, however long that took."""
+        return self.__dict__ | {"_times": {}}
+
+    def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        n = x.shape[0]
+        if n not in self._fastest:
+            self._times = self._times or times_of(self, rows, columns)
+            self._fastest[n] = fastest(self._times, n)
+        product = self.ways()[self._fastest[n]](x, held, rows, columns)
+        return product.to(x.dtype) if product.dtype.itemsize > x.dtype.itemsize else product
+
+
+def seconds(times: list[float], rows: int) -> float:
+    """Of a product of so many rows of activations, or of the last of ROWS where they are more: on the line through the
+    two nearest."""
+    rows = min(rows, ROWS[-1])
+    right = min(max(bisect_left(ROWS, rows), 1), len(ROWS) - 1)
+    a, b = ROWS[right - 1], ROWS[right]
+    return times[right - 1] + (times[right] - times[right - 1]) * (rows - a) / (b - a)
+
+
+def fastest(times: Times, rows: int) -> str:
+    """The name of the way that takes the least time for so many rows of activations."""
+    return min(times, key=lambda name: seconds(times[name], rows))
+
+
+def times_of(kernel: MeasuredKernel, rows: int, columns: int) -> Times:
+    """How long each way of a kernel takes for matrices of about this shape: remembered, or measured now.
+
+    A way that fails or is wrong has no times.
+    """
+    rows, columns = (min(_above(size), most) for size, most in zip((rows, columns), LARGEST, strict=True))
+    ways = ", ".join(kernel.ways())  # what is measured with one less holds until there is one more
+    machine = _machine(torch.get_num_threads())
+    key = f"{type(kernel).__name__} {kernel.format.name} {rows} × {columns}: {ways}"
+    known = _known.setdefault(machine, {})
+    if key not in known:
+        known[key] = _read(machine, key, kernel.ways()) or _keep(machine, key, kernel, rows, columns)
+    return known[key]
+
+
+def _above(size: int) -> int:
+    """The next power of two, 64 or more."""
+    return max(64, 1 << (size - 1).bit_length())
+
+
+@cache
+def _machine(threads: int) -> str:
+    simd = torch.backends.cpu.get_cpu_capability()
+    return f"torch {torch.__version__}, {processor_name()}, {simd}, {threads} threads"
+
+
+@torch.inference_mode()
+def _measure(kernel: MeasuredKernel, rows: int, columns: int) -> Times:
+    generator = torch.Generator().manual_seed(0)
+    weight, x = (torch.randn(n, columns, generator=generator) for n in (rows, ROWS[-1]))
+    weight[::2].abs_()  # large sums, which show where integers overflow
+    x[::2].abs_()
+    parts = kernel.format.pack(weight)
+    exact = x[:16].double() @ kernel.format.unpack(parts, columns).double().T
+    # What rounding to 7 bits may cost, most of it as the root of the columns; sums that overflow cost a tenth or more.
+    bound = (0.2 * columns**-0.5 + 1e-2) * x[:16].norm(dim=1)[:, None] * weight.norm(dim=1)
+    held = kernel.hold(parts, rows, columns)
+
+    def right(way: Way) -> bool:
+        try:
+            return bool(((way(x[:16], held, rows, columns) - exact).abs() <= bound).all())
+        except (RuntimeError, AttributeError):  # an operator that refuses, or is not in this PyTorch
+            return False
+
+    def timed(way: Way, n: int) -> float:
+        start = time.perf_counter()
+        way(x[:n], held, rows, columns)
+        return time.perf_counter() - start
+
+    ways = {name: way for name, way in kernel.ways().items() if right(way)}
+    taken: Times = {name: [] for name in ways}
+    for n in ROWS:
+        runs = [[timed(way, n) for way in ways.values()] for _ in range(1 + REPEATS)]  # in turn; the first warms up
+        for name, each in zip(ways, zip(*runs[1:], strict=True), strict=True):
+            taken[name].append(min(each))
+    return taken
+
+
+def _read(machine: str, key: str, ways: dict[str, Way]) -> Times | None:
+    """What is remembered: None where it is not, or the file is not ours or older than these ways."""
+    shapes = _read_all().get(machine)
+    found = shapes.get(key) if isinstance(shapes, dict) else None
+    if not isinstance(found, dict) or not found or not found.keys() <= ways.keys():
+        return None
+    sound = all(isinstance(each, list) and len(each) == len(ROWS) for each in found.values())
+    return found if sound and all(isinstance(s, float) for each in found.values() for s in each) else None
+
+
+def _read_all() -> dict[str, Any]:
+    try:
+        found = json.loads((home() / FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _keep(machine: str, key: str, kernel: MeasuredKernel, rows: int, columns: int) -> Times:
+    """Measures, and adds it to the file, whole or not at all; what another process kept meanwhile holds."""
+    measured = _measure(kernel, rows, columns)
+    if theirs := _read(machine, key, kernel.ways()):
+        return theirs
+    everything = _read_all()
+    shapes = everything.get(machine)
+    everything[machine] = {**(shapes if isinstance(shapes, dict) else {}), key: measured}
+    partial = home() / f"{FILE}.{os.getpid()}"
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(everything, indent=1, ensure_ascii=False), encoding="utf-8")
+        os.replace(partial, home() / FILE)
+    except OSError:  # no place to write: it lasts as long as this process
+        with suppress(OSError):
+            partial.unlink()
+    return measured

@@ -1,0 +1,242 @@
+"""int4 weights on a CPU: in the layout of PyTorch's operator, or as they lie on disk for this package's own kernel."""
+
+from abc import abstractmethod
+from functools import cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..blocks import blockwise
+from ..choice import MeasuredKernel, Way
+from ..dynamic import Int8Activations, saturates
+from ..format import BLOCK_ROWS, Kernel, Parts
+from ..int4 import Int4, join, split
+from . import library
+
+CHUNK = 64  # columns that the own kernel reads at a time
+
+
+def cpu_kernel(format: Int4) -> Kernel | None:
+    """The own kernel where it is built, or else PyTorch's, where its layout is known."""
+    if library.ready():
+        return NativeInt4Kernel(format)
+    return CpuInt4Kernel(format) if row_order() is not None else None
+
+
+class UnpackedProducts(MeasuredKernel):
+    """Products with weights that are unpacked on the way: for many rows of activations, and to compare with.
+
+    Rows, and the layout of what is held, are those of a subclass.
+    """
+
+    format: Int4
+
+    @abstractmethod
+    def _scale_and_zero(self, held: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """fp32 [rows, groups] each, rows as packed: a nibble of 0 … 15 stands for `nibble · scale + zero`."""
+
+    @abstractmethod
+    def _scaled(self, packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+        """nibble · scale + zero, [rows, width] in the dtype of scale and zero [rows, groups], rows as packed."""
+
+    @abstractmethod
+    def _in_order(self, product: Tensor) -> Tensor:
+        """[rows as packed, n] → [rows, n]."""
+
+    def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        """In fp32, to which the weights are unpacked."""
+        packed, (scale, zero) = held[0], self._scale_and_zero(held)
+        x = F.pad(x.float(), (0, 2 * packed.shape[1] - columns)).t()
+
+        def product(block: slice) -> Tensor:
+            return self._in_order(self._scaled(packed[block], scale[block], zero[block]) @ x)
+
+        return blockwise(product, len(packed), len(x))[:, :rows]
+
+    def _dynamic(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        """With activations in int8, and weights rounded once more, to 8 bits a row, or 7 where sums would overflow."""
+        packed = held[0]
+        x8 = Int8Activations(F.pad(x, (0, 2 * packed.shape[1] - columns)), 127)
+        limit, bits = (63, 8) if saturates() else (127, 7)
+        scale, zero = self._scale_and_zero(held)
+        step = torch.maximum(zero.abs(), (zero + 15 * scale).abs()).amax(1, keepdim=True).clamp(min=1e-30) / limit
+        # In int16, with `bits` of them behind the point; limit + 1 is added, so that no number is negative.
+        scale = (scale / step * 2**bits).round().short()
+        zero = ((zero / step + limit + 1.5) * 2**bits).round().short()
+
+        def product(block: slice) -> Tensor:
+            numbers = self._scaled(packed[block], scale[block], zero[block]).bitwise_right_shift_(bits)
+            return self._in_order(x8.times(numbers.to(torch.uint8), limit + 1).mul_(step[block]))
+
+        return blockwise(product, packed.shape[0], 2 * packed.shape[1])[:, :rows]
+
+
+class CpuInt4Kernel(UnpackedProducts):
+    """In the layout of PyTorch's CPU operator: rows in blocks whose order depends on the processor."""
+
+    def __init__(self, format: Int4) -> None:
+        super().__init__(format)
+        order = row_order()
+        assert order is not None
+        self.order = order
+        self.place = order.argsort()
+
+    def hold(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        group = self.format.operator_group(columns)
+        width = -(-columns // group) * group
+        scales = self.format.scales_and_zeros(parts, rows, columns)
+        scales = F.pad(scales, (0, 0, 0, -rows % 64))
+        packed = torch.empty(rows + -rows % 64, width // 2, dtype=torch.uint8)
+        for start in range(0, packed.shape[0], BLOCK_ROWS):
+            numbers = split(parts["weight"][start : start + BLOCK_ROWS])
+            numbers = F.pad(numbers, (0, width - numbers.shape[1], 0, -numbers.shape[0] % 64)).int() + 8
+            packed[start : start + BLOCK_ROWS] = torch._convert_weight_to_int4pack_for_cpu(numbers, 1)
+        # The published scale is finer than bf16; it is kept so that restoring is exact.
+        return packed, scales, *([parts["weight_scale"]] if self.format.group is None else [])
+
+    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
+        packed, scales = held[:2]
+        width = self.format.spec(rows, columns)["weight"][0][1] * 2
+        weight = torch.cat([join(numbers[:, :width]) for numbers in self._numbers(packed)])[:rows]
+        if self.format.group is None:
+            return {"weight": weight, "weight_scale": held[2]}
+        scale, zero = (scales[:, :rows, i].t().contiguous() for i in (0, 1))
+        return {"weight": weight, "weight_scale": scale, "weight_zero": zero}
+
+    def ways(self) -> dict[str, Way]:
+        return {"operator": self._operator, "unpacked": self._unpacked, "dynamic": self._dynamic}
+
+    def _operator(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        """With activations in bf16."""
+        packed, scales = held[:2]
+        x = F.pad(x.bfloat16(), (0, 2 * packed.shape[1] - columns))
+        group = 2 * packed.shape[1] // scales.shape[0]
+        return torch._weight_int4pack_mm_for_cpu(x, packed, group, scales)[:, :rows]
+
+    def _scale_and_zero(self, held: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        both = held[1].permute(2, 1, 0).float().unflatten(1, (-1, self.order.numel()))[:, :, self.order].flatten(1, 2)
+        return both[0], both[1] - 8 * both[0]
+
+    def _scaled(self, packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+        half, width = self.order.numel() // 2, 2 * packed.shape[1]
+        pairs = packed.view(-1, width, half).transpose(1, 2).contiguous()
+        numbers = torch.empty(len(pairs), 2, half, width, dtype=scale.dtype)
+        numbers[:, 0], numbers[:, 1] = pairs & 15, pairs >> 4
+        numbers.view(*scale.shape, -1).mul_(scale[..., None]).add_(zero[..., None])
+        return numbers.flatten(0, 2)
+
+    def _in_order(self, product: Tensor) -> Tensor:
+        return product.unflatten(0, (-1, self.order.numel()))[:, self.place].flatten(0, 1)
+
+    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        packed, scales = held[:2]
+        size = self.order.numel()
+        blocks = packed.view(-1, packed.shape[1] * 2, size // 2)
+        place = self.place[ids % size]
+        halves = blocks[ids // size, :, place % (size // 2)]
+        numbers = torch.where((place < size // 2)[:, None], halves & 15, halves >> 4).float() - 8
+        scale, zero = scales[:, ids].float().unbind(2)
+        weight = torch.addcmul(zero.t()[..., None], numbers.unflatten(1, (scales.shape[0], -1)), scale.t()[..., None])
+        return weight.flatten(1)[:, :columns]
+
+    def _numbers(self, packed: Tensor) -> list[Tensor]:
+        """int8 in -8 … 7, [BLOCK_ROWS, width] each."""
+        size = self.order.numel()
+        found = []
+        for start in range(0, packed.shape[0], BLOCK_ROWS):
+            blocks = packed[start : start + BLOCK_ROWS].reshape(-1, packed.shape[1] * 2, size // 2)
+            nibbles = torch.cat((blocks & 15, blocks >> 4), 2)[:, :, self.place]
+            found.append(nibbles.transpose(1, 2).flatten(0, 1).to(torch.int8) - 8)
+        return found
+
+
+class NativeInt4Kernel(UnpackedProducts):
+    """The weights as they lie, for this package's own kernel, which rounds activations to int8 in the same groups."""
+
+    def hold(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        group = self.format.operator_group(columns)
+        step = max(group, CHUNK)
+        width = -(-columns // step) * step
+        if self.format.group is None:
+            scale, zero = (
+                part.t().contiguous() for part in self.format.scales_and_zeros(parts, rows, columns).unbind(2)
+            )
+        else:
+            scale, zero = parts["weight_scale"], parts["weight_zero"]
+        held = _widened(parts["weight"], width // 2), _widened(scale, width // group), _widened(zero, width // group)
+        # The published scale is finer than bf16; it is kept so that restoring is exact.
+        return *held, *([parts["weight_scale"]] if self.format.group is None else [])
+
+    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
+        spec = self.format.spec(rows, columns)
+        stored = (held[0], held[3]) if self.format.group is None else held
+        return {
+            name: part[tuple(slice(size) for size in shape)].contiguous()
+            for part, (name, (shape, _)) in zip(stored, spec.items(), strict=True)
+        }
+
+    def ways(self) -> dict[str, Way]:
+        return {"native": self._native, "unpacked": self._unpacked, "dynamic": self._dynamic}
+
+    def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        weight, scale, zero = held[:3]
+        group = 2 * weight.shape[1] // scale.shape[1]
+        return torch.ops.fastglm.int4_product(x.float().contiguous(), weight, scale, zero, group)
+
+    def _scale_and_zero(self, held: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        scale = held[1].float()
+        return scale, held[2].float() - 8 * scale
+
+    def _scaled(self, packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+        numbers = split(packed).to(scale.dtype).add_(8)
+        numbers.view(*scale.shape, -1).mul_(scale[..., None]).add_(zero[..., None])
+        return numbers
+
+    def _in_order(self, product: Tensor) -> Tensor:
+        return product
+
+    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        scale, zero = (part[ids].float()[..., None] for part in held[1:3])
+        numbers = split(held[0][ids]).float().unflatten(1, (scale.shape[1], -1))
+        return torch.addcmul(zero, numbers, scale).flatten(1)[:, :columns]
+
+
+def _widened(part: Tensor, columns: int) -> Tensor:
+    """With zeros at the end of the rows; the same tensor where there are enough."""
+    return F.pad(part, (0, columns - part.shape[1])) if part.shape[1] < columns else part
+
+
+@cache
+def row_order() -> Tensor | None:
+    """In which order PyTorch's CPU packing on this processor puts the rows of a block, low nibbles first.
+
+    Found by packing matrices that spell their own indices, since it differs between instruction sets. None: the
+    packing has a shape that is not known here.
+    """
+    rows, columns = 64, 32
+    index = torch.arange(rows)[:, None].expand(-1, columns)
+    column = torch.arange(columns)[None].expand(rows, -1)
+
+    def nibbles(of: Tensor, bits: int) -> Tensor:
+        """What the packed nibbles hold of `of`, [2 (low, high), bytes]."""
+        found = torch.zeros(2, rows * columns // 2, dtype=torch.int64)
+        for bit in range(bits):
+            packed = torch._convert_weight_to_int4pack_for_cpu((of >> bit & 1).int().contiguous(), 1).flatten().long()
+            found += torch.stack((packed & 15, packed >> 4)) << bit
+        return found
+
+    row, col = nibbles(index, 6), nibbles(column, 5)
+    for size in (64, 32, 16):
+        shape = (2, rows // size, columns, size // 2)
+        by_block, by_column = row.view(shape), col.view(shape)
+        expected = torch.arange(columns)[None, None, :, None].expand(shape)
+        order = by_block[:, 0, 0].flatten()
+        whole = torch.stack([order.view(2, 1, -1).expand(-1, columns, -1) + n * size for n in range(rows // size)], 1)
+        if (
+            torch.equal(by_column, expected)
+            and torch.equal(by_block, whole)
+            and order.sort()[0].equal(torch.arange(size))
+        ):
+            return order
+    return None

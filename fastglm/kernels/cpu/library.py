@@ -1,0 +1,147 @@
+"""The C++ kernels: compiled once for a version of PyTorch, kept in `FASTGLM_HOME`, and loaded."""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ...errors import DeviceError
+from ...home import folder, home
+
+SOURCES = [Path(__file__).with_name(name) for name in ("attention.cpp", "products.cpp", "vectors.h")]
+FLAGS = ("-O3", "-mavx2", "-mfma", "-std=c++20", "-shared", "-fPIC", "-fopenmp")
+
+_loaded = False
+
+
+def compiler() -> str:
+    """The C++ compiler. Raises DeviceError where there is none."""
+    if not has_compiler():
+        raise DeviceError(f"there is no C++ compiler here ({_compiler()}); install one and load the model again.")
+    return _compiler()
+
+
+def has_compiler() -> bool:
+    """Whether there is a C++ compiler."""
+    return shutil.which(_compiler()) is not None
+
+
+@cache
+def written_for() -> bool:
+    """Whether the kernels are written for this system and processor."""
+    here = sys.platform == "linux" and platform.machine() == "x86_64"
+    return here and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+
+
+def possible() -> bool:
+    """Whether they may be used; FASTGLM_COMPILE=0 switches them off."""
+    return written_for() and os.environ.get("FASTGLM_COMPILE") != "0"
+
+
+def ready() -> bool:
+    """Whether the operators `torch.ops.fastglm.*` are there; loads them where they have been built."""
+    return possible() and (_loaded or (_path().is_file() and _load()))
+
+
+def build(on_build: Callable[[], None]) -> None:
+    """Compiles and loads the kernels, unless that has been done.
+
+    Args:
+        on_build: called before they are compiled, which takes ten seconds or more.
+
+    Raises:
+        DeviceError: they cannot be compiled or loaded here; says why.
+    """
+    path = _path()
+    # The file is to be there even where this process has loaded that of another home: its children look for it.
+    if path.is_file() and (_loaded or _load()):
+        return
+    command = compiler()
+    on_build()
+    _compile(command, path)
+    if not (_loaded or _load()):
+        raise DeviceError("what was compiled cannot be loaded.")
+
+
+def _compile(compiler: str, path: Path) -> None:
+    root = Path(torch.__file__).parent
+    with tempfile.TemporaryDirectory(dir=folder("kernels")) as work:
+        partial = Path(work) / path.name
+        command = [compiler, *FLAGS, f"-I{root / 'include'}", f"-I{root / 'include/torch/csrc/api/include'}", *_units()]
+        command += ["-o", str(partial), f"-L{root / 'lib'}", "-lc10", "-ltorch_cpu"]
+        made = subprocess.run(command, capture_output=True, text=True, check=False)
+        if made.returncode:
+            errors = [line for line in made.stderr.splitlines() if "error" in line] or ["the compiler was stopped"]
+            raise DeviceError(errors[0].strip())
+        partial.replace(path)
+
+
+def c_shims() -> dict[torch._ops.OpOverload, list[str]]:
+    """What a compiled step is to call in place of each operator: its declaration in C."""
+    handles = "AtenTensorHandle, AtenTensorHandle, AtenTensorHandle"
+    return {
+        torch.ops.fastglm.int4_product.default: [
+            f"AOTITorchError aoti_torch_cpu_int4_product({handles}, AtenTensorHandle, int64_t, AtenTensorHandle*)"
+        ],
+        torch.ops.fastglm.int8_product.default: [
+            f"AOTITorchError aoti_torch_cpu_int8_product({handles}, AtenTensorHandle*)"
+        ],
+        torch.ops.fastglm.float_product.default: [
+            "AOTITorchError aoti_torch_cpu_float_product(AtenTensorHandle, AtenTensorHandle, AtenTensorHandle*)"
+        ],
+        torch.ops.fastglm.int8_attention.default: [
+            f"AOTITorchError aoti_torch_cpu_int8_attention({handles}, {handles}, AtenTensorHandle*)"
+        ],
+    }
+
+
+def _compiler() -> str:
+    return os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
+
+
+def _units() -> list[str]:
+    """What the compiler is given."""
+    return [str(path) for path in SOURCES if path.suffix == ".cpp"]
+
+
+def _path() -> Path:
+    made_of = ([path.read_bytes() for path in SOURCES], FLAGS, torch.__version__, platform.machine())
+    return home() / "kernels" / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]}.so"
+
+
+def _load() -> bool:
+    global _loaded
+    try:
+        ctypes.CDLL(str(_path()), mode=ctypes.RTLD_GLOBAL)  # global: compiled steps call into it
+    except OSError:
+        _path().unlink(missing_ok=True)  # so that the next start makes it anew
+        return False
+
+    @torch.library.register_fake("fastglm::int4_product")
+    def _(x: Tensor, weight: Tensor, scale: Tensor, zero: Tensor, group: int) -> Tensor:
+        return x.new_empty(x.shape[0], weight.shape[0])
+
+    @torch.library.register_fake("fastglm::int8_product")
+    def _(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+        return x.new_empty(x.shape[0], weight.shape[0])
+
+    @torch.library.register_fake("fastglm::float_product")
+    def _(x: Tensor, weight: Tensor) -> Tensor:
+        return x.new_empty(x.shape[0], weight.shape[0])
+
+    @torch.library.register_fake("fastglm::int8_attention")
+    def _(q: Tensor, keys: Tensor, key_scale: Tensor, values: Tensor, value_scale: Tensor, mask: Tensor) -> Tensor:
+        return torch.empty_like(q)
+
+    _loaded = True
+    return True

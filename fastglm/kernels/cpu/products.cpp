@@ -1,0 +1,340 @@
+// Products of activations with packed weights as they lie on disk, for x86-64 with AVX2: `x @ W.T`.
+//
+// fp32: weights that are not packed, by few rows of activations.
+// int4: activations are rounded to int8, each group of columns with a scale of its own; sums are exact integers.
+// int8: activations are rounded to int16, each row with a scale of its own; sums are exact integers.
+// Weights are read once for up to TOKENS rows of activations. Their layout: `fastglm/kernels/int4.py` and `int8.py`.
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <torch/csrc/inductor/aoti_torch/utils.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "vectors.h"
+
+namespace {
+
+constexpr int64_t TOKENS = 4;        // rows of activations that share a read of the weights
+constexpr int64_t CHUNK = 64;        // columns of int4 weights in a register
+constexpr int64_t BLOCK = 32;        // rows of weights that stay in a cache for all rows of activations
+constexpr int64_t LEAST = 1 << 18;   // products that are worth a thread
+constexpr int64_t FLUSH = 2048;      // columns of int8 weights whose integer sums cannot overflow
+constexpr int64_t AHEAD = 1024;      // bytes of weights that are on their way to the cache where memory is the bound
+
+using c10::BFloat16;
+
+inline __m256 floats(const BFloat16* from) {
+  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+
+// Has the cache fetch weights that come later: one row of activations is done with them sooner than memory gives them.
+inline void fetch(const void* weights) { _mm_prefetch(static_cast<const char*>(weights) + AHEAD, _MM_HINT_T0); }
+
+// The largest magnitude; no number where one of them is none, so that it stays seen in the products.
+inline float largest(const float* x, int64_t n) {
+  float most = 1e-30f, none = 0;
+  for (int64_t i = 0; i < n; i++) {
+    most = std::max(most, std::fabs(x[i]));
+    none += x[i] * 0;
+  }
+  return most + none;
+}
+
+inline int32_t nearest(float x) { return _mm_cvtss_si32(_mm_set_ss(x)); }
+
+// Rows of activations in int8: of each CHUNK the odd columns, then the even ones, as nibbles are unpacked.
+struct Int8Rows {
+  int64_t width, groups;
+  std::vector<int8_t> numbers;      // [n, width]
+  std::vector<float> scales, sums;  // [n, groups]
+
+  Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group)
+      : width(width), groups(width / group), numbers(n * width), scales(n * groups), sums(n * groups) {
+    at::parallel_for(0, n, std::max<int64_t>(1, LEAST / 16 / width), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; row++) round(x + row * columns, row, columns, group);
+    });
+  }
+
+  void round(const float* x, int64_t row, int64_t columns, int64_t group) {
+    int8_t* into = &numbers[row * width];
+    for (int64_t start = 0, g = row * groups; start < columns; start += group, g++) {
+      const int64_t end = std::min(start + group, columns);
+      const float most = largest(x + start, end - start), times = 127 / most;
+      int32_t total = 0;
+      for (int64_t i = start; i < end; i++) {
+        const int32_t number = nearest(x[i] * times);
+        into[i / CHUNK * CHUNK + (i % 2 ? 0 : CHUNK / 2) + i % CHUNK / 2] = static_cast<int8_t>(number);
+        total += number;
+      }
+      scales[g] = most / 127;
+      sums[g] = most / 127 * total;
+    }
+  }
+};
+
+struct Int4Weights {
+  const uint8_t* numbers;        // [rows, width / 2]
+  const BFloat16 *scales, *zeros;  // [rows, width / GROUP]
+};
+
+// A row of int4 weights by COUNT rows of activations. `room`: COUNT · groups floats. `out`: [n, stride], from the row on.
+template <int64_t COUNT, int64_t GROUP>
+inline void int4_row(const Int8Rows& x, int64_t token, const Int4Weights& weights, int64_t row, float* room, float* out,
+                     int64_t stride) {
+  const int64_t groups = x.groups, width = x.width;
+  const uint8_t* weight = weights.numbers + row * width / 2;
+  const BFloat16 *scale = weights.scales + row * groups, *zero = weights.zeros + row * groups;
+  const float *scales = &x.scales[token * groups], *sums = &x.sums[token * groups];
+  __m256 total[COUNT];
+  float rest[COUNT] = {};
+  for (int64_t t = 0; t < COUNT; t++) total[t] = _mm256_setzero_ps();
+  int64_t g = 0;
+  for (; g + 8 <= groups; g += 8) {
+    const __m256 s = floats(scale + g), z = _mm256_fnmadd_ps(_mm256_set1_ps(8), s, floats(zero + g));
+    for (int64_t t = 0; t < COUNT; t++) {
+      total[t] = _mm256_fmadd_ps(z, _mm256_loadu_ps(sums + t * groups + g), total[t]);
+      _mm256_storeu_ps(room + t * groups + g, _mm256_mul_ps(s, _mm256_loadu_ps(scales + t * groups + g)));
+    }
+  }
+  for (; g < groups; g++) {
+    const float s = scale[g], z = zero[g] - 8 * s;
+    for (int64_t t = 0; t < COUNT; t++) {
+      rest[t] += z * sums[t * groups + g];
+      room[t * groups + g] = s * scales[t * groups + g];
+    }
+  }
+  const __m256i ones = _mm256_set1_epi16(1), low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-120);
+  constexpr int64_t together = std::max<int64_t>(GROUP / CHUNK, 1);
+  const int64_t chunks = width / CHUNK;
+  const float* at = room;
+  for (int64_t chunk = 0; chunk < chunks; chunk += together) {
+    __m256i found[COUNT];
+    for (int64_t t = 0; t < COUNT; t++) found[t] = _mm256_setzero_si256();
+    for (int64_t c = chunk; c < chunk + together; c++) {
+      if (COUNT == 1 && c % 2 == 0) fetch(weight + c * CHUNK / 2);
+      const __m256i both =
+          _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight + c * CHUNK / 2)), sign);
+      const __m256i odd = _mm256_and_si256(both, low), even = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+      for (int64_t t = 0; t < COUNT; t++) {
+        const __m256i* numbers = reinterpret_cast<const __m256i*>(&x.numbers[(token + t) * width + c * CHUNK]);
+        const __m256i a = _mm256_maddubs_epi16(odd, _mm256_loadu_si256(numbers));
+        const __m256i b = _mm256_maddubs_epi16(even, _mm256_loadu_si256(numbers + 1));
+        found[t] = _mm256_add_epi16(found[t], _mm256_add_epi16(a, b));
+      }
+    }
+    for (int64_t t = 0; t < COUNT; t++) {
+      const float* one = at + t * groups;
+      const __m256 times = GROUP >= CHUNK ? _mm256_broadcast_ss(one)
+                                          : _mm256_set_m128(_mm_broadcast_ss(one + 1), _mm_broadcast_ss(one));
+      total[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_madd_epi16(found[t], ones)), times, total[t]);
+    }
+    at += GROUP >= CHUNK ? 1 : 2;
+  }
+  for (int64_t t = 0; t < COUNT; t++) out[(token + t) * stride + row] = sum(total[t]) + rest[t];
+}
+
+// Rows of activations in int16, with the scale of each.
+struct Int16Rows {
+  int64_t width;
+  std::vector<int16_t> numbers;  // [n, width]
+  std::vector<float> scales;     // [n]
+
+  Int16Rows(const float* x, int64_t n, int64_t columns, int64_t width)
+      : width(width), numbers(n * width), scales(n) {
+    at::parallel_for(0, n, std::max<int64_t>(1, LEAST / 16 / width), [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; row++) {
+        const float most = largest(x + row * columns, columns), times = 32767 / most;
+        for (int64_t i = 0; i < columns; i++)
+          numbers[row * width + i] = static_cast<int16_t>(nearest(x[row * columns + i] * times));
+        scales[row] = most / 32767;
+      }
+    });
+  }
+};
+
+struct Int8Weights {
+  const int8_t* numbers;  // [rows, width]
+  const float* scales;    // [rows]
+};
+
+// A row of int8 weights by COUNT rows of activations.
+template <int64_t COUNT>
+inline void int8_row(const Int16Rows& x, int64_t token, const Int8Weights& weights, int64_t row, float* out,
+                     int64_t stride) {
+  const int8_t* weight = weights.numbers + row * x.width;
+  __m256 total[COUNT];
+  for (int64_t t = 0; t < COUNT; t++) total[t] = _mm256_setzero_ps();
+  for (int64_t start = 0; start < x.width; start += FLUSH) {
+    __m256i found[COUNT];
+    for (int64_t t = 0; t < COUNT; t++) found[t] = _mm256_setzero_si256();
+    for (int64_t i = start; i < std::min(start + FLUSH, x.width); i += 32) {
+      if (COUNT == 1 && i % 64 == 0) fetch(weight + i);
+      const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight + i));
+      const __m256i left = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(both));
+      const __m256i right = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(both, 1));
+      for (int64_t t = 0; t < COUNT; t++) {
+        const __m256i* numbers = reinterpret_cast<const __m256i*>(&x.numbers[(token + t) * x.width + i]);
+        const __m256i a = _mm256_madd_epi16(left, _mm256_loadu_si256(numbers));
+        const __m256i b = _mm256_madd_epi16(right, _mm256_loadu_si256(numbers + 1));
+        found[t] = _mm256_add_epi32(found[t], _mm256_add_epi32(a, b));
+      }
+    }
+    for (int64_t t = 0; t < COUNT; t++) total[t] = _mm256_add_ps(total[t], _mm256_cvtepi32_ps(found[t]));
+  }
+  for (int64_t t = 0; t < COUNT; t++) out[(token + t) * stride + row] = sum(total[t]) * weights.scales[row] * x.scales[token + t];
+}
+
+template <int64_t N>
+using Constant = std::integral_constant<int64_t, N>;
+
+// Calls `some(count, token, first row, end of rows, room)` until all rows of both are done, so that a block of weights
+// stays in a cache.
+template <typename Some>
+void each(int64_t n, int64_t rows, int64_t width, int64_t groups, const Some& some) {
+  const int64_t blocks = (rows + BLOCK - 1) / BLOCK, work = n * width * BLOCK;
+  at::parallel_for(0, blocks, std::max<int64_t>(1, LEAST / work), [&](int64_t begin, int64_t end) {
+    std::vector<float> room(TOKENS * groups);
+    for (int64_t block = begin; block < end; block++) {
+      const int64_t first = block * BLOCK, last = std::min(rows, first + BLOCK);
+      for (int64_t token = 0; token < n; token += TOKENS) switch (n - token) {
+          case 1: some(Constant<1>(), token, first, last, room.data()); break;
+          case 2: some(Constant<2>(), token, first, last, room.data()); break;
+          case 3: some(Constant<3>(), token, first, last, room.data()); break;
+          default: some(Constant<TOKENS>(), token, first, last, room.data());
+        }
+    }
+  });
+}
+
+template <int64_t GROUP>
+at::Tensor int4_in_groups(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale,
+                          const at::Tensor& zero) {
+  const int64_t n = x.size(0), rows = weight.size(0), width = 2 * weight.size(1);
+  TORCH_CHECK(width % CHUNK == 0 && width % GROUP == 0 && x.is_contiguous(), "the operands are not laid out");
+  at::Tensor out = at::empty({n, rows}, x.options());
+  const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP);
+  const Int4Weights weights{reinterpret_cast<const uint8_t*>(weight.const_data_ptr<int8_t>()),
+                            scale.const_data_ptr<BFloat16>(), zero.const_data_ptr<BFloat16>()};
+  float* into = out.mutable_data_ptr<float>();
+  each(n, rows, width, numbers.groups, [&](auto count, int64_t token, int64_t first, int64_t last, float* room) {
+    for (int64_t r = first; r < last; r++) int4_row<count, GROUP>(numbers, token, weights, r, room, into, rows);
+  });
+  return out;
+}
+
+at::Tensor int4_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale, const at::Tensor& zero,
+                        int64_t group) {
+  switch (group) {
+    case 32: return int4_in_groups<32>(x, weight, scale, zero);
+    case 64: return int4_in_groups<64>(x, weight, scale, zero);
+    case 128: return int4_in_groups<128>(x, weight, scale, zero);
+    case 256: return int4_in_groups<256>(x, weight, scale, zero);
+    default: TORCH_CHECK(false, "no groups of ", group);
+  }
+}
+
+at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale) {
+  const int64_t n = x.size(0), rows = weight.size(0), width = weight.size(1);
+  TORCH_CHECK(width % 32 == 0 && x.is_contiguous(), "the operands are not laid out");
+  at::Tensor out = at::empty({n, rows}, x.options());
+  const Int16Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width);
+  const Int8Weights weights{weight.const_data_ptr<int8_t>(), scale.const_data_ptr<float>()};
+  float* into = out.mutable_data_ptr<float>();
+  each(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
+    for (int64_t r = first; r < last; r++) int8_row<count>(numbers, token, weights, r, into, rows);
+  });
+  return out;
+}
+
+// ROWS rows of weights by COUNT rows of activations.
+template <int64_t COUNT, int64_t ROWS>
+inline void float_rows(const float* x, const float* weight, int64_t width, float* out, int64_t stride) {
+  __m256 total[ROWS][COUNT];
+  for (int64_t r = 0; r < ROWS; r++)
+    for (int64_t t = 0; t < COUNT; t++) total[r][t] = _mm256_setzero_ps();
+  int64_t i = 0;
+  for (; i + 8 <= width; i += 8) {
+    __m256 numbers[COUNT];
+    for (int64_t t = 0; t < COUNT; t++) numbers[t] = _mm256_loadu_ps(x + t * width + i);
+    for (int64_t r = 0; r < ROWS; r++) {
+      const __m256 w = _mm256_loadu_ps(weight + r * width + i);
+      for (int64_t t = 0; t < COUNT; t++) total[r][t] = _mm256_fmadd_ps(w, numbers[t], total[r][t]);
+    }
+  }
+  for (int64_t r = 0; r < ROWS; r++)
+    for (int64_t t = 0; t < COUNT; t++) {
+      float found = sum(total[r][t]);
+      for (int64_t k = i; k < width; k++) found += weight[r * width + k] * x[t * width + k];
+      out[t * stride + r] = found;
+    }
+}
+
+at::Tensor float_product(const at::Tensor& x, const at::Tensor& weight) {
+  const int64_t n = x.size(0), rows = weight.size(0), width = weight.size(1);
+  TORCH_CHECK(x.is_contiguous() && weight.is_contiguous() && x.size(1) == width, "the operands are not laid out");
+  at::Tensor out = at::empty({n, rows}, x.options());
+  const float *numbers = x.const_data_ptr<float>(), *weights = weight.const_data_ptr<float>();
+  float* into = out.mutable_data_ptr<float>();
+  each(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
+    constexpr int64_t together = count > 2 ? 2 : 4;
+    const float* from = numbers + token * width;
+    int64_t r = first;
+    for (; r + together <= last; r += together)
+      float_rows<count, together>(from, weights + r * width, width, into + token * rows + r, rows);
+    for (; r < last; r++) float_rows<count, 1>(from, weights + r * width, width, into + token * rows + r, rows);
+  });
+  return out;
+}
+
+}  // namespace
+
+TORCH_LIBRARY(fastglm, library) {
+  library.def("int4_product(Tensor x, Tensor weight, Tensor scale, Tensor zero, int group) -> Tensor");
+  library.def("int8_product(Tensor x, Tensor weight, Tensor scale) -> Tensor");
+  library.def("float_product(Tensor x, Tensor weight) -> Tensor");
+}
+
+TORCH_LIBRARY_IMPL(fastglm, CPU, library) {
+  library.impl("int4_product", int4_product);
+  library.impl("int8_product", int8_product);
+  library.impl("float_product", float_product);
+}
+
+// What a compiled step calls, without the dispatcher.
+extern "C" {
+
+AOTITorchError aoti_torch_cpu_int4_product(AtenTensorHandle x, AtenTensorHandle weight, AtenTensorHandle scale,
+                                           AtenTensorHandle zero, int64_t group, AtenTensorHandle* out) {
+  using torch::aot_inductor::tensor_handle_to_tensor_pointer;
+  AOTI_TORCH_CONVERT_EXCEPTION_TO_ERROR_CODE({
+    *out = torch::aot_inductor::new_tensor_handle(
+        int4_product(*tensor_handle_to_tensor_pointer(x), *tensor_handle_to_tensor_pointer(weight),
+                     *tensor_handle_to_tensor_pointer(scale), *tensor_handle_to_tensor_pointer(zero), group));
+  });
+}
+
+AOTITorchError aoti_torch_cpu_int8_product(AtenTensorHandle x, AtenTensorHandle weight, AtenTensorHandle scale,
+                                           AtenTensorHandle* out) {
+  using torch::aot_inductor::tensor_handle_to_tensor_pointer;
+  AOTI_TORCH_CONVERT_EXCEPTION_TO_ERROR_CODE({
+    *out = torch::aot_inductor::new_tensor_handle(
+        int8_product(*tensor_handle_to_tensor_pointer(x), *tensor_handle_to_tensor_pointer(weight),
+                     *tensor_handle_to_tensor_pointer(scale)));
+  });
+}
+
+AOTITorchError aoti_torch_cpu_float_product(AtenTensorHandle x, AtenTensorHandle weight, AtenTensorHandle* out) {
+  using torch::aot_inductor::tensor_handle_to_tensor_pointer;
+  AOTI_TORCH_CONVERT_EXCEPTION_TO_ERROR_CODE({
+    *out = torch::aot_inductor::new_tensor_handle(
+        float_product(*tensor_handle_to_tensor_pointer(x), *tensor_handle_to_tensor_pointer(weight)));
+  });
+}
+
+}

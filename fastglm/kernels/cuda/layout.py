@@ -1,0 +1,29 @@
+"""The order of packed numbers that the Triton kernels read: see `products`. Exact both ways, on any device."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WORDS = 4  # in a unit of 16 bytes
+
+
+def span(bits: int) -> int:
+    """Columns of a unit."""
+    return 128 // bits
+
+
+def interleave(numbers: Tensor, bits: int) -> Tensor:
+    """Signed numbers, int8 [rows, columns], → words, int32 [rows, 4 · units]; columns are padded to whole units."""
+    numbers = F.pad(numbers, (0, -numbers.shape[1] % span(bits)))
+    numbers = numbers.unflatten(1, (-1, 32 // bits, WORDS)).transpose(2, 3)  # [rows, units, words, numbers]
+    if bits == 4:
+        numbers = (numbers[..., 1::2] << 4) | (numbers[..., ::2] & 15)
+    return numbers.flatten(1).contiguous().view(torch.int32)
+
+
+def numbers_of(words: Tensor, bits: int) -> Tensor:
+    """The way back: int8 [rows, columns with the padding]."""
+    held = words.contiguous().view(torch.int8).unflatten(1, (-1, WORDS, 4))
+    if bits == 4:
+        held = torch.stack(((held << 4) >> 4, held >> 4), -1).flatten(3)
+    return held.transpose(2, 3).flatten(1)

@@ -1,0 +1,173 @@
+"""Products of activations with packed weights, in Triton: weights are read once and dequantised in registers.
+
+A row of the matrix is a run of units of 16 bytes, four words of 32 bits each. Number n of word w of a unit stands for
+column 4n + w of the unit's, so that one shift of the four words, which is what a thread loads at once, meets four
+neighbours in x. A unit holds 16 columns in int8 and 32 in int4, and no group of a scale cuts one.
+
+x is [batch, columns] and ends there; the words go on to whole units, and to whole groups where scales have groups. Sums
+are in fp32, and of a group `Σ x·(q·scale + zero)` is taken as `scale · Σ x·q + zero · Σ x`.
+
+Where there are too few rows to fill the card, several programs share the columns of a row (split-K): each writes its
+sum in fp32, and `finish` adds them, always in the same order.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def mantissa(words, one, PLACE: tl.constexpr, BITS: tl.constexpr):
+    """The number at `PLACE` of each word, as a float in [1, 2), by a shift and an operation of logic.
+
+    The number's bits become the first of a mantissa, its sign bit flipped, below the exponent of 1: for q of b bits
+    that is 1 + (q + 2^(b-1)) / 2^b, so that q = 2^b · result - 1.5 · 2^b. `one` is 0x3FC00000, an argument because
+    mask and exclusive or are one instruction only where not both are constants of the code.
+    """
+    SHIFT: tl.constexpr = 23 - BITS - BITS * PLACE
+    MASK: tl.constexpr = ((1 << BITS) - 1) << (23 - BITS)
+    moved = (words << SHIFT) if SHIFT >= 0 else (words >> -SHIFT)
+    return ((moved & MASK) ^ one).to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def write(y, out, batch, row, fits, part, size, rows, bias, residual, alpha, SPLIT: tl.constexpr,
+          HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, GELU: tl.constexpr):  # fmt: skip
+    """Writes sums, of a part only where columns are shared; else with bias, GELU (tanh form) and `alpha · residual`.
+
+    `batch` (int64) and `row` broadcast to the shape of y; `size` is of the batch.
+    """
+    at = batch * rows + row
+    if SPLIT:
+        tl.store(out + (part * size + batch) * rows + row, y, mask=fits)
+    else:
+        if HAS_BIAS:
+            y += tl.load(bias + row, mask=row < rows, other=0.0).to(tl.float32)
+        if GELU:
+            y *= tl.sigmoid(1.5957691216057308 * (y + 0.044715 * y * y * y))  # (1 + tanh u) / 2 = sigmoid 2u
+        if HAS_RESIDUAL:
+            y += alpha * tl.load(residual + at, mask=fits, other=0.0).to(tl.float32)
+        tl.store(out + at, y.to(out.dtype.element_ty), mask=fits)
+
+
+@triton.jit
+def vector_product(x, words, scale, zero, bias, residual, out, alpha, one, size, rows, columns, units,
+                   BITS: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
+                   SPLIT: tl.constexpr, HAS_ZERO: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
+                   GELU: tl.constexpr):  # fmt: skip
+    """A row of x by `ROWS` rows of the matrix, on the ordinary cores. Grid: [size of the batch, rows / ROWS, parts].
+
+    A thread takes a unit, of every row: what it reads of x serves `ROWS` times. `UNITS` is 32 times the warps. The rows
+    of a batch follow each other, so that all but the first find the weights in the cache. `GROUP` 0: one scale a row.
+    """
+    batch = tl.program_id(0).to(tl.int64)
+    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    part, parts = tl.program_id(2), tl.num_programs(2)
+    SPAN: tl.constexpr = 128 // BITS
+    lane = tl.arange(0, 4 * UNITS)
+    total = tl.zeros((ROWS, UNITS), tl.float32)
+    for start in range(part * UNITS, units, parts * UNITS):
+        at = row[:, None].to(tl.int64) * (4 * units) + (4 * start + lane)[None, :]
+        held = tl.load(words + at, mask=(row < rows)[:, None] & (4 * start + lane < 4 * units)[None, :], other=0)
+        column = (start + lane // 4) * SPAN + lane % 4
+        dot = tl.zeros((ROWS, 4 * UNITS), tl.float32)
+        sum_x = tl.zeros((4 * UNITS,), tl.float32)
+        for place in tl.static_range(32 // BITS):
+            inside = column + 4 * place < columns
+            run = tl.load(x + batch * columns + column + 4 * place, mask=inside, other=0.0).to(tl.float32)
+            dot += mantissa(held, one, place, BITS) * run[None, :]
+            sum_x += run
+        sums = tl.sum(tl.reshape(sum_x, (UNITS, 4)), 1)[None, :]
+        products = tl.sum(tl.reshape(dot, (ROWS, UNITS, 4)), 2) * (1 << BITS) - sums * (1.5 * (1 << BITS))
+        if GROUP:
+            unit = start + tl.arange(0, UNITS)
+            at = row[:, None] * (units * SPAN // GROUP) + (unit * SPAN // GROUP)[None, :]
+            inside = (row < rows)[:, None] & (unit < units)[None, :]
+            products *= tl.load(scale + at, mask=inside, other=0.0).to(tl.float32)
+            if HAS_ZERO:
+                products += sums * tl.load(zero + at, mask=inside, other=0.0).to(tl.float32)
+        total += products
+    y = tl.sum(total, 1)
+    if not GROUP:
+        y *= tl.load(scale + row, mask=row < rows, other=0.0).to(tl.float32)
+    write(y, out, batch, row, row < rows, part, size, rows, bias, residual, alpha, SPLIT, HAS_BIAS, HAS_RESIDUAL, GELU)
+
+
+@triton.jit
+def tile_product(x, words, scale, zero, bias, residual, out, alpha, one, size, rows, columns, units,
+                 BITS: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, BATCH: tl.constexpr,
+                 SPLIT: tl.constexpr, HAS_ZERO: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
+                 GELU: tl.constexpr):  # fmt: skip
+    """`BATCH` rows of x by `ROWS` rows of the matrix, on the tensor cores. Grid: [size / BATCH, rows / ROWS, parts].
+
+    A step takes `UNITS` units, a whole group where scales have groups: the numbers themselves, exact in either dtype
+    of x, are multiplied, and scales come after, in fp32.
+    """
+    batch = (tl.program_id(0) * BATCH + tl.arange(0, BATCH)).to(tl.int64)
+    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    part, parts = tl.program_id(2), tl.num_programs(2)
+    SPAN: tl.constexpr = 128 // BITS
+    PLACES: tl.constexpr = 32 // BITS
+    STEP: tl.constexpr = UNITS * SPAN
+    place = BITS * tl.arange(0, PLACES)
+    word = tl.arange(0, 4 * UNITS)
+    total = tl.zeros((ROWS, BATCH), tl.float32)
+    steps = (units + UNITS - 1) // UNITS
+    for step in range(part, steps, parts):
+        at = row[:, None].to(tl.int64) * (4 * units) + (step * 4 * UNITS + word)[None, :]
+        inside = (row < rows)[:, None] & (step * 4 * UNITS + word < 4 * units)[None, :]
+        held = tl.reshape(tl.load(words + at, mask=inside, other=0), (ROWS, UNITS, 1, 4))
+        numbers = (held << (32 - BITS - place)[None, None, :, None]) >> (32 - BITS)
+        numbers = tl.reshape(numbers, (ROWS, STEP)).to(tl.float32).to(x.dtype.element_ty)
+        column = step * STEP + tl.arange(0, STEP)
+        seen = (batch < size)[:, None] & (column < columns)[None, :]
+        run = tl.load(x + batch[:, None] * columns + column[None, :], mask=seen, other=0.0)
+        if GROUP:
+            at = row * (units * SPAN // GROUP) + step
+            products = tl.dot(numbers, tl.trans(run))
+            total += products * tl.load(scale + at, mask=row < rows, other=0.0).to(tl.float32)[:, None]
+            if HAS_ZERO:
+                sums = tl.sum(run.to(tl.float32), 1)[None, :]
+                total += sums * tl.load(zero + at, mask=row < rows, other=0.0).to(tl.float32)[:, None]
+        else:
+            total = tl.dot(numbers, tl.trans(run), total)
+    if not GROUP:
+        total *= tl.load(scale + row, mask=row < rows, other=0.0).to(tl.float32)[:, None]
+    fits = (row < rows)[None, :] & (batch < size)[:, None]
+    write(tl.trans(total), out, batch[:, None], row[None, :], fits, part, size, rows, bias, residual, alpha, SPLIT,
+          HAS_BIAS, HAS_RESIDUAL, GELU)  # fmt: skip
+
+
+@triton.jit
+def finish(sums, bias, residual, out, alpha, size, rows, parts, ROWS: tl.constexpr,
+           HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, GELU: tl.constexpr):  # fmt: skip
+    """Adds what the programs that shared columns wrote, [parts, size, rows]. Grid: [rows / ROWS, size]."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    batch = tl.program_id(1).to(tl.int64)
+    y = tl.zeros((ROWS,), tl.float32)
+    for part in range(parts):
+        y += tl.load(sums + (part * size + batch) * rows + row, mask=row < rows, other=0.0)
+    write(y, out, batch, row, row < rows, 0, size, rows, bias, residual, alpha, False, HAS_BIAS, HAS_RESIDUAL, GELU)
+
+
+@triton.jit
+def unpack(words, scale, zero, ids, out, columns, units, BITS: tl.constexpr, GROUP: tl.constexpr, UNITS: tl.constexpr,
+           HAS_ZERO: tl.constexpr):  # fmt: skip
+    """Rows `ids` (int64) of the weights, [len(ids), columns] in the dtype of out. Grid: [len(ids), units / UNITS]."""
+    place = tl.program_id(0).to(tl.int64)
+    row = tl.load(ids + place)
+    SPAN: tl.constexpr = 128 // BITS
+    unit = tl.program_id(1) * UNITS + tl.arange(0, UNITS)
+    word = tl.program_id(1) * 4 * UNITS + tl.arange(0, 4 * UNITS)
+    held = tl.reshape(tl.load(words + row * (4 * units) + word, mask=word < 4 * units, other=0), (UNITS, 1, 4))
+    shift = 32 - BITS - BITS * tl.arange(0, 32 // BITS)
+    numbers = ((held << shift[None, :, None]) >> (32 - BITS)).to(tl.float32)
+    if GROUP:
+        at = row * (units * SPAN // GROUP) + unit * SPAN // GROUP
+        numbers *= tl.load(scale + at, mask=unit < units, other=0.0).to(tl.float32)[:, None, None]
+        if HAS_ZERO:
+            numbers += tl.load(zero + at, mask=unit < units, other=0.0).to(tl.float32)[:, None, None]
+    else:
+        numbers *= tl.load(scale + row).to(tl.float32)
+    column = tl.program_id(1) * UNITS * SPAN + tl.arange(0, UNITS * SPAN)
+    numbers = tl.reshape(numbers, (UNITS * SPAN,)).to(out.dtype.element_ty)
+    tl.store(out + place * columns + column, numbers, mask=column < columns)

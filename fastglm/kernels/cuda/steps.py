@@ -1,0 +1,60 @@
+"""What a decode step does between its linear maps, in Triton: norm with the scaled residual, rotary into the cache."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def add_norm(x, residual, weight, bias, out, alpha, epsilon, width, WIDTH: tl.constexpr):
+    """Layer norm of `x + alpha · residual`, [rows, width]. Grid: [rows]. `WIDTH` is a power of two, `width` or more."""
+    column = tl.arange(0, WIDTH)
+    inside = column < width
+    at = tl.program_id(0).to(tl.int64) * width + column
+    y = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
+    y += alpha * tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)
+    centred = tl.where(inside, y - tl.sum(y, 0) / width, 0.0)
+    y = centred / tl.sqrt(tl.sum(centred * centred, 0) / width + epsilon)
+    y = y * tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
+    y += tl.load(bias + column, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + at, y.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def keep(cache, scales, y, at, width, inside, column, DTYPE: tl.constexpr, LEAST: tl.constexpr, INT8: tl.constexpr):
+    """Writes a vector of a cache, [width], at its place; as numbers in ±127 and their scale where asked."""
+    y = y.to(DTYPE)
+    if INT8:
+        scale = tl.maximum((tl.max(tl.abs(y.to(tl.float32)), 0) / 127).to(DTYPE).to(tl.float32), LEAST)
+        y = ((y.to(tl.float32) / scale + 12582912.0) - 12582912.0).to(tl.int8)  # to the nearest, halves to even
+        tl.store(scales + at, scale.to(DTYPE))
+    tl.store(cache + at * width + column, y, mask=inside)
+
+
+@triton.jit
+def rotate(qkv, cos, sin, places, q, keys, key_scales, values, value_scales, tokens, heads, capacity, width,
+           WIDTH: tl.constexpr, LEAST: tl.constexpr, INT8: tl.constexpr):  # fmt: skip
+    """Rotates q and k of a few tokens and writes k and v into a cache. Grid: [heads, tokens, batch].
+
+    qkv is [batch, tokens, heads, 3 · width], q then k then v; cos and sin are `Rotary2D`'s, [batch, tokens, 2 · width];
+    the caches are [batch, heads, capacity, width], in int8 with scales [batch, heads, capacity]; `places` is int64
+    [tokens], the same for the batch. `WIDTH` is a power of two, `width` or more; `LEAST` the least normal number.
+    """
+    head, token, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    column = tl.arange(0, WIDTH)
+    inside = column < width
+    DTYPE: tl.constexpr = q.dtype.element_ty
+    half = width // 2
+    partner = column // half * half + (column % half + half // 2) % half
+    turn = (batch * tokens + token) * 2 * width
+    c = tl.load(cos + turn + column, mask=inside, other=0.0).to(tl.float32)
+    s = tl.load(sin + turn + column, mask=inside, other=0.0).to(tl.float32)
+    start = qkv + ((batch * tokens + token) * heads + head) * (3 * width)
+    turned_q = tl.load(start + column, mask=inside, other=0.0).to(tl.float32) * c
+    turned_q += tl.load(start + partner, mask=inside, other=0.0).to(tl.float32) * s
+    turned_k = tl.load(start + width + column, mask=inside, other=0.0).to(tl.float32) * c
+    turned_k += tl.load(start + width + partner, mask=inside, other=0.0).to(tl.float32) * s
+    v = tl.load(start + 2 * width + column, mask=inside, other=0.0)
+    tl.store(q + ((batch * heads + head) * tokens + token) * width + column, turned_q.to(DTYPE), mask=inside)
+    at = (batch * heads + head).to(tl.int64) * capacity + tl.load(places + token)
+    keep(keys, key_scales, turned_k, at, width, inside, column, DTYPE, LEAST, INT8)
+    keep(values, value_scales, v, at, width, inside, column, DTYPE, LEAST, INT8)

@@ -1,0 +1,192 @@
+"""Starting host processes: on Linux forked from a server that has the libraries imported, elsewhere from nothing.
+
+Importing PyTorch and transformers takes seconds, forking a process that has done so takes milliseconds. The server
+(`python -m fastglm.launch`) is begun with the first host, has one thread, never touches a device, and ends with the
+process that began it; requests are pickles on a pair of sockets that these two alone hold. Forked hosts share its
+libraries in memory and are otherwise processes of their own.
+"""
+
+import atexit
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from io import BufferedIOBase
+from typing import Any, BinaryIO, Protocol
+
+_LONGEST = 1 << 20  # bytes of a request: the environment and a folder
+
+
+class Process(Protocol):
+    """What a host needs of its process, as `subprocess.Popen` has it."""
+
+    stdin: Any  # binary, where `launch` has pipes
+    stdout: Any
+
+    def poll(self) -> int | None: ...
+
+    def wait(self) -> int: ...
+
+    def kill(self) -> None: ...
+
+    def send_signal(self, sig: int, /) -> None: ...
+
+
+Launch = Callable[[BinaryIO], Process]
+
+
+def launched(log: BinaryIO, command: tuple[str, ...] = (sys.executable, "-m", "fastglm.hosted")) -> Process:
+    """A process begun anew, with pipes, its errors in `log`. It leads its own process group: Ctrl-C is not for it."""
+    own_group: dict[str, Any] = {"process_group": 0}
+    if sys.platform == "win32":
+        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group)
+
+
+def forked(log: BinaryIO) -> Process:
+    """A process forked from the server, in this one's environment and folder; begun anew where that fails."""
+    with _lock:
+        for _ in range(2):  # a server that was killed is begun again
+            with contextlib.suppress(OSError, EOFError):
+                return _server(log).fork(log)
+    return launched(log)
+
+
+class _Server:
+    """The client's end."""
+
+    def __init__(self, log: BinaryIO) -> None:
+        self.owner = os.getpid()
+        self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "fastglm.launch", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[theirs.fileno()],
+                process_group=0,
+            )
+        self._asking = threading.Lock()
+
+    def fork(self, log: BinaryIO) -> "_Forked":
+        stdin, to_process = os.pipe()
+        from_process, stdout = os.pipe()
+        files = os.fdopen(to_process, "wb"), os.fdopen(from_process, "rb")
+        try:
+            pid = self.ask(("fork", dict(os.environ), os.getcwd(), sys.path), [stdin, stdout, log.fileno()])
+        except BaseException:
+            for file in files:
+                file.close()
+            raise
+        finally:
+            os.close(stdin)
+            os.close(stdout)
+        return _Forked(self, pid, *files)
+
+    def ask(self, request: tuple[Any, ...], files: list[int]) -> int:
+        """The server's reply. Raises OSError, EOFError where it is no more."""
+        with self._asking:
+            try:
+                socket.send_fds(self._channel, [pickle.dumps(request)], files)
+                return int(pickle.loads(self._channel.recv(_LONGEST)))
+            except BaseException:
+                self._channel.close()  # a reply that nobody waited for would be taken for the next one's
+                raise
+
+    @property
+    def alive(self) -> bool:
+        """Whether this process can ask it."""
+        return self.owner == os.getpid() and self._channel.fileno() >= 0 and self._process.poll() is None
+
+    def close(self) -> None:
+        self._channel.close()
+        self._process.wait()
+
+
+class _Forked:
+    """A process that is the server's child. Nobody else takes its number before `wait` has returned."""
+
+    def __init__(self, server: _Server, pid: int, stdin: BufferedIOBase, stdout: BufferedIOBase) -> None:
+        self.stdin, self.stdout = stdin, stdout
+        self._server, self._pid = server, pid
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status once `wait` has returned."""
+        return self._status
+
+    def wait(self) -> int:
+        """Its exit status, or minus the signal that ended it; that of SIGKILL where the server is no more."""
+        if self._status is None:
+            try:
+                self._status = self._server.ask(("wait", self._pid), [])
+            except (OSError, EOFError):
+                self._status = -signal.SIGKILL
+        return self._status
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, sig: int, /) -> None:
+        if self._status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, sig)
+
+
+_lock = threading.Lock()
+_running: _Server | None = None
+
+
+def _server(log: BinaryIO) -> _Server:
+    """This process's own, at work."""
+    global _running
+    if _running is None or not _running.alive:
+        _running = _Server(log)
+        atexit.register(_running.close)
+    return _running
+
+
+def serve(channel: socket.socket) -> None:
+    """Fork and reap until the client's end is closed. Returns in each fork, ready to be a host."""
+    import fastglm  # noqa: F401  what takes the time
+
+    while True:
+        data, files, *_ = socket.recv_fds(channel, _LONGEST, 3)
+        if not data:
+            os._exit(0)
+        match pickle.loads(data):
+            case ("fork", environment, directory, path):
+                if not (pid := os.fork()):
+                    channel.close()
+                    _become(files, environment, directory, path)
+                    return
+                for file in files:
+                    os.close(file)
+                channel.send(pickle.dumps(pid))
+            case ("wait", pid):
+                channel.send(pickle.dumps(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
+
+
+def _become(files: list[int], environment: dict[str, str], directory: str, path: list[str]) -> None:
+    """Standard streams, process group, environment, folder and module path of a host."""
+    os.setpgid(0, 0)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(directory)
+    sys.path[:] = path
+
+
+if __name__ == "__main__":
+    serve(socket.socket(fileno=int(sys.argv[1])))
+    from fastglm import hosted
+
+    hosted.main()

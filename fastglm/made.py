@@ -1,0 +1,48 @@
+"""Where the checkpoint of a variant lies that is not made on first use, as making it takes texts and training."""
+
+import shlex
+from functools import lru_cache
+from pathlib import Path
+
+from .compress.manifest import FILE, read_manifest
+from .errors import CheckpointError
+from .home import home
+from .models.checkpoint import Checkpoint
+from .models.source import Source, allowed_folders, demo_folder
+
+
+def find_made(source: Source, recipe: str) -> Path | None:
+    """What a recipe made of a model, None where there is nothing: what comes with the demo, or else the newest in the
+    allowed folders, made after the model's own files."""
+    shipped = demo_folder().with_name("variants") / recipe
+    if source.kind == "demo" and (shipped / FILE).is_file():
+        return shipped
+    records = [record for root in allowed_folders() for record in (*root.glob(FILE), *root.glob(f"*/{FILE}"))]
+    records = [record for record in records if _is_of(record.parent, source, recipe)]
+    return max(records, key=lambda record: record.stat().st_mtime).parent if records else None
+
+
+def how_to_make(source: Source, recipe: str) -> str:
+    """The command that makes it, as the reason why it cannot be run now."""
+    out = home() / "models" / f"{Path(source.name).name}-{recipe}"
+    model, place = shlex.quote(source.name), shlex.quote(str(out))
+    texts = "demo" if source.kind == "demo" else "FILE"
+    return f"is not made yet: fastglm compress --model {model} --recipe {recipe} --texts {texts} --out {place}"
+
+
+def _is_of(made: Path, source: Source, recipe: str) -> bool:
+    try:
+        changed = (made / FILE).stat().st_mtime
+        if _origin(made, changed) != (recipe, source.name):
+            return False
+        shards = Checkpoint(source.folder).shards if source.folder else []
+        return all(shard.stat().st_mtime <= changed for shard in shards)
+    except (CheckpointError, KeyError, IndexError, TypeError, OSError):
+        return False
+
+
+@lru_cache(256)
+def _origin(made: Path, _changed: float) -> tuple[str, str]:
+    """The recipe and the model of a checkpoint; kept until its record changes, as pages ask whenever they are drawn."""
+    record = read_manifest(made) or {}
+    return record["recipe"]["name"], record["parents"][0]["model"]

@@ -1,0 +1,26 @@
+"""The bar of a run: it moves on and ends at its end."""
+
+import io
+import sys
+import warnings
+
+import pytest
+
+from benchmarks.progress import BarReporter
+
+
+def test_the_bar_ends_at_its_end_however_its_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    monkeypatch.setattr("benchmarks.progress.PAUSE", -1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # tqdm warns of a bar that is beyond its end
+        for layers in range(2, 40):
+            reporter = BarReporter()
+            reporter.plan(3)
+            for _ in range(3):
+                for done in range(1, layers):
+                    reporter.at("original", done / layers)
+                reporter.step()
+            assert reporter._bar is not None
+            assert reporter._bar.n == 3
+            reporter.close()

@@ -1,0 +1,168 @@
+"""Many answers at once: each is what it is alone, rows leave as they end, and what happens where there is no memory."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from recorded import folder
+
+import fastglm
+from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, fast, sequence
+from fastglm.engine import batch as batches
+from fastglm.engine import cache as caches
+from fastglm.engine.capture import Captured
+from fastglm.engine.fast import TokenReader
+from fastglm.errors import MemoryShortError
+
+MODEL = str(folder("chatglm"))
+MASK, GMASK, SOP = 85, 86, 89  # of the small model
+SAMPLING = Sampling(seed=3, temperature=2.0, top_p=0.9, top_k=200, repetition_penalty=1.2)
+
+
+def prompts(count):
+    """Of lengths from 3 to 140; one without <sop>, whose answer's context is empty, and one with the other mask."""
+    draw = random.Random(0)
+    lengths = [3, 140, 9, 64, 31, 100, 5][:count]
+    made = [[*(draw.randrange(5, 80) for _ in range(length - 2)), GMASK, SOP] for length in lengths]
+    made[-1][-2:] = [7, 8]
+    made[len(made) // 2][-2] = MASK
+    return (made * (1 + count // len(made)))[:count]
+
+
+@pytest.fixture(scope="module", params=["auto", "int8"])
+def model(request):
+    return fastglm.load(MODEL, "fast", cache=request.param)[0]
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return fastglm.load(MODEL, "fast")[0]
+
+
+def alone(model, prompt, tokens, sampling=GREEDY, stops=()):
+    return list(FastEngine(model).generate(prompt, tokens, sampling, stops))
+
+
+def some_stops(model):
+    """Tokens that greedy answers to `prompts` have here and there, so that they end at different lengths."""
+    answers = [alone(model, prompt, 24) for prompt in prompts(7)]
+    return tuple(answer[place] for answer, place in zip(answers, (2, 5, 9, 13), strict=False))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 256])
+def test_greedy_answers_are_those_of_single_rows(model, count):
+    stops, asked = some_stops(model), prompts(count)
+    found = BatchEngine(model).answer(asked, 24, GREEDY, lambda _, token: token in stops)
+    known = {tuple(prompt): alone(model, prompt, 24, stops=stops) for prompt in prompts(min(count, 7))}
+    assert found == [known[tuple(prompt)] for prompt in asked]
+    assert count < 7 or len(set(map(len, found))) > 2
+
+
+def test_they_are_so_where_the_cache_grows(model, monkeypatch):
+    wanted = [alone(model, prompt, 60) for prompt in prompts(4)[::2]]
+    monkeypatch.setattr(sequence, "ROOM", 8)
+    assert BatchEngine(model).answer(prompts(4)[::2], 60, GREEDY) == wanted
+
+
+def test_they_are_so_where_prompts_run_in_parts(whole, monkeypatch):
+    wanted = [alone(whole, prompt, 8) for prompt in prompts(7)]
+    widths = []
+    run = sequence.Sequence._run_prompts
+    monkeypatch.setattr(sequence, "TOKENS_AT_ONCE", 150)
+    monkeypatch.setattr(
+        sequence.Sequence, "_run_prompts", lambda *args: widths.append([len(x) for x in args[1]]) or run(*args)
+    )
+    assert BatchEngine(whole).answer(prompts(7), 8, GREEDY) == wanted
+    assert widths == [[3, 5, 9, 31], [64], [100], [140]]
+
+
+def test_a_row_draws_as_an_answer_of_its_own_seed(whole):
+    found = BatchEngine(whole).answer(prompts(7), 24, SAMPLING)
+    seeded = [replace(SAMPLING, seed=3 + number) for number in range(7)]
+    assert found == [alone(whole, prompt, 24, one) for prompt, one in zip(prompts(7), seeded, strict=True)]
+    same = BatchEngine(whole).answer([prompts(1)[0]] * 3, 24, SAMPLING)
+    assert len(set(map(tuple, same))) == 3
+
+
+def test_rows_that_have_ended_leave_when_they_are_a_quarter(whole):
+    rows, told = [], []
+    hook = whole.lm_head.register_forward_hook(lambda _module, inputs, _output: rows.append(len(inputs[0])))
+
+    def ends(number, _token):
+        told.append(number)
+        return told.count(number) > number  # answer n has n + 1 tokens
+
+    found = BatchEngine(whole).answer([prompts(7)[number % 7] for number in range(8)], 20, GREEDY, ends)
+    hook.remove()
+    assert [len(answer) for answer in found] == list(range(1, 9))
+    assert rows[-7:] == [8, 6, 6, 4, 3, 2, 1]  # after the prompts
+
+
+def test_every_answer_has_its_length_where_nothing_ends_it(whole):
+    assert [len(answer) for answer in BatchEngine(whole).answer(prompts(7), 5, GREEDY)] == [5] * 7
+    assert [len(answer) for answer in BatchEngine(whole).answer(prompts(2), 1, GREEDY)] == [1] * 2
+
+
+class LateReader(TokenReader):
+    """Copies as the one for CUDA does, as the next step overwrites what it is given."""
+
+    def __init__(self, _is_cuda):
+        super().__init__(False)
+
+    def start(self, token):
+        super().start(token.clone())
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, SAMPLING])
+def test_steps_that_are_captured_and_launched_ahead_give_the_same(whole, monkeypatch, sampling):
+    stops = some_stops(whole)
+    wanted = [
+        alone(whole, prompt, 40, replace(sampling, seed=3 + number), stops) for number, prompt in enumerate(prompts(7))
+    ]
+    engine, captured = BatchEngine(whole), []
+
+    def capture(work, device):
+        captured.append(engine._sequence._stages[-1].cache.rows)
+        result = torch.zeros(captured[-1], 1, dtype=torch.long)
+        return lambda: result.copy_(work()), result
+
+    def reading_all(*args):
+        cache = caches.make_cache(*args)
+        cache.reads_all = True  # as a captured step does
+        return cache
+
+    monkeypatch.setattr(engine, "_is_cuda", True)
+    monkeypatch.setattr(sequence, "make_cache", reading_all)
+    monkeypatch.setattr(batches, "TokenReader", LateReader)
+    monkeypatch.setattr(fast, "Captured", lambda run: Captured(run, capture))
+    assert engine.answer(prompts(7), 40, sampling, lambda _, token: token in stops) == wanted
+    assert captured == sorted(captured, reverse=True)
+    assert len(captured) > 1
+
+
+@pytest.mark.parametrize("where", ["cache", "growing", "step", "promised"])
+def test_no_memory_for_a_batch_is_one_clear_line(whole, monkeypatch, where):
+    monkeypatch.setattr(sequence, "ROOM", 8)
+    asked = prompts(3)[::2]
+    engine, wanted = BatchEngine(whole), BatchEngine(whole).answer(asked, 60, GREEDY)
+    zeros, clear = torch.zeros, r"^There is no memory for .*: ask less at once, keep .* smaller variant\.$"
+
+    def fails(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of it")
+
+    with monkeypatch.context() as patch:
+        if where == "cache":
+            patch.setattr(
+                caches.torch, "zeros", lambda *args, **named: (fails if len(args) > 3 else zeros)(*args, **named)
+            )
+        elif where == "growing":
+            patch.setattr(caches.torch.nn.functional, "pad", fails)
+        elif where == "step":
+            patch.setattr(whole.transformer.layers[1].mlp, "forward", fails)
+        else:
+            patch.setattr("fastglm.memory.psutil.virtual_memory", lambda: type("Memory", (), {"available": 1000}))
+        with pytest.raises(MemoryShortError, match=clear):
+            engine.answer(asked, 60, GREEDY)
+    assert engine.cache_memory(0) == 0
+    assert engine.answer(asked, 60, GREEDY) == wanted

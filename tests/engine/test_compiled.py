@@ -1,0 +1,150 @@
+"""The compiled step: the same answers, one build for many starts, and what happens where it cannot be built."""
+
+import subprocess
+import sys
+
+import pytest
+from recorded import expected, folder
+
+import fastglm
+from fastglm.engine import compiled, prepare
+from fastglm.engine.compiled import CompiledStep
+from fastglm.engine.prepare import step_of
+from fastglm.kernels.cpu import library
+
+CASES = expected("chatglm")
+MODEL = str(folder("chatglm"))
+
+
+@pytest.fixture(scope="session")
+def compiled_home(tmp_path_factory):
+    """A home in which the small model's steps are kept, built once."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture
+def compiling(compiled_home, monkeypatch):
+    monkeypatch.setenv("FASTGLM_HOME", str(compiled_home))
+    monkeypatch.delenv("FASTGLM_COMPILE")
+
+
+def load(variant="fast", **settings):
+    stages = []
+    loaded = fastglm.load(MODEL, variant, progress=lambda now: stages.append(now.stage), **settings)
+    return loaded, stages
+
+
+def answer(loaded, **settings):
+    pieces = fastglm.stream(*loaded, "你好", max_new_tokens=150, ignore_eos=True, **settings)
+    return [piece.token for piece in pieces]
+
+
+@pytest.mark.timeout(900)  # where others use the machine
+def test_it_answers_as_the_step_it_was_made_of(compiling, monkeypatch):
+    loaded, _ = load()
+    assert isinstance(step_of(loaded[0]), CompiledStep)
+    assert loaded[0].fastglm.notes == []
+    monkeypatch.setenv("FASTGLM_COMPILE", "0")
+    plain, _ = load()
+    assert not isinstance(step_of(plain[0]), CompiledStep)
+    for settings in ({"do_sample": False}, {"seed": 1}, {"do_sample": False, "repetition_penalty": 1.3}):
+        assert answer(loaded, **settings) == answer(plain, **settings)
+    assert answer(loaded, do_sample=False)[:32] == CASES["generate"][0]["new_ids"]
+
+
+@pytest.mark.timeout(900)  # where others use the machine
+@pytest.mark.skipif(not library.written_for(), reason="the kernels are written for Linux on x86-64 with AVX2")
+def test_it_calls_the_kernels_of_this_package(compiling, compiled_home):
+    (model, tokenizer), _ = load("int4")
+    assert model.fastglm.notes == []
+    assert isinstance(step_of(model), CompiledStep)
+    kept = (path.read_bytes() for path in (compiled_home / "steps").iterdir())
+    assert any(b"aoti_torch_cpu_int4_product" in library for library in kept)
+    tokens = answer((model, tokenizer), do_sample=False)
+    prepare._steps[model] = prepare.plain_step(model)
+    assert answer((model, tokenizer), do_sample=False) == tokens
+
+
+def test_it_is_built_once_and_kept(compiling, compiled_home):
+    load()
+    kept = sorted((compiled_home / "steps").iterdir())
+    _, stages = load()
+    assert "compile" not in stages
+    assert {path.suffix for path in kept} == {".so"}
+    assert sorted((compiled_home / "steps").iterdir()) == kept
+
+
+def test_weights_are_held_once(compiling):
+    (model, _), _ = load()
+    step = step_of(model)
+    mine = {p.data_ptr() for p in model.parameters()}
+    theirs = {x.data_ptr() for x in step._tensors}
+    assert mine <= theirs
+
+
+def test_the_structure_is_the_same_in_every_process_and_has_no_weights_in_it():
+    script = (
+        "import sys, fastglm, hashlib; from fastglm.engine.compiled import structure_of;"
+        "from fastglm.engine.prepare import plain_step;"
+        "model, _ = fastglm.load(sys.argv[1], 'int4'); structure, tensors = structure_of(plain_step(model));"
+        "print(hashlib.sha256(structure).hexdigest(), len(structure), len(tensors))"
+    )
+    said = {subprocess.check_output([sys.executable, "-c", script, MODEL], text=True) for _ in range(2)}
+    assert len(said) == 1
+    assert int(said.pop().split()[1]) < 100_000
+
+
+def test_another_shape_has_another_key(monkeypatch):
+    keys = set()
+    monkeypatch.setattr(compiled, "_build", lambda request, library: keys.add(library.name))
+    monkeypatch.setenv("FASTGLM_COMPILE", "1")
+    for variant, cache in (("fast", "auto"), ("fast", "int8"), ("int8", "auto")):
+        load(variant, cache=cache)
+    load()
+    assert len(keys) == 3
+
+
+def test_where_there_is_no_compiler_it_says_so_once_and_runs(monkeypatch, caplog):
+    monkeypatch.setenv("FASTGLM_COMPILE", "1")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    (model, tokenizer), stages = load()
+    assert "compile" not in stages
+    (warning,) = caplog.messages
+    assert warning == model.fastglm.notes[0]
+    assert "runs slower" in warning
+    assert "no-such-compiler" in warning
+    pieces = list(fastglm.stream(model, tokenizer, "你好", max_new_tokens=8, do_sample=False, ignore_eos=True))
+    assert [piece.token for piece in pieces] == CASES["generate"][0]["new_ids"][:8]
+
+
+def test_a_compiler_that_fails_leaves_the_plain_step_and_nothing_half_written(monkeypatch, own_home):
+    monkeypatch.setenv("FASTGLM_COMPILE", "1")
+    monkeypatch.setattr(compiled, "BUILD", [sys.executable, "-c", "import sys; sys.exit('g++: fatal error: no space')"])
+    (model, _), stages = load()
+    assert "compile" in stages
+    assert model.fastglm.notes[0].endswith("g++: fatal error: no space")
+    assert not isinstance(step_of(model), CompiledStep)
+    assert list((own_home / "steps").iterdir()) == []
+
+
+def test_a_library_that_cannot_be_read_is_replaced_by_the_plain_step(monkeypatch):
+    monkeypatch.setenv("FASTGLM_COMPILE", "1")
+    monkeypatch.setattr(compiled, "_build", lambda request, library: library.write_bytes(b"no library"))
+    (model, _), _ = load()
+    assert not isinstance(step_of(model), CompiledStep)
+    assert "runs slower" in model.fastglm.notes[0]
+
+
+def test_logits_that_are_wrong_are_noticed(monkeypatch):
+    monkeypatch.setenv("FASTGLM_COMPILE", "1")
+
+    def wrong(step, *_):
+        def run(*inputs):
+            logits, best = step(*inputs)
+            return -logits, best
+
+        return run
+
+    monkeypatch.setattr(prepare, "compiled_step", wrong)
+    (model, _), _ = load()
+    assert "other logits" in model.fastglm.notes[0]

@@ -1,0 +1,201 @@
+"""Which way to multiply is taken: by times that are measured once, remembered, and never trusted blindly."""
+
+import json
+import os
+import pickle
+
+import pytest
+import torch
+
+from fastglm.kernels import Int4, Int8, choice
+from fastglm.kernels.choice import FILE, ROWS, MeasuredKernel, fastest, seconds, times_of
+from fastglm.kernels.int8 import CpuInt8Kernel
+from fastglm.kernels.linear import QuantizedLinear
+
+WAYS = "operator, unpacked, dynamic"
+KEY = f"CpuInt8Kernel int8 64 × 64: {WAYS}"
+
+
+@pytest.fixture(autouse=True)
+def forgotten(monkeypatch):
+    monkeypatch.setattr(choice, "_known", {})
+
+
+@pytest.fixture
+def measured(monkeypatch):
+    """The shapes that were measured; the times are made up."""
+    asked = []
+
+    def measure(kernel, rows, columns):
+        asked.append((kernel.format.name, rows, columns))
+        return {"operator": [1.0, 4.0, 16.0, 64.0, 256.0], "dynamic": [20.0, 20.0, 21.0, 24.0, 36.0]}
+
+    monkeypatch.setattr(choice, "_measure", measure)
+    return asked
+
+
+def forget():
+    choice._known.clear()
+
+
+def test_between_measured_rows_times_are_on_a_line():
+    times = [1.0, 4.0, 16.0, 64.0, 256.0]
+    assert [seconds(times, n) for n in (1, 2, 10, 100, 512)] == pytest.approx([1, 2, 10, 100, 256])
+    both = {"operator": times, "dynamic": [20.0, 20.0, 21.0, 24.0, 36.0]}
+    assert [fastest(both, n) for n in (1, 4, 16, 21, 22, 64, 4096)] == ["operator"] * 4 + ["dynamic"] * 3
+
+
+def test_times_are_measured_once_for_a_shape_and_remembered(own_home, measured):
+    kernel = CpuInt8Kernel(Int8())
+    first = times_of(kernel, 96, 1000)
+    assert times_of(kernel, 128, 1024) == first
+    forget()
+    assert times_of(kernel, 128, 1024) == first
+    assert measured == [("int8", 128, 1024)]
+    times_of(kernel, 1 << 17, 1 << 14)
+    times_of(kernel, 4096, 4096)
+    assert measured[1:] == [("int8", 1024, 4096)]
+    [(machine, known)] = json.loads((own_home / FILE).read_text(encoding="utf-8")).items()
+    assert torch.__version__ in machine
+    assert set(known) == {f"CpuInt8Kernel int8 128 × 1024: {WAYS}", f"CpuInt8Kernel int8 1024 × 4096: {WAYS}"}
+    assert os.listdir(own_home) == [FILE]
+
+
+def test_other_thread_counts_are_other_machines(own_home, measured, monkeypatch):
+    for threads in (1, 2):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        times_of(CpuInt8Kernel(Int8()), 64, 64)
+    assert len(measured) == 2
+    assert len(json.loads((own_home / FILE).read_text(encoding="utf-8"))) == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "null", b"\xff\xfe", '{"MACHINE": 3}']
+    + [f'{{"MACHINE": {{"{KEY}": {found}}}}}' for found in ("{}", '{"dynamic": [1.0]}', '{"dynamic": "abcde"}')],
+)
+def test_a_file_that_is_broken_is_made_anew(own_home, measured, content):
+    if isinstance(content, str):
+        content = content.replace("MACHINE", choice._machine(torch.get_num_threads())).encode()
+    (own_home / FILE).write_bytes(content)
+    times_of(CpuInt8Kernel(Int8()), 64, 64)
+    assert len(measured) == 1
+    forget()
+    times_of(CpuInt8Kernel(Int8()), 64, 64)
+    assert len(measured) == 1
+
+
+def test_ways_that_are_no_more_are_not_taken(own_home, measured):
+    times_of(CpuInt8Kernel(Int8()), 64, 64)
+    path = own_home / FILE
+    path.write_text(path.read_text(encoding="utf-8").replace("dynamic", "magic"), encoding="utf-8")
+    forget()
+    assert set(times_of(CpuInt8Kernel(Int8()), 64, 64)) == {"operator", "dynamic"}
+    assert len(measured) == 2
+
+
+def test_with_one_way_more_or_less_all_are_measured_again(own_home, measured):
+    extra = {}
+
+    class More(CpuInt8Kernel):
+        def ways(self):
+            return super().ways() | extra
+
+    times_of(More(Int8()), 64, 64)
+    extra["native"] = None
+    times_of(More(Int8()), 64, 64)
+    extra.clear()
+    times_of(More(Int8()), 64, 64)
+    forget()
+    times_of(More(Int8()), 64, 64)
+    assert len(measured) == 2
+
+
+def test_without_a_place_to_write_it_lasts_as_long_as_the_process(tmp_path, measured, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "file" / "home"))
+    for _ in range(2):
+        times_of(CpuInt8Kernel(Int8()), 64, 64)
+    assert len(measured) == 1
+
+
+def test_what_another_process_wrote_first_holds(own_home, measured, monkeypatch):
+    kernel, make_up = CpuInt8Kernel(Int8()), choice._measure
+
+    def meanwhile(*shape):
+        theirs = {choice._machine(torch.get_num_threads()): {KEY: {"operator": [2.0] * len(ROWS)}}}
+        (own_home / FILE).write_text(json.dumps(theirs), encoding="utf-8")
+        return make_up(*shape)
+
+    monkeypatch.setattr(choice, "_measure", meanwhile)
+    assert times_of(kernel, 64, 64) == {"operator": [2.0] * len(ROWS)}
+
+
+class Faulty(CpuInt8Kernel):
+    def ways(self):
+        def fails(*_):
+            raise RuntimeError("no such operator")
+
+        def wrong(*args):
+            return self._unpacked(*args) * 1.1
+
+        return {"unpacked": self._unpacked, "fails": fails, "wrong": wrong}
+
+
+def test_a_way_that_fails_or_is_wrong_is_left_out():
+    assert set(times_of(Faulty(Int8()), 64, 128)) == {"unpacked"}
+
+
+@pytest.mark.parametrize("format", [Int8(), Int4(32), Int4(128), Int4(None)], ids=lambda format: format.name)
+@pytest.mark.parametrize(("rows", "columns"), [(64, 128), (512, 256), (256, 4096)])
+def test_every_way_that_is_right_is_tried(monkeypatch, format, rows, columns):
+    monkeypatch.setattr(choice, "ROWS", (1, 16))
+    kernel = format.kernel(torch.device("cpu"), torch.float32)
+    assert set(times_of(kernel, rows, columns)) == {"operator", "unpacked", "dynamic"}
+
+
+def test_overflowing_sums_are_noticed(monkeypatch):
+    monkeypatch.setattr("fastglm.kernels.int8.saturates", lambda: False)
+    found = times_of(CpuInt8Kernel(Int8()), 64, 128)
+    from fastglm.kernels.dynamic import saturates
+
+    assert ("dynamic" in found) is not saturates()
+
+
+def test_the_chosen_way_multiplies(measured, monkeypatch):
+    taken = []
+    monkeypatch.setattr(
+        MeasuredKernel, "multiply", lambda *args, own=MeasuredKernel.multiply: taken.append(len(args[1])) or own(*args)
+    )
+    layer = QuantizedLinear(Int8(), 128, 96, bias=False)
+    layer.set_parts(layer.format.pack(torch.randn(96, 128)))
+    layer.exact = False
+    for n in (1, 100):
+        layer(torch.randn(n, 128))
+    assert layer._kernel._fastest == {1: "operator", 100: "dynamic"}
+    assert taken == [1, 100]
+
+
+def test_a_file_that_may_not_be_read_does_no_harm(own_home, measured):
+    (own_home / FILE).mkdir()
+    times_of(CpuInt8Kernel(Int8()), 64, 64)
+    assert os.listdir(own_home) == [FILE]
+    assert (own_home / FILE).is_dir()
+
+
+def test_a_pickle_holds_what_was_chosen_and_not_how_long_it_took(measured, monkeypatch):
+    """The file of a compiled step is named after it."""
+    linear = QuantizedLinear(Int8(), 64, 64, bias=True)
+    linear.exact = False
+    with torch.inference_mode():
+        expected = linear(torch.ones(1, 64))
+        pickles = []
+        for slower in (1.0, 2.0):
+            kernel = linear.prepare(torch.float32)
+            kernel._times = {name: [slower * t for t in times] for name, times in kernel._times.items()}
+            pickles.append(pickle.dumps(kernel))
+        assert pickles[0] == pickles[1]
+        linear._kernel = pickle.loads(pickles[0])
+        assert torch.equal(linear(torch.ones(1, 64)), expected)
+        linear(torch.ones(300, 64))  # chosen anew
+    assert set(linear._kernel._fastest) == {1, 300}

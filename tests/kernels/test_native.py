@@ -1,0 +1,207 @@
+"""This package's own CPU kernels against float64, with memory poisoned; and where they cannot be built."""
+
+import pytest
+import torch
+from recorded import folder
+from test_many_rows import poisoned, random  # noqa: F401
+from torch import nn
+
+import fastglm
+from fastglm.errors import DeviceError
+from fastglm.kernels import FORMATS, Int4, Int8
+from fastglm.kernels.cpu import library
+from fastglm.kernels.cpu.dense import FewRowsLinear, take_over
+from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
+from fastglm.kernels.int8 import CpuInt8Kernel
+from fastglm.models.attention import attend
+from fastglm.models.cache import Quantised, quantise
+
+CPU = torch.device("cpu")
+SMALL = str(folder("chatglm"))
+FORMATS_HERE = [*FORMATS.values(), Int8(torch.float16), Int4(None), Int4(256)]
+SHAPES = [(1, 64, 128), (2, 130, 96), (3, 33, 2), (4, 70, 512), (9, 1100, 1024), (41, 31, 4128)]
+BOUNDS = {"int4": 1e-2, "int8": 1e-4}  # relative errors: activations in int8 and in int16
+
+pytestmark = pytest.mark.skipif(not library.written_for(), reason="written for Linux on x86-64 with AVX2")
+
+
+@pytest.fixture(scope="session")
+def built_home(tmp_path_factory):
+    """A home in which the kernels are built."""
+    return tmp_path_factory.mktemp("built")
+
+
+@pytest.fixture
+def native(built_home, monkeypatch):
+    monkeypatch.setenv("FASTGLM_HOME", str(built_home))
+    monkeypatch.setenv("FASTGLM_COMPILE", "1")
+    library.build(lambda: None)
+
+
+@pytest.fixture
+def unbuilt(monkeypatch):
+    """As in a process that has not loaded them."""
+    monkeypatch.setenv("FASTGLM_COMPILE", "1")
+    monkeypatch.setattr(library, "_loaded", False)
+
+
+def native_kernel(format):
+    return NativeInt4Kernel(format) if isinstance(format, Int4) else CpuInt8Kernel(format)
+
+
+@pytest.mark.usefixtures("native", "poisoned")
+@pytest.mark.parametrize("format", FORMATS_HERE, ids=lambda format: format.name)
+@pytest.mark.parametrize(("n", "rows", "columns"), SHAPES)
+def test_products_agree_with_float64(format, n, rows, columns):
+    parts, x = format.pack(random(rows, columns)), random(n, columns, seed=1)
+    kernel = native_kernel(format)
+    product = kernel.ways()["native"](x, kernel.hold(parts, rows, columns), rows, columns)
+    exact = x.double() @ format.unpack(parts, columns).double().T
+    assert product.shape == exact.shape
+    assert (product - exact).norm() < BOUNDS[format.name[:4]] * exact.norm()
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("format", [Int8(), Int4(32), Int4(64), Int4(128), Int4(256)], ids=lambda format: format.name)
+def test_activations_that_are_whole_numbers_lose_nothing(format):
+    rows, columns = 50, 1024
+    parts = format.pack(random(rows, columns))
+    most = 127 if isinstance(format, Int4) else 32767
+    x = torch.randint(-most, most + 1, (5, columns), generator=torch.Generator().manual_seed(3)).float()
+    x[:, ::32] = most
+    kernel = native_kernel(format)
+    product = kernel.ways()["native"](x, kernel.hold(parts, rows, columns), rows, columns)
+    exact = x.double() @ format.unpack(parts, columns).double().T
+    torch.testing.assert_close(product.double(), exact, rtol=1e-5, atol=1e-6 * float(exact.abs().max()))
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("format", [Int8(), Int4(32), Int4(64), Int4(128), Int4(256)], ids=lambda format: format.name)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_largest_sums_do_not_overflow(format, sign):
+    weight = torch.ones(8, 16384)
+    weight[:, 1::512] = -1
+    parts, x, kernel = format.pack(weight), torch.full((5, 16384), 3.0 * sign), native_kernel(format)
+    product = kernel.ways()["native"](x, kernel.hold(parts, 8, 16384), 8, 16384)
+    exact = x.double() @ format.unpack(parts, 16384).double().T
+    torch.testing.assert_close(product.double(), exact, rtol=1e-3, atol=0)
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("format", [Int8(), Int4(128)], ids=lambda format: format.name)
+@pytest.mark.parametrize("none", [float("nan"), float("inf")])
+def test_broken_activations_stay_visible(format, none):
+    x, kernel = random(6, 256), native_kernel(format)
+    x[3, 7] = none
+    product = kernel.ways()["native"](x, kernel.hold(format.pack(random(64, 256)), 64, 256), 64, 256)
+    assert not product[3].isfinite().any()
+    assert product[[0, 1, 2, 4, 5]].isfinite().all()
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("columns", [96, 100, 512])
+@pytest.mark.parametrize("format", [Int4(32), Int4(128), Int4(None)], ids=lambda format: format.name)
+def test_other_ways_rows_and_restoring_on_the_same_layout(format, columns):
+    parts, kernel, x = format.pack(random(70, columns)), NativeInt4Kernel(format), random(20, columns, seed=1)
+    held, dense = kernel.hold(parts, 70, columns), format.unpack(parts, columns)
+    for way, bound in (("unpacked", 4e-3), ("dynamic", 2.5e-2)):
+        product = kernel.ways()[way](x, held, 70, columns)
+        assert (product - x @ dense.T).norm() < bound * (x @ dense.T).norm()
+    ids = torch.tensor([5, 69, 5])
+    torch.testing.assert_close(kernel.gather(ids, held, 70, columns), dense[ids], rtol=4e-3, atol=1e-3)
+    restored = kernel.restore(held, 70, columns)
+    assert restored.keys() == parts.keys()
+    assert all(torch.equal(restored[name], part) for name, part in parts.items())
+
+
+@pytest.mark.usefixtures("native", "poisoned")
+@pytest.mark.parametrize(("n", "rows", "columns"), [(1, 33, 7), (2, 64, 128), (3, 37, 100), (9, 1100, 513), (16, 3, 8)])
+def test_few_rows_of_weights_that_are_not_packed(n, rows, columns):
+    linear = nn.Linear(columns, rows).requires_grad_(False)
+    take_over(nn.Sequential(linear))
+    x = random(n, columns, seed=1)
+    exact = x.double() @ linear.weight.double().T
+    assert (torch.ops.fastglm.float_product(x, linear.weight) - exact).norm() < 1e-6 * exact.norm()
+    with torch.no_grad():
+        torch.testing.assert_close(linear(x[None]).double(), (exact + linear.bias)[None], rtol=1e-5, atol=1e-5)
+    x[0, 0] = float("nan")
+    assert torch.ops.fastglm.float_product(x, linear.weight)[0].isnan().all()
+
+
+@pytest.mark.usefixtures("native")
+def test_the_baseline_stays_pytorchs():
+    assert not any(isinstance(module, FewRowsLinear) for module in fastglm.load(SMALL, "original", "cpu")[0].modules())
+    assert any(isinstance(module, FewRowsLinear) for module in fastglm.load(SMALL, "fast", "cpu")[0].modules())
+
+
+@pytest.mark.usefixtures("native")
+def test_they_are_used_for_packed_weights():
+    model, _ = fastglm.load(SMALL, "int4", "cpu")
+    kernels = {type(module._kernel) for module in model.modules() if hasattr(module, "_kernel")}
+    assert kernels == {NativeInt4Kernel}
+    assert isinstance(Int4(32).kernel(CPU, torch.float32), NativeInt4Kernel)
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_where_they_cannot_be_built_a_warning_names_the_slower_ones(monkeypatch, caplog, own_home):
+    compiler = own_home / "compiler"
+    own_home.mkdir(exist_ok=True)
+    compiler.write_text("#!/bin/sh\necho 'x.h: fatal error: no such file' >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    monkeypatch.setattr("fastglm.loader.prepare", lambda *_, **__: fastglm.engine.prepare.Preparation())
+    model, tokenizer = fastglm.load(SMALL, "int4", "cpu")
+    said = "The kernels could not be compiled, and PyTorch's slower ones are used: x.h: fatal error: no such file"
+    assert caplog.messages == model.fastglm.notes == [said]
+    assert {type(module._kernel) for module in model.modules() if hasattr(module, "_kernel")} == {CpuInt4Kernel}
+    assert list((own_home / "kernels").iterdir()) == []
+    assert len(list(fastglm.stream(model, tokenizer, "你好", max_new_tokens=3, ignore_eos=True))) == 3
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_a_file_that_cannot_be_loaded_is_made_anew():
+    library._path().parent.mkdir(parents=True)
+    library._path().write_bytes(b"no library")
+    assert not library.ready()
+    assert not library._path().exists()
+
+
+@pytest.mark.usefixtures("native")
+def test_another_home_gets_a_file_of_its_own(monkeypatch, own_home):
+    monkeypatch.setenv("FASTGLM_HOME", str(own_home))
+    made = []
+    monkeypatch.setattr(library, "_compile", lambda compiler, path: made.append(path))
+    library.build(lambda: None)
+    assert made == [library._path()]
+    assert made[0].is_relative_to(own_home)
+
+
+@pytest.mark.usefixtures("unbuilt")
+def test_a_broken_file_is_compiled_again(monkeypatch):
+    library._path().parent.mkdir(parents=True)
+    library._path().write_bytes(b"no library")
+    begun = []
+    monkeypatch.setattr(library, "_compile", lambda compiler, path: begun.append(path))
+    with pytest.raises(DeviceError, match="cannot be loaded"):
+        library.build(lambda: begun.append("said"))
+    assert begun == ["said", library._path()]
+
+
+@pytest.mark.usefixtures("native", "poisoned")
+@pytest.mark.parametrize("width", [8, 20, 64, 136])
+@pytest.mark.parametrize(("rows", "queries"), [(1, 1), (1, 4), (3, 1)])
+def test_attention_over_an_int8_cache_agrees_with_float64(width, rows, queries):
+    tokens, capacity = 70, 128
+    held = [quantise(random(rows * 5 * capacity, width, seed=seed).view(rows, 5, capacity, width)) for seed in (1, 2)]
+    k, v = (Quantised(*(part[:, :, :tokens] for part in each)) for each in held)
+    q = random(rows * 5 * queries, width).view(rows, 5, queries, width)
+    mask = torch.where(torch.arange(tokens) <= torch.arange(60, 60 + queries)[:, None], 0.0, -torch.inf)
+    mask = mask.repeat(rows, 1, 1, 1)
+    if rows > 1:
+        mask[1, ..., :30] = -torch.inf
+    exact = torch.nn.functional.scaled_dot_product_attention(
+        q.double(), *(x.numbers * x.scale.double() for x in (k, v)), attn_mask=mask.double()
+    )
+    found = torch.ops.fastglm.int8_attention(q, *k, *v, mask)
+    assert (found - exact).norm() < 1e-5 * exact.norm()
+    assert torch.equal(attend(q, k, v, mask), found)

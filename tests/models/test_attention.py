@@ -1,0 +1,20 @@
+"""Attention written out is what the operator computes."""
+
+import pytest
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from fastglm.models.attention import attend
+
+
+@pytest.mark.parametrize(("dtype", "off"), [(torch.bfloat16, 0.02), (torch.float16, 0.003), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("queries", [1, 3])
+def test_what_is_compiled_is_what_the_operator_computes(monkeypatch, dtype, off, queries):
+    torch.manual_seed(0)
+    q, k, v = (torch.randn(1, 4, n, 16).to(dtype) for n in (queries, 40, 40))
+    mask = torch.where(torch.arange(40) <= torch.arange(30, 30 + queries)[:, None], 0.0, -torch.inf)[None, None]
+    wanted = scaled_dot_product_attention(q.double(), k.double(), v.double(), attn_mask=mask.double())
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    found = attend(q, k, v, mask.to(dtype))
+    assert found.dtype == dtype
+    assert (found.double() - wanted).abs().max() <= off * wanted.abs().max()

@@ -1,0 +1,60 @@
+"""A decode step where Triton rotates and writes the cache: here PyTorch stands in for the kernel."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from recorded import folder
+from torch import Tensor
+
+from fastglm.engine.cache import make_cache
+from fastglm.engine.prepare import plain_step
+from fastglm.loader import load
+from fastglm.models import chatglm
+from fastglm.models import fused as kernels
+from fastglm.models.rotary import apply_rotary
+
+
+def rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[Tensor], places: Tensor) -> Tensor:
+    """What `launch_rotate` is to do."""
+    width = qkv.shape[-1] // 3
+    qk, v = qkv.split((2 * width, width), -1)
+    q, k = apply_rotary(qk, rotation).transpose(1, 2).chunk(2, -1)
+    held[0].index_copy_(2, places, k)
+    held[1].index_copy_(2, places, v.transpose(1, 2))
+    return q
+
+
+@torch.inference_mode()
+def test_the_step_is_the_same_with_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = load(str(folder("chatglm")), "fast", "cpu")
+    prompt = torch.tensor([[5, 6, 7, model.config.gmask_token_id, model.config.bos_token_id]])
+    found = []
+    for fused in (False, True):
+        monkeypatch.setattr(chatglm, "fuses", lambda x, fused=fused: fused and x.shape[1] == 1)
+        monkeypatch.setattr(chatglm, "launch_rotate", rotate)
+        monkeypatch.setattr("fastglm.models.fused.fuses", lambda _: False)
+        cache, step, plan = make_cache(model, 64), plain_step(model), model.plan(prompt)
+        step.decoder(prompt, plan.position_ids, plan.attention_mask, cache, keep=1)
+        cache.prefilled(5, plan.next_position_ids(2))
+        found.append([step(torch.tensor([[token]]), *cache.advance())[0] for token in (8, 9, 10)])
+        assert all(x.abs().sum() > 0 for x in cache.held)
+    for plain, by_kernel in zip(*found, strict=True):
+        torch.testing.assert_close(by_kernel, plain, rtol=1e-5, atol=1e-5)
+
+
+def no_compiler(*_: object) -> str:
+    raise RuntimeError("Failed to find C compiler.\nPlease specify it via CC.")
+
+
+def test_kernels_that_do_not_build_are_named_once_and_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (8, 0))
+    monkeypatch.setattr(kernels, "difference", no_compiler)
+    kernels._works.cache_clear()
+    assert not kernels._works(torch.device("cuda"), torch.float16)
+    assert not kernels._works(torch.device("cuda"), torch.float16)
+    kernels._works.cache_clear()
+    said = "The decode step on cuda uses the slower kernels of PyTorch (RuntimeError: Failed to find C compiler.)."
+    assert caplog.messages == [said]
