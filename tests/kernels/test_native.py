@@ -63,11 +63,12 @@ def test_products_agree_with_float64(format, n, rows, columns):
 
 @pytest.mark.usefixtures("native")
 @pytest.mark.parametrize("format", [Int8(), Int4(32), Int4(64), Int4(128), Int4(256)], ids=lambda format: format.name)
-def test_activations_that_are_whole_numbers_lose_nothing(format):
+@pytest.mark.parametrize("n", [5, 29])  # few rows; and many, for which processors with VNNI have kernels of their own
+def test_activations_that_are_whole_numbers_lose_nothing(format, n):
     rows, columns = 50, 1024
     parts = format.pack(random(rows, columns))
     most = 127 if isinstance(format, Int4) else 32767
-    x = torch.randint(-most, most + 1, (5, columns), generator=torch.Generator().manual_seed(3)).float()
+    x = torch.randint(-most, most + 1, (n, columns), generator=torch.Generator().manual_seed(3)).float()
     x[:, ::32] = most
     kernel = native_kernel(format)
     product = kernel.ways()["native"](x, kernel.hold(parts, rows, columns), rows, columns)
@@ -78,10 +79,11 @@ def test_activations_that_are_whole_numbers_lose_nothing(format):
 @pytest.mark.usefixtures("native")
 @pytest.mark.parametrize("format", [Int8(), Int4(32), Int4(64), Int4(128), Int4(256)], ids=lambda format: format.name)
 @pytest.mark.parametrize("sign", [1, -1])
-def test_the_largest_sums_do_not_overflow(format, sign):
+@pytest.mark.parametrize("n", [5, 29])
+def test_the_largest_sums_do_not_overflow(format, sign, n):
     weight = torch.ones(8, 16384)
     weight[:, 1::512] = -1
-    parts, x, kernel = format.pack(weight), torch.full((5, 16384), 3.0 * sign), native_kernel(format)
+    parts, x, kernel = format.pack(weight), torch.full((n, 16384), 3.0 * sign), native_kernel(format)
     product = kernel.ways()["native"](x, kernel.hold(parts, 8, 16384), 8, 16384)
     exact = x.double() @ format.unpack(parts, 16384).double().T
     torch.testing.assert_close(product.double(), exact, rtol=1e-3, atol=0)
@@ -90,12 +92,13 @@ def test_the_largest_sums_do_not_overflow(format, sign):
 @pytest.mark.usefixtures("native")
 @pytest.mark.parametrize("format", [Int8(), Int4(128)], ids=lambda format: format.name)
 @pytest.mark.parametrize("none", [float("nan"), float("inf")])
-def test_broken_activations_stay_visible(format, none):
-    x, kernel = random(6, 256), native_kernel(format)
+@pytest.mark.parametrize("n", [6, 29])
+def test_broken_activations_stay_visible(format, none, n):
+    x, kernel = random(n, 256), native_kernel(format)
     x[3, 7] = none
     product = kernel.ways()["native"](x, kernel.hold(format.pack(random(64, 256)), 64, 256), 64, 256)
     assert not product[3].isfinite().any()
-    assert product[[0, 1, 2, 4, 5]].isfinite().all()
+    assert product[[row for row in range(n) if row != 3]].isfinite().all()
 
 
 @pytest.mark.usefixtures("native")
@@ -205,3 +208,15 @@ def test_attention_over_an_int8_cache_agrees_with_float64(width, rows, queries):
     found = torch.ops.fastglm.int8_attention(q, *k, *v, mask)
     assert (found - exact).norm() < 1e-5 * exact.norm()
     assert torch.equal(attend(q, k, v, mask), found)
+
+
+def test_the_compiler_is_told_of_instructions_that_are_there(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
+    told = {}
+    for capability in ("AVX2", "AVX512"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda capability=capability: capability)
+        told[capability] = library.flags()
+    assert "-mavx512vnni" in told["AVX512"]
+    assert "-mavx512vnni" not in told["AVX2"]
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
+    assert library.flags() == told["AVX2"]

@@ -18,8 +18,9 @@ from torch import Tensor
 from ...errors import DeviceError
 from ...home import folder, home
 
-SOURCES = [Path(__file__).with_name(name) for name in ("attention.cpp", "products.cpp", "vectors.h")]
+SOURCES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".h"))
 FLAGS = ("-O3", "-mavx2", "-mfma", "-std=c++20", "-shared", "-fPIC", "-fopenmp")
+VNNI = ("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx512vnni")
 
 _loaded = False
 
@@ -41,6 +42,12 @@ def written_for() -> bool:
     """Whether the kernels are written for this system and processor."""
     here = sys.platform == "linux" and platform.machine() == "x86_64"
     return here and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+
+
+def flags() -> tuple[str, ...]:
+    """What the compiler is told of this processor."""
+    vnni = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_vnni_supported()
+    return FLAGS + VNNI if vnni else FLAGS
 
 
 def possible() -> bool:
@@ -77,8 +84,9 @@ def _compile(compiler: str, path: Path) -> None:
     root = Path(torch.__file__).parent
     with tempfile.TemporaryDirectory(dir=folder("kernels")) as work:
         partial = Path(work) / path.name
-        command = [compiler, *FLAGS, f"-I{root / 'include'}", f"-I{root / 'include/torch/csrc/api/include'}", *_units()]
-        command += ["-o", str(partial), f"-L{root / 'lib'}", "-lc10", "-ltorch_cpu"]
+        headers = [f"-I{root / 'include'}", f"-I{root / 'include/torch/csrc/api/include'}"]
+        libraries = [f"-L{root / 'lib'}", "-lc10", "-ltorch_cpu"]
+        command = [compiler, *flags(), *headers, *_units(), "-o", str(partial), *libraries]
         made = subprocess.run(command, capture_output=True, text=True, check=False)
         if made.returncode:
             errors = [line for line in made.stderr.splitlines() if "error" in line] or ["the compiler was stopped"]
@@ -115,7 +123,7 @@ def _units() -> list[str]:
 
 
 def _path() -> Path:
-    made_of = ([path.read_bytes() for path in SOURCES], FLAGS, torch.__version__, platform.machine())
+    made_of = ([path.read_bytes() for path in SOURCES], flags(), torch.__version__, platform.machine())
     return home() / "kernels" / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]}.so"
 
 

@@ -4,6 +4,7 @@
 // int4: activations are rounded to int8, each group of columns with a scale of its own; sums are exact integers.
 // int8: activations are rounded to int16, each row with a scale of its own; sums are exact integers.
 // Weights are read once for up to TOKENS rows of activations. Their layout: `fastglm/kernels/int4.py` and `int8.py`.
+// Where the processor has AVX-512 and VNNI, many rows by int4 weights are the business of `panels.h`.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -12,21 +13,19 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include "activations.h"
+#include "panels.h"
 #include "vectors.h"
+#include "weights.h"
 
 namespace {
 
 constexpr int64_t TOKENS = 4;        // rows of activations that share a read of the weights
-constexpr int64_t CHUNK = 64;        // columns of int4 weights in a register
 constexpr int64_t BLOCK = 32;        // rows of weights that stay in a cache for all rows of activations
-constexpr int64_t LEAST = 1 << 18;   // products that are worth a thread
 constexpr int64_t FLUSH = 2048;      // columns of int8 weights whose integer sums cannot overflow
 constexpr int64_t AHEAD = 1024;      // bytes of weights that are on their way to the cache where memory is the bound
-
-using c10::BFloat16;
 
 inline __m256 floats(const BFloat16* from) {
   const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
@@ -36,58 +35,32 @@ inline __m256 floats(const BFloat16* from) {
 // Has the cache fetch weights that come later: one row of activations is done with them sooner than memory gives them.
 inline void fetch(const void* weights) { _mm_prefetch(static_cast<const char*>(weights) + AHEAD, _MM_HINT_T0); }
 
-// The largest magnitude; no number where one of them is none, so that it stays seen in the products.
-inline float largest(const float* x, int64_t n) {
-  float most = 1e-30f, none = 0;
-  for (int64_t i = 0; i < n; i++) {
-    most = std::max(most, std::fabs(x[i]));
-    none += x[i] * 0;
-  }
-  return most + none;
+#ifdef __AVX512VNNI__
+
+// Adds nibbles by int8, twice, to sums of 32 bits.
+inline __m256i with_products(__m256i sums, __m256i a, __m256i by_a, __m256i b, __m256i by_b) {
+  return _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(sums, a, by_a), b, by_b);
 }
 
-inline int32_t nearest(float x) { return _mm_cvtss_si32(_mm_set_ss(x)); }
+inline __m256i added(__m256i sums) { return sums; }
 
-// Rows of activations in int8: of each CHUNK the odd columns, then the even ones, as nibbles are unpacked.
-struct Int8Rows {
-  int64_t width, groups;
-  std::vector<int8_t> numbers;      // [n, width]
-  std::vector<float> scales, sums;  // [n, groups]
+#else
 
-  Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group)
-      : width(width), groups(width / group), numbers(n * width), scales(n * groups), sums(n * groups) {
-    at::parallel_for(0, n, std::max<int64_t>(1, LEAST / 16 / width), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; row++) round(x + row * columns, row, columns, group);
-    });
-  }
+// Adds nibbles by int8, twice, to sums of 16 bits: there is room for the 256 columns of a group.
+inline __m256i with_products(__m256i sums, __m256i a, __m256i by_a, __m256i b, __m256i by_b) {
+  return _mm256_add_epi16(sums, _mm256_add_epi16(_mm256_maddubs_epi16(a, by_a), _mm256_maddubs_epi16(b, by_b)));
+}
 
-  void round(const float* x, int64_t row, int64_t columns, int64_t group) {
-    int8_t* into = &numbers[row * width];
-    for (int64_t start = 0, g = row * groups; start < columns; start += group, g++) {
-      const int64_t end = std::min(start + group, columns);
-      const float most = largest(x + start, end - start), times = 127 / most;
-      int32_t total = 0;
-      for (int64_t i = start; i < end; i++) {
-        const int32_t number = nearest(x[i] * times);
-        into[i / CHUNK * CHUNK + (i % 2 ? 0 : CHUNK / 2) + i % CHUNK / 2] = static_cast<int8_t>(number);
-        total += number;
-      }
-      scales[g] = most / 127;
-      sums[g] = most / 127 * total;
-    }
-  }
-};
+// Sums of 16 bits, pair by pair, in 32.
+inline __m256i added(__m256i sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
 
-struct Int4Weights {
-  const uint8_t* numbers;        // [rows, width / 2]
-  const BFloat16 *scales, *zeros;  // [rows, width / GROUP]
-};
+#endif
 
 // A row of int4 weights by COUNT rows of activations. `room`: COUNT · groups floats. `out`: [n, stride], from the row on.
 template <int64_t COUNT, int64_t GROUP>
 inline void int4_row(const Int8Rows& x, int64_t token, const Int4Weights& weights, int64_t row, float* room, float* out,
                      int64_t stride) {
-  const int64_t groups = x.groups, width = x.width;
+  const int64_t groups = x.groups, width = groups * GROUP;
   const uint8_t* weight = weights.numbers + row * width / 2;
   const BFloat16 *scale = weights.scales + row * groups, *zero = weights.zeros + row * groups;
   const float *scales = &x.scales[token * groups], *sums = &x.sums[token * groups];
@@ -109,7 +82,7 @@ inline void int4_row(const Int8Rows& x, int64_t token, const Int4Weights& weight
       room[t * groups + g] = s * scales[t * groups + g];
     }
   }
-  const __m256i ones = _mm256_set1_epi16(1), low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-120);
+  const __m256i low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-120);
   constexpr int64_t together = std::max<int64_t>(GROUP / CHUNK, 1);
   const int64_t chunks = width / CHUNK;
   const float* at = room;
@@ -122,46 +95,20 @@ inline void int4_row(const Int8Rows& x, int64_t token, const Int4Weights& weight
           _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight + c * CHUNK / 2)), sign);
       const __m256i odd = _mm256_and_si256(both, low), even = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
       for (int64_t t = 0; t < COUNT; t++) {
-        const __m256i* numbers = reinterpret_cast<const __m256i*>(&x.numbers[(token + t) * width + c * CHUNK]);
-        const __m256i a = _mm256_maddubs_epi16(odd, _mm256_loadu_si256(numbers));
-        const __m256i b = _mm256_maddubs_epi16(even, _mm256_loadu_si256(numbers + 1));
-        found[t] = _mm256_add_epi16(found[t], _mm256_add_epi16(a, b));
+        const __m256i* numbers = reinterpret_cast<const __m256i*>(&x.numbers[(token + t) * x.stride + c * CHUNK]);
+        found[t] = with_products(found[t], odd, _mm256_loadu_si256(numbers), even, _mm256_loadu_si256(numbers + 1));
       }
     }
     for (int64_t t = 0; t < COUNT; t++) {
       const float* one = at + t * groups;
       const __m256 times = GROUP >= CHUNK ? _mm256_broadcast_ss(one)
                                           : _mm256_set_m128(_mm_broadcast_ss(one + 1), _mm_broadcast_ss(one));
-      total[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_madd_epi16(found[t], ones)), times, total[t]);
+      total[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(added(found[t])), times, total[t]);
     }
     at += GROUP >= CHUNK ? 1 : 2;
   }
   for (int64_t t = 0; t < COUNT; t++) out[(token + t) * stride + row] = sum(total[t]) + rest[t];
 }
-
-// Rows of activations in int16, with the scale of each.
-struct Int16Rows {
-  int64_t width;
-  std::vector<int16_t> numbers;  // [n, width]
-  std::vector<float> scales;     // [n]
-
-  Int16Rows(const float* x, int64_t n, int64_t columns, int64_t width)
-      : width(width), numbers(n * width), scales(n) {
-    at::parallel_for(0, n, std::max<int64_t>(1, LEAST / 16 / width), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; row++) {
-        const float most = largest(x + row * columns, columns), times = 32767 / most;
-        for (int64_t i = 0; i < columns; i++)
-          numbers[row * width + i] = static_cast<int16_t>(nearest(x[row * columns + i] * times));
-        scales[row] = most / 32767;
-      }
-    });
-  }
-};
-
-struct Int8Weights {
-  const int8_t* numbers;  // [rows, width]
-  const float* scales;    // [rows]
-};
 
 // A row of int8 weights by COUNT rows of activations.
 template <int64_t COUNT>
@@ -190,9 +137,6 @@ inline void int8_row(const Int16Rows& x, int64_t token, const Int8Weights& weigh
   for (int64_t t = 0; t < COUNT; t++) out[(token + t) * stride + row] = sum(total[t]) * weights.scales[row] * x.scales[token + t];
 }
 
-template <int64_t N>
-using Constant = std::integral_constant<int64_t, N>;
-
 // Calls `some(count, token, first row, end of rows, room)` until all rows of both are done, so that a block of weights
 // stays in a cache.
 template <typename Some>
@@ -218,10 +162,17 @@ at::Tensor int4_in_groups(const at::Tensor& x, const at::Tensor& weight, const a
   const int64_t n = x.size(0), rows = weight.size(0), width = 2 * weight.size(1);
   TORCH_CHECK(width % CHUNK == 0 && width % GROUP == 0 && x.is_contiguous(), "the operands are not laid out");
   at::Tensor out = at::empty({n, rows}, x.options());
-  const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP);
   const Int4Weights weights{reinterpret_cast<const uint8_t*>(weight.const_data_ptr<int8_t>()),
                             scale.const_data_ptr<BFloat16>(), zero.const_data_ptr<BFloat16>()};
   float* into = out.mutable_data_ptr<float>();
+#ifdef __AVX512VNNI__
+  if (n >= panels::WORTH) {
+    panels::product(Int8Rows(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, false), n, weights, rows, width,
+                    GROUP, into);
+    return out;
+  }
+#endif
+  const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, true);
   each(n, rows, width, numbers.groups, [&](auto count, int64_t token, int64_t first, int64_t last, float* room) {
     for (int64_t r = first; r < last; r++) int4_row<count, GROUP>(numbers, token, weights, r, room, into, rows);
   });

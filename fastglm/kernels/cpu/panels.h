@@ -1,0 +1,171 @@
+// Products of many rows of activations with int4 weights, for processors with AVX-512 and VNNI.
+//
+// A panel of weights (ROWS rows by DEPTH columns) is unpacked once for all rows of activations, four columns of each row
+// side by side, so that the lanes of a register are rows of weights: what `vpdpbusd` adds up needs no further sums, and
+// is what is to be written. The blocking is that of Goto and van de Geijn, ACM Transactions on Mathematical Software
+// 34 (3), 2008, pages 8 to 13.
+#pragma once
+
+#ifdef __AVX512VNNI__
+
+#include <array>
+#include <memory>
+
+#include "activations.h"
+#include "vectors.h"
+#include "weights.h"
+
+namespace {
+namespace panels {
+
+constexpr int64_t LANES = 16;
+constexpr int64_t ROWS = 2 * LANES;  // of weights, in a panel
+constexpr int64_t DEPTH = 2048;      // columns of a panel, which then takes 64 KiB of the second cache
+constexpr int64_t STEP = 4;          // columns that one instruction adds up
+constexpr int64_t TOKENS = 12;       // rows of activations at once: 24 of the 32 registers hold their sums
+constexpr int64_t WORTH = 8;         // rows of activations that unpacking pays for
+
+// From 16 registers of 16 lanes: what was lane j of register i becomes lane i of register j.
+inline void transpose(std::array<__m512i, LANES>& r) {
+  std::array<__m512i, LANES> t;
+  for (int64_t i = 0; i < LANES; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int64_t i = 0; i < LANES; i += 4)
+    for (int64_t j = 0; j < 2; j++) {
+      r[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
+      r[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
+    }
+  for (int64_t i = 0; i < 4; i++)
+    for (int64_t j = 0; j < 2; j++) {  // lanes i, 4 + i, 8 + i, 12 + i of eight rows
+      t[i + 8 * j] = _mm512_shuffle_i32x4(r[i + 8 * j], r[i + 8 * j + 4], 0x88);
+      t[i + 8 * j + 4] = _mm512_shuffle_i32x4(r[i + 8 * j], r[i + 8 * j + 4], 0xdd);
+    }
+  for (int64_t i = 0; i < 4; i++) {
+    r[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
+    r[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
+    r[i + 4] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0x88);
+    r[i + 12] = _mm512_shuffle_i32x4(t[i + 4], t[i + 12], 0xdd);
+  }
+}
+
+// Weights unpacked: numbers 0 … 15, of each row `scale · number + zero`.
+struct Panel {
+  alignas(64) uint8_t numbers[ROWS * DEPTH];            // [columns / STEP, ROWS, STEP]
+  alignas(64) float scales[DEPTH / 32 * ROWS], zeros[DEPTH / 32 * ROWS];  // [groups, ROWS]
+
+  // 64 columns of 16 rows, of which `rows` are there.
+  void unpack(const uint8_t* weight, int64_t stride, int64_t rows, uint8_t* into) {
+    const __m256i low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-120);
+    std::array<__m512i, LANES> found;
+    for (int64_t i = 0; i < LANES; i++) {
+      __m256i both = _mm256_setzero_si256();
+      if (i < rows) both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight + i * stride));
+      both = _mm256_xor_si256(both, sign);
+      const __m256i odd = _mm256_and_si256(both, low), even = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+      const __m256i a = _mm256_unpacklo_epi8(even, odd), b = _mm256_unpackhi_epi8(even, odd);
+      found[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_permute2x128_si256(a, b, 0x20)),
+                                    _mm256_permute2x128_si256(a, b, 0x31), 1);
+    }
+    transpose(found);
+    for (int64_t i = 0; i < LANES; i++) _mm512_store_si512(into + i * ROWS * STEP, found[i]);
+  }
+
+  // `rows` rows from `first` on, `columns` columns from `start` on.
+  void fill(const Int4Weights& weights, int64_t width, int64_t group, int64_t first, int64_t rows, int64_t start,
+            int64_t columns) {
+    const uint8_t* weight = weights.numbers + (first * width + start) / 2;
+    for (int64_t column = 0; column < columns; column += CHUNK)
+      for (int64_t half = 0; half < ROWS; half += LANES)
+        unpack(weight + (half * width + column) / 2, width / 2, rows - half, numbers + column * ROWS + half * STEP);
+    const int64_t all = width / group, g = start / group, groups = columns / group;
+    for (int64_t i = 0; i < ROWS; i++)
+      for (int64_t j = 0; j < groups; j++) {
+        const int64_t from = (first + i) * all + g + j;
+        const float scale = i < rows ? static_cast<float>(weights.scales[from]) : 0;
+        scales[j * ROWS + i] = scale;
+        zeros[j * ROWS + i] = i < rows ? static_cast<float>(weights.zeros[from]) - 8 * scale : 0;
+      }
+  }
+};
+
+// sums += a · b, four columns a lane. In assembler, as GCC 12 copies and spills the sums of the intrinsic.
+inline void accumulate(__m512i& sums, __m512i a, __m512i b) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
+}
+
+// What one group of columns adds to the totals of COUNT rows of activations, by LANES rows of weights.
+template <int64_t COUNT>
+inline void settle(const __m512i (&found)[COUNT], const float* scale, const float* zero, const float* scales,
+                   const float* sums, int64_t all, float (&totals)[COUNT][LANES]) {
+  const __m512 s = _mm512_load_ps(scale), z = _mm512_load_ps(zero);
+#pragma GCC unroll 12
+  for (int64_t t = 0; t < COUNT; t++) {
+    const __m512 times = _mm512_mul_ps(s, _mm512_set1_ps(scales[t * all]));
+    const __m512 total = _mm512_fmadd_ps(z, _mm512_set1_ps(sums[t * all]), _mm512_load_ps(totals[t]));
+    _mm512_store_ps(totals[t], _mm512_fmadd_ps(_mm512_cvtepi32_ps(found[t]), times, total));
+  }
+}
+
+// The panel by COUNT rows of activations, from the one at `x` on; added to `out`, where it is not the first.
+template <int64_t COUNT>
+inline void tile(const Panel& panel, const int8_t* x, int64_t apart, const float* scales, const float* sums, int64_t all,
+                 int64_t group, int64_t groups, bool add, int64_t rows, float* out, int64_t stride) {
+  const auto there = [&](int64_t half) {
+    return static_cast<__mmask16>((1u << std::clamp<int64_t>(rows - half * LANES, 0, LANES)) - 1);
+  };
+  alignas(64) float totals[2][COUNT][LANES];  // in `out` they would share a few sets of the first cache
+  for (int64_t half = 0; half < 2; half++)
+    for (int64_t t = 0; t < COUNT; t++)
+      _mm512_store_ps(totals[half][t], _mm512_maskz_loadu_ps(add ? there(half) : 0, out + t * stride + half * LANES));
+  const uint8_t* weight = panel.numbers;
+  for (int64_t g = 0; g < groups; g++) {
+    __m512i left[COUNT], right[COUNT];
+#pragma GCC unroll 12
+    for (int64_t t = 0; t < COUNT; t++) left[t] = right[t] = _mm512_setzero_si512();
+    for (int64_t end = group; end > 0; end -= STEP, x += STEP, weight += ROWS * STEP) {
+      const __m512i a = _mm512_load_si512(weight), b = _mm512_load_si512(weight + LANES * STEP);
+#pragma GCC unroll 12
+      for (int64_t t = 0; t < COUNT; t++) {
+        const __m512i numbers = _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(x + t * apart));
+        accumulate(left[t], a, numbers);
+        accumulate(right[t], b, numbers);
+      }
+    }
+    const float *scale = panel.scales + g * ROWS, *zero = panel.zeros + g * ROWS;
+    settle<COUNT>(left, scale, zero, scales + g, sums + g, all, totals[0]);
+    settle<COUNT>(right, scale + LANES, zero + LANES, scales + g, sums + g, all, totals[1]);
+  }
+  for (int64_t half = 0; half < 2; half++)
+    for (int64_t t = 0; t < COUNT; t++)
+      _mm512_mask_storeu_ps(out + t * stride + half * LANES, there(half), _mm512_load_ps(totals[half][t]));
+}
+
+// x @ weights.T. out: [n, rows].
+inline void product(const Int8Rows& x, int64_t n, const Int4Weights& weights, int64_t rows, int64_t width, int64_t group,
+                    float* out) {
+  const int64_t all = x.groups, blocks = (rows + ROWS - 1) / ROWS;
+  at::parallel_for(0, blocks, std::max<int64_t>(1, LEAST / (n * width * ROWS)), [&](int64_t begin, int64_t end) {
+    const auto panel = std::make_unique<Panel>();
+    for (int64_t block = begin; block < end; block++)
+      for (int64_t start = 0; start < width; start += DEPTH) {
+        const int64_t first = block * ROWS, left = std::min(ROWS, rows - first), columns = std::min(DEPTH, width - start);
+        const int64_t g = start / group, groups = columns / group;
+        panel->fill(weights, width, group, first, left, start, columns);
+        const auto some = [&](auto count, int64_t token) {
+          tile<count>(*panel, &x.numbers[token * x.stride + start], x.stride, &x.scales[token * all + g],
+                      &x.sums[token * all + g], all, group, groups, start > 0, left, out + token * rows + first, rows);
+        };
+        int64_t token = 0;
+        for (; token + TOKENS <= n; token += TOKENS) some(Constant<TOKENS>(), token);
+        for (; token + 4 <= n; token += 4) some(Constant<4>(), token);
+        for (; token < n; token++) some(Constant<1>(), token);
+      }
+  });
+}
+
+}  // namespace panels
+}  // namespace
+
+#endif
