@@ -94,7 +94,8 @@ class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
 
     def ways(self) -> dict[str, Way]:
         native: dict[str, Way] = {"native": self._native} if library.ready() else {}
-        return native | {
+        panels: dict[str, Way] = {"panels": self._panels} if native and library.has_vnni() else {}
+        return native | panels | {
             "operator": partial(Int8Kernel.multiply, self),
             "unpacked": self._unpacked,
             "dynamic": self._dynamic,
@@ -103,6 +104,10 @@ class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
     def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """With activations in int16."""
         return torch.ops.fastglm.int8_product(x.float().contiguous(), held[0], held[3])
+
+    def _panels(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        """With activations in int8, each group of columns with a scale of its own; made for many rows of them."""
+        return torch.ops.fastglm.int8_panels(x.float().contiguous(), held[0], held[3])
 
     def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """In fp32, to which the weights are unpacked."""

@@ -117,6 +117,22 @@ def test_other_ways_rows_and_restoring_on_the_same_layout(format, columns):
     assert all(torch.equal(restored[name], part) for name, part in parts.items())
 
 
+@pytest.mark.skipif(not library.has_vnni(), reason="written for processors with AVX-512 and VNNI")
+@pytest.mark.usefixtures("native", "poisoned")
+@pytest.mark.parametrize(("n", "rows", "columns"), SHAPES)
+def test_int8_weights_by_many_rows(n, rows, columns):
+    format, x = Int8(), random(n, columns, seed=1)
+    x[:, : columns // 2] *= 100  # groups have scales of their own
+    parts, kernel = format.pack(random(rows, columns)), CpuInt8Kernel(format)
+    product = kernel.ways()["panels"](x, kernel.hold(parts, rows, columns), rows, columns)
+    exact = x.double() @ format.unpack(parts, columns).double().T
+    assert (product - exact).norm() < 1e-2 * exact.norm()
+    x[-1, 0] = float("nan")
+    product = kernel.ways()["panels"](x, kernel.hold(parts, rows, columns), rows, columns)
+    assert product[-1].isnan().all()
+    assert product[:-1].isfinite().all()
+
+
 @pytest.mark.usefixtures("native", "poisoned")
 @pytest.mark.parametrize(("n", "rows", "columns"), [(1, 33, 7), (2, 64, 128), (3, 37, 100), (9, 1100, 513), (16, 3, 8)])
 def test_few_rows_of_weights_that_are_not_packed(n, rows, columns):

@@ -51,12 +51,18 @@ inline void part(int8_t* bytes) {
 
 // In int8, a scale for each group of columns. Parted: of each CHUNK the odd columns come first, as nibbles are unpacked.
 struct Int8Rows {
-  int64_t groups, stride;  // a stride that is no power of two: rows read together would share a set of the first cache
+  int64_t group, groups;
+  int64_t stride;  // a stride that is no power of two: rows read together would share a set of the first cache
   std::vector<int8_t> numbers;      // [n, stride]
   std::vector<float> scales, sums;  // [n, groups]
 
   Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group, bool parted)
-      : groups(width / group), stride(width + CHUNK), numbers(n * stride), scales(n * groups), sums(n * groups) {
+      : group(group),
+        groups(width / group),
+        stride(width + CHUNK),
+        numbers(n * stride),
+        scales(n * groups),
+        sums(n * groups) {
     at::parallel_for(0, n, std::max<int64_t>(1, LEAST / 8 / width), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++) {
         int8_t* into = &numbers[row * stride];

@@ -46,8 +46,13 @@ def written_for() -> bool:
 
 def flags() -> tuple[str, ...]:
     """What the compiler is told of this processor."""
-    vnni = torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_vnni_supported()
-    return FLAGS + VNNI if vnni else FLAGS
+    return FLAGS + VNNI if has_vnni() else FLAGS
+
+
+@cache
+def has_vnni() -> bool:
+    """Whether the processor adds up products of 8 bits in 32, in registers of 512 bits."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_vnni_supported()
 
 
 def possible() -> bool:

@@ -1,4 +1,4 @@
-// Products of many rows of activations with int4 weights, for processors with AVX-512 and VNNI.
+// Products of many rows of activations with int4 and int8 weights, for processors with AVX-512 and VNNI.
 //
 // A panel of weights (ROWS rows by DEPTH columns) is unpacked once for all rows of activations, four columns of each row
 // side by side, so that the lanes of a register are rows of weights: what `vpdpbusd` adds up needs no further sums, and
@@ -50,44 +50,55 @@ inline void transpose(std::array<__m512i, LANES>& r) {
   }
 }
 
-// Weights unpacked: numbers 0 … 15, of each row `scale · number + zero`.
+// Weights unpacked to numbers that are not negative: of each row and group `scale · number + zero`.
 struct Panel {
-  alignas(64) uint8_t numbers[ROWS * DEPTH];            // [columns / STEP, ROWS, STEP]
+  alignas(64) uint8_t numbers[ROWS * DEPTH];                              // [columns / STEP, ROWS, STEP]
   alignas(64) float scales[DEPTH / 32 * ROWS], zeros[DEPTH / 32 * ROWS];  // [groups, ROWS]
 
-  // 64 columns of 16 rows, of which `rows` are there.
-  void unpack(const uint8_t* weight, int64_t stride, int64_t rows, uint8_t* into) {
-    const __m256i low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-120);
-    std::array<__m512i, LANES> found;
-    for (int64_t i = 0; i < LANES; i++) {
-      __m256i both = _mm256_setzero_si256();
-      if (i < rows) both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight + i * stride));
-      both = _mm256_xor_si256(both, sign);
-      const __m256i odd = _mm256_and_si256(both, low), even = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
-      const __m256i a = _mm256_unpacklo_epi8(even, odd), b = _mm256_unpackhi_epi8(even, odd);
-      found[i] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_permute2x128_si256(a, b, 0x20)),
-                                    _mm256_permute2x128_si256(a, b, 0x31), 1);
-    }
-    transpose(found);
-    for (int64_t i = 0; i < LANES; i++) _mm512_store_si512(into + i * ROWS * STEP, found[i]);
-  }
-
-  // `rows` rows from `first` on, `columns` columns from `start` on.
-  void fill(const Int4Weights& weights, int64_t width, int64_t group, int64_t first, int64_t rows, int64_t start,
-            int64_t columns) {
-    const uint8_t* weight = weights.numbers + (first * width + start) / 2;
+  // `rows` rows from `first` on, `columns` columns from `start` on, in groups of `group`.
+  template <typename Weights>
+  void fill(const Weights& weights, int64_t group, int64_t first, int64_t rows, int64_t start, int64_t columns) {
     for (int64_t column = 0; column < columns; column += CHUNK)
-      for (int64_t half = 0; half < ROWS; half += LANES)
-        unpack(weight + (half * width + column) / 2, width / 2, rows - half, numbers + column * ROWS + half * STEP);
-    const int64_t all = width / group, g = start / group, groups = columns / group;
+      for (int64_t half = 0; half < ROWS; half += LANES) {
+        std::array<__m512i, LANES> found;
+        for (int64_t i = 0; i < LANES; i++)
+          found[i] = half + i < rows ? chunk(weights, first + half + i, start + column) : _mm512_setzero_si512();
+        transpose(found);
+        uint8_t* into = numbers + column * ROWS + half * STEP;
+        for (int64_t i = 0; i < LANES; i++) _mm512_store_si512(into + i * ROWS * STEP, found[i]);
+      }
     for (int64_t i = 0; i < ROWS; i++)
-      for (int64_t j = 0; j < groups; j++) {
-        const int64_t from = (first + i) * all + g + j;
-        const float scale = i < rows ? static_cast<float>(weights.scales[from]) : 0;
-        scales[j * ROWS + i] = scale;
-        zeros[j * ROWS + i] = i < rows ? static_cast<float>(weights.zeros[from]) - 8 * scale : 0;
+      for (int64_t g = 0; g < columns / group; g++) {
+        const bool there = i < rows;
+        scales[g * ROWS + i] = there ? scale(weights, first + i, start / group + g) : 0;
+        zeros[g * ROWS + i] = there ? zero(weights, first + i, start / group + g) : 0;
       }
   }
+
+  // CHUNK columns of a row.
+  static __m512i chunk(const Int4Weights& weights, int64_t row, int64_t column) {
+    const __m256i low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-120);
+    const uint8_t* from = weights.numbers + (row * weights.width + column) / 2;
+    const __m256i both = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), sign);
+    const __m256i odd = _mm256_and_si256(both, low), even = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+    const __m256i a = _mm256_unpacklo_epi8(even, odd), b = _mm256_unpackhi_epi8(even, odd);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_permute2x128_si256(a, b, 0x20)),
+                              _mm256_permute2x128_si256(a, b, 0x31), 1);
+  }
+
+  static __m512i chunk(const Int8Weights& weights, int64_t row, int64_t column) {
+    const int64_t there = std::clamp<int64_t>(weights.width - column, 0, CHUNK);
+    const __mmask64 bytes = there < CHUNK ? (__mmask64(1) << there) - 1 : ~__mmask64(0);
+    const __m512i numbers = _mm512_maskz_loadu_epi8(bytes, weights.numbers + row * weights.width + column);
+    return _mm512_xor_si512(numbers, _mm512_set1_epi8(-128));
+  }
+
+  static float scale(const Int4Weights& weights, int64_t row, int64_t g) { return weights.scales[row * weights.groups + g]; }
+  static float scale(const Int8Weights& weights, int64_t row, int64_t) { return weights.scales[row]; }
+  static float zero(const Int4Weights& weights, int64_t row, int64_t g) {
+    return weights.zeros[row * weights.groups + g] - 8 * scale(weights, row, g);
+  }
+  static float zero(const Int8Weights& weights, int64_t row, int64_t) { return -128 * weights.scales[row]; }
 };
 
 // sums += a · b, four columns a lane. In assembler, as GCC 12 copies and spills the sums of the intrinsic.
@@ -143,19 +154,19 @@ inline void tile(const Panel& panel, const int8_t* x, int64_t apart, const float
 }
 
 // x @ weights.T. out: [n, rows].
-inline void product(const Int8Rows& x, int64_t n, const Int4Weights& weights, int64_t rows, int64_t width, int64_t group,
-                    float* out) {
-  const int64_t all = x.groups, blocks = (rows + ROWS - 1) / ROWS;
+template <typename Weights>
+void product(const Int8Rows& x, int64_t n, const Weights& weights, int64_t rows, float* out) {
+  const int64_t group = x.group, width = x.groups * group, blocks = (rows + ROWS - 1) / ROWS;
   at::parallel_for(0, blocks, std::max<int64_t>(1, LEAST / (n * width * ROWS)), [&](int64_t begin, int64_t end) {
     const auto panel = std::make_unique<Panel>();
     for (int64_t block = begin; block < end; block++)
       for (int64_t start = 0; start < width; start += DEPTH) {
         const int64_t first = block * ROWS, left = std::min(ROWS, rows - first), columns = std::min(DEPTH, width - start);
-        const int64_t g = start / group, groups = columns / group;
-        panel->fill(weights, width, group, first, left, start, columns);
+        panel->fill(weights, group, first, left, start, columns);
         const auto some = [&](auto count, int64_t token) {
-          tile<count>(*panel, &x.numbers[token * x.stride + start], x.stride, &x.scales[token * all + g],
-                      &x.sums[token * all + g], all, group, groups, start > 0, left, out + token * rows + first, rows);
+          const int64_t at = token * x.groups + start / group;
+          tile<count>(*panel, &x.numbers[token * x.stride + start], x.stride, &x.scales[at], &x.sums[at], x.groups, group,
+                      columns / group, start > 0, left, out + token * rows + first, rows);
         };
         int64_t token = 0;
         for (; token + TOKENS <= n; token += TOKENS) some(Constant<TOKENS>(), token);
