@@ -93,9 +93,10 @@ class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
         return *Int8Kernel.prepare(self, parts, rows, columns), parts["weight_scale"].float()
 
     def ways(self) -> dict[str, Way]:
-        native: dict[str, Way] = {"native": self._native} if library.ready() else {}
-        panels: dict[str, Way] = {"panels": self._panels} if native and library.has_vnni() else {}
-        return native | panels | {
+        own: dict[str, Way] = {"native": self._native} if library.ready() else {}
+        if own and library.has_vnni():
+            own["panels"] = self._panels
+        return own | {
             "operator": partial(Int8Kernel.multiply, self),
             "unpacked": self._unpacked,
             "dynamic": self._dynamic,
