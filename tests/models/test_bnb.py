@@ -13,7 +13,7 @@ from fastglm.loader import weights_memory
 from fastglm.models.chat import build_prompt
 from fastglm.models.source import find_source
 
-pytest.importorskip("bitsandbytes")
+functional = pytest.importorskip("bitsandbytes.functional")
 
 GOLDEN = str(folder("chatglm"))
 FORMS = {
@@ -58,7 +58,9 @@ def test_memory_is_counted_with_the_scales(variant):
     assert seen[-1].fraction == 1
     pieces = list(fastglm.stream(model, tokenizer, "你好", max_new_tokens=4, do_sample=False, ignore_eos=True))
     assert len(pieces) == 4
-    assert weights_memory(model) == info.weights_memory  # the scales move when a layer is used
+    # The scales move when a layer is used, and where bitsandbytes has kernels for the processor they become bf16.
+    narrowed = variant == "bnb-nf4" and functional.has_avx512bf16()
+    assert weights_memory(model) == info.weights_memory - (2 * 3 * numbers // 64 if narrowed else 0)
 
 
 def test_the_demo_model_keeps_its_answer():
