@@ -13,6 +13,7 @@ from .dynamic import Int8Activations, saturates
 from .format import Kernel, Parts, Spec, WeightFormat
 from .probe import first_that_works
 
+MANY_ROWS = 8  # of activations: what unpacking a panel of weights pays for
 PAD = 32  # columns are padded to a multiple of it: what the own kernel reads at a time
 
 
@@ -93,22 +94,18 @@ class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
         return *Int8Kernel.prepare(self, parts, rows, columns), parts["weight_scale"].float()
 
     def ways(self) -> dict[str, Way]:
-        own: dict[str, Way] = {"native": self._native} if library.ready() else {}
-        if own and library.has_vnni():
-            own["panels"] = self._panels
-        return own | {
+        native: dict[str, Way] = {"native": self._native} if library.ready() else {}
+        return native | {
             "operator": partial(Int8Kernel.multiply, self),
             "unpacked": self._unpacked,
             "dynamic": self._dynamic,
         }
 
     def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """With activations in int16."""
-        return torch.ops.fastglm.int8_product(x.float().contiguous(), held[0], held[3])
-
-    def _panels(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """With activations in int8, each group of columns with a scale of its own; made for many rows of them."""
-        return torch.ops.fastglm.int8_panels(x.float().contiguous(), held[0], held[3])
+        """With activations in int16; with VNNI many rows of them in int8, each group of columns with its own scale."""
+        many = x.shape[0] >= MANY_ROWS and library.has_vnni()
+        product = torch.ops.fastglm.int8_panels if many else torch.ops.fastglm.int8_product
+        return product(x.float().contiguous(), held[0], held[3])
 
     def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """In fp32, to which the weights are unpacked."""
