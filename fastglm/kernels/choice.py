@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..hardware import processor_name
 from ..home import home
+from .cpu import library
 from .format import Kernel, Parts, WeightFormat
 
 FILE = "kernels.json"
@@ -98,7 +99,7 @@ def _above(size: int) -> int:
 @cache
 def _machine(threads: int) -> str:
     simd = torch.backends.cpu.get_cpu_capability()
-    return f"torch {torch.__version__}, {processor_name()}, {simd}, {threads} threads"
+    return f"torch {torch.__version__}, kernels {library.version()[:8]}, {processor_name()}, {simd}, {threads} threads"
 
 
 @torch.inference_mode()

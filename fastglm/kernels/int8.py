@@ -13,7 +13,6 @@ from .dynamic import Int8Activations, saturates
 from .format import Kernel, Parts, Spec, WeightFormat
 from .probe import first_that_works
 
-MANY_ROWS = 8  # of activations: what unpacking a panel of weights pays for
 PAD = 32  # columns are padded to a multiple of it: what the own kernel reads at a time
 
 
@@ -103,9 +102,7 @@ class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
 
     def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """With activations in int16; with VNNI many rows of them in int8, each group of columns with its own scale."""
-        many = x.shape[0] >= MANY_ROWS and library.has_vnni()
-        product = torch.ops.fastglm.int8_panels if many else torch.ops.fastglm.int8_product
-        return product(x.float().contiguous(), held[0], held[3])
+        return torch.ops.fastglm.int8_product(x.float().contiguous(), held[0], held[3])
 
     def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """In fp32, to which the weights are unpacked."""

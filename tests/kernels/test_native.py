@@ -12,7 +12,7 @@ from fastglm.kernels import FORMATS, Int4, Int8
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.dense import FewRowsLinear, take_over
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
-from fastglm.kernels.int8 import MANY_ROWS, CpuInt8Kernel
+from fastglm.kernels.int8 import CpuInt8Kernel
 from fastglm.models.attention import attend
 from fastglm.models.cache import Quantised, quantise
 
@@ -51,7 +51,7 @@ def native_kernel(format):
 
 def in_int8(format, n):
     """Whether so many rows of activations are rounded to int8."""
-    return isinstance(format, Int4) or (n >= MANY_ROWS and library.has_vnni())
+    return isinstance(format, Int4) or (n >= 8 and library.has_vnni())
 
 
 @pytest.mark.usefixtures("native", "poisoned")

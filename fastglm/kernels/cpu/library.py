@@ -127,9 +127,15 @@ def _units() -> list[str]:
     return [str(path) for path in SOURCES if path.suffix == ".cpp"]
 
 
-def _path() -> Path:
+@cache
+def version() -> str:
+    """Of the kernels as they are compiled here: another where source, flags, PyTorch or kind of machine are others."""
     made_of = ([path.read_bytes() for path in SOURCES], flags(), torch.__version__, platform.machine())
-    return home() / "kernels" / f"{hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]}.so"
+    return hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]
+
+
+def _path() -> Path:
+    return home() / "kernels" / f"{version()}.so"
 
 
 def _load() -> bool:

@@ -9,6 +9,7 @@
 #ifdef __AVX512VNNI__
 
 #include <array>
+#include <cstring>
 #include <memory>
 
 #include "activations.h"
@@ -24,6 +25,7 @@ constexpr int64_t DEPTH = 2048;      // columns of a panel, which then takes 64 
 constexpr int64_t STEP = 4;          // columns that one instruction adds up
 constexpr int64_t TOKENS = 12;       // rows of activations at once: 24 of the 32 registers hold their sums
 constexpr int64_t WORTH = 8;         // rows of activations that unpacking pays for
+constexpr int64_t GROUP = 128;       // columns of activations with a scale of their own, where weights have no groups
 
 // From 16 registers of 16 lanes: what was lane j of register i becomes lane i of register j.
 inline void transpose(std::array<__m512i, LANES>& r) {
@@ -101,6 +103,13 @@ struct Panel {
   static float zero(const Int8Weights& weights, int64_t row, int64_t) { return -128 * weights.scales[row]; }
 };
 
+// Four columns of a row of activations, in every lane.
+inline __m512i four(const int8_t* x) {
+  int32_t numbers;
+  std::memcpy(&numbers, x, STEP);
+  return _mm512_set1_epi32(numbers);
+}
+
 // sums += a · b, four columns a lane. In assembler, as GCC 12 copies and spills the sums of the intrinsic.
 inline void accumulate(__m512i& sums, __m512i a, __m512i b) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
@@ -139,7 +148,7 @@ inline void tile(const Panel& panel, const int8_t* x, int64_t apart, const float
       const __m512i a = _mm512_load_si512(weight), b = _mm512_load_si512(weight + LANES * STEP);
 #pragma GCC unroll 12
       for (int64_t t = 0; t < COUNT; t++) {
-        const __m512i numbers = _mm512_set1_epi32(*reinterpret_cast<const int32_t*>(x + t * apart));
+        const __m512i numbers = four(x + t * apart);
         accumulate(left[t], a, numbers);
         accumulate(right[t], b, numbers);
       }

@@ -4,7 +4,7 @@
 // int4: activations are rounded to int8, each group of columns with a scale of its own; sums are exact integers.
 // int8: activations are rounded to int16, each row with a scale of its own; sums are exact integers.
 // Weights are read once for up to TOKENS rows of activations. Their layout: `fastglm/kernels/int4.py` and `int8.py`.
-// Where the processor has AVX-512 and VNNI, many rows by int4 weights are the business of `panels.h`.
+// Where the processor has AVX-512 and VNNI, many rows are the business of `panels.h`, where `int8` rounds them as `int4`.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -237,29 +237,20 @@ at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at:
   const int64_t n = x.size(0), rows = weight.size(0), width = weight.size(1);
   TORCH_CHECK(width % 32 == 0 && x.is_contiguous(), "the operands are not laid out");
   at::Tensor out = at::empty({n, rows}, x.options());
-  const Int16Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width);
   const Int8Weights weights{width, weight.const_data_ptr<int8_t>(), scale.const_data_ptr<float>()};
   float* into = out.mutable_data_ptr<float>();
+#ifdef __AVX512VNNI__
+  if (n >= panels::WORTH) {
+    const int64_t padded = (width + panels::GROUP - 1) / panels::GROUP * panels::GROUP;
+    panels::product(Int8Rows(x.const_data_ptr<float>(), n, x.size(1), padded, panels::GROUP, false), n, weights, rows, into);
+    return out;
+  }
+#endif
+  const Int16Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width);
   each(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
     for (int64_t r = first; r < last; r++) int8_row<count>(numbers, token, weights, r, into, rows);
   });
   return out;
-}
-
-// With activations in int8, each group of columns with a scale of its own.
-at::Tensor int8_panels(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale) {
-#ifdef __AVX512VNNI__
-  constexpr int64_t group = 128;
-  const int64_t n = x.size(0), rows = weight.size(0), width = weight.size(1);
-  TORCH_CHECK(x.is_contiguous() && weight.is_contiguous() && x.size(1) <= width, "the operands are not laid out");
-  at::Tensor out = at::empty({n, rows}, x.options());
-  const Int8Weights weights{width, weight.const_data_ptr<int8_t>(), scale.const_data_ptr<float>()};
-  const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), (width + group - 1) / group * group, group, false);
-  panels::product(numbers, n, weights, rows, out.mutable_data_ptr<float>());
-  return out;
-#else
-  TORCH_CHECK(false, "this processor has no VNNI");
-#endif
 }
 
 // ROWS rows of weights by COUNT rows of activations.
@@ -307,14 +298,12 @@ at::Tensor float_product(const at::Tensor& x, const at::Tensor& weight) {
 TORCH_LIBRARY(fastglm, library) {
   library.def("int4_product(Tensor x, Tensor weight, Tensor scale, Tensor zero, int group) -> Tensor");
   library.def("int8_product(Tensor x, Tensor weight, Tensor scale) -> Tensor");
-  library.def("int8_panels(Tensor x, Tensor weight, Tensor scale) -> Tensor");
   library.def("float_product(Tensor x, Tensor weight) -> Tensor");
 }
 
 TORCH_LIBRARY_IMPL(fastglm, CPU, library) {
   library.impl("int4_product", int4_product);
   library.impl("int8_product", int8_product);
-  library.impl("int8_panels", int8_panels);
   library.impl("float_product", float_product);
 }
 
