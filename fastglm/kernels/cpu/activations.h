@@ -13,6 +13,7 @@
 namespace {
 
 constexpr int64_t CHUNK = 64;       // columns of int4 weights in a register of 32 bytes
+constexpr int64_t WIDE = 2 * CHUNK;  // and in one of 64
 constexpr int64_t LEAST = 1 << 18;  // products that are worth a thread
 
 // The largest magnitude; no number where one of them is none, so that it stays seen in the products.
@@ -39,7 +40,7 @@ inline __m256i nearest(const float* x, __m256 times) {
   return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), times));
 }
 
-// Of 64 bytes the odd ones, then the even ones.
+// Of CHUNK bytes the odd ones, then the even ones.
 inline void part(int8_t* bytes) {
   __m256i* at = reinterpret_cast<__m256i*>(bytes);
   const __m256i a = _mm256_loadu_si256(at), b = _mm256_loadu_si256(at + 1), low = _mm256_set1_epi16(255);
@@ -49,14 +50,25 @@ inline void part(int8_t* bytes) {
   _mm256_storeu_si256(at + 1, _mm256_permute4x64_epi64(even, 0xd8));
 }
 
-// In int8, a scale for each group of columns. Parted: of each CHUNK the odd columns come first, as nibbles are unpacked.
+// Of WIDE bytes the odd ones, then the even ones.
+inline void part_wide(int8_t* bytes) {
+  part(bytes);
+  part(bytes + CHUNK);
+  __m256i* at = reinterpret_cast<__m256i*>(bytes);
+  const __m256i even = _mm256_loadu_si256(at + 1);
+  _mm256_storeu_si256(at + 1, _mm256_loadu_si256(at + 2));
+  _mm256_storeu_si256(at + 2, even);
+}
+
+// In int8, a scale for each group of columns. Of each `parted` columns the odd ones come first, as nibbles are unpacked;
+// 0: they stay in order.
 struct Int8Rows {
   int64_t group, groups;
   int64_t stride;  // a stride that is no power of two: rows read together would share a set of the first cache
   std::vector<int8_t> numbers;      // [n, stride]
   std::vector<float> scales, sums;  // [n, groups]
 
-  Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group, bool parted)
+  Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group, int64_t parted)
       : group(group),
         groups(width / group),
         stride(width + CHUNK),
@@ -68,7 +80,7 @@ struct Int8Rows {
         int8_t* into = &numbers[row * stride];
         for (int64_t start = 0, g = row * groups; start < columns; start += group, g++)
           round(x + row * columns + start, std::min(group, columns - start), into + start, g);
-        for (int64_t start = 0; parted && start < width; start += CHUNK) part(into + start);
+        for (int64_t start = 0; parted && start < width; start += parted) (parted == WIDE ? part_wide : part)(into + start);
       }
     });
   }

@@ -17,6 +17,7 @@
 
 #include "activations.h"
 #include "panels.h"
+#include "rows.h"
 #include "vectors.h"
 #include "weights.h"
 
@@ -25,20 +26,11 @@ namespace {
 constexpr int64_t TOKENS = 4;        // rows of activations that share a read of the weights
 constexpr int64_t BLOCK = 32;        // rows of weights that stay in a cache for all rows of activations
 constexpr int64_t FLUSH = 2048;      // columns of int8 weights whose integer sums cannot overflow
-// Bytes of weights that are on their way to the cache; measured on an Emerald Rapids and on a Zen 3.
-#ifdef __AVX512VNNI__
-constexpr int64_t AHEAD = 4096;
-#else
-constexpr int64_t AHEAD = 1024;
-#endif
 
 inline __m256 floats(const BFloat16* from) {
   const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
 }
-
-// Has the cache fetch weights that come later: a few rows of activations are done with them before memory gives them.
-inline void fetch(const void* weights) { _mm_prefetch(static_cast<const char*>(weights) + AHEAD, _MM_HINT_T0); }
 
 #ifdef __AVX512VNNI__
 
@@ -182,19 +174,19 @@ inline void int8_row(const Int16Rows& x, int64_t token, const Int8Weights& weigh
 }
 
 // Calls `some(count, token, first row, end of rows, room)` until all rows of both are done, so that a block of weights
-// stays in a cache.
+// stays in a cache; `room` is for so many floats a row of activations.
 template <typename Some>
-void each(int64_t n, int64_t rows, int64_t width, int64_t groups, const Some& some) {
+void each(int64_t n, int64_t rows, int64_t width, int64_t room, const Some& some) {
   const int64_t blocks = (rows + BLOCK - 1) / BLOCK, work = n * width * BLOCK;
   at::parallel_for(0, blocks, std::max<int64_t>(1, LEAST / work), [&](int64_t begin, int64_t end) {
-    std::vector<float> room(TOKENS * groups);
+    std::vector<float> floats(TOKENS * room);
     for (int64_t block = begin; block < end; block++) {
       const int64_t first = block * BLOCK, last = std::min(rows, first + BLOCK);
       for (int64_t token = 0; token < n; token += TOKENS) switch (n - token) {
-          case 1: some(Constant<1>(), token, first, last, room.data()); break;
-          case 2: some(Constant<2>(), token, first, last, room.data()); break;
-          case 3: some(Constant<3>(), token, first, last, room.data()); break;
-          default: some(Constant<TOKENS>(), token, first, last, room.data());
+          case 1: some(Constant<1>(), token, first, last, floats.data()); break;
+          case 2: some(Constant<2>(), token, first, last, floats.data()); break;
+          case 3: some(Constant<3>(), token, first, last, floats.data()); break;
+          default: some(Constant<TOKENS>(), token, first, last, floats.data());
         }
     }
   });
@@ -211,11 +203,22 @@ at::Tensor int4_in_groups(const at::Tensor& x, const at::Tensor& weight, const a
   float* into = out.mutable_data_ptr<float>();
 #ifdef __AVX512VNNI__
   if (n >= panels::WORTH) {
-    panels::product(Int8Rows(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, false), n, weights, rows, into);
+    panels::product(Int8Rows(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, 0), n, weights, rows, into);
+    return out;
+  }
+  if constexpr (GROUP % WIDE == 0) {
+    const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, WIDE);
+    const rows::Scales scales(numbers, n);
+    each(n, rows, width, 2 * scales.size, [&](auto count, int64_t token, int64_t first, int64_t last, float* room) {
+      int64_t r = first;
+      for (; r + rows::TOGETHER <= last; r += rows::TOGETHER)
+        rows::product<count, GROUP, rows::TOGETHER>(numbers, scales, token, weights, r, room, into, rows);
+      for (; r < last; r++) rows::product<count, GROUP, 1>(numbers, scales, token, weights, r, room, into, rows);
+    });
     return out;
   }
 #endif
-  const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, true);
+  const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, CHUNK);
   each(n, rows, width, numbers.groups, [&](auto count, int64_t token, int64_t first, int64_t last, float* room) {
     for (int64_t r = first; r < last; r++) int4_row<count, GROUP>(numbers, token, weights, r, room, into, rows);
   });
@@ -242,7 +245,7 @@ at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at:
 #ifdef __AVX512VNNI__
   if (n >= panels::WORTH) {
     const int64_t padded = (width + panels::GROUP - 1) / panels::GROUP * panels::GROUP;
-    panels::product(Int8Rows(x.const_data_ptr<float>(), n, x.size(1), padded, panels::GROUP, false), n, weights, rows, into);
+    panels::product(Int8Rows(x.const_data_ptr<float>(), n, x.size(1), padded, panels::GROUP, 0), n, weights, rows, into);
     return out;
   }
 #endif

@@ -3,6 +3,8 @@
 
 #include <c10/util/BFloat16.h>
 
+#include <immintrin.h>
+
 #include <cstdint>
 
 using c10::BFloat16;
@@ -18,3 +20,13 @@ struct Int8Weights {
   const int8_t* numbers;  // [rows, width]
   const float* scales;    // [rows]
 };
+
+// Bytes of weights that are on their way to the cache; measured on an Emerald Rapids and on a Zen 3.
+#ifdef __AVX512VNNI__
+constexpr int64_t AHEAD = 4096;
+#else
+constexpr int64_t AHEAD = 1024;
+#endif
+
+// Has the cache fetch weights that come later: a few rows of activations are done with them before memory gives them.
+inline void fetch(const void* weights) { _mm_prefetch(static_cast<const char*>(weights) + AHEAD, _MM_HINT_T0); }
