@@ -19,12 +19,17 @@ def attend(q: Tensor, k: Tensor | Quantised, v: Tensor | Quantised, mask: Tensor
         k, v: [batch, heads, tokens, head_dim].
         mask: broadcast to [batch, heads, queries, tokens], True (or 0.0) where attended; as numbers where k is int8.
     """
+    native = None
+    if mask is not None and mask.dtype == q.dtype == torch.float32 and q.device.type == "cpu" and library.ready():
+        native = mask.contiguous()  # of a step of the fast engine: all others are True and False
     if isinstance(k, Quantised) and isinstance(v, Quantised):
-        if mask is not None and q.device.type == "cpu" and q.dtype == torch.float32 and library.ready():
-            return torch.ops.fastglm.int8_attention(q.contiguous(), *k, *v, mask.contiguous())
+        if native is not None:
+            return torch.ops.fastglm.int8_attention(q.contiguous(), *k, *v, native)
         k, v = k.whole(), v.whole()
     assert isinstance(k, Tensor)
     assert isinstance(v, Tensor)
+    if native is not None:
+        return torch.ops.fastglm.float_attention(q.contiguous(), k, v, native)
     is_compiled = q.device.type == "cpu" and torch.compiler.is_compiling()
     if mask is None or q.dtype == torch.float32 or not is_compiled:
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)

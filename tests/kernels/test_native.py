@@ -198,20 +198,28 @@ def test_a_broken_file_is_compiled_again(monkeypatch):
 @pytest.mark.usefixtures("native", "poisoned")
 @pytest.mark.parametrize("width", [8, 20, 64, 136])
 @pytest.mark.parametrize(("rows", "queries"), [(1, 1), (1, 4), (3, 1)])
-def test_attention_over_an_int8_cache_agrees_with_float64(width, rows, queries):
+@pytest.mark.parametrize("is_int8", [True, False])
+def test_attention_over_a_cache_agrees_with_float64(width, rows, queries, is_int8):
     tokens, capacity = 70, 128
-    held = [quantise(random(rows * 5 * capacity, width, seed=seed).view(rows, 5, capacity, width)) for seed in (1, 2)]
-    k, v = (Quantised(*(part[:, :, :tokens] for part in each)) for each in held)
+    held = [random(rows * 5 * capacity, width, seed=seed).view(rows, 5, capacity, width) for seed in (1, 2)]
+    if is_int8:
+        k, v = (Quantised(*(part[:, :, :tokens] for part in quantise(each))) for each in held)
+        whole = [x.numbers * x.scale.double() for x in (k, v)]
+    else:
+        k, v = (each[:, :, :tokens] for each in held)
+        whole = [x.double() for x in (k, v)]
     q = random(rows * 5 * queries, width).view(rows, 5, queries, width)
     mask = torch.where(torch.arange(tokens) <= torch.arange(60, 60 + queries)[:, None], 0.0, -torch.inf)
     mask = mask.repeat(rows, 1, 1, 1)
     if rows > 1:
         mask[1, ..., :30] = -torch.inf
-    exact = torch.nn.functional.scaled_dot_product_attention(
-        q.double(), *(x.numbers * x.scale.double() for x in (k, v)), attn_mask=mask.double()
+    exact = torch.nn.functional.scaled_dot_product_attention(q.double(), *whole, attn_mask=mask.double())
+    found = (
+        torch.ops.fastglm.int8_attention(q, *k, *v, mask)
+        if is_int8
+        else torch.ops.fastglm.float_attention(q, k, v, mask)
     )
-    found = torch.ops.fastglm.int8_attention(q, *k, *v, mask)
-    assert (found - exact).norm() < 1e-5 * exact.norm()
+    assert (found - exact).norm() < 1e-6 * exact.norm()
     assert torch.equal(attend(q, k, v, mask), found)
 
 

@@ -112,6 +112,9 @@ def c_shims() -> dict[torch._ops.OpOverload, list[str]]:
         torch.ops.fastglm.float_product.default: [
             "AOTITorchError aoti_torch_cpu_float_product(AtenTensorHandle, AtenTensorHandle, AtenTensorHandle*)"
         ],
+        torch.ops.fastglm.float_attention.default: [
+            f"AOTITorchError aoti_torch_cpu_float_attention({handles}, AtenTensorHandle, AtenTensorHandle*)"
+        ],
         torch.ops.fastglm.int8_attention.default: [
             f"AOTITorchError aoti_torch_cpu_int8_attention({handles}, {handles}, AtenTensorHandle*)"
         ],
@@ -157,6 +160,10 @@ def _load() -> bool:
     @torch.library.register_fake("fastglm::float_product")
     def _(x: Tensor, weight: Tensor) -> Tensor:
         return x.new_empty(x.shape[0], weight.shape[0])
+
+    @torch.library.register_fake("fastglm::float_attention")
+    def _(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        return torch.empty_like(q)
 
     @torch.library.register_fake("fastglm::int8_attention")
     def _(q: Tensor, keys: Tensor, key_scale: Tensor, values: Tensor, value_scale: Tensor, mask: Tensor) -> Tensor:

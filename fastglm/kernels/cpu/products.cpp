@@ -259,24 +259,34 @@ at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at:
 // ROWS rows of weights by COUNT rows of activations.
 template <int64_t COUNT, int64_t ROWS>
 inline void float_rows(const float* x, const float* weight, int64_t width, float* out, int64_t stride) {
-  __m256 total[ROWS][COUNT];
-  for (int64_t r = 0; r < ROWS; r++)
-    for (int64_t t = 0; t < COUNT; t++) total[r][t] = _mm256_setzero_ps();
+  Floats total[COUNT][ROWS];
+  for (int64_t t = 0; t < COUNT; t++)
+    for (int64_t r = 0; r < ROWS; r++) total[t][r] = none();
   int64_t i = 0;
-  for (; i + 8 <= width; i += 8) {
-    __m256 numbers[COUNT];
-    for (int64_t t = 0; t < COUNT; t++) numbers[t] = _mm256_loadu_ps(x + t * width + i);
-    for (int64_t r = 0; r < ROWS; r++) {
-      const __m256 w = _mm256_loadu_ps(weight + r * width + i);
-      for (int64_t t = 0; t < COUNT; t++) total[r][t] = _mm256_fmadd_ps(w, numbers[t], total[r][t]);
+  for (; i + FLOATS <= width; i += FLOATS) {
+    if constexpr (COUNT < 4 || ROWS == 4) {  // what is held is what was measured to be faster
+      Floats weights[ROWS];
+      for (int64_t r = 0; r < ROWS; r++) weights[r] = load(weight + r * width + i);
+      for (int64_t t = 0; t < COUNT; t++) {
+        const Floats numbers = load(x + t * width + i);
+        for (int64_t r = 0; r < ROWS; r++) total[t][r] = with_product(total[t][r], weights[r], numbers);
+      }
+    } else {
+      Floats numbers[COUNT];
+      for (int64_t t = 0; t < COUNT; t++) numbers[t] = load(x + t * width + i);
+      for (int64_t r = 0; r < ROWS; r++) {
+        const Floats weights = load(weight + r * width + i);
+        for (int64_t t = 0; t < COUNT; t++) total[t][r] = with_product(total[t][r], weights, numbers[t]);
+      }
     }
   }
-  for (int64_t r = 0; r < ROWS; r++)
-    for (int64_t t = 0; t < COUNT; t++) {
-      float found = sum(total[r][t]);
-      for (int64_t k = i; k < width; k++) found += weight[r * width + k] * x[t * width + k];
-      out[t * stride + r] = found;
-    }
+  for (int64_t t = 0; t < COUNT; t++) {
+    float* found = out + t * stride;
+    if constexpr (ROWS == 4) _mm_storeu_ps(found, lane_sums(total[t]));
+    else for (int64_t r = 0; r < ROWS; r++) found[r] = sum(total[t][r]);
+    for (int64_t k = i; k < width; k++)
+      for (int64_t r = 0; r < ROWS; r++) found[r] += weight[r * width + k] * x[t * width + k];
+  }
 }
 
 at::Tensor float_product(const at::Tensor& x, const at::Tensor& weight) {
@@ -286,7 +296,7 @@ at::Tensor float_product(const at::Tensor& x, const at::Tensor& weight) {
   const float *numbers = x.const_data_ptr<float>(), *weights = weight.const_data_ptr<float>();
   float* into = out.mutable_data_ptr<float>();
   each(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
-    constexpr int64_t together = count > 2 ? 2 : 4;
+    constexpr int64_t together = count > 2 && FLOATS == 8 ? 2 : 4;  // whose sums there are registers for
     const float* from = numbers + token * width;
     int64_t r = first;
     for (; r + together <= last; r += together)

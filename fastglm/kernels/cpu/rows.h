@@ -41,16 +41,6 @@ struct Scales {
   }
 };
 
-// The sums of the lanes of four registers.
-inline __m128 sums(const __m512 (&v)[TOGETHER]) {
-  const __m512 a = _mm512_add_ps(_mm512_unpacklo_ps(v[0], v[1]), _mm512_unpackhi_ps(v[0], v[1]));
-  const __m512 b = _mm512_add_ps(_mm512_unpacklo_ps(v[2], v[3]), _mm512_unpackhi_ps(v[2], v[3]));
-  const __m512d c = _mm512_castps_pd(a), d = _mm512_castps_pd(b);
-  const __m512 all = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(c, d)), _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)));
-  const __m256 half = _mm256_add_ps(_mm512_castps512_ps256(all), _mm512_extractf32x8_ps(all, 1));
-  return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
-}
-
 // ROWS rows of weights from `row` on by COUNT rows of activations. `room`: 2 · COUNT · scales.size floats.
 template <int64_t COUNT, int64_t GROUP, int64_t ROWS>
 inline void product(const Int8Rows& x, const Scales& scales, int64_t token, const Int4Weights& weights, int64_t row,
@@ -98,8 +88,8 @@ inline void product(const Int8Rows& x, const Scales& scales, int64_t token, cons
   }
   for (int64_t t = 0; t < COUNT; t++) {
     float* into = out + (token + t) * stride + row;
-    if constexpr (ROWS == TOGETHER) _mm_storeu_ps(into, sums(total[t]));
-    else *into = _mm512_reduce_add_ps(total[t][0]);
+    if constexpr (ROWS == TOGETHER) _mm_storeu_ps(into, lane_sums(total[t]));
+    else *into = sum(total[t][0]);
   }
 }
 
