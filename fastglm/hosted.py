@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 from fastglm.errors import CancelledError, FastGLMError, HostError, MemoryShortError
-from fastglm.loaded import SMALL, LoadedInfo
+from fastglm.loaded import LoadedInfo, wants_one_thread
 from fastglm.memory import MemoryMeter, is_out_of_memory
 from fastglm.piece import Piece
 from fastglm.progress import OnProgress
@@ -101,7 +101,7 @@ class _Child:
             loaded = load(model, variant, device, dtype, **settings)
             info = loaded[0].fastglm
             self._threads = torch.get_num_threads()
-            if not threads and info.device == "cpu" and info.parameters < SMALL:
+            if not threads and info.device == "cpu" and wants_one_thread(info.parameters, info.engine):
                 torch.set_num_threads(1)
             self._meter = MemoryMeter(info.device, info.weights_memory)
             told = {field.name: getattr(info, field.name) for field in fields(LoadedInfo)}

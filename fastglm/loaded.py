@@ -4,7 +4,12 @@ from dataclasses import dataclass, field
 
 # Parameters below which a second thread was measured to gain nothing in decoding, and to cost a factor of three as soon
 # as another program takes a core: threads then wait for each other at every operator.
-SMALL = 12_000_000
+_SMALL = 12_000_000
+
+
+def wants_one_thread(parameters: int, engine: str) -> bool:
+    """Whether a model is to decode on one thread of a CPU; checking several drafted tokens at once is work for more."""
+    return parameters < _SMALL and engine != "speculative"
 
 
 @dataclass(frozen=True, slots=True)

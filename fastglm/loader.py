@@ -20,7 +20,7 @@ from .home import folder
 from .kernels.cpu.dense import take_over
 from .kernels.format import ReferenceKernel
 from .kernels.linear import PackedWeight, QuantizedEmbedding
-from .loaded import SMALL, LoadedInfo
+from .loaded import LoadedInfo, wants_one_thread
 from .made import find_made, how_to_make
 from .models import bnb
 from .models.chatglm import ChatGLMForConditionalGeneration
@@ -116,7 +116,7 @@ def load(
     if own_engine:
         if target.type == "cpu":
             take_over(loaded)
-        threads = 1 if parameters < SMALL else torch.get_num_threads()
+        threads = 1 if wants_one_thread(parameters, chosen.engine) else torch.get_num_threads()
         prepared = prepare(loaded, threads, progress, tokens=MOST_TOKENS if draft else 1)
         notes += filter(None, [prepared.reason])
         began += prepared.compiling
