@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .cpu import library
+
 
 @dataclass(frozen=True, slots=True)
 class After:
@@ -17,13 +19,30 @@ class After:
     residual: Tensor | None = None  # of the shape of the product
     scale: float = 1.0
 
-    def apply(self, product: Tensor, dtype: torch.dtype) -> Tensor:
-        """product: [..., rows] in `dtype` or a narrower one → [..., rows] in `dtype`."""
-        # Adding the wider bias also widens the product, in one pass.
-        y = (product if self.bias is None else product + self.bias).to(dtype)
-        if self.gelu:
-            y = F.gelu(y, approximate="tanh")
-        return y if self.residual is None else torch.add(y, self.residual, alpha=self.scale)
+    def apply(self, product: Tensor, dtype: torch.dtype, over: bool = False) -> Tensor:
+        """product: [..., rows] in `dtype` or a narrower one → [..., rows] in `dtype`.
+
+        `over` allows writing over the product: memory that is new to the process costs as much time as the sums.
+        """
+        over = over and product.dtype == dtype and not torch.is_grad_enabled()
+        if over and self.gelu and self.bias is not None and _in_one_pass(product, self.bias):
+            y = torch.ops.fastglm.bias_gelu_(product, self.bias)
+        else:
+            # Adding the wider bias also widens the product, in one pass.
+            if self.bias is not None:
+                product = product.add_(self.bias) if over else product + self.bias
+            y = product.to(dtype)
+            if self.gelu:
+                y = F.gelu(y, approximate="tanh")
+        if self.residual is None:
+            return y
+        return y.add_(self.residual, alpha=self.scale) if over else torch.add(y, self.residual, alpha=self.scale)
+
+
+def _in_one_pass(product: Tensor, bias: Tensor) -> bool:
+    """Whether this package's own kernel adds a bias and takes GELU; the compiler makes one of a step's."""
+    own = product.is_cpu and product.dtype == bias.dtype == torch.float32
+    return own and library.ready() and not torch.compiler.is_compiling()
 
 
 NOTHING = After()

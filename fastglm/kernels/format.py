@@ -39,7 +39,7 @@ class Kernel(ABC):
 
     def fused(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int, after: After) -> Tensor:
         """`multiply` and what follows it: → [n, rows] in the dtype of x."""
-        return after.apply(self.multiply(x, held, rows, columns), x.dtype)
+        return after.apply(self.multiply(x, held, rows, columns), x.dtype, over=True)
 
     @abstractmethod
     def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:

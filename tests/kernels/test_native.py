@@ -9,6 +9,7 @@ from torch import nn
 import fastglm
 from fastglm.errors import DeviceError
 from fastglm.kernels import FORMATS, Int4, Int8
+from fastglm.kernels.after import After
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.dense import FewRowsLinear, take_over
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
@@ -234,3 +235,26 @@ def test_the_compiler_is_told_of_instructions_that_are_there(monkeypatch):
     assert "-mavx512vnni" not in told["AVX2"]
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: False)
     assert library.flags() == told["AVX2"]
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("rows", [8, 133])
+@torch.no_grad()
+def test_bias_and_gelu_in_one_pass_agree_with_float64(rows):
+    bias, product = 3 * random(1, rows)[0], 5 * random(40, rows)
+    product[0, 0] = torch.nan
+    exact = torch.nn.functional.gelu(product.double() + bias.double(), approximate="tanh")
+    found = After(bias, gelu=True).apply(product, torch.float32, over=True)
+    assert found.data_ptr() == product.data_ptr()
+    assert found[0, 0].isnan()
+    assert (found - exact).flatten()[1:].norm() < 1e-6 * exact.flatten()[1:].norm()
+
+
+@torch.no_grad()
+def test_what_follows_writes_over_the_product_only_where_it_may():
+    bias, residual, product = random(1, 8)[0], random(5, 8), random(5, 8)
+    after = After(bias, gelu=True, residual=residual, scale=3)
+    before = product.clone()
+    found = after.apply(product, torch.float32)
+    assert torch.equal(product, before)
+    assert torch.allclose(after.apply(product, torch.float32, over=True), found, atol=1e-5)
