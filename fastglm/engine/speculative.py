@@ -15,8 +15,9 @@ from .build import MOST_TOKENS
 from .sampling import Sampler, Sampling, draw
 from .sequence import Sequence
 
-# What one more token costs in checking, as a share of a step. On a CPU 0.2 to 0.3 was measured with the demo's
-# matrices, and large ones cost less; for GPUs, where reading the weights hides it, it is assumed.
+# What one more token costs in checking, as a share of a step. On a CPU 0.2 to 0.3 was measured with the demo's matrices
+# and AVX2, 0.1 with AVX-512, where in turn a step of its draft costs 0.1 more than the bytes say; large matrices cost
+# less. For GPUs, where reading the weights hides it, it is assumed.
 ROW_COST = {"cpu": 0.25, "cuda": 0.02, "mps": 0.05}
 
 

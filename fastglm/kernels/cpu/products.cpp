@@ -4,7 +4,8 @@
 // int4: activations are rounded to int8, each group of columns with a scale of its own; sums are exact integers.
 // int8: activations are rounded to int16, each row with a scale of its own; sums are exact integers.
 // Weights are read once for up to TOKENS rows of activations. Their layout: `fastglm/kernels/int4.py` and `int8.py`.
-// Where the processor has AVX-512 and VNNI, many rows are the business of `panels.h`, where `int8` rounds them as `int4`.
+// Where the processor has AVX-512 and VNNI, many rows are the business of `panels.h`, where `int8` rounds them as `int4`,
+// and a few rows by int4 in large groups that of `rows.h`.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
