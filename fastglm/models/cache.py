@@ -2,9 +2,9 @@
 
 Measured on the demo model (1798 tokens of answers to 96 held-out questions): KL(fp32 cache ‖ int8 cache) 7e-7 nats a
 token and the same best token everywhere, a tenth of what int8 weights cost. A scale per channel of the keys (KIVI,
-arXiv 2402.02750) gave 5e-7, and would have to wait for groups of tokens. Where this package's kernels run
-on a CPU it saves time too: 8 heads, 128 wide, attend to 2,048 tokens in 0.28 ms on one thread of a Xeon with AVX-512, in
-0.68 ms with fp32. Unpacked for PyTorch's operator first it took four times as long as fp32, with AVX2.
+arXiv 2402.02750) gave 5e-7, and would have to wait for groups of tokens. Where this package's kernels run on a CPU it
+saves time too: 8 heads, 128 wide, attend to 2,048 tokens in 0.28 ms on one thread of a Xeon with AVX-512, in 0.68 ms
+with fp32. Unpacked for PyTorch's operator first it took four times as long as fp32, with AVX2.
 """
 
 from typing import Any, NamedTuple
