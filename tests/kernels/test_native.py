@@ -258,3 +258,14 @@ def test_what_follows_writes_over_the_product_only_where_it_may():
     found = after.apply(product, torch.float32)
     assert torch.equal(product, before)
     assert torch.allclose(after.apply(product, torch.float32, over=True), found, atol=1e-5)
+
+
+@pytest.mark.usefixtures("native")
+def test_attention_takes_a_mask_of_numbers_where_there_is_no_cache_and_gives_gradients():
+    q, k, v = (random(5, 64, seed=seed).view(1, 5, 4, 16).transpose(1, 2) for seed in range(3))
+    mask = torch.full((5, 5), -torch.inf).triu(1)[None, None]
+    wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    assert torch.allclose(attend(q, k, v, mask), wanted, atol=1e-6)
+    q = q.contiguous().requires_grad_()
+    attend(q, k.contiguous(), v.contiguous(), mask).sum().backward()
+    assert q.grad is not None
