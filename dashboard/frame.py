@@ -45,7 +45,8 @@ def begin(title: str, wide: bool = True) -> tuple[Desk, str]:
         )
         machine.draw()
     st.title(title, anchor=False)
-    tab = tab_id()
+    with st.container():  # what follows keeps its place when this is drawn no longer
+        tab = tab_id()
     shared = desk()
     attend(tab, shared.presence)
     return shared, tab

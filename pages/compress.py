@@ -23,15 +23,16 @@ def choose() -> None:
     left, right = st.columns(2)
     with left:
         model = widgets.pick_model("compress", link="model")
-    try:
-        recipe = making.pick_recipe(right)
-        making.show_yaml(recipe)
-        reason = widgets.refusal(model) or predict(model, recipe)
-    except FastGLMError as error:
-        st.error(answers.harmless(str(error)), icon=":material/error:")
-        return
-    if reason:
-        st.error(answers.harmless(reason), icon=":material/block:")
+    with st.container():  # what is asked for below keeps its place, so that a slow page does not show it twice
+        try:
+            recipe = making.pick_recipe(right)
+            making.show_yaml(recipe)
+            reason = widgets.refusal(model) or predict(model, recipe)
+        except FastGLMError as error:
+            st.error(answers.harmless(str(error)), icon=":material/error:")
+            return
+        if reason:
+            st.error(answers.harmless(reason), icon=":material/block:")
     ask(model, recipe, able=reason is None)
 
 
@@ -56,11 +57,12 @@ def ask(model: str, recipe: Recipe, able: bool) -> None:
     texts = making.pick_texts(model, recipe)
     usual = making.usual_name(model, recipe)
     with st.form("make", border=False):
-        own = (
-            st.file_uploader(say("texts-file"), ["txt", "jsonl"], help=say("texts-file-help"))
-            if texts == "own"
-            else None
-        )
+        with st.container():
+            own = (
+                st.file_uploader(say("texts-file"), ["txt", "jsonl"], help=say("texts-file-help"))
+                if texts == "own"
+                else None
+            )
         with st.container(horizontal=True, vertical_alignment="bottom"):
             name = st.text_input(say("compress-name"), usual, key=f"name-{usual}", max_chars=60, width=320)
             go = st.form_submit_button(

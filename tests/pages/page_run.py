@@ -59,3 +59,13 @@ def words(app: AppTest) -> str:
 def button(app: AppTest, key: str) -> Any:
     """The button with a key, or None."""
     return next((found for found in app.button if found.key == key), None)
+
+
+def place(block: Any, element: Any) -> list[int]:
+    """Where an element is in a block: the number of its container there, its own in that one, and so on."""
+    for number, child in getattr(block, "children", {}).items():
+        if child is element:
+            return [number]
+        if found := place(child, element):
+            return [number, *found]
+    return []

@@ -1,7 +1,7 @@
 """The whole app, and each page by itself."""
 
 import pytest
-from page_run import Open, healthy, words
+from page_run import Open, healthy, place, words
 
 PAGES = {
     "chat": "Chat",
@@ -19,6 +19,11 @@ PAGES = {
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_runs_by_itself(open_page: Open, page: str) -> None:
     assert open_page(f"pages/{page}.py").title[0].value == PAGES[page]
+
+
+def test_what_asks_the_browser_for_its_tab_moves_nothing_when_it_goes(open_page: Open) -> None:
+    asking, told = open_page("pages/compare.py", tab=None), open_page("pages/compare.py")
+    assert [len(asking.main.children)] == place(told.main, told.caption[0])
 
 
 def test_the_whole_app_opens_at_the_chat_and_has_every_page(open_page: Open) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_run import Open, button, healthy, words
+from page_run import Open, button, healthy, place, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.compression import Compression
@@ -102,6 +102,17 @@ def test_choices_come_from_the_address_and_go_there(open_page: Open) -> None:
     healthy(box(app, "Recipe").set_value("int8").run())
     assert (address(app, "model"), address(app, "recipe")) == ("demo", "int8")
     assert "random weights" not in words(app)
+
+
+def test_what_is_asked_for_keeps_its_place_whatever_is_told_above_it(open_page: Open) -> None:
+    """Else a browser shows it twice, until a slow page is whole."""
+    app = open_page(PAGE, model="shape:chatglm-6b")
+    places = [place(app.main, app.text_input[0])]
+    for label, value in (("Model", "demo"), ("Recipe", "own"), ("Texts to learn from", "own")):
+        healthy(box(app, label).set_value(value).run())
+        places.append(place(app.main, app.text_input[0]))
+    assert places[0]
+    assert places == [places[0]] * 4
 
 
 def test_a_recipe_is_built_step_by_step(open_page: Open, commands: list[list[str]]) -> None:
