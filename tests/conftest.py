@@ -13,3 +13,25 @@ def own_home(tmp_path_factory, monkeypatch):
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("FASTGLM_HOME", str(home))
     return home
+
+
+@pytest.fixture(scope="session")
+def built_home(tmp_path_factory):
+    """A home in which the kernels are built, where they are written for this machine: once for all tests."""
+    from fastglm.kernels.cpu import library
+
+    home = tmp_path_factory.mktemp("built")
+    (home / "kernels").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTGLM_HOME", str(home))
+        patch.setenv("FASTGLM_COMPILE", "1")
+        if library.possible():
+            library.build(lambda: None)
+    return home
+
+
+@pytest.fixture
+def compiling(own_home, built_home, monkeypatch):
+    """Steps are compiled; the kernels have been."""
+    (own_home / "kernels").symlink_to(built_home / "kernels")
+    monkeypatch.setenv("FASTGLM_COMPILE", "1")

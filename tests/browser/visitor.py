@@ -85,6 +85,9 @@ def visit(context: BrowserContext, url: str) -> Page:
 def choose(page: Page, label: str, option: str, nth: int = 0) -> None:
     """Pick an option of a select box."""
     box = page.get_by_role("combobox", name=label).nth(nth)
+    expect(box).to_be_visible()
+    # A list that is open closes when its box is drawn anew.
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     box.click()
     page.get_by_role("option", name=option, exact=True).click()
     page.keyboard.press("Escape")

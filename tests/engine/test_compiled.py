@@ -16,15 +16,15 @@ CASES = expected("chatglm")
 MODEL = str(folder("chatglm"))
 
 
-@pytest.fixture(scope="session")
-def compiled_home(tmp_path_factory):
-    """A home in which the small model's steps are kept, built once."""
-    return tmp_path_factory.mktemp("compiled")
+@pytest.fixture(scope="module")
+def kept_steps(tmp_path_factory):
+    """Where the small model's steps are kept, built once."""
+    return tmp_path_factory.mktemp("steps")
 
 
 @pytest.fixture
-def compiling(compiled_home, monkeypatch):
-    monkeypatch.setenv("FASTGLM_HOME", str(compiled_home))
+def keeping(compiling, own_home, kept_steps, monkeypatch):
+    (own_home / "steps").symlink_to(kept_steps)
     monkeypatch.delenv("FASTGLM_COMPILE")
 
 
@@ -40,7 +40,7 @@ def answer(loaded, **settings):
 
 
 @pytest.mark.timeout(900)  # where others use the machine
-def test_it_answers_as_the_step_it_was_made_of(compiling, monkeypatch):
+def test_it_answers_as_the_step_it_was_made_of(keeping, monkeypatch):
     loaded, _ = load()
     assert isinstance(step_of(loaded[0]), CompiledStep)
     assert loaded[0].fastglm.notes == []
@@ -54,27 +54,27 @@ def test_it_answers_as_the_step_it_was_made_of(compiling, monkeypatch):
 
 @pytest.mark.timeout(900)  # where others use the machine
 @pytest.mark.skipif(not library.written_for(), reason="the kernels are written for Linux on x86-64 with AVX2")
-def test_it_calls_the_kernels_of_this_package(compiling, compiled_home):
+def test_it_calls_the_kernels_of_this_package(keeping, kept_steps):
     (model, tokenizer), _ = load("int4")
     assert model.fastglm.notes == []
     assert isinstance(step_of(model), CompiledStep)
-    kept = (path.read_bytes() for path in (compiled_home / "steps").iterdir())
+    kept = (path.read_bytes() for path in kept_steps.iterdir())
     assert any(b"aoti_torch_cpu_int4_product" in library for library in kept)
     tokens = answer((model, tokenizer), do_sample=False)
     prepare._steps[model] = prepare.plain_step(model)
     assert answer((model, tokenizer), do_sample=False) == tokens
 
 
-def test_it_is_built_once_and_kept(compiling, compiled_home):
+def test_it_is_built_once_and_kept(keeping, kept_steps):
     load()
-    kept = sorted((compiled_home / "steps").iterdir())
+    kept = sorted(kept_steps.iterdir())
     _, stages = load()
     assert "compile" not in stages
     assert {path.suffix for path in kept} == {".so"}
-    assert sorted((compiled_home / "steps").iterdir()) == kept
+    assert sorted(kept_steps.iterdir()) == kept
 
 
-def test_weights_are_held_once(compiling):
+def test_weights_are_held_once(keeping):
     (model, _), _ = load()
     step = step_of(model)
     mine = {p.data_ptr() for p in model.parameters()}
@@ -94,10 +94,10 @@ def test_the_structure_is_the_same_in_every_process_and_has_no_weights_in_it():
     assert int(said.pop().split()[1]) < 100_000
 
 
+@pytest.mark.usefixtures("compiling")
 def test_another_shape_has_another_key(monkeypatch):
     keys = set()
     monkeypatch.setattr(compiled, "_build", lambda request, library: keys.add(library.name))
-    monkeypatch.setenv("FASTGLM_COMPILE", "1")
     for variant, cache in (("fast", "auto"), ("fast", "int8"), ("int8", "auto")):
         load(variant, cache=cache)
     load()
@@ -117,8 +117,8 @@ def test_where_there_is_no_compiler_it_says_so_once_and_runs(monkeypatch, caplog
     assert [piece.token for piece in pieces] == CASES["generate"][0]["new_ids"][:8]
 
 
+@pytest.mark.usefixtures("compiling")
 def test_a_compiler_that_fails_leaves_the_plain_step_and_nothing_half_written(monkeypatch, own_home):
-    monkeypatch.setenv("FASTGLM_COMPILE", "1")
     monkeypatch.setattr(compiled, "BUILD", [sys.executable, "-c", "import sys; sys.exit('g++: fatal error: no space')"])
     (model, _), stages = load()
     assert "compile" in stages
@@ -127,16 +127,16 @@ def test_a_compiler_that_fails_leaves_the_plain_step_and_nothing_half_written(mo
     assert list((own_home / "steps").iterdir()) == []
 
 
+@pytest.mark.usefixtures("compiling")
 def test_a_library_that_cannot_be_read_is_replaced_by_the_plain_step(monkeypatch):
-    monkeypatch.setenv("FASTGLM_COMPILE", "1")
     monkeypatch.setattr(compiled, "_build", lambda request, library: library.write_bytes(b"no library"))
     (model, _), _ = load()
     assert not isinstance(step_of(model), CompiledStep)
     assert "runs slower" in model.fastglm.notes[0]
 
 
+@pytest.mark.usefixtures("compiling")
 def test_logits_that_are_wrong_are_noticed(monkeypatch):
-    monkeypatch.setenv("FASTGLM_COMPILE", "1")
 
     def wrong(step, *_):
         def run(*inputs):

@@ -26,17 +26,17 @@ IN_INT8, IN_INT16 = 1e-2, 1e-4  # relative errors, by what activations are round
 pytestmark = pytest.mark.skipif(not library.written_for(), reason="written for Linux on x86-64 with AVX2")
 
 
-@pytest.fixture(scope="session")
-def built_home(tmp_path_factory):
-    """A home in which the kernels are built."""
-    return tmp_path_factory.mktemp("built")
-
-
 @pytest.fixture
 def native(built_home, monkeypatch):
     monkeypatch.setenv("FASTGLM_HOME", str(built_home))
     monkeypatch.setenv("FASTGLM_COMPILE", "1")
-    library.build(lambda: None)
+    assert library.ready()
+
+
+@pytest.fixture
+def unprepared(monkeypatch):
+    """Models are loaded without steps of their own."""
+    monkeypatch.setattr("fastglm.loader.prepare", lambda *_, **__: fastglm.engine.prepare.Preparation())
 
 
 @pytest.fixture
@@ -137,13 +137,13 @@ def test_few_rows_of_weights_that_are_not_packed(n, rows, columns):
     assert torch.ops.fastglm.float_product(x, linear.weight)[0].isnan().all()
 
 
-@pytest.mark.usefixtures("native")
+@pytest.mark.usefixtures("native", "unprepared")
 def test_the_baseline_stays_pytorchs():
     assert not any(isinstance(module, FewRowsLinear) for module in fastglm.load(SMALL, "original", "cpu")[0].modules())
     assert any(isinstance(module, FewRowsLinear) for module in fastglm.load(SMALL, "fast", "cpu")[0].modules())
 
 
-@pytest.mark.usefixtures("native")
+@pytest.mark.usefixtures("native", "unprepared")
 def test_they_are_used_for_packed_weights():
     model, _ = fastglm.load(SMALL, "int4", "cpu")
     kernels = {type(module._kernel) for module in model.modules() if hasattr(module, "_kernel")}
@@ -151,14 +151,13 @@ def test_they_are_used_for_packed_weights():
     assert isinstance(Int4(32).kernel(CPU, torch.float32), NativeInt4Kernel)
 
 
-@pytest.mark.usefixtures("unbuilt")
+@pytest.mark.usefixtures("unbuilt", "unprepared")
 def test_where_they_cannot_be_built_a_warning_names_the_slower_ones(monkeypatch, caplog, own_home):
     compiler = own_home / "compiler"
     own_home.mkdir(exist_ok=True)
     compiler.write_text("#!/bin/sh\necho 'x.h: fatal error: no such file' >&2\nexit 1\n")
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
-    monkeypatch.setattr("fastglm.loader.prepare", lambda *_, **__: fastglm.engine.prepare.Preparation())
     model, tokenizer = fastglm.load(SMALL, "int4", "cpu")
     said = "The kernels could not be compiled, and PyTorch's slower ones are used: x.h: fatal error: no such file"
     assert caplog.messages == model.fastglm.notes == [said]

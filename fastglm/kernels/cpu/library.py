@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -91,12 +92,20 @@ def _compile(compiler: str, path: Path) -> None:
         partial = Path(work) / path.name
         headers = [f"-I{root / 'include'}", f"-I{root / 'include/torch/csrc/api/include'}"]
         libraries = [f"-L{root / 'lib'}", "-lc10", "-ltorch_cpu"]
-        command = [compiler, *flags(), *headers, *_units(), "-o", str(partial), *libraries]
-        made = subprocess.run(command, capture_output=True, text=True, check=False)
-        if made.returncode:
-            errors = [line for line in made.stderr.splitlines() if "error" in line] or ["the compiler was stopped"]
-            raise DeviceError(errors[0].strip())
+        units = [source for source in SOURCES if source.suffix == ".cpp"]
+        objects = {unit: Path(work) / f"{unit.stem}.o" for unit in units}
+        commands = ([compiler, *flags(), *headers, "-c", unit, "-o", made] for unit, made in objects.items())
+        with ThreadPoolExecutor() as threads:  # each waits for a compiler of its own
+            list(threads.map(_run, commands))
+        _run([compiler, *flags(), *objects.values(), "-o", partial, *libraries])
         partial.replace(path)
+
+
+def _run(command: Sequence[str | Path]) -> None:
+    made = subprocess.run(command, capture_output=True, text=True, check=False)
+    if made.returncode:
+        errors = [line for line in made.stderr.splitlines() if "error" in line] or ["the compiler was stopped"]
+        raise DeviceError(errors[0].strip())
 
 
 def c_shims() -> dict[torch._ops.OpOverload, list[str]]:
@@ -123,11 +132,6 @@ def c_shims() -> dict[torch._ops.OpOverload, list[str]]:
 
 def _compiler() -> str:
     return os.environ.get("CXX", {"darwin": "clang++", "win32": "cl"}.get(sys.platform, "g++"))
-
-
-def _units() -> list[str]:
-    """What the compiler is given."""
-    return [str(path) for path in SOURCES if path.suffix == ".cpp"]
 
 
 @cache
