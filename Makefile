@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run test lint bench clean
+.PHONY: run test soak lint bench clean
 
 run: $(READY)
 	$(BIN)/streamlit run
@@ -12,6 +12,10 @@ run: $(READY)
 # Two at a time, whose threads do not spin while they wait for one another; a file's tests share what is slow to make.
 test: lint
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+# What takes long: races, kills and mutations by the hundred, one after another, each with its seed.
+soak: $(READY)
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m soak --timeout 7200
 
 lint: $(READY)
 	$(BIN)/ruff check .
