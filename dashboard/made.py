@@ -21,7 +21,7 @@ LOSS = 0.001  # nats: less is no loss in a sentence
 
 def found() -> list[Path]:
     """The models that a compression made and visitors may open, the newest first."""
-    records = [Path(model) / FILE for model in openable() if Path(model).is_absolute()]
+    records = [Path(model) / FILE for model in openable().models if Path(model).is_absolute()]
     records = [record for record in records if record.is_file()]
     return [record.parent for record in sorted(records, key=lambda record: record.stat().st_mtime, reverse=True)]
 

@@ -1,6 +1,5 @@
 """The controls that pages share: model, variant and sampling; and how an answer in the making is drawn."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ from dashboard.machine import size
 from dashboard.state import Figures, Settings
 from dashboard.texts import say
 from dashboard.turns import Turn
-from fastglm.errors import FastGLMError
+from fastglm.errors import CheckpointError, FastGLMError
+from fastglm.files import read_json
 from fastglm.hardware import DeviceCard
 from fastglm.host import HostKey
 from fastglm.models.source import find_source, openable
@@ -62,7 +62,7 @@ def pick_model(place: str, model: str = "demo", link: str = "") -> str:
 
     At first it is `model`, or that which the address names as `link`.
     """
-    models, key = openable(), f"{place}-model"
+    models, key = openable().models, f"{place}-model"
     linked = _take_linked(link, key)
     models += [name for name in (model, linked) if name and name not in models]
     chosen = str(
@@ -122,10 +122,9 @@ def read_config(model: str) -> dict[str, Any]:
     """The config of a model that lies on this machine, else nothing. Raises `FastGLMError` if it may not be opened."""
     folder = find_source(model, restricted=True).folder
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8")) if folder else {}
-    except (OSError, ValueError):  # the loader will say what is wrong with it
+        return read_json(folder / "config.json") if folder else {}
+    except CheckpointError:  # the loader will say what is wrong with it
         return {}
-    return config if isinstance(config, dict) else {}
 
 
 def sampling(now: Settings) -> Settings:

@@ -1,13 +1,17 @@
 """Texts from a user's file: prompts with the answers that are expected, or plain text."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import UsageError
+from .files import open_regular
 
 _KEYS = {"prompt", "answer", "history"}
+LONGEST = 16 << 20  # bytes of a line
+LARGEST = 1 << 30  # bytes of a file, all of whose texts are held in memory
 
 
 class Text(NamedTuple):
@@ -21,11 +25,15 @@ class Text(NamedTuple):
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file that are not blank, with their numbers from 1.
 
-    Raises UsageError: the file cannot be read, or a line is not UTF-8.
+    Raises UsageError: the file cannot be read or is too large, or a line is not UTF-8 or too long.
     """
     try:
-        with path.open("rb") as file:  # texts may hold all the other ends of lines
-            for number, line in enumerate(file, 1):
+        with open_regular(path) as file:  # texts may hold all the other ends of lines
+            if os.fstat(file.fileno()).st_size > LARGEST:
+                raise UsageError(f"{path} is larger than {LARGEST >> 30} GB: give a part of it.")
+            for number, line in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), 1):
+                if len(line) > LONGEST:
+                    raise UsageError(f"{path}, line {number} is longer than {LONGEST >> 20} MB: put a text on each line.")
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 if text.strip():
                     yield number, text

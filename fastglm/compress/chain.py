@@ -14,7 +14,8 @@ from typing import Any
 
 from ..errors import CancelledError, UsageError
 from ..hardware import resolve_device
-from ..models.checkpoint import Checkpoint, read_json
+from ..files import read_json
+from ..models.checkpoint import Checkpoint
 from ..models.config import ChatGLM6BConfig
 from ..progress import OnProgress, Progress
 from . import manifest

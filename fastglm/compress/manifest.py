@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..models.checkpoint import Checkpoint, read_json
+from ..files import read_json
+from ..models.checkpoint import Checkpoint
 from ..progress import OnProgress, Progress
 from .folder import TOKENIZER_FILES
 

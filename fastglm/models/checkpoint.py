@@ -1,20 +1,18 @@
 """Reading a checkpoint folder, one shard at a time: sharded or single, safetensors or `.bin`."""
 
 import hashlib
-import json
 import pickle
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-from transformers import AutoConfig
 
 from ..errors import CheckpointError
-from .config import ChatGLM6BConfig
+from ..files import read_json
+from .config import ChatGLM6BConfig, ChatGLMConfig
 
 # Names in the published layout: matrices, and what the names of a norm's and a layer's tensors begin with.
 EMBEDDING, HEAD = "transformer.word_embeddings.weight", "lm_head.weight"
@@ -73,25 +71,15 @@ class Checkpoint:
         return dict(part for shard in {self.places[name] for name in names} for part in _read(shard, names))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises CheckpointError where it is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read as JSON ({error}): fetch the file again.") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path} holds no JSON object: fetch the file again.")
-    return value
-
-
 def _read_config(folder: Path) -> ChatGLM6BConfig:
     path = folder / "config.json"
-    if not path.is_file():
+    if not path.exists():
         raise CheckpointError(f"{folder} has no config.json: name a folder that holds a ChatGLM checkpoint.")
-    found = read_json(path).get("model_type")
+    fields = read_json(path)
+    found = fields.get("model_type")
     if found != "chatglm":
         raise CheckpointError(f"{folder} holds a model of type {found!r}, not chatglm: name a ChatGLM checkpoint.")
-    config = AutoConfig.from_pretrained(folder)
+    config = ChatGLMConfig.from_dict(fields, name_or_path=str(folder))
     config.check()
     return config
 

@@ -1,14 +1,14 @@
 """Where a model comes from (the embedded demo, a folder, a hub, a shape with random weights), and who may open what."""
 
-import json
 import os
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from ..errors import CheckpointError, UsageError
+from ..errors import CheckpointError, FastGLMError, UsageError
 from ..home import home
 
 SHAPES = {"chatglm-6b": 28}
@@ -89,15 +89,65 @@ def allowed_folders() -> list[Path]:
     return [(home() / "models").resolve(), _hub_cache(), *(Path(name).expanduser().resolve() for name in named if name)]
 
 
-def openable() -> list[str]:
-    """The models that can be offered without a download: the demo, and checkpoints in the allowed folders."""
-    found = ["demo"]
+@dataclass(frozen=True, slots=True)
+class Openable:
+    """The models that can be offered without a download, and the folders that cannot, each with the reason."""
+
+    models: list[str]
+    refused: dict[str, str]
+
+
+def openable() -> Openable:
+    """The demo, and checkpoints in the allowed folders. A folder that cannot be read hurts no other."""
+    models, refused = ["demo"], {}
     for root in allowed_folders():
         if root == _hub_cache():
-            found += [_hub_id(folder) for folder in sorted(root.glob("models--*--*")) if _is_chatglm_in_cache(folder)]
-        else:
-            found += [str(folder) for folder in (root, *sorted(root.glob("*"))) if _is_chatglm(folder)]
-    return found
+            models += [_hub_id(folder) for folder in _children(root, "models--*--*") if _is_cached(folder)]
+            continue
+        for folder in (root, *_children(root, "*")):
+            reason = _reason(folder)
+            if reason is None:
+                models.append(str(folder))
+            elif reason:
+                refused[str(folder)] = reason
+    return Openable(models, refused)
+
+
+def _children(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
+
+
+def _reason(folder: Path) -> str | None:
+    """Why a folder cannot be opened as a model, None where it can; an empty text where nothing says that it is one."""
+    try:
+        if not folder.is_dir() or not os.path.lexists(folder / "config.json"):
+            return ""
+        return _looked_up(folder, _state(folder))
+    except OSError as error:
+        return f"{folder} cannot be read ({error.strerror})."
+
+
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Size and time of what decides whether a folder is a checkpoint: itself, as files come and go, and its JSON."""
+    found = [(path.name, path.stat()) for path in (folder, *sorted(folder.glob("*.json")))]
+    return tuple((name, state.st_size, state.st_mtime_ns) for name, state in found)
+
+
+@lru_cache(1024)
+def _looked_up(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> str | None:
+    """Kept until a file changes, as pages ask whenever they are drawn."""
+    from .checkpoint import Checkpoint
+
+    try:
+        Checkpoint(folder)
+    except FastGLMError as error:
+        return str(error)
+    except Exception as error:  # a page lists it, whatever it is
+        return f"{folder} cannot be read ({type(error).__name__})."
+    return None
 
 
 def _hub_cache() -> Path:
@@ -110,15 +160,8 @@ def _hub_id(folder: Path) -> str:
     return "/".join(folder.name.split("--")[1:3])
 
 
-def _is_chatglm_in_cache(folder: Path) -> bool:
-    return any(_is_chatglm(snapshot) for snapshot in folder.glob("snapshots/*"))
-
-
-def _is_chatglm(folder: Path) -> bool:
-    try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type") == "chatglm"
-    except (OSError, ValueError, AttributeError):
-        return False
+def _is_cached(folder: Path) -> bool:
+    return any(_reason(snapshot) is None for snapshot in _children(folder, "snapshots/*"))
 
 
 def _download(model: str) -> Path:

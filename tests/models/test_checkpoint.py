@@ -247,7 +247,7 @@ def test_visitors_open_only_what_is_allowed(copy, tmp_path, monkeypatch):
         find_source("../model", restricted=True)
     monkeypatch.setenv("FASTGLM_MODEL_DIRS", str(copy.parent))
     assert find_source(str(copy), restricted=True).folder == copy.resolve()
-    assert str(copy) in openable()
+    assert str(copy) in openable().models
     link = copy.parent / "link"
     link.symlink_to("/etc")
     with pytest.raises(UsageError, match="may not be opened here"):

@@ -60,10 +60,11 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def make(home: Path, name: str, losses: tuple[float, ...] = (0.3, 0.9, 0.32), parent: str = "demo") -> Path:
-    """A model with the record of its making, and no weights."""
+    """A model with the record of its making, and an empty file for its weights."""
     folder = home / "models" / name
     folder.mkdir(parents=True)
     shutil.copy(demo_folder() / "config.json", folder)
+    (folder / "model.safetensors").touch()
     scores = [{"loss": loss, "perplexity": 1 + loss, "tokens": 900} for loss in losses]
     sizes = [{"parameters": count, "bytes": 2 * count} for count in (9_000_000, 7_000_000, 6_000_000)]
     record: dict[str, Any] = {

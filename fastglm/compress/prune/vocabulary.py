@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ...errors import CheckpointError, UsageError
 from ...models.chat import build_prompt
-from ...models.checkpoint import EMBEDDING, HEAD, Checkpoint, read_json
+from ...files import read_json
+from ...models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from ...models.packing import encode
 from ...models.tokenizer import CONTROL_TOKENS, ChatGLM6BTokenizer, ChatGLMTokenizer
 from ...progress import OnProgress

@@ -1,0 +1,79 @@
+"""Files that others give: regular ones only, of a bounded size, and JSON of a bounded depth."""
+
+import errno
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import CheckpointError
+
+DEEPEST = 64  # levels of lists and objects in a JSON file
+_MB = 1 << 20
+_LIMITS = {"config.json": _MB, "tokenizer_config.json": 4 * _MB, "generation_config.json": _MB}
+_LARGEST = 16 * _MB  # of all other JSON files: an index names every tensor, a record every file and step
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+# A string, closed or not, or what opens or closes a level.
+_TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|$)|[\[{\]}]', re.DOTALL)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """The file, to be read, behind links too. Raises OSError where it is none, or is a device, a pipe or a folder."""
+    _check_regular(path, os.stat(path).st_mode)  # a device may act when it is opened
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        _check_regular(path, os.fstat(descriptor).st_mode)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: Path, most: int) -> bytes:
+    """All of a file. Raises OSError as `open_regular` does, and where it is larger than `most` bytes."""
+    with open_regular(path) as file:
+        content = file.read(most + 1)
+        if len(content) > most:
+            size = os.fstat(file.fileno()).st_size
+            raise OSError(errno.EFBIG, f"it has {size / 1e6:,.1f} MB, at most {most / 1e6:,.1f} MB are read", str(path))
+    return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises CheckpointError where it is none, too large, or nested too deep."""
+    try:
+        text = read_regular(path, _LIMITS.get(path.name, _LARGEST)).decode("utf-8")
+        check_depth(text)
+        value = json.loads(text)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}): fetch the file again.") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON ({error}): fetch the file again.") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} holds no JSON object: fetch the file again.")
+    return value
+
+
+def check_depth(text: str) -> None:
+    """Raises ValueError where JSON is nested deeper than `DEEPEST`, without reading it."""
+    depth = 0
+    for token in _TOKENS.finditer(text):
+        mark = token[0][0]
+        depth += (mark in "[{") - (mark in "]}")
+        if depth > DEEPEST:
+            raise ValueError(f"nested more than {DEEPEST} levels deep")
+
+
+def _check_regular(path: Path, mode: int) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
+    raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))

@@ -1,0 +1,132 @@
+"""Files that others give: what is no file, too large or too deep is named, and nothing waits for it."""
+
+import json
+import os
+import shutil
+
+import pytest
+from recorded import folder
+
+from fastglm.errors import CheckpointError, UsageError
+from fastglm.files import DEEPEST, read_json
+from fastglm.models.source import openable
+from fastglm.texts import read_lines
+
+
+def pipe(path):
+    os.mkfifo(path)
+
+
+def link_to_a_device(path):
+    path.symlink_to("/dev/zero")
+
+
+def link_to_a_terminal(path):
+    path.symlink_to("/dev/tty")
+
+
+def directory(path):
+    path.mkdir()
+
+
+def dangling_link(path):
+    path.symlink_to("nowhere")
+
+
+def loop_of_links(path):
+    path.symlink_to(path)
+
+
+def large(path):
+    path.write_text('{"model_type": "chatglm", "filler": "' + "x" * 50_000_000 + '"}')
+
+
+def large_with_holes(path):
+    with path.open("wb") as file:
+        file.truncate(10**12)
+
+
+def deep_lists(path):
+    path.write_text('{"model_type": "chatglm", "a": ' + "[" * 100_000 + "]" * 100_000 + "}")
+
+
+def deep_objects(path):
+    path.write_text('{"a": ' * (DEEPEST + 1) + "1" + "}" * (DEEPEST + 1))
+
+
+def digits(path):
+    path.write_text('{"num_layers": ' + "9" * 100_000 + "}")
+
+
+def not_utf8(path):
+    path.write_bytes(b'{"model_type": "\xff"}')
+
+
+def a_list(path):
+    path.write_text("[1, 2]")
+
+
+NO_FILES = [pipe, link_to_a_device, link_to_a_terminal, directory, dangling_link, loop_of_links]
+SPOILED = [*NO_FILES, large, large_with_holes, deep_lists, deep_objects, digits, not_utf8, a_list]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("spoil", SPOILED)
+def test_json_that_cannot_be_read_is_named_at_once(tmp_path, spoil):
+    spoil(tmp_path / "config.json")
+    with pytest.raises(CheckpointError, match=r"config\.json (cannot be read|holds no JSON object)") as raised:
+        read_json(tmp_path / "config.json")
+    assert "\n" not in str(raised.value)
+
+
+def test_brackets_in_strings_are_no_levels(tmp_path):
+    content = {"a": "[" * 1000 + '"{\\', "b": [[[1]]]}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert read_json(tmp_path / "config.json") == content
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("spoil", NO_FILES)
+def test_texts_are_read_from_files_alone(tmp_path, spoil):
+    spoil(tmp_path / "texts.jsonl")
+    with pytest.raises(UsageError, match="cannot be read"):
+        list(read_lines(tmp_path / "texts.jsonl"))
+
+
+def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("fastglm.texts.LONGEST", 100)
+    (tmp_path / "texts.txt").write_text("short\n" + "x" * 1000)
+    with pytest.raises(UsageError, match="line 2 is longer"):
+        list(read_lines(tmp_path / "texts.txt"))
+    monkeypatch.setattr("fastglm.texts.LARGEST", 100)
+    with pytest.raises(UsageError, match="larger than"):
+        list(read_lines(tmp_path / "texts.txt"))
+
+
+@pytest.mark.timeout(60)
+def test_one_bad_folder_hurts_no_other_and_is_listed(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
+    models = tmp_path / "models"
+    shutil.copytree(folder("chatglm"), models / "good")
+    for spoil in SPOILED:
+        (models / spoil.__name__).mkdir()
+        spoil(models / spoil.__name__ / "config.json")
+    (models / "empty").mkdir()
+    pipe(models / "a pipe")
+    found = openable()
+    assert found.models == ["demo", str(models / "good")]
+    assert sorted(found.refused) == sorted(str(models / spoil.__name__) for spoil in SPOILED)
+    assert all(reason and "\n" not in reason for reason in found.refused.values())
+
+
+def test_what_is_listed_follows_the_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
+    place = tmp_path / "models" / "mine"
+    shutil.copytree(folder("chatglm"), place)
+    weights = (place / "pytorch_model.bin").rename(tmp_path / "aside")
+    assert "has no weights" in openable().refused[str(place)]
+    weights.rename(place / "pytorch_model.bin")
+    assert str(place) in openable().models
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | {"model_type": "llama"}))
+    assert "'llama'" in openable().refused[str(place)]
