@@ -33,7 +33,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 raise UsageError(f"{path} is larger than {LARGEST >> 30} GB: give a part of it.")
             for number, line in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), 1):
                 if len(line) > LONGEST:
-                    raise UsageError(f"{path}, line {number} is longer than {LONGEST >> 20} MB: put a text on each line.")
+                    raise UsageError(f"{path}, line {number} has over {LONGEST >> 20} MB: put a text on each line.")
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 if text.strip():
                     yield number, text

@@ -96,7 +96,7 @@ def test_texts_are_read_from_files_alone(tmp_path, spoil):
 def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("fastglm.texts.LONGEST", 100)
     (tmp_path / "texts.txt").write_text("short\n" + "x" * 1000)
-    with pytest.raises(UsageError, match="line 2 is longer"):
+    with pytest.raises(UsageError, match="line 2 has over"):
         list(read_lines(tmp_path / "texts.txt"))
     monkeypatch.setattr("fastglm.texts.LARGEST", 100)
     with pytest.raises(UsageError, match="larger than"):

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CancelledError, UsageError
-from ..hardware import resolve_device
 from ..files import read_json
+from ..hardware import resolve_device
 from ..models.checkpoint import Checkpoint
 from ..models.config import ChatGLM6BConfig
 from ..progress import OnProgress, Progress

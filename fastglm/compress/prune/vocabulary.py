@@ -17,8 +17,8 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 from torch import Tensor
 
 from ...errors import CheckpointError, UsageError
-from ...models.chat import build_prompt
 from ...files import read_json
+from ...models.chat import build_prompt
 from ...models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from ...models.packing import encode
 from ...models.tokenizer import CONTROL_TOKENS, ChatGLM6BTokenizer, ChatGLMTokenizer
