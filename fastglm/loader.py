@@ -104,8 +104,7 @@ def load(
     needed = _weights_bytes(loaded, wanted)
     loaded.transformer.entries = _placed(loaded, devices, wanted, f"{model} as {variant}", "," in device)
     target = loaded.stages[-1][1] if loaded.stages else target
-    own_engine = chosen.engine != "eager"
-    kernels = prepare_kernels(target, progress) if config.linear_format() or own_engine else Preparation()
+    kernels = prepare_kernels(target, progress) if chosen.own_engine else Preparation()
     _fill(loaded, tensors, target, wanted, needed, progress)
     loaded.eval().requires_grad_(False)
     loaded.generation_config = GenerationConfig.from_model_config(config)
@@ -113,7 +112,7 @@ def load(
     notes = [*_notes(loaded, chosen, target), *filter(None, [kernels.reason])]
     began += kernels.compiling
     draft = find_draft(source, chosen)
-    if own_engine:
+    if chosen.own_engine:
         if target.type == "cpu":
             take_over(loaded)
         threads = 1 if wants_one_thread(parameters, chosen.engine) else torch.get_num_threads()
@@ -217,6 +216,9 @@ def _build(
         model = ChatGLMForConditionalGeneration(config)
     if variant.bitsandbytes:
         bnb.replace_linears(model, variant.bitsandbytes, device, dtype)
+    for module in model.modules():
+        if isinstance(module, PackedWeight):
+            module.exact = not variant.own_engine
     return model
 
 
@@ -319,7 +321,6 @@ def _fill(
             done += _planned_bytes(held, dtype)
         waiting.discard(name)
         if isinstance(module, PackedWeight) and not any(part.is_meta for part in module.parts().values()):
-            module.exact = False
             module.prepare(dtype)
         if progress:
             progress(Progress("load", done, total, "B"))
@@ -349,7 +350,7 @@ def _count_parameters(model: nn.Module) -> int:
 def _notes(model: nn.Module, variant: Variant, device: torch.device) -> list[str]:
     if variant.bitsandbytes and device.type == "cpu":
         return [BITSANDBYTES_ON_CPU]
-    packed = [module for module in model.modules() if isinstance(module, PackedWeight)]
+    packed = [module for module in model.modules() if isinstance(module, PackedWeight) and not module.exact]
     if any(isinstance(module._kernel, ReferenceKernel) for module in packed):
         return [f"{packed[0].format.name} has no fast kernel on {device}: it runs on the slower reference path."]
     return []

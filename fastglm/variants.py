@@ -29,6 +29,11 @@ class Variant:
         """Whether its weights are fewer bits than the checkpoint's."""
         return bool(self.weight_format or self.bitsandbytes)
 
+    @property
+    def own_engine(self) -> bool:
+        """Whether an engine of this package runs it, with kernels that may round activations."""
+        return self.engine != "eager"
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:

@@ -11,6 +11,7 @@ import torch
 
 from ..errors import DeviceError
 from ..kernels.cpu import library
+from ..kernels.exact import is_exact
 from ..progress import COMPILING, OnProgress, Progress
 from .cache import STEP, make_cache
 from .compiled import CompiledStep, compiled_step
@@ -74,7 +75,10 @@ def _tried(work: Callable[[Callable[[], None]], None], failed: str, progress: On
 
 
 def step_of(model: Any) -> Step | CompiledStep:
-    """The step of a model; not compiled where `prepare` did not do it, or the model has changed since."""
+    """The step of a model; not compiled where `prepare` did not do it, the model has changed since, or is to multiply
+    exactly."""
+    if is_exact(model):
+        return plain_step(model)
     step = _steps.get(model)
     if step is None or step.decoder.dtype != model.dtype:
         step = _steps[model] = plain_step(model)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .after import After
+from .blocks import WEIGHTS, row_blocks
 
 Parts = dict[str, Tensor]
 Spec = dict[str, tuple[tuple[int, ...], torch.dtype]]
@@ -24,6 +25,7 @@ class Kernel(ABC):
     """One way to hold and multiply a packed matrix of `rows` × `columns` on a device."""
 
     gathers = True  # whether single rows can be read, as an embedding does
+    rounds = True  # whether activations are rounded on their way into the products
 
     @abstractmethod
     def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
@@ -95,7 +97,9 @@ class WeightFormat(ABC):
 
 
 class ReferenceKernel(Kernel):
-    """Unpacks and multiplies in the dtype of x: right everywhere, fast nowhere."""
+    """Unpacks a block of rows at a time and multiplies: in the dtype of x, or in fp32 on CPUs, where x is narrower."""
+
+    rounds = False
 
     def __init__(self, format: WeightFormat) -> None:
         self.format = format
@@ -108,10 +112,10 @@ class ReferenceKernel(Kernel):
 
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         out = x.new_empty(x.shape[0], rows)
-        for start in range(0, rows, BLOCK_ROWS):
-            block = slice(start, min(start + BLOCK_ROWS, rows))
-            weight = self._unpack(held, rows, columns, block)
-            out[:, block] = F.linear(x, weight.to(x.dtype))
+        wide = x.to(torch.promote_types(x.dtype, torch.float32)) if x.is_cpu else x
+        # A GPU has work enough only in large blocks.
+        for block in row_blocks(rows, columns if x.is_cpu else WEIGHTS // BLOCK_ROWS):
+            out[:, block] = F.linear(wide, self._unpack(held, rows, columns, block).to(wide.dtype)).to(x.dtype)
         return out
 
     def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:

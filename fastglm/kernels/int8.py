@@ -64,6 +64,8 @@ class Int8Kernel(Kernel):
     The CPU operator crashes the process in bf16 where the columns are no multiple of 16, so that they are padded.
     """
 
+    rounds = False
+
     def __init__(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
 
@@ -84,6 +86,8 @@ class Int8Kernel(Kernel):
 
 class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
     """The weights as they lie, for PyTorch's weight-only operator, this package's own, and products of many rows."""
+
+    rounds = True
 
     def __init__(self, format: Int8) -> None:
         super().__init__(format)

@@ -21,18 +21,29 @@ if TYPE_CHECKING:
 class PackedWeight(nn.Module):
     """A packed matrix [rows, columns].
 
-    `exact` keeps fp32 activations in fp32, by the reference kernel; the loader clears it, so that they are rounded
-    to what the fast operators take.
+    `exact` multiplies activations as they are, never rounded: by the reference kernel where the fast one of the device
+    rounds them. Variants with an engine of their own clear it.
     """
 
     def __init__(self, format: WeightFormat, rows: int, columns: int) -> None:
         super().__init__()
         self.format, self.rows, self.columns = format, rows, columns
-        self.exact = True
+        self._exact = True
         self._kernel: Kernel | None = None
         self._held: tuple[Tensor, ...] = ()
         for name, (shape, dtype) in format.spec(rows, columns).items():
             self.register_buffer(name, torch.zeros(shape, dtype=dtype))
+
+    @property
+    def exact(self) -> bool:
+        """Whether activations are multiplied as they are."""
+        return self._exact
+
+    @exact.setter
+    def exact(self, exact: bool) -> None:
+        if isinstance(self._kernel, ReferenceKernel) and not exact:
+            self.set_parts(self.parts())  # what is fast is chosen with the next product
+        self._exact = exact
 
     def parts(self) -> Parts:
         """The packed weights in the portable layout."""
@@ -50,10 +61,8 @@ class PackedWeight(nn.Module):
         """Moves the weights into the layout that the kernel for activations of `dtype` wants, once."""
         if self._kernel is None:
             parts = self.parts()
-            fast = None
-            if not (self.exact and dtype == torch.float32):
-                fast = self.format.kernel(parts["weight"].device, dtype)
-            kernel = fast or ReferenceKernel(self.format)
+            fast = self.format.kernel(parts["weight"].device, dtype)
+            kernel = ReferenceKernel(self.format) if fast is None or (self.exact and fast.rounds) else fast
             self._held = kernel.prepare(parts, self.rows, self.columns)
             self._kernel = kernel
             if not self._keeps_portable(kernel):
@@ -65,17 +74,27 @@ class PackedWeight(nn.Module):
         """Whether the kernel's layout does not serve every use of this matrix."""
         return False
 
+    def _reference(self) -> tuple[Kernel, tuple[Tensor, ...]]:
+        """The reference kernel and what it holds, made anew where that lies otherwise."""
+        kernel = ReferenceKernel(self.format)
+        return kernel, kernel.prepare(self.parts(), self.rows, self.columns)
+
+    def _multiplying(self, dtype: torch.dtype) -> tuple[Kernel, tuple[Tensor, ...]]:
+        """The kernel that multiplies activations of `dtype`, and what it holds."""
+        kernel = self.prepare(dtype)
+        return self._reference() if self.exact and kernel.rounds else (kernel, self._held)
+
     def multiply(self, x: Tensor) -> Tensor:
         """x: [..., columns] → [..., rows], in the dtype of x or a narrower one."""
-        kernel = self.prepare(x.dtype)
-        return kernel.multiply(x.flatten(0, -2), self._held, self.rows, self.columns).unflatten(0, x.shape[:-1])
+        kernel, held = self._multiplying(x.dtype)
+        return kernel.multiply(x.flatten(0, -2), held, self.rows, self.columns).unflatten(0, x.shape[:-1])
 
     def fused(self, x: Tensor, after: After) -> Tensor:
         """`multiply` and what follows it: x: [..., columns] → [..., rows], in the dtype of x."""
-        kernel, residual = self.prepare(x.dtype), after.residual
+        (kernel, held), residual = self._multiplying(x.dtype), after.residual
         if residual is not None:
             after = replace(after, residual=residual.flatten(0, -2))
-        return kernel.fused(x.flatten(0, -2), self._held, self.rows, self.columns, after).unflatten(0, x.shape[:-1])
+        return kernel.fused(x.flatten(0, -2), held, self.rows, self.columns, after).unflatten(0, x.shape[:-1])
 
     def memory(self) -> int:
         """Bytes held, in either layout."""
@@ -125,8 +144,7 @@ class QuantizedEmbedding(PackedWeight):
         like = self.get_buffer("like")
         kernel, held = self.prepare(like.dtype), self._held
         if self._keeps_portable(kernel):
-            kernel = ReferenceKernel(self.format)
-            held = kernel.prepare(self.parts(), self.rows, self.columns)
+            kernel, held = self._reference()
         return kernel.gather(ids.flatten(), held, self.rows, self.columns).unflatten(0, ids.shape).to(like.dtype)
 
     def _keeps_portable(self, kernel: Kernel) -> bool:

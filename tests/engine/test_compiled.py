@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from recorded import expected, folder
 
 import fastglm
@@ -11,6 +12,7 @@ from fastglm.engine import compiled, prepare
 from fastglm.engine.compiled import CompiledStep
 from fastglm.engine.prepare import step_of
 from fastglm.kernels.cpu import library
+from fastglm.kernels.exact import exact_arithmetic
 
 CASES = expected("chatglm")
 MODEL = str(folder("chatglm"))
@@ -61,6 +63,13 @@ def test_it_calls_the_kernels_of_this_package(keeping, kept_steps):
     kept = (path.read_bytes() for path in kept_steps.iterdir())
     assert any(b"aoti_torch_cpu_int4_product" in library for library in kept)
     tokens = answer((model, tokenizer), do_sample=False)
+    step, ids = step_of(model), torch.tensor([CASES["generate"][0]["input_ids"]])
+    with exact_arithmetic(model):
+        assert not isinstance(step_of(model), CompiledStep)
+        exact = answer((model, tokenizer), do_sample=False)
+        assert exact[:8] == model.generate(ids, do_sample=False, max_new_tokens=8)[0, ids.shape[1] :].tolist()
+    assert step_of(model) is step
+    assert answer((model, tokenizer), do_sample=False) == tokens
     prepare._steps[model] = prepare.plain_step(model)
     assert answer((model, tokenizer), do_sample=False) == tokens
 

@@ -31,6 +31,8 @@ def refusal(capability: tuple[int, int], dtype: torch.dtype) -> str | None:
 class TritonKernel(Kernel):
     """Numbers in units of 16 bytes (see `products`), scales and zeros as on disk."""
 
+    rounds = False
+
     def __init__(self, format: WeightFormat, bits: int, group: int | None) -> None:
         self.format, self.bits, self.group = format, bits, group or 0
 
