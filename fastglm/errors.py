@@ -30,6 +30,10 @@ class DiskShortError(FastGLMError):
     """Too little room on a disk."""
 
 
+class HomeError(FastGLMError):
+    """The folder that everything is kept in cannot be created or written."""
+
+
 class ContextError(FastGLMError):
     """A single message that does not fit into the model's context."""
 

@@ -1,30 +1,32 @@
-"""Who uses a device: many chats at once, or one benchmark alone, across processes; and who makes a folder.
+"""Who uses a device: many chats at once, or one benchmark alone, across processes, in the order in which they came.
 
-A folder a device holds a `gate` and one locked note a holder. Whoever comes locks the gate; a chat then leaves its note
-and opens the gate again, a benchmark keeps it shut and waits until the last chat's note is unlocked. So a benchmark
-that waits lets nobody pass. Locks end with the process that took them: a crash leaves nothing that blocks.
-Only exclusive locks are used: on Windows shared ones would need one more package.
+Whoever comes draws a ticket: a locked file in the device's folder, with a number above all others, kept until the end
+of the use. A chat goes in once no benchmark has a lower number, a benchmark once nobody has. So a benchmark that waits
+lets nobody pass, and those who take a device again and again stand behind those who wait. A ticket's lock ends with its
+process: a crash leaves nothing that blocks.
 """
 
 import contextlib
-import hashlib
 import itertools
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import portalocker
-
 from fastglm.errors import UsageError
-from fastglm.home import folder
+from fastglm.home import folder, private, writing
+from fastglm.locks import remove_locked, try_lock
 
 OnWait = Callable[[str], None]
 
 _serial = itertools.count()
 _LONGEST_PAUSE = 0.05  # seconds between two looks at a lock
 _NEWS_AFTER = 0.02  # seconds of waiting that are not worth telling
+_FORSAKEN = 60.0  # seconds after which a text without a ticket is nobody's
+_NAME = re.compile(r"(\d+)-(alone|shared)-.*")
 
 
 @contextlib.contextmanager
@@ -33,7 +35,10 @@ def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None
 
     While it waits, `on_wait` is called many times a second with a text that says who uses the device;
     an exception from it ends the wait. `who` is the text that others see.
-    Raises UsageError for "auto": only an actual device can be leased.
+
+    Raises:
+        UsageError: "auto"; only an actual device can be leased.
+        HomeError: the home, where leases lie, cannot be written.
     """
     with contextlib.ExitStack() as held:
         # In one order, so that two who want the same do not each wait for what the other has.
@@ -44,126 +49,118 @@ def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None
 
 @contextlib.contextmanager
 def _lease(place: Path, who: str, exclusive: bool, on_wait: OnWait | None) -> Iterator[None]:
-    """Of a single device."""
-    waiting = _Waiting(place, on_wait)
-    with contextlib.ExitStack() as held:
-        while (gate := try_lock(place / "gate", "ab")) is None:
-            waiting.pause()
-        held.callback(gate.close)
-        waiting.own = held.enter_context(_note(place, who))
-        if exclusive:
-            while _others(place, waiting.own):
-                waiting.pause()
-        else:
-            gate.close()
+    """A lease on a single device."""
+    with _ticket(place, who, exclusive) as own:
+        since = time.monotonic()
+        while not own.goes_in(ahead := _tickets(place, own.number)):
+            waited = time.monotonic() - since
+            if on_wait and waited > _NEWS_AFTER:
+                on_wait(_names(_users(ahead)) or "another process")
+            time.sleep(min(0.001 + waited / 4, _LONGEST_PAUSE))
         yield
 
 
 def holder(device: str) -> str | None:
     """Who uses `device` now, or is the next to have it alone; None when it is free."""
-    return _names([note for one in device.split(",") for note in _locked_notes(_place(one))])
+    return _names([ticket for one in device.split(",") for ticket in _users(_tickets(_place(one)))])
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Ticket:
+    """A place in the order in which a device is used."""
+
+    number: int
+    exclusive: bool
+    path: Path
+
+    @classmethod
+    def of(cls, path: Path) -> "_Ticket":
+        """From the name of its file; those of versions without numbers are in already."""
+        found = _NAME.fullmatch(path.name)
+        return cls(int(found[1]), found[2] == "alone", path) if found else cls(0, False, path)
+
+    def goes_in(self, ahead: "list[_Ticket]") -> bool:
+        """Whether the device can be used now, by one who has these before him."""
+        return not (ahead if self.exclusive else any(ticket.exclusive for ticket in ahead))
 
 
 @contextlib.contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Make `path` in the block, and nobody else meanwhile. Raises UsageError where another process is at it.
+def _ticket(place: Path, who: str, exclusive: bool) -> Iterator[_Ticket]:
+    """One's own ticket. The text lies beside it: nobody can read a locked file on Windows."""
+    with writing():
+        while (gate := try_lock(place / "gate")) is None:  # held only while a ticket is drawn
+            time.sleep(0.001)
+        with gate:
+            number = 1 + max((_Ticket.of(path).number for path in place.glob("*.lock")), default=0)
+            kind = "alone" if exclusive else "shared"
+            path = place / f"{number:06}-{kind}-{os.getpid()}-{next(_serial)}.lock"
+            lock = _locked(path)
+    try:
+        with writing(), open(path.with_suffix(".txt"), "w", encoding="utf-8", opener=private) as text:
+            text.write(who)
+        yield _Ticket(number, exclusive, path)
+    finally:
+        _remove(path, lock)
 
-    The lock lies in the home, so that there is nothing beside a path that is not made.
-    """
-    name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    lock = try_lock(folder("leases") / f"{name}.making", "ab")
-    if lock is None:
-        raise UsageError(f"{path} is being made by another process now: wait for its end, or name another folder.")
-    with lock:
-        yield
+
+def _locked(path: Path) -> IO[bytes]:
+    while (lock := try_lock(path)) is None:  # one who looks for holders may try it just now
+        time.sleep(0.001)
+    return lock
 
 
-class _Waiting:
-    """Pauses between two looks, ever longer, and tells `on_wait` whom one waits for."""
-
-    def __init__(self, place: Path, on_wait: OnWait | None) -> None:
-        self.place = place
-        self.on_wait = on_wait
-        self.own: Path | None = None  # one's own note, once there is one
-        self.since = time.monotonic()
-
-    def pause(self) -> None:
-        waited = time.monotonic() - self.since
-        if self.on_wait and waited > _NEWS_AFTER:
-            others = [note for note in _locked_notes(self.place) if note != self.own]
-            self.on_wait(_names(others) or "another process")
-        time.sleep(min(0.001 + waited / 4, _LONGEST_PAUSE))
+def _remove(ticket: Path, lock: IO[bytes]) -> None:
+    with contextlib.suppress(OSError):  # on Windows, while another process looks at it
+        ticket.with_suffix(".txt").unlink(missing_ok=True)
+    remove_locked(ticket, lock)
 
 
 def _place(device: str) -> Path:
-    """The folder of a device's gate and notes."""
+    """The folder of a device's tickets."""
     if device == "auto":
         raise UsageError("A lease is taken on an actual device, such as cpu or cuda:0, not on auto.")
     name = "cuda:0" if device == "cuda" else device
-    place = folder("leases") / name.replace(":", "-")
-    place.mkdir(exist_ok=True)
-    return place
+    return folder(f"leases/{name.replace(':', '-')}")
 
 
-def try_lock(path: Path, mode: str) -> IO[bytes] | None:
-    """The open and locked file, or None while another holds it. The lock goes when the file is closed."""
-    file: IO[bytes] = path.open(mode)
+def _tickets(place: Path, below: int | None = None) -> list[_Ticket]:
+    """The tickets whose holders are there, in order; those of processes that crashed are swept away."""
+    found = sorted(map(_Ticket.of, place.glob("*.lock")))
+    return [ticket for ticket in found if (below is None or ticket.number < below) and _is_held(ticket.path)]
+
+
+def _is_held(path: Path) -> bool:
     try:
-        portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
-    except portalocker.AlreadyLocked:
-        file.close()
-        return None
-    return file
+        lock = try_lock(path, "rb+")
+    except FileNotFoundError:
+        return False
+    if lock is not None:
+        _remove(path, lock)
+    return lock is None
 
 
-@contextlib.contextmanager
-def _note(place: Path, who: str) -> Iterator[Path]:
-    """A locked file that says that we are here; the text lies beside it: nobody can read a locked file on Windows."""
-    note = place / f"{os.getpid()}-{next(_serial)}.lock"
-    note.with_suffix(".txt").write_text(who, encoding="utf-8")
-    while (lock := try_lock(note, "ab")) is None:  # one who looks for holders may try it just now
-        time.sleep(0.001)
-    try:
-        yield note
-    finally:
-        lock.close()
-        _remove(note)
+def _users(tickets: list[_Ticket]) -> list[_Ticket]:
+    """Those who use the device, and one who is the next to have it alone."""
+    inside = [ticket for number, ticket in enumerate(tickets) if ticket.goes_in(tickets[:number])]
+    following = tickets[len(inside) : len(inside) + 1]
+    waits = following if inside and not inside[0].exclusive else []
+    return inside + waits
 
 
-def _remove(note: Path) -> None:
-    for path in (note, note.with_suffix(".txt")):
-        with contextlib.suppress(OSError):  # on Windows, while another process looks at it
-            path.unlink(missing_ok=True)
-
-
-def _locked_notes(place: Path) -> list[Path]:
-    """The notes whose holders are there."""
-    held = []
-    for note in sorted(place.glob("*.lock")):
-        try:
-            lock = try_lock(note, "rb+")
-        except FileNotFoundError:
-            continue
-        if lock is None:
-            held.append(note)
-        else:
-            lock.close()
-    return held
-
-
-def _names(notes: list[Path]) -> str | None:
-    """What the notes' holders call themselves."""
+def _names(tickets: list[_Ticket]) -> str | None:
+    """What the holders of tickets call themselves."""
     names = []
-    for note in notes:
+    for ticket in tickets:
         with contextlib.suppress(FileNotFoundError):  # its holder has just left
-            names.append(note.with_suffix(".txt").read_text(encoding="utf-8"))
+            names.append(ticket.path.with_suffix(".txt").read_text(encoding="utf-8"))
     return ", ".join(names) or None
 
 
-def _others(place: Path, own: Path) -> list[Path]:
-    """Those who are still inside, for one who holds the gate; sweeps away the notes of processes that crashed."""
-    held = _locked_notes(place)
-    for note in place.glob("*.lock"):
-        if note not in held:
-            _remove(note)
-    return [note for note in held if note != own]
+def sweep_tickets() -> None:
+    """Removes what processes that are no more have left in the devices' folders."""
+    for place in filter(Path.is_dir, folder("leases").iterdir()):
+        _tickets(place)
+        for text in place.glob("*.txt"):
+            with contextlib.suppress(OSError):
+                if not text.with_suffix(".lock").exists() and time.time() - text.stat().st_mtime > _FORSAKEN:
+                    text.unlink()

@@ -1,6 +1,7 @@
 """The one loader: a model and a variant, on a device, ready to answer."""
 
 import hashlib
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig
 
+from .compress.folder import is_whole
 from .compress.quantize import quantise_folder
 from .compress.recipe import find_recipe
 from .engine.build import MOST_TOKENS
@@ -22,6 +24,7 @@ from .kernels.format import ReferenceKernel
 from .kernels.linear import PackedWeight, QuantizedEmbedding
 from .loaded import LoadedInfo, wants_one_thread
 from .made import find_made, how_to_make
+from .making import made_once
 from .models import bnb
 from .models.chatglm import ChatGLMForConditionalGeneration
 from .models.checkpoint import Checkpoint
@@ -196,9 +199,14 @@ def _variant_folder(source: Source, variant: Variant, progress: OnProgress | Non
         raise UsageError(f"{variant.name} {draft_reason(source, variant)}")
     if variant.weight_format is None:
         return origin
-    kept = folder("variants") / f"{origin.name}-{_fingerprint(checkpoint)}" / variant.weight_format
-    if not (kept / "config.json").is_file():
-        quantise_folder(origin, variant.weight_format, kept, progress)
+    format = variant.weight_format
+    kept = folder(f"variants/{origin.name}-{_fingerprint(checkpoint)}") / format
+
+    def make(tell: OnProgress) -> None:
+        shutil.rmtree(kept, ignore_errors=True)  # it is broken
+        quantise_folder(origin, format, kept, tell)
+
+    made_once(kept, lambda: is_whole(kept, origin), make, progress)
     return kept
 
 

@@ -1,17 +1,19 @@
 """The lease on a device, across real processes."""
 
+import errno
 import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hosting import TESTS_ON_PATH
 
-from fastglm.errors import CancelledError, UsageError
-from fastglm.lease import alone, holder, lease
+from fastglm.errors import CancelledError, HomeError, UsageError
+from fastglm.lease import holder, lease, sweep_tickets
 
 # Takes a lease, says so, and gives it back when its input ends; "waits" is said once while it waits.
 USER = """
@@ -159,19 +161,80 @@ def test_several_devices_are_used_at_once() -> None:
     assert holder("cuda:0,cuda:1") is None
 
 
-def test_a_folder_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    maker = "import sys; import light; from pathlib import Path; from fastglm.lease import alone\n"
-    maker += f"with alone(Path({str(out)!r})):\n    print('has it', flush=True)\n    sys.stdin.read()"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", maker], **pipes, text=True, env=os.environ | TESTS_ON_PATH) as other:
-        assert other.stdout
-        assert other.stdout.readline() == "has it\n"
-        with pytest.raises(UsageError, match="out is being made by another process now") as caught, alone(out):
-            pass
-        assert "\n" not in str(caught.value)
-        with alone(tmp_path / "other"):
-            pass
-        other.kill()
-    with alone(out):
+# Takes the device alone, again and again, until its input ends.
+LOOPER = """
+import os, sys, threading
+import light
+from fastglm.lease import lease
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+while True:
+    with lease("cpu", "a looper", exclusive=True):
+        print("has it", flush=True)
+        threading.Event().wait(0.05)
+"""
+
+
+@pytest.mark.parametrize("kind", ["shared", "exclusive"])
+def test_those_who_take_it_in_a_loop_starve_nobody(users: list[User], kind: str) -> None:
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": os.environ | TESTS_ON_PATH}
+    loopers = [subprocess.Popen([sys.executable, "-c", LOOPER], **pipes) for _ in range(3)]
+    try:
+        for looper in loopers:
+            assert looper.stdout
+            assert looper.stdout.readline() == "has it\n"
+        turns: list[float] = []
+        for _ in range(10):  # a chat asks ten times: each waits for those who were there, and for no second turn
+            began = time.monotonic()
+            with lease("cpu", "a chat", exclusive=kind == "exclusive"):
+                turns.append(time.monotonic() - began)
+        assert max(turns) < 3 * 0.05 + 1.0, turns
+    finally:
+        for looper in loopers:
+            looper.kill()
+            looper.communicate()
+
+
+def test_those_who_wait_are_served_in_the_order_they_came(users: list[User]) -> None:
+    users += [first := User("first", "exclusive")]
+    assert first.line() == "has it"
+    waiting = []
+    for number in range(4):
+        users += [user := User(f"number {number}", "exclusive")]
+        waiting.append(user)
+        assert user.line() == "waits for first"
+    waiting[1].process.kill()  # one gives up: those behind move up
+    waiting[1].process.wait()
+    first.leave()
+    for user in (waiting[0], waiting[2], waiting[3]):
+        assert user.line() == "has it"
+        user.leave()
+    assert holder("cpu") is None
+
+
+def test_a_lease_that_fails_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, mode: str, **_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fastglm.lease.open", full, raising=False)
+    with pytest.raises(HomeError, match=r"No space left on device\): make room") as caught, lease("cpu", "a chat"):
         pass
+    monkeypatch.delattr("fastglm.lease.open")
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in (home / "leases" / "cpu").iterdir()] == ["gate"]
+    with lease("cpu", "the next", exclusive=True):
+        pass
+
+
+def test_what_crashed_processes_left_is_swept(users: list[User], home: Path) -> None:
+    users += [User("a chat", "shared")]
+    assert users[0].line() == "has it"
+    users[0].process.kill()
+    users[0].process.wait()
+    place = home / "leases" / "cpu"
+    text = place / "7-shared-1-1.txt"  # killed between two removals
+    text.write_text("gone")
+    os.utime(text, (0, 0))
+    with lease("cpu", "another"):
+        sweep_tickets()
+        assert len(list(place.iterdir())) == 3
+    assert [path.name for path in place.iterdir()] == ["gate"]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
-from ..lease import alone
+from ..making import alone
 from ..models.source import find_source
 from ..progress import OnProgress
 from ..texts import Text

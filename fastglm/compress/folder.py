@@ -1,5 +1,6 @@
 """Checkpoint folders that are made from others: read and written tensor by tensor, there only when they are whole."""
 
+import errno
 import json
 import shutil
 from collections.abc import Iterable, Iterator
@@ -7,16 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError, DiskShortError, UsageError
-from ..models.checkpoint import EMBEDDING, HEAD, LAYER, Checkpoint
+from ..making import part_of, put
+from ..models.checkpoint import EMBEDDING, HEAD, LAYER, Checkpoint, read_json
 from ..models.config import ChatGLM6BConfig
 from ..progress import OnProgress, Progress
 
 SHARD_BYTES = 1 << 30  # of tensors, collected before they are written as a shard
 TOKENIZER_FILES = ("tokenizer_config.json", "ice_text.model")
+INDEX = "model.safetensors.index.json"
 _SLACK = 1.02  # config, tokenizer and headers, beside the weights
 
 
@@ -87,16 +91,41 @@ def new_folder(out: Path, needed: int) -> Iterator[Path]:
         DiskShortError: the disk has no room for them.
     """
     check_room(out, needed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(out.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
     try:
-        yield part
-        part.rename(out)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with part_of(out) as part:
+            made = part / out.name
+            made.mkdir()
+            yield made
+            put(made, out)
+    except (OSError, SafetensorError) as error:
+        if out.exists():
+            raise UsageError(f"{out} exists already: another process has made it meanwhile.") from error
+        if _is_full(error):
+            raise DiskShortError(f"{out} could not be written, as its disk is full: make room there.") from error
         raise
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether a file could not be written because the disk is full; safetensors says so in words only."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error)
+
+
+def is_whole(folder: Path, source: Path) -> bool:
+    """Whether a folder that was made from a checkpoint has all its files, each as long as it should be."""
+    try:
+        shards = {name: _names_in(folder / name) for name in {shard.name for shard in Checkpoint(folder).shards}}
+        places = read_json(folder / INDEX)["weight_map"]
+        missing = [name for name in TOKENIZER_FILES if (source / name).is_file() and not (folder / name).is_file()]
+        return not missing and all(name in shards[place] for name, place in places.items())
+    except (CheckpointError, SafetensorError, OSError, KeyError, AttributeError):
+        return False
+
+
+def _names_in(shard: Path) -> set[str]:
+    """Of the tensors in a file, whose length is checked."""
+    with safe_open(shard, framework="pt") as file:
+        return set(file.keys())
 
 
 def write_checkpoint(folder: Path, config: ChatGLM6BConfig, tensors: Iterable[tuple[str, Tensor]]) -> None:
@@ -122,7 +151,7 @@ def write_checkpoint(folder: Path, config: ChatGLM6BConfig, tensors: Iterable[tu
     if shard:
         flush()
     index = {"metadata": {"total_size": written}, "weight_map": places}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
+    (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
     config.architectures = ["ChatGLMForConditionalGeneration"]
     config.save_pretrained(folder)
 

@@ -1,4 +1,4 @@
-"""Compiles a decode step: `python -m fastglm.engine.build LIBRARY`, with a pickled `BuildRequest` on standard input.
+"""Compiles a decode step: `python -m fastglm.engine.build LIBRARY`, with a pickled `BuildRequest` beside its place.
 
 The step is exported and compiled ahead of time by PyTorch (AOTInductor) into one shared library.
 """
@@ -8,8 +8,6 @@ import os
 import pickle
 import shutil
 import sys
-import tempfile
-import threading
 import traceback
 import zipfile
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from ..kernels.cpu import library
 
 # Places of the inputs of a step whose sizes change: the window, and behind it the capacity of each buffer.
 _COLUMNS, _CAPACITY = 4, 2
+REQUEST = "request.pickle"
 MOST_TOKENS = 9  # that a step of several takes
 
 
@@ -108,20 +107,14 @@ def main() -> None:
     # The class of what is read is to be that module's, not `__main__`'s.
     from fastglm.engine import build as this
 
-    request, target = pickle.load(sys.stdin.buffer), Path(sys.argv[1])
-    with tempfile.TemporaryDirectory(dir=target.parent) as work:
-        threading.Thread(target=_leave_with_parent, args=(work,), daemon=True).start()
-        try:
-            this.build(request, Path(work)).replace(target)
-        except Exception as error:
-            traceback.print_exc()
-            sys.exit(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
-
-
-def _leave_with_parent(work: str) -> None:
-    os.read(sys.stdin.fileno(), 1)  # returns when the parent has closed its end, or is gone
-    shutil.rmtree(work, ignore_errors=True)
-    os._exit(1)
+    target = Path(sys.argv[1])
+    with target.with_name(REQUEST).open("rb") as file:
+        request = pickle.load(file)
+    try:
+        this.build(request, target.parent).replace(target)
+    except Exception as error:
+        traceback.print_exc()
+        sys.exit(f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import hashlib
 import io
 import pickle
 import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +20,11 @@ from torch import Tensor
 from ..errors import DeviceError
 from ..hardware import instruction_set
 from ..home import folder
+from ..making import made_once, part_of, put
 from ..models.chatglm import Decoder
-from .build import BuildRequest, Form
+from ..progress import COMPILING, OnProgress, Progress
+from ..watched import watched
+from .build import REQUEST, BuildRequest, Form
 from .step import Step
 
 BUILD = [sys.executable, "-m", "fastglm.engine.build"]
@@ -32,10 +34,19 @@ class CompiledStep:
     """A `Step` compiled for one token at a time, or for several."""
 
     def __init__(self, library: Path, tensors: list[Tensor], decoder: Decoder) -> None:
-        """tensors: those of the step, in the order of `structure_of`."""
+        """
+        Args:
+            tensors: those of the step, in the order of `structure_of`.
+
+        Raises:
+            DeviceError: the library cannot be loaded.
+        """
         self.decoder = decoder
         self._tensors = tensors
-        self._runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(library), 1)
+        try:
+            self._runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(library), 1)
+        except (RuntimeError, AttributeError) as error:
+            raise DeviceError(str(error).partition("\n")[0]) from error
 
     def __call__(self, ids: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """As `Step.forward`; ids: [1, 1], or [1, 2 to `MOST_TOKENS`]."""
@@ -57,14 +68,20 @@ def compiled_step(step: Step, example: list[Tensor], threads: int, on_build: Cal
     structure, tensors = structure_of(step)
     request = BuildRequest(structure, [Form.of(x) for x in tensors], [Form.of(x) for x in example], threads)
     library = folder("steps") / f"{_key(request)}.so"
-    if not library.is_file():
-        on_build()
+
+    found: list[CompiledStep] = []
+
+    def usable() -> bool:
+        with contextlib.suppress(DeviceError):
+            found[:] = [CompiledStep(library, tensors, step.decoder)] if library.is_file() else []
+        return bool(found)
+
+    def make(tell: OnProgress) -> None:
+        tell(Progress(COMPILING, 0, 0))
         _build(request, library)
-    try:
-        return CompiledStep(library, tensors, step.decoder)
-    except (RuntimeError, AttributeError) as error:
-        library.unlink(missing_ok=True)  # so that the next start makes it anew
-        raise DeviceError(str(error).partition("\n")[0]) from error
+
+    made_once(library, usable, make, lambda _: on_build())
+    return found[0] if found else CompiledStep(library, tensors, step.decoder)
 
 
 def structure_of(step: Step) -> tuple[bytes, list[Tensor]]:
@@ -105,15 +122,14 @@ def _key(request: BuildRequest) -> str:
 
 
 def _build(request: BuildRequest, library: Path) -> None:
-    """Compiles in another process, which leaves nothing behind when this one stops waiting for it, or ends."""
-    with subprocess.Popen(
-        [*BUILD, str(library)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stdin is not None
-        assert process.stderr is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended early, and said why
-            pickle.dump(request, process.stdin)
-            process.stdin.flush()
-        said = process.stderr.read().decode(errors="replace").strip().splitlines()
-    if not library.is_file():
-        raise DeviceError(said[-1].strip() if said else "the compiler was stopped")
+    """Compiles in another process, which ends with all that it began when this one stops waiting for it, or ends."""
+    with part_of(library) as work:
+        made = work / library.name
+        with (work / REQUEST).open("wb") as file:
+            pickle.dump(request, file)
+        with watched(work, [*BUILD, str(made)]) as process:
+            assert process.stderr is not None
+            said = process.stderr.read().decode(errors="replace").strip().splitlines()
+        if not made.is_file():
+            raise DeviceError(said[-1].strip() if said else "the compiler was stopped")
+        put(made, library)

@@ -61,7 +61,7 @@ def _tried(work: Callable[[Callable[[], None]], None], failed: str, progress: On
     began: list[float] = []
 
     def on_build() -> None:
-        began.append(perf_counter())
+        began.append(perf_counter())  # the first counts: it is called again while another process compiles
         if progress:
             progress(Progress(COMPILING, 0, 0))
 

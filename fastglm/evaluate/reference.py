@@ -10,6 +10,7 @@ import torch
 
 from ..hardware import free_memory
 from ..home import folder
+from ..making import made_once
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example
 from ..progress import OnProgress, Progress
@@ -115,7 +116,9 @@ class Reference:
         if self._kept is None and self.path.is_file():
             self._kept = read(self.path, self._subject, "remove it, it will be made again")
         if self._kept is None:
-            self._keep(self._compute(progress), {})
+            made_once(self.path, self.path.is_file, lambda tell: self._keep(self._compute(tell), {}), progress)
+        if self._kept is None:  # another process has made it
+            self._kept = read(self.path, self._subject, "remove it, it will be made again")
         assert self._kept is not None
         return self._kept
 

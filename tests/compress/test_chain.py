@@ -26,7 +26,7 @@ from fastglm.compress.size import predict_size
 from fastglm.compress.steps import Distil, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Step
 from fastglm.errors import CancelledError, CheckpointError, DeviceError, DiskShortError, FastGLMError, UsageError
 from fastglm.evaluate.likelihood import likelihood
-from fastglm.lease import alone
+from fastglm.making import alone
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.config import ChatGLM6BConfig
 from fastglm.progress import Progress

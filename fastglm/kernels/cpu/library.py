@@ -1,15 +1,13 @@
 """The C++ kernels: compiled once for a version of PyTorch, kept in `FASTGLM_HOME`, and loaded."""
 
+import contextlib
 import ctypes
 import hashlib
 import os
 import platform
 import shutil
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +16,9 @@ from torch import Tensor
 
 from ...errors import DeviceError
 from ...home import folder, home
+from ...making import made_once, part_of, put
+from ...progress import COMPILING, OnProgress, Progress
+from ...watched import watched
 
 SOURCES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".h"))
 FLAGS = ("-O3", "-mavx2", "-mfma", "-std=c++20", "-shared", "-fPIC", "-fopenmp")
@@ -76,36 +77,46 @@ def build(on_build: Callable[[], None]) -> None:
         DeviceError: they cannot be compiled or loaded here; says why.
     """
     path = _path()
-    # The file is to be there even where this process has loaded that of another home: its children look for it.
-    if path.is_file() and (_loaded or _load()):
+
+    def usable() -> bool:
+        # The file is to be there even where this process has loaded that of another home: its children look for it.
+        return path.is_file() and (_loaded or _load())
+
+    def make(tell: OnProgress) -> None:
+        tell(Progress(COMPILING, 0, 0))
+        _compile(command, path)
+
+    if usable():
         return
     command = compiler()
-    on_build()
-    _compile(command, path)
+    made_once(path, usable, make, lambda _: on_build())
     if not (_loaded or _load()):
         raise DeviceError("what was compiled cannot be loaded.")
 
 
 def _compile(compiler: str, path: Path) -> None:
     root = Path(torch.__file__).parent
-    with tempfile.TemporaryDirectory(dir=folder("kernels")) as work:
-        partial = Path(work) / path.name
+    folder("kernels")
+    with part_of(path) as work:
+        partial = work / path.name
         headers = [f"-I{root / 'include'}", f"-I{root / 'include/torch/csrc/api/include'}"]
         libraries = [f"-L{root / 'lib'}", "-lc10", "-ltorch_cpu"]
         units = [source for source in SOURCES if source.suffix == ".cpp"]
-        objects = {unit: Path(work) / f"{unit.stem}.o" for unit in units}
-        commands = ([compiler, *flags(), *headers, "-c", unit, "-o", made] for unit, made in objects.items())
-        with ThreadPoolExecutor() as threads:  # each waits for a compiler of its own
-            list(threads.map(_run, commands))
-        _run([compiler, *flags(), *objects.values(), "-o", partial, *libraries])
-        partial.replace(path)
+        objects = {unit: work / f"{unit.stem}.o" for unit in units}
+        _run(work, [[compiler, *flags(), *headers, "-c", unit, "-o", made] for unit, made in objects.items()])
+        _run(work, [[compiler, *flags(), *objects.values(), "-o", partial, *libraries]])
+        put(partial, path)
 
 
-def _run(command: Sequence[str | Path]) -> None:
-    made = subprocess.run(command, capture_output=True, text=True, check=False)
-    if made.returncode:
-        errors = [line for line in made.stderr.splitlines() if "error" in line] or ["the compiler was stopped"]
-        raise DeviceError(errors[0].strip())
+def _run(work: Path, commands: Sequence[Sequence[str | Path]]) -> None:
+    """Runs compilers side by side, which end where this process stops waiting for them, or is killed."""
+    with contextlib.ExitStack() as running:
+        for process in [running.enter_context(watched(work, command)) for command in commands]:
+            assert process.stderr is not None
+            said = process.stderr.read().decode(errors="replace").splitlines()
+            if process.wait():
+                errors = [line for line in said if "error" in line] or ["the compiler was stopped"]
+                raise DeviceError(errors[0].strip())
 
 
 def c_shims() -> dict[torch._ops.OpOverload, list[str]]:
@@ -150,8 +161,7 @@ def _load() -> bool:
     try:
         ctypes.CDLL(str(_path()), mode=ctypes.RTLD_GLOBAL)  # global: compiled steps call into it
     except OSError:
-        _path().unlink(missing_ok=True)  # so that the next start makes it anew
-        return False
+        return False  # `build` makes it anew
 
     @torch.library.register_fake("fastglm::int4_product")
     def _(x: Tensor, weight: Tensor, scale: Tensor, zero: Tensor, group: int) -> Tensor:
