@@ -42,6 +42,10 @@ class DivergedError(FastGLMError):
     """A training whose loss is no number any more."""
 
 
+class NumbersError(FastGLMError):
+    """An answer whose logits are no numbers."""
+
+
 class HostError(FastGLMError):
     """The process that runs a model could not start, or ended."""
 

@@ -6,7 +6,7 @@ import torch
 
 from ..memory import room_for
 from .fast import FastEngine, TokenReader
-from .sampling import Sampling
+from .sampling import Sampling, checked
 
 # Rows leave when at least so many of those that are there have ended: a copy of the cache, and on CUDA another capture
 # of the step, must not come with every answer that ends.
@@ -28,7 +28,8 @@ class BatchEngine(FastEngine):
             max_new_tokens: of each answer, within the context of the model.
             ends: asked of every new token, answer by answer; None: all have `max_new_tokens`.
 
-        Raises MemoryShortError where there is no memory for so many; the engine stays usable.
+        Raises MemoryShortError where there is no memory for so many, NumbersError where logits are no numbers; the
+        engine stays usable.
         """
         way_out = "ask less at once, keep keys and values as int8 (--cache int8), or pick a smaller variant"
         try:
@@ -51,7 +52,7 @@ class BatchEngine(FastEngine):
                 token = self._advance(run, token)
             for number, found in zip(rows, reader.finish(), strict=True):
                 if number in going:
-                    answers[number].append(found)
+                    answers[number].append(checked(found))
                     if ends(number, found):
                         going.remove(number)
             if not going or not left:

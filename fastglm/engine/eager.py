@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from .sampling import Sampling
+from .sampling import Sampling, checked, flagged
 
 
 class EagerEngine:
@@ -24,7 +24,10 @@ class EagerEngine:
     def generate(
         self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
     ) -> Iterator[int]:
-        """Yields new token ids until one of `stops` (yielded too) or `max_new_tokens`; closing it ends the work."""
+        """Yields new token ids until one of `stops` (yielded too) or `max_new_tokens`; closing it ends the work.
+
+        Raises NumbersError where logits are no numbers.
+        """
         choice: dict[str, Any] = {"do_sample": False}
         if sampling.do_sample:
             choice = {
@@ -82,8 +85,12 @@ def _sample(
             inputs = model.prepare_inputs_for_generation(input_ids, **step, **model_kwargs)
             outputs = model(**inputs, return_dict=True)
             model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
-            token = draw(logits_processor(input_ids, outputs.logits[:, -1].float()))
+            logits = outputs.logits[:, -1].float()
+            largest = logits.amax(-1, keepdim=True)
+            # Nothing can be drawn by what is no number.
+            logits = logits.where(largest - largest == 0, 0.0)
+            token = flagged(draw(logits_processor(input_ids, logits)), largest)
             input_ids = torch.cat((input_ids, token), -1)
             done = bool(stopping_criteria(input_ids, None).all())
-        yield int(token)
+        yield checked(int(token))
         step = {"next_sequence_length": 1}

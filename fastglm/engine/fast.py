@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .capture import Captured, Run
-from .sampling import Sampler, Sampling
+from .sampling import Sampler, Sampling, best_of, checked
 from .sequence import Sequence
 
 
@@ -29,7 +29,8 @@ class FastEngine:
         On CUDA each step is launched before the token that precedes it is looked at, so that the device does not wait;
         one step too many is run where that token stops the answer.
 
-        Raises MemoryShortError where there is no memory for the cache; the engine stays usable.
+        Raises MemoryShortError where there is no memory for the cache, NumbersError where logits are no numbers; the
+        engine stays usable.
         """
         run, reader = self._runner(), TokenReader(self._is_cuda)
         try:
@@ -41,7 +42,7 @@ class FastEngine:
                     reader.start(token)
                     if self._is_cuda and left:
                         token = self._advance(run, token)
-                (found,) = reader.finish()
+                found = checked(*reader.finish())
                 yield found
                 if found in stops or not left:
                     return
@@ -65,7 +66,7 @@ class FastEngine:
         self._sampler = Sampler(sampling, inputs, self.model.config.vocab_size, numbers)
         logits = self._sequence.prefill(inputs, max_new_tokens)
         self._sampler.stir()
-        return self._sampler(logits, logits.argmax(-1, keepdim=True))
+        return self._sampler(logits, best_of(logits)[:, None])
 
     def _advance(self, run: Run[Tensor], token: Tensor) -> Tensor:
         """Launches the step of tokens, [rows, 1]; the next ones."""

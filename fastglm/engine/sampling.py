@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
+from ..errors import NumbersError, UsageError
+
+NONE = -1  # in place of a token whose logit is NaN or infinite
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,27 @@ class Sampling:
 
 
 GREEDY = Sampling(do_sample=False)
+
+
+def best_of(logits: Tensor) -> Tensor:
+    """Where logits are largest, `NONE` where that is no number: [..., vocabulary] → [...]. NaN counts as largest."""
+    best = logits.argmax(-1)
+    return flagged(best, logits.gather(-1, best[..., None])[..., 0])
+
+
+def flagged(token: Tensor, largest: Tensor) -> Tensor:
+    """The tokens, but `NONE` where the largest logit, of the same shape, is NaN or infinite."""
+    return torch.where(largest - largest == 0, token, NONE)
+
+
+def checked(token: int) -> int:
+    """The token. Raises NumbersError where it is `NONE`."""
+    if token == NONE:
+        raise NumbersError(
+            "The model's logits became NaN or infinite, so that it has no answer: its weights are broken, or too large "
+            "for this dtype. Try dtype float32, or fetch the checkpoint again."
+        )
+    return token
 
 
 class Sampler:
@@ -97,14 +120,14 @@ class Sampler:
         self.seen = None if self.seen is None else self.seen[rows]
 
     def __call__(self, logits: Tensor, best: Tensor) -> Tensor:
-        """logits: [rows, vocabulary]; best: [rows, 1], where they are largest → the next tokens, [rows, 1]."""
+        """logits: [rows, vocabulary]; best: `best_of` them, [rows, 1] → the next tokens, [rows, 1], or `NONE`."""
         if self.seen is None and not self.generators:
             return best
         scores = self.scores(logits, self.seen)
         token = self._draw(scores) if self.generators else scores.argmax(-1, keepdim=True)
         if self.seen is not None:
             self.seen.scatter_(1, token, True)
-        return token
+        return torch.where(best < 0, best, token)
 
     def scores(self, logits: Tensor, seen: Tensor | None) -> Tensor:
         """Logits after the repetition penalty and the temperature.

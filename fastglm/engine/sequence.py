@@ -124,7 +124,7 @@ class Sequence:
 
     def _embedded(self, ids: Tensor) -> Tensor:
         """What the first stage takes of tokens."""
-        return self.model.get_input_embeddings()(ids) if self.model.stages else ids
+        return self.model.get_input_embeddings()(ids.clamp(min=0)) if self.model.stages else ids
 
     def _run_prompts(self, prompts: Tensor | list[Tensor], rows: slice, longest: int) -> tuple[Tensor, Tensor]:
         """The logits after some prompts, [rows, vocabulary], and the positions of two tokens more, [rows, 2, 2]."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .build import MOST_TOKENS
-from .sampling import Sampler, Sampling, draw
+from .sampling import NONE, Sampler, Sampling, best_of, checked, draw
 from .sequence import Sequence
 
 # What one more token costs in checking, as a share of a step. On a CPU 0.2 to 0.3 was measured with the demo's matrices
@@ -74,7 +74,8 @@ class SpeculativeEngine:
     ) -> Iterator[int]:
         """Yields new token ids until one of `stops` (yielded too) or `max_new_tokens`; closing it frees the caches.
 
-        Raises MemoryShortError where there is no memory for a cache; the engine stays usable.
+        Raises MemoryShortError where there is no memory for a cache, NumbersError where logits are no numbers; the
+        engine stays usable.
         """
         length = DraftLength(self.model.draft.cost, ROW_COST[self.model.device.type])
         kept = drafted = 0
@@ -86,7 +87,7 @@ class SpeculativeEngine:
             left = max_new_tokens
             while True:
                 for token in tokens:
-                    yield token
+                    yield checked(token)
                     left -= 1
                     if token in stops or not left:
                         return
@@ -112,7 +113,7 @@ class SpeculativeEngine:
         self._behind = 0
         logits = self._target.prefill(prompt, max_new_tokens)
         self._sampler.stir()
-        return int(self._sampler(logits, logits.argmax(-1, keepdim=True)))
+        return int(self._sampler(logits, best_of(logits)[:, None]))
 
     def _round(self, tokens: list[int], count: int) -> list[int]:
         """Drafts and checks.
@@ -166,8 +167,12 @@ class SpeculativeEngine:
             before = torch.where(torch.ones(rows, rows, device=ids.device).tril() > 0, ids, ids[:, :1])
             seen = sampler.seen.repeat(rows, 1).scatter_(1, before, True)
         if sampler.generator:
-            return reject(ids[0, 1:], chances, sampler.distribution(logits[0], seen), sampler.generator)
-        wanted = best[0] if seen is None else sampler.scores(logits[0], seen).argmax(-1)
+            wanted = sampler.distribution(logits[0], seen)
+            kept, following = reject(ids[0, 1:], chances, wanted, sampler.generator)
+            return kept, torch.where(best[0][kept] < 0, NONE, following)
+        wanted = best[0]
+        if seen is not None:
+            wanted = torch.where(wanted < 0, wanted, sampler.scores(logits[0], seen).argmax(-1))
         kept = (ids[0, 1:] == wanted[:-1]).long().cumprod(0).sum(0, keepdim=True)
         return kept, wanted[kept]
 

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from ..models.chatglm import Decoder
 from .cache import Window
+from .sampling import best_of
 
 
 class Step(nn.Module):
@@ -20,7 +21,7 @@ class Step(nn.Module):
         """Runs tokens and moves `place` and `position` behind them.
 
         Args:
-            ids: [rows, tokens].
+            ids: [rows, tokens]; `NONE` among them runs as any other, for the step that is launched before it is seen.
             place: [1], tokens in the cache before these.
             position: [rows, 2, 1], of the first of them; `stride`: how it moves from token to token.
             columns: [window], counting up from 0: places of the cache that are read; or [rows, 1, 1, window] where some
@@ -28,10 +29,12 @@ class Step(nn.Module):
             held: `StaticCache.held`, written at the tokens' places.
 
         Returns:
-            logits [rows, tokens, vocabulary] in fp32, and the best of each, [rows, tokens].
+            logits [rows, tokens, vocabulary] in fp32, and `best_of` them, [rows, tokens].
         """
+        if not ids.is_floating_point():  # hidden states, where layers precede
+            ids = ids.clamp(min=0)
         logits = self.run(ids, place, position, stride, columns, *held).float()
-        return logits, logits.argmax(-1)
+        return logits, best_of(logits)
 
     def run(
         self, ids: Tensor, place: Tensor, position: Tensor, stride: Tensor, columns: Tensor, *held: Tensor
