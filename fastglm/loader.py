@@ -16,7 +16,7 @@ from .compress.recipe import find_recipe
 from .engine.build import MOST_TOKENS
 from .engine.prepare import Preparation, prepare, prepare_kernels
 from .engine.speculative import Draft
-from .errors import CheckpointError, MemoryShortError, UsageError
+from .errors import MemoryShortError, UsageError
 from .hardware import free_memory, resolve_devices
 from .home import folder
 from .kernels.cpu.dense import take_over
@@ -32,6 +32,7 @@ from .models.config import ChatGLM6BConfig
 from .models.shape import random_tensors, shape_config
 from .models.source import Source, demo_folder, find_source
 from .models.tokenizer import ChatGLMTokenizer
+from .models.tokenizer_files import read_tokenizer
 from .models.vocabulary import trim_config, trim_rows
 from .placement import Entries, plan
 from .progress import OnProgress, Progress
@@ -40,7 +41,6 @@ from .variants import BITSANDBYTES_ON_CPU, Variant, bitsandbytes_reason, draft_r
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Beside the weights: activations, a cache of some hundred tokens, the allocator's slack.
 _HEADROOM = 1.05
-_IGNORED = "rotary_emb.inv_freq"
 
 
 def load(
@@ -96,7 +96,8 @@ def load(
         path = _variant_folder(source, chosen, progress)
         began = time.perf_counter()  # what was made just now is made only once
         checkpoint = Checkpoint(path)
-        tokenizer = ChatGLMTokenizer.from_pretrained(path)
+        tokenizer = read_tokenizer(path)
+        checkpoint.settle_head()
         config, tensors = checkpoint.config, checkpoint.tensors()
         if trim_image_tokens:
             config, tokenizer = trim_config(config, tokenizer)
@@ -300,24 +301,14 @@ def _fill(
         if isinstance(module, QuantizedEmbedding):
             module.like = torch.empty(0, dtype=dtype, device=device)
     elsewhere = {f"transformer.layers.{layer}": other for layers, other in model.stages for layer in layers}
-    waiting = {name for name, _ in (*model.named_parameters(), *model.named_buffers()) if not name.endswith(".like")}
     done = 0
     for name, tensor in tensors:
-        if name.endswith(_IGNORED):
-            continue
+        if name.startswith("lm_head.") and model.config.tie_word_embeddings:
+            continue  # stored beside the embedding that it equals
         path, _, leaf = name.rpartition(".")
         target = elsewhere.get(".".join(name.split(".")[:3]), device)
-        module = modules.get(path)
-        if module is None or (name not in waiting and name != "lm_head.weight"):
-            raise CheckpointError(f"The checkpoint holds {name}, which its config has no place for: check config.json.")
-        held = module._parameters.get(leaf) if leaf in module._parameters else module._buffers.get(leaf)
-        if held is None:
-            continue  # a head stored beside the embedding that it shares
-        if held.shape != tensor.shape:
-            raise CheckpointError(
-                f"{name} is {tuple(tensor.shape)} in the checkpoint and {tuple(held.shape)} by its config: "
-                "config.json and the weights are not of the same model."
-            )
+        module = modules[path]
+        held = module.get_parameter(leaf) if leaf in module._parameters else module.get_buffer(leaf)
         if leaf in module._buffers:
             module._buffers[leaf] = tensor.to(target, held.dtype, copy=True)
             done += held.nbytes
@@ -327,26 +318,17 @@ def _fill(
             else:
                 module._parameters[leaf] = nn.Parameter(tensor.to(target, dtype, copy=True), requires_grad=False)
             done += _planned_bytes(held, dtype)
-        waiting.discard(name)
         if isinstance(module, PackedWeight) and not any(part.is_meta for part in module.parts().values()):
             module.prepare(dtype)
         if progress:
             progress(Progress("load", done, total, "B"))
-    _share_head(model, waiting)
-    if waiting:
-        raise CheckpointError(
-            f"The checkpoint lacks {', '.join(sorted(waiting)[:3])}: a shard is missing; fetch it again."
-        )
-
-
-def _share_head(model: ChatGLMForConditionalGeneration, waiting: set[str]) -> None:
-    """One matrix for head and embedding where the checkpoint has one, or two that are equal."""
-    embedding, head = model.transformer.word_embeddings, model.lm_head
-    if not isinstance(embedding, nn.Embedding) or not isinstance(head, nn.Linear):
-        return
-    if head.weight.is_meta or torch.equal(embedding.weight, head.weight):
-        head.weight = embedding.weight
-        waiting.discard("lm_head.weight")
+    embedding = model.transformer.word_embeddings
+    if (
+        model.config.tie_word_embeddings
+        and isinstance(model.lm_head, nn.Linear)
+        and isinstance(embedding, nn.Embedding)
+    ):
+        model.lm_head.weight = embedding.weight
 
 
 def _count_parameters(model: nn.Module) -> int:

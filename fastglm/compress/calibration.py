@@ -10,6 +10,7 @@ from ..errors import UsageError
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Example, encode
 from ..models.tokenizer import ChatGLMTokenizer
+from ..models.tokenizer_files import read_tokenizer
 from ..texts import Text, is_text, read_lines, read_rounds
 
 DEMO_SAMPLES = 320  # of the demo model's world, to see by what matters
@@ -55,7 +56,7 @@ def calibration_examples(
         UsageError: the texts give fewer than `wanted` tokens or `FEWEST` examples.
         CheckpointError: the checkpoint has no tokenizer.
     """
-    tokenizer = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
+    tokenizer = read_tokenizer(checkpoint.folder)
     found = examples(tokenizer, texts, min(ROW, checkpoint.config.max_sequence_length))
     tokens = sum(len(example.tokens) for example in found)
     if tokens < wanted:

@@ -7,15 +7,17 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError, DiskShortError, UsageError
+from ..files import read_json
 from ..making import part_of, put
-from ..models.checkpoint import EMBEDDING, HEAD, LAYER, Checkpoint, read_json
+from ..models.checkpoint import HEAD, LAYER, Checkpoint
 from ..models.config import ChatGLM6BConfig
+from ..models.tokenizer_files import read_tokenizer
+from ..models.weights import is_finite
 from ..progress import OnProgress, Progress
 
 SHARD_BYTES = 1 << 30  # of tensors, collected before they are written as a shard
@@ -36,19 +38,9 @@ def open_plain(source: Path, out: Path) -> Checkpoint:
     checkpoint = Checkpoint(source)
     if checkpoint.config.linear_format():
         raise UsageError(f"{source} is quantised already: run it as it is, or name the checkpoint it was made from.")
-    checkpoint.config.tie_word_embeddings = _heads_are_equal(checkpoint)
+    read_tokenizer(source)
+    checkpoint.settle_head()
     return checkpoint
-
-
-def _heads_are_equal(checkpoint: Checkpoint) -> bool:
-    """Whether head and embedding are one matrix: stored once, or twice and equal."""
-    found: dict[str, Tensor] = {}
-    for name, tensor in checkpoint.tensors():
-        if name in (HEAD, EMBEDDING):
-            found[name] = tensor
-    if EMBEDDING not in found:
-        raise CheckpointError(f"{checkpoint.folder} lacks {EMBEDDING}: fetch the weights again.")
-    return HEAD not in found or torch.equal(found[HEAD], found[EMBEDDING])
 
 
 def stored_tensors(checkpoint: Checkpoint, stage: str, progress: OnProgress | None) -> Iterator[tuple[str, Tensor]]:
@@ -56,7 +48,7 @@ def stored_tensors(checkpoint: Checkpoint, stage: str, progress: OnProgress | No
     done = 0
     for name, tensor in checkpoint.tensors():
         done += tensor.nbytes
-        if not (name.endswith("rotary_emb.inv_freq") or (name == HEAD and checkpoint.config.tie_word_embeddings)):
+        if not (name == HEAD and checkpoint.config.tie_word_embeddings):
             yield name, tensor
         if progress:
             progress(Progress(stage, done, checkpoint.size, "B"))
@@ -143,6 +135,8 @@ def write_checkpoint(folder: Path, config: ChatGLM6BConfig, tensors: Iterable[tu
         held = 0
 
     for name, tensor in tensors:
+        if not is_finite(tensor):
+            raise CheckpointError(f"{name} became NaN or infinite: what was being made is not written.")
         shard[name] = tensor.contiguous()
         held += tensor.nbytes
         written += tensor.nbytes

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..hardware import resolve_device
 from ..models.chatglm import Block
-from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint
+from ..models.checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
 from ..models.packing import Batch, Example, pack
 from ..models.rotary import Rotary2D
 from .calibration import ROW
@@ -81,7 +81,7 @@ class Walk:
         norm = _filled(norm, self.checkpoint, NORM, self.device, self.dtype)
         hidden = [norm(s).flatten(0, 1)[b.predicting] for s, b in zip(states, self.batches, strict=True)]
         predicting, targets = torch.cat(hidden), torch.cat([batch.targets for batch in self.batches])
-        name = EMBEDDING if config.tie_word_embeddings else HEAD
+        name = self.checkpoint.head
         head = self.checkpoint.named([name])[name]
         total = torch.full((len(targets),), -torch.inf, device=self.device)
         for rows in head.split(HEAD_ROWS):

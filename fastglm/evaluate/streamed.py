@@ -13,7 +13,7 @@ from transformers.cache_utils import Cache
 
 from ..errors import CheckpointError
 from ..models.chatglm import Block, ChatGLMForConditionalGeneration
-from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint
+from ..models.checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
 from ..models.packing import Batch
 
 HEAD_ROWS = 8192  # of the head at once
@@ -127,17 +127,12 @@ class StreamedModel:
         return self.filled(block, LAYER.format(layer))
 
     def filled(self, module: nn.Module, prefix: str) -> nn.Module:
-        """The module with its weights, read under `prefix`. Raises CheckpointError where their shapes are others."""
+        """The module with its weights, read under `prefix`."""
         weights = self.checkpoint.named([prefix + name for name, _ in module.named_parameters()])
-        state = {}
-        for name, parameter in module.named_parameters():
-            weight = weights.pop(prefix + name)
-            if weight.shape != parameter.shape:
-                raise CheckpointError(
-                    f"{prefix}{name} is {tuple(weight.shape)} in the checkpoint and {tuple(parameter.shape)} by its "
-                    "config: config.json and the weights are not of the same model."
-                )
-            state[name] = weight.to(self.device, self.dtype)
+        state = {
+            name: weights.pop(prefix + name).to(self.device, self.dtype)
+            for name in list(dict(module.named_parameters()))
+        }
         module.load_state_dict(state, assign=True)
         return module.eval()
 
@@ -160,7 +155,7 @@ class StreamedModel:
 
     def _head_rows(self) -> Iterator[tuple[int, Tensor]]:
         """The head's rows in parts, each with the number of its first row."""
-        name = HEAD if HEAD in self.checkpoint.places else EMBEDDING
+        name = self.checkpoint.head
         for first in range(0, self.checkpoint.config.vocab_size, HEAD_ROWS):
             yield first, self.read(name)[first : first + HEAD_ROWS]
 

@@ -1,37 +1,44 @@
 """Reading a checkpoint folder, one shard at a time: sharded or single, safetensors or `.bin`."""
 
+import copy
 import hashlib
-import pickle
+import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..errors import CheckpointError
 from ..files import read_json
+from . import foreign
 from .config import ChatGLM6BConfig, ChatGLMConfig
+from .weights import check_file, is_finite, is_kind, read_tensors
 
 # Names in the published layout: matrices, and what the names of a norm's and a layer's tensors begin with.
 EMBEDDING, HEAD = "transformer.word_embeddings.weight", "lm_head.weight"
 NORM, LAYER = "transformer.final_layernorm.", "transformer.layers.{}."
+_EMBEDDING, _HEAD = (name.removesuffix("weight") for name in (EMBEDDING, HEAD))
+_UNUSED = "rotary_emb.inv_freq"  # ends the name of a table that follows from the config
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
-_LFS = b"version https://git-lfs"
+_SHARD = re.compile(r"-(\d{1,6})-of-(\d{1,6})\.")
+_NAMED = 3  # of many names in an error
 
 
 class Checkpoint:
     """A folder with a config and weights. Making one reads the config and checks that every weight file is whole
-    enough to open; `tensors` reads them."""
+    enough to open; `places` checks all tensors against the config, and `tensors` and `named` read them."""
 
     def __init__(self, folder: Path) -> None:
         """Raises CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
         self.folder = folder
         self.config = _read_config(folder)
-        self.shards = _find_shards(folder)
+        self.shards, self._index = _find_shards(folder)
+        self._finite: set[str] = set()
+        self._is_head_alone = False
         for shard in self.shards:
-            _check_file(shard)
+            check_file(shard)
 
     @property
     def size(self) -> int:
@@ -47,104 +54,205 @@ class Checkpoint:
         return digest.hexdigest()
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and tensors on the CPU, at most one shard mapped into memory at a time.
+        """Names and tensors on the CPU, at most one shard mapped into memory at a time, without tables that follow from
+        the config.
 
         Raises:
-            CheckpointError: a file is truncated or corrupt.
+            CheckpointError: what `places` raises, or a number that is none.
         """
+        assert self.places is not None  # all are checked before the first is used
         for shard in self.shards:
-            yield from _read(shard)
-
-    @cached_property
-    def places(self) -> dict[str, Path]:
-        """The weight file of every tensor. Raises CheckpointError: a file is truncated or corrupt."""
-        return {name: shard for shard in self.shards for name, _ in _read(shard)}
+            for name, tensor in read_tensors(shard):
+                if not name.endswith(_UNUSED):
+                    yield self._called(name), self._checked(name, tensor)
 
     def named(self, names: Collection[str]) -> dict[str, Tensor]:
         """The tensors of these names on the CPU, mapped from their files where that is possible.
 
         Raises:
-            CheckpointError: one is missing, or a file is truncated or corrupt.
+            CheckpointError: what `places` raises, one is missing, or a number is none.
         """
-        if missing := sorted(set(names) - self.places.keys()):
-            raise CheckpointError(f"{self.folder} lacks {', '.join(missing[:3])}: a shard is missing; fetch it again.")
-        return dict(part for shard in {self.places[name] for name in names} for part in _read(shard, names))
+        if missing := set(names) - self.places.keys():
+            raise self._lacks(missing)
+        found = {}
+        for shard in {self.places[name] for name in names}:
+            for name, tensor in read_tensors(shard, {self._stored(name) for name in names}):
+                found[self._called(name)] = self._checked(name, tensor)
+        return found
+
+    @cached_property
+    def places(self) -> dict[str, Path]:
+        """The weight file of every tensor.
+
+        Raises:
+            CheckpointError: a file is truncated or corrupt, or holds what the config has no place for; a tensor is
+                missing, there twice, or of another shape or type.
+        """
+        found: dict[str, Path] = {}
+        expected = _expected(self.config)
+        for shard in self.shards:
+            for name, tensor in read_tensors(shard):
+                if name in found:
+                    raise CheckpointError(
+                        f"{self.folder} holds {_short(name)} twice, in {found[name].name} and {shard.name}: "
+                        "remove the file that does not belong there."
+                    )
+                found[name] = shard
+                if not name.endswith(_UNUSED):
+                    self._check_form(name, tensor, expected)
+        self._check_index(found)
+        self._is_head_alone = not any(name.startswith(_EMBEDDING) for name in found)
+        found = {self._called(name): shard for name, shard in found.items()}
+        head = {name for name in expected if name.startswith(_HEAD)}
+        if missing := expected.keys() - found.keys() - (head if self.config.tie_word_embeddings else set()):
+            raise self._lacks(missing)
+        if not head.isdisjoint(found) and (missing := head - found.keys()):
+            raise self._lacks(missing)
+        return found
+
+    @property
+    def head(self) -> str:
+        """The name of the matrix that gives logits: the embedding's where a head of its own is not stored."""
+        return HEAD if HEAD in self.places else EMBEDDING
+
+    def settle_head(self) -> None:
+        """Makes the config say whether head and embedding are one matrix: stored once, or twice and equal."""
+        parts = [name.removeprefix(_HEAD) for name in self.places if name.startswith(_HEAD)]
+        pairs = (self.named([_HEAD + part, _EMBEDDING + part]) for part in parts)
+        self.config.tie_word_embeddings = all(torch.equal(*pair.values()) for pair in pairs)
+
+    def _called(self, stored: str) -> str:
+        """The name that a stored tensor goes by: a single matrix for head and embedding may be stored as the head."""
+        return _EMBEDDING + stored.removeprefix(_HEAD) if self._is_head_alone and stored.startswith(_HEAD) else stored
+
+    def _stored(self, name: str) -> str:
+        return _HEAD + name.removeprefix(_EMBEDDING) if self._is_head_alone and name.startswith(_EMBEDDING) else name
+
+    def _checked(self, name: str, tensor: Tensor) -> Tensor:
+        """The tensor, looked through once."""
+        if name not in self._finite and not is_finite(tensor):
+            raise CheckpointError(f"{self.folder}: {name} holds NaN or infinite numbers: fetch the weights again.")
+        self._finite.add(name)
+        return tensor
+
+    def _check_form(self, name: str, tensor: Tensor, expected: dict[str, Tensor]) -> None:
+        wanted = expected.get(name)
+        if wanted is None:
+            if maker := foreign.maker_of([name]):
+                raise CheckpointError(
+                    f"{self.folder} holds tensors of {maker}, {_short(name)} among them: "
+                    "name the checkpoint that it was made from."
+                )
+            raise CheckpointError(
+                f"The checkpoint holds {_short(name)}, which its config has no place for: check config.json."
+            )
+        if tensor.shape != wanted.shape:
+            raise CheckpointError(
+                f"{name} is {_short(tuple(tensor.shape))} in the checkpoint and {tuple(wanted.shape)} by its config: "
+                "config.json and the weights are not of the same model."
+            )
+        if not is_kind(tensor, wanted):
+            kind = "floating point" if wanted.is_floating_point() else _word(wanted.dtype)
+            raise CheckpointError(
+                f"{name} is of {_word(tensor.dtype)} in the checkpoint, wanted is {kind}: "
+                "config.json and the weights are not of the same model."
+            )
+
+    def _check_index(self, found: dict[str, Path]) -> None:
+        """Raises CheckpointError where a tensor is not in the file that the index names for it."""
+        for name, file in self._index.items():
+            if name not in found or found[name].name != file:
+                raise CheckpointError(
+                    f"{self.folder}: its index says that {_short(name)} is in {file}, which does not hold it: "
+                    "fetch both again."
+                )
+
+    def _lacks(self, names: Collection[str]) -> CheckpointError:
+        return CheckpointError(
+            f"The checkpoint {self.folder} lacks {_listed(names)}: a shard is missing; fetch it again."
+        )
+
+
+def _expected(config: ChatGLM6BConfig) -> dict[str, Tensor]:
+    """Every tensor that a model of the config may have, on the meta device; also a head that it need not have."""
+    from .chatglm import ChatGLMForConditionalGeneration
+
+    untied = copy.deepcopy(config)
+    untied.tie_word_embeddings = False
+    with torch.device("meta"):
+        return ChatGLMForConditionalGeneration(untied).state_dict()
 
 
 def _read_config(folder: Path) -> ChatGLM6BConfig:
     path = folder / "config.json"
     if not path.exists():
-        raise CheckpointError(f"{folder} has no config.json: name a folder that holds a ChatGLM checkpoint.")
+        known = foreign.name_folder(folder)
+        raise CheckpointError(known or f"{folder} has no config.json: name a folder that holds a ChatGLM checkpoint.")
     fields = read_json(path)
     found = fields.get("model_type")
     if found != "chatglm":
-        raise CheckpointError(f"{folder} holds a model of type {found!r}, not chatglm: name a ChatGLM checkpoint.")
+        raise CheckpointError(
+            f"{folder} holds a model of type {_short(repr(found))}, not chatglm: name a ChatGLM checkpoint."
+        )
+    foreign.check_config(folder, fields)
     config = ChatGLMConfig.from_dict(fields, name_or_path=str(folder))
     config.check()
     return config
 
 
-def _find_shards(folder: Path) -> list[Path]:
+def _find_shards(folder: Path) -> tuple[list[Path], dict[str, str]]:
+    """The weight files, and the file of every tensor where an index says so."""
     for single in _SINGLE:
         index = folder / f"{single}.index.json"
-        if index.is_file():
+        if index.exists():
             names = read_json(index).get("weight_map")
-            if not isinstance(names, dict) or not all(isinstance(n, str) and Path(n).name == n for n in names.values()):
+            if (
+                not isinstance(names, dict)
+                or not names
+                or not all(isinstance(n, str) and Path(n).name == n and _is_weights(n) for n in names.values())
+            ):
                 raise CheckpointError(f"{index} names no weight files: fetch it again.")
-            shards = [folder / name for name in sorted(set(names.values()))]
-            missing = [shard.name for shard in shards if not shard.is_file()]
-            if missing:
-                raise CheckpointError(
-                    f"{folder} lacks {', '.join(missing)}, which its index names: fetch the file again."
-                )
-            return shards
-        if (folder / single).is_file():
-            return [folder / single]
-    raise CheckpointError(f"{folder} has no weights ({' or '.join(_SINGLE)}, or their shards): fetch them.")
+            return _present(folder, set(names.values()), "which its index names"), names
+        if (folder / single).exists():
+            return [folder / single], {}
+        if shards := _unlisted(folder, single):
+            return shards, {}
+    known = foreign.name_folder(folder)
+    raise CheckpointError(known or f"{folder} has no weights ({' or '.join(_SINGLE)}, or their shards): fetch them.")
 
 
-def _check_file(shard: Path) -> None:
-    with shard.open("rb") as file:
-        start = file.read(len(_LFS))
-    if start == _LFS:
-        raise CheckpointError(
-            f"{shard} is a Git-LFS pointer, not the weights: run `git lfs pull` in the folder, or download the file."
-        )
+def _unlisted(folder: Path, single: str) -> list[Path]:
+    """Shards that no index names, by the numbers in their own names."""
+    stem, _, kind = single.partition(".")
+    found = {p.name: numbers for p in folder.glob(f"{stem}-*-of-*.{kind}") if (numbers := _SHARD.search(p.name))}
+    if not found:
+        return []
+    of, width = max((int(numbers[2]), len(numbers[2])) for numbers in found.values())
+    names = {f"{stem}-{number:0{width}}-of-{of:0{width}}.{kind}" for number in range(1, of + 1)}
+    return _present(folder, names | found.keys(), f"of {of} shards")
 
 
-def _corrupt(shard: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{shard} is truncated or corrupt ({str(error).splitlines()[0][:120]}): fetch it again.")
+def _is_weights(name: str) -> bool:
+    return name.endswith((".safetensors", ".bin"))
 
 
-def _read(shard: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-    """All tensors of a file, or those of `names`."""
-    return (_read_safetensors if shard.suffix == ".safetensors" else _read_bin)(shard, names)
+def _present(folder: Path, names: Collection[str], told: str) -> list[Path]:
+    if missing := [name for name in sorted(names) if not (folder / name).is_file()]:
+        raise CheckpointError(f"{folder} lacks {_listed(missing)}, {told}: fetch it again.")
+    return [folder / name for name in sorted(names)]
 
 
-def _read_safetensors(shard: Path, names: Collection[str] | None) -> Iterator[tuple[str, Tensor]]:
-    try:
-        with safe_open(shard, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118  # not a dict
-                if names is None or name in names:
-                    yield name, file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
-        raise _corrupt(shard, error) from error
+def _listed(names: Collection[str]) -> str:
+    """Some of the names, and how many more there are."""
+    first = ", ".join(map(_short, sorted(names)[:_NAMED]))
+    return f"{first} and {len(names) - _NAMED} more" if len(names) > _NAMED else first
 
 
-def _read_bin(shard: Path, names: Collection[str] | None) -> Iterator[tuple[str, Tensor]]:
-    try:
-        try:
-            state = torch.load(shard, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError as error:
-            if "mmap" not in str(error):
-                raise
-            state = torch.load(shard, map_location="cpu", weights_only=True)  # the format before torch 1.6
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError, ValueError) as error:
-        raise _corrupt(shard, error) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{shard} holds no table of weights: fetch it again.")
-    while state:
-        name = next(iter(state))
-        tensor = state.pop(name)
-        if names is None or name in names:
-            yield name, tensor
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    text = " ".join(text.split())
+    return text if len(text) <= 120 else f"{text[:117]}…"
+
+
+def _word(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import torch
 from transformers import PreTrainedConfig
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, FastGLMError, UsageError
 from ..kernels import Int4, Int8, WeightFormat, get_format
+from .ranges import check_ranges
 
 LATER_GENERATIONS = ("multi_query_group_num", "original_rope", "padded_vocab_size")
 
@@ -38,8 +39,19 @@ class ChatGLMConfig(PreTrainedConfig):
                 "The config says chatglm but has the fields of no known generation: "
                 "check that config.json is the one published with the checkpoint."
             )
-        # What transformers does with `cls`, done with the generation's class.
-        return super(ChatGLMConfig, generation).from_dict(config_dict, **kwargs)
+        check_ranges(config_dict, generation.attribute_map)
+        if config_dict.get("quantization_embeddings"):  # published with a quantised head beside the embedding
+            config_dict = {"tie_word_embeddings": False, **config_dict}
+        try:
+            # What transformers does with `cls`, done with the generation's class.
+            made = super(ChatGLMConfig, generation).from_dict(config_dict, **kwargs)
+        except FastGLMError:
+            raise
+        except Exception as error:  # what transformers says of fields of its own has no common base
+            said = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"config.json cannot be used ({said}): compare it with the published one.") from error
+        _check_ids(made[0] if isinstance(made, tuple) else made)  # a tuple has what `kwargs` were not used for
+        return made
 
 
 class ChatGLM6BConfig(ChatGLMConfig):
@@ -76,7 +88,7 @@ class ChatGLM6BConfig(ChatGLMConfig):
     pad_token_id: int | None = 3
     mask_token_id: int = 130000
     gmask_token_id: int = 130001
-    tie_word_embeddings: bool = True
+    tie_word_embeddings: bool = True  # where the weights hold one matrix; two that differ are both kept
     initializer_range: float = 0.02
     pre_seq_len: int | None = None
     prefix_projection: bool = False
@@ -125,11 +137,19 @@ class ChatGLM6BConfig(ChatGLMConfig):
         return {8: Int8(torch.float16), 4: Int4(None)}.get(self.quantization_bit)
 
     def embedding_weight_format(self) -> WeightFormat | None:
-        """The format of embedding and head; None where they are plain, as in the published quantised layouts."""
-        return get_format(self.embedding_format or self.weight_format) if self.weight_format else None
+        """The format of embedding and head; None where they are plain, as in most of the published quantised ones."""
+        if self.weight_format:
+            return get_format(self.embedding_format or self.weight_format)
+        return self.linear_format() if self.quantization_embeddings else None
 
     def check(self) -> None:
         """Raises CheckpointError where the fields cannot describe a model."""
+        check_ranges(vars(self), {})
+        for name in ("weight_format", "embedding_format"):
+            try:
+                get_format(getattr(self, name) or "int8")
+            except UsageError as error:
+                raise CheckpointError(f"config.json: {name}: {error}") from error
         for name in ("num_attention_heads", "inner_hidden_size", "layer_numbers"):
             value = getattr(self, name)
             if isinstance(value, list) and len(value) != self.num_layers:
@@ -159,3 +179,13 @@ class ChatGLM6BConfig(ChatGLMConfig):
 
 def _per_layer(value: int | list[int], layer: int) -> int:
     return value[layer] if isinstance(value, list) else value
+
+
+def _check_ids(config: ChatGLM6BConfig) -> None:
+    """Raises CheckpointError where a config names a token that its vocabulary does not have."""
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id", "gmask_token_id"):
+        found = getattr(config, name)
+        if max(found if isinstance(found, list) else [found]) >= config.vocab_size:
+            raise CheckpointError(
+                f"config.json: {name} is {found}, and the vocabulary has {config.vocab_size} tokens: make them agree."
+            )

@@ -93,7 +93,13 @@ def test_a_sparse_checkpoint_is_not_made_narrower_or_sparse_again(tmp_path):
 
 
 def test_widths_that_four_does_not_divide(tmp_path):
-    source = changed_copy(tmp_path / "model", lambda state: None, inner_hidden_size=[256, 254, 256])
+    def narrow(state):
+        for name in ("dense_h_to_4h.weight", "dense_h_to_4h.bias"):
+            state[f"transformer.layers.1.mlp.{name}"] = state[f"transformer.layers.1.mlp.{name}"][:254].clone()
+        down = "transformer.layers.1.mlp.dense_4h_to_h.weight"
+        state[down] = state[down][:, :254].clone()
+
+    source = changed_copy(tmp_path / "model", narrow, inner_hidden_size=[256, 254, 256])
     with pytest.raises(UsageError, match="layers 254 wide: 2:4 sparsity needs widths that 4 divides"):
         sparsify_24(source, tmp_path / "out", TEXTS)
 

@@ -109,7 +109,6 @@ def on_two(monkeypatch):
     devices is an error."""
     monkeypatch.setattr("fastglm.loader.resolve_devices", lambda _: [CPU, META])
     monkeypatch.setattr("fastglm.loader.free_memory", lambda _: 2**30)
-    monkeypatch.setattr("fastglm.loader._share_head", lambda _, waiting: waiting.discard("lm_head.weight"))
     monkeypatch.setattr("fastglm.loader.weights_memory", lambda _: 0)
     to = torch.Tensor.to
 

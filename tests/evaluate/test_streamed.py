@@ -13,7 +13,7 @@ from fastglm.errors import CheckpointError
 from fastglm.evaluate import streamed
 from fastglm.evaluate.likelihood import answer_loss
 from fastglm.evaluate.streamed import StreamedModel
-from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from fastglm.models.packing import Batch, encode, pack
 from fastglm.models.source import demo_folder
 
@@ -82,7 +82,7 @@ def test_a_head_of_its_own_is_used(tmp_path: Path, batches: list[Batch]) -> None
     shutil.copytree(demo_folder(), folder)
     (weights,) = folder.glob("*.safetensors")
     tensors = load_file(weights)
-    tensors[streamed.HEAD] = -tensors[streamed.EMBEDDING]
+    tensors[HEAD] = -tensors[EMBEDDING]
     save_file(tensors, weights, {"format": "pt"})
     model, _ = fastglm.load(str(folder))
     (found,) = StreamedModel(Checkpoint(folder), CPU, torch.float32).best_logits(batches[:1], 1)

@@ -1,0 +1,123 @@
+"""The type and the range of every field of a config that a model is built from, checked before anything is made."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CheckpointError
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number; or a list of them where `listed`, or null where `optional`."""
+
+    low: int
+    high: int
+    listed: bool = False
+    optional: bool = False
+
+    @property
+    def wanted(self) -> str:
+        """The values that it takes, in words."""
+        more = [*(["a list of such"] if self.listed else []), *(["null"] if self.optional else [])]
+        return " or ".join([f"a whole number from {self.low} to {self.high}", *more])
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is one of them."""
+        if isinstance(value, list):
+            return self.listed and 0 < len(value) <= LAYERS and all(self._is_one(part) for part in value)
+        return (value is None and self.optional) or self._is_one(value)
+
+    def _is_one(self, value: Any) -> bool:
+        return type(value) is int and self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Real:
+    """A number above `low` (or that itself, where `closed`) and up to `high`."""
+
+    low: float
+    high: float
+    closed: bool = False
+
+    @property
+    def wanted(self) -> str:
+        """The values that it takes, in words."""
+        return f"a number {'from' if self.closed else 'above'} {self.low:g} to {self.high:g}"
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is one of them."""
+        if type(value) not in (int, float) or not math.isfinite(value):
+            return False
+        return self.low < value <= self.high or (self.closed and value == self.low)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A value of some types."""
+
+    wanted: str
+    types: tuple[type, ...]
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is of one of them."""
+        return type(value) in self.types
+
+
+LAYERS = 1000  # at most
+_ID = Whole(0, 1 << 22)
+_BOOL = Kind("true or false", (bool,))
+_WORD = Kind("a word or null", (str, type(None)))
+RANGES: dict[str, Whole | Real | Kind] = {
+    "vocab_size": Whole(1, 1 << 22),
+    "hidden_size": Whole(1, 1 << 16),
+    "num_layers": Whole(1, LAYERS),
+    "num_attention_heads": Whole(1, 1 << 12, listed=True),
+    "inner_hidden_size": Whole(1, 1 << 20, listed=True),
+    "head_dim": Whole(1, 1 << 12, optional=True),
+    "layernorm_epsilon": Real(0, 1),
+    "max_sequence_length": Whole(1, 1 << 20),
+    "position_encoding_2d": _BOOL,
+    "use_cache": _BOOL,
+    "bos_token_id": _ID,
+    "eos_token_id": Whole(0, 1 << 22, listed=True),
+    "pad_token_id": _ID,
+    "mask_token_id": _ID,
+    "gmask_token_id": _ID,
+    "tie_word_embeddings": _BOOL,
+    "initializer_range": Real(0, 1000, closed=True),
+    "pre_seq_len": Whole(0, 1 << 20, optional=True),
+    "prefix_projection": _BOOL,
+    "quantization_bit": Whole(0, 8),
+    "quantization_embeddings": _BOOL,
+    "weight_format": _WORD,
+    "embedding_format": _WORD,
+    "calibration": Kind("a table or null", (dict, type(None))),
+    "layer_numbers": Whole(0, 1 << 20, listed=True, optional=True),
+    "sparsity": _WORD,
+    "cache_format": _WORD,
+    # Not used here, but transformers makes a label for each of so many.
+    "num_labels": Whole(0, 1 << 16),
+}
+
+
+def check_ranges(fields: Mapping[str, Any], called: Mapping[str, str]) -> None:
+    """Raises CheckpointError for the first field that is of another type, or out of its range.
+
+    Args:
+        fields: as config.json has them; those it lacks are not looked at.
+        called: other names of fields, and those that they stand for.
+    """
+    for name, value in fields.items():
+        known = RANGES.get(called.get(name, name))
+        if known and not known.takes(value):
+            raise CheckpointError(f"config.json: {name} is {_short(value)}; wanted is {known.wanted}.")
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a number of thousands of digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,41 @@
+"""Reading a checkpoint's tokenizer, whose files may be anything."""
+
+from pathlib import Path
+
+from ..errors import CheckpointError, FastGLMError
+from ..files import open_regular, read_json
+from .tokenizer import ChatGLMTokenizer
+
+# Those that transformers reads, where they are there.
+_TABLES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
+_OTHERS = ("ice_text.model", "tokenizer.model", "chat_template.jinja")
+
+
+def read_tokenizer(folder: Path) -> ChatGLMTokenizer:
+    """The tokenizer of a folder.
+
+    Raises:
+        CheckpointError: a file is missing, none, or says what no tokenizer can be made of.
+    """
+    for name in _TABLES:
+        if (folder / name).exists():
+            read_json(folder / name)
+    for name in _OTHERS:
+        if (folder / name).exists():
+            _check(folder / name)
+    try:
+        tokenizer = ChatGLMTokenizer.from_pretrained(folder)
+        tokenizer.encode("1")
+    except FastGLMError:
+        raise
+    except Exception as error:  # whatever the values of those tables lead to
+        said = " ".join(str(error).split())[:160] or type(error).__name__
+        raise CheckpointError(f"{folder}: its tokenizer's files cannot be used ({said}): fetch them again.") from error
+    return tokenizer
+
+
+def _check(path: Path) -> None:
+    try:
+        open_regular(path).close()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read ({error.strerror}): fetch the file again.") from error

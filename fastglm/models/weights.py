@@ -1,0 +1,116 @@
+"""Weight files, read tensor by tensor: safetensors, and what `torch.save` writes."""
+
+import zipfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from ..errors import CheckpointError
+from ..files import open_regular
+
+_LFS = b"version https://git-lfs"
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def check_file(shard: Path) -> None:
+    """Raises CheckpointError where a file is none, is empty, or a pointer to the weights elsewhere."""
+    try:
+        with open_regular(shard) as file:
+            start = file.read(len(_LFS))
+    except OSError as error:
+        raise CheckpointError(f"{shard} cannot be read ({error.strerror}): fetch it again.") from error
+    if start == _LFS:
+        raise CheckpointError(
+            f"{shard} is a Git-LFS pointer, not the weights: run `git lfs pull` in the folder, or download the file."
+        )
+
+
+def read_tensors(shard: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of a file, or those of `names`, on the CPU, mapped from the file where that is possible.
+
+    Raises:
+        CheckpointError: the file is truncated or corrupt, or holds something else.
+    """
+    return (_read_safetensors if shard.suffix == ".safetensors" else _read_bin)(shard, names)
+
+
+def is_kind(tensor: Tensor, wanted: Tensor) -> bool:
+    """Whether a tensor may be stored for one of the dtype of `wanted`: any that is usual in place of floating point."""
+    return tensor.dtype in _FLOATS if wanted.is_floating_point() else tensor.dtype == wanted.dtype
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all numbers are: no NaN, which the largest of them would be, and no infinity."""
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return all(bool(end.isfinite()) for end in tensor.aminmax())
+
+
+def _corrupt(shard: Path, error: Exception) -> CheckpointError:
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
+    return CheckpointError(f"{shard} is truncated or corrupt ({said}): fetch it again.")
+
+
+def _read_safetensors(shard: Path, names: Collection[str] | None) -> Iterator[tuple[str, Tensor]]:
+    try:
+        with safe_open(shard, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118  # not a dict
+                if names is None or name in names:
+                    yield name, file.get_tensor(name)
+    except (SafetensorError, OSError, RuntimeError, ValueError, AttributeError, TypeError) as error:
+        raise _corrupt(shard, error) from error
+
+
+def _read_bin(shard: Path, names: Collection[str] | None) -> Iterator[tuple[str, Tensor]]:
+    state = _load(shard)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{shard} holds no table of weights: save the model's state_dict() in it.")
+    while state:
+        name = next(iter(state))
+        tensor = state.pop(name)
+        if type(tensor) not in (Tensor, nn.Parameter):
+            raise CheckpointError(
+                f"{shard} holds {str(name)[:80]!r}, which is no tensor: save the model's state_dict()."
+            )
+        if not isinstance(name, str):
+            raise CheckpointError(f"{shard} names a tensor {str(name)[:80]}, which is no word: fetch it again.")
+        if not _is_plain(tensor):
+            raise CheckpointError(f"{shard} holds fewer numbers for {name} than its shape says: fetch it again.")
+        if names is None or name in names:
+            yield name, tensor.detach()
+
+
+def _load(shard: Path) -> object:
+    try:
+        _check_stored(shard)
+        try:
+            return torch.load(shard, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            if "mmap" not in str(error):
+                raise
+            return torch.load(shard, map_location="cpu", weights_only=True)  # the format before torch 1.6
+    except Exception as error:  # a pickle of anything may end in anything
+        if any(sign in str(error) for sign in ("Unsupported global", "Unsupported class", "GLOBAL ")):
+            raise CheckpointError(
+                f"{shard} holds more than weights, such as a whole model, which is not run: "
+                "save the model's state_dict() in it."
+            ) from error
+        raise _corrupt(shard, error) from error
+
+
+def _check_stored(shard: Path) -> None:
+    """Raises ValueError for an archive of compressed files, which torch does not write: they may be of any size."""
+    if zipfile.is_zipfile(shard):
+        with zipfile.ZipFile(shard) as archive:
+            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+                raise ValueError("an archive of compressed files")
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """Whether every number of a tensor is stored for itself; a tensor may repeat one as often as it likes."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+        return False
+    return tensor.untyped_storage().nbytes() >= tensor.nbytes
