@@ -6,8 +6,10 @@ import platform
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pandas as pd
@@ -22,7 +24,7 @@ from benchmarks.measurement import Measurement, Sample, params_text
 from benchmarks.run import Run, Status, still_runs
 from benchmarks.tables import AnswerRow, MeasurementRow, RunRow, SampleRow
 from fastglm.errors import FastGLMError
-from fastglm.home import folder
+from fastglm.home import folder, home, private
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writer (SQLite), or for a server to answer (PostgreSQL)
 WAITS = (0.5, 1.5, 3.0, 5.0)  # seconds between the attempts to reach a server that went away
@@ -231,7 +233,8 @@ class Store:
 
 def local_url() -> str:
     """The database in the home: `results/results.sqlite`."""
-    return f"sqlite:///{folder('results') / 'results.sqlite'}"
+    path = folder("results") / "results.sqlite"
+    return URL.create("sqlite", database=str(path)).render_as_string()
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -250,6 +253,7 @@ def _engine(url: str) -> Engine:
         return _postgresql(parsed)
     if kind != "sqlite":
         raise ArgumentError(f"results are kept in SQLite or PostgreSQL, not in {kind}")
+    _create_private(parsed)
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
 
     @event.listens_for(engine, "connect")
@@ -259,6 +263,13 @@ def _engine(url: str) -> Engine:
             connection.execute(f"PRAGMA {pragma}")
 
     return engine
+
+
+def _create_private(url: URL) -> None:
+    """A new file in the home is its owner's alone; SQLite gives those beside it the same mode."""
+    if url.database and Path(url.database).is_relative_to(home()):
+        with suppress(OSError), open(url.database, "ab", opener=private):  # SQLite says what is wrong
+            pass
 
 
 def _write_ahead(connection: Any) -> None:

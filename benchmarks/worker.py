@@ -23,7 +23,7 @@ from benchmarks import process
 from benchmarks.compression import COMMAND, Compression
 from benchmarks.jobs import LINES, Job, Jobs, State
 from benchmarks.store import Store, StoreError
-from fastglm.errors import UsageError
+from fastglm.errors import FastGLMError, UsageError
 from fastglm.home import folder
 
 LOOK = 0.25  # seconds between two looks at what the process said and whether it is to stop
@@ -46,7 +46,18 @@ def work(store: Store) -> None:
     jobs, me = Jobs(store), process.identity(os.getpid())
     while (job := _insist(lambda: jobs.claim(me))) is not None:
         if (arguments := _left_of(jobs, job)) is not None:
-            Attempt(jobs, job, arguments).carry_out()
+            _attempt(jobs, job, arguments)
+
+
+def _attempt(jobs: Jobs, job: Job, arguments: list[str]) -> None:
+    """One job; where its process cannot be begun, the job fails and not the worker."""
+    try:
+        attempt = Attempt(jobs, job, arguments)
+    except (OSError, FastGLMError) as error:
+        failed = f"its process could not be started: {error}"
+        _insist(lambda: jobs.finish(job, "failed", failed))
+    else:
+        attempt.carry_out()
 
 
 def _left_of(jobs: Jobs, job: Job) -> list[str] | None:

@@ -20,12 +20,14 @@ from typing import Any, Self, TypeVar
 
 from fastglm.answer import Answer
 from fastglm.errors import CancelledError, FastGLMError, HostError
-from fastglm.home import folder
+from fastglm.home import folder, writing
 from fastglm.hosted import HostInfo
 from fastglm.launch import Launch, Process, forked, launched
 from fastglm.lease import lease
+from fastglm.locks import lock_while_open
 from fastglm.memory import Memory
 from fastglm.progress import OnProgress, Progress
+from fastglm.sweep import sweep
 
 __all__ = ["Answer", "Host", "HostInfo", "HostKey", "Memory"]
 
@@ -197,8 +199,8 @@ class Host:
                     answer.wait()
             except FastGLMError as error:
                 answer._finish(error)
-            except OSError as error:
-                answer._finish(HostError(f"The lease on {self.info.device} could not be taken: {error}."))
+            except Exception as error:  # whatever it is: the answer ends, and the next one has its turn
+                answer._finish(HostError(f"Asking {self.key} failed unexpectedly ({type(error).__name__}: {error})."))
             with self._lock:
                 self._current = None
 
@@ -209,7 +211,7 @@ class Host:
 
     def _listen(self) -> None:
         """Take the replies apart until the process ends, then tell everyone who waits for it."""
-        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+        with contextlib.suppress(Exception):  # its end, or a reply that cannot be read
             while True:
                 match pickle.load(self._from_process):
                     case ("piece", keep, new, *rest) if self._current:
@@ -305,16 +307,25 @@ class Host:
 
 
 def _start(launch: Launch) -> tuple[Path, Process]:
-    """The log and the process."""
+    """The log and the process. Raises HomeError, HostError: they cannot be begun."""
+    sweep()
     started = time.strftime("%Y%m%d-%H%M%S")
-    handle, name = tempfile.mkstemp(".log", f"host-{started}-", folder("logs"))
+    with writing():
+        handle, name = tempfile.mkstemp(".log", f"host-{started}-", folder("logs"))
     with open(handle, "wb") as log:
-        return Path(name), launch(log)
+        try:
+            lock_while_open(log)
+            return Path(name), launch(log)
+        except OSError as error:
+            Path(name).unlink(missing_ok=True)
+            raise HostError(f"No process could be started ({error.strerror}): close other programs.") from error
 
 
 def _last_line(log: Path) -> str:
     """Of a traceback, the line that says what happened."""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    lines = []
+    with contextlib.suppress(OSError):  # it was removed
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1].strip() if lines else ""
 
 

@@ -7,6 +7,7 @@ parent, and of this process.
 
 import _thread
 import contextlib
+import errno
 import faulthandler
 import gc
 import os
@@ -22,7 +23,8 @@ from operator import attrgetter
 from types import FrameType
 from typing import Any, BinaryIO
 
-from fastglm.errors import CancelledError, FastGLMError, HostError, MemoryShortError
+from fastglm.errors import CancelledError, DiskShortError, FastGLMError, HostError, MemoryShortError
+from fastglm.home import home
 from fastglm.loaded import LoadedInfo, wants_one_thread
 from fastglm.memory import MemoryMeter, is_out_of_memory
 from fastglm.piece import Piece
@@ -74,7 +76,7 @@ class _Child:
 
     def read(self) -> None:
         """Pass work on to the main thread and do the rest at once; runs in a thread of its own."""
-        with contextlib.suppress(EOFError, OSError):
+        with contextlib.suppress(Exception):  # the parent's end, or a request that cannot be read
             while True:
                 match pickle.load(self._requests):
                     case ("cancel", number):
@@ -201,7 +203,10 @@ def _told(error: BaseException, doing: str, way_out: str) -> FastGLMError:
     """What the client is told: an error for users as it is, one line for any other; its traceback goes to the log."""
     if isinstance(error, FastGLMError):
         return error
-    traceback.print_exception(error)
+    with contextlib.suppress(OSError):  # a full disk
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskShortError(f"{doing} found no room on the disk of {error.filename or home()}: make room there.")
     if is_out_of_memory(error):
         return MemoryShortError(f"{doing} took more memory than there is: {way_out}.")
     first_line = str(error).strip().partition("\n")[0]

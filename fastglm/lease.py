@@ -96,7 +96,10 @@ def _ticket(place: Path, who: str, exclusive: bool) -> Iterator[_Ticket]:
             path = place / f"{number:06}-{kind}-{os.getpid()}-{next(_serial)}.lock"
             lock = _locked(path)
     try:
-        with writing(), open(path.with_suffix(".txt"), "w", encoding="utf-8", opener=private) as text:
+        with (
+            contextlib.suppress(OSError),  # a full disk: others do not see who it is
+            open(path.with_suffix(".txt"), "w", encoding="utf-8", opener=private) as text,
+        ):
             text.write(who)
         yield _Ticket(number, exclusive, path)
     finally:

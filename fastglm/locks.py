@@ -43,6 +43,16 @@ def remove_locked(path: Path, file: IO[bytes]) -> None:
     file.close()
 
 
+def lock_while_open(file: IO[bytes]) -> None:
+    """Locks an open file for as long as any process that it is handed to has it open.
+
+    Not on Windows, where no other process could write to it.
+    """
+    if os.name == "posix":
+        with contextlib.suppress(portalocker.LockException):  # a disk without locks
+            portalocker.lock(file, portalocker.LOCK_EX | portalocker.LOCK_NB)
+
+
 def _is_there(path: Path, file: IO[bytes]) -> bool:
     """Whether an open file still has its name."""
     try:

@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from fastglm.errors import FastGLMError
+from fastglm.errors import FastGLMError, HostError
 from fastglm.host import Host, HostKey
 from fastglm.progress import OnProgress, Progress
 
@@ -27,6 +27,9 @@ class _Seat:
             self.host._load(restricted, on_progress, None)
         except FastGLMError as error:
             self.loaded.set_exception(error)
+        except BaseException as error:  # whatever it is: nobody waits for ever
+            failed = f"Loading {self.host.key} failed unexpectedly ({type(error).__name__}: {error})."
+            self.loaded.set_exception(HostError(failed))
         else:
             self.loaded.set_result(self.host)
 

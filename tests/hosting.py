@@ -1,15 +1,19 @@
 """What tests of host processes share."""
 
+import contextlib
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from fastglm.errors import UsageError
 from fastglm.launch import launched
@@ -29,6 +33,28 @@ def eventually(happens: Callable[[], object], seconds: float = 100) -> None:
 
 def gone(pid: int) -> bool:
     return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@contextlib.contextmanager
+def small_disk(place: Path, options: str) -> Iterator[Path]:
+    """A disk of its own at a folder, made with options of tmpfs; skips the test where this user may not mount one."""
+    place.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("this user may not mount a disk")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(place: Path) -> Path:
+    """Takes all that is free on a disk; the file that does so."""
+    file = place / "filler"
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as filler:
+        while filler.write(bytes(1 << 16)):
+            pass
+    return file
 
 
 def evaluated(model: Any, tokenizer: str, what: str, progress: OnProgress) -> tuple[int, str, str]:

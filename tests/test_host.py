@@ -1,5 +1,6 @@
 """Host processes and their clients, with a model that does what the prompt says (`fake_host.py`)."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,11 +12,22 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hosting import LAUNCH_FAKE, TESTS_ON_PATH, evaluated, eventually, gone
+from hosting import LAUNCH_FAKE, TESTS_ON_PATH, evaluated, eventually, fill, gone, small_disk
 
 import fastglm.host
-from fastglm.errors import CancelledError, CheckpointError, ContextError, HostError, MemoryShortError, UsageError
+from fastglm.errors import (
+    CancelledError,
+    CheckpointError,
+    ContextError,
+    DiskShortError,
+    HomeError,
+    HostError,
+    MemoryShortError,
+    UsageError,
+)
 from fastglm.host import Host
+from fastglm.hosted import _told
+from fastglm.launch import launched
 from fastglm.lease import lease
 from fastglm.progress import Progress
 
@@ -352,3 +364,91 @@ def test_a_host_killed_while_its_answer_waits(host: Host) -> None:
         os.kill(host.info.pid, 9)
         assert answer.wait(60)
         assert answer.state == "failed"
+
+
+def test_a_disk_that_fills_during_answers_ends_none_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with small_disk(tmp_path / "disk", "size=256k,nr_inodes=64") as disk:
+        monkeypatch.setenv("FASTGLM_HOME", str(disk))
+        with Host.start() as host:
+            assert host.ask("x").wait(60)
+            begun = host.ask("slow")
+            eventually(lambda: begun.piece)
+            filler = fill(disk)
+            begun.cancel()
+            assert begun.wait(60)
+            full, bug, after = host.ask("x"), host.ask("bug"), host.ask("x")
+            assert all(answer.wait(60) for answer in (full, bug, after))
+            assert (full.state, bug.state, after.state) == ("done", "failed", "done")
+            for number in range(1000):  # until there is no room for a name either
+                try:
+                    (disk / str(number)).touch()
+                except OSError:
+                    break
+            with pytest.raises(HomeError, match="No space left on device"):
+                Host.start()
+            assert host.ask("x").wait(60)
+            filler.unlink()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("a bug"), HomeError("it is full")]
+)
+def test_whatever_fails_before_an_answer_ends_it_and_the_next_has_its_turn(
+    host: Host, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fastglm.host, "lease", failing)
+        answer = host.ask("x")
+        assert answer.wait(60)
+    assert answer.state == "failed"
+    assert str(error) in (answer.error or "")
+    assert host.ask("x").wait(60)
+
+
+@pytest.mark.parametrize("reply", ["cno_such_module\\nx\\n.", "garbage\\n", "(lp0\\ncos\\nno_such_name\\n."])
+def test_a_reply_that_cannot_be_read_ends_the_host(reply: str) -> None:
+    speaker = f"import sys; sys.stdout.buffer.write(b'{reply}'); sys.stdout.flush(); sys.stdin.read()"
+    with pytest.raises(HostError, match="ended"):
+        Host.start(launch=lambda log: launched(log, (sys.executable, "-c", speaker)))
+
+
+def test_a_request_that_cannot_be_read_ends_the_process(host: Host) -> None:
+    answer = host.ask("slow")
+    eventually(lambda: answer.piece)
+    host._to_process.write(b"cno_such_module\nx\n.")
+    host._to_process.flush()
+    assert answer.wait(60)
+    assert answer.state == "failed"
+
+
+def test_a_log_that_was_removed_hides_no_end(home: Path, host: Host) -> None:
+    answer = host.ask("slow")
+    eventually(lambda: answer.piece)
+    for log in (home / "logs").iterdir():
+        log.unlink()
+    os.kill(host.info.pid, signal.SIGTERM)
+    assert answer.wait(60)
+    assert "ended" in (answer.error or "")
+
+
+def test_a_process_that_cannot_be_started_is_said_and_leaves_no_log(home: Path) -> None:
+    def refused(_: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    with pytest.raises(HostError, match="No process could be started"):
+        Host.start(launch=refused)
+    assert list((home / "logs").iterdir()) == []
+
+
+def test_a_full_disk_is_told_in_a_line_though_the_log_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("traceback.print_exception", full)
+    told = _told(OSError(errno.ENOSPC, "No space left on device", "/home/x/variants/y"), "Loading", "try again")
+    assert isinstance(told, DiskShortError)
+    assert str(told) == "Loading found no room on the disk of /home/x/variants/y: make room there."
+    assert isinstance(_told(KeyError("x"), "Loading", "try again"), HostError)

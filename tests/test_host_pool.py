@@ -9,7 +9,7 @@ import pytest
 from hosting import FAKE, LAUNCH_FAKE, eventually, gone
 
 import fastglm.host
-from fastglm.errors import CancelledError, CheckpointError, FastGLMError
+from fastglm.errors import CancelledError, CheckpointError, FastGLMError, HostError
 from fastglm.host import Host, HostKey
 from fastglm.pool import Pool
 from fastglm.progress import Progress
@@ -121,3 +121,17 @@ def test_a_progress_callback_that_raises_leaves_the_loading_alone(pool: Pool) ->
     assert processes() == 1
     pool.release_all("one")
     again.join()
+
+
+def test_whatever_ends_a_load_nobody_waits_for_ever(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Host, "_load", broken)
+        getter = Getter(pool, "demo", "one")
+        getter.join(60)
+    assert isinstance(getter.error, HostError)
+    assert "can't start new thread" in str(getter.error)
+    assert pool.users() == {}
+    assert pool.get("demo", user="one").alive

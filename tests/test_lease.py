@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hosting import TESTS_ON_PATH
 
 from fastglm.errors import CancelledError, HomeError, UsageError
 from fastglm.lease import holder, lease, sweep_tickets
+from fastglm.locks import try_lock
 
 # Takes a lease, says so, and gives it back when its input ends; "waits" is said once while it waits.
 USER = """
@@ -212,17 +214,30 @@ def test_those_who_wait_are_served_in_the_order_they_came(users: list[User]) -> 
 
 
 def test_a_lease_that_fails_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, mode: str, **_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def full(path: Path, mode: str = "") -> IO[bytes] | None:
+        if path.name != "gate":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return try_lock(path)
 
-    monkeypatch.setattr("fastglm.lease.open", full, raising=False)
-    with pytest.raises(HomeError, match=r"No space left on device\): make room") as caught, lease("cpu", "a chat"):
-        pass
-    monkeypatch.delattr("fastglm.lease.open")
+    with monkeypatch.context() as patch:
+        patch.setattr("fastglm.lease.try_lock", full)
+        waiting = lease("cpu", "a chat")
+        with pytest.raises(HomeError, match=r"No space left on device\): make room") as caught, waiting:
+            pass
     assert "\n" not in str(caught.value)
     assert [path.name for path in (home / "leases" / "cpu").iterdir()] == ["gate"]
     with lease("cpu", "the next", exclusive=True):
         pass
+
+
+def test_a_name_that_finds_no_room_keeps_nobody_from_a_device(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fastglm.lease.open", full, raising=False)
+    with lease("cpu", "a chat"):
+        assert len(list((home / "leases" / "cpu").glob("*.lock"))) == 1
+    assert [path.name for path in (home / "leases" / "cpu").iterdir()] == ["gate"]
 
 
 def test_what_crashed_processes_left_is_swept(users: list[User], home: Path) -> None:

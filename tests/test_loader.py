@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -31,6 +33,38 @@ def test_what_was_loaded_is_told():
     assert info.weights_memory < 0.4 * load(GOLDEN)[0].fastglm.weights_memory
     assert info.load_time > 0
     assert info.context_length == 256
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize(
+    ("file", "breaks"),
+    [
+        ("model-00001.safetensors", Path.unlink),
+        ("model-00001.safetensors", _cut),
+        ("model.safetensors.index.json", Path.unlink),
+        ("model.safetensors.index.json", _cut),
+        ("config.json", _cut),
+        ("config.json", Path.unlink),
+        ("ice_text.model", Path.unlink),
+    ],
+)
+def test_a_kept_variant_that_is_broken_is_made_anew(file: str, breaks: Callable[[Path], object]) -> None:
+    kept = Path(load(GOLDEN, "int8")[0].fastglm.folder)
+    whole = {path.name: path.read_bytes() for path in kept.iterdir()}
+    breaks(kept / file)
+    assert Path(load(GOLDEN, "int8")[0].fastglm.folder) == kept
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == whole
+    assert [path.name for path in kept.parent.iterdir()] == ["int8"]
+
+
+def test_a_kept_variant_that_is_whole_is_used_as_it_is() -> None:
+    kept = Path(load(GOLDEN, "int8")[0].fastglm.folder)
+    times = {path: path.stat().st_mtime_ns for path in kept.iterdir()}
+    load(GOLDEN, "int8")
+    assert {path: path.stat().st_mtime_ns for path in kept.iterdir()} == times
 
 
 def test_progress_is_told_while_loading():

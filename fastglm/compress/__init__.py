@@ -7,6 +7,7 @@ from ..errors import UsageError
 from ..making import alone
 from ..models.source import find_source
 from ..progress import OnProgress
+from ..sweep import sweep
 from ..texts import Text
 from .calibration import read_texts
 from .chain import Chain
@@ -49,6 +50,7 @@ def compress(
     source = find_source(model)
     if source.kind == "shape":
         raise UsageError(f"{model} has random weights, nothing to compress: name a checkpoint or demo.")
+    sweep()
     with alone(Path(out)):  # what is done so far is another's, too
         return Chain(source.name, source.fetch(), chosen, Path(out), _read(texts), device, progress).run()
 

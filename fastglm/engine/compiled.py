@@ -9,8 +9,11 @@ import hashlib
 import io
 import pickle
 import platform
+import re
+import shutil
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +126,7 @@ def _key(request: BuildRequest) -> str:
 
 def _build(request: BuildRequest, library: Path) -> None:
     """Compiles in another process, which ends with all that it began when this one stops waiting for it, or ends."""
-    with part_of(library) as work:
+    with part_of(library) as part, _plainly_named(part) as work:
         made = work / library.name
         with (work / REQUEST).open("wb") as file:
             pickle.dump(request, file)
@@ -132,4 +135,14 @@ def _build(request: BuildRequest, library: Path) -> None:
             said = process.stderr.read().decode(errors="replace").strip().splitlines()
         if not made.is_file():
             raise DeviceError(said[-1].strip() if said else "the compiler was stopped")
-        put(made, library)
+        put(Path(shutil.move(made, part)) if work != part else made, library)
+
+
+@contextlib.contextmanager
+def _plainly_named(folder: Path) -> Iterator[Path]:
+    """A folder to compile in: PyTorch's compiler writes paths into commands, where quotes and the like break them."""
+    if re.fullmatch(r"[\w./+-]+", str(folder), re.ASCII):
+        yield folder
+    else:
+        with tempfile.TemporaryDirectory() as other:
+            yield Path(other)

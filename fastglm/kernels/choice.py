@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ..hardware import processor_name
-from ..home import home
+from ..home import home, private
 from .cpu import library
 from .format import Kernel, Parts, WeightFormat
 
@@ -163,7 +163,8 @@ def _keep(machine: str, key: str, kernel: MeasuredKernel, rows: int, columns: in
     partial = home() / f"{FILE}.{os.getpid()}"
     try:
         home().mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(everything, indent=1, ensure_ascii=False), encoding="utf-8")
+        with open(partial, "w", encoding="utf-8", opener=private) as file:
+            json.dump(everything, file, indent=1, ensure_ascii=False)
         os.replace(partial, home() / FILE)
     except OSError:  # no place to write: it lasts as long as this process
         with suppress(OSError):

@@ -1,0 +1,85 @@
+"""Removes what killed processes, and versions before this one, have left in the home: at the next start."""
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from fastglm.home import home
+from fastglm.lease import sweep_tickets
+from fastglm.locks import remove_locked, try_lock
+from fastglm.making import sweep_parts
+
+MADE = ("variants/*", "kernels", "steps", "models", "models/*.work")  # folders in which things are made
+PARTIAL = ("kernels.json.*", "references/*.partial", "conversations/*.part", "models/*.work/*.partial")  # files
+OLD_WORK = ("kernels/tmp*", "steps/tmp*")  # folders that compilers worked in, before they had locks
+FORSAKEN = 3600.0  # seconds without change after which one of these is nobody's
+LOGS = 20  # of hosts that failed, the newest, are kept
+LOG_KEPT = 30 * 24 * 3600.0  # seconds
+
+
+def sweep() -> None:
+    """Sweeps the home, once a process. What is in use is left; what cannot be removed is, too."""
+    if (top := home()).is_dir():
+        _sweep(top)
+
+
+@cache
+def _sweep(top: Path) -> None:
+    with contextlib.suppress(OSError):
+        sweep_tickets()
+        for pattern in MADE:
+            for place in top.glob(pattern):
+                sweep_parts(place)
+        for pattern in PARTIAL:
+            for file in _forsaken(top, pattern):
+                file.unlink(missing_ok=True)
+        for pattern in OLD_WORK:
+            for folder in _forsaken(top, pattern):
+                shutil.rmtree(folder, ignore_errors=True)
+        _sweep_locks(top / "leases")
+        _sweep_logs(top / "logs")
+
+
+def _forsaken(top: Path, pattern: str) -> Iterator[Path]:
+    for path in top.glob(pattern):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > FORSAKEN:
+                yield path
+
+
+def _sweep_locks(leases: Path) -> None:
+    """Of makers that were killed."""
+    for path in leases.glob("*.making"):
+        with contextlib.suppress(OSError):
+            if (lock := try_lock(path, "rb+")) is not None:
+                path.with_suffix(".news").unlink(missing_ok=True)
+                remove_locked(path, lock)
+
+
+def _sweep_logs(logs: Path) -> None:
+    """Of hosts: empty ones, all but the newest, and old ones."""
+    ended = [path for path in sorted(logs.glob("host-*.log"), reverse=True) if not _is_written(path)]  # newest first
+    told = 0
+    for path in ended:
+        with contextlib.suppress(OSError):  # on Windows, where its host still runs
+            found = path.stat()
+            told += found.st_size > 0
+            if not found.st_size or told > LOGS or time.time() - found.st_mtime > LOG_KEPT:
+                path.unlink()
+
+
+def _is_written(log: Path) -> bool:
+    """Whether a host holds its log, which is locked for as long as that (not on Windows: nobody could write to it)."""
+    if os.name != "posix":
+        return False
+    try:
+        lock = try_lock(log, "rb+")
+    except OSError:
+        return True
+    if lock is not None:
+        lock.close()
+    return lock is None
