@@ -221,7 +221,7 @@ def export_runs(
 
 @app.command("import")
 def import_runs(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .json, .csv or .parquet file of export.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .json file of export.")],
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:

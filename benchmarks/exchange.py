@@ -12,12 +12,13 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from benchmarks.exchanged import ExchangeError, RunRecord, checked
-from benchmarks.formats import READERS, WRITERS, Data
+from benchmarks.formats import WRITERS, Data, read_json
 from benchmarks.measurement import params_text
 from benchmarks.store import ANSWERS, MEASUREMENTS, RUNS, SAMPLES, Store
 from fastglm.errors import UsageError
 
-TABLED = {"started", "finished", "status", "model", "suites", "machine", "code_version", "measurements"}  # in CSV too
+# What a table of measurements tells of a run: stores may hold runs that earlier versions read from CSV or Parquet.
+TABLED = {"started", "finished", "status", "model", "suites", "machine", "code_version", "measurements"}
 ROWS = (MEASUREMENTS, SAMPLES, ANSWERS)  # of a run
 OWN = ("id", "run")  # columns that say where a row is kept, not what it says
 
@@ -27,7 +28,7 @@ class Imported:
     """The ids of the runs in a file, by what became of each."""
 
     new: list[str] = field(default_factory=list)
-    # The store had less of it: an unfinished state, or what CSV carries.
+    # The store had less of it: an unfinished state, or what a table of measurements carries.
     completed: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)  # the store has other numbers under this id, and keeps them
@@ -42,7 +43,9 @@ def export_runs(store: Store, path: Path, run_ids: Sequence[str] | None = None) 
     The file is there whole or not at all. Raises `UsageError` for another suffix or an unknown run, `ExchangeError`
     where it cannot be written.
     """
-    write = _by_suffix(WRITERS, path)
+    write = WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise UsageError(f"{path} says no format: name a file that ends in {', '.join(WRITERS)}")
     known = store.runs()["id"].tolist()[::-1]
     if missing := [name for name in run_ids or () if name not in known]:
         raise UsageError(f"there is no run {', '.join(missing)}: see python -m benchmarks list")
@@ -62,36 +65,37 @@ def export_runs(store: Store, path: Path, run_ids: Sequence[str] | None = None) 
 
 
 def import_runs(store: Store, path: Path) -> Imported:
-    """Merge the runs of a .json, .csv or .parquet file into the store, each whole or not at all.
+    """Merge the runs of a .json file into the store: all of them or, where one is wrong, none.
 
     A run that the store has too is left as it is, but where the file's is finished and the store's is not, the file's
-    takes its place. Raises `UsageError` for another suffix, `ExchangeError` with the place of what is wrong; the runs
-    before that place stay imported.
+    takes its place. Raises `UsageError` for another suffix, `ExchangeError` with the place of what is wrong.
     """
-    read = _by_suffix(READERS, path)
-    done = Imported()
-    place = ""
+    if path.suffix.lower() != ".json":
+        raise UsageError(f"{path} cannot be imported: results are read from JSON; export them as .json")
     try:
-        for place, data in read(path):
-            try:
-                record = checked(data)
-            except ExchangeError as error:
-                name = data.get("id") if isinstance(data, dict) else None
-                raise ExchangeError(f"{place}{f' ({name})' if isinstance(name, str) else ''}: {error}") from error
-            outcome = store.work(lambda connection, record=record: _merge(connection, record))  # type: ignore[misc]
-            getattr(done, outcome).append(record.id)
+        for _ in _records(path):  # checked before the store is locked
+            pass
+        return store.work(lambda connection: _merge_all(connection, path))
     except ExchangeError as error:
-        raise ExchangeError(f"{path}: {error}; imported before it: {done}") from error
+        raise ExchangeError(f"{path}: {error}; nothing was imported") from error
     except OSError as error:
         raise ExchangeError(f"{path} cannot be read ({error.strerror or error})") from error
+
+
+def _records(path: Path) -> Iterator[RunRecord]:
+    for place, data in read_json(path):
+        try:
+            yield checked(data)
+        except ExchangeError as error:
+            name = data.get("id") if isinstance(data, dict) else None
+            raise ExchangeError(f"{place}{f' ({name[:40]})' if isinstance(name, str) else ''}: {error}") from error
+
+
+def _merge_all(connection: Connection, path: Path) -> Imported:
+    done = Imported()
+    for record in _records(path):
+        getattr(done, _merge(connection, record)).append(record.id)
     return done
-
-
-def _by_suffix(formats: dict[str, Any], path: Path) -> Any:
-    try:
-        return formats[path.suffix.lower()]
-    except KeyError:
-        raise UsageError(f"{path} says no format: name a file that ends in {', '.join(formats)}") from None
 
 
 def _stored(store: Store, run_ids: Sequence[str]) -> Iterator[Data]:
@@ -139,7 +143,7 @@ def _merge(connection: Connection, record: RunRecord) -> str:
 
 
 def _compared(record: RunRecord, there: Data) -> str:
-    """CSV and Parquet do not carry everything: what they lack is not compared."""
+    """How the store's run and the file's differ; what the file leaves out is not compared."""
     given = record.model_dump(include=record.model_fields_set)
     other = {name for name, value in given.items() if not _alike(value, there[name])}
     if not other:

@@ -4,25 +4,32 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
+    FailFast,
     Field,
     JsonValue,
     ValidationError,
     model_validator,
 )
 
+from benchmarks import about
 from benchmarks.measurement import METRICS, params_text
 from fastglm.errors import FastGLMError
 
 FORMAT, VERSION = "fastglm-results", 2  # 2: with answers
 NEVER_NEGATIVE = {metric.unit for metric in METRICS.values() if metric.unit} | {"J/token"}
 INTEGER = 2**31 - 1  # the largest that PostgreSQL keeps
+LARGEST = 1e100  # that charts and units can be made of
+YEARS = (2000, 2100)
+MOST_ROWS = 200_000  # of each kind in a run
+MOST_SHOWN = 100_000  # letters of what is told of a run
+MOST_NAMES = 100  # variants or suites of a run
 
 
 class ExchangeError(FastGLMError):
@@ -45,20 +52,33 @@ def _json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 def _params(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for name, part in value.items():
+        if not isinstance(part, str | int | float):
+            raise ValueError(f"{name} is neither a number nor a text")
     if len(params_text(value)) > 500:  # type: ignore[arg-type]
         raise ValueError("is longer than 500 characters")
     return value
 
 
+def _in_time(time: datetime) -> datetime:
+    if not YEARS[0] <= time.year < YEARS[1]:
+        raise ValueError(f"is not from {YEARS[0]} to {YEARS[1]}")
+    return time.astimezone(UTC)
+
+
+T = TypeVar("T")
 Text = Annotated[str, AfterValidator(_clean)]
 Name = Annotated[Text, Field(min_length=1, max_length=100)]
 Data = Annotated[dict[str, JsonValue], AfterValidator(_json)]
 Params = Annotated[Data, AfterValidator(_params)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Positive = Annotated[float, Field(allow_inf_nan=False, ge=0)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[float, Field(allow_inf_nan=False, ge=0, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=INTEGER)]
+Counts = Annotated[list[Count], FailFast()]
 Count64 = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Time = Annotated[AwareDatetime, Field(strict=False), AfterValidator(lambda time: time.astimezone(UTC))]
+Time = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_in_time)]
+Rows = Annotated[list[T], FailFast(), Field(max_length=MOST_ROWS)]  # one error is told: a million would fill the memory
+Names = Annotated[list[Name], FailFast(), Field(max_length=MOST_NAMES)]
 
 
 class _Record(BaseModel):
@@ -95,17 +115,18 @@ class _Ended(_Known):
 class _Settings(_Known):
     device: Text = ""
     threads: Count | None = None
-    prompt_tokens: list[Count] = []
+    prompt_tokens: Counts = []
     answer_tokens: Count | None = None
     repeats: Count | None = None
     questions: Count | None = None
     texts: Text | None = None
     arrangement: dict[str, str] = {}
+    processes: dict[str, str] = {}
     streamed: dict[str, str] = {}
     weights: dict[str, Count64] = {}
     precision: Positive | None = None
     budget: Positive | None = None
-    batches: list[Count] = []
+    batches: Counts = []
     noise: dict[str, dict[str, JsonValue]] = {}
     ended: dict[str, _Ended] = {}
 
@@ -154,7 +175,7 @@ class SampleRecord(_Record):
     metric: Annotated[Text, Field(min_length=1, max_length=60)]
     params: Params
     repeat: Count
-    values: list[Number]
+    values: Annotated[list[Number], FailFast()]
 
     @model_validator(mode="after")
     def _plausible(self) -> Self:
@@ -169,7 +190,7 @@ class AnswerRecord(_Record):
     variant: Name
     number: Count
     labels: Annotated[dict[Name, Text], Field(max_length=20)]
-    history: list[Annotated[list[Text], Field(min_length=2, max_length=2)]]
+    history: Annotated[list[Annotated[list[Text], Field(min_length=2, max_length=2)]], FailFast()]
     question: Text
     expected: Text
     answer: Text | None
@@ -190,16 +211,16 @@ class RunRecord(_Record):
     error: Annotated[Text, Field(max_length=2000)] | None = None
     command: Annotated[Text, Field(max_length=4000)] = ""
     model: Annotated[Text, Field(max_length=1000)]
-    variants: list[Name] = []
-    suites: list[Name]
+    variants: Names = []
+    suites: Names
     settings: Annotated[Data, AfterValidator(_known(_Settings))] = {}
     machine: Annotated[Data, AfterValidator(_known(_Machine))]
     versions: Annotated[dict[str, str], AfterValidator(_json)] = {}
     code_version: Annotated[Text, Field(max_length=100)]
     pid: Count = 0
-    measurements: list[MeasurementRecord]
-    samples: list[SampleRecord] = []
-    answers: list[AnswerRecord] = []
+    measurements: Rows[MeasurementRecord]
+    samples: Rows[SampleRecord] = []
+    answers: Rows[AnswerRecord] = []
 
     @model_validator(mode="after")
     def _plausible(self) -> Self:
@@ -217,9 +238,22 @@ class RunRecord(_Record):
 def checked(data: object) -> RunRecord:
     """`data` as a run. Raises `ExchangeError` with the field and what is wrong with it, in one line."""
     try:
-        return RunRecord.model_validate(data)
+        record = RunRecord.model_validate(data)
     except ValidationError as error:
         raise ExchangeError(_first(error)) from error
+    _check_shown(record)
+    return record
+
+
+def _check_shown(record: RunRecord) -> None:
+    """Refuse facts that no page could draw."""
+    run = record.model_dump(exclude={"measurements", "samples", "answers"})
+    try:
+        shown = [*about.facts(run), *map(str, about.remarks(run)), about.machine_name(run["machine"])]
+    except Exception as error:
+        raise ExchangeError(f"its settings or machine cannot be shown ({type(error).__name__}: {error})") from error
+    if sum(len(text) for part in shown for text in part) > MOST_SHOWN:
+        raise ExchangeError("its settings or machine are too long to be shown")
 
 
 def _first(error: ValidationError) -> str:
@@ -229,10 +263,4 @@ def _first(error: ValidationError) -> str:
     said = first["msg"].removeprefix("Value error, ")
     given = first["input"]
     shown = f" (it is {str(given)[:40]})" if isinstance(given, str | int | float) else ""
-    return " ".join(f"{where}: {said}{shown}".removeprefix(": ").split())
-
-
-def instant(text: str) -> datetime:
-    """A time of a file, which may lack its zone: then it is UTC."""
-    time = datetime.fromisoformat(text)
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return " ".join(f"{where[:200]}: {said[:200]}{shown}".removeprefix(": ").split())

@@ -1,0 +1,106 @@
+"""JSON from elsewhere, read piece by piece within bounds: memory stays small whatever a file holds."""
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any, BinaryIO
+
+import ijson
+
+DEPTH = 24  # of objects and lists
+KEYS = 1_000  # of an object
+TEXT = 1 << 20  # bytes of a text or a number
+LARGEST = 2**63  # of whole numbers: no database keeps a larger one
+_ESCAPED = re.compile(rb"\\.", re.DOTALL)
+
+Event = tuple[str, Any]  # as ijson names them: its kind, and a key or a value
+
+
+class JSONError(ValueError):
+    """JSON that is broken or beyond the bounds; says what is wrong, in a line."""
+
+
+def events(file: BinaryIO) -> Iterator[Event]:
+    """The parts of a JSON document in their order. Raises JSONError at the first that is wrong."""
+    keys: list[int] = []  # of each object or list that is open
+    try:
+        for event, value in ijson.basic_parse(_Guarded(file), use_float=True):
+            if event in ("start_map", "start_array"):
+                keys.append(0)
+            elif event in ("end_map", "end_array"):
+                keys.pop()
+            elif event == "map_key":
+                keys[-1] += 1
+            if len(keys) > DEPTH:
+                raise JSONError(f"it is nested more than {DEPTH} deep")
+            if keys and keys[-1] > KEYS:
+                raise JSONError(f"an object has more than {KEYS:,} fields")
+            _check(value)
+            yield event, value
+    except JSONError:
+        raise
+    except (ijson.JSONError, UnicodeError) as error:
+        raise JSONError(f"the JSON is broken or cut off ({_line(error)})") from error
+    except ValueError as error:  # Python refuses whole numbers of thousands of digits
+        raise JSONError(f"a number is too large ({_line(error)})") from error
+
+
+def build(first: Event, rest: Iterator[Event], most: int) -> Any:
+    """The value that begins with `first`. Raises JSONError where it has more than `most` parts or characters."""
+    builder = ijson.ObjectBuilder()
+    depth = parts = 0
+    for event, value in chain([first], rest):
+        depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
+        parts += 1 + (len(value) // 20 if isinstance(value, str) else 0)
+        if parts > most:
+            raise JSONError(f"it has more than {most:,} numbers and texts")
+        builder.event(event, value)
+        if depth == 0:
+            return builder.value
+    raise JSONError("the JSON is broken or cut off")
+
+
+def read(file: BinaryIO, most: int) -> Any:
+    """A whole document of at most `most` parts. Raises JSONError."""
+    found = events(file)
+    first = next(found, None)
+    if first is None:
+        raise JSONError("the JSON is broken or cut off")
+    value = build(first, found, most)
+    for _ in found:  # what follows is an error
+        pass
+    return value
+
+
+def _check(value: Any) -> None:
+    if type(value) is int and not -LARGEST <= value < LARGEST:
+        raise JSONError("a number is too large (more than 63 bits)")
+    if type(value) is float and not abs(value) < float("inf"):
+        raise JSONError("a number is too large, or none")
+    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise JSONError("a text has half a character, which UTF-8 has not")
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+class _Guarded:
+    """A file that refuses to be read where a text, a number or a gap is longer than `TEXT`."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._since = 0  # bytes since the last quotation mark
+        self._escaping = False  # the last byte takes the next one's meaning away
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes. Raises JSONError."""
+        found = self._file.read(size)
+        seen = _ESCAPED.sub(b"__", b"\\" * self._escaping + found)
+        self._escaping = seen.endswith(b"\\")
+        pieces = seen.split(b'"')
+        lengths = [self._since + len(pieces[0]), *map(len, pieces[1:])]
+        if max(lengths) > TEXT:
+            raise JSONError(f"a text or a number is longer than {TEXT:,} bytes")
+        self._since = lengths[-1]
+        return found
