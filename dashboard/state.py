@@ -1,17 +1,33 @@
 """Conversations: what was said, how it was measured, and the files they are kept in."""
 
 import hashlib
+import io
 import json
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, TypeVar
 
+from pydantic import ConfigDict, FailFast, Field, TypeAdapter, ValidationError
+
+from benchmarks import bounded
+from fastglm.errors import FastGLMError
+from fastglm.files import read_regular
 from fastglm.home import folder
 
 FORMAT = "fastglm-conversation"
 VERSION = 1
+MOST_PARTS = 500_000  # of a visitor's file: numbers, texts, lists …
+OWN_PARTS, OWN_BYTES = 10 * MOST_PARTS, 1 << 28  # of a file that this app wrote
+MESSAGE = 200_000  # characters that a visitor can send: more fit into no context
+
+T = TypeVar("T")
+_STRICT = ConfigDict(extra="forbid")
+Count = Annotated[int, Field(strict=True, ge=0, lt=2**53)]
+Number = Annotated[float, Field(strict=True, ge=0, le=1e15, allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=1000)]
 
 
 class NotAConversation(ValueError):
@@ -20,12 +36,13 @@ class NotAConversation(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """How answers are sampled; the defaults are those of the published `chat`."""
+    """How answers are sampled; the defaults are those of the published `chat`, the ranges those of the page."""
 
-    top_p: float = 0.7
-    temperature: float = 0.95
-    max_length: int = 2048  # tokens, the prompt counted
-    seed: int | None = None
+    __pydantic_config__ = _STRICT
+    top_p: Annotated[float, Field(strict=True, ge=0.05, le=1)] = 0.7
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.95
+    max_length: Annotated[int, Field(strict=True, ge=16, le=1 << 20)] = 2048  # tokens, the prompt counted
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] | None = None
 
     def for_stream(self) -> dict[str, Any]:
         """As arguments of `fastglm.stream`; at temperature 0 the likeliest token is always taken."""
@@ -38,23 +55,25 @@ class Settings:
 class Figures:
     """What was measured of one answer. Times in seconds, memory in bytes, rate in tokens a second after the first."""
 
-    tokens: int
-    ttft: float
-    decode_rate: float | None
-    memory: int
-    rounds_left_out: int = 0
-    stop: str | None = None  # "eos", "length", or None for an answer that was stopped
-    acceptance: float | None = None  # share of the drafted tokens that were kept; None where none is drafted
+    __pydantic_config__ = _STRICT
+    tokens: Count
+    ttft: Number
+    decode_rate: Number | None
+    memory: Count
+    rounds_left_out: Count = 0
+    stop: Name | None = None  # "eos", "length", or None for an answer that was stopped
+    acceptance: Number | None = None  # share of the drafted tokens that were kept; None where none is drafted
 
 
 @dataclass
 class Round:
     """A question and its answer; `error` says why there is none."""
 
+    __pydantic_config__ = _STRICT
     query: str
     response: str = ""
-    model: str = "demo"
-    variant: str = "original"
+    model: Name = "demo"
+    variant: Name = "original"
     figures: Figures | None = None
     error: str | None = None
 
@@ -63,9 +82,10 @@ class Round:
 class Conversation:
     """The rounds of a conversation, and what was last chosen for it."""
 
-    rounds: list[Round] = field(default_factory=list)
-    model: str = "demo"
-    variant: str = "original"
+    __pydantic_config__ = _STRICT
+    rounds: Annotated[list[Round], FailFast()] = field(default_factory=list)
+    model: Name = "demo"
+    variant: Name = "original"
     settings: Settings = field(default_factory=Settings)
 
     def history(self) -> list[tuple[str, str]]:
@@ -77,37 +97,20 @@ class Conversation:
         return json.dumps({"format": FORMAT, "version": VERSION, **asdict(self)}, ensure_ascii=False, indent=1)
 
 
-def loads(text: str | bytes) -> Conversation:
-    """Read what `dumps` wrote; raises NotAConversation for anything else."""
+_CONVERSATION = TypeAdapter(Conversation)
+
+
+def loads(text: str | bytes, most: int = MOST_PARTS) -> Conversation:
+    """Read what `dumps` wrote; raises NotAConversation for anything else, and for more than `most` parts."""
     try:
-        data = json.loads(text)
-        if data["format"] != FORMAT or data["version"] != VERSION:
-            raise NotAConversation(f"format {data['format']!r}, version {data['version']!r}")
-        rounds = [_build(Round, {**r, "figures": _build(Figures, r.get("figures"))}) for r in data["rounds"]]
-        settings = _build(Settings, data["settings"])
-        if not 0 <= settings.temperature <= 5 or not 0 < settings.top_p <= 1 or not 1 <= settings.max_length <= 1 << 20:
-            raise NotAConversation("settings out of range")
-        read = Conversation(rounds, _text(data["model"]), _text(data["variant"]), settings)
-        read.dumps().encode()  # refuses text that no file can hold
-        return read
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise NotAConversation(str(error)) from error
-
-
-def _build(kind: type[Any], data: dict[str, Any] | None) -> Any:
-    """An instance of a dataclass whose fields have the declared types; None stays None, unknown keys are refused."""
-    if data is None:
-        return None
-    for name, declared in get_type_hints(kind).items():
-        if name in data and not isinstance(data[name], int | float if declared is float else declared):
-            raise NotAConversation(f"{name} is {data[name]!r}")
-    return kind(**data)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise NotAConversation(f"{value!r} is no text")
-    return value
+        data = bounded.read(io.BytesIO(text.encode() if isinstance(text, str) else text), most)
+        if not isinstance(data, dict) or data.pop("format", None) != FORMAT or data.pop("version", None) != VERSION:
+            raise NotAConversation(f"it is not of the format {FORMAT}, version {VERSION}")
+        if missing := {"rounds", "model", "variant", "settings"} - data.keys():
+            raise NotAConversation(f"it has no {', '.join(sorted(missing))}")
+        return _CONVERSATION.validate_python(data)
+    except (bounded.JSONError, ValidationError, UnicodeError) as error:
+        raise NotAConversation(" ".join(str(error).split())[:500]) from error
 
 
 class Shelf:
@@ -118,28 +121,23 @@ class Shelf:
 
     def __init__(self) -> None:
         self._open: dict[str, Conversation] = {}
+        self._unsaved: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def path(self, tab: str) -> Path:
-        """The file of a tab's conversation."""
+        """The file of a tab's conversation. Raises FastGLMError where the home cannot be used."""
         return folder("conversations") / f"{hashlib.sha256(tab.encode()).hexdigest()}.json"
 
     def get(self, tab: str) -> Conversation:
         """The tab's conversation: the same object for every session of the tab."""
         with self._lock:
             if tab not in self._open:
-                self._open[tab] = self._read(tab)
+                self._open[tab] = self._note(tab, self._read) or Conversation()
             return self._open[tab]
 
-    def _read(self, tab: str) -> Conversation:
-        path = self.path(tab)
-        try:
-            return loads(path.read_bytes())
-        except FileNotFoundError:
-            return Conversation()
-        except NotAConversation:
-            path.replace(path.with_suffix(".damaged"))  # set aside, never overwritten
-            return Conversation()
+    def unsaved(self, tab: str) -> str | None:
+        """Why the tab's conversation is not on the disk as it is now; None where it is."""
+        return self._unsaved.get(tab)
 
     def put(self, tab: str, conversation: Conversation) -> None:
         """Let another conversation take the tab's place, and write it."""
@@ -148,14 +146,46 @@ class Shelf:
         self.save(tab)
 
     def save(self, tab: str) -> None:
-        """Write the tab's conversation: a reader sees the old file or the new one, never a part."""
-        path = self.path(tab)
+        """Write the tab's conversation: a reader sees the old file or the new one, never a part.
+
+        What cannot be written stays in memory, and `unsaved` says why.
+        """
         with self._lock:
-            part = path.with_suffix(".part")
-            part.write_text(self._open[tab].dumps(), encoding="utf-8")
-            os.replace(part, path)
+            self._note(tab, self._write)
 
     def forget(self, tab: str) -> None:
         """Let go of a conversation in memory; its file stays for when the tab comes back."""
         with self._lock:
             self._open.pop(tab, None)
+            self._unsaved.pop(tab, None)
+
+    def _note(self, tab: str, work: Callable[[str], T]) -> T | None:
+        """Do something with the tab's file, and note why that failed."""
+        try:
+            done = work(tab)
+        except OSError as error:
+            self._unsaved[tab] = error.strerror or str(error)
+        except FastGLMError as error:
+            self._unsaved[tab] = str(error)
+        else:
+            self._unsaved.pop(tab, None)
+            return done
+        return None
+
+    def _read(self, tab: str) -> Conversation | None:
+        path = self.path(tab)
+        try:
+            return loads(read_regular(path, OWN_BYTES), OWN_PARTS)
+        except FileNotFoundError:
+            return None
+        except (OSError, NotAConversation):
+            path.replace(path.with_suffix(".damaged"))  # set aside, never overwritten
+            return None
+
+    def _write(self, tab: str) -> None:
+        if tab not in self._open:  # its tab left meanwhile
+            return
+        path = self.path(tab)
+        part = path.with_suffix(".part")
+        part.write_text(self._open[tab].dumps(), encoding="utf-8")
+        os.replace(part, path)

@@ -53,6 +53,8 @@ class Turn:
         """One line that says why the answer failed."""
         if self.failure is None:
             return None
+        if isinstance(self.failure, OSError) and self.failure.strerror:
+            return ": ".join(str(part) for part in (self.failure.filename, self.failure.strerror) if part)
         return str(self.failure) if isinstance(self.failure, FastGLMError) else repr(self.failure)
 
     @property
@@ -89,12 +91,18 @@ class Turn:
         """Work in the background and call `on_end` from there, before anybody sees that the answer ended."""
 
         def work() -> None:
-            ended = self._run(alone=False)
-            on_end(self)
-            self._state = ended
+            self._end(self._run(alone=False), on_end)
 
-        threading.Thread(target=work, name="turn", daemon=True).start()
+        try:
+            threading.Thread(target=work, name="turn", daemon=True).start()
+        except RuntimeError as error:  # the system gives no more threads
+            self.failure = error
+            self._end("failed", on_end)
         return self
+
+    def fail(self, error: Exception) -> None:
+        """End an answer that nobody works at any more."""
+        self.failure, self._state = error, "failed"
 
     def cancel(self) -> None:
         """Stop the answer; what was said so far stays."""
@@ -105,6 +113,14 @@ class Turn:
     def run_alone(self) -> None:
         """Load the variant and answer with the device to itself and after a warm-up, to be measured."""
         self._state = self._run(alone=True)
+
+    def _end(self, ended: State, on_end: Callable[["Turn"], None]) -> None:
+        try:
+            on_end(self)
+        except Exception as error:
+            log.exception("an answer could not be put away")
+            self.failure, ended = self.failure or error, "failed"
+        self._state = ended
 
     def _run(self, alone: bool) -> State:
         self._state, self.failure = "loading", None
@@ -187,7 +203,10 @@ class Duel:
             for turn in self.turns:
                 turn.start(lambda turn: self._on_end())
         else:
-            threading.Thread(target=self._one_after_other, name="duel", daemon=True).start()
+            try:
+                threading.Thread(target=self._one_after_other, name="duel", daemon=True).start()
+            except RuntimeError as error:  # the system gives no more threads
+                self._fail(error)
         return self
 
     def cancel(self) -> None:
@@ -197,9 +216,18 @@ class Duel:
 
     def _one_after_other(self) -> None:
         left, right = self.turns
-        left.run_alone()
-        right.run_alone()
-        if isinstance(right.failure, MemoryShortError):  # the left one has its figures, so it can make room
-            self._release(left.user)
+        try:
+            left.run_alone()
             right.run_alone()
-        self._on_end()
+            if isinstance(right.failure, MemoryShortError):  # the left one has its figures, so it can make room
+                self._release(left.user)
+                right.run_alone()
+            self._on_end()
+        except Exception as error:
+            log.exception("a comparison failed")
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        for turn in self.turns:
+            if not turn.ended:
+                turn.fail(error)
