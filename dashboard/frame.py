@@ -5,10 +5,13 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from dashboard import machine
+from dashboard import door, machine
 from dashboard.desk import Desk, desk
+from dashboard.markup import plain
 from dashboard.tab import attend, tab_id
 from dashboard.texts import LANGUAGES, language, say
+from fastglm.errors import FastGLMError
+from fastglm.home import folder
 
 ICON = str(Path(__file__).parent / "icon.svg")  # a file: named icons would be fetched from a server elsewhere
 
@@ -23,8 +26,18 @@ def _join_the_app() -> None:
         st.rerun()
 
 
+def _check_home() -> None:
+    """Say in a line that the home cannot be used, and stop there."""
+    try:
+        folder("conversations")
+    except FastGLMError as error:
+        st.error(plain(error), icon=":material/folder_off:")
+        st.stop()
+
+
 def begin(title: str, wide: bool = True) -> tuple[Desk, str]:
-    """Open a page; returns the server's desk and the id of the visitor's tab. Draws title and sidebar."""
+    """Open a page to those who may come in; returns the server's desk and the id of the visitor's tab. Draws title and
+    sidebar."""
     _join_the_app()
     st.set_page_config(
         page_title=f"{title} · FAST-ChatGLM",
@@ -43,10 +56,13 @@ def begin(title: str, wide: bool = True) -> tuple[Desk, str]:
             bind="query-params",
             label_visibility="collapsed",
         )
-        machine.draw()
     st.title(title, anchor=False)
+    _check_home()
     with st.container():  # what follows keeps its place when this is drawn no longer
         tab = tab_id()
+        door.check(tab)
+    with st.sidebar:
+        machine.draw()
     shared = desk()
     attend(tab, shared.presence)
     return shared, tab
