@@ -1,7 +1,11 @@
-"""Charts: measurements in, a plotly figure out. A variant has one colour everywhere, readable on light and dark."""
+"""Charts: measurements in, a plotly figure out. A variant has one colour everywhere, readable on light and dark.
+
+Plotly takes texts for HTML: all that come in here are shown as they are, a new line as one.
+"""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -43,6 +47,11 @@ LETTER = (8, 17)  # pixels that a letter takes
 BARE = {"displayModeBar": False}  # plotly's buttons are of little use on charts this small
 
 
+def label(text: object) -> str:
+    """A text as plotly shows it letter by letter."""
+    return escape(str(text), quote=False).replace("\n", "<br>")
+
+
 def colour(variant: str) -> str:
     """The one colour of a variant, everywhere and on every run."""
     return COLOURS.get(variant) or OTHERS[zlib.crc32(variant.encode()) % len(OTHERS)]
@@ -76,14 +85,12 @@ def finish(figure: go.Figure, y_title: str, x_title: str = "", height: int = 320
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
         hovermode="closest",
     )
-    figure.update_yaxes(title=y_title, rangemode="tozero", gridcolor=GRID, zerolinecolor=GRID, automargin=True)
-    figure.update_xaxes(title=x_title, type="category", automargin=True, showgrid=False)
+    figure.update_yaxes(title=label(y_title), rangemode="tozero", gridcolor=GRID, zerolinecolor=GRID, automargin=True)
+    figure.update_xaxes(title=label(x_title), type="category", automargin=True, showgrid=False)
     return figure
 
 
-def traces(
-    rows: pd.DataFrame, kind: type[go.Bar] | type[go.Scatter], x: str, y: str, name: Callable[[str], str], **look: Any
-) -> go.Figure:
+def traces(rows: pd.DataFrame, kind: type[go.Bar] | type[go.Scatter], x: str, y: str, **look: Any) -> go.Figure:
     """A bar or scatter trace a variant, in its colour, with 95 % intervals along the axis that shows `value`.
 
     `x` and `y` are columns; `rows` has variant, value, low, high too, and mark (plotly's symbol) where they differ.
@@ -99,9 +106,9 @@ def traces(
         else:
             marker["symbol"] = part["mark"].tolist() if "mark" in part else mark(str(variant))
         trace = kind(
-            x=part[x].tolist(),
-            y=part[y].tolist(),
-            name=name(str(variant)),
+            x=_shown(part[x]),
+            y=_shown(part[y]),
+            name=label(variant),
             marker=marker,
             hovertemplate=hover,
             **{error: _whiskers(part)},
@@ -113,31 +120,31 @@ def traces(
     return figure
 
 
-def measured(rows: pd.DataFrame, y_title: str, x_title: str, name: Callable[[str], str] = str) -> go.Figure:
+def measured(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
     """Bars with 95 % intervals, grouped by `group` (a column of labels on the x axis), one colour a variant.
 
     `rows` has the columns variant, group, value, low, high.
     """
-    return finish(traces(rows, go.Bar, "group", "value", name), y_title, x_title)
+    return finish(traces(rows, go.Bar, "group", "value"), y_title, x_title)
 
 
-def against(rows: pd.DataFrame, y_title: str, x_title: str, name: Callable[[str], str] = str) -> go.Figure:
+def against(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
     """Lines with 95 % intervals over a number, one colour a variant.
 
     `rows` has the columns variant, x, value, low, high.
     """
     rows = rows.sort_values("x", kind="stable")
-    figure = traces(rows, go.Scatter, "x", "value", name, mode="lines+markers")
+    figure = traces(rows, go.Scatter, "x", "value", mode="lines+markers")
     finish(figure, y_title, x_title)
     return figure.update_xaxes(type="linear", tickvals=_apart(sorted(rows["x"].unique().tolist())))
 
 
-def ratios(rows: pd.DataFrame, x_title: str, name: Callable[[str], str] = str) -> go.Figure:
+def ratios(rows: pd.DataFrame, x_title: str) -> go.Figure:
     """Ratios with 95 % intervals on both sides of 1, on a logarithmic axis, one under the other.
 
     `rows` has the columns variant, group (the label, each once), mark (plotly's symbol), value, low, high.
     """
-    figure = traces(rows, go.Scatter, "value", "group", name, mode="markers")
+    figure = traces(rows, go.Scatter, "value", "group", mode="markers")
     figure.update_traces(marker={"size": 10, "line": {"width": 2}})
     finish(figure, "", x_title, height=90 + 40 * len(rows))
     ends = rows[["value", "low", "high"]].assign(one=1.0)
@@ -157,11 +164,11 @@ def course(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
         x=list(range(len(rows))),
         y=rows["value"].tolist(),
         mode="lines+markers",
-        name=variant,
+        name=label(variant),
         marker={"color": colour(variant), "symbol": mark(variant)},
         line={"dash": dash(variant)},
         error_y=_whiskers(rows),
-        customdata=rows[["when", "version"]].to_numpy(),
+        customdata=[[label(when), label(version)] for when, version in zip(rows["when"], rows["version"], strict=True)],
         hovertemplate="%{y:.4~g} · %{customdata[0]} · %{customdata[1]}<extra></extra>",
     )
     finish(figure, y_title, x_title).update_yaxes(rangemode="normal")
@@ -171,12 +178,12 @@ def course(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
         type="linear",
         range=[-0.5, len(rows) - 0.5],
         tickvals=changes.tolist(),
-        ticktext=rows["version"].iloc[changes].tolist(),
+        ticktext=_shown(rows["version"].iloc[changes]),
         tickfont={"size": 11},
     )
 
 
-def shares(values: dict[str, list[float]], x_title: str, y_title: str, name: Callable[[str], str] = str) -> go.Figure:
+def shares(values: dict[str, list[float]], x_title: str, y_title: str) -> go.Figure:
     """How values are distributed: the share of a variant's values that is at most x, as a line of few points.
 
     The axis ends where `SEEN` of every variant's values are: a single one far out would press all lines together.
@@ -188,7 +195,7 @@ def shares(values: dict[str, list[float]], x_title: str, y_title: str, name: Cal
             x=np.quantile(found, steps).tolist(),
             y=steps.tolist(),
             mode="lines",
-            name=name(variant),
+            name=label(variant),
             line={"color": colour(variant), "width": 2, "dash": dash(variant)},
             hovertemplate="%{fullData.name} · %{y:.0%} ≤ %{x:.4~g}<extra></extra>",
         )
@@ -203,9 +210,9 @@ def stacked(parts: dict[str, list[float]], names: list[str], y_title: str) -> go
     figure = go.Figure()
     for (part, values), shade in zip(parts.items(), SHADES, strict=False):
         figure.add_bar(
-            x=names,
+            x=list(map(label, names)),
             y=values,
-            name=part,
+            name=label(part),
             marker={"color": shade},
             hovertemplate="%{x} · %{fullData.name}: %{y:.4~g}<extra></extra>",
         )
@@ -227,7 +234,9 @@ def trade_off(points: pd.DataFrame, x_title: str, y_title: str, y_format: str) -
     across = (BUBBLE * np.sqrt(points["size"] / largest)).fillna(DOT).clip(lower=DOT)
     points = points.assign(across=across, place=_places(points, across, ranges, log))
     line = points[points["front"]].sort_values("x")
-    hover = f"%{{fullData.name}}<br>{x_title}: %{{x:.4~g}}<br>{y_title}: %{{y:{y_format}}}<br>%{{customdata}}"
+    hover = (
+        f"%{{fullData.name}}<br>{label(x_title)}: %{{x:.4~g}}<br>{label(y_title)}: %{{y:{y_format}}}<br>%{{customdata}}"
+    )
     figure = go.Figure()
     figure.add_scatter(
         x=line["x"].tolist(),
@@ -251,8 +260,8 @@ def _bubble(variant: str, part: pd.DataFrame) -> dict[str, object]:
         "x": part["x"].tolist(),
         "y": part["y"].tolist(),
         "mode": "markers+text",
-        "name": variant,
-        "text": [variant],
+        "name": label(variant),
+        "text": [label(variant)],
         "textposition": part["place"].iloc[0],
         "textfont": {"size": 13},
         "cliponaxis": False,
@@ -265,8 +274,13 @@ def _bubble(variant: str, part: pd.DataFrame) -> dict[str, object]:
         "opacity": 0.85,
         "error_x": _whiskers(part, "x", "x_low", "x_high"),
         "error_y": _whiskers(part, "y", "y_low", "y_high"),
-        "customdata": part["note"].tolist(),
+        "customdata": _shown(part["note"]),
     }
+
+
+def _shown(column: pd.Series) -> list[Any]:
+    """The values of a column, texts as `label` has them."""
+    return [label(value) if isinstance(value, str) else value for value in column.tolist()]
 
 
 def fitted(values: pd.DataFrame, room: float = 0.05, log: bool = False) -> list[float]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figure import Figure, kept, text, times
+from benchmarks.literal import literal
 from benchmarks.machine import BUSY, ROOT
-from benchmarks.report import literal, quantity, words, write_text
+from benchmarks.report import quantity, words, write_text
 from benchmarks.result_file import ResultError, ResultFile, Row, described, read
 from benchmarks.statistics import Estimate
 from fastglm.errors import FastGLMError

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,7 @@ def _frame(measurements: Sequence[Measurement]) -> pd.DataFrame:
         {
             "metric": row.metric,
             "variant": row.variant,
-            "group": escape(report.words(row.params)),
+            "group": report.words(row.params),
             "params": row.params,
             "unit": row.unit,
             "value": row.value,
@@ -99,13 +98,13 @@ def _measured(part: pd.DataFrame) -> go.Figure:
     part = part.assign(**{name: part[name] * factor for name in columns})
     lengths = [params.get("prompt_tokens") for params in part["params"]]
     if part["metric"].iloc[0] == "ttft" and None not in lengths:
-        return charts.against(part.assign(x=lengths), unit, "prompt tokens", escape)
-    return charts.measured(part, unit, "", escape)
+        return charts.against(part.assign(x=lengths), unit, "prompt tokens")
+    return charts.measured(part, unit, "")
 
 
 def _ratio(metric: str, part: pd.DataFrame) -> Chart:
     baseline = str(part["params"].iloc[0].get("baseline", "?"))
-    figure = charts.measured(part, f"× {escape(baseline)}", "", escape)
+    figure = charts.measured(part, f"× {baseline}", "")
     figure.add_hline(y=1, line={"color": charts.colour(baseline), "dash": "dash"})
     return Chart(f"{_title(metric.removesuffix('_ratio'))}, over that of {baseline}", _meaning(metric), figure)
 
@@ -117,7 +116,7 @@ def _token_times(samples: pd.DataFrame) -> Iterator[Chart]:
         factor, unit = report.size(max(map(max, times.values())), "s/token")
         times = {variant: [time * factor for time in found] for variant, found in times.items()}
         title = f"Times of single tokens, {report.words(part['params'].iloc[0])}"
-        yield Chart(title, "share of tokens that took at most so long", charts.shares(times, unit, "share", escape))
+        yield Chart(title, "share of tokens that took at most so long", charts.shares(times, unit, "share"))
 
 
 def _memory(rows: pd.DataFrame) -> Chart:
@@ -128,7 +127,7 @@ def _memory(rows: pd.DataFrame) -> Chart:
     parts = {"weights": weights, "KV cache": cache, "all else at the peak": (peak - weights - cache).clip(lower=0)}
     factor, unit = report.size(max(peak.max(), weights.max()), "bytes")
     scaled = {name: (part * factor).tolist() for name, part in parts.items()}
-    figure = charts.stacked(scaled, [escape(str(variant)) for variant in table.index], unit)
+    figure = charts.stacked(scaled, list(map(str, table.index)), unit)
     return Chart("Memory", "at the longest prompt; the peak is of the whole isolated process", figure)
 
 

@@ -3,13 +3,13 @@
 import dataclasses
 import json
 import os
-import re
 import secrets
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.literal import literal
 from benchmarks.measurement import Measurement, Params
 from benchmarks.runner import Result
 from fastglm.errors import FastGLMError, UsageError
@@ -166,11 +166,6 @@ def _interval(row: Measurement) -> str:
         return ""
     factor, unit = size(row.value, row.unit)
     return f"{_short(row.low * factor)} – {_short(row.high * factor)} {unit}".rstrip()
-
-
-def literal(text: str) -> str:
-    """`text` on one line, with nothing in it that Markdown or HTML would take as its own."""
-    return re.sub(r"([\\`*_\[\]<>&|~$])", r"\\\1", " ".join(text.split()))
 
 
 def _short(value: float) -> str:

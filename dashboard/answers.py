@@ -1,44 +1,79 @@
-"""Drawing what a model said, without trusting it: no raw HTML, no image that would be fetched from somewhere."""
+"""Drawing what a model said and what visitors say, without trusting it: no raw HTML, no image, no link."""
 
 import html
 import re
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any
 
 import streamlit as st
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.token import Token
 
-_FENCE = re.compile(r"^(```+|~~~+)[ \t]*([\w+#.-]*)[^`\n]*$")
+_STYLE = """<style>
+.answer { overflow-wrap: anywhere; }
+.answer :is(h1, h2, h3, h4, h5, h6) { font-size: 1.15rem; padding: 0.5rem 0; }
+.answer table { border-collapse: collapse; }
+.answer :is(th, td) { border: 1px solid #8a919b66; padding: 0.25rem 0.75rem; text-align: left; }
+.answer :is(pre, code) { background: #8a919b22; border-radius: 0.3rem; }
+.answer pre { padding: 0.75rem; white-space: pre-wrap; }
+.answer pre code { background: none; }
+.answer blockquote { border-left: 3px solid #8a919b66; margin-left: 0; padding-left: 1rem; }
+</style>"""
+_LANGUAGE = re.compile(r"[\w+#.-]+")
 
 
-def parts(text: str) -> list[tuple[str | None, str]]:
-    """Cut a text into prose (None, text) and fenced code (language, code).
+class _Renderer(RendererHTML):
+    """Shows pictures and links as their text and address; code blocks within lists have no colours."""
 
-    Code is drawn by a widget that knows no markdown, so it stays as it is; all else can be made harmless as a whole,
-    and no two readings of the same text can differ on what is code. An unclosed fence goes to the end of the text.
+    def image(self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]) -> str:
+        token = tokens[idx]
+        return _addressed(self.renderInlineAsText(token.children, options, env), str(token.attrGet("src")))
+
+    def link_open(self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]) -> str:
+        env.setdefault("addresses", []).append(str(tokens[idx].attrGet("href")))
+        return ""
+
+    def link_close(self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]) -> str:
+        address = env["addresses"].pop()
+        return "" if tokens[idx].info == "auto" else _addressed("", address)
+
+    def fence(self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]) -> str:
+        return f"<pre><code>{html.escape(tokens[idx].content)}</code></pre>\n"
+
+
+def _addressed(text: str, address: str) -> str:
+    return f"{html.escape(text)} ({html.escape(address)})"
+
+
+_PARSER = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable(["table", "strikethrough"])
+
+
+def parts(text: str) -> Iterator[tuple[str | None, str]]:
+    """Cut a text in Markdown into prose (None, HTML that loads nothing) and blocks of code (language, code).
+
+    An unclosed block goes to the end of the text, as in an answer that is still written.
     """
-    found: list[tuple[str | None, list[str]]] = [(None, [])]
-    closing = ""
-    for line in text.split("\n"):
-        fence = _FENCE.match(line)
-        if closing and line.rstrip().startswith(closing) and not line.rstrip().strip(closing[0]):
-            closing = ""
-            found.append((None, []))
-        elif fence and not closing:
-            closing = fence[1]
-            found.append((fence[2], []))
+    env: dict[str, Any] = {}
+    prose: list[Token] = []
+    for token in _PARSER.parse(text, env):
+        if token.level == 0 and token.type in ("fence", "code_block"):
+            if prose:
+                yield None, _PARSER.renderer.render(prose, _PARSER.options, env)
+                prose = []
+            named = _LANGUAGE.match(token.info)
+            yield named[0] if named else "", token.content.removesuffix("\n")
         else:
-            found[-1][1].append(line)
-    return [(kind, "\n".join(lines)) for kind, lines in found if kind is not None or "".join(lines).strip()]
-
-
-def harmless(prose: str) -> str:
-    """Markdown that fetches nothing: a zero-width space keeps "![" from being an image; HTML is shown as text."""
-    return prose.replace("![", "!\u200b[")
+            prose.append(token)
+    if prose:
+        yield None, _PARSER.renderer.render(prose, _PARSER.options, env)
 
 
 def draw(text: str) -> None:
-    """Draw a model's answer: markdown and code, harmless."""
+    """Draw a model's answer: Markdown and code."""
     for language, body in parts(text):
         if language is None:
-            st.markdown(harmless(body))
+            st.html(f'{_STYLE}<div class="answer">{body}</div>')
         else:
             st.code(body, language or None, wrap_lines=True)
 

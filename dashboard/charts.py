@@ -14,6 +14,7 @@ from benchmarks.charts import (
     dash,
     finish,
     fitted,
+    label,
     mark,
     measured,
     pattern,
@@ -54,7 +55,7 @@ def pair(variants: list[str], values: list[float], unit: str) -> go.Figure:
     figure = go.Figure()
     figure.add_bar(
         x=values,
-        y=[f"{side} · {variant}" for side, variant in zip("AB", variants, strict=True)],
+        y=[label(f"{side} · {variant}") for side, variant in zip("AB", variants, strict=True)],
         orientation="h",
         marker={
             "color": [colour(variant) for variant in variants],
@@ -103,7 +104,7 @@ def spans(rows: pd.DataFrame, x_title: str, tick_format: str = ".4~g", zero: boo
 
 def _dots(rows: pd.DataFrame, x_title: str, height: int) -> go.Figure:
     """Dots of all variants on a line a group, one under the other."""
-    figure = traces(rows, go.Scatter, "value", "group", str, mode="markers", orientation="h", cliponaxis=False)
+    figure = traces(rows, go.Scatter, "value", "group", mode="markers", orientation="h", cliponaxis=False)
     figure.update_traces(marker={"size": 9})
     finish(figure, "", x_title, height=height)
     figure.update_layout(scattermode="group", scattergap=0.4)  # equal values do not hide each other
@@ -115,7 +116,7 @@ def stages(names: list[str], values: list[float], y_title: str) -> go.Figure:
     """What a value was after each of some steps, in their order; each name once."""
     figure = go.Figure()
     figure.add_scatter(
-        x=names,
+        x=list(map(label, names)),
         y=values,
         mode="lines+markers",
         line={"color": EDGE, "dash": "dot"},
@@ -129,13 +130,14 @@ def stages(names: list[str], values: list[float], y_title: str) -> go.Figure:
 
 def failing(figure: go.Figure, names: list[str], word: str) -> go.Figure:
     """Red bars that say `word`, over those of `stacked` and higher than all of them. Returns the figure."""
+    names = list(map(label, names))
     heights = {name: sum(bar.y[i] for bar in figure.data) for i, name in enumerate(figure.data[0].x)}
     top = 1.15 * max(heights.values()) or 1.0
     figure.add_bar(
         x=names,
         y=[top - heights[name] for name in names],
-        name=word,
-        text=[word] * len(names),
+        name=label(word),
+        text=[label(word)] * len(names),
         textposition="inside",
         insidetextanchor="middle",
         textfont={"color": "#ffffff"},
@@ -165,7 +167,7 @@ def reach(
                 x=part["x"].tolist(),
                 y=part["value"].tolist(),
                 mode=mode,
-                name=str(variant),
+                name=label(variant),
                 legendgroup=str(variant),
                 showlegend=mode == "lines",
                 line={"color": colour(str(variant)), "width": 2, "dash": dash(str(variant))},
@@ -180,8 +182,8 @@ def reach(
     finish(figure, y_title, x_title, height=400)
     for side, named in edges.items():
         for name, edge in named.items():
-            label = {"annotation_text": name, "annotation_position": f"top {side}", "annotation_font_size": 11}
-            figure.add_hline(edge, line={"color": EDGE, "width": 1, "dash": "dot"}, **label)
+            text = {"annotation_text": label(name), "annotation_position": f"top {side}", "annotation_font_size": 11}
+            figure.add_hline(edge, line={"color": EDGE, "width": 1, "dash": "dot"}, **text)
     figure.add_vline(at, line={"color": EDGE, "width": 1})
     heights = [height for named in edges.values() for height in named.values()]
     figure.update_yaxes(range=[0, 1.06 * max([*lines["value"], *points["value"], *heights])])

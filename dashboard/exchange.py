@@ -13,7 +13,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 from benchmarks import find, html
 from benchmarks.exchange import export_runs, import_runs
 from benchmarks.store import Store
-from dashboard import answers
+from dashboard.markup import Markdown, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 
@@ -60,8 +60,7 @@ def report(store: Store, run: pd.Series) -> Callable[[], str]:
 
 def take_in(store: Store) -> None:
     """Let the visitor bring a file of runs along; what became of it stays beside it."""
-    kinds = [suffix for suffix, _ in FORMATS.values()]
-    file = st.file_uploader(say("import"), kinds, key="import", max_upload_size=UPLOAD, help=say("import-help"))
+    file = st.file_uploader(say("import"), "json", key="import", max_upload_size=UPLOAD, help=say("import-help"))
     if file is None:
         return
     name, kind, text = st.session_state.get("imported", ("", "", ""))
@@ -70,19 +69,19 @@ def take_in(store: Store) -> None:
             st.session_state["imported"] = (file.file_id, *_import(store, file))
         st.rerun()
     told = {"success": st.success, "warning": st.warning, "error": st.error}[kind]
-    told(answers.harmless(text))
+    told(text)
 
 
-def _import(store: Store, file: UploadedFile) -> tuple[str, str]:
+def _import(store: Store, file: UploadedFile) -> tuple[str, Markdown]:
     """What kind of news it is, and in a line what became of the runs in a file."""
     with TemporaryDirectory() as folder:
-        path = Path(folder, f"runs{Path(file.name).suffix}")
+        path = Path(folder, "runs.json")
         with path.open("wb") as copy:
             shutil.copyfileobj(file, copy)
         try:
             done = import_runs(store, path)
         except FastGLMError as error:
-            return "error", str(error).replace(str(path), file.name)
+            return "error", plain(str(error).replace(str(path), file.name))
     counts = {name: len(ids) for name, ids in vars(done).items()}
     told = say("imported", name=file.name, **counts)
-    return ("warning", f"{told} {say('import-refused')}") if done.refused else ("success", told)
+    return ("warning", Markdown(f"{told} {say('import-refused')}")) if done.refused else ("success", told)

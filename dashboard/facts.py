@@ -10,6 +10,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from dashboard import widgets
 from dashboard.machine import size
+from dashboard.markup import bold, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 from fastglm.models.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ def draw(model: str, device: Mapping[str, Any]) -> None:
     about = {device.get("name") or platform.node(): facts, widgets.model_name(model): _model(model)}
     with st.container(border=True, gap="xxsmall"):
         for name, parts in about.items():
-            st.markdown(" · ".join([f"**{name}**", *parts]))
+            st.markdown(" · ".join([bold(name), *parts]))
 
 
 def _model(model: str) -> list[str]:
@@ -35,7 +36,7 @@ def _model(model: str) -> list[str]:
     try:
         known = known_config(model)
     except FastGLMError as error:
-        return [str(error)]
+        return [plain(error)]
     if known is None:
         return [say("fact-unknown")]
     config, disk = known

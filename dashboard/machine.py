@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import streamlit as st
 
+from dashboard.markup import bold, plain
 from dashboard.texts import say
 from fastglm.hardware import DeviceCard
 
@@ -54,13 +55,13 @@ def _wait(found: "Future[DeviceCard]") -> None:
 
 def _draw_card(card: DeviceCard) -> None:
     icon = ":material/memory:" if card.kind == "cpu" else ":material/developer_board:"
-    st.markdown(f"{icon} **{card.name}**")
+    st.markdown(f"{icon} {bold(card.name)}")
     lines = [say("device-memory", total=size(card.memory_total))]
     if card.compute_capability:
         lines.append(say("device-capability", version=card.compute_capability))
     if card.driver:
-        lines.append(card.driver)
+        lines.append(plain(card.driver))
     lines.append(say("device-cores", cores=card.cores, threads=card.threads))
     if card.simd:
-        lines.append(card.simd)
+        lines.append(plain(card.simd))
     st.caption("  \n".join(lines))

@@ -9,8 +9,9 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from dashboard import answers, both, charts, facts, prediction, results, widgets
+from dashboard import both, charts, facts, prediction, results, widgets
 from dashboard.machine import size
+from dashboard.markup import plain
 from dashboard.texts import say
 from fastglm.compress.manifest import FILE, read_manifest
 from fastglm.errors import CheckpointError
@@ -64,9 +65,8 @@ def draw(folder: Path) -> None:
     rows, parent = record.stages, record.parent
     minutes = f"{rows['seconds'].sum() / 60:.1f}"
     with st.container(border=True):
-        st.subheader(answers.harmless(folder.name), anchor=False)
-        text = say("made-how", recipe=record.recipe, parent=widgets.model_name(parent), minutes=minutes)
-        st.caption(answers.harmless(text))
+        st.subheader(plain(folder.name), anchor=False)
+        st.caption(say("made-how", recipe=record.recipe, parent=widgets.model_name(parent), minutes=minutes))
         _draw_figures(rows)
         _draw_losses(rows)
         with st.expander(say("step-by-step")):

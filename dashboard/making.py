@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 from benchmarks.compression import Compression
 from dashboard import builder, jobs, uploads, watching, widgets
 from dashboard.jobs import Job
+from dashboard.markup import plain
 from dashboard.texts import say
 from fastglm.compress.calibration import read_texts
 from fastglm.compress.recipe import Recipe, find_recipe, named_recipes
@@ -114,7 +115,7 @@ def offer_rest() -> None:
             jobs.start(job.arguments)
             st.rerun()
     except FastGLMError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
 
 
 def _can_go_on(job: Job) -> bool:

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard import jobs, widgets
+from dashboard.markup import bold, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 from fastglm.home import folder
@@ -23,10 +24,10 @@ def pick_subject(place: str) -> tuple[str, list[str], bool]:
     usual = [name for name in able if name in USUAL]
     variants = st.multiselect(say("variants"), able, usual, key=f"{place}-variants", persist_state="session", wrap=True)
     if refused:
-        st.error(refused, icon=":material/block:")
+        st.error(plain(refused), icon=":material/block:")
     for offer in offers:
         if offer.reason:
-            st.caption(f":material/block: **{offer.name}**: {offer.reason}")
+            st.caption(f":material/block: {bold(offer.name)}: {plain(offer.reason)}")
     return model, variants, refused is None and bool(variants)
 
 
@@ -66,6 +67,6 @@ def _start(*commands: list[str]) -> None:
         for arguments in commands:
             jobs.start(["-m", "benchmarks", *arguments, "--progress", "json"])
     except FastGLMError as error:
-        st.error(str(error))
+        st.error(plain(error))
     else:
         st.rerun()

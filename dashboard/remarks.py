@@ -3,13 +3,14 @@
 from benchmarks.remark import Remark
 from dashboard import results
 from dashboard.machine import size
+from dashboard.markup import Markdown, plain
 from dashboard.texts import say
 
 
-def words(remark: Remark) -> str:
+def words(remark: Remark) -> Markdown:
     """A remark of `benchmarks`; raises LookupError for one that the pages do not know."""
-    about = f"{remark.run}: " if remark.run else ""
-    return about + _sentence(remark)
+    about = f"{plain(remark.run)}: " if remark.run else ""
+    return Markdown(about + _sentence(remark))
 
 
 def _sentence(remark: Remark) -> str:

@@ -7,7 +7,8 @@ import streamlit as st
 
 from benchmarks import report
 from benchmarks.store import Store
-from dashboard import answers, frame, measuring, watching, widgets
+from dashboard import frame, measuring, watching, widgets
+from dashboard.markup import bold, code, plain
 from dashboard.stored import store as store
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
@@ -35,7 +36,7 @@ def show(draw: Callable[[Store], None]) -> None:
     try:
         draw(store())
     except FastGLMError as error:
-        st.error(answers.harmless(str(error)), icon=":material/database_off:")
+        st.error(plain(error), icon=":material/database_off:")
 
 
 def pick_run(runs: pd.DataFrame, place: str, empty: str) -> pd.Series | None:
@@ -50,7 +51,7 @@ def pick_run(runs: pd.DataFrame, place: str, empty: str) -> pd.Series | None:
     linked = st.query_params.get("run")
     unknown = linked is not None and linked not in names
     if linked and unknown:
-        st.warning(say("run-unknown", run=answers.harmless(linked)), icon=":material/link_off:")
+        st.warning(say("run-unknown", run=linked), icon=":material/link_off:")
     if runs.empty:
         st.info(empty, icon=":material/analytics:")
         return None
@@ -101,7 +102,7 @@ def without_failures(rows: pd.DataFrame, place: str | None = None) -> pd.DataFra
     failed = rows["metric"] == "failure"
     for params, variant in zip(rows["params"][failed], rows["variant"][failed], strict=True):
         if place is None or params.get("suite", place) in SUITES[place]:
-            text = answers.harmless(f"**{variant}**: {params.get('error', params)}")
+            text = f"{bold(variant)}: {plain(params.get('error', params))}"
             st.warning(text, icon=":material/warning:")
     rows = rows[~failed]
     return rows if place is None else rows[rows["metric"].str.removesuffix("_ratio").isin(METRICS[place])]
@@ -128,7 +129,7 @@ def measured_on(run: pd.Series, rows: pd.DataFrame) -> str:
         threads=machine.get("threads", "?"),
         versions=", ".join(f"{name} {version}" for name, version in run["versions"].items()),
         code=run["code_version"],
-        command=run["command"],
+        command=code(run["command"]),
     )
 
 

@@ -11,7 +11,7 @@ from benchmarks import report
 from benchmarks.about import machine_name
 from benchmarks.measurement import METRICS, Params
 from benchmarks.store import Store
-from dashboard import answers, charts, results
+from dashboard import charts, results
 from dashboard.meanings import meaning
 from dashboard.texts import say
 
@@ -52,7 +52,7 @@ def _draw(rows: pd.DataFrame, metric: str, where: str) -> None:
     factor, unit = report.size(rows["value"].max(), rows["unit"].iloc[0])
     figure = charts.course(rows.assign(**{name: rows[name] * factor for name in ends}), unit, say("trend-axis"))
     st.plotly_chart(figure, key="chart-trend", config=charts.BARE)
-    st.caption(answers.harmless(say("trend-how", machine=where, metric=metric, meaning=meaning(metric))))
+    st.caption(say("trend-how", machine=where, metric=metric, meaning=meaning(metric)))
     titles = (say("column-value"), say("column-low"), say("column-high"))
     columns: dict[str, Any] = {
         "when": say("column-when"),

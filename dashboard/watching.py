@@ -8,8 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.compression import COMMAND, Compression
-from dashboard import answers, charts, jobs, widgets
+from dashboard import charts, jobs, widgets
 from dashboard.jobs import Job
+from dashboard.markup import Markdown, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError, UsageError
 
@@ -44,7 +45,7 @@ def _draw_jobs(drawn: list[int]) -> None:
     try:
         left = jobs.unfinished()
     except FastGLMError as error:
-        st.warning(str(error), icon=":material/database_off:")
+        st.warning(plain(error), icon=":material/database_off:")
         return
     if [job.id for job in left] != drawn:
         st.rerun()
@@ -57,7 +58,7 @@ def _draw_jobs(drawn: list[int]) -> None:
 
 def _draw_running(job: Job) -> None:
     """How far it is, and its log for those who open it."""
-    st.markdown(f":material/play_circle: {answers.harmless(_title(job))}")
+    st.markdown(f":material/play_circle: {_title(job)}")
     time_left = say("time-left", time=f"{job.eta:.0f}") if job.eta is not None else ""
     words = f"{_stage(job)} {time_left}".strip() or say("starting")
     if job.abandoned:
@@ -75,9 +76,8 @@ def _draw_running(job: Job) -> None:
 
 def _stage(job: Job) -> str:
     """What is being done, as far as it is known in the visitor's language."""
-    stage = answers.harmless(job.stage)
-    found = _STEP.match(stage)
-    return say("job-step", step=found[1], steps=found[2], doing=found[3]) if found else stage
+    found = _STEP.match(job.stage)
+    return say("job-step", step=found[1], steps=found[2], doing=found[3]) if found else plain(job.stage)
 
 
 def _draw_loss(job: Job) -> None:
@@ -95,10 +95,10 @@ def _draw_loss(job: Job) -> None:
 def _draw_waiting(job: Job, left: Sequence[Job]) -> None:
     """Its place in the queue."""
     ahead = sum(job.waits_for(other) for other in left if other.id < job.id)
-    st.markdown(f":material/schedule: {answers.harmless(_title(job))} · {say('job-waits', count=ahead)}")
+    st.markdown(f":material/schedule: {_title(job)} · {say('job-waits', count=ahead)}")
     _offer_cancel(job)
     if not ahead and (trouble := jobs.trouble()):
-        st.error(answers.harmless(trouble), icon=":material/error:")
+        st.error(plain(trouble), icon=":material/error:")
 
 
 def _offer_cancel(job: Job) -> None:
@@ -106,10 +106,10 @@ def _offer_cancel(job: Job) -> None:
         try:
             jobs.cancel(job)
         except FastGLMError as error:
-            st.error(str(error))
+            st.error(plain(error))
 
 
-def _title(job: Job) -> str:
+def _title(job: Job) -> Markdown:
     """What a job does: model and suites, or the run that it goes on with."""
     if making := compression(job):
         return say("job-compresses", model=widgets.model_name(making.model), name=making.name)
@@ -118,13 +118,13 @@ def _title(job: Job) -> str:
         return say("job-resumes", run=run)
     names = {"latency": say("latency"), "memory": say("memory"), "quality": say("quality")}
     suites = [names.get(suite, suite) for suite in options.get("--suite", "").split(",")]
-    return f"{widgets.model_name(options.get('--model', ''))} · {say('comma').join(suites)}"
+    return Markdown(f"{plain(widgets.model_name(options.get('--model', '')))} · {plain(say('comma').join(suites))}")
 
 
 def _draw_end(job: Job) -> None:
     if job.state == "failed":
-        st.error(answers.harmless(job.error or ""), icon=":material/error:")
+        st.error(plain(job.error or ""), icon=":material/error:")
     elif job.state == "cancelled" and job.started:
         st.info(say("compress-cancelled") if compression(job) else say("cancelled"), icon=":material/stop_circle:")
         if job.error:
-            st.error(answers.harmless(job.error), icon=":material/error:")
+            st.error(plain(job.error), icon=":material/error:")

@@ -9,6 +9,7 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import answers, machine
 from dashboard.machine import size
+from dashboard.markup import bold, plain
 from dashboard.state import Figures, Settings
 from dashboard.texts import say
 from dashboard.turns import Turn
@@ -49,11 +50,11 @@ def pick(
             names.index(variant) if variant in names and not linked else 0,
             key=f"{place}-variant",
             persist_state="session",
-            help="  \n".join(f"**{offer.name}**: {offer.summary}" for offer in offered.values()),
+            help="  \n".join(f"{bold(offer.name)}: {plain(offer.summary)}" for offer in offered.values()),
         )
         _keep_linked(variant_link, f"{place}-variant", name)
         if offered[name].note and not offered[name].reason:
-            st.caption(f":material/info: {offered[name].note}")
+            st.caption(f":material/info: {plain(offered[name].note)}")
     return HostKey(chosen, name), offered[name].reason
 
 
@@ -144,7 +145,7 @@ def figures_line(figures: Figures, model: str = "", variant: str = "", ended: bo
         say("figure-rate", rate=f"{figures.decode_rate:.1f}") if figures.decode_rate else "",
         "" if figures.acceptance is None else say("figure-acceptance", share=f"{100 * figures.acceptance:.0f}"),
         say("figure-memory", memory=size(figures.memory)) if figures.memory else "",
-        f"{model_name(model)} · {variant}" if variant else "",
+        plain(f"{model_name(model)} · {variant}") if variant else "",
     ]
     st.caption(" · ".join(part for part in parts if part))
     if figures.rounds_left_out:

@@ -6,7 +6,8 @@ import streamlit as st
 
 from dashboard import answers, frame, widgets
 from dashboard.desk import Desk
-from dashboard.state import NotAConversation, Round, loads
+from dashboard.markup import plain
+from dashboard.state import MESSAGE, NotAConversation, Round, loads
 from dashboard.texts import language, say
 from fastglm.demo.skills import SKILLS, Language, Skill
 
@@ -17,6 +18,9 @@ def main() -> None:
     """Draw the page."""
     desk, tab = frame.begin(say("chat"), wide=False)
     refused = choose(desk, tab)
+    with st.container():
+        if reason := desk.shelf.unsaved(tab):
+            st.warning(say("unsaved", reason=reason), icon=":material/save:")
     rounds = desk.conversation(tab).rounds
     busy = desk.turn(tab) is not None
     if not rounds:
@@ -34,8 +38,8 @@ def main() -> None:
             retry, key="again", icon=":material/refresh:", on_click=desk.answer_last, args=[tab], disabled=bool(refused)
         )
     if refused:
-        st.error(refused, icon=":material/block:")
-    if query := st.chat_input(say("chat-input"), key="query", disabled=busy or refused is not None):
+        st.error(plain(refused), icon=":material/block:")
+    if query := st.chat_input(say("chat-input"), key="query", max_chars=MESSAGE, disabled=busy or refused is not None):
         if query.strip():
             desk.ask(tab, query)
         st.rerun()
@@ -123,7 +127,7 @@ def draw_round(past: Round) -> None:
         if past.figures:
             widgets.figures_line(past.figures, past.model, past.variant, ended=past.error is None)
         if past.error:
-            st.error(past.error, icon=":material/error:")
+            st.error(plain(past.error), icon=":material/error:")
         elif not past.figures:
             st.caption(":material/stop_circle: " + say("no-answer"))
 

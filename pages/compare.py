@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import answers, charts, frame, widgets
 from dashboard.desk import Desk
+from dashboard.markup import bold, plain
 from dashboard.state import Figures, Settings
 from dashboard.texts import say
 from dashboard.turns import Duel, Turn
@@ -46,7 +47,7 @@ def choose() -> tuple[tuple[HostKey, HostKey], bool]:
             left, right = st.columns(2)
             key, refused = widgets.pick(f"compare-{name}", left, right, variant=variant, link=f"model-{name.lower()}")
             if refused:
-                st.error(refused, icon=":material/block:")
+                st.error(plain(refused), icon=":material/block:")
             picked.append((key, refused))
     (a, refused_a), (b, refused_b) = picked
     return (a, b), bool(refused_a or refused_b)
@@ -69,7 +70,7 @@ def draw_running(desk: Desk, tab: str) -> None:
 
 def head(name: str, turn: Turn) -> None:
     """Whose answer this is."""
-    st.markdown(f"**{name}** · {widgets.model_name(turn.key.model)} · **{turn.key.variant}**")
+    st.markdown(f"**{name}** · {plain(widgets.model_name(turn.key.model))} · {bold(turn.key.variant)}")
 
 
 def draw_ended(duel: Duel) -> None:
@@ -83,7 +84,7 @@ def draw_ended(duel: Duel) -> None:
         with column, st.container(border=True):
             head(name, turn)
             if turn.error:
-                st.error(turn.error, icon=":material/error:")
+                st.error(plain(turn.error), icon=":material/error:")
             answers.draw_parting(turn.text, parted)
             if turn.figures:
                 widgets.figures_line(turn.figures, ended=not turn.error)

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard import answers, facts, frame, machine, made, making, prediction, watching, widgets
+from dashboard import facts, frame, machine, made, making, prediction, watching, widgets
+from dashboard.markup import plain
 from dashboard.texts import say
 from fastglm.compress.recipe import Recipe
 from fastglm.errors import FastGLMError
@@ -29,10 +30,10 @@ def choose() -> None:
             making.show_yaml(recipe)
             reason = widgets.refusal(model) or predict(model, recipe)
         except FastGLMError as error:
-            st.error(answers.harmless(str(error)), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
             return
         if reason:
-            st.error(answers.harmless(reason), icon=":material/block:")
+            st.error(plain(reason), icon=":material/block:")
     ask(model, recipe, able=reason is None)
 
 
@@ -73,7 +74,7 @@ def ask(model: str, recipe: Recipe, able: bool) -> None:
     try:
         making.start(model, recipe, name.strip(), texts, own)
     except FastGLMError as error:
-        st.error(answers.harmless(str(error)), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
         return
     st.query_params["made"] = name.strip()
     st.rerun()
@@ -95,7 +96,7 @@ def draw_made() -> None:
     try:
         made.draw(folders[chosen])
     except FastGLMError as error:
-        st.error(answers.harmless(str(error)), icon=":material/error:")
+        st.error(plain(error), icon=":material/error:")
 
 
 main()

@@ -12,7 +12,8 @@ from benchmarks.compare import Comparison, Line, compare
 from benchmarks.measurement import METRICS
 from benchmarks.report import quantity, words
 from benchmarks.store import Store
-from dashboard import answers, charts, exchange, frame, remarks, results, runs, trash, trend
+from dashboard import charts, exchange, frame, remarks, results, runs, trash, trend
+from dashboard.markup import plain
 from dashboard.texts import say
 from fastglm.errors import UsageError
 
@@ -61,10 +62,10 @@ def act(store: Store, chosen: pd.DataFrame, found: pd.DataFrame) -> None:
 
 def draw_one(store: Store, run: pd.Series) -> None:
     """What is known of a run, its numbers, and its report."""
-    st.subheader(answers.harmless(results.run_title(run)), anchor=False)
+    st.subheader(plain(results.run_title(run)), anchor=False)
     facts = {str(name): value for name, value in run.items()}
     for remark in about.remarks(facts):
-        st.caption(":material/info: " + answers.harmless(remarks.words(remark)))
+        st.caption(":material/info: " + remarks.words(remark))
     rows = results.without_failures(store.measurements([run["id"]]))
     with st.expander(say("facts")):
         draw_facts(about.facts(facts))
@@ -103,14 +104,14 @@ def draw_two(store: Store, a: str, b: str) -> None:
     try:
         comparison = compare(store, a, b)
     except UsageError as error:
-        st.warning(answers.harmless(str(error)), icon=":material/compare_arrows:")
+        st.warning(plain(error), icon=":material/compare_arrows:")
         return
-    st.markdown(answers.harmless(f"**A**: {comparison.a}  \n**B**: {comparison.b}"))
+    st.markdown(f"**A**: {plain(comparison.a)}  \n**B**: {plain(comparison.b)}")
     draw_lines(comparison)
     for failure in comparison.failures:
-        st.warning(answers.harmless(remarks.words(failure)), icon=":material/warning:")
+        st.warning(remarks.words(failure), icon=":material/warning:")
     for note in comparison.notes:
-        st.caption(":material/info: " + answers.harmless(remarks.words(note)))
+        st.caption(":material/info: " + remarks.words(note))
 
 
 def draw_lines(comparison: Comparison) -> None:
@@ -121,7 +122,7 @@ def draw_lines(comparison: Comparison) -> None:
     counts = {name: verdicts.count(name) for name in ("better", "worse", "undecided", "equal")}
     st.markdown(say("verdicts", **counts))
     rows = pd.DataFrame([row(line) for line in comparison.lines]).astype({"low": float, "high": float})
-    figure = charts.ratios(rows, say("two-axis"), escape)
+    figure = charts.ratios(rows, say("two-axis"))
     st.plotly_chart(figure, key="chart-ratios", config=charts.BARE)
     st.caption(say("two-how"))
     columns: dict[str, Any] = {
@@ -160,7 +161,7 @@ def row(line: Line) -> dict[str, object]:
         "n": line.ratio.n,
         "verdict": verdicts[line.verdict],
         "mark": MARKS[line.verdict],
-        "group": f"{line.metric}<br>{escape(', '.join(text for text in (variant, params) if text))}",
+        "group": f"{line.metric}\n{', '.join(text for text in (variant, params) if text)}",
     }
 
 

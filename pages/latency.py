@@ -8,6 +8,7 @@ import streamlit as st
 from benchmarks import report
 from benchmarks.store import Store
 from dashboard import charts, latency, measuring, results
+from dashboard.markup import Markdown, bold
 from dashboard.texts import say
 
 
@@ -66,7 +67,7 @@ def compared(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
         for row in part.itertuples():
             interval = say("interval", low=f"{row.low:.2f}", high=f"{row.high:.2f}") if pd.notna(row.low) else ""
             ratios.append(say("ratio", ratio=f"{row.value:.2f}", interval=interval, prompt=str(row.prompt)))
-        yield str(variant), str(part["params"].iloc[0].get("baseline", "?")), say("comma").join(ratios)
+        yield str(variant), str(part["params"].iloc[0].get("baseline", "?")), Markdown(say("comma").join(ratios))
 
 
 def draw_rate(rows: pd.DataFrame, metric: str, title: str) -> None:
@@ -118,10 +119,10 @@ def draw_floors(run: pd.Series, rows: pd.DataFrame) -> None:
         return
     st.subheader(say("floor"), anchor=False)
     st.plotly_chart(charts.spans(rows, say("floor-axis"), ".0%", zero=True), key="chart-floor", config=charts.BARE)
-    each = [f"**{row.variant}** {report.quantity(row.least, 's/token')}" for row in rows.itertuples()]
+    each = [f"{bold(row.variant)} {report.quantity(row.least, 's/token')}" for row in rows.itertuples()]
     speed = report.quantity(latency.bandwidth(run) or 0.0, "bytes/s")
     prompt = str(rows["prompt"].iloc[0])
-    st.caption(say("floor-how", speed=speed, each=say("comma").join(each), prompt=prompt))
+    st.caption(say("floor-how", speed=speed, each=Markdown(say("comma").join(each)), prompt=prompt))
 
 
 def draw_token_times(store: Store, run: str, rows: pd.DataFrame) -> None:

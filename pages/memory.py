@@ -8,6 +8,7 @@ import streamlit as st
 from benchmarks import report
 from benchmarks.store import Store
 from dashboard import charts, machine, measuring, memory, results
+from dashboard.markup import Markdown, bold
 from dashboard.memory import Need
 from dashboard.texts import say
 from fastglm.engine.cache import STEP
@@ -87,14 +88,14 @@ def draw_fit(table: pd.DataFrame, total: str, context: int, batch: int, limit: i
         st.markdown(say("memory-fits", variants=listed(fitting), count=len(fitting), **place))
     if others:
         st.markdown(say("memory-fits-not", variants=listed(others), count=len(others), **place))
-    longest = [f"**{row.variant}** {row.longest}" for row in table.itertuples()]
+    longest = [f"{bold(row.variant)} {row.longest}" for row in table.itertuples()]
     if longest:
-        st.markdown(say("memory-longest", each=say("comma").join(longest), limit=str(limit), batch=batch))
+        st.markdown(say("memory-longest", each=Markdown(say("comma").join(longest)), limit=str(limit), batch=batch))
 
 
-def listed(variants: list[str]) -> str:
+def listed(variants: list[str]) -> Markdown:
     """Names in bold with commas between."""
-    return say("comma").join(f"**{variant}**" for variant in variants)
+    return Markdown(say("comma").join(map(bold, variants)))
 
 
 def draw_lines(lines: pd.DataFrame, points: pd.DataFrame, context: int, card: DeviceCard | None) -> None:

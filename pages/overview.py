@@ -16,6 +16,7 @@ from benchmarks.store import Store
 from dashboard import advice, charts, facts, frame, machine, measuring, reasons, results, watching, widgets
 from dashboard.advice import Advice, Standing, fits
 from dashboard.machine import size
+from dashboard.markup import code, plain
 from dashboard.texts import say
 from fastglm.hardware import DeviceCard
 from fastglm.models.source import find_source
@@ -32,7 +33,7 @@ def main() -> None:
         linked = "demo"
     model = widgets.pick_model("overview", linked)
     if refused := widgets.refusal(model):
-        st.error(refused, icon=":material/block:")
+        st.error(plain(refused), icon=":material/block:")
         return
     st.query_params["model"] = model  # a bound widget would put the name of the demo there in the visitor's language
     watching.watch()
@@ -107,7 +108,7 @@ def draw_missing(model: str, measured: Mapping[str, str], is_here: bool) -> None
     suites = ",".join(advice.SIDES[side][0] for side in missing)
     command = f"python -m benchmarks run --model {shlex.quote(model)} --variants {','.join(variants)} --suite {suites}"
     words = say("comma").join(missing.values())
-    st.info(say("overview-missing", what=words, command=command), icon=":material/speed:")
+    st.info(say("overview-missing", what=words, command=code(command)), icon=":material/speed:")
     label = say("overview-measure")
     if is_here and st.button(label, key="measure", icon=":material/play_arrow:", disabled=measuring.running()):
         measuring.start(model, variants, suites, [])

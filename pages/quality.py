@@ -9,6 +9,7 @@ import streamlit as st
 from benchmarks.questions import read_texts
 from benchmarks.store import Store
 from dashboard import charts, measuring, quality, results, uploads
+from dashboard.markup import plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 
@@ -29,7 +30,7 @@ def choose() -> None:
         try:
             options = ["--texts", str(uploads.keep(own.name, own.getvalue(), read_texts))]
         except FastGLMError as error:
-            st.error(str(error), icon=":material/error:")
+            st.error(plain(error), icon=":material/error:")
             return
     measuring.start(model, variants, "quality", options)
 

@@ -6,6 +6,8 @@ from pathlib import Path
 import streamlit as st
 from fluent.runtime import FluentBundle, FluentResource
 
+from dashboard.markup import Markdown, plain
+
 LANGUAGES = {"en": "English", "zh": "中文"}
 
 
@@ -25,13 +27,19 @@ def language() -> str:
     return "zh" if (st.context.locale or "").lower().startswith("zh") else "en"
 
 
-def say(key: str, **values: object) -> str:
-    """The message `key` in the visitor's language; raises LookupError where there is none."""
+def say(key: str, **values: object) -> Markdown:
+    """The message `key` in the visitor's language, as Markdown in which values that are no Markdown show as they are.
+
+    Raises LookupError where there is none.
+    """
     messages = bundle(language())
     message = messages.get_message(key)
     if message.value is None:
         raise LookupError(f"no text for {key}")
-    text, errors = messages.format_pattern(message.value, values)
+    shown = {
+        name: value if isinstance(value, Markdown | int | float) else plain(value) for name, value in values.items()
+    }
+    text, errors = messages.format_pattern(message.value, shown)
     if errors:
         raise LookupError(f"the text for {key} lacks a value: {errors[0]}")
-    return str(text)
+    return Markdown(text)

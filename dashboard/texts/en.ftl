@@ -18,6 +18,20 @@ device-cores = { $cores } { $cores ->
    *[other] threads
   }
 
+
+## Who may come in
+door-how = This app can be reached from other machines, so it opens only to those who know a password or log in. Whoever runs it writes one of these into the file `.streamlit/secrets.toml` and starts the app again.
+door-password-how = A password:
+door-login-how = Or accounts of a provider of OpenID Connect, after `pip install 'fastglm[auth]'`; without `emails`, all accounts that the provider lets in:
+door-broken = The file .streamlit/secrets.toml cannot be read, so nobody can come in; the terminal says why.
+door-password = Password
+door-enter = Come in
+door-wrong = That is not the password, or it came too early. Try again in { $seconds } s.
+door-login = Log in
+door-logout = Log out
+door-stranger = The account { $account } is not among those that may come in.
+door-no-authlib = Logging in needs a package that is not installed: pip install 'fastglm[auth]'.
+
 ## Choices
 model = Model
 model-demo = demo (built in)
@@ -45,6 +59,7 @@ clear = Clear
 save = Save as a file
 load = Load from a file
 not-a-conversation = { $name } is not a conversation saved by this app; your conversation is unchanged. Choose a file that "Save as a file" made.
+unsaved = This conversation is kept in memory only and is lost when the app ends, as it could not be written: { $reason }. "Save as a file" takes it away.
 stop = Stop
 again = Answer again
 try-again = Try again
@@ -185,7 +200,7 @@ fact-unknown = size and layers are known once it has been downloaded
 side-speed = speed
 side-memory = memory
 side-quality = quality
-overview-missing = Not measured on this machine yet: { $what }. This command measures it: `{ $command }`
+overview-missing = Not measured on this machine yet: { $what }. This command measures it: { $command }
 overview-no-quality = These weights are random, so their answers have no quality to measure.
 overview-measure = Measure it now
 overview-failed = **{ $variant }** could not be measured: { $error }
@@ -269,7 +284,7 @@ floor = Against the memory's bandwidth
 floor-axis = share of the floor's speed
 floor-how = To write a token, all weights are read once. At the { $speed } that copying memory reaches on this device, that takes at the least: { $each }. This floor is the 100 % of the chart; prompts of { $prompt } tokens. Weights that fit into the processor's caches can be read faster, so a small model may pass it.
 how-measured = Medians of { $n } repeats, with 95 % bootstrap intervals. In each repeat the variants answer in turn, after a warm-up, each in a process of its own; where loading is quick every repeat begins new processes, which answer several times.
-measured-on = Device: { $device } ({ $machine }, { $threads } threads). { $versions }; code { $code }. Command: `{ $command }`
+measured-on = Device: { $device } ({ $machine }, { $threads } threads). { $versions }; code { $code }. Command: { $command }
 all-numbers = All numbers
 column-metric = Metric
 column-params = Measured at
@@ -381,9 +396,9 @@ export = { $count ->
     [one] Export 1 run
    *[other] Export { $count } runs
   }
-export-help = JSON holds everything, so that runs can be compared elsewhere. CSV and Parquet have one row a measurement.
+export-help = JSON holds everything, so that runs can be compared elsewhere. CSV and Parquet, for other programs, have one row a measurement.
 import = Import runs
-import-help = A .json, .csv or .parquet file that was exported here or elsewhere. Runs that are here already are not doubled.
+import-help = A .json file that was exported here or elsewhere. Runs that are here already are not doubled.
 importing = Importing …
 imported = { $name }: { $new } new, { $completed } completed, { $known } already here, { $refused } refused.
 import-refused = Refused are runs whose numbers differ from those kept here under the same id.

@@ -1,25 +1,62 @@
 """What a model says is drawn without fetching anything, and code stays as it is."""
 
-from dashboard.answers import harmless, parting, parts
+import pytest
+
+from dashboard.answers import parting, parts
+
+
+def prose(text: str) -> str:
+    return "".join(body for kind, body in parts(text) if kind is None)
 
 
 def test_code_is_cut_out_and_left_alone() -> None:
-    text = "Look:\n```rust\nvec![1]\n```\nand ![x](http://somewhere/x.png)"
-    assert parts(text) == [(None, "Look:"), ("rust", "vec![1]"), (None, "and ![x](http://somewhere/x.png)")]
+    found = list(parts("Look:\n```rust\nvec![1]\n\n```\nand **this**"))
+    assert found == [
+        (None, "<p>Look:</p>\n"),
+        ("rust", "vec![1]\n"),
+        (None, "<p>and <strong>this</strong></p>\n"),
+    ]
+    assert list(parts("    indented\n")) == [("", "indented")]
 
 
 def test_an_unclosed_fence_is_code_while_it_streams() -> None:
-    assert parts("```python\nprint(1)\n![x](y)") == [("python", "print(1)\n![x](y)")]
+    assert list(parts("```python\nprint(1)\n![x](y)")) == [("python", "print(1)\n![x](y)")]
 
 
 def test_a_fence_closes_only_with_its_own_kind() -> None:
-    assert parts("````\n```\n````\nend") == [("", "```"), (None, "end")]
-    assert parts("~~~\n```\n~~~") == [("", "```")]
+    assert list(parts("````\n```\n````\nend")) == [("", "```"), (None, "<p>end</p>\n")]
+    assert list(parts("~~~\n```\n~~~")) == [("", "```")]
 
 
-def test_no_image_is_left_in_prose() -> None:
-    for text in ("![x](http://a/b)", "[![x](http://a/b)](c)", "![x][ref]\n\n[ref]: http://a/b", "- ```\n![x](y)"):
-        assert all("![" not in harmless(body) for kind, body in parts(text) if kind is None)
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("![x](http://a/b)", "<p>x (http://a/b)</p>"),
+        ("[![x](http://a/b)](http://c)", "<p>x (http://a/b) (http://c)</p>"),
+        ("![x][ref]\n\n[ref]: http://a/b", "<p>x (http://a/b)</p>"),
+        ("[here](http://a/b 'title')", "<p>here (http://a/b)</p>"),
+        ("<http://a/b>", "<p>http://a/b</p>"),
+        ("http://a/b", "<p>http://a/b</p>"),
+        ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>"),
+        ('[x](http://a/"><img/src=http://b>)', "<p>x (http://a/%22%3E%3Cimg/src=http://b%3E)</p>"),
+        ('<img src="http://a/b">', "<p>&lt;img src=&quot;http://a/b&quot;&gt;</p>"),
+        ("a <a href=http://b>c</a>", "<p>a &lt;a href=http://b&gt;c&lt;/a&gt;</p>"),
+        ("<script>\nx\n</script>", "<p>&lt;script&gt;\nx\n&lt;/script&gt;</p>"),
+        ("$x$ :red[a] :material/home: :smile:", "<p>$x$ :red[a] :material/home: :smile:</p>"),
+        (
+            "- a\n  ```mermaid\n  graph <b>\n  ```",
+            "<ul>\n<li>a<pre><code>graph &lt;b&gt;\n</code></pre>\n</li>\n</ul>",
+        ),
+    ],
+)
+def test_nothing_is_loaded_or_linked(text: str, shown: str) -> None:
+    assert prose(text).strip() == shown
+
+
+def test_tables_and_lists_are_kept() -> None:
+    assert "<td>1</td>" in prose("| a | b |\n|---|---|\n| 1 | ~~2~~ |")
+    assert "<s>2</s>" in prose("~~2~~")
+    assert prose("1. a\n2. b").count("<li>") == 2
 
 
 def test_where_texts_part() -> None:

@@ -1,5 +1,6 @@
 """What tests of pages share."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +40,7 @@ def run_until(app: AppTest, true: Callable[[AppTest], object]) -> AppTest:
 
 
 def words(app: AppTest) -> str:
-    """All text of a page."""
+    """All text of a page, as it is shown: characters that Markdown would take as its own are escaped."""
     kinds = (
         app.title,
         app.subheader,
@@ -52,8 +53,13 @@ def words(app: AppTest) -> str:
         app.html,
     )
     return "\n".join(
-        str(element.value if hasattr(element, "value") else element.body) for kind in kinds for element in kind
+        shown(str(element.value if hasattr(element, "value") else element.body)) for kind in kinds for element in kind
     )
+
+
+def shown(text: str) -> str:
+    """A text without the escapes of `dashboard.markup`."""
+    return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text).replace("\u200b", "")
 
 
 def button(app: AppTest, key: str) -> Any:

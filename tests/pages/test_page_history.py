@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from fake_pool import FakePool
-from page_run import Open, button, healthy, words
+from page_run import Open, button, healthy, shown, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.measurement import Measurement
@@ -115,7 +115,7 @@ def test_one_run_is_shown_with_its_report(open_page: Open) -> None:
     assert "2025-03-01 12:00 · demo (built in) · done" in text
     assert "<b>Command</b>: measure" in text
     assert "**int8**" in text
-    assert "![" not in text
+    assert r"!\[x\](http" in app.warning[0].value
     assert 30.02 in app.dataframe[1].value["value"].tolist()
     page = exchange.report(kept, kept.runs().iloc[0])()
     assert page.startswith("<!doctype html>")
@@ -225,19 +225,18 @@ def test_a_metric_over_the_code_versions(open_page: Open) -> None:
     assert "no such number" in words(app)  # original has no ratio to itself
 
 
-@pytest.mark.parametrize("suffix", [".json", ".csv", ".parquet"])
 def test_what_is_exported_here_is_imported_there_once(
-    open_page: Open, suffix: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     measured(0)
     measured(1)
-    file = exchange.exported(Store(), ["run-1"], suffix)
+    file = exchange.exported(Store(), ["run-1"], ".json")
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
     app = open_page(PAGE)
-    healthy(app.file_uploader[0].upload(f"mine{suffix}", file).run())
+    healthy(app.file_uploader[0].upload("mine.json", file).run())
     assert versions(app) == ["code1"]
     (told,) = app.success
-    assert told.value == f"mine{suffix}: 1 new, 0 completed, 0 already here, 0 refused."
+    assert told.value == "mine.json: 1 new, 0 completed, 0 already here, 0 refused."
     assert len(Store().measurements()) == 3
     healthy(app.run())
     assert app.success[0].value == told.value  # a second import would say that it is already here
@@ -247,7 +246,7 @@ def test_a_broken_file_is_one_line_with_its_own_name(open_page: Open) -> None:
     app = open_page(PAGE)
     healthy(app.file_uploader[0].upload("mine.json", b'{"format": "nonsense"}').run())
     (error,) = app.error
-    assert error.value.startswith("mine.json: it is not a file of results")
+    assert shown(error.value).startswith("mine.json: it is not a file of results")
 
 
 def test_numbers_that_differ_are_refused(open_page: Open) -> None:
