@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 
 from fastglm.answer import Answer
 from fastglm.errors import CancelledError, FastGLMError, HostError
+from fastglm.history import as_history
 from fastglm.home import folder, writing
 from fastglm.hosted import HostInfo
 from fastglm.launch import Launch, Process, forked, launched
@@ -106,7 +107,7 @@ class Host:
     def ask(
         self,
         prompt: str | list[int],
-        history: list[tuple[str, str]] | None = None,
+        history: Any = None,
         *,
         lease: bool = True,
         **settings: Any,
@@ -114,9 +115,9 @@ class Host:
         """Queue a request; returns at once. `settings` are those of `fastglm.stream`.
 
         Without `lease` the answer does not wait for the device: for one who has it alone already.
-        On a dead host the answer fails.
+        On a dead host the answer fails. Raises UsageError: the history is in no form of `fastglm.history`.
         """
-        answer = Answer((next(self._numbers), prompt, history, settings), lease, self._ahead, self._cancel)
+        answer = Answer((next(self._numbers), prompt, as_history(history), settings), lease, self._ahead, self._cancel)
         with self._lock:
             if self._death is None:
                 self._queue.append(answer)

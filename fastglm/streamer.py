@@ -1,14 +1,18 @@
 """The one stream of pieces that chat, app, API and benchmarks consume, for every variant and engine."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import closing
 from typing import Any
 
-from .engine import ENGINES, Sampling
+from .engine import ENGINES, EagerEngine, Sampling
 from .engine.clean import Cleaner
 from .engine.detokenize import Detokenizer
 from .errors import ContextError, UsageError
+from .models.generation import settings_of, stop_tokens
 from .piece import Piece
+
+Tagged = tuple[int, bool]  # a token, and whether it is the last
 
 _FEWEST_FREE = 4  # a quarter of the context is kept free for the answer when old rounds have to go
 
@@ -17,32 +21,38 @@ def stream(
     model: Any,
     tokenizer: Any,
     prompt: str | list[int],
-    history: list[tuple[str, str]] | None = None,
+    history: Any = None,
     max_new_tokens: int | None = None,
     max_length: int = 2048,
     do_sample: bool = True,
-    top_p: float = 0.7,
-    top_k: int = 50,
-    temperature: float = 0.95,
-    repetition_penalty: float = 1.0,
+    top_p: float | None = 0.7,
+    top_k: int | None = 50,
+    temperature: float | None = 0.95,
+    repetition_penalty: float | None = 1.0,
     seed: int | None = None,
     ignore_eos: bool = False,
+    **others: Any,
 ) -> Iterator[Piece]:
     """Answers a prompt, one piece a token as soon as it is known; closing the iterator stops the work.
 
     Args:
         prompt: what the user typed, none of which becomes a control token; or token ids, taken as they are.
-        history: rounds before, (query, response); the oldest are left out where they do not fit, and pieces say so.
+        history: rounds before, in any form of `fastglm.history`; the oldest are left out where they do not fit, and
+            pieces say so.
         max_new_tokens: of the answer; where not given, `max_length` counts prompt and answer together.
+        temperature: 0 is greedy, as `do_sample=False` is.
         ignore_eos: go on behind the end of the answer, for measuring.
+        others: of transformers' `generate`, which then runs the model, whatever its engine (`eos_token_id` alone
+            changes nothing in that).
 
     Raises:
         UsageError: a setting out of its range, an id that is no token.
         ContextError: a single message that does not fit into the context.
     """
     asked = time.perf_counter()
-    sampling = Sampling(do_sample, top_p, top_k, temperature, repetition_penalty, seed)
-    sampling.check()
+    sampling = Sampling.of(do_sample, top_p, top_k, temperature, repetition_penalty, seed)
+    stops = stop_tokens(others.pop("eos_token_id", model.stop_tokens))
+    others = settings_of(others)
     if (max_new_tokens if max_new_tokens is not None else max_length) < 1:
         raise UsageError("The length of the answer must be at least 1 token.")
     context = model.context_length
@@ -53,7 +63,10 @@ def stream(
         ids, left_out = _check_ids(prompt, model), 0
     allowed = max_new_tokens if max_new_tokens is not None else max(max_length - len(ids), 1)
     allowed = min(allowed, context - len(ids))
-    return _pieces(model, tokenizer, ids, left_out, allowed, sampling, ignore_eos, asked)
+    stops = () if ignore_eos else stops
+    engine = EagerEngine(model, others) if others else ENGINES[engine_name(model)](model)
+    tokens = _with_end(engine.generate(ids, allowed, sampling, stops), allowed, stops, bool(others))
+    return _pieces(model, tokenizer, engine, tokens, ids, left_out, stops, asked)
 
 
 def _check_ids(ids: list[int], model: Any) -> list[int]:
@@ -68,28 +81,37 @@ def _check_ids(ids: list[int], model: Any) -> list[int]:
     return list(ids)
 
 
+def _with_end(tokens: Iterator[int], allowed: int, stops: Collection[int], looks_ahead: bool) -> Iterator[Tagged]:
+    """Tokens, each with whether it is the last; one behind where something else than ends and length can end them."""
+    with closing(tokens):  # type: ignore[type-var]  # a generator
+        if not looks_ahead:
+            for count, token in enumerate(tokens, 1):
+                yield token, count == allowed or token in stops
+            return
+        held = next(tokens, None)
+        while held is not None:
+            following = next(tokens, None)
+            yield held, following is None
+            held = following
+
+
 def _pieces(
     model: Any,
     tokenizer: Any,
+    engine: Any,
+    tokens: Iterator[Tagged],
     ids: list[int],
     left_out: int,
-    allowed: int,
-    sampling: Sampling,
-    ignore_eos: bool,
+    stops: Collection[int],
     asked: float,
 ) -> Iterator[Piece]:
-    engine = ENGINES[engine_name(model)](model)
-    stops = model.stop_tokens
     detokenizer = Detokenizer(lambda part: tokenizer.decode(part, skip_special_tokens=True))
     cleaner = Cleaner(model.clean_response)
-    tokens = engine.generate(ids, allowed, sampling, () if ignore_eos else stops)
     ttft = 0.0
-    try:
-        for count, token in enumerate(tokens, 1):
+    with closing(tokens):  # type: ignore[type-var]  # a generator
+        for count, (token, last) in enumerate(tokens, 1):
             now = time.perf_counter() - asked
             ttft = ttft or now
-            ended = not ignore_eos and token in stops
-            last = ended or count == allowed
             new = detokenizer.add(token)
             yield Piece(
                 text=cleaner.add(new + detokenizer.finish() if last else new),
@@ -99,12 +121,10 @@ def _pieces(
                 time=now,
                 ttft=ttft,
                 rounds_left_out=left_out,
-                stop="eos" if ended else "length" if last else None,
+                stop=None if not last else "eos" if token in stops else "length",
                 cache_memory=engine.cache_memory(len(ids) + count),
                 acceptance=engine.acceptance,
             )
-    finally:
-        tokens.close()  # type: ignore[attr-defined]  # a generator
 
 
 def engine_name(model: Any) -> str:

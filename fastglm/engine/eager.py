@@ -5,9 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from .sampling import Sampling, checked, flagged
+from .sampling import Sampling
+from .steps import steps
 
 
 class EagerEngine:
@@ -18,8 +18,9 @@ class EagerEngine:
 
     acceptance: float | None = None  # of drafted tokens: it drafts none
 
-    def __init__(self, model: Any) -> None:
-        self.model = model
+    def __init__(self, model: Any, others: dict[str, Any] | None = None) -> None:
+        """others: more arguments of `generate`, such as `logits_processor`."""
+        self.model, self.others = model, others or {}
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
@@ -37,17 +38,20 @@ class EagerEngine:
                 "temperature": sampling.temperature,
             }
         inputs = torch.tensor([prompt], device=self.model.device)
-        yield from self.model.generate(
+        tokens = self.model.generate(
             inputs,
             attention_mask=torch.ones_like(inputs),
             max_new_tokens=max_new_tokens,
             repetition_penalty=sampling.repetition_penalty,
             eos_token_id=list(stops) or None,
             pad_token_id=self.model.config.pad_token_id,
-            custom_generate=_sample,
+            custom_generate=steps,
             draw=_Draw(sampling, inputs.device),
             **choice,
+            **self.others,
         )
+        for token in tokens:
+            yield int(token)
 
     def cache_memory(self, tokens: int) -> int:
         """Bytes of keys and values for so many tokens."""
@@ -65,32 +69,3 @@ class _Draw:
         if self.generator is None:
             return scores.argmax(-1, keepdim=True)
         return torch.multinomial(scores.softmax(-1), 1, generator=self.generator)
-
-
-def _sample(
-    model: Any,
-    input_ids: Tensor,
-    logits_processor: LogitsProcessorList,
-    stopping_criteria: StoppingCriteriaList,
-    generation_config: GenerationConfig,
-    draw: _Draw,
-    **model_kwargs: Any,
-) -> Iterator[int]:
-    """The loop that `generate` runs when it samples, yielding each token."""
-    step: dict[str, Any] = {"is_first_iteration": True}
-    done = False
-    while not done:
-        # Entered anew each time: what consumes this generator must not run in inference mode.
-        with torch.inference_mode():
-            inputs = model.prepare_inputs_for_generation(input_ids, **step, **model_kwargs)
-            outputs = model(**inputs, return_dict=True)
-            model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
-            logits = outputs.logits[:, -1].float()
-            largest = logits.amax(-1, keepdim=True)
-            # Nothing can be drawn by what is no number.
-            logits = logits.where(largest - largest == 0, 0.0)
-            token = flagged(draw(logits_processor(input_ids, logits)), largest)
-            input_ids = torch.cat((input_ids, token), -1)
-            done = bool(stopping_criteria(input_ids, None).all())
-        yield checked(int(token))
-        step = {"next_sequence_length": 1}

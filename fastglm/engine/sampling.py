@@ -22,6 +22,29 @@ class Sampling:
     repetition_penalty: float = 1.0
     seed: int | None = None
 
+    @classmethod
+    def of(
+        cls,
+        do_sample: bool,
+        top_p: float | None,
+        top_k: int | None,
+        temperature: float | None,
+        repetition_penalty: float | None,
+        seed: int | None,
+    ) -> "Sampling":
+        """Settings as users give them: None is transformers' default, a temperature of 0 is greedy.
+
+        A greedy answer takes no notice of what is for drawing. Raises UsageError where a setting is out of its range.
+        """
+        penalty = 1.0 if repetition_penalty is None else repetition_penalty
+        if not do_sample or temperature == 0:
+            sampling = cls(do_sample=False, repetition_penalty=penalty, seed=seed)
+        else:
+            top_p, top_k = 1.0 if top_p is None else top_p, 50 if top_k is None else top_k
+            sampling = cls(True, top_p, top_k, 1.0 if temperature is None else temperature, penalty, seed)
+        sampling.check()
+        return sampling
+
     def check(self) -> None:
         """Raises UsageError where a setting is out of its range."""
         if not 0 < self.top_p <= 1:
@@ -29,9 +52,7 @@ class Sampling:
         if self.top_k < 0:
             raise UsageError(f"top_k is {self.top_k}: it must be 0 (off) or more.")
         if self.temperature <= 0:
-            raise UsageError(
-                f"temperature is {self.temperature}: it must be above 0; for greedy answers, do_sample=False."
-            )
+            raise UsageError(f"temperature is {self.temperature}: it must be above 0, or 0 for greedy answers.")
         if self.repetition_penalty <= 0:
             raise UsageError(f"repetition_penalty is {self.repetition_penalty}: it must be above 0 (1 is none).")
 

@@ -34,7 +34,8 @@ class Int8(WeightFormat):
         return self.pack_with(numbers.to(torch.int8), grid)
 
     def grid(self, weight: Tensor) -> Parts:
-        return {"weight_scale": (weight.float().abs().amax(1) / 127).clamp(min=1e-12).to(self.scale_dtype)}
+        least = 1e-7 if self.scale_dtype == torch.float16 else 1e-12  # no 0 in the dtype, for rows of zeros
+        return {"weight_scale": (weight.float().abs().amax(1) / 127).clamp(min=least).to(self.scale_dtype)}
 
     def scale_and_zero(self, grid: Parts, columns: Tensor) -> tuple[Tensor, Tensor]:
         scale = grid["weight_scale"].float()[:, None].expand(-1, len(columns))

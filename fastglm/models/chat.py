@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import LogitsProcessorList
 
-from ..errors import ContextError
+from ..errors import ContextError, UsageError
+from ..history import History, as_history
+from .generation import stop_tokens
 
 if TYPE_CHECKING:
     from .tokenizer import ChatGLM6BTokenizer
-
-History = list[tuple[str, str]]
 
 _FULL_WIDTH = {",": "，", "!": "！", ":": "：", ";": "；", "?": "？"}
 _AFTER_CHINESE = re.compile(r"(?<=[\u4e00-\u9fff])[,!:;?]")
@@ -49,27 +49,32 @@ class ChatMixin:
     @property
     def stop_tokens(self) -> tuple[int, ...]:
         """Ids that end an answer."""
-        eos = self.config.eos_token_id
-        return tuple(eos) if isinstance(eos, list) else (eos,)
+        return stop_tokens(self.config.eos_token_id)
 
     def clean_response(self, text: str) -> str:
         """An answer as the published code shows it."""
         return clean_response(text)
 
     def prompt_ids(
-        self, tokenizer: "ChatGLM6BTokenizer", query: str, history: History | None = None, room: int = 1
+        self, tokenizer: "ChatGLM6BTokenizer", query: str, history: Any = None, room: int = 1
     ) -> tuple[list[int], int]:
         """Token ids of a conversation, and how many of its oldest rounds were left out to keep `room` tokens free.
 
         Nothing that a user typed becomes a control token.
 
+        Args:
+            history: in any form of `fastglm.history`.
+
         Raises:
             ContextError: the query alone does not leave room for a single token.
+            UsageError: query or history are of another form.
         """
-        history = [(question, answer) for question, answer in history or []]
-        for left_out in range(len(history) + 1):
-            ids = tokenizer.encode_message(build_prompt(query, history[left_out:]))
-            last = left_out == len(history)
+        if not isinstance(query, str):
+            raise UsageError(f"The query must be a text (got {type(query).__name__}).")
+        rounds = as_history(history)
+        for left_out in range(len(rounds) + 1):
+            ids = tokenizer.encode_message(build_prompt(query, rounds[left_out:]))
+            last = left_out == len(rounds)
             if len(ids) + (1 if last else room) <= self.context_length:
                 return ids, left_out
         raise ContextError(
@@ -81,32 +86,37 @@ class ChatMixin:
         self,
         tokenizer: "ChatGLM6BTokenizer",
         query: str,
-        history: History | None = None,
+        history: Any = None,
         max_length: int = 2048,
         num_beams: int = 1,
         do_sample: bool = True,
-        top_p: float = 0.7,
-        temperature: float = 0.95,
+        top_p: float | None = 0.7,
+        temperature: float | None = 0.95,
         logits_processor: LogitsProcessorList | None = None,
         **kwargs: Any,
     ) -> tuple[str, History]:
         """Answers a query, as the published `chat` does.
 
         Args:
-            history: list of (query, response); the oldest rounds are left out where they do not fit.
+            history: list of (query, response), or another form of `fastglm.history`; the oldest rounds are left out
+                where they do not fit.
             max_length: of prompt and answer together, in tokens.
+            temperature: 0 is greedy, as `do_sample=False` is.
+            kwargs: of transformers' `generate`.
 
         Returns:
             the response, and the history with this round added.
 
         Raises:
             ContextError: the query alone does not fit into the context.
+            UsageError: query or history are of another form.
         """
+        rounds = as_history(history)
         room = min(max_length, self.context_length) // 4
-        ids, _ = self.prompt_ids(tokenizer, query, history, room)
+        ids, _ = self.prompt_ids(tokenizer, query, rounds, room)
         inputs = torch.tensor([ids], device=self.device)  # type: ignore[attr-defined]
-        if not do_sample:
-            top_p = temperature = None  # type: ignore[assignment]  # as transformers wants it
+        if not do_sample or temperature == 0:
+            do_sample, top_p, temperature = False, None, None  # as transformers wants it
         output = self.generate(  # type: ignore[attr-defined]
             inputs,
             max_length=max(min(max_length, self.context_length), len(ids) + 1)
@@ -120,22 +130,27 @@ class ChatMixin:
             **kwargs,
         )
         response = clean_response(tokenizer.decode(output[0, len(ids) :].tolist(), skip_special_tokens=True))
-        return response, [*(history or []), (query, response)]
+        return response, [*rounds, (query, response)]
 
     def stream_chat(
         self,
         tokenizer: "ChatGLM6BTokenizer",
         query: str,
-        history: History | None = None,
+        history: Any = None,
         max_length: int = 2048,
         do_sample: bool = True,
-        top_p: float = 0.7,
-        temperature: float = 0.95,
+        top_p: float | None = 0.7,
+        temperature: float | None = 0.95,
+        logits_processor: LogitsProcessorList | None = None,
         **kwargs: Any,
     ) -> Iterator[tuple[str, History]]:
-        """`chat` as a stream: yields the response so far and the history with it, once a token."""
+        """`chat` as a stream: yields the response so far and the history with it, once a token.
+
+        Takes what `chat` takes, but for beams, which are known at their end only.
+        """
         from ..streamer import stream
 
-        settings = {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}
-        for piece in stream(self, tokenizer, query, history, **settings, **kwargs):  # type: ignore[arg-type]
-            yield piece.text, [*(history or []), (query, piece.text)]
+        rounds = as_history(history)
+        kwargs |= {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}
+        for piece in stream(self, tokenizer, query, rounds, logits_processor=logits_processor or None, **kwargs):
+            yield piece.text, [*rounds, (query, piece.text)]

@@ -9,12 +9,13 @@ from copy import copy
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import GenerationConfig, GenerationMixin, PreTrainedModel
+from transformers import GenerationMixin, PreTrainedModel
 from transformers.cache_utils import Cache
+from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
+from ..errors import UsageError
 from ..kernels.after import After
 from ..kernels.linear import QuantizedEmbedding, QuantizedLinear, SharedHead, apply, make_linear
 from ..placement import Entries, Stage, moved, stages_of
@@ -23,7 +24,13 @@ from .cache import make_cache
 from .chat import ChatMixin
 from .config import ChatGLM6BConfig
 from .fused import add_norm, fuses, launch_rotate
-from .positions import Layout, Plan, attention_mask, find_layout, position_ids
+from .generation import RIGHT_PADDING, GenerationHooks, check_supported
+from .masks import holds, next_labels, real_tokens
+from .positions import Layout, Plan, find_layout, layout_of
+from .positions import attention_mask as find_attention_mask
+from .positions import position_ids as find_position_ids
+from .published import PublishedMixin
+from .reading import Reader, Reading
 from .rotary import Rotary2D, apply_rotary
 
 # The published blocks take 28 as their number of layers whatever the config says.
@@ -196,7 +203,7 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
         self.word_embeddings = value
 
     def layout(self, input_ids: Tensor, mask: Tensor | None) -> Layout:
-        """Where contexts begin and end in a batch of prompts, from the tokens themselves."""
+        """Where contexts end in a batch of prompts, from the tokens themselves; mask: [batch, sequence] or None."""
         config = self.config
         return find_layout(input_ids, mask, config.bos_token_id, config.gmask_token_id, config.mask_token_id)
 
@@ -209,44 +216,44 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
-        **_: Any,
+        **others: Any,
     ) -> BaseModelOutputWithPast:
         """Runs the layers.
 
         Args:
-            input_ids: [batch, sequence].
+            input_ids: [batch, sequence]; or their embeddings, [batch, sequence, hidden].
             position_ids: [batch, 2, sequence], position and block position; found from the tokens where not given.
-            attention_mask: [batch, total] with 0 on left padding, or [batch, 1, sequence, total], True where attended.
-            past_key_values: keys and values of the tokens before; needs `position_ids`.
+            attention_mask: [batch, total] with 0 on padding, wherever that lies; or [batch, 1, sequence, total], True
+                where attended, or True where hidden, as published.
+            past_key_values: keys and values of the tokens before, or a prefix that was learned.
+
+        Raises:
+            UsageError: something that cannot be read as meant, or that this architecture does not have.
         """
-        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        check_supported(past_key_values, others)
+        if (input_ids is None) == (inputs_embeds is None):
+            raise UsageError("Give the model either input_ids or inputs_embeds.")
         x = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
-        length = x.shape[1]
-        if position_ids is None or ((attention_mask is None or attention_mask.ndim == 2) and length > 1):
-            if input_ids is None or past:
-                raise ValueError(
-                    "The positions of ChatGLM follow from the whole prompt: pass position_ids and a 4-D attention_mask "
-                    "with inputs_embeds, or with several tokens after past_key_values."
-                )
-            layout = self.layout(input_ids, attention_mask)
-            position_ids = make_position_ids(layout, length) if position_ids is None else position_ids
-            attention_mask = make_attention_mask(layout, length)
-        elif attention_mask is not None and attention_mask.ndim == 2:
-            attention_mask = attention_mask.bool()[:, None, None]
+        reading = self._read(input_ids, x, position_ids, attention_mask, past_key_values)
+        if self.gradient_checkpointing and self.training and past_key_values is not None:
+            raise UsageError("Gradient checkpointing does not go with past_key_values: switch one of them off.")
         if use_cache and past_key_values is None:
             past_key_values = make_cache(self.config)
+        if past_key_values is not None:
+            reading.remember(past_key_values)
 
-        rotation = self.rotary(position_ids, past + length + 1, x.dtype)
+        mask = reading.mask
+        rotation = self.rotary(reading.position_ids, reading.positions, x.dtype)
         hidden_states: tuple[Tensor, ...] = ()
         for layer, block in enumerate(self.layers):
             if layer in self.entries:
-                x, rotation, attention_mask = moved(self.entries[layer], x, rotation, attention_mask)
+                x, rotation, mask = moved(self.entries[layer], x, rotation, mask)
             if output_hidden_states:
                 hidden_states += (x,)
             if self.gradient_checkpointing and self.training:
-                x = self._gradient_checkpointing_func(block.__call__, x, rotation, attention_mask, None)
+                x = self._gradient_checkpointing_func(block.__call__, x, rotation, mask, None)
             else:
-                x = block(x, rotation, attention_mask, past_key_values)
+                x = block(x, rotation, mask, past_key_values)
         x = self.final_layernorm(x)
         return BaseModelOutputWithPast(
             last_hidden_state=x,
@@ -254,13 +261,40 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
             hidden_states=(*hidden_states, x) if output_hidden_states else None,
         )
 
+    def _read(
+        self,
+        ids: Tensor | None,
+        x: Tensor,
+        position_ids: Tensor | None,
+        attention_mask: Tensor | None,
+        cache: Cache | None,
+    ) -> Reading:
+        """Positions and mask of new tokens, [batch, sequence], or of their embeddings x: [batch, sequence, hidden]."""
+        reader = Reader(x.shape[:2], x.device, attention_mask, cache)
+        if position_ids is not None:
+            return reader.as_given(position_ids)
+        config = self.config
+        marks = [config.bos_token_id, config.gmask_token_id, config.mask_token_id]
+        if ids is None:  # rows of the embedding stand for their tokens, as those behind a learned prompt
+            rows = self.word_embeddings(torch.tensor(marks, device=x.device)).to(x.dtype)
+            is_sop, is_gmask, is_mask = ((x == row).all(-1) for row in rows)
+        else:
+            is_sop, is_gmask, is_mask = (ids.to(x.device) == mark for mark in marks)
+        if not reader.begins:
+            return reader.after_prompt(reader.lacks_sop and not holds(~is_sop))
+        has_sop = holds(is_sop.any(-1))
+        if not has_sop and (ids is None or reader.is_behind_prefix):
+            raise UsageError(
+                "There is no <sop> in inputs_embeds or behind past_key_values, from which positions would follow: pass "
+                "position_ids."
+            )
+        return reader.of_prompt(layout_of(is_sop, is_gmask, is_mask, reader.new), has_sop)
 
-# The forward's arguments have the names that transformers uses for them.
-make_position_ids, make_attention_mask = position_ids, attention_mask
 
-
-class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, GenerationMixin):
-    """The language model, with the published `chat` and `stream_chat`."""
+class ChatGLMForConditionalGeneration(
+    ChatMixin, PublishedMixin, GenerationHooks, ChatGLMPreTrainedModel, GenerationMixin
+):
+    """The language model, with what the published one offers: `chat`, `stream_chat`, `quantize` and more."""
 
     _tied_weights_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "transformer.word_embeddings.weight"}
 
@@ -317,9 +351,11 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
         """As `ChatGLMModel.forward`, with logits [batch, sequence, vocabulary].
 
         Args:
-            labels: [batch, sequence], -100 where no loss is wanted; the loss is the mean over next tokens.
+            labels: [batch, sequence], -100 where no loss is wanted, as on padding; the loss is the mean over next
+                tokens, or their sum over `num_items_in_batch`, which transformers' trainer passes.
             logits_to_keep: of the last so many positions only; 0: all of them.
         """
+        check_supported(past_key_values, kwargs)
         outputs = self.transformer(
             input_ids=input_ids,
             position_ids=position_ids,
@@ -333,7 +369,13 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
         logits = self.lm_head(outputs.last_hidden_state[:, keep])
         loss = None
         if labels is not None:
-            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), ignore_index=-100)
+            batch, length = outputs.last_hidden_state.shape[:2]
+            if labels.shape != (batch, length):
+                raise UsageError(f"labels have the shape {list(labels.shape)}: it must be [{batch}, {length}].")
+            real = real_tokens(attention_mask, batch, length)
+            targets = next_labels(labels, None if real is None else real.to(labels.device))[:, keep]
+            items = kwargs.get("num_items_in_batch")
+            loss = ForCausalLMLoss(logits, None, logits.shape[-1], items, shift_labels=targets.contiguous())
         output = CausalLMOutputWithPast(
             loss=loss, logits=logits, past_key_values=outputs.past_key_values, hidden_states=outputs.hidden_states
         )
@@ -345,57 +387,15 @@ class ChatGLMForConditionalGeneration(ChatMixin, ChatGLMPreTrainedModel, Generat
         Args:
             input_ids: [batch, sequence].
             attention_mask: [batch, sequence], 0 on the padding at the left; None where there is none.
+
+        Raises:
+            UsageError: there is padding on the right.
         """
+        if attention_mask is not None and not holds(attention_mask[:, -1] != 0):
+            raise UsageError(RIGHT_PADDING)
         layout = self.transformer.layout(input_ids, attention_mask)
-        length = input_ids.shape[1]
-        return Plan(make_position_ids(layout, length), make_attention_mask(layout, length), layout.start)
+        return Plan(find_position_ids(layout), find_attention_mask(layout), (~layout.real).sum(-1))
 
     def decoder(self) -> Decoder:
         """What an engine runs; made anew each time, on the same weights."""
         return Decoder(self)
-
-    def _prepare_cache_for_generation(
-        self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> None:
-        """`generate`'s own cache, in the format of the config; one that its caller asks for stays as it is."""
-        is_own = model_kwargs.get("past_key_values") is generation_config.cache_implementation is None
-        super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)
-        if is_own and "past_key_values" in model_kwargs:
-            model_kwargs["past_key_values"] = make_cache(self.config)
-
-    # What `generate` asks for. Positions cannot be counted up from the mask, as transformers would.
-
-    def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> Tensor:
-        mask = model_kwargs.get("attention_mask")
-        layout = self.transformer.layout(inputs_tensor, mask)
-        model_kwargs["padded"] = bool(layout.start.any())  # asked once, so that no step has to look at its mask
-        return make_position_ids(layout, inputs_tensor.shape[1])
-
-    def _expand_inputs_for_generation(
-        self, expand_size: int = 1, *args: Any, position_ids: Tensor | None = None, **kwargs: Any
-    ) -> tuple[Tensor, dict[str, Any]]:
-        """Rows for beams; transformers takes positions of three dimensions for [kind, batch, sequence]."""
-        input_ids, model_kwargs = super()._expand_inputs_for_generation(expand_size, *args, **kwargs)
-        if position_ids is not None:
-            model_kwargs["position_ids"] = position_ids.repeat_interleave(expand_size, 0)
-        return input_ids, model_kwargs
-
-    def prepare_inputs_for_generation(
-        self, input_ids: Tensor, *args: Any, padded: bool = True, **kwargs: Any
-    ) -> dict[str, Any]:
-        """The inputs of one step; without padding they need no mask."""
-        inputs = super().prepare_inputs_for_generation(input_ids, *args, **kwargs)
-        return inputs if padded else {**inputs, "attention_mask": None}
-
-    def _update_model_kwargs_for_generation(
-        self, outputs: Any, model_kwargs: dict[str, Any], is_encoder_decoder: bool = False, num_new_tokens: int = 1
-    ) -> dict[str, Any]:
-        positions = model_kwargs.pop("position_ids")
-        model_kwargs = super()._update_model_kwargs_for_generation(
-            outputs, model_kwargs, is_encoder_decoder, num_new_tokens
-        )
-        # The position stays at the mask token; only the block position counts on.
-        last = positions[:, :, -1:].expand(-1, -1, num_new_tokens).clone()
-        last[:, 1] += torch.arange(1, num_new_tokens + 1, device=last.device)
-        model_kwargs["position_ids"] = torch.cat((positions, last), -1)
-        return model_kwargs

@@ -8,11 +8,16 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the context of each row of a batch begins and ends; all [batch], int64."""
+    """Where the context of each row of a batch ends. Tokens are counted without the padding, wherever that lies."""
 
-    start: Tensor  # the first token that is not padding
-    context: Tensor  # index of <sop>: everything before it is seen in both directions
-    anchor: Tensor  # the position id of <sop> and everything after it: that of the mask token
+    real: Tensor  # [batch, sequence], False on padding
+    context: Tensor  # [batch], tokens before <sop>: they are seen in both directions
+    anchor: Tensor  # [batch], the position id of <sop> and everything after it: that of the mask token
+
+    @property
+    def index(self) -> Tensor:
+        """The number of each token in its row, [batch, sequence]; padding has that of a neighbour."""
+        return (self.real.cumsum(-1) - 1).clamp(min=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class Plan:
 
     position_ids: Tensor  # [batch, 2, sequence]
     attention_mask: Tensor  # [batch, 1, sequence, sequence], True where attended
-    padding: Tensor  # [batch], tokens of padding at the left
+    padding: Tensor  # [batch], tokens of padding
 
     def next_position_ids(self, count: int) -> Tensor:
         """[batch, 2, count]: those of the `count` tokens after the prompt. Only the block position counts on."""
@@ -31,43 +36,56 @@ class Plan:
 
 
 def find_layout(input_ids: Tensor, attention_mask: Tensor | None, sop: int, gmask: int, mask: int) -> Layout:
-    """Finds <sop> and the (g)mask token in each row.
+    """Finds <sop> and the (g)mask token in each row; of several the first counts, as published.
 
     A row without <sop> is read as an answer with an empty context: causal throughout.
 
     Args:
         input_ids: [batch, sequence].
-        attention_mask: [batch, sequence], 0 on the padding at the left; None where there is none.
+        attention_mask: [batch, sequence], 0 on padding; None where there is none.
     """
-    batch = input_ids.shape[0]
-    start = input_ids.new_zeros(batch) if attention_mask is None else (attention_mask == 0).sum(-1)
-    is_sop = input_ids == sop
-    context = torch.where(is_sop.any(-1), is_sop.int().argmax(-1), start)
+    real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
+    return layout_of(input_ids == sop, input_ids == gmask, input_ids == mask, real)
+
+
+def layout_of(is_sop: Tensor, is_gmask: Tensor, is_mask: Tensor, real: Tensor) -> Layout:
+    """The layout of rows by where their tokens are, [batch, sequence] each."""
+    index = real.cumsum(-1) - 1
+    context = _first(is_sop & real, index, torch.zeros_like(index[:, 0]))
     # [gMASK] where there is one, [MASK] otherwise; without either, <sop> keeps its own index.
-    anchor = context
-    for token in (mask, gmask):
-        found = input_ids == token
-        anchor = torch.where(found.any(-1), found.int().argmax(-1), anchor)
-    return Layout(start=start, context=context, anchor=anchor - start)
+    anchor = _first(is_gmask & real, index, _first(is_mask & real, index, context))
+    return Layout(real, context, anchor)
 
 
-def position_ids(layout: Layout, length: int) -> Tensor:
-    """[batch, 2, length]: positions and block positions."""
-    index = torch.arange(length, device=layout.start.device)[None]
-    in_context = index < layout.context[:, None]
-    position = torch.where(in_context, (index - layout.start[:, None]).clamp(min=0), layout.anchor[:, None])
-    block = (index - layout.context[:, None] + 1).clamp(min=0)
-    return torch.stack((position, block), 1)
+def _first(found: Tensor, index: Tensor, otherwise: Tensor) -> Tensor:
+    """The index of the first token found in each row, [batch]."""
+    first = index.gather(1, found.int().argmax(-1, keepdim=True))[:, 0]
+    return torch.where(found.any(-1), first, otherwise)
 
 
-def attention_mask(layout: Layout, length: int) -> Tensor:
-    """[batch, 1, length, length], True where a row may attend to a column.
+def position_ids(layout: Layout) -> Tensor:
+    """[batch, 2, sequence]: positions and block positions, 0 on padding."""
+    index, context = layout.index, layout.context[:, None]
+    position = torch.where(index < context, index, layout.anchor[:, None])
+    block = (index - context + 1).clamp(min=0)
+    return torch.stack((position, block), 1) * layout.real[:, None]
+
+
+def attention_mask(layout: Layout) -> Tensor:
+    """[batch, 1, sequence, sequence], True where a row may attend to a column."""
+    return attention_over(layout.index < layout.context[:, None], layout.real)
+
+
+def attention_over(in_context: Tensor, real: Tensor) -> Tensor:
+    """The mask of rows by their tokens, [batch, 1, sequence, sequence], True where attended.
 
     Rows of the padding see themselves, so that no softmax is over nothing.
+
+    Args:
+        in_context: [batch, sequence], True where a token is seen from everywhere.
+        real: [batch, sequence], False on padding.
     """
-    index = torch.arange(length, device=layout.start.device)
-    causal = index[:, None] >= index[None, :]
-    in_context = index[None, None, :] < layout.context[:, None, None]
-    real = index[None, None, :] >= layout.start[:, None, None]
-    allowed = ((causal[None] | in_context) & real) | torch.eye(length, dtype=torch.bool, device=index.device)
-    return allowed[:, None]
+    length = real.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+    allowed = (causal | in_context[:, None]) & real[:, None]
+    return (allowed | torch.eye(length, dtype=torch.bool, device=real.device))[:, None]

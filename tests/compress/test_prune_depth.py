@@ -72,7 +72,7 @@ def scores(attention, x, ids, by=1.0):
 
 def positions(ids):
     layout = find_layout(ids, None, 89, 86, 85)
-    return position_ids(layout, ids.shape[1]), attention_mask(layout, ids.shape[1])
+    return position_ids(layout), attention_mask(layout)
 
 
 def published_attention(attention, x, number, ids):

@@ -108,7 +108,7 @@ def test_an_answer_ends_where_the_context_does(loaded):
     [
         {"top_p": 0.0},
         {"top_p": 1.5},
-        {"temperature": 0.0},
+        {"temperature": -0.5},
         {"top_k": -1},
         {"repetition_penalty": 0.0},
         {"max_new_tokens": 0},

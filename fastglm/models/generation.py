@@ -1,0 +1,127 @@
+"""What transformers' `generate` asks of the model. Positions are not counted here: the model finds them itself."""
+
+from collections.abc import Collection
+from typing import Any
+
+from torch import Tensor
+from transformers import GenerationConfig
+from transformers.cache_utils import Cache
+
+from ..errors import UsageError
+from .cache import make_cache
+from .masks import holds
+
+RIGHT_PADDING = (
+    "Answers follow the last token of each row, so that padding must be on the left: tokenize with padding_side='left'."
+)
+_CACHES = (None, "dynamic", "dynamic_full", "offloaded", "quantized")
+_STATIC = (
+    "transformers' caches of fixed size, or of pages, are not supported: leave cache_implementation out, or load the "
+    "variant 'fast', whose engine has a fixed one."
+)
+_ATTENTIONS = "The weights of attention are never held as a matrix here: leave output_attentions out."
+
+
+def check_supported(cache: Any | None, others: dict[str, Any]) -> None:
+    """Raises UsageError for arguments of `forward` that would be ignored, or read wrongly."""
+    if others.get("output_attentions"):
+        raise UsageError(_ATTENTIONS)
+    if others.get("head_mask") is not None:
+        raise UsageError("head_mask is not supported: leave it out.")
+    if cache is not None and not isinstance(cache, Cache):
+        raise UsageError("past_key_values must be a cache of transformers, such as DynamicCache, and no tuple.")
+    if cache is not None and cache.is_compileable:
+        raise UsageError(_STATIC)
+
+
+class GenerationHooks:
+    """Mixed in before transformers' `GenerationMixin`: `generate` with the cache of the config, and a clear
+    word where this architecture cannot follow."""
+
+    config: Any
+
+    def _prepare_generation_config(
+        self, generation_config: GenerationConfig | None, **kwargs: Any
+    ) -> tuple[GenerationConfig, dict[str, Any]]:
+        """The settings of an answer. A temperature of 0 is greedy."""
+        if kwargs.get("temperature") == 0:
+            kwargs |= {"do_sample": False, "temperature": None}
+        config, model_kwargs = super()._prepare_generation_config(generation_config, **kwargs)  # type: ignore[misc]
+        if config.temperature == 0:
+            config.do_sample, config.temperature = False, None
+        if config.prefill_chunk_size is not None:
+            raise UsageError(
+                "ChatGLM-6B sees its prompt in both directions, so that it cannot be read in chunks: leave "
+                "prefill_chunk_size out."
+            )
+        if config.output_attentions:
+            raise UsageError(_ATTENTIONS)
+        if config.cache_implementation not in _CACHES:
+            raise UsageError(_STATIC)
+        if model_kwargs.get("position_ids") is not None:
+            raise UsageError("generate finds the positions from the tokens: leave position_ids out.")
+        return config, model_kwargs
+
+    def _prepare_cache_for_generation(
+        self, generation_config: GenerationConfig, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> None:
+        """`generate`'s own cache, in the format of the config; one that its caller asks for stays as it is."""
+        is_own = model_kwargs.get("past_key_values") is generation_config.cache_implementation is None
+        super()._prepare_cache_for_generation(generation_config, model_kwargs, *args, **kwargs)  # type: ignore[misc]
+        if is_own and "past_key_values" in model_kwargs:
+            model_kwargs["past_key_values"] = make_cache(self.config)
+
+    def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> None:
+        """None, so that nothing is counted up. Raises UsageError: there is padding on the right."""
+        mask = model_kwargs.get("attention_mask")
+        if mask is not None and not holds(mask[:, -1] != 0):
+            raise UsageError(RIGHT_PADDING)
+
+
+# What looks at whole answers, or at several: nothing that goes out token by token.
+_WHOLE_ANSWERS = {
+    "assistant_model": None,
+    "custom_generate": None,
+    "dola_layers": None,
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "penalty_alpha": None,
+    "prompt_lookup_num_tokens": None,
+    "return_dict_in_generate": False,
+    "streamer": None,
+}
+_BESIDE_CONFIG = {
+    "generation_config",
+    "logits_processor",
+    "negative_prompt_attention_mask",
+    "negative_prompt_ids",
+    "prefix_allowed_tokens_fn",
+    "stopping_criteria",
+    "tokenizer",
+}
+
+
+def check_streams(arguments: dict[str, Any]) -> None:
+    """Raises UsageError where arguments of `generate` ask for what cannot go out token by token."""
+    config = arguments.get("generation_config")
+    for name, without in _WHOLE_ANSWERS.items():
+        for value in (arguments.get(name), getattr(config, name, None)):
+            if value is not None and value != without:
+                raise UsageError(f"{name} cannot be streamed: use generate, or chat for beams.")
+
+
+def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments of `generate` that change how one answer is streamed. Raises UsageError: it knows no such name."""
+    check_streams(arguments)
+    known = GenerationConfig()
+    for name in arguments:
+        if not hasattr(known, name) and name not in _BESIDE_CONFIG and name not in _WHOLE_ANSWERS:
+            raise UsageError(f"There is no setting {name!r}: the names are those of transformers' generate.")
+    return {name: value for name, value in arguments.items() if value is not None and name not in _WHOLE_ANSWERS}
+
+
+def stop_tokens(ends: int | Collection[int] | None) -> tuple[int, ...]:
+    """Ids that end an answer, from an `eos_token_id`."""
+    if ends is None:
+        return ()
+    return (ends,) if isinstance(ends, int) else tuple(ends)

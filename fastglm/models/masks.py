@@ -1,0 +1,125 @@
+"""Attention masks and labels as callers give them: brought into one form, or refused in one line."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import UsageError
+
+IGNORED = -100  # a label that no loss is wanted for
+_HIDES = -10000  # what a floating-point mask adds at most where nothing is to be seen: published, and of transformers
+
+
+def holds(condition: Tensor) -> bool:
+    """Whether a condition is true everywhere; taken for true where there are only shapes."""
+    return condition.is_meta or bool(condition.all())
+
+
+def real_columns(mask: Tensor, batch: int, columns: int) -> Tensor:
+    """A mask of two dimensions as [batch, columns], False on padding, wherever that lies.
+
+    Raises:
+        UsageError: another shape, or values that say neither.
+    """
+    if mask.shape != (batch, columns):
+        raise UsageError(
+            f"attention_mask has the shape {list(mask.shape)}: it must be [{batch}, {columns}], 1 for each token "
+            "(those in past_key_values too) and 0 for padding, or have four dimensions."
+        )
+    if mask.dtype == torch.bool:
+        return mask
+    if not holds((mask == 0) | (mask == 1)):
+        raise UsageError("An attention_mask of two dimensions is 1 for each token and 0 for padding, and nothing else.")
+    return mask == 1
+
+
+def attended(mask: Tensor, batch: int, length: int, columns: int) -> tuple[Tensor, Tensor | None]:
+    """A mask of four dimensions as bool, True where attended, and what it says of the new tokens.
+
+    Taken are True where attended; True where hidden, as published (`get_masks`); and numbers that are added to scores,
+    0 where attended. The two bool forms are told apart by the tokens themselves: each sees itself, and padding is seen
+    by no other token.
+
+    Args:
+        mask: [batch or 1, 1, length, columns], the new tokens being the last `length` columns.
+
+    Returns:
+        the mask, where every token sees one at least; and [batch, length], False on padding, None without padding.
+
+    Raises:
+        UsageError: another shape or type, or neither form.
+    """
+    if mask.shape[1:] != (1, length, columns) or mask.shape[0] not in (1, batch):
+        raise UsageError(
+            f"attention_mask has the shape {list(mask.shape)}: with four dimensions it must be "
+            f"[{batch}, 1, {length}, {columns}]."
+        )
+    if mask.is_floating_point():
+        if not holds((mask == 0) | (mask <= _HIDES)):
+            raise UsageError(
+                "An attention_mask of floating-point numbers is added to the scores: 0 where attended, -10000 or less "
+                "where hidden. For other masks use bool, True where attended."
+            )
+        return _seeing(mask == 0, batch)
+    if mask.dtype != torch.bool:
+        raise UsageError(
+            f"attention_mask is of {mask.dtype}: with four dimensions it must be bool, True where attended."
+        )
+    sees_itself = _own_columns(mask)
+    if holds(sees_itself):
+        return mask, None
+    forms = [form for form in (mask, ~mask) if _hides_padding(form)]
+    if not bool(sees_itself.any()):
+        forms = [~mask]
+    if len(forms) != 1:
+        raise UsageError(
+            "attention_mask hides some tokens from themselves, so that its meaning is not clear: use True where "
+            "attended, with every token seeing itself."
+        )
+    return _seeing(forms[0], batch)
+
+
+def _own_columns(mask: Tensor) -> Tensor:
+    """Where each new token sees itself, [batch, length], in a mask [batch, 1, length, columns]."""
+    return mask[:, 0].diagonal(mask.shape[-1] - mask.shape[-2], 1, 2)
+
+
+def _hides_padding(mask: Tensor) -> bool:
+    """Whether no token sees one that does not see itself."""
+    new = mask[:, 0, :, mask.shape[-1] - mask.shape[-2] :]
+    return not bool((new & ~_own_columns(mask)[:, None]).any())
+
+
+def _seeing(mask: Tensor, batch: int) -> tuple[Tensor, Tensor | None]:
+    """Lets tokens that see nothing see themselves, so that no softmax is over nothing."""
+    length, columns = mask.shape[2:]
+    own = F.pad(torch.eye(length, dtype=torch.bool, device=mask.device), (columns - length, 0))
+    real = _own_columns(mask).expand(batch, -1)
+    return mask | (own & ~mask.any(-1, keepdim=True)), None if holds(real) else real
+
+
+def real_tokens(mask: Tensor | None, batch: int, length: int) -> Tensor | None:
+    """What a mask of either kind says of the new tokens: [batch, length], False on padding; None where it is silent."""
+    if mask is None:
+        return None
+    if mask.ndim == 2:
+        return real_columns(mask, batch, mask.shape[1])[:, -length:]
+    return attended(mask, batch, length, mask.shape[-1])[1]
+
+
+def next_labels(labels: Tensor, real: Tensor | None) -> Tensor:
+    """The label that each token predicts, [batch, length]: that of the next one which is no padding.
+
+    Padding predicts nothing and is never predicted, whatever its label says.
+
+    Args:
+        labels: [batch, length].
+        real: [batch, length], False on padding; None where there is none.
+    """
+    labels = F.pad(labels, (0, 1), value=IGNORED)
+    if real is None:
+        return labels[:, 1:]
+    length = real.shape[1]
+    column = torch.where(real, torch.arange(length, device=real.device), length)
+    following = F.pad(column.flip(-1).cummin(-1).values.flip(-1)[:, 1:], (0, 1), value=length)
+    return labels.gather(1, following).masked_fill(~real, IGNORED)
