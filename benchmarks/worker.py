@@ -24,6 +24,7 @@ from benchmarks.compression import COMMAND, Compression
 from benchmarks.jobs import LINES, Job, Jobs, State
 from benchmarks.store import Store, StoreError
 from fastglm.errors import FastGLMError, UsageError
+from fastglm.files import DOWNLOAD_LIMIT, VISITORS_LIMIT
 from fastglm.home import folder
 
 LOOK = 0.25  # seconds between two looks at what the process said and whether it is to stop
@@ -116,7 +117,7 @@ class Attempt:
         self._child = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=folder("models"),  # a hub id that is a relative path too can only be one that visitors may open
-            env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+            env={DOWNLOAD_LIMIT: str(VISITORS_LIMIT), **os.environ, "PYTHONIOENCODING": "utf-8"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

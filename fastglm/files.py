@@ -10,6 +10,8 @@ from typing import Any, BinaryIO
 
 from .errors import CheckpointError
 
+DOWNLOAD_LIMIT = "FASTGLM_MAX_DOWNLOAD"  # names the GB that may be downloaded at once
+VISITORS_LIMIT = 20  # GB, for visitors of the app where nothing else is said: any of the family as published fits
 DEEPEST = 64  # levels of lists and objects in a JSON file
 _MB = 1 << 20
 _LIMITS = {"config.json": _MB, "tokenizer_config.json": 4 * _MB, "generation_config.json": _MB}

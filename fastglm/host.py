@@ -80,7 +80,7 @@ class Host:
     @classmethod
     def start(
         cls,
-        model: str = "demo",
+        model: str | Path = "demo",
         variant: str = "original",
         device: str = "auto",
         dtype: str = "auto",
@@ -96,7 +96,7 @@ class Host:
         `progress` is called in this thread; an exception from it ends the process. Raises the FastGLMError that
         loading raised, HostError when the process ended, CancelledError when another thread closed the host meanwhile.
         """
-        host = cls(HostKey(model, variant, device, dtype, cache), launch)
+        host = cls(HostKey(str(model), variant, device, dtype, cache), launch)
         host._load(restricted, progress, threads)
         return host
 

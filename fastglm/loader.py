@@ -44,7 +44,7 @@ _HEADROOM = 1.05
 
 
 def load(
-    model: str = "demo",
+    model: str | Path = "demo",
     variant: str = "original",
     device: str = "auto",
     dtype: str = "auto",
@@ -77,6 +77,7 @@ def load(
     """
     began = time.perf_counter()
     chosen, source, devices = get_variant(variant), find_source(model, restricted), resolve_devices(device)
+    model = str(model)
     target = devices[0]
     wanted = _resolve_dtype(dtype, target)
     if cache not in ("auto", "int8"):

@@ -18,7 +18,7 @@ __all__ = ["Recipe", "compress"]
 
 
 def compress(
-    model: str,
+    model: str | Path,
     recipe: str | Path | Recipe,
     out: str | Path,
     texts: str | Path | Sequence[Text] | None = None,

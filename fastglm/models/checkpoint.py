@@ -33,7 +33,7 @@ class Checkpoint:
     def __init__(self, folder: Path) -> None:
         """Raises CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
         self.folder = folder
-        self.config = _read_config(folder)
+        self.config = read_config(folder)
         self.shards, self._index = _find_shards(folder)
         self._finite: set[str] = set()
         self._is_head_alone = False
@@ -183,7 +183,8 @@ def _expected(config: ChatGLM6BConfig) -> dict[str, Tensor]:
         return ChatGLMForConditionalGeneration(untied).state_dict()
 
 
-def _read_config(folder: Path) -> ChatGLM6BConfig:
+def read_config(folder: Path) -> ChatGLM6BConfig:
+    """The config of a folder, which may hold nothing else yet. Raises CheckpointError where it is none of ours."""
     path = folder / "config.json"
     if not path.exists():
         known = foreign.name_folder(folder)

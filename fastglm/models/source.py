@@ -10,31 +10,34 @@ from typing import Literal
 
 from ..errors import CheckpointError, FastGLMError, UsageError
 from ..home import home
+from .foreign import name_file
 
 SHAPES = {"chatglm-6b": 28}
 _SHAPE = re.compile(r"shape:(?P<name>[\w.-]+)(@(?P<layers>\d+))?")
 _HUB_ID = re.compile(r"(modelscope:)?[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-# The organisation moved; either name may be the one that a hub or a mirror knows.
-_HOMES = {"THUDM": "zai-org", "zai-org": "THUDM"}
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that may be opened. `folder` is set for the demo and for folders, `layers` for shapes."""
+    """A model that may be opened. `folder` is set for the demo and for folders, `layers` for shapes, `restricted` for
+    what a visitor of the app asked a hub for."""
 
     name: str
     kind: Literal["demo", "folder", "hub", "shape"]
     folder: Path | None = None
     layers: int = 0
+    restricted: bool = False
 
     def fetch(self) -> Path:
         """The folder of the checkpoint, downloaded where it lies on a hub.
 
         Raises:
-            CheckpointError: the hub does not have it, or cannot be reached.
+            CheckpointError, DiskShortError, UsageError: as `download` does.
         """
         if self.folder is None:
-            return _download(self.name)
+            from .download import download
+
+            return download(self.name, self.restricted)
         return self.folder
 
 
@@ -43,8 +46,8 @@ def demo_folder() -> Path:
     return Path(str(files("fastglm.demo"))) / "checkpoint"
 
 
-def find_source(model: str, restricted: bool = False) -> Source:
-    """What a model string means. Opens nothing.
+def find_source(model: str | Path, restricted: bool = False) -> Source:
+    """What a model string means, or a folder. Opens nothing but the start of a file that is no folder.
 
     Args:
         model: `demo`, `shape:chatglm-6b` (`@5`: its first 5 layers), a folder, a hub id, `modelscope:` and an id.
@@ -54,23 +57,38 @@ def find_source(model: str, restricted: bool = False) -> Source:
         UsageError: the string means nothing, or may not be opened.
         CheckpointError: the folder is not there.
     """
+    is_id = isinstance(model, str) and _HUB_ID.fullmatch(model) is not None
+    model = os.fspath(model)
     if model == "demo":
         return Source(model, "demo", demo_folder())
     if model.startswith("shape:"):
         return _find_shape(model)
-    path = Path(model).expanduser()
-    is_id = _HUB_ID.fullmatch(model) is not None
+    path = _as_path(model)
     if is_id and (restricted or not path.is_dir()):
-        return Source(model, "hub")
+        return Source(model, "hub", restricted=restricted)
     if restricted and not any(path.resolve().is_relative_to(root) for root in allowed_folders()):
         raise UsageError(
             f"{model!r} may not be opened here: put the checkpoint into {home() / 'models'}, "
             "or start the app with its folder in FASTGLM_MODEL_DIRS."
         )
     if not path.is_dir():
+        if known := name_file(path):
+            raise CheckpointError(known)
         hint = "it is a file; name the folder it lies in" if path.is_file() else "there is no such folder"
         raise CheckpointError(f"{model!r}: {hint}. A model is demo, a checkpoint folder, a hub id or shape:chatglm-6b.")
     return Source(str(path.resolve()), "folder", path.resolve())
+
+
+def _as_path(model: str) -> Path:
+    """Raises UsageError where it cannot be one on any disk."""
+    try:
+        path = Path(model).expanduser()
+        path.resolve().is_dir()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{model[:80]!r} cannot be a folder ({error}): name a checkpoint folder or a hub id."
+        ) from error
+    return path
 
 
 def _find_shape(model: str) -> Source:
@@ -162,40 +180,3 @@ def _hub_id(folder: Path) -> str:
 
 def _is_cached(folder: Path) -> bool:
     return any(_reason(snapshot) is None for snapshot in _children(folder, "snapshots/*"))
-
-
-def _download(model: str) -> Path:
-    """From the Hugging Face hub (or the mirror in HF_ENDPOINT), or from ModelScope."""
-    if model.startswith("modelscope:"):
-        return _download_from_modelscope(model.removeprefix("modelscope:"))
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-
-    owner, name = model.split("/")
-    ids = [model, *([f"{_HOMES[owner]}/{name}"] if owner in _HOMES else [])]
-    for offline in (True, False):
-        for repo in ids:
-            try:
-                return Path(snapshot_download(repo, local_files_only=offline, ignore_patterns=["*.py", "*.md", "*.h5"]))
-            except RepositoryNotFoundError:
-                continue
-            except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-                if not offline and repo == ids[-1]:
-                    raise CheckpointError(
-                        f"{model} is not on this machine and the hub cannot be reached: check the network, set "
-                        "HF_ENDPOINT to a mirror, or download the folder by other means and name it."
-                    ) from error
-    raise CheckpointError(
-        f"The hub has no {' or '.join(ids)}, or it needs a login (huggingface-cli login): check the id."
-    )
-
-
-def _download_from_modelscope(model: str) -> Path:
-    try:
-        from modelscope import snapshot_download
-    except ImportError as error:
-        raise UsageError("modelscope: models need its package: pip install 'fastglm[modelscope]'.") from error
-    try:
-        return Path(snapshot_download(model, ignore_file_pattern=[r".*\.py", r".*\.md"]))
-    except Exception as error:  # its own errors have no common base
-        raise CheckpointError(f"ModelScope did not give {model} ({error}): check the id and the network.") from error

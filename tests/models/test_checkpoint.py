@@ -255,29 +255,6 @@ def test_visitors_open_only_what_is_allowed(copy, tmp_path, monkeypatch):
     assert find_source("THUDM/chatglm-6b", restricted=True).kind == "hub"
 
 
-def test_a_hub_id_that_is_not_here_says_what_to_do(monkeypatch, tmp_path):
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    def no_network(*_, **__):
-        raise LocalEntryNotFoundError("offline")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", no_network)
-    with pytest.raises(CheckpointError, match="HF_ENDPOINT"):
-        find_source("THUDM/chatglm-6b").fetch()
-
-
-def test_the_other_name_of_the_organisation_is_tried(monkeypatch, tmp_path):
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    def only_new(repo, local_files_only, **_):
-        if repo == "zai-org/chatglm-6b" and not local_files_only:
-            return str(tmp_path)
-        raise LocalEntryNotFoundError("not there")
-
-    monkeypatch.setattr("huggingface_hub.snapshot_download", only_new)
-    assert find_source("THUDM/chatglm-6b").fetch() == tmp_path
-
-
 def test_the_tokenizer_of_a_later_generation_is_refused(copy):
     (copy / "ice_text.model").rename(copy / "tokenizer.model")
     with pytest.raises(CheckpointError, match="later generation"):

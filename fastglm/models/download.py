@@ -1,0 +1,145 @@
+"""Checkpoints from a hub: its list of files first, then the config, and the weights only where all is well."""
+
+import os
+import shutil
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ..errors import CheckpointError, DiskShortError, UsageError
+from ..files import DOWNLOAD_LIMIT, VISITORS_LIMIT
+from .checkpoint import Checkpoint, read_config
+
+_CONFIG = "config.json"
+_LARGEST_CONFIG = 1 << 20  # bytes
+_ROOM = 1.02  # of the disk, for each byte that is downloaded
+# What a checkpoint needs, as patterns of names: tables and vocabularies, and weights in one of two forms.
+_TABLES = (
+    *(f"{name}config.json" for name in ("", "generation_", "tokenizer_")),
+    *("special_tokens_map.json", "added_tokens.json", "tokenizer.json", "fastglm.json"),
+    *("ice_text.model", "tokenizer.model"),
+)
+_WEIGHTS = tuple(
+    (f"{stem}.{kind}", f"{stem}-[0-9]*.{kind}", f"{stem}.{kind}.index.json")
+    for stem, kind in (("model", "safetensors"), ("pytorch_model", "bin"))
+)
+# The organisation moved; either name may be the one that a hub or a mirror knows.
+_HOMES = {"THUDM": "zai-org", "zai-org": "THUDM"}
+
+
+def download(model: str, restricted: bool = False) -> Path:
+    """The folder of a hub's checkpoint: from the Hugging Face hub (or the mirror in HF_ENDPOINT), or ModelScope.
+
+    Args:
+        restricted: whether it is for a visitor of the app, who may have `VISITORS_LIMIT` GB at most.
+
+    Raises:
+        CheckpointError: the hub does not have it or cannot be reached, or it is no checkpoint that could be opened.
+        DiskShortError, UsageError: it is too large for the disk, or for a visitor; found before its weights are loaded.
+    """
+    if model.startswith("modelscope:"):
+        return _from_modelscope(model.removeprefix("modelscope:"), _most(restricted))
+    owner, name = model.split("/")
+    ids = [model, *([f"{_HOMES[owner]}/{name}"] if owner in _HOMES else [])]
+    for repo in ids:
+        if kept := _kept(repo):
+            return kept
+    return _from_hub(model, ids, _most(restricted))
+
+
+def _most(restricted: bool) -> float:
+    """Bytes that may be downloaded."""
+    told = os.environ.get(DOWNLOAD_LIMIT)
+    if not told:
+        return VISITORS_LIMIT * 1e9 if restricted else float("inf")
+    try:
+        return float(told) * 1e9
+    except ValueError as error:
+        raise UsageError(f"{DOWNLOAD_LIMIT} is {told[:40]!r}: wanted is a number of GB.") from error
+
+
+def _kept(repo: str) -> Path | None:
+    """What was downloaded before, if it is whole."""
+    from huggingface_hub import snapshot_download
+
+    for weights in _WEIGHTS:
+        try:
+            folder = Path(snapshot_download(repo, local_files_only=True, allow_patterns=[*_TABLES, *weights]))
+            Checkpoint(folder)
+        except (OSError, ValueError, CheckpointError):
+            continue
+        if any((folder / f"{name}.model").exists() for name in ("ice_text", "tokenizer")):
+            return folder
+    return None
+
+
+def _from_hub(model: str, ids: list[str], most: float) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download, try_to_load_from_cache
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    for repo in ids:
+        try:
+            told = HfApi().model_info(repo, files_metadata=True)
+            sizes = _chosen(repo, {file.rfilename: file.size or 0 for file in told.siblings or []})
+            read_config(Path(hf_hub_download(repo, _CONFIG, revision=told.sha)).parent)
+            here = {name for name in sizes if isinstance(try_to_load_from_cache(repo, name, revision=told.sha), str)}
+            _check_size(repo, sum(sizes.values()), sum(sizes[name] for name in sizes.keys() - here), HF_HUB_CACHE, most)
+            return Path(snapshot_download(repo, allow_patterns=list(sizes)))
+        except RepositoryNotFoundError:
+            continue
+        except (CheckpointError, DiskShortError, UsageError):
+            raise
+        except Exception as error:  # the hub's client has had errors of several libraries
+            raise CheckpointError(
+                f"{model} is not on this machine and the hub cannot be reached: check the network, set "
+                "HF_ENDPOINT to a mirror, or download the folder by other means and name it."
+            ) from error
+    raise CheckpointError(
+        f"The hub has no {' or '.join(ids)}, or it needs a login (huggingface-cli login): check the id."
+    )
+
+
+def _from_modelscope(model: str, most: float) -> Path:
+    try:
+        from modelscope import snapshot_download
+        from modelscope.hub.api import HubApi
+        from modelscope.utils.file_utils import get_modelscope_cache_dir
+    except ImportError as error:
+        raise UsageError("modelscope: models need its package: pip install 'fastglm[modelscope]'.") from error
+    try:
+        files = HubApi().get_model_files(model, recursive=True)
+        sizes = _chosen(model, {file["Path"]: file["Size"] or 0 for file in files if file["Type"] != "tree"})
+        read_config(Path(snapshot_download(model, allow_file_pattern=[_CONFIG])))
+        whole = sum(sizes.values())
+        _check_size(model, whole, whole, get_modelscope_cache_dir(), most)
+        return Path(snapshot_download(model, allow_file_pattern=list(sizes)))
+    except (CheckpointError, DiskShortError, UsageError):
+        raise
+    except Exception as error:  # its own errors have no common base
+        raise CheckpointError(f"ModelScope did not give {model} ({error}): check the id and the network.") from error
+
+
+def _chosen(repo: str, sizes: dict[str, int]) -> dict[str, int]:
+    """Of a hub's files those that a checkpoint needs, with their bytes: the weights in one form only."""
+    if not 0 < sizes.get(_CONFIG, 0) <= _LARGEST_CONFIG:
+        raise CheckpointError(f"{repo} has no config.json that could be read: name the hub id of a checkpoint.")
+    for patterns in _WEIGHTS:
+        weights = {name: size for name, size in sizes.items() if any(fnmatchcase(name, each) for each in patterns)}
+        if any(not name.endswith(".json") for name in weights):
+            return {name: size for name, size in sizes.items() if name in _TABLES} | weights
+    raise CheckpointError(f"{repo} has no weights that could be read: name the hub id of a checkpoint.")
+
+
+def _check_size(repo: str, whole: int, missing: int, cache: str | Path, most: float) -> None:
+    if whole > most:
+        raise UsageError(
+            f"{repo} has {whole / 1e9:,.1f} GB, at most {most / 1e9:,.1f} GB are downloaded here: "
+            "whoever runs this machine can download it by other means."
+        )
+    place = Path(cache).absolute()
+    free = shutil.disk_usage(next(parent for parent in (place, *place.parents) if parent.is_dir())).free
+    if missing * _ROOM > free:
+        raise DiskShortError(
+            f"{repo} needs {missing * _ROOM / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are free where {place} lies: "
+            "make room there, or set HF_HOME to another disk."
+        )
