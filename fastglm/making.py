@@ -49,8 +49,7 @@ def made_once(
             if not is_whole():
                 make(_telling(lock, progress))
         finally:
-            _news_of(lock).unlink(missing_ok=True)
-            remove_locked(lock, file)
+            _leave(lock, file)
         return
 
 
@@ -64,7 +63,7 @@ def alone(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        remove_locked(lock, file)
+        _leave(lock, file)
 
 
 @contextlib.contextmanager
@@ -136,6 +135,13 @@ def _try(lock: Path) -> IO[bytes] | None:
         return try_lock(lock)
 
 
+def _leave(lock: Path, file: IO[bytes]) -> None:
+    """Removes the lock, and the news of whoever made it last."""
+    with contextlib.suppress(OSError):
+        _news_of(lock).unlink(missing_ok=True)
+    remove_locked(lock, file)
+
+
 def _news_of(lock: Path) -> Path:
     return lock.with_suffix(".news")
 
@@ -162,7 +168,7 @@ def _watch(lock: Path, progress: OnProgress | None) -> None:
         if progress and (now := _read_news(lock)):
             progress(now)
         time.sleep(_LOOK)
-    remove_locked(lock, file)
+    _leave(lock, file)
 
 
 def _read_news(lock: Path) -> Progress | None:

@@ -58,6 +58,10 @@ def _sweep_locks(leases: Path) -> None:
             if (lock := try_lock(path, "rb+")) is not None:
                 path.with_suffix(".news").unlink(missing_ok=True)
                 remove_locked(path, lock)
+    for path in leases.glob("*.news"):
+        with contextlib.suppress(OSError):
+            if not path.with_suffix(".making").exists():
+                path.unlink()
 
 
 def _sweep_logs(logs: Path) -> None:

@@ -110,6 +110,21 @@ def test_where_the_maker_is_killed_another_makes(tmp_path: Path, makers: list[Ma
     assert left(place) == []
 
 
+def test_one_who_waited_for_a_maker_that_was_killed_at_its_end_leaves_nothing(tmp_path: Path) -> None:
+    place = tmp_path / "made"
+    lock = making._lock_of(place)
+    file = making._try(lock)
+    assert file
+    making._telling(lock, None)(Progress("make", 4, 5))
+
+    def killed(_: Progress) -> None:  # after its move, before it took its lock away
+        place.mkdir(exist_ok=True)
+        file.close()
+
+    made_once(place, place.is_dir, lambda _: pytest.fail("it is there"), killed)
+    assert left(place) == []
+
+
 def test_what_is_broken_is_made_anew(tmp_path: Path, makers: list[Maker]) -> None:
     place = tmp_path / "made"
     place.mkdir()  # empty: a folder may be put in its place

@@ -73,6 +73,7 @@ def test_forsaken_files_are_removed_and_fresh_ones_kept(home: Path) -> None:
 def test_locks_of_makers_that_are_gone_are_removed(home: Path) -> None:
     put(home / "leases" / "gone.making")
     put(home / "leases" / "gone.news")
+    put(home / "leases" / "orphan.news")
     held = put(home / "leases" / "there.making")
     put(home / "leases" / "there.news")
     lock = try_lock(held)

@@ -28,11 +28,12 @@ def measure(home: Path, model: str, *options: str) -> None:
 class App:
     """A running server of the app."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, port: int = 0) -> None:
+        """On a port of its own, or on that of a server that was killed."""
         self.home = home
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+            self.port = port or probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {
             **os.environ,
