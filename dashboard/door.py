@@ -112,22 +112,26 @@ def _ask(tab: str, password: str) -> NoReturn:
         given = st.text_input(say("door-password"), type="password", max_chars=1000)
         asked = st.form_submit_button(say("door-enter"), type="primary", icon=":material/login:")
     if asked:
-        wait = _door().enter(tab, given, password, st.context.ip_address or "")
+        wait = _door().enter(tab, given, password, _address())
         if wait is None:
             st.rerun()
         _stop(say("door-wrong", seconds=f"{max(wait, 1):.0f}"))
     st.stop()
 
 
+def _address() -> str:
+    return st.context.ip_address or ""
+
+
 def _check_login(auth: Mapping[str, Any], emails: Any) -> None:
     """Let in those whom the provider knows, or those of `emails`."""
     try:
-        if not st.user.is_logged_in:
-            providers = (
-                [""] if "client_id" in auth else [name for name, told in auth.items() if isinstance(told, Mapping)]
-            )
-            for name in providers:
-                if st.button(f"{say('door-login')} {plain(name)}", key=f"login-{name}", icon=":material/login:"):
+        if not st.user.get("is_logged_in"):
+            named = [name for name, told in auth.items() if isinstance(told, Mapping)]
+            for name in [""] if "client_id" in auth else named:
+                if st.button(
+                    f"{say('door-login')} {plain(name)}".strip(), key=f"login-{name}", icon=":material/login:"
+                ):
                     st.login(name or None)
             st.stop()
     except StreamlitAuthError:

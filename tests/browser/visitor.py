@@ -28,8 +28,12 @@ def measure(home: Path, model: str, *options: str) -> None:
 class App:
     """A running server of the app."""
 
+<<<<<<< Updated upstream
     def __init__(self, home: Path, port: int = 0) -> None:
         """On a port of its own, or on that of a server that was killed."""
+=======
+    def __init__(self, home: Path, *arguments: str) -> None:
+>>>>>>> Stashed changes
         self.home = home
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -51,6 +55,7 @@ class App:
             str(self.port),
             "--server.headless",
             "true",
+            *arguments,
         ]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
