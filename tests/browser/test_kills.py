@@ -46,7 +46,7 @@ def test_what_was_asked_is_kept_and_the_next_answer_comes(seed: int, homes: list
         while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in before):
             assert time.monotonic() < until, f"{told}: hosts of a server that was killed run on"
             time.sleep(0.1)
-        homes.append(App(app.home, app.port))
+        homes.append(App(app.home, port=app.port))
         homes[-1].wait()
         page.reload()
     first = page.get_by_test_id("stChatMessage").first

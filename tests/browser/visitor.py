@@ -28,12 +28,8 @@ def measure(home: Path, model: str, *options: str) -> None:
 class App:
     """A running server of the app."""
 
-<<<<<<< Updated upstream
-    def __init__(self, home: Path, port: int = 0) -> None:
-        """On a port of its own, or on that of a server that was killed."""
-=======
-    def __init__(self, home: Path, *arguments: str) -> None:
->>>>>>> Stashed changes
+    def __init__(self, home: Path, *arguments: str, port: int = 0) -> None:
+        """On a port of its own, or on that of a server that was killed; `arguments` are streamlit's."""
         self.home = home
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
