@@ -31,6 +31,7 @@ from .models.checkpoint import Checkpoint
 from .models.config import ChatGLM6BConfig
 from .models.shape import random_tensors, shape_config
 from .models.source import Source, demo_folder, find_source
+from .models.token_ids import agree
 from .models.tokenizer import ChatGLMTokenizer
 from .models.tokenizer_files import read_tokenizer
 from .models.vocabulary import trim_config, trim_rows
@@ -100,6 +101,7 @@ def load(
         tokenizer = read_tokenizer(path)
         checkpoint.settle_head()
         config, tensors = checkpoint.config, checkpoint.tensors()
+        agree(config, tokenizer)
         if trim_image_tokens:
             config, tokenizer = trim_config(config, tokenizer)
             tensors = trim_rows(tensors, config.vocab_size)

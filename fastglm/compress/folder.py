@@ -151,7 +151,7 @@ def write_checkpoint(folder: Path, config: ChatGLM6BConfig, tensors: Iterable[tu
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
-    """The tokenizer's files, where they are."""
-    for name in TOKENIZER_FILES:
+    """The tokenizer's files, where they are; older releases of transformers keep added tokens in files of their own."""
+    for name in (*TOKENIZER_FILES, "added_tokens.json", "special_tokens_map.json"):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

@@ -334,6 +334,20 @@ class ChatGLMForConditionalGeneration(
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.lm_head = value
 
+    def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
+        """As transformers does; where head and embedding are two matrices they stay two, whatever the config says.
+
+        Raises:
+            UsageError: embedding and head are quantised.
+        """
+        embedding, head = self.transformer.word_embeddings, self.lm_head
+        if isinstance(embedding, QuantizedEmbedding):
+            raise UsageError(
+                "A quantised embedding cannot grow: resize the model it was made from, and quantise again."
+            )
+        self.config.tie_word_embeddings = head.weight is embedding.weight
+        return super().resize_token_embeddings(*args, **kwargs)
+
     def forward(
         self,
         input_ids: Tensor | None = None,

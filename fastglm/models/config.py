@@ -11,6 +11,7 @@ from transformers import PreTrainedConfig
 from ..errors import CheckpointError, FastGLMError, UsageError
 from ..kernels import Int4, Int8, WeightFormat, get_format
 from .ranges import check_ranges
+from .token_ids import complete_ids
 
 LATER_GENERATIONS = ("multi_query_group_num", "original_rope", "padded_vocab_size")
 
@@ -58,6 +59,7 @@ class ChatGLM6BConfig(ChatGLMConfig):
     """ChatGLM-6B, with the published field names and defaults.
 
     `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
+    Ids of control tokens that are not given follow from those that are, and from the size of the vocabulary.
     Heads are `head_dim` wide; it defaults to the published `hidden_size / num_attention_heads`.
     `layer_numbers` are those that the layers of a pruned model were trained with, from 0: the published fp16 code
     scales scores by them. `sparsity` "2:4": of each 4 consecutive inputs of a block's linear layers 2 are zero.
@@ -71,6 +73,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
         "num_hidden_layers": "num_layers",
         "max_position_embeddings": "max_sequence_length",
     }
+    # Read by AutoTokenizer where tokenizer_config.json is missing.
+    tokenizer_class: ClassVar[str] = "ChatGLMTokenizer"
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
 
     vocab_size: int = 130528
@@ -83,11 +87,11 @@ class ChatGLM6BConfig(ChatGLMConfig):
     max_sequence_length: int = 2048
     position_encoding_2d: bool = True
     use_cache: bool = True
-    bos_token_id: int | None = 130004
-    eos_token_id: int | list[int] | None = 130005
-    pad_token_id: int | None = 3
-    mask_token_id: int = 130000
-    gmask_token_id: int = 130001
+    bos_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    pad_token_id: int | None = None
+    mask_token_id: int | None = None
+    gmask_token_id: int | None = None
     tie_word_embeddings: bool = True  # where the weights hold one matrix; two that differ are both kept
     initializer_range: float = 0.02
     pre_seq_len: int | None = None
@@ -102,6 +106,8 @@ class ChatGLM6BConfig(ChatGLMConfig):
     cache_format: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        for name, id in complete_ids(vars(self)).items():
+            setattr(self, name, id)
         if self.head_dim is None and isinstance(self.num_attention_heads, int):
             self.head_dim = self.hidden_size // self.num_attention_heads
         super().__post_init__(**kwargs)
@@ -185,7 +191,8 @@ def _check_ids(config: ChatGLM6BConfig) -> None:
     """Raises CheckpointError where a config names a token that its vocabulary does not have."""
     for name in ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id", "gmask_token_id"):
         found = getattr(config, name)
-        if max(found if isinstance(found, list) else [found]) >= config.vocab_size:
+        ids = found if isinstance(found, list) else [] if found is None else [found]
+        if max(ids, default=0) >= config.vocab_size:
             raise CheckpointError(
                 f"config.json: {name} is {found}, and the vocabulary has {config.vocab_size} tokens: make them agree."
             )

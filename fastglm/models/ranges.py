@@ -66,7 +66,7 @@ class Kind:
 
 
 LAYERS = 1000  # at most
-_ID = Whole(0, 1 << 22)
+_ID = Whole(0, 1 << 22, optional=True)
 _BOOL = Kind("true or false", (bool,))
 _WORD = Kind("a word or null", (str, type(None)))
 RANGES: dict[str, Whole | Real | Kind] = {
@@ -81,7 +81,7 @@ RANGES: dict[str, Whole | Real | Kind] = {
     "position_encoding_2d": _BOOL,
     "use_cache": _BOOL,
     "bos_token_id": _ID,
-    "eos_token_id": Whole(0, 1 << 22, listed=True),
+    "eos_token_id": Whole(0, 1 << 22, listed=True, optional=True),
     "pad_token_id": _ID,
     "mask_token_id": _ID,
     "gmask_token_id": _ID,

@@ -1,43 +1,71 @@
 """The tokenizers of ChatGLM: one registered class name, told apart by the vocabulary file."""
 
+import json
 import os
 import re
 import shutil
+from collections.abc import Iterable, Iterator
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
 from sentencepiece import SentencePieceProcessor
 from transformers import PreTrainedTokenizer
+from transformers.tokenization_python import Trie
 
 from ..errors import CheckpointError
+from ..files import read_json
+from .pieces import BUILT_IN, CONTROL_TOKENS, NEWLINE, read_pieces
+from .token_ids import IMAGE_TOKENS, settle
 
-CONTROL_TOKENS = ("[MASK]", "[gMASK]", "[sMASK]", "<unused_0>", "<sop>", "<eop>", "<ENC>", "<dBLOCK>")
-_CONTROL = re.compile("|".join(map(re.escape, CONTROL_TOKENS)))
+_JSON = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
 _BLANKS = re.compile(r" {2,80}")
 _BLANK_TOKEN = re.compile(r"<\|blank_(\d\d?)\|>")
+_IMAGE = re.compile(r"<image_(\d{1,9})>")
 
 
 class ChatGLMTokenizer(PreTrainedTokenizer):
-    """What is registered under the published class name; loading gives the class of the vocabulary file found."""
+    """The class that is registered under the published name; making one gives that of the vocabulary file."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {
         "vocab_file": "ice_text.model",
         "later_vocab_file": "tokenizer.model",
     }
 
-    def __new__(
-        cls, vocab_file: str | None = None, later_vocab_file: str | None = None, **_: Any
-    ) -> "ChatGLMTokenizer":
-        # transformers itself offers tokenizer.model as `vocab_file` where the published name is missing.
-        if Path(vocab_file or later_vocab_file or "").name == cls.vocab_files_names["later_vocab_file"]:
+    def __new__(cls, *_: Any, **__: Any) -> "ChatGLMTokenizer":
+        return super().__new__(ChatGLM6BTokenizer if cls is ChatGLMTokenizer else cls)
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], *inputs: Any, **kwargs: Any) -> "ChatGLMTokenizer":
+        """The tokenizer of a folder or hub id, as transformers reads it.
+
+        Raises:
+            CheckpointError: no vocabulary file, one of a later generation, files of different checkpoints, or broken.
+        """
+        for file in map(Path(name).joinpath, _JSON):
+            if file.exists():
+                read_json(file)  # a regular file of a bounded size
+        try:
+            return super().from_pretrained(name, *inputs, **kwargs)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise CheckpointError(
-                "tokenizer.model is the vocabulary of a later generation (ChatGLM2, ChatGLM3 or GLM-4); "
-                "fastglm runs ChatGLM-6B only so far: use a ChatGLM-6B checkpoint."
-            )
-        if vocab_file is None:
-            raise CheckpointError("The checkpoint has no ice_text.model: copy the tokenizer file beside config.json.")
-        return super().__new__(ChatGLM6BTokenizer)
+                f"The tokenizer of {name} cannot be read ({reason}): fetch its files again."
+            ) from error
+
+    @classmethod
+    def convert_to_native_format(cls, **arguments: Any) -> dict[str, Any]:
+        """The arguments that transformers found in a checkpoint's files, such that they agree with each other.
+
+        Raises:
+            CheckpointError: no vocabulary file, one of a later generation, or files of different checkpoints.
+        """
+        vocabulary = _check_vocabulary(arguments.get("vocab_file"), arguments.get("later_vocab_file"))
+        pieces = read_pieces(vocabulary)
+        for name in ("auto_map", "is_local", "local_files_only", "later_vocab_file"):
+            arguments.pop(name, None)  # of the folder that was read, and code that no other folder has
+        return {**settle(arguments, pieces, vocabulary), "pieces": pieces}
 
 
 class ChatGLM6BTokenizer(ChatGLMTokenizer):
@@ -49,117 +77,217 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
     padding_side = "left"
     model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
 
-    def __init__(self, vocab_file: str, num_image_tokens: int = 20000, **kwargs: Any) -> None:
-        kwargs.pop("later_vocab_file", None)
+    def __init__(
+        self,
+        vocab_file: str,
+        num_image_tokens: int = IMAGE_TOKENS,
+        pieces: SentencePieceProcessor | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.vocab_file = vocab_file
         self.num_image_tokens = num_image_tokens
-        self.model = SentencePieceProcessor()
-        try:
-            self.model.Load(str(vocab_file))
-        except (OSError, RuntimeError) as error:
-            raise CheckpointError(
-                f"{vocab_file} is not a sentencepiece model (an incomplete download?): fetch it again."
-            ) from error
-        names = {"bos_token": "<sop>", "eos_token": "<eop>", "pad_token": "<pad>", "unk_token": "<unk>"}
-        self.gmask_token = kwargs.get("gmask_token", "[gMASK]")
-        super().__init__(**{**names, **kwargs, "vocab_file": vocab_file, "num_image_tokens": num_image_tokens})
+        self.model = pieces or read_pieces(_check_vocabulary(vocab_file))
+        names = {
+            "bos_token": "<sop>",
+            "eos_token": "<eop>",
+            "pad_token": "<pad>",
+            "unk_token": "<unk>",
+            "mask_token": "[MASK]",
+            "gmask_token": "[gMASK]",
+            "end_token": "</s>",
+        }
+        given = {name: value for name, value in kwargs.items() if value is not None or name not in names}
+        super().__init__(**{**names, **given, "vocab_file": vocab_file, "num_image_tokens": num_image_tokens})
 
     @property
     def vocab_size(self) -> int:
-        return self.num_image_tokens + self.model.get_piece_size()
+        return self.num_image_tokens + len(self.model)
 
     @property
     def gmask_token_id(self) -> int:
         """Id of the token that stands where the answer goes."""
-        return self._convert_token_to_id(self.gmask_token)
+        return self.convert_tokens_to_ids(self.gmask_token)
 
     def get_vocab(self) -> dict[str, int]:
-        return {self._convert_id_to_token(i): i for i in range(self.vocab_size)}
+        images = {f"<image_{number}>": number for number in range(self.num_image_tokens)}
+        pieces = self.model.id_to_piece(list(range(len(self.model))))
+        return images | {piece: id for id, piece in enumerate(pieces, len(images))} | self._added_tokens_encoder
 
-    def tokenize(self, text: str, **_: Any) -> list[str]:
-        """Pieces of a text. Control tokens are found by the vocabulary itself, not split off before."""
-        return self.model.encode(_mark_whitespace(text), out_type=str)
+    def tokenize(self, text: str, split_special_tokens: bool | None = None, **_: Any) -> list[str]:
+        """Pieces of a text, in which control tokens are found.
+
+        split_special_tokens: cut them instead, as `encode_text` does; the tokenizer's own setting where not given.
+        """
+        if self.split_special_tokens if split_special_tokens is None else split_special_tokens:
+            return self.convert_ids_to_tokens(self.encode_text(text))
+        tokens: list[str] = []
+        for place, (part, added) in enumerate(self._parts(text, special=True)):
+            tokens += [part] if added else self._encode(_mark_whitespace(part), place == 0, str)
+        return tokens
 
     def encode_message(self, text: str) -> list[int]:
         """Ids of a prompt ready to be answered, where nothing in `text` becomes a control token."""
         return self.encode_text(text) + self.prompt_end
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of a text, where nothing in it becomes a control token.
+        """Ids of a text, where nothing in it becomes a control token; ordinary tokens that a user added are found.
 
         A control token that the text spells is cut in two, each part encoded as a text of its own would be.
         """
-        parts = _CONTROL.sub(lambda found: found[0][0] + "\0" + found[0][1:], _mark_whitespace(text)).split("\0")
-        ids: list[int] = self.model.encode(parts[0])
-        newline = self.model.piece_to_id("<n>")
-        for part in parts[1:]:
-            # Encoded behind a line break, which keeps sentencepiece from putting a space before it.
-            encoded = self.model.encode("<n>" + part)
-            ids += encoded[encoded.index(newline) + 1 :]
-        return [i + self.num_image_tokens for i in ids]
+        ids: list[int] = []
+        for place, (part, added) in enumerate(self._parts(text, special=False)):
+            if added:
+                ids.append(self._added_tokens_encoder[part])
+            else:
+                for number, plain in enumerate(self._cut(_mark_whitespace(part))):
+                    encoded = self._encode(plain, place == number == 0, int)
+                    ids += [i + self.num_image_tokens for i in encoded]
+        return ids
+
+    def _encode(self, text: str, first: bool, kind: type) -> list[Any]:
+        """Pieces of a text (`kind` is str) or their ids in the vocabulary file (int); `first`: where it begins."""
+        if first:
+            return self.model.encode(text, out_type=kind)
+        # Behind a line break, which keeps sentencepiece from putting a space before what does not come first.
+        pieces = self.model.encode(NEWLINE + text, out_type=kind)
+        return pieces[pieces.index(NEWLINE if kind is str else self.model.piece_to_id(NEWLINE)) + 1 :]
+
+    def _parts(self, text: str, special: bool) -> Iterator[tuple[str, bool]]:
+        """Parts of a text, and whether each is a token that a user added; `special`: special ones too."""
+        plain, end, strip = "", 0, False
+        for part in self.tokens_trie.split(text) if self.tokens_trie.data else [text]:
+            begin, end = end, end + len(part)
+            token = self._added_tokens_decoder.get(self._added_tokens_encoder.get(part, -1))
+            if (
+                token is None
+                or (token.special and not special)
+                or part in BUILT_IN
+                or (token.single_word and (text[begin - 1 : begin].isalnum() or text[end : end + 1].isalnum()))
+            ):
+                plain += part.lstrip() if strip else part
+                strip = False
+                continue
+            if token.lstrip:
+                plain = plain.rstrip()
+            if plain:
+                yield plain, False
+            yield part, True
+            plain, strip = "", token.rstrip
+        if plain:
+            yield plain, False
+
+    def _cut(self, text: str) -> Iterator[str]:
+        """The text, cut behind the first character of every control token."""
+        special = zip(self.all_special_tokens, self.all_special_ids, strict=True)
+        names = {*CONTROL_TOKENS, *(token for token, id in special if token not in BUILT_IN and id < self.vocab_size)}
+        begin = 0
+        for found in re.finditer("|".join(map(re.escape, sorted(names, key=len, reverse=True))), text):
+            yield text[begin : found.start() + 1]
+            begin = found.start() + 1
+        yield text[begin:]
+
+    def _update_trie(self, unique_no_split_tokens: Iterable[str] | None = None) -> None:
+        # Control tokens are found by the vocabulary itself, not split off before.
+        added = {str(token) for token in self._added_tokens_decoder.values()} | set(unique_no_split_tokens or ())
+        self.tokens_trie = Trie(added - BUILT_IN)
 
     @property
     def prompt_end(self) -> list[int]:
-        """What every prompt ends in: `[gMASK] <sop>`."""
-        return [self.gmask_token_id, self._convert_token_to_id("<sop>")]
+        """The end of every prompt: `[gMASK] <sop>`."""
+        return self.convert_tokens_to_ids(["[gMASK]", "<sop>"])
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        return token_ids_0 + self.prompt_end + (token_ids_1 or [])
-
-    def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        return 2
+        """A prompt ready to be answered, and its answer where there is one: `a [gMASK] <sop> b <eop>`."""
+        answer = [] if token_ids_1 is None else [*token_ids_1, self.eos_token_id]
+        return [*token_ids_0, *self.prompt_end, *answer]
 
     def get_special_tokens_mask(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
     ) -> list[int]:
         if already_has_special_tokens:
-            return [int(i in self.all_special_ids or i == self.gmask_token_id) for i in token_ids_0]
-        return [0] * len(token_ids_0) + [1, 1] + [0] * len(token_ids_1 or [])
-
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        return [0] * len(self.build_inputs_with_special_tokens(token_ids_0, token_ids_1))
+            return super().get_special_tokens_mask(token_ids_0, token_ids_1, True)
+        answer = [] if token_ids_1 is None else [*[0] * len(token_ids_1), 1]
+        return [*[0] * len(token_ids_0), 1, 1, *answer]
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         return _unmark_whitespace(self.model.decode(tokens))
 
     def _decode(self, token_ids: int | list[int], skip_special_tokens: bool = False, **_: Any) -> str:
         ids = [token_ids] if isinstance(token_ids, int) else token_ids
-        hidden = self._hidden_ids if skip_special_tokens else frozenset()
-        last = self.model.get_piece_size()
-        pieces = [i - self.num_image_tokens for i in ids if i not in hidden]
-        return _unmark_whitespace(self.model.decode([i for i in pieces if 0 <= i < last]))
+        hidden = self._built_in_ids.union(self.all_special_ids) if skip_special_tokens else frozenset()
+        text, first = "", True
+        for added, run in groupby((i for i in ids if i not in hidden), self._is_added):
+            if added:
+                text += "".join(str(self._added_tokens_decoder[i]) for i in run)
+            else:
+                text += self._decode_pieces([i - self.num_image_tokens for i in run], first)
+            first = False
+        return text
+
+    def _is_added(self, id: int) -> bool:
+        return id >= self.vocab_size and id in self._added_tokens_decoder
+
+    def _decode_pieces(self, pieces: list[int], first: bool) -> str:
+        """Text of pieces; those that do not come first keep their space, behind a line break that goes again."""
+        known = [
+            i for i in pieces if 0 <= i < len(self.model)
+        ]  # no image tokens, no rows that pad the model's vocabulary
+        if first:
+            return _unmark_whitespace(self.model.decode(known))
+        return _unmark_whitespace(self.model.decode([self.model.piece_to_id(NEWLINE), *known]))[1:]
 
     @cached_property
-    def _hidden_ids(self) -> frozenset[int]:
-        return frozenset(self._convert_token_to_id(t) for t in (*CONTROL_TOKENS, "<pad>", "<unk>", "<s>", "</s>"))
+    def _built_in_ids(self) -> frozenset[int]:
+        return frozenset(map(self._convert_token_to_id, BUILT_IN))
 
     def _convert_token_to_id(self, token: str) -> int:
+        if image := _IMAGE.fullmatch(token):
+            return int(image[1])
         return self.num_image_tokens + self.model.piece_to_id(token)
 
     def _convert_id_to_token(self, index: int) -> str:
         if index < self.num_image_tokens:
             return f"<image_{index}>"
-        if index - self.num_image_tokens >= self.model.get_piece_size():
+        if index >= self.vocab_size:
             return str(self.unk_token)  # rows that pad the vocabulary of the model
         return self.model.id_to_piece(index - self.num_image_tokens)
+
+    def _save_pretrained(self, save_directory: str, file_names: tuple[str, ...], **kwargs: Any) -> tuple[str, ...]:
+        config = Path(file_names[0])
+        fields = json.loads(config.read_text(encoding="utf-8")) | {"tokenizer_class": ChatGLMTokenizer.__name__}
+        config.write_text(json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        return super()._save_pretrained(save_directory, file_names, **kwargs)
 
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         name = (filename_prefix + "-" if filename_prefix else "") + self.vocab_files_names["vocab_file"]
         target = Path(save_directory) / name
-        if not (target.exists() and os.path.samefile(self.vocab_file, target)):
+        if not Path(self.vocab_file).is_file():  # gone since it was read
+            target.write_bytes(self.model.serialized_model_proto())
+        elif not (target.exists() and os.path.samefile(self.vocab_file, target)):
             shutil.copyfile(self.vocab_file, target)
         return (str(target),)
 
 
+def _check_vocabulary(vocab_file: str | None, later_vocab_file: str | None = None) -> Path:
+    """The path of a vocabulary file. Raises CheckpointError where there is none, or one of a later generation."""
+    # transformers itself offers tokenizer.model as `vocab_file` where the published name is missing.
+    if Path(vocab_file or later_vocab_file or "").name == ChatGLMTokenizer.vocab_files_names["later_vocab_file"]:
+        raise CheckpointError(
+            "tokenizer.model is the vocabulary of a later generation (ChatGLM2, ChatGLM3 or GLM-4); "
+            "fastglm runs ChatGLM-6B only so far: use a ChatGLM-6B checkpoint."
+        )
+    if vocab_file is None:
+        raise CheckpointError("The checkpoint has no ice_text.model: copy the tokenizer file beside config.json.")
+    return Path(vocab_file)
+
+
 def _mark_whitespace(text: str) -> str:
-    text = text.replace("\n", "<n>").replace("\t", "<|tab|>")
+    text = text.replace("\n", NEWLINE).replace("\t", "<|tab|>")
     return _BLANKS.sub(lambda found: f"<|blank_{len(found[0])}|>", text)
 
 
 def _unmark_whitespace(text: str) -> str:
-    text = text.replace("<n>", "\n").replace("<|tab|>", "\t")
+    text = text.replace(NEWLINE, "\n").replace("<|tab|>", "\t")
     return _BLANK_TOKEN.sub(lambda found: " " * int(found[1]), text)

@@ -30,8 +30,9 @@ def trim_config(config: ChatGLM6BConfig, tokenizer: "ChatGLMTokenizer") -> tuple
         value = getattr(config, name)
         if isinstance(value, int) and value >= images:
             setattr(config, name, value - images)
-    trimmed = type(tokenizer)(**{**tokenizer.init_kwargs, "vocab_file": tokenizer.vocab_file, "num_image_tokens": 0})
-    return config, trimmed
+    added = {id - images: token for id, token in tokenizer.added_tokens_decoder.items()}
+    changed = {"vocab_file": tokenizer.vocab_file, "num_image_tokens": 0, "added_tokens_decoder": added}
+    return config, type(tokenizer)(**{**tokenizer.init_kwargs, **changed})
 
 
 def trim_rows(tensors: Iterator[tuple[str, Tensor]], vocabulary: int) -> Iterator[tuple[str, Tensor]]:

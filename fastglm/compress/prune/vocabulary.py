@@ -21,7 +21,8 @@ from ...files import read_json
 from ...models.chat import build_prompt
 from ...models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from ...models.packing import encode
-from ...models.tokenizer import CONTROL_TOKENS, ChatGLM6BTokenizer, ChatGLMTokenizer
+from ...models.pieces import CONTROL_TOKENS, read_model
+from ...models.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
 from ...progress import OnProgress
 from ...texts import Text
 from ..folder import TOKENIZER_FILES, new_folder, open_plain, stored_tensors, write_checkpoint
@@ -51,9 +52,14 @@ def prune_vocabulary(source: Path, out: Path, texts: Sequence[Text], progress: O
     if not texts:
         raise UsageError("There are no texts to take the vocabulary from: give those that the model is to read.")
     tokenizer: Any = ChatGLMTokenizer.from_pretrained(source)
-    model = proto.ModelProto()
-    model.ParseFromString(Path(tokenizer.vocab_file).read_bytes())
+    if len(tokenizer) > tokenizer.vocab_size:
+        raise UsageError(
+            f"{source} has {len(tokenizer) - tokenizer.vocab_size} tokens that were added to its vocabulary: "
+            "leave out the step prune-vocabulary."
+        )
+    model = read_model(Path(tokenizer.vocab_file))
     images = tokenizer.num_image_tokens
+    config.pad_token_id = tokenizer.pad_token_id  # of all ids the one that a config may be wrong about and still work
     fixed = [place for name in _ID_FIELDS for place in _as_list(getattr(config, name))]
     if bad := [place for place in fixed if not 0 <= place - images < len(model.pieces)]:
         raise CheckpointError(f"{source}: config.json names token {bad[0]}, which the tokenizer has not.")
