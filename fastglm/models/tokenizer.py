@@ -6,7 +6,6 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,11 +14,9 @@ from transformers import PreTrainedTokenizer
 from transformers.tokenization_python import Trie
 
 from ..errors import CheckpointError
-from ..files import read_json
 from .pieces import BUILT_IN, CONTROL_TOKENS, NEWLINE, read_pieces
 from .token_ids import IMAGE_TOKENS, settle
 
-_JSON = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
 _BLANKS = re.compile(r" {2,80}")
 _BLANK_TOKEN = re.compile(r"<\|blank_(\d\d?)\|>")
 _IMAGE = re.compile(r"<image_(\d{1,9})>")
@@ -35,24 +32,6 @@ class ChatGLMTokenizer(PreTrainedTokenizer):
 
     def __new__(cls, *_: Any, **__: Any) -> "ChatGLMTokenizer":
         return super().__new__(ChatGLM6BTokenizer if cls is ChatGLMTokenizer else cls)
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], *inputs: Any, **kwargs: Any) -> "ChatGLMTokenizer":
-        """The tokenizer of a folder or hub id, as transformers reads it.
-
-        Raises:
-            CheckpointError: no vocabulary file, one of a later generation, files of different checkpoints, or broken.
-        """
-        for file in map(Path(name).joinpath, _JSON):
-            if file.exists():
-                read_json(file)  # a regular file of a bounded size
-        try:
-            return super().from_pretrained(name, *inputs, **kwargs)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(
-                f"The tokenizer of {name} cannot be read ({reason}): fetch its files again."
-            ) from error
 
     @classmethod
     def convert_to_native_format(cls, **arguments: Any) -> dict[str, Any]:
@@ -112,6 +91,9 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         images = {f"<image_{number}>": number for number in range(self.num_image_tokens)}
         pieces = self.model.id_to_piece(list(range(len(self.model))))
         return images | {piece: id for id, piece in enumerate(pieces, len(images))} | self._added_tokens_encoder
+
+    def _update_total_vocab_size(self) -> None:
+        self.total_vocab_size = max([self.vocab_size, *(id + 1 for id in self._added_tokens_decoder)])
 
     def tokenize(self, text: str, split_special_tokens: bool | None = None, **_: Any) -> list[str]:
         """Pieces of a text, in which control tokens are found.
@@ -217,23 +199,21 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
     def _decode(self, token_ids: int | list[int], skip_special_tokens: bool = False, **_: Any) -> str:
         ids = [token_ids] if isinstance(token_ids, int) else token_ids
         hidden = self._built_in_ids.union(self.all_special_ids) if skip_special_tokens else frozenset()
-        text, first = "", True
-        for added, run in groupby((i for i in ids if i not in hidden), self._is_added):
-            if added:
-                text += "".join(str(self._added_tokens_decoder[i]) for i in run)
-            else:
-                text += self._decode_pieces([i - self.num_image_tokens for i in run], first)
-            first = False
-        return text
-
-    def _is_added(self, id: int) -> bool:
-        return id >= self.vocab_size and id in self._added_tokens_decoder
+        text, first, end = "", True, self.vocab_size
+        plain: list[int] = []
+        for id in ids:
+            if id in hidden:
+                continue
+            if id < end:
+                plain.append(id - self.num_image_tokens)
+            elif id in self._added_tokens_decoder:
+                text += self._decode_pieces(plain, first) + str(self._added_tokens_decoder[id])
+                plain, first = [], False
+        return text + self._decode_pieces(plain, first)
 
     def _decode_pieces(self, pieces: list[int], first: bool) -> str:
         """Text of pieces; those that do not come first keep their space, behind a line break that goes again."""
-        known = [
-            i for i in pieces if 0 <= i < len(self.model)
-        ]  # no image tokens, no rows that pad the model's vocabulary
+        known = [i for i in pieces if i >= 0]  # image tokens have no text
         if first:
             return _unmark_whitespace(self.model.decode(known))
         return _unmark_whitespace(self.model.decode([self.model.piece_to_id(NEWLINE), *known]))[1:]
@@ -243,7 +223,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         return frozenset(map(self._convert_token_to_id, BUILT_IN))
 
     def _convert_token_to_id(self, token: str) -> int:
-        if image := _IMAGE.fullmatch(token):
+        if token.startswith("<image_") and (image := _IMAGE.fullmatch(token)):
             return int(image[1])
         return self.num_image_tokens + self.model.piece_to_id(token)
 

@@ -340,6 +340,14 @@ def test_added_tokens_are_saved_and_read_again(grown, tmp_path):
         )
 
 
+def test_the_length_reaches_over_a_hole(tokenizer, model):
+    tokenizer.added_tokens_decoder = {762: AddedToken("新词甲", special=False)}
+    assert len(tokenizer) == 763
+    assert plain(tokenizer, "新词甲") == [762]
+    model.resize_token_embeddings(len(tokenizer))
+    assert model.chat(tokenizer, "新词甲", do_sample=False, max_new_tokens=2)
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_the_embedding_grows_with_them(grown, tmp_path, tied):
     model = AutoModel.from_pretrained(GOLDEN).float().eval()
