@@ -11,6 +11,7 @@ from fastglm.errors import FastGLMError
 from fastglm.models.config import ChatGLM6BConfig
 from fastglm.variants import VARIANTS
 
+LONGEST = 1 << 20  # tokens that a chart goes to, whatever a config or a run says
 CARDS = (4, 6, 8, 12, 16, 24)  # GB
 
 
@@ -90,7 +91,7 @@ def context_of(model: str) -> int:
         said = widgets.read_config(model).get("max_sequence_length")
     except FastGLMError:
         said = None
-    return said if isinstance(said, int) and said > 0 else ChatGLM6BConfig.max_sequence_length
+    return min(said, LONGEST) if isinstance(said, int) and said > 0 else ChatGLM6BConfig.max_sequence_length
 
 
 def _need(variant: str, rows: pd.DataFrame) -> Need:

@@ -21,6 +21,8 @@ from fastglm.models.source import find_source, openable
 from fastglm.progress import COMPILING
 from fastglm.variants import Offer, offers
 
+LISTED = 20  # folders that are no model
+
 
 def pick(
     place: str,
@@ -63,7 +65,8 @@ def pick_model(place: str, model: str = "demo", link: str = "") -> str:
 
     At first it is `model`, or that which the address names as `link`.
     """
-    models, key = openable().models, f"{place}-model"
+    found, key = openable(), f"{place}-model"
+    models = found.models
     linked = _take_linked(link, key)
     models += [name for name in (model, linked) if name and name not in models]
     chosen = str(
@@ -79,6 +82,10 @@ def pick_model(place: str, model: str = "demo", link: str = "") -> str:
         )
     )
     _keep_linked(link, key, chosen)
+    if found.refused:
+        with st.expander(say("model-refused", count=len(found.refused)), icon=":material/folder_off:"):
+            for folder, reason in list(found.refused.items())[:LISTED]:
+                st.caption(f"{bold(model_name(folder))}: {plain(reason)}")
     return chosen
 
 

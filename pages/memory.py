@@ -65,6 +65,7 @@ def draw_reach(run: pd.Series, rows: pd.DataFrame, needs: list[Need], short: lis
     st.subheader(say("memory-reach"), anchor=False)
     peaks = memory.peaks(rows)
     limit = max(memory.context_of(run["model"]), int(peaks["x"].max()) if len(peaks) else 0, 2 * STEP)
+    limit = min(limit, memory.LONGEST)
     left, right = st.columns(2)
     context = left.slider(say("context"), STEP, limit, limit, STEP, key="context", bind="query-params")
     batch = right.slider(say("batch"), 1, 32, 1, key="batch", bind="query-params", help=say("batch-help"))

@@ -36,6 +36,10 @@ door-no-authlib = Logging in needs a package that is not installed: pip install 
 model = Model
 model-demo = demo (built in)
 model-help = The built-in demo, a checkpoint on this machine, or a hub id that you type in, such as zai-org/chatglm-6b.
+model-refused = { $count ->
+    [one] 1 folder that cannot be opened
+   *[other] { $count } folders that cannot be opened
+  }
 variant = Variant
 variants = Variants
 settings = Sampling

@@ -29,6 +29,7 @@ door-no-authlib = 登录所需的软件包没有安装：pip install 'fastglm[au
 model = 模型
 model-demo = demo（内置）
 model-help = 内置的演示模型、本机上的检查点，或自行输入的 hub id，例如 zai-org/chatglm-6b。
+model-refused = 有 { $count } 个文件夹不能打开
 variant = 变体
 variants = 变体
 settings = 采样

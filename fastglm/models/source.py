@@ -13,8 +13,9 @@ from ..home import home
 from .foreign import name_file
 
 SHAPES = {"chatglm-6b": 28}
-_SHAPE = re.compile(r"shape:(?P<name>[\w.-]+)(@(?P<layers>\d+))?")
-_HUB_ID = re.compile(r"(modelscope:)?[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SHAPE = re.compile(r"shape:(?P<name>[\w.-]+)(@(?P<layers>\d{1,6}))?")
+# As the hub has them: up to 96 characters, no -- and .., no dot, hyphen or .git at the end.
+_HUB_ID = re.compile(r"(modelscope:)?(?=.{3,96}$)(?!.*(--|\.\.|[-.]$|\.git$))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from fake_pool import FakePool
@@ -201,3 +202,66 @@ def test_where_memory_is_short_the_first_makes_room(desk: Desk, pool: FakePool) 
     pool.get = short  # type: ignore[method-assign, assignment]
     duel = compare(desk, race=False)
     assert [turn.state for turn in duel.turns] == ["done", "done"]
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_disk_that_fills_during_an_answer_ends_it_visibly(
+    desk: Desk, pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool.gate = threading.Event()
+    desk.ask(TAB, "go")
+    monkeypatch.setattr(Path, "write_text", full)
+    pool.gate.set()
+    until(lambda: desk.turn(TAB) is None)
+    (only,) = desk.conversation(TAB).rounds
+    assert only.response == pool.text, "what was said is not lost"
+    assert desk.shelf.unsaved(TAB) == "No space left on device"
+    ask(desk, "again")
+    assert len(desk.conversation(TAB).rounds) == 2
+    monkeypatch.undo()
+    desk.clear(TAB)
+    assert desk.shelf.unsaved(TAB) is None
+
+
+def test_a_disk_that_is_full_for_the_host_too(desk: Desk, pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "get", full)
+    ask(desk, "go")
+    assert desk.conversation(TAB).rounds[-1].error == "No space left on device"
+
+
+def test_what_fails_after_an_answer_ends_it_visibly(
+    desk: Desk, pool: FakePool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk.shelf, "save", lambda tab: 1 / 0 if desk.conversation(tab).rounds[-1].response else None)
+    ask(desk, "go")
+    turn = desk.turns[TAB]
+    assert (turn.state, turn.error) == ("failed", "ZeroDivisionError('division by zero')")
+
+
+def test_a_system_without_threads(desk: Desk, pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        desk.ask(TAB, "go")
+        duel = turns.Duel(*(_turn(pool, side) for side in "ab"), False, desk.release, lambda: None).start()
+    assert "new thread" in str(desk.conversation(TAB).rounds[-1].error)
+    assert [turn.state for turn in duel.turns] == ["failed", "failed"]
+
+
+def test_a_comparison_that_cannot_make_room_ends_visibly(desk: Desk, pool: FakePool) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise MemoryShortError("too little memory")
+
+    pool.get = short  # type: ignore[method-assign, assignment]
+    duel = turns.Duel(_turn(pool, "a"), _turn(pool, "b"), False, full, full).start()
+    until(lambda: duel.ended)
+    assert [turn.state for turn in duel.turns] == ["failed", "failed"]
+
+
+def _turn(pool: FakePool, user: str) -> turns.Turn:
+    return turns.Turn(pool, user, HostKey("demo", "original"), "go", [])  # type: ignore[arg-type]

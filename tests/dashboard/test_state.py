@@ -1,14 +1,17 @@
 """Conversations and their files."""
 
 import json
+import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from dashboard.state import Conversation, Figures, NotAConversation, Round, Settings, Shelf, loads
 
+FIGURES = Figures(3, 0.1, 20.0, 1000, stop="eos")
 SAID = Conversation(
-    [Round("你好", "hello", figures=Figures(3, 0.1, 20.0, 1000, stop="eos")), Round("and?", error="it broke")],
+    [Round("你好", "hello", figures=FIGURES), Round("and?", error="it broke")],
     "demo",
     "int4",
     Settings(0.5, 1.0, 100, 7),
@@ -104,3 +107,64 @@ def test_a_damaged_file_is_set_aside() -> None:
     assert shelf.get("tab") == Conversation()
     shelf.save("tab")
     assert shelf.path("tab").with_suffix(".damaged").read_text() == "half a conv"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"settings": {"top_p": 0.7, "temperature": 3.0, "max_length": 100}},
+        {"settings": {"top_p": 0.7, "temperature": 1.0, "max_length": 8}},
+        {"settings": {"top_p": 0.01, "temperature": 1.0, "max_length": 100}},
+        {"settings": {"seed": 2**31}},
+        {"settings": {"seed": True}},
+        {"rounds": [{"query": "x", "figures": {**vars(FIGURES), "memory": 10**18}}]},
+        {"rounds": [{"query": "x", "figures": {**vars(FIGURES), "ttft": 1e300}}]},
+        {"rounds": [{"query": "x", "figures": {**vars(FIGURES), "tokens": -1}}]},
+        {"rounds": [{"query": "x", "figures": {**vars(FIGURES), "tokens": True}}]},
+        {"rounds": [{"query": "x", "model": "m" * 2000}]},
+        {"rounds": [{"query": "x", "figures": []}]},
+        {"rounds": [[]] * 100_000},
+        {"rounds": [{"query": "x"}] * 400_000},
+        {"model": "x" * 3_000_000},
+    ],
+)
+def test_what_a_page_cannot_draw_is_refused(data: dict[str, object]) -> None:
+    text = changed(**data)
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotAConversation):
+            loads(text)
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000 + 2 * len(text)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", [b"[" * 20_000, b'{"a":' * 20_000, b'{"version": ' + b"9" * 5_000 + b"}", b"\xff\xfe"])
+def test_a_small_file_takes_little_memory(text: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(NotAConversation):
+            loads(text)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_that_is_none_is_set_aside(own_home: Path) -> None:
+    shelf = Shelf()
+    os.mkfifo(shelf.path("pipe"))
+    shelf.path("device").symlink_to("/dev/zero")
+    for tab in ("pipe", "device"):
+        assert shelf.get(tab) == Conversation()
+        shelf.save(tab)
+        assert shelf.unsaved(tab) is None
+        assert Shelf().get(tab) == Conversation()
+
+
+def test_a_home_that_is_no_folder_is_told_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "file"))
+    shelf = Shelf()
+    assert shelf.get("tab") == Conversation()
+    shelf.save("tab")
+    assert "file" in str(shelf.unsaved("tab"))

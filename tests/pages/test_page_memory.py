@@ -229,6 +229,9 @@ class Tiny:
 
     stages = ()
 
+    def modules(self) -> list[torch.nn.Module]:
+        return []
+
     def decoder(self) -> Any:
         class Decoder(torch.nn.Module):
             dtype = torch.float32
