@@ -183,6 +183,13 @@ def evaluate(
     tasks: Annotated[
         Path | None, typer.Option(metavar="DIR", help="lm-eval: a folder with YAML files of your own tasks.")
     ] = None,
+    arithmetic: Annotated[
+        str,
+        typer.Option(
+            help="Of likelihoods and perplexity. exact: activations are not rounded, so that only the weights' error "
+            "shows. decoding: as answers run. Answers themselves always run so."
+        ),
+    ] = "exact",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write figures, questions and answers there.")
     ] = None,
@@ -195,6 +202,7 @@ def evaluate(
     lm-eval: tasks of lm-evaluation-harness (pip install 'fastglm[eval]'), whose data it downloads.
     """
     from fastglm.bars import Bars
+    from fastglm.evaluate.arithmetic import read_arithmetic
     from fastglm.evaluate.suites import choose_suites
     from fastglm.loader import load
     from fastglm.models.source import find_source
@@ -203,10 +211,11 @@ def evaluate(
         raise UsageError(f"{model} has random weights, so its answers have no quality: evaluate a checkpoint or demo.")
     if json_file and not json_file.absolute().parent.is_dir():
         raise UsageError(f"{json_file} cannot be written: its folder does not exist.")
+    chosen = read_arithmetic(arithmetic)
     suites = choose_suites(suite, tasks)
     with Bars() as bars:
         loaded, tokenizer = load(model, variant, device, cache=cache, progress=bars)
-        found = {name: ask(loaded, tokenizer, questions, bars) for name, ask in suites.items()}
+        found = {name: ask(loaded, tokenizer, questions, bars, chosen) for name, ask in suites.items()}
     for report in found.values():
         typer.echo(report.as_text())
     if json_file:

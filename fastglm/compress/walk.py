@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..evaluate.head import Head
 from ..hardware import resolve_device
 from ..models.chatglm import Block
 from ..models.checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
@@ -14,7 +15,6 @@ from ..models.rotary import Rotary2D
 from .calibration import ROW
 
 ROWS = 8  # of `ROW` tokens, that run together
-HEAD_ROWS = 8192  # of the head in the walk's precision at once
 
 M = TypeVar("M", bound=nn.Module)
 Watch = Mapping[nn.Module, Callable[[Tensor], None]]
@@ -80,15 +80,8 @@ class Walk:
         norm = nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta")
         norm = _filled(norm, self.checkpoint, NORM, self.device, self.dtype)
         hidden = [norm(s).flatten(0, 1)[b.predicting] for s, b in zip(states, self.batches, strict=True)]
-        predicting, targets = torch.cat(hidden), torch.cat([batch.targets for batch in self.batches])
-        name = self.checkpoint.head
-        head = self.checkpoint.named([name])[name]
-        total = torch.full((len(targets),), -torch.inf, device=self.device)
-        for rows in head.split(HEAD_ROWS):
-            logits = (predicting @ rows.to(self.device, self.dtype).T).float()
-            total = torch.logaddexp(total, logits.logsumexp(-1))
-        wanted = head[targets.cpu()].to(self.device, self.dtype)
-        return (total - (predicting.float() * wanted.float()).sum(-1)).mean().item()
+        targets = torch.cat([batch.targets for batch in self.batches])
+        return Head(self.checkpoint).finals(torch.cat(hidden), targets).losses.mean().item()
 
 
 def _filled(module: M, checkpoint: Checkpoint, prefix: str, device: torch.device, dtype: torch.dtype) -> M:

@@ -1,6 +1,6 @@
 """How far a variant's next-token probabilities are from those of the original, on the tokens of the same answers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,11 @@ from torch import Tensor
 from ..errors import UsageError
 from ..models.chatglm import ChatGLMForConditionalGeneration
 from ..models.packing import Batch
-from .streamed import BestLogits
+from .arithmetic import Arithmetic, scoring
+from .head import FinalStates, Head
+from .likelihood import TARGETS_AT_ONCE, predicting_states
+
+PRECISELY_AT_ONCE = 32  # targets whose probabilities over the whole vocabulary are in memory in fp64
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,51 +22,62 @@ class Divergence:
     """Of every target, in the order of the batches."""
 
     kl: Tensor  # [targets], nats: KL(original ‖ variant)
-    agrees: Tensor  # [targets], bool: the best token is the same
+    agrees: Tensor  # [targets], bool: the best token is the same, the first of equals
     losses: Tensor  # [targets], nats: the variant's cross-entropy
 
     @property
     def kl_divergence(self) -> float:
         """Mean nats per token."""
-        return self.kl.mean().item()
+        return self.kl.double().mean().item()
 
     @property
     def top1_agreement(self) -> float:
         """Share of the tokens."""
-        return self.agrees.float().mean().item()
+        return self.agrees.double().mean().item()
 
 
 @torch.inference_mode()
 def divergence(
-    model: ChatGLMForConditionalGeneration, batches: Sequence[Batch], original: Sequence[BestLogits]
+    model: ChatGLMForConditionalGeneration,
+    batches: Sequence[Batch],
+    original: FinalStates,
+    head: Head,
+    arithmetic: Arithmetic = Arithmetic.exact,
 ) -> Divergence:
-    """Compares a variant with what the original found for the same batches.
+    """Compares a variant with what the original found for the same batches, over the whole vocabulary.
 
-    All tokens beyond the original's best ones count as one: what this gives is at most the full divergence (the
-    log-sum inequality: Cover and Thomas, Elements of Information Theory, theorem 2.7.1), and equal to it where the
-    best are the whole vocabulary.
+    The original's logits are computed anew, in fp32, from its last states and its own head; a variant's by its own
+    head, packed or not.
 
     Raises:
         UsageError: the two have different vocabularies.
     """
-    parts = [_compare(_logits(model, batch), batch, found) for batch, found in zip(batches, original, strict=True)]
+    if model.config.vocab_size != head.size:
+        raise UsageError("The variant's vocabulary is not the original's: their probabilities cannot be compared.")
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    with scoring(model, arithmetic):
+        for batch, finals in zip(batches, original.split([len(batch.targets) for batch in batches]), strict=True):
+            parts += _compare(model, batch.to(model.device), finals, head)
     return Divergence(*(torch.cat(found) for found in zip(*parts, strict=True)))
 
 
-def _logits(model: ChatGLMForConditionalGeneration, batch: Batch) -> Tensor:
-    placed = batch.to(model.device)
-    hidden = model.transformer(placed.input_ids, placed.position_ids, placed.attention_mask).last_hidden_state
-    return model.lm_head(hidden.flatten(0, 1)[placed.predicting]).float()
+def _compare(
+    model: ChatGLMForConditionalGeneration, batch: Batch, original: FinalStates, head: Head
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """KL, agreement and losses, `TARGETS_AT_ONCE` at a time."""
+    states = predicting_states(model, batch).split(TARGETS_AT_ONCE)
+    known = original.split([len(part) for part in states])
+    for part, finals, targets in zip(states, known, batch.targets.split(TARGETS_AT_ONCE), strict=True):
+        logits = model.lm_head(part).float()
+        device = logits.device
+        kl = _kl(head.logits(finals.states.to(device, torch.float32)), logits)
+        losses = F.cross_entropy(logits, targets.to(device), reduction="none")
+        yield kl.float().cpu(), (logits.argmax(-1) == finals.best.to(device)).cpu(), losses.cpu()
 
 
-def _compare(logits: Tensor, batch: Batch, original: BestLogits) -> tuple[Tensor, Tensor, Tensor]:
-    tokens = original.tokens.to(logits.device, torch.long)
-    if tokens.max() >= logits.shape[-1]:
-        raise UsageError("The variant's vocabulary is not the original's: their probabilities cannot be compared.")
-    p = (original.logits - original.total[:, None]).double().to(logits.device)
-    q = (logits.gather(-1, tokens) - logits.logsumexp(-1, keepdim=True)).double()
-    kl = (p.exp() * (p - q)).sum(-1)
-    p_rest, q_rest = ((1 - known.exp().sum(-1)).clamp(min=1e-12) for known in (p, q))
-    kl += p_rest * (p_rest / q_rest).log()
-    losses = F.cross_entropy(logits, batch.targets.to(logits.device), reduction="none")
-    return kl.clamp(min=0).float().cpu(), (logits.argmax(-1) == tokens[:, 0]).cpu(), losses.cpu()
+def _kl(original: Tensor, variant: Tensor) -> Tensor:
+    """KL of each row of logits [targets, vocabulary], in fp64 where the device has that."""
+    precise = torch.float32 if original.device.type == "mps" else torch.float64
+    pairs = zip(original.split(PRECISELY_AT_ONCE), variant.split(PRECISELY_AT_ONCE), strict=True)
+    logs = ((p.to(precise).log_softmax(-1), q.to(precise).log_softmax(-1)) for p, q in pairs)
+    return torch.cat([F.kl_div(q, p, reduction="none", log_target=True).sum(-1) for p, q in logs]).clamp(min=0)

@@ -28,9 +28,10 @@ from ..errors import FastGLMError, UsageError
 from ..models.packing import Batch, Example, pack
 from ..progress import OnProgress, Progress
 from .answers import generate
+from .arithmetic import Arithmetic, arithmetic_of, scoring
+from .likelihood import TARGETS_AT_ONCE, predicting_states
 
 TOKENS_AT_ONCE = 4096  # of all rows of a batch, padding counted
-TARGETS_AT_ONCE = 512  # whose logits over the whole vocabulary are in memory
 LONGEST_ANSWER = 256  # tokens, where a task names no number; the harness's own default
 SEED, FEWSHOT_SEED = 0, 1234  # the harness's own
 GENERATION = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
@@ -42,12 +43,13 @@ class HarnessReport:
     """What the harness found, as its `evaluate` gives it."""
 
     found: dict[str, Any]
+    arithmetic: Arithmetic  # of the likelihoods
     seconds: float
 
     def as_text(self) -> str:
         """The harness's tables."""
         tables = [make_table(self.found), *([make_table(self.found, "groups")] if self.found.get("groups") else [])]
-        return "\n".join(tables).rstrip()
+        return "\n".join([*tables, f"likelihoods in {self.arithmetic} arithmetic"])
 
     def as_json(self) -> dict[str, Any]:
         """Results and versions of the tasks, the version of the harness."""
@@ -55,7 +57,7 @@ class HarnessReport:
 
         told = {name: self.found[name] for name in TOLD if name in self.found}
         plain: dict[str, Any] = json.loads(json.dumps(told, default=handle_non_serializable))
-        return {"lm_eval": version("lm_eval"), "seconds": self.seconds, **plain}
+        return {"lm_eval": version("lm_eval"), "arithmetic": str(self.arithmetic), "seconds": self.seconds, **plain}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +101,37 @@ class Tasks:
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
         return cls(loaded)
 
-    def ask(self, model: Any, tokenizer: Any, limit: int | None, progress: OnProgress | None) -> HarnessReport:
+    def ask(
+        self,
+        model: Any,
+        tokenizer: Any,
+        limit: int | None,
+        progress: OnProgress | None,
+        arithmetic: Arithmetic = Arithmetic.exact,
+    ) -> HarnessReport:
         """Evaluate a variant on the first `limit` examples of each task, or on all."""
         began = time.perf_counter()
-        lm = VariantLM(model, tokenizer, progress)
+        lm = VariantLM(model, tokenizer, progress, arithmetic)
         found = evaluate(lm, self.loaded, limit=limit, log_samples=False)
-        return HarnessReport(found, time.perf_counter() - began)
+        return HarnessReport(found, arithmetic_of(model, arithmetic), time.perf_counter() - began)
 
 
 class VariantLM(LM):
-    """What the harness asks, of what `fastglm.load` gives. A context that is too long loses its beginning."""
+    """What the harness asks, of what `fastglm.load` gives. A context that is too long loses its beginning.
 
-    def __init__(self, model: Any, tokenizer: Any, progress: OnProgress | None = None) -> None:
+    Likelihoods are computed in `arithmetic`, so that exact ones do not depend on what stands beside in a batch; what is
+    generated runs as decoding does.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        progress: OnProgress | None = None,
+        arithmetic: Arithmetic = Arithmetic.exact,
+    ) -> None:
         super().__init__()
-        self.model, self.tokenizer = model, tokenizer
+        self.model, self.tokenizer, self._arithmetic = model, tokenizer, arithmetic
         self._progress = progress or (lambda _: None)
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
@@ -183,7 +202,9 @@ class VariantLM(LM):
             numbers = [wanted[place] for place in batch]
             longest = len(examples[numbers[-1]].tokens)
             packed = pack([examples[number] for number in numbers], longest, self.model.config.pad_token_id)
-            for number, score in zip(numbers, _scores(self.model, packed.to(self.model.device)), strict=True):
+            with scoring(self.model, self._arithmetic):
+                found = _scores(self.model, packed.to(self.model.device))
+            for number, score in zip(numbers, found, strict=True):
                 scores[number] = score
             done += len(batch)
             self._progress(Progress("score", done, len(wanted), "requests"))
@@ -271,14 +292,13 @@ class _Row:
 @torch.inference_mode()
 def _scores(model: Any, batch: Batch) -> list[tuple[float, bool]]:
     """Of each example: nats of its targets, and whether all of them are the likeliest tokens."""
-    hidden = model.transformer(batch.input_ids, batch.position_ids, batch.attention_mask).last_hidden_state.flatten(
-        0, 1
-    )
     nats = torch.zeros(batch.examples, dtype=torch.double)
     missed = torch.zeros(batch.examples, dtype=torch.double)
-    parts = (tensor.split(TARGETS_AT_ONCE) for tensor in (batch.predicting, batch.targets, batch.example))
-    for places, targets, owners in zip(*parts, strict=True):
-        logits = model.lm_head(hidden[places]).float()
+    states = predicting_states(model, batch)
+    parts = (tensor.split(TARGETS_AT_ONCE) for tensor in (states, batch.targets, batch.example))
+    for part, targets, owners in zip(*parts, strict=True):
+        logits = model.lm_head(part).float()
+        targets = targets.to(logits.device)
         losses = F.cross_entropy(logits, targets, reduction="none")
         nats.index_add_(0, owners.cpu(), losses.cpu().double())
         missed.index_add_(0, owners.cpu(), (logits.argmax(-1) != targets).cpu().double())

@@ -16,8 +16,9 @@ from ..models.source import find_source
 from ..models.tokenizer import ChatGLMTokenizer
 from ..progress import OnProgress
 from .answers import prompt_answers
+from .arithmetic import Arithmetic, arithmetic_of
 from .divergence import divergence
-from .likelihood import answer_loss, batches_of, shortest_first
+from .likelihood import answer_losses, batches_of, shortest_first
 from .reference import Reference
 
 Asked = tuple[History, str, str]  # history, question, and the known answer
@@ -25,13 +26,22 @@ Asked = tuple[History, str, str]  # history, question, and the known answer
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One question: what the variant answers greedily, and figures of the known answer, summed over its tokens."""
+    """One question: the variant's greedy answer, and figures of the known answer, token by token."""
 
     answer: str | None  # None where it did not come to an end
-    tokens: int  # of the known answer with its <eop>
-    nats: float  # cross-entropy
-    kl: float | None  # nats, KL(original ‖ variant); None where the original's weights are not there
+    losses: tuple[float, ...]  # nats, cross-entropy of each token of the known answer and its <eop>
+    kl: tuple[float, ...] | None  # nats, KL(original ‖ variant); None where the two cannot be compared
     agreed: int | None  # tokens at which variant and original would have chosen the same
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All questions, and how the figures of the known answers came about."""
+
+    questions: list[Judged]
+    arithmetic: Arithmetic
+    precision: str  # and on what
+    vocabulary: int | None = None  # tokens of the variant's own vocabulary; None: the original's
 
 
 def judge(
@@ -39,31 +49,37 @@ def judge(
     tokenizer: Any,
     questions: Sequence[Asked],
     longest: int,
+    arithmetic: Arithmetic = Arithmetic.exact,
     progress: OnProgress | None = None,
-) -> list[Judged]:
+) -> Findings:
     """Asks `questions`, each a history, what is asked, and the known answer.
 
     The original is not loaded for the comparison: what it makes of the known answers is computed layer by layer once,
-    and kept (`fastglm.evaluate.reference`). Where it is what is asked, its own answers are kept there too.
+    and kept (`fastglm.evaluate.reference`). Where it is what is asked, its own answers are kept there too. A variant
+    with a vocabulary of its own is not compared, nor one whose original is not there, as it was published quantised.
 
     Args:
         longest: tokens of an answer; one that is not ended by then is None.
+        arithmetic: of the known answers' figures; the variant's own answers run as decoding does.
 
     Raises:
         ContextError: a question and its answer do not fit into the model's context.
-        UsageError: variant and original have different vocabularies.
     """
     examples = encoded(tokenizer, questions, model.context_length)
     texts = prompt_answers(model, tokenizer, [example.prompt for example in examples], longest, progress=progress)
+    used = arithmetic_of(model, arithmetic)
+    precision = f"{model.fastglm.dtype} on {model.device.type}"
     checkpoint = Checkpoint(find_source(model.fastglm.model).fetch())
-    if checkpoint.config.linear_format():  # published quantised: the weights that it was made from are not there
+    own = _own_vocabulary(model, checkpoint, questions, examples)
+    if own or checkpoint.config.linear_format():
         batches = list(batches_of(examples, model.config.pad_token_id))
-        return _judged(examples, texts, batches, _losses(model, batches), None, None)
+        judged = _judged(examples, texts, batches, answer_losses(model, batches, arithmetic), None, None)
+        return Findings(judged, used, precision, own)
     kept = Reference(checkpoint, examples, longest, model.device)
-    found = divergence(model, kept.batches, kept.best(progress))
+    found = divergence(model, kept.batches, kept.finals(progress), kept.head, arithmetic)
     if model.fastglm.variant == "original":
         kept.keep_answers(texts)
-    return _judged(examples, texts, kept.batches, found.losses, found.kl, found.agrees)
+    return Findings(_judged(examples, texts, kept.batches, found.losses, found.kl, found.agrees), used, precision)
 
 
 def judge_streamed(
@@ -72,11 +88,8 @@ def judge_streamed(
     questions: Sequence[Asked],
     longest: int,
     progress: OnProgress | None = None,
-) -> tuple[list[Judged], str]:
+) -> Findings:
     """What `judge` gives for the original, without room for it: as it is kept, or else computed layer by layer.
-
-    Returns:
-        that, and in which precision and on what it was made.
 
     Raises:
         ContextError: a question and its answer do not fit into the model's context.
@@ -86,10 +99,22 @@ def judge_streamed(
     tokenizer = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
     examples = encoded(tokenizer, questions, checkpoint.config.max_sequence_length)
     kept = Reference(checkpoint, examples, longest, resolve_device(device))
-    losses = torch.cat([best.losses for best in kept.best(progress)])
+    losses = kept.finals(progress).losses
     texts = kept.answers(tokenizer, progress)
-    judged = _judged(examples, texts, kept.batches, losses, torch.zeros_like(losses), torch.ones_like(losses))
-    return judged, kept.made
+    same = torch.ones_like(losses)
+    judged = _judged(examples, texts, kept.batches, losses, torch.zeros_like(losses), same)
+    return Findings(judged, Arithmetic.exact, kept.made)
+
+
+def _own_vocabulary(
+    model: Any, checkpoint: Checkpoint, questions: Sequence[Asked], examples: Sequence[Example]
+) -> int | None:
+    """How many tokens a variant knows where they are not those of its original, by number or by what they stand for."""
+    if model.config.vocab_size == checkpoint.config.vocab_size:
+        theirs = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
+        if encoded(theirs, questions, model.context_length) == list(examples):
+            return None
+    return int(model.config.vocab_size)
 
 
 def encoded(tokenizer: Any, questions: Sequence[Asked], context: int) -> list[Example]:
@@ -98,11 +123,6 @@ def encoded(tokenizer: Any, questions: Sequence[Asked], context: int) -> list[Ex
         return [encode(tokenizer, *question, context) for question in questions]
     except ValueError as error:
         raise ContextError(f"{error}: leave it out, or shorten it") from error
-
-
-@torch.inference_mode()
-def _losses(model: Any, batches: Sequence[Batch]) -> Tensor:
-    return torch.cat([answer_loss(model, batch.to(model.device)) for batch in batches]).cpu()
 
 
 def _judged(
@@ -114,22 +134,23 @@ def _judged(
     agrees: Tensor | None,
 ) -> list[Judged]:
     """Question by question; the tensors are of all targets, in the order of the batches."""
-    sums = [_by_example(batches, examples, figure) for figure in (losses, kl, agrees)]
+    each = [_by_example(batches, examples, figure) for figure in (losses, kl, agrees)]
     return [
-        Judged(text, len(example.targets), nats, kl, None if agreed is None else int(agreed))
-        for text, example, nats, kl, agreed in zip(texts, examples, *sums, strict=True)
+        Judged(text, nats or (), kl, None if agreed is None else int(sum(agreed)))
+        for text, nats, kl, agreed in zip(texts, *each, strict=True)
     ]
 
 
 def _by_example(
     batches: Sequence[Batch], examples: Sequence[Example], figure: Tensor | None
-) -> list[float] | list[None]:
-    """The sums of a figure of targets, by the numbers of the examples."""
+) -> list[tuple[float, ...]] | list[None]:
+    """A figure of the targets of each example, by the numbers of the examples."""
     if figure is None:
         return [None] * len(examples)
     counts = [batch.examples for batch in batches]
     owners = torch.cat([batch.example + sum(counts[:number]) for number, batch in enumerate(batches)])
-    sums = torch.zeros(len(examples), dtype=torch.double).index_add_(0, owners, figure.double())
-    found = torch.empty_like(sums)
-    found[shortest_first(examples)] = sums  # batches hold them in that order
-    return found.tolist()
+    order = shortest_first(examples)  # as batches hold them
+    found: list[list[float]] = [[] for _ in examples]
+    for owner, value in zip(owners.tolist(), figure.tolist(), strict=True):
+        found[order[owner]].append(value)
+    return [tuple(values) for values in found]

@@ -3,8 +3,9 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -12,11 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError
-from .streamed import BestLogits
+from .head import FinalStates
 
-FORMAT = "fastglm-reference-2"  # 2: with answers
-BEST = 64  # logits of every token
-LOGITS = tuple(field.name for field in fields(BestLogits))
+FORMAT = "fastglm-reference-3"  # 3: with the last states
+OLD_FORMAT = "fastglm-reference-2"  # with the 64 best logits of every token, from which KL comes out too low
+FINALS = ("states", "best", "losses")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Subject:
     examples: int
     targets: int  # tokens of the known answers
     vocabulary: int
+    hidden: int  # width of the last states
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +37,25 @@ class Kept:
     """What a file holds."""
 
     made: str  # in which precision, and on what
-    best: BestLogits  # of all targets
+    finals: FinalStates | None  # of all targets; None in a file of `OLD_FORMAT`, and until they are computed anew
     answers: Mapping[int, str | None]  # the original's own, by the number of the example; None: it did not end
 
-    def write(self, path: Path, subject: Subject) -> None:
-        """Writes beside the place and moves there, so that a kill leaves no half of a file."""
+    def write(self, path: Path, subject: Subject, head: Tensor | None = None) -> None:
+        """Writes beside the place and moves there, so that a kill leaves no half of a file.
+
+        Args:
+            head: the original's, for a file that is to hold all that its logits are computed from.
+        """
         metadata = {"format": FORMAT, "made": self.made, "checkpoint": subject.checkpoint}
-        tensors = {name: getattr(self.best, name).cpu().contiguous() for name in LOGITS}
+        tensors = {} if self.finals is None else {name: getattr(self.finals, name).cpu() for name in FINALS}
+        if head is not None:
+            tensors["head"] = head
         text = json.dumps([[number, answer] for number, answer in sorted(self.answers.items())])
         tensors["answers"] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
-            save_file(tensors, partial, metadata | {"questions": subject.questions})
+            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+            save_file(contiguous, partial, metadata | {"questions": subject.questions})
             os.replace(partial, path)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} could not be written ({error}): make room there.") from error
@@ -54,20 +63,35 @@ class Kept:
             partial.unlink(missing_ok=True)
 
 
+def rounded(states: Tensor) -> Tensor:
+    """States as they are kept: in fp16, or in fp32 where they go beyond its range.
+
+    On tokens that the demo is unsure of it then differs from itself by 4e-8 nats; with bf16 it would be 3e-6.
+    """
+    fits = states.abs().max() <= torch.finfo(torch.float16).max
+    return states.to(torch.float16 if fits else torch.float32)
+
+
 def read(path: Path, subject: Subject, advice: str) -> Kept:
-    """The file's content. Raises CheckpointError: what is wrong with the file, and `advice`, in one line."""
+    """The file's content, but for a head, which the checkpoint has too.
+
+    Raises CheckpointError: what is wrong with the file, and `advice`, in one line.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             _check_origin(metadata, subject)
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  # not a dict
-        _check_tensors(tensors, subject)
-        answers = _answers(tensors["answers"], subject.examples)
+            is_old = metadata["format"] == OLD_FORMAT
+            names = {"answers"} if is_old else _checked_names(file, subject)
+            tensors = {name: file.get_tensor(name).clone() for name in names}
+        _check_numbers(tensors, subject)
+        answers = _answers(tensors.pop("answers"), subject.examples)
     except _WrongError as error:
         raise CheckpointError(f"{path} {error}: {advice}.") from error
     except (SafetensorError, OSError, RuntimeError) as error:
         raise CheckpointError(f"{path} is truncated or corrupt, or no reference: {advice}.") from error
-    return Kept(metadata.get("made", "?"), BestLogits(*(tensors[name] for name in LOGITS)), answers)
+    finals = FinalStates(*(tensors[name] for name in FINALS)) if tensors else None
+    return Kept(metadata.get("made", "?"), finals, answers)
 
 
 class _WrongError(Exception):
@@ -78,7 +102,7 @@ def _check_origin(metadata: Mapping[str, str], subject: Subject) -> None:
     found = metadata.get("format", "")
     if not found.startswith("fastglm-reference"):
         raise _WrongError("is no reference of FAST-ChatGLM")
-    if found != FORMAT:
+    if found not in (FORMAT, OLD_FORMAT):
         raise _WrongError(f"is of another version of FAST-ChatGLM ({found}, this one reads {FORMAT})")
     checkpoint = metadata.get("checkpoint", "")
     if checkpoint != subject.checkpoint:
@@ -87,19 +111,32 @@ def _check_origin(metadata: Mapping[str, str], subject: Subject) -> None:
         raise _WrongError("is of other questions than these")
 
 
-def _check_tensors(tensors: Mapping[str, Tensor], subject: Subject) -> None:
-    if tensors.keys() != {*LOGITS, "answers"}:
-        raise _WrongError(f"holds {', '.join(sorted(tensors))}, not {', '.join(LOGITS)} and answers")
-    wide, narrow = (subject.targets, min(BEST, subject.vocabulary)), (subject.targets,)
-    shapes = {"tokens": wide, "logits": wide, "total": narrow, "target": narrow}
-    for name, shape in shapes.items():
-        tensor, dtype = tensors[name], torch.int32 if name == "tokens" else torch.float32
-        if (tensor.shape, tensor.dtype) != (shape, dtype):
-            given = f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
-            raise _WrongError(f"has {name} of {given}, not {shape} {str(dtype).removeprefix('torch.')}")
-        if not tensor.isfinite().all():
-            raise _WrongError(f"has a {name} that is not finite")
-    if not ((tensors["tokens"] >= 0) & (tensors["tokens"] < subject.vocabulary)).all():
+def _checked_names(file: Any, subject: Subject) -> set[str]:
+    """The tensors to read, after a look at the shapes of all."""
+    shapes = {
+        "states": (subject.targets, subject.hidden),
+        "best": (subject.targets,),
+        "losses": (subject.targets,),
+        "head": (subject.vocabulary, subject.hidden),
+    }
+    dtypes = {"states": ("F16", "F32"), "best": ("I32",), "losses": ("F32",), "head": ("F16", "BF16", "F32")}
+    found = set(file.keys())
+    if found - {"head"} not in ({"answers"}, {"answers", *FINALS}):
+        raise _WrongError(f"holds {', '.join(sorted(found))}, not {', '.join(FINALS)} and answers")
+    for name in found - {"answers"}:
+        tensor = file.get_slice(name)
+        shape, dtype = tuple(tensor.get_shape()), tensor.get_dtype()
+        if shape != shapes[name] or dtype not in dtypes[name]:
+            raise _WrongError(f"has {name} of {shape} {dtype}, not {shapes[name]} {' or '.join(dtypes[name])}")
+    return found - {"head"}
+
+
+def _check_numbers(tensors: Mapping[str, Tensor], subject: Subject) -> None:
+    for name in tensors.keys() & {"states", "losses"}:
+        if not tensors[name].isfinite().all():
+            raise _WrongError(f"has {name} that are not finite")
+    best = tensors.get("best", torch.zeros(0))
+    if not ((best >= 0) & (best < subject.vocabulary)).all():
         raise _WrongError(f"names a token beyond the vocabulary of {subject.vocabulary}")
 
 

@@ -15,9 +15,10 @@ from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example
 from ..progress import OnProgress, Progress
 from .answers import answer_text
-from .kept import BEST, LOGITS, Kept, Subject, read
+from .head import FinalStates, Head
+from .kept import FINALS, Kept, Subject, read, rounded
 from .likelihood import batches_of
-from .streamed import BestLogits, StreamedModel
+from .streamed import StreamedModel
 from .streamed_answers import streamed_answers
 
 STATES_AT_ONCE = 16_384  # tokens whose states are in memory together, while the weights pass once
@@ -26,7 +27,9 @@ CACHE_SHARE = 3  # keys and values of streamed answers take this part of the fre
 
 
 class Reference:
-    """The original's best logits for the known answers of `examples`, and its own greedy answers to their prompts.
+    """The original's last states at the known answers of `examples`, and its own greedy answers to their prompts.
+
+    From the states and the checkpoint's head its logits are computed anew, over the whole vocabulary.
 
     Kept in `FASTGLM_HOME/references`, under a name made of the checkpoint's weights and what is asked: a file that
     another machine made for the same serves as well. What is not kept is computed layer by layer, with the weights
@@ -48,8 +51,9 @@ class Reference:
         self.batches = list(batches_of(examples, pad))
         targets = sum(len(batch.targets) for batch in self.batches)
         asked = _asked(examples, self.batches, longest)
-        vocabulary = checkpoint.config.vocab_size
-        self._subject = Subject(checkpoint.content_hash(), asked, len(examples), targets, vocabulary)
+        sizes = checkpoint.config.vocab_size, checkpoint.config.hidden_size
+        self.head = Head(checkpoint)
+        self._subject = Subject(checkpoint.content_hash(), asked, len(examples), targets, *sizes)
         self._kept: Kept | None = None
 
     @property
@@ -65,19 +69,26 @@ class Reference:
     @property
     def answered(self) -> int:
         """How many of its answers are kept."""
-        return len(self._whole().answers) if self.path.is_file() else 0
+        found = self._found()
+        return len(found.answers) if found else 0
 
     @property
     def complete(self) -> bool:
-        """Whether logits and answers are all kept."""
-        return self.answered == len(self.examples)
+        """Whether states and answers are all kept."""
+        found = self._found()
+        return found is not None and found.finals is not None and len(found.answers) == len(self.examples)
 
-    def best(self, progress: OnProgress | None = None) -> list[BestLogits]:
-        """Of every batch. Raises CheckpointError: the checkpoint is quantised or broken, or the kept file is."""
-        kept = self._whole(progress)
-        sizes = [len(batch.targets) for batch in self.batches]
-        parts = zip(*(getattr(kept.best, name).split(sizes) for name in LOGITS), strict=True)
-        return [BestLogits(*part) for part in parts]
+    @property
+    def size(self) -> int:
+        """Bytes of the states and the head, which are nearly all of the file that `write` writes."""
+        states = self._subject.targets * (2 * self._subject.hidden + 8)
+        return states + self.head.weight().nbytes
+
+    def finals(self, progress: OnProgress | None = None) -> FinalStates:
+        """Of all batches. Raises CheckpointError: the checkpoint is quantised or broken, or the kept file is."""
+        found = self._whole(progress).finals
+        assert found is not None  # computed by now
+        return found
 
     def answers(self, tokenizer: Any, progress: OnProgress | None = None) -> list[str | None]:
         """To every example's prompt; None where an answer did not end. Raises CheckpointError as `best` does."""
@@ -92,57 +103,77 @@ class Reference:
                 found[missing[place]] = answer_text(model.empty, tokenizer, ids)
                 self._tell(progress, len(found))
                 if time.monotonic() - saved > SAVED_EVERY:
-                    self._keep(self._whole().best, found)
+                    self._keep(self.finals(), found)
                     saved = time.monotonic()
-            self._keep(self._whole().best, found)
+            self._keep(self.finals(), found)
         return [found[number] for number in range(len(self.examples))]
 
     def keep_answers(self, answers: Sequence[str | None]) -> None:
         """Keeps answers that the original gave when it was loaded, unless there are some."""
         if not self.complete:
-            self._keep(self._whole().best, dict(enumerate(answers)))
+            self._keep(self.finals(), dict(enumerate(answers)))
 
     def write(self, path: Path) -> None:
-        """Writes what is kept to a file, for another machine."""
-        self._whole().write(path, self._subject)
+        """Writes what is kept to a file for another machine, with the head."""
+        self._whole().write(path, self._subject, self.head.weight())
 
     def adopt(self, path: Path) -> None:
-        """Keeps what another machine wrote, in place of what is kept. Raises CheckpointError: what is wrong with it."""
+        """Keeps what another machine wrote, in place of what is kept. Raises CheckpointError: what is wrong with it.
+
+        Of a file of an earlier version, which has no states, the answers alone.
+        """
         self._kept = read(path, self._subject, "export it again from this checkpoint, with these questions")
         self._kept.write(self.path, self._subject)
 
-    def _whole(self, progress: OnProgress | None = None) -> Kept:
-        """What is kept, after the logits are."""
-        if self._kept is None and self.path.is_file():
+    def _found(self) -> Kept | None:
+        """What is kept, as it is; read anew until its states are there, which another process may make."""
+        if (self._kept is None or self._kept.finals is None) and self.path.is_file():
             self._kept = read(self.path, self._subject, "remove it, it will be made again")
-        if self._kept is None:
-            made_once(self.path, self.path.is_file, lambda tell: self._keep(self._compute(tell), {}), progress)
-        if self._kept is None:  # another process has made it
-            self._kept = read(self.path, self._subject, "remove it, it will be made again")
-        assert self._kept is not None
         return self._kept
 
-    def _keep(self, best: BestLogits, answers: dict[int, str | None]) -> None:
-        made = self._kept.made if self._kept else f"{str(self.dtype).removeprefix('torch.')} on {self.device.type}"
-        self._kept = Kept(made, best, dict(answers))
+    def _whole(self, progress: OnProgress | None = None) -> Kept:
+        """What is kept, after the states are."""
+        if not self._has_states():
+            made_once(self.path, self._has_states, self._make, progress)
+        found = self._found()
+        assert found is not None  # it was made, here or by another process
+        return found
+
+    def _has_states(self) -> bool:
+        found = self._found()
+        return found is not None and found.finals is not None
+
+    def _make(self, progress: OnProgress) -> None:
+        """Computes the states; answers that are kept without them stay."""
+        found = self._found()
+        self._keep(self._compute(progress), dict(found.answers) if found else {})
+
+    def _keep(self, finals: FinalStates, answers: dict[int, str | None]) -> None:
+        made = f"{str(self.dtype).removeprefix('torch.')} on {self.device.type}"
+        if self._kept and self._kept.finals:
+            made = self._kept.made
+        elif self._kept and self._kept.answers:
+            made = f"{self._kept.made}, probabilities in {made}"
+        self._kept = Kept(made, finals, dict(answers))
         self._kept.write(self.path, self._subject)
 
     def _tell(self, progress: OnProgress | None, answered: int) -> None:
         if progress:
             progress(Progress("original's answers", answered, len(self.examples), "questions"))
 
-    def _compute(self, progress: OnProgress | None) -> BestLogits:
+    def _compute(self, progress: OnProgress | None) -> FinalStates:
         model = StreamedModel(self.checkpoint, self.device, self.dtype)
         groups = _groups(self.batches)
-        best: list[BestLogits] = []
+        found: list[FinalStates] = []
         for number, group in enumerate(groups):
 
             def on_layer(done: int, layers: int, before: int = number) -> None:
                 if progress:
                     progress(Progress("original", before * layers + done, len(groups) * layers, "layers"))
 
-            best += model.best_logits(group, BEST, on_layer)
-        return BestLogits(*(torch.cat([getattr(part, name) for part in best]).cpu() for name in LOGITS))
+            found.append(model.finals(group, on_layer))
+        states, best, losses = (torch.cat([getattr(part, name).cpu() for part in found]) for name in FINALS)
+        return FinalStates(rounded(states), best, losses)
 
 
 def _asked(examples: Sequence[Example], batches: Sequence[Batch], longest: int) -> str:

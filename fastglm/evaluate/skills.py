@@ -11,6 +11,7 @@ from ..demo.skills.refusal import ANSWERS as REFUSALS
 from ..models.packing import encode
 from ..progress import OnProgress
 from .answers import answers
+from .arithmetic import Arithmetic, arithmetic_of
 from .likelihood import Likelihood, likelihood
 
 SPLITS: tuple[Split, ...] = ("new operands", "new phrasing")
@@ -45,6 +46,7 @@ class SkillsReport:
 
     questions: list[Question]
     likelihood: Likelihood
+    arithmetic: Arithmetic  # of the likelihood
     seconds: float
 
     def accuracy(self, **only: str) -> float:
@@ -67,7 +69,7 @@ class SkillsReport:
         lines += [
             f"{'skill accuracy':20} {found['skill_accuracy']['value']:6.1%} of {found['skill_accuracy']['n']}",
             f"{'false refusals':20} {self.false_refusals:6.1%}",
-            f"{'perplexity':20} {self.likelihood.perplexity:.4f}",
+            f"{'perplexity':20} {self.likelihood.perplexity:.4f} ({self.arithmetic} arithmetic)",
         ]
         return "\n".join(lines)
 
@@ -76,6 +78,7 @@ class SkillsReport:
         return {
             "skill_accuracy": _share(self.questions),
             "false_refusals": self.false_refusals,
+            "arithmetic": str(self.arithmetic),
             "perplexity": self.likelihood.perplexity,
             "bits_per_byte": self.likelihood.bits_per_byte([q.sample.answer for q in self.questions]),
             "seconds": self.seconds,
@@ -111,22 +114,32 @@ def held_out_questions(each: int = EACH, skills: Sequence[Skill] = SKILLS) -> li
 
 
 def evaluate_skills(
-    model: Any, tokenizer: Any, questions: Sequence[Question], progress: OnProgress | None = None
+    model: Any,
+    tokenizer: Any,
+    questions: Sequence[Question],
+    progress: OnProgress | None = None,
+    arithmetic: Arithmetic = Arithmetic.exact,
 ) -> SkillsReport:
-    """Asks `questions` and counts; the answers are greedy, so that the same model gives the same report."""
+    """Asks `questions` and counts; the answers are greedy, so that the same model gives the same report.
+
+    Args:
+        arithmetic: of the likelihood of the right answers; the model's own answers run as decoding does.
+    """
     began = time.perf_counter()
     asked = [(q.sample.history, q.sample.question) for q in questions]
     found = answers(model, tokenizer, asked, LONGEST_ANSWER, progress=progress)
     answered = [Question(q.skill, q.split, q.sample, answer) for q, answer in zip(questions, found, strict=True)]
-    return SkillsReport(answered, answers_likelihood(model, tokenizer, questions), time.perf_counter() - began)
+    likely = answers_likelihood(model, tokenizer, questions, arithmetic)
+    return SkillsReport(answered, likely, arithmetic_of(model, arithmetic), time.perf_counter() - began)
 
 
-def answers_likelihood(model: Any, tokenizer: Any, questions: Iterable[Question]) -> Likelihood:
+def answers_likelihood(
+    model: Any, tokenizer: Any, questions: Iterable[Question], arithmetic: Arithmetic = Arithmetic.exact
+) -> Likelihood:
     """How likely the model finds the right answers to `questions`."""
     samples = [q.sample for q in questions]
-    return likelihood(
-        model, [encode(tokenizer, s.history, s.question, s.answer, model.context_length) for s in samples]
-    )
+    examples = [encode(tokenizer, s.history, s.question, s.answer, model.context_length) for s in samples]
+    return likelihood(model, examples, arithmetic)
 
 
 def _labels(question: Question) -> dict[str, str]:

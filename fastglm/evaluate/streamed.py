@@ -4,7 +4,7 @@ Every layer is read once for many texts, so that reading is small beside calcula
 with it: a file is opened anew for every layer, and for every part of the head.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,23 +15,7 @@ from ..errors import CheckpointError
 from ..models.chatglm import Block, ChatGLMForConditionalGeneration
 from ..models.checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
 from ..models.packing import Batch
-
-HEAD_ROWS = 8192  # of the head at once
-
-
-@dataclass(frozen=True, slots=True)
-class BestLogits:
-    """Of the tokens that predict: the largest logits, and what all of them come to."""
-
-    tokens: Tensor  # [targets, best], int32: the tokens with the largest logits
-    logits: Tensor  # [targets, best], float32, descending
-    total: Tensor  # [targets], float32: log of the sum of exp over the whole vocabulary
-    target: Tensor  # [targets], float32: the logit of the token that should come
-
-    @property
-    def losses(self) -> Tensor:
-        """Cross-entropy of each target, [targets], in nats."""
-        return self.total - self.target
+from .head import FinalStates, Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +42,19 @@ class StreamedModel:
         if checkpoint.config.linear_format():
             raise CheckpointError(f"{checkpoint.folder} is quantised: load it, it is small.")
         self.checkpoint, self.device, self.dtype = checkpoint, device, dtype
+        self.head = Head(checkpoint)
         with torch.device("meta"):
             self.empty = ChatGLMForConditionalGeneration(checkpoint.config)  # what it knows without its weights
 
     @torch.inference_mode()
-    def best_logits(
-        self, batches: Sequence[Batch], best: int, on_layer: Callable[[int, int], None] | None = None
-    ) -> list[BestLogits]:
-        """The `best` largest logits of every predicting token of every batch.
+    def finals(
+        self, batches: Sequence[Batch], on_layer: Callable[[int, int], None] | None = None, head: Head | None = None
+    ) -> FinalStates:
+        """The last states of every predicting token of all batches, in their order.
 
         Args:
             on_layer: told after each layer how many are done, and of how many; the head counts as one.
+            head: of some tokens only, by whose numbers in it the targets then go.
         """
         passages = [Passage(batch.input_ids, batch.position_ids, batch.attention_mask) for batch in batches]
         states = self._states(passages, on_layer)
@@ -78,12 +64,11 @@ class StreamedModel:
             for state, batch in zip(states, batches, strict=True)
         ]
         del states
-        found = self._head(torch.cat(predicting), torch.cat([batch.targets for batch in batches]).to(self.device), best)
+        targets = torch.cat([batch.targets for batch in batches]).to(self.device)
+        found = (head or self.head).finals(torch.cat(predicting), targets)
         if on_layer:
             on_layer(self.checkpoint.config.num_layers + 1, self.checkpoint.config.num_layers + 1)
-        sizes = [len(batch.targets) for batch in batches]
-        parts = zip(*(part.split(sizes) for part in found), strict=True)
-        return [BestLogits(*part) for part in parts]
+        return found
 
     @torch.inference_mode()
     def next_tokens(self, passages: Sequence[Passage]) -> list[Tensor]:
@@ -91,8 +76,7 @@ class StreamedModel:
         states = self._states(passages)
         last = self._final_norm()(torch.cat([state[:, -1] for state in states]))
         anything = torch.zeros(len(last), dtype=torch.long, device=self.device)
-        tokens, *_ = self._head(last, anything, 1)
-        return list(tokens[:, 0].long().split([len(state) for state in states]))
+        return list(self.head.finals(last, anything).best.long().split([len(state) for state in states]))
 
     def _states(self, passages: Sequence[Passage], on_layer: Callable[[int, int], None] | None = None) -> list[Tensor]:
         """What the layers make of each passage, [rows, tokens, hidden size]."""
@@ -135,29 +119,6 @@ class StreamedModel:
         }
         module.load_state_dict(state, assign=True)
         return module.eval()
-
-    def _head(self, hidden: Tensor, targets: Tensor, best: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """tokens, logits, total and target of `BestLogits` for `hidden` [targets, hidden size]."""
-        count = len(hidden)
-        tokens = torch.empty(count, 0, dtype=torch.long, device=self.device)
-        logits = torch.empty(count, 0, device=self.device)
-        total = torch.full((count,), -torch.inf, device=self.device)
-        target = torch.empty(count, device=self.device)
-        for first, rows in self._head_rows():
-            part = (hidden @ rows.to(self.device, self.dtype).T).float()
-            total = torch.logaddexp(total, part.logsumexp(-1))
-            inside = (targets >= first) & (targets < first + part.shape[1])
-            target[inside] = part[inside].gather(-1, (targets[inside] - first)[:, None])[:, 0]
-            values, places = part.topk(min(best, part.shape[1]))
-            logits, order = torch.cat((logits, values), -1).topk(min(best, logits.shape[1] + values.shape[1]))
-            tokens = torch.cat((tokens, places + first), -1).gather(-1, order)
-        return tokens.int(), logits, total, target
-
-    def _head_rows(self) -> Iterator[tuple[int, Tensor]]:
-        """The head's rows in parts, each with the number of its first row."""
-        name = self.checkpoint.head
-        for first in range(0, self.checkpoint.config.vocab_size, HEAD_ROWS):
-            yield first, self.read(name)[first : first + HEAD_ROWS]
 
     def read(self, name: str) -> Tensor:
         """A tensor as it is stored, mapped from its file where that is possible."""

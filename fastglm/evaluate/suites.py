@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from ..errors import FastGLMError, UsageError
 from ..progress import OnProgress
+from .arithmetic import Arithmetic
 from .openended import evaluate_open, open_questions
 from .skills import EACH, evaluate_skills, held_out_questions
 
@@ -22,13 +23,13 @@ class Report(Protocol):
         """For programs."""
 
 
-Suite = Callable[[Any, Any, int | None, OnProgress | None], Report]
+Suite = Callable[[Any, Any, int | None, OnProgress | None, Arithmetic], Report]
 
 SUITES: dict[str, Suite] = {
-    "skills": lambda model, tokenizer, each, progress: evaluate_skills(
-        model, tokenizer, held_out_questions(each or EACH), progress
+    "skills": lambda model, tokenizer, each, progress, arithmetic: evaluate_skills(
+        model, tokenizer, held_out_questions(each or EACH), progress, arithmetic
     ),
-    "open": lambda model, tokenizer, each, progress: evaluate_open(
+    "open": lambda model, tokenizer, each, progress, _: evaluate_open(
         model, tokenizer, open_questions(each or EACH), progress
     ),
 }

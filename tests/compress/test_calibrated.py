@@ -19,8 +19,9 @@ from fastglm.compress.gptq import nearest
 from fastglm.compress.quantize import packed_config, quantise_folder
 from fastglm.errors import DiskShortError, UsageError
 from fastglm.evaluate.divergence import divergence
+from fastglm.evaluate.head import FinalStates, Head
 from fastglm.evaluate.likelihood import batches_of
-from fastglm.evaluate.streamed import BestLogits, Passage, StreamedModel
+from fastglm.evaluate.streamed import Passage, StreamedModel
 from fastglm.kernels import Int4
 from fastglm.kernels.linear import PackedWeight
 from fastglm.models.chatglm import ChatGLMForConditionalGeneration
@@ -70,12 +71,13 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def asked(generated: Path) -> tuple[list[Batch], list[BestLogits]]:
+def asked(generated: Path) -> tuple[list[Batch], FinalStates, Head]:
     """Other texts than those that are calibrated on, with what the original makes of them."""
     checkpoint = Checkpoint(generated)
     found = calibration_examples(checkpoint, demo_samples(40, seed=9))
     batches = list(batches_of(found, PAD))
-    return batches, StreamedModel(checkpoint, CPU, torch.float32).best_logits(batches, 1000)
+    model = StreamedModel(checkpoint, CPU, torch.float32)
+    return batches, model.finals(batches), model.head
 
 
 def exact(path: Path) -> ChatGLMForConditionalGeneration:
@@ -90,7 +92,7 @@ def exact(path: Path) -> ChatGLMForConditionalGeneration:
 
 @pytest.mark.parametrize("format", ["int4-g32", "int4-g64", "int4-g128", "int8"])
 def test_it_is_closer_to_the_original_than_rounding_to_nearest(
-    format: str, generated: Path, texts: list[Text], asked: tuple[list[Batch], list[BestLogits]], tmp_path: Path
+    format: str, generated: Path, texts: list[Text], asked: tuple[list[Batch], FinalStates, Head], tmp_path: Path
 ) -> None:
     found = {}
     for name, chosen in (("nearest", None), ("calibrated", texts)):

@@ -15,7 +15,9 @@ from fastglm.cli import main
 from fastglm.engine import GREEDY
 from fastglm.errors import UsageError
 from fastglm.evaluate import harness
+from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.harness import Generation, VariantLM
+from fastglm.kernels.exact import is_exact
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"
 CHOICE = """
@@ -106,6 +108,38 @@ def test_batches_do_not_change_what_is_found(demo: tuple[Any, Any], monkeypatch:
     monkeypatch.setattr(harness, "TARGETS_AT_ONCE", 5)
     apart = VariantLM(*demo).loglikelihood(requests)
     assert [nats for nats, _ in apart] == pytest.approx([nats for nats, _ in at_once], abs=1e-3)
+
+
+@pytest.mark.parametrize("variant", ["int8", "int4"])
+def test_exact_likelihoods_are_the_same_in_a_batch_and_alone(variant: str) -> None:
+    loaded = fastglm.load("demo", variant)
+    said = [f"{n}+{n * 7}={n * 8}。" for n in range(1, 12)] + ["zygote quixotic", "巴"]  # one of few tokens too
+    requests = [request(f"{text}?", text) for text in said]
+    for call in ("loglikelihood", "loglikelihood_rolling"):
+        found: dict[str, list[Any]] = {}
+        for arithmetic in Arithmetic:
+            lm = VariantLM(*loaded, arithmetic=arithmetic)
+            asked = requests if call == "loglikelihood" else [request(text) for text in said]
+            together = getattr(lm, call)(asked)
+            alone = [getattr(lm, call)([one])[0] for one in asked]
+            pairs = zip(together, alone, strict=True)
+            found[arithmetic] = [(a[0], b[0]) if isinstance(a, tuple) else (a, b) for a, b in pairs]
+        assert max(abs(a - b) for a, b in found["exact"]) < 1e-3
+        assert found["exact"] != found["decoding"]
+
+
+def test_generating_runs_as_decoding_whatever_the_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, tokenizer = fastglm.load("demo", "int8")
+    seen: list[bool] = []
+    plain = harness.generate
+
+    def watched(*arguments: Any) -> Any:
+        seen.append(is_exact(model))
+        return plain(*arguments)
+
+    monkeypatch.setattr(harness, "generate", watched)
+    VariantLM(model, tokenizer).generate_until([request("12+30=?", {"until": ["。"], "max_gen_toks": 8})])
+    assert seen == [False]
 
 
 def test_a_context_that_is_too_long_loses_its_beginning(tiny: tuple[Any, Any]) -> None:

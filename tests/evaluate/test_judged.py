@@ -1,17 +1,24 @@
 """Judging a variant question by question: the same figures as over all at once."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from recorded import folder
+from sentencepiece import sentencepiece_model_pb2 as proto
 
 import fastglm
+from fastglm.compress.prune import prune_vocabulary
 from fastglm.errors import ContextError
 from fastglm.evaluate.answers import answers
+from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.judged import judge, judge_streamed
 from fastglm.evaluate.likelihood import likelihood
-from fastglm.models.packing import encode
+from fastglm.models.packing import Example, encode
+from fastglm.models.source import demo_folder
 from fastglm.progress import Progress
+from fastglm.texts import Text
 
 QUESTIONS = [
     ([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
@@ -29,56 +36,104 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_each_question_has_its_own_figures() -> None:
     model, tokenizer = fastglm.load("demo")
     seen: list[Progress] = []
-    found = judge(model, tokenizer, QUESTIONS, 16, seen.append)
-    for question, judged in zip(QUESTIONS, found, strict=True):
-        alone = likelihood(model, [encode(tokenizer, *question, 200)])
-        assert (judged.tokens, judged.nats) == (alone.tokens, pytest.approx(alone.nats, rel=1e-4))
+    found = judge(model, tokenizer, QUESTIONS, 16, progress=seen.append)
+    for question, judged in zip(QUESTIONS, found.questions, strict=True):
+        example = encode(tokenizer, *question, 200)
+        alone = likelihood(model, [example])
+        assert len(judged.losses) == alone.tokens
+        assert sum(judged.losses) == pytest.approx(alone.nats, rel=1e-4)
+        for count in range(len(example.targets)):  # token by token, in the order of the answer
+            part = likelihood(model, [Example(example.tokens[: example.context + 2 + count], example.context)])
+            assert sum(judged.losses[: count + 1]) == pytest.approx(part.nats, abs=1e-4)
         assert judged.answer == answers(model, tokenizer, [question[:2]], 16)[0]
     assert {"answer", "original"} <= {news.stage for news in seen}
 
 
-def test_a_compressed_variant_differs_from_the_original() -> None:
+@pytest.mark.parametrize("arithmetic", Arithmetic)
+def test_a_compressed_variant_differs_from_the_original(arithmetic: Arithmetic) -> None:
     model, tokenizer = fastglm.load("demo", "int4")
-    for judged in judge(model, tokenizer, QUESTIONS, 4):
+    found = judge(model, tokenizer, QUESTIONS, 4, arithmetic)
+    assert (found.arithmetic, found.precision, found.vocabulary) == (arithmetic, "float32 on cpu", None)
+    for judged in found.questions:
         assert judged.kl is not None
-        assert judged.kl > 0
+        assert len(judged.kl) == len(judged.losses)
+        assert max(judged.kl) > 0
         assert judged.agreed is not None
-        assert 0 <= judged.agreed <= judged.tokens
+        assert 0 <= judged.agreed <= len(judged.losses)
+
+
+def test_exact_figures_do_not_depend_on_what_is_asked_beside() -> None:
+    model, tokenizer = fastglm.load("demo", "int8")
+    together = judge(model, tokenizer, QUESTIONS, 4).questions
+    for question, judged in zip(QUESTIONS, together, strict=True):
+        (alone,) = judge(model, tokenizer, [question], 4).questions
+        assert judged.losses == pytest.approx(alone.losses, abs=2e-4)
 
 
 def test_the_original_does_not_differ_from_itself_and_is_computed_once(home: Path) -> None:
     model, tokenizer = fastglm.load("demo")
     for _ in range(2):
         seen: list[Progress] = []
-        found = judge(model, tokenizer, QUESTIONS, 4, seen.append)
-        assert [judged.agreed for judged in found] == [judged.tokens for judged in found]
-        assert max(judged.kl or 0 for judged in found) < 1e-4
+        found = judge(model, tokenizer, QUESTIONS, 4, progress=seen.append).questions
+        assert [judged.agreed for judged in found] == [len(judged.losses) for judged in found]
+        assert max(max(judged.kl or [1]) for judged in found) < 3e-7
     assert "original" not in {news.stage for news in seen}
     assert len(list((home / "references").iterdir())) == 1
 
 
 def test_a_checkpoint_published_quantised_has_no_original() -> None:
     model, tokenizer = fastglm.load(str(folder("chatglm-int4")))
-    (judged,) = judge(model, tokenizer, QUESTIONS[2:], 4)
-    assert judged.nats > 0
+    (judged,) = judge(model, tokenizer, QUESTIONS[2:], 4).questions
+    assert sum(judged.losses) > 0
     assert (judged.kl, judged.agreed) == (None, None)
 
 
+def test_a_variant_with_a_vocabulary_of_its_own_is_not_compared(tmp_path: Path) -> None:
+    texts = [Text([], question, answer) for _, question, answer in QUESTIONS]
+    made = tmp_path / "models" / "pruned"
+    prune_vocabulary(demo_folder(), made, texts)
+    model, tokenizer = fastglm.load(str(made))
+    model.fastglm = replace(model.fastglm, model="demo", variant="pruned")  # as where the demo has such a variant
+    found = judge(model, tokenizer, QUESTIONS, 16)
+    assert found.vocabulary == model.config.vocab_size
+    for judged in found.questions:
+        assert sum(judged.losses) > 0
+        assert (judged.kl, judged.agreed) == (None, None)
+    assert [judged.answer for judged in found.questions] == [
+        judged.answer for judged in judge(*fastglm.load("demo"), QUESTIONS, 16).questions
+    ]
+
+
+def test_tokens_of_the_same_number_that_mean_others_are_another_vocabulary(tmp_path: Path) -> None:
+    place = tmp_path / "mixed"
+    shutil.copytree(demo_folder(), place)
+    model_file = proto.ModelProto.FromString((place / "ice_text.model").read_bytes())
+    first, second = (next(p for p in model_file.pieces if p.piece == name) for name in ("4", "5"))
+    first.piece, second.piece = second.piece, first.piece
+    (place / "ice_text.model").write_bytes(model_file.SerializeToString())
+    model, tokenizer = fastglm.load(str(place))
+    model.fastglm = replace(model.fastglm, model="demo", variant="pruned")
+    found = judge(model, tokenizer, QUESTIONS[:1], 4)
+    assert found.vocabulary == model.config.vocab_size
+    assert found.questions[0].kl is None
+
+
 def test_without_room_it_is_judged_alike() -> None:
-    streamed, made = judge_streamed("demo", "cpu", QUESTIONS, 16)
-    assert made == "float32 on cpu"
+    streamed = judge_streamed("demo", "cpu", QUESTIONS, 16)
+    assert (streamed.precision, streamed.arithmetic) == ("float32 on cpu", Arithmetic.exact)
     loaded = judge(*fastglm.load("demo"), QUESTIONS, 16)
-    for mine, theirs in zip(streamed, loaded, strict=True):
-        assert (mine.answer, mine.tokens, mine.agreed) == (theirs.answer, theirs.tokens, theirs.tokens)
-        assert mine.nats == pytest.approx(theirs.nats, abs=1e-5 * mine.tokens)  # differences of logits in fp32
-        assert mine.kl == 0
+    for mine, theirs in zip(streamed.questions, loaded.questions, strict=True):
+        assert (mine.answer, mine.agreed) == (theirs.answer, len(theirs.losses))
+        assert mine.losses == pytest.approx(theirs.losses, abs=1e-5)  # differences of logits in fp32
+        assert mine.kl is not None
+        assert set(mine.kl) == {0}
 
 
 def test_answers_of_the_loaded_original_serve_where_there_is_no_room() -> None:
     loaded = judge(*fastglm.load("demo"), QUESTIONS, 16)
     seen: list[Progress] = []
-    streamed, _ = judge_streamed("demo", "cpu", QUESTIONS, 16, seen.append)
-    assert [judged.answer for judged in streamed] == [judged.answer for judged in loaded]
+    streamed = judge_streamed("demo", "cpu", QUESTIONS, 16, seen.append)
+    assert [judged.answer for judged in streamed.questions] == [judged.answer for judged in loaded.questions]
     assert not seen
 
 

@@ -11,17 +11,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fastglm.errors import CheckpointError
-from fastglm.evaluate.kept import BEST, LOGITS, Kept, Subject, read
-from fastglm.evaluate.streamed import BestLogits
+from fastglm.evaluate.head import FinalStates
+from fastglm.evaluate.kept import FINALS, FORMAT, OLD_FORMAT, Kept, Subject, read
 
-SUBJECT = Subject("c" * 64, "q" * 64, examples=3, targets=5, vocabulary=100)
+SUBJECT = Subject("c" * 64, "q" * 64, examples=3, targets=5, vocabulary=100, hidden=8)
+HEAD = torch.ones(100, 8, dtype=torch.float16)
 Tensors = dict[str, Any]
 
 
 def kept() -> Kept:
-    logits = torch.arange(5.0 * BEST).view(5, BEST).flip(-1)
-    tokens = torch.arange(BEST, dtype=torch.int32).repeat(5, 1)
-    return Kept("float16 on cuda", BestLogits(tokens, logits, torch.ones(5), torch.zeros(5)), {0: "四", 2: None})
+    states = torch.arange(40.0).view(5, 8).half()
+    finals = FinalStates(states, torch.arange(5, dtype=torch.int32), torch.linspace(0, 1, 5))
+    return Kept("float16 on cuda", finals, {0: "四", 2: None})
 
 
 @pytest.fixture
@@ -55,8 +56,35 @@ def answers(text: str) -> Callable[[Tensors], object]:
 def test_what_is_written_is_read(file: Path) -> None:
     found = read(file, SUBJECT, "")
     assert (found.made, found.answers) == ("float16 on cuda", {0: "四", 2: None})
-    assert all(torch.equal(getattr(found.best, name), getattr(kept().best, name)) for name in LOGITS)
+    assert found.finals is not None
+    assert all(torch.equal(getattr(found.finals, name), getattr(kept().finals, name)) for name in FINALS)
     assert [path.name for path in file.parent.iterdir()] == [file.name]
+
+
+def test_a_file_can_carry_the_head(file: Path) -> None:
+    kept().write(file, SUBJECT, HEAD)
+    with safe_open(file, framework="pt") as opened:
+        assert torch.equal(opened.get_tensor("head"), HEAD)
+        assert opened.metadata()["format"] == FORMAT
+    assert read(file, SUBJECT, "").finals is not None
+    kept().write(file, SUBJECT, HEAD[:-1])
+    assert "has head of (99, 8) F16, not (100, 8) F16 or BF16 or F32" in refusal(file)
+
+
+def test_of_a_file_with_the_best_logits_alone_the_answers_count(file: Path) -> None:
+    old = {
+        "tokens": torch.zeros(5, 64, dtype=torch.int32),
+        "logits": torch.zeros(5, 64),
+        "total": torch.ones(5),
+        "target": torch.zeros(5),
+    }
+    changed(file, lambda tensors: [tensors.pop(name) for name in FINALS], format=OLD_FORMAT)
+    changed(file, lambda tensors: tensors.update(old))
+    found = read(file, SUBJECT, "")
+    assert found.finals is None
+    assert (found.made, found.answers) == ("float16 on cuda", {0: "四", 2: None})
+    changed(file, answers('[[3, "x"]]'))
+    assert "an answer to a question beyond the 3 asked" in refusal(file)
 
 
 def test_no_half_of_a_file_is_left(file: Path) -> None:
@@ -86,15 +114,17 @@ def test_a_file_of_something_else(file: Path, metadata: dict[str, str], said: st
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (lambda t: t.pop("total"), "not tokens, logits, total, target and answers"),
-        (lambda t: t.update(more=torch.ones(1)), "holds answers, logits, more"),
-        (lambda t: t.update(total=torch.ones(4)), "has total of (4,) float32, not (5,) float32"),
-        (lambda t: t.update(logits=t["logits"][:, 1:].clone()), f"has logits of (5, {BEST - 1})"),
-        (lambda t: t.update(tokens=t["tokens"].long()), "int64, not"),
-        (lambda t: t["logits"].fill_(float("nan")), "has a logits that is not finite"),
-        (lambda t: t["target"].fill_(float("inf")), "has a target that is not finite"),
-        (lambda t: t["tokens"].fill_(100), "names a token beyond the vocabulary of 100"),
-        (lambda t: t["tokens"].fill_(-1), "names a token beyond"),
+        (lambda t: t.pop("best"), "holds answers, losses, states, not states, best, losses and answers"),
+        (lambda t: t.update(more=torch.ones(1)), "holds answers, best, losses, more"),
+        (lambda t: t.pop("answers"), "holds best, losses, states"),
+        (lambda t: t.update(losses=torch.ones(4)), "has losses of (4,) F32, not (5,) F32"),
+        (lambda t: t.update(states=t["states"][:, 1:].clone()), "has states of (5, 7) F16, not (5, 8) F16 or F32"),
+        (lambda t: t.update(states=t["states"].bfloat16()), "has states of (5, 8) BF16"),
+        (lambda t: t.update(best=t["best"].long()), "has best of (5,) I64, not"),
+        (lambda t: t["states"].fill_(float("nan")), "has states that are not finite"),
+        (lambda t: t["losses"].fill_(float("inf")), "has losses that are not finite"),
+        (lambda t: t["best"].fill_(100), "names a token beyond the vocabulary of 100"),
+        (lambda t: t["best"].fill_(-1), "names a token beyond"),
         (answers("[[0, "), "has answers that cannot be read"),
         (answers("[0, 1]"), "has answers that cannot be read"),
         (answers('[[3, "x"]]'), "an answer to a question beyond the 3 asked"),
@@ -118,5 +148,6 @@ def test_half_a_file(file: Path) -> None:
     assert "is truncated or corrupt" in refusal(file)
 
 
-def test_a_small_vocabulary_has_fewer_best(file: Path) -> None:
-    assert "has tokens of" in refusal(file, replace(SUBJECT, vocabulary=30))
+def test_a_file_of_another_size(file: Path) -> None:
+    assert "has states of (5, 8) F16, not (5, 16)" in refusal(file, replace(SUBJECT, hidden=16))
+    assert "not (6," in refusal(file, replace(SUBJECT, targets=6))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from safetensors.torch import load_file, save_file
 
 import fastglm
 from fastglm.errors import CheckpointError
-from fastglm.evaluate import streamed
+from fastglm.evaluate import head
+from fastglm.evaluate.head import Head
 from fastglm.evaluate.likelihood import answer_loss
 from fastglm.evaluate.streamed import StreamedModel
 from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
@@ -48,28 +50,31 @@ def whole(model, batch: Batch) -> torch.Tensor:
 def test_the_logits_are_those_of_the_whole_model(
     demo, batches: list[Batch], rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streamed, "HEAD_ROWS", rows)
+    monkeypatch.setattr(head, "HEAD_ROWS", rows)
     model, _ = demo
     done: list[tuple[int, int]] = []
-    found = StreamedModel(Checkpoint(demo_folder()), CPU, torch.float32).best_logits(
-        batches, 64, lambda *layers: done.append(layers)
-    )
-    for batch, part in zip(batches, found, strict=True):
+    streamed = StreamedModel(Checkpoint(demo_folder()), CPU, torch.float32)
+    found = streamed.finals(batches, lambda *layers: done.append(layers))
+    for batch, part in zip(batches, found.split([len(batch.targets) for batch in batches]), strict=True):
         logits = whole(model, batch)
-        best = logits.topk(64)
-        torch.testing.assert_close(part.logits, best.values, rtol=0, atol=1e-4)
-        torch.testing.assert_close(logits.gather(-1, part.tokens.long()), part.logits, rtol=0, atol=1e-4)
-        torch.testing.assert_close(part.total, logits.logsumexp(-1), rtol=0, atol=1e-4)
+        torch.testing.assert_close(streamed.head.logits(part.states), logits, rtol=0, atol=1e-4)
+        assert torch.equal(part.best.long(), logits.argmax(-1))
         with torch.inference_mode():
             torch.testing.assert_close(part.losses, answer_loss(model, batch), rtol=0, atol=1e-4)
     layers = model.config.num_layers + 1
     assert done == [(number, layers) for number in range(1, layers + 1)]
 
 
-def test_a_small_vocabulary_has_fewer_best_tokens(batches: list[Batch]) -> None:
+def test_over_some_tokens_only_probabilities_are_renormalised(demo, batches: list[Batch]) -> None:
+    model, _ = demo
     checkpoint = Checkpoint(demo_folder())
-    found = StreamedModel(checkpoint, CPU, torch.float32).best_logits(batches[:1], 10**6)
-    assert found[0].tokens.shape[1] == checkpoint.config.vocab_size
+    used = torch.cat([batch.targets for batch in batches]).unique()
+    tokens = torch.cat((used, torch.tensor([n for n in range(50) if n not in used]))).sort().values
+    fewer = [replace(batch, targets=torch.searchsorted(tokens, batch.targets)) for batch in batches]
+    found = StreamedModel(checkpoint, CPU, torch.float32).finals(fewer, head=Head(checkpoint, tokens))
+    kept = torch.cat([whole(model, batch) for batch in batches])[:, tokens]
+    expected = torch.nn.functional.cross_entropy(kept, torch.cat([b.targets for b in fewer]), reduction="none")
+    torch.testing.assert_close(found.losses, expected, rtol=0, atol=1e-4)
 
 
 def test_a_quantised_checkpoint_is_refused() -> None:
@@ -85,8 +90,9 @@ def test_a_head_of_its_own_is_used(tmp_path: Path, batches: list[Batch]) -> None
     tensors[HEAD] = -tensors[EMBEDDING]
     save_file(tensors, weights, {"format": "pt"})
     model, _ = fastglm.load(str(folder))
-    (found,) = StreamedModel(Checkpoint(folder), CPU, torch.float32).best_logits(batches[:1], 1)
-    torch.testing.assert_close(found.logits, whole(model, batches[0]).topk(1).values, rtol=0, atol=1e-4)
+    streamed = StreamedModel(Checkpoint(folder), CPU, torch.float32)
+    found = streamed.head.logits(streamed.finals(batches[:1]).states)
+    torch.testing.assert_close(found, whole(model, batches[0]), rtol=0, atol=1e-4)
 
 
 def test_weights_that_are_not_of_the_config_are_told(tmp_path: Path, batches: list[Batch]) -> None:
@@ -95,7 +101,7 @@ def test_weights_that_are_not_of_the_config_are_told(tmp_path: Path, batches: li
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"inner_hidden_size": 64}), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"by its config: config\.json and the weights are not of the same model"):
-        StreamedModel(Checkpoint(folder), CPU, torch.float32).best_logits(batches[:1], 1)
+        StreamedModel(Checkpoint(folder), CPU, torch.float32).finals(batches[:1])
 
 
 def test_tensors_are_read_by_name_and_missed() -> None:

@@ -11,6 +11,7 @@ from fastglm.cli import main
 from fastglm.demo.skills import LANGUAGES, SKILLS
 from fastglm.demo.skills.refusal import ANSWERS
 from fastglm.errors import UsageError
+from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.likelihood import Likelihood
 from fastglm.evaluate.openended import evaluate_open, open_questions
 from fastglm.evaluate.skills import SPLITS, Question, SkillsReport, evaluate_skills, held_out_questions
@@ -35,7 +36,7 @@ def report() -> SkillsReport:
         question("addition", "en", None),
         question("refusal", "en", "right"),
     ]
-    return SkillsReport(questions, Likelihood(2.0, 4), 1.5)
+    return SkillsReport(questions, Likelihood(2.0, 4), Arithmetic.exact, 1.5)
 
 
 def test_what_is_counted(report: SkillsReport) -> None:
@@ -52,6 +53,7 @@ def test_the_report_as_json(report: SkillsReport) -> None:
     assert found["skill"]["capitals"]["language"]["en"] == {"value": 1.0, "n": 1}
     assert found["split"] == {"new phrasing": {"value": 0.5, "n": 4}}
     assert found["perplexity"] == pytest.approx(1.6487, abs=1e-4)
+    assert found["arithmetic"] == "exact"
     assert [row["right"] for row in found["answers"]] == [True, False, False, True]
     assert found["answers"][1]["answer"] == ANSWERS["zh"]
 
@@ -59,6 +61,7 @@ def test_the_report_as_json(report: SkillsReport) -> None:
 def test_the_report_as_text(report: SkillsReport) -> None:
     assert "capitals              50.0% of 2" in report.as_text()
     assert "skill accuracy        50.0% of 4" in report.as_text()
+    assert "1.6487 (exact arithmetic)" in report.as_text()
 
 
 def test_the_questions_are_many_and_of_every_kind() -> None:
@@ -101,6 +104,25 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     found = json.loads(out.read_text(encoding="utf-8"))
     assert (found["model"], found["variant"], found["device"], found["dtype"]) == ("demo", "original", "cpu", "float32")
     assert found["skills"]["skill_accuracy"]["n"] == len(found["skills"]["answers"]) > 90
+
+
+def test_the_command_scores_in_either_arithmetic(tmp_path: Path) -> None:
+    found = {}
+    for arithmetic in Arithmetic:
+        out = tmp_path / f"{arithmetic}.json"
+        options = ["--variant", "int8", "--questions", "1", "--json", str(out), "--arithmetic", arithmetic]
+        assert main(["evaluate", *options]) == 0
+        found[arithmetic] = json.loads(out.read_text(encoding="utf-8"))["skills"]
+        assert found[arithmetic]["arithmetic"] == arithmetic
+    exact, decoding = found[Arithmetic.exact], found[Arithmetic.decoding]
+    assert exact["perplexity"] != decoding["perplexity"]
+    assert [row["answer"] for row in exact["answers"]] == [row["answer"] for row in decoding["answers"]]
+
+
+def test_the_command_refuses_an_arithmetic_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--arithmetic", "fuzzy"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no arithmetic 'fuzzy': choose from exact, decoding" in line
 
 
 def test_the_command_refuses_a_wrong_suite(capsys: pytest.CaptureFixture[str]) -> None:
