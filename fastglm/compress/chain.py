@@ -18,6 +18,7 @@ from ..hardware import resolve_device
 from ..models.checkpoint import Checkpoint
 from ..models.config import ChatGLM6BConfig
 from ..progress import OnProgress, Progress
+from ..texts import Text
 from . import manifest
 from .calibrated import gptq_examples
 from .calibration import calibration_examples
@@ -27,7 +28,7 @@ from .recipe import Recipe
 from .scores import score
 from .size import predict_size
 from .split import Split, Texts
-from .steps import Distil, Given, Quantise
+from .steps import Distil, Given, PruneVocabulary, Quantise
 
 STATE = "state.json"
 
@@ -120,14 +121,24 @@ class Chain:
     def _score(self, number: int) -> None:
         """What the model is worth after a step."""
         record = self.state["steps"][number - 1]
-        if self.texts and "scores" not in record:
-            tell = self._tell(f"step {number} of {len(self.recipe.steps)}")
-            record["scores"] = score(self._folder(number), self.texts.held_out, self.device, tell)
-            self._save()
+        if not self.texts or "scores" in record:
+            return
+        tell = self._tell(f"step {number} of {len(self.recipe.steps)}")
+        found = score(self._folder(number), self.texts.held_out, self.device, tell)
+        if found and isinstance(self.recipe.steps[number - 1], PruneVocabulary):
+            self._score_within(number, self.texts.held_out, tell)
+        record["scores"] = found
+        self._save()
+
+    def _score_within(self, number: int, held_out: list[Text], tell: OnProgress) -> None:
+        """Scores the model and all steps before anew, over the tokens that step `number` left: like goes with like."""
+        for before, place in enumerate([self.state, *self.state["steps"][: number - 1]]):
+            within = score(self._folder(before), held_out, self.device, tell, self._folder(number))
+            place |= {"scores": within, "scores_over_all_tokens": place["scores"]}
 
     def _record(self, made: Path) -> dict[str, Any]:
         """The manifest of what was made."""
-        steps, before = self.state["steps"], self.state.get("scores")
+        steps = self.state["steps"]
         paths = [path for path in made.iterdir() if path.name != manifest.FILE]
         return {
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -140,10 +151,20 @@ class Chain:
                 "before": _size(self.source, checkpoint_files(self.checkpoint), self.checkpoint.config),
                 "after": _size(made, paths),
             },
-            "scores": before and {"before": before, "after": steps[-1]["scores"]},
+            "scores": self._scores(),
             "steps": steps,
             "files": hash_files(paths, self._tell("the end")),
         }
+
+    def _scores(self) -> dict[str, Any] | None:
+        """Scores before and after all steps, over the same tokens; where some went, `over` says which those are."""
+        if not self.state.get("scores"):
+            return None
+        found = {"before": self.state["scores"], "after": self.state["steps"][-1]["scores"]}
+        if over_all := self.state.get("scores_over_all_tokens"):
+            found["over"] = "the tokens that prune-vocabulary kept: what came before is renormalised over them"
+            found["before_over_all_tokens"] = over_all
+        return found
 
     def _folder(self, number: int) -> Path:
         """Where a step's checkpoint lies; before the first one, the model's."""

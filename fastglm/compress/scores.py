@@ -1,33 +1,46 @@
 """How well a checkpoint finds held-out answers: what a compression costs, seen step by step."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from ..evaluate.head import Head
 from ..evaluate.likelihood import Likelihood, batches_of, likelihood
 from ..evaluate.streamed import StreamedModel
 from ..hardware import resolve_device
 from ..models.checkpoint import Checkpoint
+from ..models.packing import Batch, Example
 from ..models.tokenizer import ChatGLMTokenizer
 from ..progress import OnProgress, Progress
 from ..texts import Text
 from .calibration import ROW, examples
+from .prune.vocabulary import kept_rows
 from .split import MOST
 
 Scores = dict[str, float]
 
 
-def score(folder: Path, texts: Sequence[Text], device: str, progress: OnProgress | None = None) -> Scores | None:
+def score(
+    folder: Path, texts: Sequence[Text], device: str, progress: OnProgress | None = None, within: Path | None = None
+) -> Scores | None:
     """Loss in nats per token, perplexity, and the number of tokens; None where no text fits the context.
 
-    A plain checkpoint is read layer by layer, so that it needs no room for the model; a packed one is loaded.
+    A plain checkpoint is read layer by layer, so that it needs no room for the model; a packed one is loaded, and
+    multiplies its weights exactly.
+
+    Args:
+        within: a checkpoint of the same model with a smaller vocabulary. Texts are read with its tokenizer, and
+            probabilities are renormalised over its tokens: fewer tokens to choose from make every one of them
+            likelier, so that only such scores go beside those of the smaller model.
 
     Raises:
         CheckpointError, DeviceError, MemoryShortError: the checkpoint cannot be read, or run there.
     """
     checkpoint = Checkpoint(folder)
-    tokenizer = ChatGLMTokenizer.from_pretrained(folder)
+    tokenizer = ChatGLMTokenizer.from_pretrained(within or folder)
     found = examples(tokenizer, texts, min(ROW, checkpoint.config.max_sequence_length))[:MOST]
     if not found:
         return None
@@ -36,17 +49,37 @@ def score(folder: Path, texts: Sequence[Text], device: str, progress: OnProgress
 
         result = likelihood(load(str(folder), "original", device, progress=progress)[0], found)
     else:
-        where = resolve_device(device)
-        dtype = torch.float32 if where.type == "cpu" else torch.float16
-        pad = checkpoint.config.pad_token_id
-        assert pad is not None  # set by the config
-        batches = list(batches_of(found, pad))
-
-        def on_layer(done: int, layers: int) -> None:
-            if progress:
-                progress(Progress("score", done, layers, "layers"))
-
-        best = StreamedModel(checkpoint, where, dtype).best_logits(batches, 1, on_layer)
-        nats = sum(logits.losses.double().sum().item() for logits in best)
-        result = Likelihood(nats, sum(len(batch.targets) for batch in batches))
+        result = _streamed(checkpoint, found, device, progress, kept_rows(folder, within) if within else None)
     return {"loss": result.loss, "perplexity": result.perplexity, "tokens": result.tokens}
+
+
+def _streamed(
+    checkpoint: Checkpoint,
+    found: Sequence[Example],
+    device: str,
+    progress: OnProgress | None,
+    rows: Tensor | None,
+) -> Likelihood:
+    """Layer by layer; of examples in a smaller vocabulary, whose tokens are those `rows` of the checkpoint's."""
+    where = resolve_device(device)
+    dtype = torch.float32 if where.type == "cpu" else torch.float16
+    pad = checkpoint.config.pad_token_id
+    assert pad is not None  # set by the config
+    if rows is None:
+        batches = list(batches_of(found, pad))
+    else:
+        inverse = rows.tolist()
+        batches = [_renumbered(batch, rows) for batch in batches_of(found, inverse.index(pad))]
+
+    def on_layer(done: int, layers: int) -> None:
+        if progress:
+            progress(Progress("score", done, layers, "layers"))
+
+    head = None if rows is None else Head(checkpoint, rows)
+    losses = StreamedModel(checkpoint, where, dtype).finals(batches, on_layer, head).losses
+    return Likelihood(losses.double().sum().item(), len(losses))
+
+
+def _renumbered(batch: Batch, rows: Tensor) -> Batch:
+    """The batch as the whole vocabulary numbers its inputs; what it should predict keeps its smaller numbers."""
+    return replace(batch, input_ids=rows[batch.input_ids])

@@ -38,7 +38,8 @@ class Split:
         """To learn from; the demo model's world has no end."""
         if self.given == "demo":
             return "demo"
-        return [text for number, text in enumerate(self.given) if number % EVERY or number >= EVERY * MOST]
+        held_out = {repr(text) for text in self.held_out}  # a file may have a text twice
+        return [text for text in self.given if repr(text) not in held_out]
 
     @cached_property
     def calibrate(self) -> list[Text]:
@@ -52,9 +53,9 @@ class Split:
 
     @cached_property
     def vocabulary(self) -> list[Text]:
-        """To keep the tokens of, which teaches a model nothing: all texts, so that each can still be read."""
-        if self.given != "demo":
-            return list(self.given)
+        """To keep the tokens of."""
+        if self.learn != "demo":
+            return list(self.learn)
         from ..demo.corpus import vocabulary_texts
 
         return [Text([], "", text) for text in vocabulary_texts(0)]

@@ -126,7 +126,7 @@ class PruneWidth(Step):
 
 @dataclass(frozen=True)
 class PruneVocabulary(Step):
-    """The tokens go that the texts never use."""
+    """The tokens go that the texts to learn from never use."""
 
     name = "prune-vocabulary"
     calibrates = False

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import torch
 from pruning import SOURCE, TEXTS
 from recorded import CASE_IDS, folder
 from transformers import AutoModelForCausalLM
@@ -318,8 +319,7 @@ def test_texts_that_are_scored_on_are_not_calibrated_on(tmp_path: Path, monkeypa
     for step in each:
         with pytest.raises(Failure):
             make(tmp_path / "out", Recipe("one", (step,)))
-    assert seen.pop("prune_vocabulary") == TEXTS  # which is not learned from
-    assert len(seen) == 4
+    assert len(seen) == 5
     for texts in seen.values():
         assert texts == [text for text in TEXTS if text not in HELD_OUT]
 
@@ -384,3 +384,32 @@ def test_who_teaches_whom(distilled: list[dict[str, Any]], tmp_path: Path) -> No
     assert (begun["start"].num_layers, begun["start"].inner_hidden_size) == (2, 128)
     assert begun["teacher"] == work / "2-distil"
     assert (again["start"], again["teacher"]) == (work / "4-prune-depth", work / "3-distil")
+
+
+@pytest.mark.parametrize("others", [(), (PruneDepth(layers=1),)], ids=["alone", "after another step"])
+def test_scores_around_a_smaller_vocabulary_are_over_the_same_tokens(others: tuple[Step, ...], tmp_path: Path) -> None:
+    """Fewer tokens to choose from make each likelier: that is no gain, and is not told as one."""
+    texts = [Text([], f"{i}加{i}等于多少？", f"{i}+{i}={2 * i}。") for i in range(40)]
+    texts[0] = Text([], "zygote?", "zygote quixotic")  # held out, with pieces that no other text has
+    recipe = Recipe("fewer", (*others, PruneVocabulary(), Quantise("int8")))
+    out = make(tmp_path / "out", recipe, texts=texts)
+    record = json.loads((out / "fastglm.json").read_text())
+    scores, steps_ = record["scores"], record["steps"]
+    assert "prune-vocabulary kept" in scores["over"]
+    assert scores["before"]["loss"] < scores["before_over_all_tokens"]["loss"] - 0.1  # what would have been told
+    before = steps_[len(others) - 1]["scores"] if others else scores["before"]
+    pruned = steps_[len(others)]["scores"]
+    assert pruned["loss"] == pytest.approx(before["loss"], abs=1e-5)  # lossless
+    assert {place["tokens"] for place in (before, pruned, scores["before"], scores["after"])} == {before["tokens"]}
+
+    whole, old = fastglm.load(str(SOURCE), device="cpu")  # brute force: all logits, then those kept
+    _, new = fastglm.load(str(out), device="cpu")
+    rows = torch.tensor(old.convert_tokens_to_ids(new.convert_ids_to_tokens(list(range(len(new.get_vocab()))))))
+    nats, count = 0.0, 0
+    for example in examples(new, texts[::10], 256):
+        ids = rows[torch.tensor([example.tokens])]
+        with torch.inference_mode():
+            logs = whole(ids).logits[0, example.context : -1, rows].double().log_softmax(-1)
+        nats -= logs.gather(-1, torch.tensor(example.targets)[:, None]).sum().item()
+        count += len(example.targets)
+    assert scores["before"]["loss"] == pytest.approx(nats / count, abs=1e-4)

@@ -86,6 +86,25 @@ def prune_vocabulary(source: Path, out: Path, texts: Sequence[Text], progress: O
     )
 
 
+def kept_rows(before: Path, after: Path) -> Tensor:
+    """The tokens of a pruned vocabulary by their numbers in the one before, in the order of their own numbers.
+
+    Raises CheckpointError where one of them is not in the vocabulary before.
+    """
+    old, new = (ChatGLMTokenizer.from_pretrained(folder) for folder in (before, after))
+    place = {piece.piece: number + old.num_image_tokens for number, piece in enumerate(_pieces(old))}
+    try:
+        return torch.tensor([place[piece.piece] for piece in _pieces(new)])
+    except KeyError as unknown:
+        raise CheckpointError(f"{after} has the token {unknown}, which {before} has not.") from unknown
+
+
+def _pieces(tokenizer: Any) -> Sequence[Any]:
+    model = proto.ModelProto()
+    model.ParseFromString(Path(tokenizer.vocab_file).read_bytes())
+    return list(model.pieces)
+
+
 def _as_list(value: int | list[int] | None) -> list[int]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
