@@ -52,10 +52,22 @@ def remarks(run: Run) -> Iterator[Remark]:
         yield Remark("blocks")
     for variant, made in settings.get("streamed", {}).items():
         yield Remark("streamed", {"variant": variant, "made": made})
+    yield from scored(run)
     yield from noise.remarks(settings.get("noise", {}))
     yield from repeats.remarks(settings)
     if settings.get("repeats", FEW) < FEW:
         yield Remark("few", {"repeats": settings["repeats"], "enough": FEW})
+
+
+def scored(run: Run) -> Iterator[Remark]:
+    """The arithmetic that answers' figures are in. Runs of earlier versions do not say; their KL is a lower bound."""
+    settings = run["settings"]
+    if "quality" in run["suites"] and settings and "arithmetic" not in settings:
+        yield Remark("lower-bound")
+    found = settings.get("scored", {}).items()
+    for arithmetic in ("exact", "decoding"):
+        if variants := [name for name, how in found if how.get("arithmetic") == arithmetic]:
+            yield Remark(arithmetic, {"variants": ", ".join(variants)})
 
 
 def _plain(values: Mapping[str, Any], unit: str = "") -> str:

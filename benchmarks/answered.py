@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import pandas as pd
@@ -23,10 +23,13 @@ class Judgement:
     ratio: Estimate
 
 
-def judgements(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[Judgement]:
+def judgements(a: pd.DataFrame, b: pd.DataFrame, left_out: Collection[str] = ()) -> Iterator[Judgement]:
     """What can be compared of two tables of `Store.answers`, each of one variant; nothing where no question is shared.
 
     A metric whose sum is 0 on a side has no ratio, and is left out.
+
+    Args:
+        left_out: metrics that are not alike on both sides; bits per byte take the place of perplexity.
     """
     both = _keyed(a).merge(_keyed(b), left_index=True, right_index=True, suffixes=("_a", "_b"))
     if both.empty:
@@ -36,16 +39,22 @@ def judgements(a: pd.DataFrame, b: pd.DataFrame) -> Iterator[Judgement]:
     tokens = both["tokens_a"]
     losses = [float(both[side].sum() / tokens.sum()) for side in ("nats_a", "nats_b")]
     change = statistics.mean_ratio((both["nats_b"] - both["nats_a"]).tolist(), tokens.tolist())
-    yield Judgement("perplexity", math.exp(losses[0]), math.exp(losses[1]), statistics.exp(change))
+    if "perplexity" in left_out:
+        sizes = both["bytes_a"]
+        yield from _shares("bits_per_byte", both["nats_a"] / math.log(2), both["nats_b"] / math.log(2), sizes)
+    else:
+        yield Judgement("perplexity", math.exp(losses[0]), math.exp(losses[1]), statistics.exp(change))
     for metric, column in (("kl_divergence", "kl"), ("top1_agreement", "agreed")):
-        if both[[f"{column}_a", f"{column}_b"]].notna().all(axis=None):
+        if metric not in left_out and both[[f"{column}_a", f"{column}_b"]].notna().all(axis=None):
             yield from _shares(metric, both[f"{column}_a"], both[f"{column}_b"], tokens)
 
 
 def _keyed(answers: pd.DataFrame) -> pd.DataFrame:
     """The answers under what was asked; a question that was asked twice counts once."""
     keys = [json.dumps(row, sort_keys=True) for row in answers[ASKED].to_dict("records")]
-    table = answers[["right", "tokens", "nats", "kl", "agreed"]].set_axis(keys, axis="index")
+    sizes = answers["expected"].map(lambda text: len(text.encode()))
+    table = answers.assign(bytes=sizes)[["right", "tokens", "nats", "kl", "agreed", "bytes"]]
+    table = table.set_axis(keys, axis="index")
     return table[~table.index.duplicated()]
 
 

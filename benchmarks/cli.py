@@ -66,6 +66,13 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help='quality: ask your own, a {"prompt": …, "answer": …} a line, instead.'),
     ] = None,
+    arithmetic: Annotated[
+        str,
+        typer.Option(
+            help="quality: of perplexity, KL and likeliest tokens. exact: activations are not rounded, so that only "
+            "the weights' error shows. decoding: as answers run. Answers themselves always run so."
+        ),
+    ] = "exact",
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, or several cards: cuda:0,cuda:1.")
     ] = "auto",
@@ -96,6 +103,7 @@ def run(
             precision,
             budget,
             batches,
+            arithmetic=arithmetic,
         )
         if json:
             report.check_json(json)
@@ -268,9 +276,12 @@ def export_reference(
         report.check_file(file, "FILE")
         from benchmarks.references import Interview
 
-        written = Interview.read(model, questions, texts, device).export(file, reporter)
+        interview = Interview.read(model, questions, texts, device)
+        size, head = interview.check_room(file)
+        print(f"{file} will take {report.quantity(size, 'bytes')}, {report.quantity(head, 'bytes')} of it the head")
+        written = interview.export(file, reporter)
         reporter.close()
-        print(f"{written.answered} answers and their logits written to {file} (made with {written.made})")
+        print(f"{written.answered} answers and their probabilities written to {file} (made with {written.made})")
 
 
 @reference.command("import")
@@ -286,7 +297,13 @@ def import_reference(
         from benchmarks.references import Interview
 
         kept = Interview.read(model, questions, texts, "cpu").adopt(file)
-        print(f"{kept.answered} answers and their logits kept (made with {kept.made})")
+        if kept.complete:
+            print(f"{kept.answered} answers and their probabilities kept (made with {kept.made})")
+        else:
+            print(
+                f"{kept.answered} answers kept. {file} is of an earlier version, which kept only the 64 best logits of "
+                "a token: KL from them would be too low, so that probabilities are computed here when they are needed"
+            )
 
 
 @app.command("work")

@@ -15,7 +15,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -223,7 +223,10 @@ def _merge(record: Record, result: Result) -> None:
             repeat += 1  # other tasks have loaded this variant too
         record.add(sample.variant, sample.metric, sample.params, repeat, *sample.values)
     if result.answers:
-        record.grade(result.answers[0].variant, result.answers, graded.rows(result.answers))
+        variant = result.answers[0].variant
+        tails = graded.kept_tails(map(asdict, result.measurements), variant)
+        rows = graded.rows(result.answers, settings.get("scored", {}).get(variant))
+        record.grade(variant, result.answers, [*rows, *tails])
     for row in result.measurements:
         if row.metric == "failure":
             record.fail(row.variant, row.params)

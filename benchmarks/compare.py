@@ -16,7 +16,7 @@ the bootstrap holds (`benchmarks.answered`).
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
@@ -134,7 +134,10 @@ def compare(store: "Store", a: str, b: str) -> Comparison:
                 lines.append(line)
             else:
                 notes.append(Remark("left-out", {"metric": metric, "variant": one}))
-    lines += _judged(store, sides, pairs)
+    for pair in pairs if all("quality" in side.run["suites"] for side in sides) else ():
+        unlike = dict(_unlike(sides, pair))
+        lines += _judged(store, sides, pair, unlike)
+        notes += unlike.values()
     failures = list(_failures(store.measurements([side.id for side in sides], "failure"), sides, pairs))
     if not lines and not failures:
         raise UsageError(f"{a} and {b} have no measurement in common: compare runs of the same suites and lengths")
@@ -191,16 +194,28 @@ def _line(
     return Line(metric, json.loads(text), variants, medians[0], medians[1], ratio, paired, verdict)
 
 
-def _judged(store: "Store", sides: tuple[Side, Side], pairs: Sequence[tuple[str, str]]) -> Iterator[Line]:
+def _judged(
+    store: "Store", sides: tuple[Side, Side], pair: tuple[str, str], left_out: Collection[str]
+) -> Iterator[Line]:
     """A line a metric of quality, over the questions that both sides answered."""
-    if not all("quality" in side.run["suites"] for side in sides):
-        return
     tables = [store.answers(side.id) for side in sides]
-    for one, other in pairs:
-        a, b = (table[table["variant"] == name] for table, name in zip(tables, (one, other), strict=True))
-        for found in judgements(a, b):
-            verdict = _verdict(found.metric, found.ratio)
-            yield Line(found.metric, {}, (one, other), found.a, found.b, found.ratio, True, verdict)
+    a, b = (table[table["variant"] == name] for table, name in zip(tables, pair, strict=True))
+    for found in judgements(a, b, left_out):
+        verdict = _verdict(found.metric, found.ratio)
+        yield Line(found.metric, {}, pair, found.a, found.b, found.ratio, True, verdict)
+
+
+def _unlike(sides: tuple[Side, Side], pair: tuple[str, str]) -> Iterator[tuple[str, Remark]]:
+    """What differs in how a variant of each side was scored, by the metric that is left out for it (or a name)."""
+    scored = [side.run["settings"].get("scored", {}).get(name) for side, name in zip(sides, pair, strict=True)]
+    if (scored[0] is None) != (scored[1] is None):
+        yield "kl_divergence", Remark("bound-left-out")
+    one, other = ((how or {}).get("arithmetic", "decoding") for how in scored)  # earlier versions had no other
+    if one != other:
+        yield "arithmetic", Remark("differ", {"what": "arithmetic", "one": one, "other": other})
+    vocabularies = [(how or {}).get("vocabulary") for how in scored]
+    if vocabularies[0] != vocabularies[1]:
+        yield "perplexity", Remark("vocabulary-left-out", {"variant": pair[1]})
 
 
 def _verdict(metric: str, ratio: Estimate) -> Verdict:

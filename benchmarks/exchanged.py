@@ -112,6 +112,12 @@ class _Ended(_Known):
     repeats: Count
 
 
+class _Scored(_Known):
+    arithmetic: Text = ""
+    precision: Text = ""
+    vocabulary: Count | None = None
+
+
 class _Settings(_Known):
     device: Text = ""
     threads: Count | None = None
@@ -129,6 +135,7 @@ class _Settings(_Known):
     batches: Counts = []
     noise: dict[str, dict[str, JsonValue]] = {}
     ended: dict[str, _Ended] = {}
+    scored: dict[str, _Scored] = {}
 
 
 def _known(kind: type[_Known]) -> Callable[[dict[str, JsonValue]], dict[str, JsonValue]]:

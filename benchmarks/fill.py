@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.figure import Figure, kept, text, times
 from benchmarks.literal import literal
 from benchmarks.machine import BUSY, ROOT
-from benchmarks.report import quantity, words, write_text
+from benchmarks.report import kind, quantity, write_text
 from benchmarks.result_file import ResultError, ResultFile, Row, described, read
 from benchmarks.statistics import Estimate
 from fastglm.errors import FastGLMError
@@ -200,7 +200,7 @@ def _of_run(path: Path, plain: dict[str, Any]) -> ResultFile:
 
 
 def _what(metric: str, params: Any) -> str:
-    return ", ".join(filter(None, [metric, words(params)]))
+    return ", ".join(filter(None, [metric, kind(metric, params)]))
 
 
 def _head(*names: str) -> list[str]:

@@ -16,7 +16,6 @@ from fastglm.compress import compress
 from fastglm.compress.manifest import read_manifest
 from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.judged import encoded
-from fastglm.evaluate.kept import BEST
 from fastglm.evaluate.likelihood import batches_of
 from fastglm.evaluate.streamed import StreamedModel
 from fastglm.models.checkpoint import Checkpoint
@@ -62,13 +61,14 @@ def measured(progress: OnProgress, folder: str, plan: Plan, steps: int, each: in
     pad = checkpoint.config.pad_token_id
     assert pad is not None  # set by the config
     batches = list(batches_of(encoded(tokenizer, asked, checkpoint.config.max_sequence_length), pad))
-    best = StreamedModel(checkpoint, torch.device("cpu"), torch.float32).best_logits(batches, BEST, lambda *_: None)
+    streamed = StreamedModel(checkpoint, torch.device("cpu"), torch.float32)
+    original = streamed.finals(batches)
     found = {}
     for recipe in ("int8", *INT4):
         for texts, name in (("demo", recipe), (None, f"{recipe} to nearest")):
             out = compress(str(model), recipe, Path(folder) / name, texts, progress, device="cpu")
             loaded, _ = fastglm.load(str(out), "fast", "cpu", progress=progress)
-            found[name] = divergence(loaded, batches, best).kl_divergence
+            found[name] = divergence(loaded, batches, original, streamed.head).kl_divergence
     pruned = read_manifest(compress(str(model), "pruned", Path(folder) / "pruned", "demo", progress, device="cpu"))
     assert pruned is not None  # it was just written
     scores = [pruned["scores"]["before"], *(step["scores"] for step in pruned["steps"])]

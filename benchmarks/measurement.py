@@ -40,7 +40,9 @@ METRICS: dict[str, Metric] = {
     "skill_accuracy": Metric("fraction", "right answers to questions held out of training, greedy", "higher"),
     "perplexity": Metric("", "exp of the mean cross-entropy a token of the expected answers", "lower"),
     "bits_per_byte": Metric("bits/byte", "cross-entropy a UTF-8 byte of the expected answers", "lower"),
-    "kl_divergence": Metric("nats/token", "KL(original ‖ variant) a token of the expected answers", "lower"),
+    "kl_divergence": Metric(
+        "nats/token", "KL(original ‖ variant) a token of the expected answers: mean, p99 and largest", "lower"
+    ),
     "top1_agreement": Metric("fraction", "tokens of the expected answers with the original's likeliest", "higher"),
     "failure": Metric("", "the variant could not be measured; params say where and why", "lower"),
 }

@@ -13,6 +13,7 @@ from benchmarks.runner import Result, execute, prepare
 from benchmarks.suites import SUITES
 from benchmarks.workload import Tokenizer, Workload
 from fastglm.errors import UsageError
+from fastglm.evaluate.arithmetic import Arithmetic, read_arithmetic
 from fastglm.hardware import resolve_devices
 from fastglm.host import Host
 from fastglm.lease import lease
@@ -48,6 +49,7 @@ class Order:
     device: str
     texts: Path | None = None  # a user's own questions for the quality suite
     threads: int | None = None  # of the hosts; None: as PyTorch chooses
+    arithmetic: Arithmetic = Arithmetic.exact  # of the quality suite's figures of expected answers
 
     @classmethod
     def read(
@@ -65,6 +67,7 @@ class Order:
         budget: str | None = None,
         batches: str = "1,2,4,8,16",
         threads: int | None = None,
+        arithmetic: str = Arithmetic.exact,
     ) -> "Order":
         """From command line texts; without `repeats` as many as the precision takes. Raises `UsageError`."""
         if repeats is not None and (precision or budget):
@@ -86,7 +89,7 @@ class Order:
         )
         if texts and "quality" not in chosen:
             raise UsageError("--texts is for the quality suite: add --suite quality")
-        return cls(model, names, chosen, workload, device, texts, threads)
+        return cls(model, names, chosen, workload, device, texts, threads, read_arithmetic(arithmetic))
 
     def carry_out(self, store: "Store | None", reporter: Reporter, begun: Run | None = None) -> Result:
         """Measure, or go on with a run that was `begun`; chat on the device waits meanwhile.
@@ -132,6 +135,7 @@ class Order:
             "threads": self.threads,
             **self.workload.as_dict(),
             "texts": self.texts and str(self.texts.absolute()),
+            "arithmetic": str(self.arithmetic),
         }
 
 

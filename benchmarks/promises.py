@@ -255,7 +255,7 @@ def loading_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
 
 
 def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[int, float]:
-    """Bytes of resident memory at the peak, and seconds, of the logits of some answers, and of two tokens of answers
+    """Bytes of resident memory at the peak, and seconds, of the losses of some answers, and of two tokens of answers
     of its own, in fp32."""
     began = time.perf_counter()
     checkpoint, tokenizer = Checkpoint(Path(folder)), ChatGLMTokenizer.from_pretrained(folder)
@@ -267,7 +267,7 @@ def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[i
 
     pad = checkpoint.config.pad_token_id
     assert pad is not None  # set by the config
-    model.best_logits(list(batches_of(asked, pad)), 64, on_layer)
+    model.finals(list(batches_of(asked, pad)), on_layer)
     for _ in streamed_answers(model, [example.prompt for example in asked], 2, 1 << 30):
         progress(Progress("answers, layer by layer", 1, 1))
     return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began

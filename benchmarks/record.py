@@ -55,16 +55,20 @@ class Record:
 
     def restore(self, store: "Store") -> None:
         """Take over what the run had measured before it was stopped."""
-        self.devices = {row["variant"]: row["device"] for row in store.measurements([self.run.id]).to_dict("records")}
+        rows = store.measurements([self.run.id]).to_dict("records")
+        measured = [{str(name): value for name, value in row.items()} for row in rows]
+        self.devices = {row["variant"]: row["device"] for row in measured}
         for row in store.samples([self.run.id]).to_dict("records"):
             sample = Sample(row["variant"], row["metric"], row["params"], row["repeat"], tuple(row["values"]))
             self._samples.setdefault(sample.key, {})[sample.repeat] = sample
         self._touched = set(self._samples)  # it may have been stopped before it summed up
-        rows = store.answers(self.run.id).to_dict("records")
-        answers = [Graded(**{str(name): value for name, value in row.items()}) for row in rows]
+        known = store.answers(self.run.id).to_dict("records")
+        answers = [Graded(**{str(name): value for name, value in row.items()}) for row in known]
         for variant in dict.fromkeys(answer.variant for answer in answers):
             of_variant = [answer for answer in answers if answer.variant == variant]
-            self.grade(variant, of_variant, graded.rows(of_variant))
+            scored = self.run.settings.get("scored", {}).get(variant)
+            figures = [*graded.rows(of_variant, scored), *graded.kept_tails(measured, variant)]
+            self.grade(variant, of_variant, figures)
 
     def has(self, variant: str, metric: str, params: Params, repeat: int = 0) -> bool:
         """Whether this sample is there already."""

@@ -8,6 +8,7 @@ from benchmarks.apart import elsewhere
 from benchmarks.progress import Reporter
 from benchmarks.questions import Question, held_out, read_texts
 from benchmarks.suites.quality import LONGEST_ANSWER, streamed
+from fastglm.compress.folder import check_room
 from fastglm.errors import MemoryShortError, UsageError
 from fastglm.evaluate.judged import Asked, encoded, judge
 from fastglm.evaluate.reference import Reference
@@ -34,6 +35,12 @@ class Interview:
         if find_source(model).kind == "shape":
             raise UsageError(f"{model} has random weights, so its answers have no quality: name a checkpoint or demo")
         return cls(model, read_texts(texts) if texts else held_out(questions), str(resolve_device(device)))
+
+    def check_room(self, file: Path) -> tuple[int, int]:
+        """Bytes that `export` will write, and those of them that are the head. Raises `DiskShortError`."""
+        reference = self._reference()
+        check_room(file, reference.size)
+        return reference.size, reference.head.weight().nbytes
 
     def export(self, file: Path, reporter: Reporter) -> Reference:
         """Write what is kept to `file`, after making what is missing. Raises `FastGLMError`."""

@@ -9,6 +9,12 @@ ENGLISH = {
     "busy": "other programs take {share:.0%} of the processors: times measured now cannot be trusted",
     "blocks": "the variants were measured in blocks, not in turn: a drift of the machine is not cancelled",
     "streamed": "there was no room for {variant}: its answers were computed layer by layer or elsewhere ({made})",
+    "exact": "perplexity, KL and likeliest tokens are in exact arithmetic: only the weights' error shows ({variants}); "
+    "answers ran as decoding does",
+    "decoding": "perplexity, KL and likeliest tokens are in the arithmetic of decoding: the rounding of activations "
+    "counts too ({variants})",
+    "lower-bound": "KL is a lower bound, measured to be 22 to 33 % too low: "
+    "only the 64 best logits of a token were kept",
     "few": "{repeats} repeats: intervals from fewer than {enough} say little",
     "budget": "the time for repeats was used up after {repeats}: intervals are wider than the ± {wanted:.1%} wanted",
     "maximum": "{repeats} repeats are the most there may be: intervals are wider than the ± {wanted:.1%} wanted",
@@ -23,6 +29,8 @@ ENGLISH = {
     "noise-warm_up": "noisy: the warm-up ended while answers still got faster",
     "differ": "the runs differ in {what}: {one} → {other}",
     "starts": "what differs from one start to the next (memory layout, temperature) is not in the interval of two runs",
+    "bound-left-out": "KL is left out: one of the runs has a lower bound only, so that the two do not compare",
+    "vocabulary-left-out": "perplexity of {variant} is left out: the vocabularies differ; bits per byte take its place",
     "unknown": "{metric} is not known to this version: update FAST-ChatGLM to compare it",
     "left-out": "{metric} of {variant} is left out: it has zeros, or no repeat that both have",
     "single": "one repeat says nothing of the spread: such lines stay undecided",

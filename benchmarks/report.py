@@ -41,11 +41,11 @@ def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
         and not row.metric.endswith("_ratio")
         and not {"skill", "language"} <= row.params.keys()  # a hundred rows a variant: for charts
     ]
-    order = list(dict.fromkeys((row.metric, words(row.params)) for row in shown))
-    shown.sort(key=lambda row: order.index((row.metric, words(row.params))))
+    order = list(dict.fromkeys((row.metric, kind(row.metric, row.params)) for row in shown))
+    shown.sort(key=lambda row: order.index((row.metric, kind(row.metric, row.params))))
     found: list[tuple[str, ...]] = []
     for row in shown:
-        group = (row.metric, words(row.params))
+        group = (row.metric, kind(row.metric, row.params))
         ratio = ratios.get((row.variant, *group))
         beside = f"{_short(ratio.value)} × {ratio.params.get('baseline', '?')}, {_interval(ratio)}" if ratio else ""
         found.append((*group, row.variant, quantity(row.value, row.unit), _interval(row), str(row.n), beside))
@@ -138,22 +138,34 @@ def _plain(record: Any) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
+def kind(metric: str, params: Params) -> str:
+    """Params in words; of a KL that earlier versions measured, also what it is."""
+    bound = metric == "kl_divergence" and "arithmetic" not in params
+    return ", ".join(filter(None, [words(params), "lower bound" if bound else ""]))
+
+
 def words(params: Params) -> str:
     """Params in words: `32 in, 64 out, p95`."""
     known = {
         "prompt_tokens": "{} in",
         "answer_tokens": "{} out",
-        "quantile": "p{}",
+        "quantile": "{}",
         "disk_cache": "disk cache {}",
         "during": "{}",
         "batch": "batch {}",
         "meter": "{}",
+        "arithmetic": "{} arithmetic",
+        "vocabulary": "over {} tokens",
     }
     quantile = params.get("quantile")
-    shown = {**params, "quantile": f"{100 * quantile:.0f}"} if isinstance(quantile, float) else params
+    shown = {**params, "quantile": _quantile(quantile)} if isinstance(quantile, float) else params
     texts = [text.format(shown[name]) for name, text in known.items() if name in shown]
     others = [f"{name} {value}" for name, value in params.items() if name not in known and name != "baseline"]
     return ", ".join([*texts, *others])
+
+
+def _quantile(share: float) -> str:
+    return "largest" if share == 1 else f"p{100 * share:.0f}"
 
 
 def _part(params: Params) -> str:

@@ -13,6 +13,7 @@ from benchmarks.run import Run
 from benchmarks.runner import Result
 from benchmarks.workload import Workload
 from fastglm.errors import UsageError
+from fastglm.evaluate.arithmetic import Arithmetic
 
 if TYPE_CHECKING:
     from benchmarks.store import Store
@@ -58,7 +59,8 @@ def _order(row: Mapping[str, Any]) -> Order:
         device, threads = settings["device"], settings["threads"]
     except KeyError as missing:
         raise UsageError(f"run {row['id']} does not say its {missing.args[0]}: start a new one") from missing
-    return Order(row["model"], row["variants"], row["suites"], workload, device, texts, threads)
+    arithmetic = Arithmetic(settings.get("arithmetic", Arithmetic.exact))
+    return Order(row["model"], row["variants"], row["suites"], workload, device, texts, threads, arithmetic)
 
 
 def _circumstances(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:

@@ -16,7 +16,8 @@ SIDES = {
     "memory": ("memory", ("peak_memory", "weights_memory")),
     "quality": ("quality", ("skill_accuracy", "top1_agreement")),
 }
-OVERALL = {"prompt_tokens", "answer_tokens", "during", "texts"}  # params of figures that are not of a part only
+# Params of figures that are not of a part only.
+OVERALL = {"prompt_tokens", "answer_tokens", "during", "texts", "arithmetic"}
 PROMPT = 128  # tokens; the length to prefer
 RECENT = 5  # runs of each suite and variant that are looked into
 SHARE = 0.9  # of a device's memory, that a variant may take: the system and others need some too

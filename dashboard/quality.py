@@ -6,15 +6,14 @@ from scipy.stats import binomtest
 from dashboard import results
 
 LANGUAGES = {"English": "en", "中文": "zh"}  # of questions, by their names in both
+BESIDE = {"texts", "arithmetic"}  # params that tell how a figure came about, and not of what part it is
 CHANGES = ("lost", "won", "other")
 
 
 def of(rows: pd.DataFrame, metric: str, *names: str) -> pd.DataFrame:
-    """The rows of a metric that have just the params `names`, each as a column; the name of a file is none of them."""
+    """The rows of a metric that have just the params `names`, each as a column; others than those in `BESIDE`."""
     part = rows[rows["metric"] == metric]
-    part = part[
-        pd.Series([params.keys() - {"texts"} == set(names) for params in part["params"]], part.index, dtype=bool)
-    ]
+    part = part[pd.Series([params.keys() - BESIDE == set(names) for params in part["params"]], part.index, dtype=bool)]
     return part.assign(**{name: results.param(part, name) for name in names})
 
 

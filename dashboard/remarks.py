@@ -24,6 +24,12 @@ def _sentence(remark: Remark) -> str:
             return say("remark-blocks")
         case "streamed":
             return say("remark-streamed", variant=values["variant"], made=values["made"])
+        case "exact":
+            return say("remark-exact", variants=values["variants"])
+        case "decoding":
+            return say("remark-decoding", variants=values["variants"])
+        case "lower-bound":
+            return say("remark-lower-bound")
         case "few":
             return say("remark-few", repeats=values["repeats"], enough=values["enough"])
         case "budget":
@@ -54,6 +60,10 @@ def _sentence(remark: Remark) -> str:
             return say("remark-starts")
         case "unknown":
             return say("remark-unknown", metric=values["metric"])
+        case "bound-left-out":
+            return say("remark-bound-left-out")
+        case "vocabulary-left-out":
+            return say("remark-vocabulary-left-out", variant=values["variant"])
         case "left-out":
             return say("remark-left-out", metric=values["metric"], variant=values["variant"])
         case "single":
@@ -72,5 +82,6 @@ def _what(name: str) -> str:
         "processor": say("differ-processor"),
         "device": say("differ-device"),
         "torch": say("differ-torch"),
+        "arithmetic": say("differ-arithmetic"),
     }
     return names.get(name, name)

@@ -140,7 +140,8 @@ def numbers(rows: pd.DataFrame) -> None:
         for metric, params in zip(rows["metric"], rows["params"], strict=True)
     ]
     details = [{name: value for name, value in params.items() if name != "quantile"} for params in rows["params"]]
-    table = rows.assign(metric=names, params=[report.words(params) for params in details])
+    kinds = [report.kind(metric, params) for metric, params in zip(rows["metric"], details, strict=True)]
+    table = rows.assign(metric=names, params=kinds)
     columns = {
         "metric": say("column-metric"),
         "variant": say("variant"),

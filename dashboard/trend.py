@@ -37,7 +37,7 @@ def draw(store: Store, runs: pd.DataFrame) -> None:
         metric = _select("trend-metric", say("column-metric"), metrics, "decode_rate")
         rows = store.measurements(runs["id"].tolist(), metric)
         rows = rows[rows["variant"] == variant]
-        kinds = rows["params"].map(_kind)
+        kinds = rows["params"].map(lambda params: _kind(metric, params))
         kind = _select("trend-params", say("column-params"), kinds) if kinds.nunique() > 1 else None
     rows = rows if kind is None else rows[kinds == kind]
     if rows.empty:
@@ -82,10 +82,10 @@ def _over_time(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     return rows.astype({"low": float, "high": float})
 
 
-def _kind(params: Params) -> str:
+def _kind(metric: str, params: Params) -> str:
     """Params as an option: equal where values can be compared."""
     baseline = f"× {params['baseline']}" if "baseline" in params else ""
-    return ", ".join(text for text in (report.words(params), baseline) if text) or ALL
+    return ", ".join(text for text in (report.kind(metric, params), baseline) if text) or ALL
 
 
 def _select(name: str, label: str, options: Iterable[str], first: str = "") -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from benchmarks.about import scored
 from benchmarks.questions import read_texts
 from benchmarks.store import Store
-from dashboard import charts, measuring, quality, results, uploads
+from dashboard import charts, measuring, quality, remarks, results, uploads
 from dashboard.markup import plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
@@ -50,6 +51,8 @@ def draw_results(store: Store) -> None:
     source = run["settings"].get("texts")
     asked = say("asked-own", file=Path(source).name) if source else say("asked-held-out")
     st.caption(" ".join([asked, say("how-judged"), results.measured_on(run, rows)]))
+    for remark in scored(run):
+        st.caption(":material/info: " + remarks.words(remark))
     results.numbers(rows)
 
 

@@ -1,5 +1,6 @@
 """How good: every variant is asked the same questions, and how near it is to the original on the same answers."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -8,9 +9,11 @@ from benchmarks.apart import elsewhere
 from benchmarks.bench import Bench
 from benchmarks.graded import Graded
 from benchmarks.lineup import Lineup
+from benchmarks.measurement import Param
 from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError, MemoryShortError
-from fastglm.evaluate.judged import Asked, Judged, judge, judge_streamed
+from fastglm.evaluate.arithmetic import Arithmetic
+from fastglm.evaluate.judged import Asked, Findings, judge, judge_streamed
 from fastglm.hardware import resolve_devices
 from fastglm.host import Host
 from fastglm.progress import OnProgress, Progress
@@ -39,8 +42,9 @@ def measure(bench: Bench) -> None:
 
 def _turn(bench: Bench, variant: str, host: Host, _fresh: bool) -> None:
     bench.reporter.step()
-    judged = host.apply(judge, _asked(bench), LONGEST_ANSWER, progress=_progress(bench, variant))
-    _grade(bench, variant, judged)
+    arithmetic = Arithmetic(bench.record.run.settings.get("arithmetic", Arithmetic.exact))
+    found = host.apply(judge, _asked(bench), LONGEST_ANSWER, arithmetic, progress=_progress(bench, variant))
+    _grade(bench, variant, found)
 
 
 def _stream(bench: Bench, lineup: Lineup, variant: str, error: FastGLMError) -> None:
@@ -63,7 +67,7 @@ def _grade_streamed(bench: Bench) -> None:
         "python -m benchmarks reference --help"
     )
     bench.reporter.step()
-    judged, made = elsewhere(
+    found = elsewhere(
         streamed,
         _progress(bench, ORIGINAL),
         bench.record.run.model,
@@ -72,13 +76,11 @@ def _grade_streamed(bench: Bench) -> None:
         LONGEST_ANSWER,
     )
     bench.record.devices[ORIGINAL] = device
-    bench.settle("streamed", ORIGINAL, made)
-    _grade(bench, ORIGINAL, judged)
+    bench.settle("streamed", ORIGINAL, found.precision)
+    _grade(bench, ORIGINAL, found)
 
 
-def streamed(
-    progress: OnProgress, model: str, device: str, asked: Sequence[Asked], longest: int
-) -> tuple[list[Judged], str]:
+def streamed(progress: OnProgress, model: str, device: str, asked: Sequence[Asked], longest: int) -> Findings:
     """`judge_streamed`, as `elsewhere` calls it."""
     return judge_streamed(model, device, asked, longest, progress)
 
@@ -94,7 +96,7 @@ def _progress(bench: Bench, variant: str) -> OnProgress:
     return progress
 
 
-def _grade(bench: Bench, variant: str, judged: Sequence[Judged]) -> None:
+def _grade(bench: Bench, variant: str, found: Findings) -> None:
     answers = [
         Graded(
             variant,
@@ -103,14 +105,19 @@ def _grade(bench: Bench, variant: str, judged: Sequence[Judged]) -> None:
             question.history,
             question.question,
             question.expected,
-            found.answer,
-            question.right(found.answer),
-            found.tokens,
-            found.nats,
-            found.kl,
-            found.agreed,
+            judged.answer,
+            question.right(judged.answer),
+            len(judged.losses),
+            math.fsum(judged.losses),
+            None if judged.kl is None else math.fsum(judged.kl),
+            judged.agreed,
         )
-        for number, (question, found) in enumerate(zip(bench.questions, judged, strict=True))
+        for number, (question, judged) in enumerate(zip(bench.questions, found.questions, strict=True))
     ]
-    bench.record.grade(variant, answers, graded.rows(answers))
+    scored: dict[str, Param] = {"arithmetic": str(found.arithmetic), "precision": found.precision}
+    if found.vocabulary:
+        scored["vocabulary"] = found.vocabulary
+    bench.settle("scored", variant, scored)
+    rows = [*graded.rows(answers, scored), *graded.tails([judged.kl for judged in found.questions], answers, scored)]
+    bench.record.grade(variant, answers, rows)
     bench.reporter.step()

@@ -442,6 +442,9 @@ remark-status = the run is { $status }: it may hold less than was asked for
 remark-busy = other programs take { $share } of the processors: times measured now cannot be trusted
 remark-blocks = the variants were measured in blocks, not in turn: a drift of the machine is not cancelled
 remark-streamed = there was no room for { $variant }: its answers were computed layer by layer or elsewhere ({ $made })
+remark-exact = perplexity, KL and likeliest tokens are in exact arithmetic: only the weights' error shows ({ $variants }); answers ran as decoding does
+remark-decoding = perplexity, KL and likeliest tokens are in the arithmetic of decoding: the rounding of activations counts too ({ $variants })
+remark-lower-bound = KL is a lower bound, measured to be 22 to 33 % too low: only the 64 best logits of a token were kept
 remark-few = { $repeats } repeats: intervals from fewer than { $enough } say little
 remark-budget = the time for repeats was used up after { $repeats }: intervals are wider than the ± { $wanted } wanted
 remark-maximum = { $repeats } repeats are the most there may be: intervals are wider than the ± { $wanted } wanted
@@ -457,6 +460,8 @@ noise-warm-up = noisy: the warm-up ended while answers still got faster
 remark-differ = the runs differ in { $what }: { $one } → { $other }
 remark-starts = what differs from one start to the next (memory layout, temperature) is not in the interval of two runs
 remark-unknown = { $metric } is not known to this version: update FAST-ChatGLM to compare it
+remark-bound-left-out = KL is left out: one of the runs has a lower bound only, so that the two do not compare
+remark-vocabulary-left-out = perplexity of { $variant } is left out: the vocabularies differ; bits per byte take its place
 remark-left-out = { $metric } of { $variant } is left out: it has zeros, or no repeat that both have
 remark-single = one repeat says nothing of the spread: such lines stay undecided
 remark-alone = each line is judged alone: where nothing differs, about 1 in 20 is called better or worse
@@ -466,6 +471,7 @@ differ-code = code
 differ-processor = processor
 differ-device = device
 differ-torch = torch
+differ-arithmetic = arithmetic
 
 ## Metrics
 meaning-ttft = from request to first token (the prompt is sent as token ids)
@@ -486,7 +492,7 @@ meaning-throughput-ratio = throughput over the baseline's, pair by pair: above 1
 meaning-skill-accuracy = right answers to questions held out of training, greedy
 meaning-perplexity = exp of the mean cross-entropy a token of the expected answers
 meaning-bits-per-byte = cross-entropy a UTF-8 byte of the expected answers
-meaning-kl-divergence = KL(original ‖ variant) a token of the expected answers
+meaning-kl-divergence = KL(original ‖ variant) a token of the expected answers: mean, p99 and largest
 meaning-top1-agreement = tokens of the expected answers with the original's likeliest
 
 ## Limits

@@ -407,6 +407,9 @@ remark-status = 此次测量的状态为“{ $status }”：数据可能少于�
 remark-busy = 其他程序占用了处理器的 { $share }：此时测得的时间不可信
 remark-blocks = 各变体是分段测量的，而不是轮流测量：机器状态的漂移没有抵消
 remark-streamed = 内存放不下 { $variant }：其回答是逐层计算的，或来自别处（{ $made }）
+remark-exact = 困惑度、KL 与首选词元按精确算术计算，只反映权重的误差（{ $variants }）；回答仍按解码方式生成
+remark-decoding = 困惑度、KL 与首选词元按解码算术计算，激活值的舍入误差也算在内（{ $variants }）
+remark-lower-bound = KL 只是下界，实测偏低 22 至 33 %：每个词元只保存了 64 个最大的 logit
 remark-few = 只重复了 { $repeats } 次：少于 { $enough } 次的区间说明不了多少
 remark-budget = 重复 { $repeats } 次后时间用尽：区间比所要求的 ± { $wanted } 宽
 remark-maximum = 已达到最多 { $repeats } 次重复：区间比所要求的 ± { $wanted } 宽
@@ -422,6 +425,8 @@ noise-warm-up = 有干扰：预热结束时回答仍在变快
 remark-differ = 两次测量的{ $what }不同：{ $one } → { $other }
 remark-starts = 两次启动之间的差异（内存布局、温度）不在两次测量的区间之内
 remark-unknown = 此版本不认识 { $metric }：请更新 FAST-ChatGLM 再作比较
+remark-bound-left-out = KL 未作比较：其中一次运行只有下界，两者不可比
+remark-vocabulary-left-out = { $variant } 的困惑度未作比较：两者词表不同，改用每字节比特数
 remark-left-out = { $variant } 的 { $metric } 未作比较：其中有零，或没有双方都有的重复
 remark-single = 只有一次重复看不出波动：这样的行无法断定
 remark-alone = 各行单独判断：即使毫无差别，也约有二十分之一会被判为更好或更差
@@ -431,6 +436,7 @@ differ-code = 代码版本
 differ-processor = 处理器
 differ-device = 设备
 differ-torch = torch 版本
+differ-arithmetic = 算术
 
 ## Metrics
 meaning-ttft = 从请求到首个词元的时间（提示以词元编号发送）
@@ -451,7 +457,7 @@ meaning-throughput-ratio = 逐对计算的 throughput 与基准之比：大于 1
 meaning-skill-accuracy = 答对未见过的问题的比例，总取最可能的词元
 meaning-perplexity = 应答每词元平均交叉熵的指数
 meaning-bits-per-byte = 应答每个 UTF-8 字节的交叉熵
-meaning-kl-divergence = 应答每词元的 KL(original ‖ 变体)
+meaning-kl-divergence = 应答每词元的 KL(original ‖ 变体)：均值、p99 与最大值
 meaning-top1-agreement = 应答词元中首选与 original 相同的比例
 
 ## Limits

@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmarks.order import Subject
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
-from fastglm.evaluate.judged import Judged, judge
+from fastglm.evaluate.arithmetic import Arithmetic
+from fastglm.evaluate.judged import Findings, Judged, judge
 from fastglm.evaluate.throughput import batch_time
 from fastglm.hosted import HostInfo
 from fastglm.memory import Memory
@@ -106,11 +107,11 @@ class FakeHost:
         pieces = [Piece("", 5, i + 1, len(prompt), at, times[0], **more) for i, at in enumerate(times)]
         return FakeAnswer(pieces)
 
-    def apply(self, function: Any, asked: list[Any], tokens: int, progress: Any = None) -> Any:
+    def apply(self, function: Any, asked: list[Any], tokens: int, *more: Any, progress: Any = None) -> Any:
         """What the real function would return, made up."""
         assert self.variant in self.machine.loaded
         assert not self.paused
-        return {judge: self._judge, batch_time: self._batch}[function](asked, tokens, progress)
+        return {judge: self._judge, batch_time: self._batch}[function](asked, tokens, *more, progress)
 
     def _batch(self, prompts: list[list[int]], tokens: int, _progress: Any) -> float:
         """Seconds of a batch: its sequences share the weights, so that four take half as long again as one."""
@@ -119,12 +120,14 @@ class FakeHost:
             raise MemoryShortError("Evaluating took more memory than there is: pick a smaller variant.")
         return SPEEDS[self.variant] * tokens * (5 + len(prompts)) / 6
 
-    def _judge(self, questions: list[Any], _longest: int, progress: Any) -> list[Judged]:
+    def _judge(self, questions: list[Any], _longest: int, arithmetic: Arithmetic, progress: Any) -> Findings:
         """Judges every question alike; a host that crashes at its first answer crashes here."""
         if self.machine.crash.get(self.variant) == 1:
             raise HostError("the process that ran it ended (signal 11): ask again")
         progress(Progress("answer", len(questions), len(questions), "questions"))
-        return [Judged(f"you said: {asked}", 4, 2.0, 1.0, 3) for _, asked, _ in questions]
+        kl = (0.1, 0.2, 0.3, 0.4)
+        judged = [Judged(f"you said: {asked}", (0.5, 0.5, 0.5, 0.5), kl, 3) for _, asked, _ in questions]
+        return Findings(judged, arithmetic, "float32 on cpu")
 
     def memory(self) -> Memory:
         return Memory(4000, 100, 9000, 10000)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import graded, statistics
+from benchmarks import about, graded, report, statistics
 from benchmarks.graded import Graded
 from benchmarks.order import Order
 from benchmarks.questions import held_out, read_texts
@@ -69,6 +69,43 @@ def test_what_cannot_be_known_is_left_out() -> None:
         ("perplexity", {"texts": "own.jsonl"}),
         ("bits_per_byte", {"texts": "own.jsonl"}),
     ]
+
+
+def test_figures_of_expected_answers_say_their_arithmetic_and_vocabulary() -> None:
+    scored = {"arithmetic": "exact", "precision": "float32 on cpu", "vocabulary": 9000}
+    found = {metric: dict(params) for metric, params, _ in graded.rows(answers([True] * 3), scored)}
+    assert found["skill_accuracy"].keys() <= {"skill", "language", "split"}
+    for metric in ("perplexity", "bits_per_byte", "kl_divergence", "top1_agreement"):
+        assert found[metric] == {"arithmetic": "exact", "vocabulary": 9000}
+
+
+def test_the_tail_of_kl_is_that_of_all_tokens() -> None:
+    draw = np.random.default_rng(0)
+    kl = [draw.gamma(0.2, 0.1, count).tolist() for count in draw.integers(1, 40, 60)]
+    (_, p99, near), (_, top, largest) = graded.tails(kl, answers([True] * 60), {"arithmetic": "exact"})
+    flat = np.concatenate(kl)
+    assert near.value == pytest.approx(np.quantile(flat, 0.99))
+    assert near.low is not None
+    assert near.low < near.value
+    assert (largest.value, largest.low) == (flat.max(), None)
+    assert (p99["quantile"], top["quantile"]) == (0.99, 1.0)
+    assert [report.words(params) for params in (p99, top)] == ["p99, exact arithmetic", "largest, exact arithmetic"]
+    assert list(graded.tails([None, *kl], answers([True] * 61), {})) == []
+
+
+def test_a_kl_of_an_earlier_version_is_marked_as_a_lower_bound() -> None:
+    def run(settings: dict[str, object], suites: tuple[str, ...] = ("quality",)) -> dict[str, object]:
+        return {"suites": suites, "settings": settings}
+
+    assert [remark.key for remark in about.scored(run({"device": "cpu"}))] == ["lower-bound"]
+    assert list(about.scored(run({"device": "cpu"}, ("latency",)))) == []
+    scored = {name: {"arithmetic": how} for name, how in (("int8", "exact"), ("bnb-int8", "decoding"))}
+    exact, decoding = about.scored(run({"arithmetic": "exact", "scored": scored}))
+    assert "(int8)" in str(exact)
+    assert "(bnb-int8)" in str(decoding)
+    assert report.kind("kl_divergence", {"texts": "a"}) == "texts a, lower bound"
+    assert report.kind("kl_divergence", {"arithmetic": "exact"}) == "exact arithmetic"
+    assert report.kind("perplexity", {}) == ""
 
 
 def test_a_share_of_all_or_none_has_an_interval_too() -> None:

@@ -2,18 +2,24 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from benchmarks import references
 from benchmarks.cli import main
+from fastglm.compress import folder as compress_folder
 from fastglm.errors import MemoryShortError
 from fastglm.evaluate.judged import judge, judge_streamed
+from fastglm.evaluate.kept import OLD_FORMAT
 from fastglm.evaluate.streamed import StreamedModel
 from fastglm.loader import load
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.source import demo_folder
 
 QUESTIONS = [("2+3=?", "2+3=5。"), ("What is the capital of France?", "The capital of France is Paris.")]
 
@@ -59,17 +65,52 @@ def test_it_is_made_there_and_used_here(
         monkeypatch.setattr(references.Host, "start", no_room)
     file = machine / "carried.safetensors"
     assert main(["reference", "export", str(file), *asked, "--device", "cpu"]) == 0
-    assert "2 answers and their logits written" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    size, written = said.splitlines()
+    head = Checkpoint(demo_folder()).config.vocab_size * 256 * 2
+    assert size.startswith(f"{file} will take ")
+    assert size.endswith(f"{head / 1e6:.3g} MB of it the head")
+    assert "2 answers and their probabilities written" in written
+    with safe_open(file, framework="pt") as opened:
+        assert opened.get_tensor("head").nbytes == head
     monkeypatch.setenv("FASTGLM_HOME", str(machine / "there"))
     monkeypatch.setattr(StreamedModel, "_states", lambda *_: pytest.fail("it was computed again"))
     assert main(["reference", "import", str(file), *asked]) == 0
-    assert "2 answers and their logits kept (made with float32 on cpu)" in capsys.readouterr().out
-    judged, _ = judge_streamed("demo", "cpu", [([], asked, known) for asked, known in QUESTIONS], 12)
-    assert [found.answer for found in judged] == ["2+3=5。", "The capital of France is Paris."]
+    assert "2 answers and their probabilities kept (made with float32 on cpu)" in capsys.readouterr().out
+    judged = judge_streamed("demo", "cpu", [([], asked, known) for asked, known in QUESTIONS], 12)
+    assert [found.answer for found in judged.questions] == ["2+3=5。", "The capital of France is Paris."]
     assert main(["reference", "export", str(machine / "again"), *asked]) == 0  # with nothing to compute
     one, again = (load_file(path) for path in (file, machine / "again"))
     assert one.keys() == again.keys()
     assert all(torch.equal(one[name], again[name]) for name in one)
+
+
+def test_a_file_of_an_earlier_version_gives_its_answers(
+    machine: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, old = machine / "carried", machine / "old"
+    assert main(["reference", "export", str(file), *asked]) == 0
+    with safe_open(file, framework="pt") as opened:
+        metadata = opened.metadata() | {"format": OLD_FORMAT}
+        best = {"logits": torch.zeros(1, 64), "tokens": torch.zeros(1, 64, dtype=torch.int32)}
+        save_file({"answers": opened.get_tensor("answers"), **best}, old, metadata)
+    monkeypatch.setenv("FASTGLM_HOME", str(machine / "there"))
+    capsys.readouterr()
+    assert main(["reference", "import", str(old), *asked]) == 0
+    assert "2 answers kept" in (said := capsys.readouterr().out)
+    assert "of an earlier version, which kept only the 64 best logits" in said
+    questions = [([], asked, known) for asked, known in QUESTIONS]
+    for judged in judge(*load("demo", "int4", "cpu"), questions, 4).questions:
+        assert sum(judged.kl or ()) > 0
+
+
+def test_where_the_disk_has_no_room_nothing_is_computed(
+    machine: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compress_folder.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    monkeypatch.setattr(references.Host, "start", no_room)
+    assert main(["reference", "export", str(machine / "file"), *asked]) == 1
+    assert "are free on its disk: make room there" in capsys.readouterr().err
 
 
 def test_a_file_of_other_questions_is_refused(

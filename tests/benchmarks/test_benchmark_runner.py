@@ -136,7 +136,12 @@ def test_every_variant_is_asked_the_same_questions_and_every_answer_is_kept() ->
     assert (first.question, first.expected, first.answer) == ("Of France?", "Paris", "you said: Of France?")
     assert (first.right, own.right) == (False, None)  # nobody knows what is right of a user's own
     assert own.history == [("Hi", "Hello")]
-    assert rows(result, "int4", "kl_divergence")[0].value == 0.25
+    mean, p99, largest = rows(result, "int4", "kl_divergence")
+    assert (mean.value, mean.params) == (0.25, {"arithmetic": "exact"})
+    assert (p99.value, p99.params["quantile"]) == (pytest.approx(0.4), 0.99)
+    assert (largest.value, largest.params["quantile"], largest.low) == (0.4, 1.0, None)
+    how = {"arithmetic": "exact", "precision": "float32 on cpu"}
+    assert notebook.settings["scored"] == {"original": how, "int4": how}
     assert machine.log.count(("load", "original")) == 1
 
 
@@ -156,12 +161,12 @@ def test_the_original_without_room_is_computed_layer_by_layer() -> None:
     assert [answer.variant for answer in result.answers] == ["original"] * 2 + ["int4"] * 2
     assert result.answers[0].answer is None  # 4 tokens are no answer
     assert result.answers[0].nats > 0
-    (kl,) = rows(result, "original", "kl_divergence")
-    assert (kl.value, kl.device) == (0, "cpu")
+    kl = rows(result, "original", "kl_divergence")
+    assert [(row.value, row.device) for row in kl] == [(0, "cpu")] * 3
     assert notebook.settings["streamed"] == {"original": "float32 on cpu"}
     assert any("no room for original" in warning for warning in reporter.warnings)
     assert reporter.steps == reporter.planned
-    told = [*about.remarks({"status": "done", "machine": {}, "settings": notebook.settings})]
+    told = [*about.remarks({"status": "done", "suites": [], "machine": {}, "settings": notebook.settings})]
     assert any("no room for original" in remark for remark in map(str, told))
 
 

@@ -15,6 +15,7 @@ VALUES = {
     "other": "def",
     "metric": "ttft",
     "variant": "int4",
+    "variants": "int8, int4",
     "suite": "latency",
     "error": "out of memory",
     "made": "float32 on cpu",

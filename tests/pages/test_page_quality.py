@@ -42,7 +42,7 @@ def measured(labels: dict[str, str] | None = None, lost: int = 8, settings: dict
             )
         if labels:
             answers = [Graded(*(getattr(a, name) for name in a.__slots__[:7]), None, 4, 1.0, 0.1, 3) for a in answers]
-        record.grade(variant, answers, graded.rows(answers))
+        record.grade(variant, answers, graded.rows(answers, run.settings.get("scored", {}).get(variant)))
     record.save(everything=True)
     kept.finish(run.id, "done")
     kept.close()
@@ -72,6 +72,18 @@ def test_what_a_variant_lost_and_won_is_shown_side_by_side(open_page: Open) -> N
     assert table.iloc[0][["answer", "answer_after"]].tolist() == ["answer 0 right", "answer 0 <b>wrong</b>"]
     assert table["asked"].iloc[0] == "earlier → yes\nquestion 0"
     assert set(table["skill"]) == {"colours", "sums"}
+
+
+def test_the_page_says_in_which_arithmetic_scores_are_and_what_is_a_lower_bound(open_page: Open) -> None:
+    measured()
+    assert "KL is a lower bound" in words(open_page(PAGE))
+    how = {"arithmetic": "exact", "precision": "float32 on cpu"}
+    measured(settings={"arithmetic": "exact", "scored": {"original": how, "int4": how}})
+    app = open_page(PAGE)
+    assert "in exact arithmetic: only the weights' error shows (original, int4)" in words(app)
+    assert "lower bound" not in words(app)
+    assert len(app.get("plotly_chart")) == 5
+    assert "exact arithmetic" in set(app.dataframe[-1].value["params"])
 
 
 def test_figures_are_dots_beside_the_variants_names_on_the_range_of_their_values(open_page: Open) -> None:
