@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dashboard import quality
+from dashboard import quality, trend
 
 
 def answers() -> pd.DataFrame:
@@ -42,3 +42,16 @@ def test_rows_are_chosen_by_just_their_params() -> None:
     by_skill = quality.of(rows, "skill_accuracy", "skill")
     assert (by_skill["value"].tolist(), by_skill["skill"].tolist()) == ([1], ["colours"])
     assert quality.of(rows, "perplexity").empty
+
+
+def test_how_a_figure_came_about_is_no_part_but_a_tail_or_another_vocabulary_is() -> None:
+    how = {"arithmetic": "exact"}
+    params = [how, {**how, "texts": "own.jsonl"}, {**how, "quantile": 0.99}, {**how, "vocabulary": 9000}]
+    rows = pd.DataFrame({"metric": "kl_divergence", "params": params, "value": range(4)})
+    assert quality.of(rows, "kl_divergence")["value"].tolist() == [0, 1]
+
+
+def test_the_trend_keeps_lower_bounds_apart() -> None:
+    kinds = [trend._kind("kl_divergence", params) for params in ({}, {"arithmetic": "exact"})]
+    assert kinds == ["lower bound", "exact arithmetic"]
+    assert trend._kind("perplexity", {}) == trend.ALL

@@ -160,6 +160,16 @@ def test_memory_while_answering_and_quality_of_all_questions() -> None:
     assert found_in(rows[:2] + rows[3:5], ["a"]) == {("int4", "memory"): 1, ("int4", "quality"): 0.7}
 
 
+def test_agreement_of_one_arithmetic_is_compared() -> None:
+    rows = [
+        row("new", "int4", "top1_agreement", 0.9, arithmetic="exact"),
+        row("new", "int8", "top1_agreement", 0.99, arithmetic="exact"),
+        row("old", "int8", "top1_agreement", 0.5),
+        row("old", "fast", "top1_agreement", 1.0),
+    ]
+    assert found_in(rows, ["new", "old"]) == {("int4", "quality"): 0.9, ("int8", "quality"): 0.99}
+
+
 def failing(run: str, kind: str) -> dict[str, Any]:
     return row(run, "original", "failure", 1, suite="latency", kind=kind, error="no room")
 
