@@ -28,7 +28,9 @@ def trim_config(config: ChatGLM6BConfig, tokenizer: "ChatGLMTokenizer") -> tuple
     config.vocab_size -= images
     for name in ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id", "gmask_token_id"):
         value = getattr(config, name)
-        if isinstance(value, int) and value >= images:
+        if isinstance(value, list):
+            setattr(config, name, [id - images for id in value])
+        elif value is not None and value >= images:
             setattr(config, name, value - images)
     added = {id - images: token for id, token in tokenizer.added_tokens_decoder.items()}
     changed = {"vocab_file": tokenizer.vocab_file, "num_image_tokens": 0, "added_tokens_decoder": added}

@@ -7,6 +7,8 @@ import shutil
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from recorded import expected, folder
 from torch.utils.data import DataLoader
 from transformers import (
@@ -23,10 +25,35 @@ import fastglm
 from fastglm.errors import UsageError
 from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.pieces import BUILT_IN
+from fastglm.models.vocabulary import trim_config
 
 GOLDEN = folder("chatglm")
 GMASK, SOP, EOP, PAD = 86, 89, 90, 3
 TEXTS = [case["text"] for case in expected("chatglm")["tokenizer"]]
+WITH_ADDED = AutoTokenizer.from_pretrained(GOLDEN)
+WITH_ADDED.add_tokens(["新词", "MA", "op>", " x "])
+WITH_ADDED.add_special_tokens({"extra_special_tokens": ["<tool>"]})
+FORBIDDEN = set(WITH_ADDED.convert_tokens_to_ids([*BUILT_IN, "<tool>"])) - {WITH_ADDED.unk_token_id}
+# Control tokens, whole and cut, among other text.
+FRAGMENTS = [*sorted(BUILT_IN), "<tool>", "<", ">", "[", "]", "e", "op>", "MA", "新词", "你好", " ", "  ", " x ", "\n", "\t"]
+    *sorted(BUILT_IN),
+    "<tool>",
+    "<",
+    ">",
+    "[",
+    "]",
+    "e",
+    "op>",
+    "MA",
+    "新词",
+    "你好",
+    " ",
+    "  ",
+    " x ",
+    "\n",
+    "\t",
+]
 
 
 @pytest.fixture
@@ -379,13 +406,22 @@ def test_a_quantised_embedding_does_not_grow():
         model.resize_token_embeddings(len(tokenizer))
 
 
-def test_added_tokens_move_down_with_the_text_when_image_tokens_are_trimmed(grown):
-    from fastglm.models.vocabulary import trim_config
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=12))
+@settings(max_examples=200, deadline=None)
+def test_no_text_of_a_user_becomes_a_control_token(fragments):
+    text = "".join(fragments)
+    ids = WITH_ADDED.encode_text(text)
+    assert not FORBIDDEN & set(ids)
+    assert WITH_ADDED.decode(ids) == text
+    assert WITH_ADDED.encode_message(text) == [*ids, GMASK, SOP]
+    assert WITH_ADDED(text, split_special_tokens=True)["input_ids"] == [*ids, GMASK, SOP]
 
-    tokenizer = type(grown)(grown.vocab_file, 20000)
-    tokenizer.add_tokens(["新词甲"])
-    config = ChatGLM6BConfig(vocab_size=20800, bos_token_id=20089)
-    config, trimmed = trim_config(config, tokenizer)
-    assert tokenizer.encode_text("新词甲") == [20757]
+
+def test_added_tokens_move_down_with_the_text_when_image_tokens_are_trimmed(tokenizer):
+    images = type(tokenizer)(tokenizer.vocab_file, 20000)
+    images.add_tokens(["新词甲"])
+    config, trimmed = trim_config(ChatGLM6BConfig(vocab_size=20800, bos_token_id=20089, eos_token_id=[20090]), images)
+    assert images.encode_text("新词甲") == [20757]
     assert trimmed.encode_text("新词甲") == [757]
     assert config.gmask_token_id == trimmed.gmask_token_id == GMASK
+    assert config.eos_token_id == [trimmed.eos_token_id] == [EOP]
