@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache
 from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from ..errors import UsageError
+from ..errors import CheckpointError, UsageError
 from ..kernels.after import After
 from ..kernels.linear import QuantizedEmbedding, QuantizedLinear, SharedHead, apply, make_linear
 from ..placement import Entries, Stage, moved, stages_of
@@ -176,6 +176,17 @@ class ChatGLMPreTrainedModel(PreTrainedModel):
     _no_split_modules: ClassVar[list[str]] = ["Block"]
     _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"rotary_emb\.inv_freq"]
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
+        """As of transformers. Raises CheckpointError where weights are missing, which would else be random numbers."""
+        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        if missing := sorted(info["missing_keys"]):
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            raise CheckpointError(
+                f"The checkpoint lacks {', '.join(missing[:3])}{more}: a shard is missing; fetch it again."
+            )
+        return (model, info) if output_loading_info else model
 
 
 class ChatGLMModel(ChatGLMPreTrainedModel):

@@ -101,7 +101,7 @@ class Checkpoint:
                 if not name.endswith(_UNUSED):
                     self._check_form(name, tensor, expected)
         self._check_index(found)
-        self._is_head_alone = not any(name.startswith(_EMBEDDING) for name in found)
+        self._is_head_alone = self.config.tie_word_embeddings and not any(n.startswith(_EMBEDDING) for n in found)
         found = {self._called(name): shard for name, shard in found.items()}
         head = {name for name in expected if name.startswith(_HEAD)}
         if missing := expected.keys() - found.keys() - (head if self.config.tie_word_embeddings else set()):

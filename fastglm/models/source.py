@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..errors import CheckpointError, FastGLMError, UsageError
 from ..home import home
-from .foreign import name_file
+from .foreign import name_file, name_folder
 
 SHAPES = {"chatglm-6b": 28}
 _SHAPE = re.compile(r"shape:(?P<name>[\w.-]+)(@(?P<layers>\d{1,6}))?")
@@ -142,7 +142,7 @@ def _children(folder: Path, pattern: str) -> list[Path]:
 def _reason(folder: Path) -> str | None:
     """Why a folder cannot be opened as a model, None where it can; an empty text where nothing says that it is one."""
     try:
-        if not folder.is_dir() or not os.path.lexists(folder / "config.json"):
+        if not folder.is_dir() or not (os.path.lexists(folder / "config.json") or name_folder(folder)):
             return ""
         return _looked_up(folder, _state(folder))
     except OSError as error:

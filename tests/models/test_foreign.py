@@ -1,0 +1,237 @@
+"""Layouts beside the usual ones: the published one with quantised embedding, shards without an index, paths; and what
+other programs write, which is named."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from recorded import CASE_IDS, folder
+from safetensors.torch import save_file
+from transformers import AutoModel
+
+import fastglm
+from fastglm.errors import CheckpointError, FastGLMError
+from fastglm.host import Host
+from fastglm.kernels import Int4, Int8
+from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
+from fastglm.models.source import find_source, openable
+
+
+@pytest.fixture
+def model(tmp_path):
+    shutil.copytree(folder("chatglm"), tmp_path / "model")
+    return tmp_path / "model"
+
+
+def change_config(place, **fields):
+    config = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(config | fields))
+
+
+def weights(place):
+    return torch.load(place / "pytorch_model.bin", weights_only=True)
+
+
+def logits(model):
+    with torch.inference_mode():
+        return model(torch.tensor([CASE_IDS])).logits[0, -1].float()
+
+
+def answered(place, variant="fast"):
+    found = fastglm.stream(*fastglm.load(place, variant), CASE_IDS, max_new_tokens=4, do_sample=False, ignore_eos=True)
+    return [piece.token for piece in found]
+
+
+@pytest.fixture(params=[4, 8])
+def quantised_embedding(request, tmp_path):
+    """The published layout of `int4-qe`: every matrix as int8 numbers with an fp16 scale a row, embedding and head too;
+    and the same weights as plain numbers."""
+    bits, form = request.param, {4: Int4(None), 8: Int8(torch.float16)}[request.param]
+    packed, plain = tmp_path / "packed", tmp_path / "plain"
+    for place in (packed, plain):
+        shutil.copytree(folder(f"chatglm-int{bits}"), place)
+    state, unpacked = weights(packed), {}
+    for name in (EMBEDDING, HEAD):
+        parts = form.pack(state.pop(name).float())
+        state |= {name.removesuffix("weight") + part: tensor for part, tensor in parts.items()}
+        unpacked[name] = form.unpack(parts, 64)
+    torch.save(state, packed / "pytorch_model.bin")
+    torch.save(weights(plain) | unpacked, plain / "pytorch_model.bin")
+    change_config(packed, quantization_embeddings=True)
+    return packed, plain
+
+
+def test_a_quantised_embedding_is_read(quantised_embedding):
+    packed, plain = quantised_embedding
+    for load in (
+        lambda place: fastglm.load(place)[0],
+        lambda place: AutoModel.from_pretrained(place, dtype=torch.float32).eval(),
+    ):
+        found, wanted = logits(load(packed)), logits(load(plain))
+        assert (found - wanted).abs().max() < 1e-4 * wanted.abs().max()
+    assert len(answered(packed)) == 4
+
+
+def test_a_quantised_head_of_its_own_is_kept_and_an_equal_one_shared(quantised_embedding):
+    packed, _ = quantised_embedding
+    assert type(fastglm.load(packed)[0].lm_head).__name__ == "QuantizedLinear"
+    state = weights(packed)
+    for part in ("weight", "weight_scale"):
+        state[f"lm_head.{part}"] = state[EMBEDDING.removesuffix("weight") + part].clone()
+    torch.save(state, packed / "pytorch_model.bin")
+    assert type(fastglm.load(packed)[0].lm_head).__name__ == "SharedHead"
+    for part in ("weight", "weight_scale"):
+        del state[f"lm_head.{part}"]
+    torch.save(state, packed / "pytorch_model.bin")
+    for load in (fastglm.load, AutoModel.from_pretrained):
+        with pytest.raises(CheckpointError, match=r"lacks lm_head\.weight"):
+            load(packed)
+
+
+def test_a_head_without_its_scale_is_named(quantised_embedding):
+    packed, _ = quantised_embedding
+    state = weights(packed)
+    del state["lm_head.weight_scale"]
+    torch.save(state, packed / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"lacks lm_head\.weight_scale"):
+        fastglm.load(packed)
+
+
+def write_shards(place, kind, count=3, width=5):
+    state = weights(place)
+    (place / "pytorch_model.bin").unlink()
+    stem = "model" if kind == "safetensors" else "pytorch_model"
+    for number in range(count):
+        part = {name: state[name].clone() for name in list(state)[number::count]}
+        file = place / f"{stem}-{number + 1:0{width}}-of-{count:0{width}}.{kind}"
+        save_file(part, file) if kind == "safetensors" else torch.save(part, file)
+
+
+@pytest.mark.parametrize(("kind", "width"), [("bin", 5), ("safetensors", 5), ("bin", 2)])
+def test_shards_without_an_index_are_read_by_their_numbers(model, kind, width):
+    wanted = answered(model)
+    write_shards(model, kind, width=width)
+    assert answered(model) == wanted
+    next(model.glob(f"*2-of-*.{kind}")).unlink()
+    with pytest.raises(CheckpointError, match=r"lacks .*2-of-0*3\."):
+        fastglm.load(model)
+
+
+def test_fifty_thousand_missing_shards_are_counted(model):
+    (model / "pytorch_model.bin").unlink()
+    names = {f"x{number}": f"model-{number:05d}-of-50000.safetensors" for number in range(1, 50_001)}
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    with pytest.raises(CheckpointError, match="and 49997 more") as raised:
+        Checkpoint(model)
+    assert len(str(raised.value)) < 500
+    (model / "model.safetensors.index.json").unlink()
+    save_file({"a": torch.ones(1)}, model / "model-00001-of-50000.safetensors")
+    with pytest.raises(CheckpointError, match="and 49996 more"):
+        Checkpoint(model)
+
+
+def test_a_model_may_be_a_path_everywhere(model, tmp_path):
+    assert fastglm.load(model)[0].fastglm.model == str(model)
+    made = fastglm.compress(model, "int8", tmp_path / "out")
+    assert answered(made, "original")
+    with Host.start(model) as host:
+        assert host.info.model == str(model)
+
+
+def adapter(place):
+    (place / "config.json").unlink()
+    told = {"peft_type": "LORA", "base_model_name_or_path": "THUDM/chatglm-6b"}
+    (place / "adapter_config.json").write_text(json.dumps(told))
+
+
+def adapter_without_a_base(place):
+    (place / "config.json").unlink()
+    (place / "adapter_config.json").write_text(json.dumps({"peft_type": 3, "base_model_name_or_path": None}))
+
+
+def adapter_of_nonsense(place):
+    (place / "config.json").unlink()
+    (place / "adapter_config.json").write_text("[")
+
+
+def quantised_by(method):
+    def change(place):
+        change_config(place, quantization_config={"quant_method": method, "bits": 4})
+
+    return change
+
+
+def quantised_by_nobody(place):
+    change_config(place, quantization_config=[])
+
+
+def old_gptq(place):
+    (place / "quantize_config.json").write_text("{}")
+
+
+def tensors_of(ending):
+    def change(place):
+        torch.save(weights(place) | {f"transformer.layers.0.mlp.dense_h_to_4h{ending}": torch.ones(2)}, place / WEIGHTS)
+
+    return change
+
+
+WEIGHTS = "pytorch_model.bin"
+
+
+def gguf(place):
+    (place / "config.json").unlink()
+    (place / WEIGHTS).unlink()
+    (place / "model-q4_0.gguf").write_bytes(b"GGUF" + bytes(100))
+
+
+def ggml(place):
+    (place / "config.json").unlink()
+    (place / WEIGHTS).write_bytes(b"ggml" + bytes(100))
+
+
+def gguf_beside_a_config(place):
+    (place / WEIGHTS).unlink()
+    (place / "model.gguf").write_bytes(b"GGUF" + bytes(100))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (adapter, r"PEFT adapter \(LORA\) for THUDM/chatglm-6b: load its base"),
+        (adapter_without_a_base, "PEFT adapter that does not name its base"),
+        (adapter_of_nonsense, r"adapter_config\.json cannot be read as JSON"),
+        (quantised_by("bitsandbytes"), "bitsandbytes has quantised: load it with AutoModel"),
+        (quantised_by("gptq"), "gptq has quantised: name the checkpoint"),
+        (quantised_by("awq"), "awq has quantised"),
+        (quantised_by(7), "another program has quantised"),
+        (quantised_by_nobody, "another program has quantised"),
+        (old_gptq, "gptq has quantised"),
+        (tensors_of(".qweight"), "tensors of GPTQ or AWQ"),
+        (tensors_of(".weight.absmax"), "tensors of bitsandbytes"),
+        (tensors_of(".lora_A.weight"), "tensors of PEFT"),
+        (gguf, r"model-q4_0\.gguf is a GGUF file"),
+        (ggml, "is a GGML file"),
+        (gguf_beside_a_config, "is a GGUF file"),
+    ],
+)
+def test_what_another_program_wrote_is_named(model, tmp_path, change, said):
+    change(model)
+    ways = (lambda: fastglm.load(model), lambda: fastglm.compress(model, "int8", tmp_path / "out"))
+    for way in ways:
+        with pytest.raises(FastGLMError, match=said) as raised:
+            way()
+        assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_named_as_a_model_is_told(tmp_path):
+    (tmp_path / "chatglm.gguf").write_bytes(b"GGUF" + bytes(100))
+    with pytest.raises(CheckpointError, match=r"is a GGUF file, of llama\.cpp or chatglm\.cpp"):
+        find_source(str(tmp_path / "chatglm.gguf"))
+
+
+def test_folders_of_other_programs_are_listed_with_what_they_are(model, monkeypatch, tmp_path):
+    adapter(model)
+    monkeypatch.setenv("FASTGLM_MODEL_DIRS", str(tmp_path))
+    assert "PEFT adapter" in openable().refused[str(model)]
