@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from .tokenizer import ChatGLMTokenizer
 
 IMAGE_TOKENS = 20000
-# Fields of a config, and their tokens; positions and masks follow from the first three.
+# Fields of a config, and their tokens; positions and masks follow from those that are placed.
 _TOKENS = {"bos_token_id": "<sop>", "gmask_token_id": "[gMASK]", "mask_token_id": "[MASK]", "eos_token_id": "<eop>"}
+_PLACED = ("bos_token_id", "gmask_token_id", "mask_token_id")
 _TEXT = 130000  # pieces before [MASK] as published
 _PAD = 3
 _PUBLISHED = {_TEXT + 528: 0, _TEXT + IMAGE_TOKENS + 528: IMAGE_TOKENS}  # image tokens by the size of the vocabulary
@@ -31,14 +32,15 @@ Ids = dict[str, int | list[int]]
 
 def complete_ids(fields: Mapping[str, Any]) -> Ids:
     """Ids of the control tokens that a config does not say, or only says for the other published vocabulary."""
-    said = said_ids(fields)
-    firsts = {_first(said, name) for name in _TOKENS if name != "eos_token_id"} - {None}
-    first = firsts.pop() if len(firsts) == 1 else _first(said, "eos_token_id") if not firsts else None
+    said, size = said_ids(fields), fields.get("vocab_size")
+    firsts = {_first(said, name) for name in _PLACED} - {None}
+    if not firsts and size not in _PUBLISHED:
+        firsts = {_first(said, "eos_token_id")} - {None}
+    first = firsts.pop() if len(firsts) == 1 else None
     if first is None:
         first = _TEXT + (IMAGE_TOKENS if _has_room_for_images(fields) else 0)
     found = {name: first + CONTROL_TOKENS.index(token) for name, token in _TOKENS.items()}
     found["pad_token_id"] = _PAD + (IMAGE_TOKENS if first == _TEXT + IMAGE_TOKENS else 0)
-    size = fields.get("vocab_size")
     if _is_id(size) and found["eos_token_id"] >= size:
         del found["eos_token_id"]  # not known: nothing ends an answer
     unsaid: Any = (None, [], *range(_TEXT, _TEXT + 8), *range(_TEXT + IMAGE_TOKENS, _TEXT + IMAGE_TOKENS + 8), _PAD)
@@ -48,8 +50,9 @@ def complete_ids(fields: Mapping[str, Any]) -> Ids:
 def said_ids(fields: Mapping[str, Any]) -> Ids:
     """Ids that the fields of a config say and can mean.
 
-    Out of the vocabulary lie those of a config that was written for another one. A config of 150528 tokens that the
-    later published code saved again has that code's defaults, 20000 too low, for each id that it did not say before.
+    Out of the vocabulary lie those of a config that was written for another one. A vocabulary of a published size has
+    the published ids. A config of 150528 tokens that the later published code saved again has that code's defaults,
+    20000 too low, for each id that it did not say before.
     """
     size = fields.get("vocab_size")
     if not _is_id(size):
@@ -60,6 +63,9 @@ def said_ids(fields: Mapping[str, Any]) -> Ids:
         if value != [] and all(_is_id(id) and id < size for id in (value if isinstance(value, list) else [value])):
             ids[name] = value
     defaults = {name: _TEXT + CONTROL_TOKENS.index(token) for name, token in _TOKENS.items()} | {"pad_token_id": _PAD}
+    if size in _PUBLISHED:
+        meant = {name: (defaults[name], defaults[name] + IMAGE_TOKENS) for name in _PLACED}
+        ids = {name: id for name, id in ids.items() if id in meant.get(name, [id])}
     if _has_room_for_images(fields) and ids.get("bos_token_id") != defaults["bos_token_id"]:
         ids = {name: id for name, id in ids.items() if id != defaults[name]}
     return ids
@@ -94,7 +100,7 @@ class Beside:
         Raises:
             CheckpointError: the pieces and the config are not of the same checkpoint.
         """
-        places = {name: pieces.piece_to_id(token) for name, token in _TOKENS.items() if name != "eos_token_id"}
+        places = {name: pieces.piece_to_id(_TOKENS[name]) for name in _PLACED}
         found = {id - places[name] for name, id in self.ids.items() if name in places and isinstance(id, int)}
         if not found and said is not None and said + len(pieces) <= self.vocab_size:
             found = {_PUBLISHED.get(self.vocab_size, said)}
@@ -187,9 +193,8 @@ def agree(config: "ChatGLM6BConfig", tokenizer: "ChatGLMTokenizer") -> None:
             f"The tokenizer has {len(tokenizer)} tokens, the model {config.vocab_size}: add rows for the others with "
             "model.resize_token_embeddings(len(tokenizer)), and save it again."
         )
-    for name, token in _TOKENS.items():
-        if name != "eos_token_id":
-            setattr(config, name, tokenizer.convert_tokens_to_ids(token))
+    for name in _PLACED:
+        setattr(config, name, tokenizer.convert_tokens_to_ids(_TOKENS[name]))
     config.pad_token_id = tokenizer.pad_token_id
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     if tokenizer.eos_token_id not in ends:

@@ -181,6 +181,7 @@ def test_right_answers_of_an_early_checkpoint_are_as_likely(early, golden):
             {"vocab_size": 150528, "bos_token_id": 150004, "eos_token_id": 150005},
             [150000, 150001, 150004, 150005, 20003],
         ),
+        ({"vocab_size": 150528, "bos_token_id": 89, "eos_token_id": 90}, [150000, 150001, 89, 90, 20003]),
         ({"vocab_size": 150528}, [150000, 150001, 150004, 150005, 20003]),
         ({"vocab_size": 130528}, [130000, 130001, 130004, 130005, 3]),
         ({"vocab_size": 130528, "eos_token_id": 130005}, [130000, 130001, 130004, 130005, 3]),
