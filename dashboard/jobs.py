@@ -13,9 +13,11 @@ from typing import Any
 
 from benchmarks.jobs import Job, Jobs, next_of
 from dashboard.stored import store
-from fastglm.home import folder
+from fastglm.files import read_regular
+from fastglm.home import folder, private, writing
 
 SHOWN_LINES = 200
+LARGEST_LOG = 10_000_000  # bytes
 PATIENCE = 15.0  # seconds from the start of a worker that broke to that of another
 
 _lock = threading.Lock()
@@ -57,10 +59,12 @@ def trouble() -> str | None:
     with _lock:
         if _worker is None or _worker.poll() in (None, 0):
             return None
-    words = (folder("logs") / "worker.log").read_text(encoding="utf-8", errors="replace").split("\n")
-    return next(
-        (line for line in reversed(words) if line.strip()), f"the worker ended with status {_worker.returncode}"
-    )
+        status = _worker.returncode
+    try:
+        words = read_regular(folder("logs") / "worker.log", LARGEST_LOG).decode("utf-8", "replace").split("\n")
+    except OSError:
+        words = []
+    return next((line for line in reversed(words) if line.strip()), f"the worker ended with status {status}")
 
 
 def _jobs() -> Jobs:
@@ -81,7 +85,7 @@ def _see_to(jobs: Sequence[Job]) -> None:
         options: dict[str, Any] = {"start_new_session": True}  # it outlives this server
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-        with (folder("logs") / "worker.log").open("wb") as log:
+        with writing(), open(folder("logs") / "worker.log", "wb", opener=private) as log:
             _worker = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks", "work"],
                 cwd=folder("models"),

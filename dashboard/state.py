@@ -15,7 +15,7 @@ from pydantic import ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 from benchmarks import bounded
 from fastglm.errors import FastGLMError
 from fastglm.files import read_regular
-from fastglm.home import folder
+from fastglm.home import folder, private
 
 FORMAT = "fastglm-conversation"
 VERSION = 1
@@ -187,5 +187,6 @@ class Shelf:
             return
         path = self.path(tab)
         part = path.with_suffix(".part")
-        part.write_text(self._open[tab].dumps(), encoding="utf-8")
+        with open(part, "w", encoding="utf-8", opener=private) as file:
+            file.write(self._open[tab].dumps())
         os.replace(part, path)

@@ -6,16 +6,18 @@ from contextlib import suppress
 from pathlib import Path
 
 from fastglm.errors import FastGLMError
-from fastglm.home import folder
+from fastglm.home import folder, private, writing
 
 
 def keep(name: str, content: bytes, read: Callable[[Path], object]) -> Path:
-    """A visitor's texts as a file. Raises `FastGLMError` where `read` does, with the line that is wrong."""
-    place = folder("texts") / _hash(content)
-    place.mkdir(exist_ok=True)
+    """A visitor's texts as a file.
+
+    Raises `FastGLMError` where `read` does, with the line that is wrong, and where the home has no room.
+    """
+    place = folder(f"texts/{_hash(content)}")
     stem = "".join(letter for letter in Path(name).stem if letter.isalnum() or letter in "-_")[:60]
     file = place / f"{stem}{'.jsonl' if Path(name).suffix.lower() == '.jsonl' else '.txt'}"
-    file.write_bytes(content)
+    _write(file, content)
     try:
         read(file)
     except FastGLMError as error:
@@ -29,8 +31,13 @@ def keep(name: str, content: bytes, read: Callable[[Path], object]) -> Path:
 def keep_recipe(text: str) -> Path:
     """A recipe in YAML as a file."""
     file = folder("recipes") / f"{_hash(text.encode())}.yaml"
-    file.write_text(text, encoding="utf-8")
+    _write(file, text.encode())
     return file
+
+
+def _write(path: Path, content: bytes) -> None:
+    with writing(), open(path, "wb", opener=private) as file:
+        file.write(content)
 
 
 def _hash(content: bytes) -> str:

@@ -67,6 +67,8 @@ def _draw_running(job: Job) -> None:
         words = say("compress-cancelling") if compression(job) else say("cancelling")
     st.progress(job.fraction, words)
     _offer_cancel(job)
+    if job.abandoned and (trouble := jobs.trouble()):
+        st.error(plain(trouble), icon=":material/error:")
     if compression(job):
         _draw_loss(job)
     log = st.expander(say("log"), key=f"log-{job.id}", icon=":material/notes:", on_change="rerun")

@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from fake_pool import FakePool
@@ -213,7 +212,7 @@ def test_a_disk_that_fills_during_an_answer_ends_it_visibly(
 ) -> None:
     pool.gate = threading.Event()
     desk.ask(TAB, "go")
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("dashboard.state.private", full)
     pool.gate.set()
     until(lambda: desk.turn(TAB) is None)
     (only,) = desk.conversation(TAB).rounds

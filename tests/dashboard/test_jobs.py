@@ -18,6 +18,8 @@ from benchmarks import process
 from benchmarks.jobs import Jobs
 from benchmarks.store import Store
 from dashboard import jobs
+from fastglm.errors import FastGLMError
+from fastglm.home import home
 
 GONE = "4194305 1.00"  # no system gives such a number
 ME = process.identity(os.getpid())
@@ -117,6 +119,8 @@ def until(true: Callable[[], Any]) -> None:
 SERVER = """
 import json, sys, time
 from dashboard import jobs
+from fastglm.errors import FastGLMError
+from fastglm.home import home
 jobs.start(json.loads(sys.argv[1]))
 print(jobs._worker.pid, flush=True)
 time.sleep(600)
@@ -143,3 +147,20 @@ def test_a_job_outlives_the_server_that_started_it() -> None:
     assert last is not None
     assert (last.id, last.state) == (job.id, "cancelled")
     until(lambda: process.find(worker) is None)  # nothing is left to do
+
+
+def test_a_worker_that_cannot_be_started_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(jobs.subprocess, "Popen", full)
+    with pytest.raises(FastGLMError, match="No space left on device"):
+        jobs.start(["-c", "1"])
+    assert [job.state for job in Jobs(Store()).unfinished()] == ["queued"]
+
+
+def test_a_log_that_is_gone_leaves_the_status(workers: list[SimpleNamespace]) -> None:
+    jobs.start(["-c", "1"])
+    workers[0].returncode = 3
+    (home() / "logs" / "worker.log").unlink()
+    assert jobs.trouble() == "the worker ended with status 3"

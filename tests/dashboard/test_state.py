@@ -77,6 +77,8 @@ def test_a_tab_finds_its_conversation_again_and_no_other(own_home: Path) -> None
     assert Shelf().get("another").rounds == []
     shelf.forget("my tab")
     assert shelf.get("my tab") == SAID
+    (kept,) = (own_home / "conversations").iterdir()
+    assert kept.stat().st_mode & 0o077 == 0
     names = [path.name for path in (own_home / "conversations").iterdir()]
     assert len(names) == 1
     assert "my tab" not in names[0]
@@ -86,12 +88,12 @@ def test_a_failed_write_leaves_the_old_file(monkeypatch: pytest.MonkeyPatch) -> 
     shelf = Shelf()
     shelf.put("tab", SAID)
 
-    def broken(path: Path, text: str, encoding: str) -> None:
-        path.write_bytes(text.encode()[:20])
+    def broken(part: Path, _path: Path) -> None:
+        part.write_bytes(part.read_bytes()[:20])
         raise OSError("no space left")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", broken)
+        patched.setattr(os, "replace", broken)
         shelf.put("tab", Conversation())
         assert shelf.unsaved("tab") == "no space left"
     assert Shelf().get("tab") == SAID

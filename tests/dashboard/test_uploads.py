@@ -4,7 +4,7 @@ import pytest
 
 from dashboard import uploads
 from fastglm.compress.calibration import read_texts
-from fastglm.errors import UsageError
+from fastglm.errors import HomeError, UsageError
 
 
 def test_what_cannot_be_read_takes_nothing_else_away() -> None:
@@ -12,3 +12,13 @@ def test_what_cannot_be_read_takes_nothing_else_away() -> None:
     with pytest.raises(UsageError, match=r"^mine.jsonl, line 1 is not JSON"):
         uploads.keep("mine.jsonl", "一\n二\n".encode(), read_texts)
     assert [kept] == list(kept.parent.iterdir())
+
+
+def test_a_disk_without_room_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(uploads, "private", full)
+    for keep in (lambda: uploads.keep("mine.txt", b"a", read_texts), lambda: uploads.keep_recipe("steps: []")):
+        with pytest.raises(HomeError, match="No space left on device"):
+            keep()
