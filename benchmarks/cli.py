@@ -10,7 +10,7 @@ from benchmarks import report
 from benchmarks.peers.command import peers
 from benchmarks.progress import BarReporter, Reporter, reporter_for
 from benchmarks.terminal import Debug, StoreUrl, errors, open_store, opened_store, tell
-from fastglm.errors import FastGLMError, UsageError
+from fastglm.errors import FastGLMError, UsageError, shortened
 from fastglm.progress import Show
 
 if TYPE_CHECKING:
@@ -294,6 +294,7 @@ def import_reference(
 ) -> None:
     """Keep such a file: quality runs of the same model and questions compare with it."""
     with errors(debug):
+        report.check_source(file)
         from benchmarks.references import Interview
 
         kept = Interview.read(model, questions, texts, "cpu").adopt(file)
@@ -364,7 +365,8 @@ def main(arguments: list[str] | None = None) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except usage_error as error:
-        print(f"error: {' '.join(error.format_message().split())}", file=sys.stderr)  # type: ignore[attr-defined]
+        line = " ".join(error.format_message().split())  # type: ignore[attr-defined]
+        print(f"error: {shortened(line)}", file=sys.stderr)
         return 2
     except (KeyboardInterrupt, typer.Abort):
         print("error: stopped", file=sys.stderr)

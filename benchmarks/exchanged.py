@@ -120,6 +120,7 @@ class _Scored(_Known):
 
 class _Settings(_Known):
     device: Text = ""
+    arithmetic: Text = ""
     threads: Count | None = None
     prompt_tokens: Counts = []
     answer_tokens: Count | None = None

@@ -13,6 +13,7 @@ from benchmarks.literal import literal
 from benchmarks.measurement import Measurement, Params
 from benchmarks.runner import Result
 from fastglm.errors import FastGLMError, UsageError
+from fastglm.files import open_regular
 
 HEADER = ("metric", "of", "variant", "value", "95 % interval", "n", "ratio")
 
@@ -93,14 +94,22 @@ def check_json(path: Path) -> None:
 
 def check_file(path: Path, option: str) -> None:
     """Raise `UsageError` where `path` cannot be written, before hours are spent on what it is to hold."""
-    if path.is_dir():
-        raise UsageError(f"{path} is a folder: name a file for {option}")
     try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: name a file for {option}")
         probe = _beside(path)
         probe.touch()
         probe.unlink()
     except OSError as error:
         raise UsageError(f"{path} cannot be written ({error.strerror}): name another file for {option}") from error
+
+
+def check_source(path: Path) -> None:
+    """Raise `UsageError` where `path` is no file that can be read: a pipe, a device, or not there."""
+    try:
+        open_regular(path).close()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): name a file of export") from error
 
 
 def write_json(path: Path, result: Result, **more: Any) -> None:

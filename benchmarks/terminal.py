@@ -10,7 +10,7 @@ import typer
 
 from benchmarks import report
 from benchmarks.progress import BarReporter, Reporter
-from fastglm.errors import FastGLMError, UsageError
+from fastglm.errors import FastGLMError, UsageError, shortened
 
 if TYPE_CHECKING:
     from benchmarks.runner import Result
@@ -72,5 +72,5 @@ def errors(debug: bool, say: Callable[[str], None] = _say) -> Iterator[None]:
     except FastGLMError as error:
         if debug:
             traceback.print_exc()
-        say(str(error))
+        say(shortened(str(error)))
         raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error

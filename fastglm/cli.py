@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastglm.errors import CancelledError, FastGLMError, UsageError
+from fastglm.errors import CancelledError, FastGLMError, UsageError, shortened
 from fastglm.progress import Show
 
 if TYPE_CHECKING:
     from fastglm.host import Host
 
+SEEDS = 2**63 - 1  # the largest
 STOPPED = 130  # what shells report after Ctrl-C
 
 app = typer.Typer(
@@ -75,12 +76,16 @@ def chat(
     variant: Variant = "original",
     device: Device = "auto",
     cache: Cache = "auto",
-    max_length: Annotated[int, typer.Option(help="Most tokens of prompt and answer together.", min=1)] = 2048,
+    max_length: Annotated[
+        int, typer.Option(help="Most tokens of prompt and answer together.", min=1, max=1 << 20)
+    ] = 2048,
     top_p: Annotated[
         float, typer.Option(help="Sample from the likeliest tokens up to this probability.", min=0.01, max=1)
     ] = 0.7,
-    temperature: Annotated[float, typer.Option(help="Below 1 more certain, above 1 more varied.", min=0.01)] = 0.95,
-    seed: Annotated[int | None, typer.Option(help="The same answers every time.")] = None,
+    temperature: Annotated[
+        float, typer.Option(help="Below 1 more certain, above 1 more varied.", min=0.01, max=100)
+    ] = 0.95,
+    seed: Annotated[int | None, typer.Option(help="The same answers every time.", min=0, max=SEEDS)] = None,
     debug: Debug = False,
 ) -> None:
     """Talk to a model.
@@ -177,6 +182,7 @@ def evaluate(
         typer.Option(
             help="Of each skill, split and language [default: 24], or of each task [default: all].",
             min=1,
+            max=1_000_000,
             show_default=False,
         ),
     ] = None,
@@ -228,8 +234,8 @@ def evaluate(
 @train.command("demo")
 def train_demo(
     out: Annotated[Path, typer.Option(help="The folder for the checkpoint; a stopped training is kept in it too.")],
-    steps: Annotated[int, typer.Option(help="How long to train.", min=1)] = 24_000,
-    seed: Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.")] = 0,
+    steps: Annotated[int, typer.Option(help="How long to train.", min=1, max=1_000_000_000)] = 24_000,
+    seed: Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.", min=0, max=SEEDS)] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was stopped.")] = False,
     debug: Debug = False,
@@ -278,5 +284,5 @@ def _fail_unexpectedly(error: Any) -> int:
 def _fail(line: str, status: int) -> int:
     if _wanted["debug"]:
         traceback.print_exc()
-    print(line, file=sys.stderr)
+    print("\n".join(map(shortened, line.split("\n"))), file=sys.stderr)
     return status

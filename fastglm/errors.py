@@ -1,5 +1,12 @@
 """The errors a user can meet. The text of each is one line: what is wrong, and what to do about it."""
 
+LONGEST = 1000  # characters of a line that is told
+
+
+def shortened(line: str) -> str:
+    """A line with its middle left out where it is long: arguments and names that it repeats may be of any length."""
+    return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 3 :]}"
+
 
 class FastGLMError(Exception):
     """Base of everything this package raises on purpose; its text is ready to show."""

@@ -1,5 +1,6 @@
 """Compression of checkpoints."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,8 +52,11 @@ def compress(
     if source.kind == "shape":
         raise UsageError(f"{model} has random weights, nothing to compress: name a checkpoint or demo.")
     sweep()
-    with alone(Path(out)):  # what is done so far is another's, too
-        return Chain(source.name, source.fetch(), chosen, Path(out), _read(texts), device, progress).run()
+    out = Path(os.path.abspath(out))
+    if os.path.lexists(out):
+        raise UsageError(f"{out} exists already: name a folder that does not.")
+    with alone(out):  # what is done so far is another's, too
+        return Chain(source.name, source.fetch(), chosen, out, _read(texts), device, progress).run()
 
 
 def _read(texts: str | Path | Sequence[Text] | None) -> Texts | None:

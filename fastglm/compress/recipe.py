@@ -8,6 +8,7 @@ steps:
   - quantise: {format: int4-g128}
 """
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -20,11 +21,25 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from ..errors import UsageError
+from ..files import read_regular
 from ..models.config import ChatGLM6BConfig
 from .steps import STEPS, Step
 
+LARGEST = 64 << 10  # bytes of a recipe
+_MOST, _DEEPEST, _LONGEST = 1000, 12, 1000  # values, levels of lists and tables, and characters of a text in it
 _KEYS = ("name", "seed", "steps")
 _KINDS = {int: "a whole number", float: "a number", str: "a word", dict: "a table of fields"}
+
+
+class _Loader(yaml.SafeLoader):
+    """Takes no aliases: with them a few lines say a billion values."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """As yaml's own, for all else."""
+        if self.check_event(yaml.AliasEvent):
+            mark = self.peek_event().start_mark
+            raise yaml.composer.ComposerError(problem="a recipe has no aliases (*name)", problem_mark=mark)
+        return super().compose_node(parent, index)
 
 
 @dataclass(frozen=True)
@@ -57,8 +72,12 @@ class Recipe:
         Raises:
             UsageError: no YAML, or no recipe; one line that says where and what is wrong.
         """
+        if len(text) > LARGEST:
+            raise UsageError(f"{name} is no recipe: it is larger than {LARGEST >> 10} kB.")
         try:
-            data = yaml.safe_load(text)
+            data = yaml.load(text, _Loader)
+        except (ValueError, OverflowError) as error:  # thousands of digits, the 99th of a month
+            raise UsageError(f"{name} is no recipe: a number is too large, or a date is none.") from error
         except (yaml.YAMLError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
@@ -68,13 +87,14 @@ class Recipe:
     @classmethod
     def from_dict(cls, data: Any, name: str) -> "Recipe":
         """The recipe of what YAML or JSON says. Raises UsageError as `from_yaml` does."""
+        _check_bounds(data, name)
         if not isinstance(data, dict) or not isinstance(data.get("steps"), list):
             raise UsageError(f'{name} is no recipe: wanted is a list of "steps", with "name" and "seed" if you like.')
         for key in data:
             if key not in _KEYS:
                 raise UsageError(f"{name} has no {key!r}{_meant(str(key), _KEYS)}; a recipe has {', '.join(_KEYS)}.")
         title, seed = data.get("name", name), data.get("seed", 0)
-        if not isinstance(title, str) or not title.strip():
+        if not isinstance(title, str) or not title.strip() or not title.isprintable():
             raise UsageError(f"{name}: its name is {title!r}: wanted is a word.")
         if type(seed) is not int or not 0 <= seed < 1 << 63:
             raise UsageError(f"{name}: seed is {seed!r}: wanted is a whole number from 0.")
@@ -131,16 +151,34 @@ def find_recipe(recipe: str | Path) -> Recipe:
     if str(recipe) in named:
         return Recipe.from_yaml(named[str(recipe)].read_text(encoding="utf-8"), str(recipe))
     path = Path(recipe)
-    if path.suffix not in (".yaml", ".yml") and not path.is_file():
+    if path.suffix not in (".yaml", ".yml") and not os.path.isfile(path):
         known = f"known are {', '.join(named)}, and files in YAML"
         raise UsageError(f"Unknown recipe {str(recipe)!r}{_meant(str(recipe), list(named))}; {known}.")
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular(path, LARGEST).decode("utf-8")
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} cannot be read as UTF-8 ({error.reason}): save the file as UTF-8.") from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}): name a recipe's file in YAML.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{path} cannot be read ({reason}): name a recipe's file in YAML.") from error
     return Recipe.from_yaml(text, path.stem)
+
+
+def _check_bounds(data: Any, name: str) -> None:
+    """Raises UsageError for more values, levels, digits or characters than any recipe has: errors repeat them."""
+    waiting, count = [(data, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1
+        parts = [part for pair in value.items() for part in pair] if isinstance(value, dict) else value
+        if isinstance(value, dict | list | tuple | set):
+            waiting += [(part, depth + 1) for part in parts]
+        elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
+            raise UsageError(f"{name} is no recipe: a number in it has more than 19 digits.")
+        elif isinstance(value, str | bytes) and len(value) > _LONGEST:
+            raise UsageError(f"{name} is no recipe: a text in it is longer than {_LONGEST} characters.")
+        if depth > _DEEPEST or count + len(waiting) > _MOST:
+            raise UsageError(f"{name} is no recipe: it has more than {_MOST} values, or more than {_DEEPEST} levels.")
 
 
 def _step(recipe: str, number: int, item: Any) -> Step:

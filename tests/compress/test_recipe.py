@@ -1,6 +1,8 @@
 """Recipes: what YAML says, what it may not say, and what becomes of a config."""
 
+import os
 import random
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,12 @@ def test_the_named_ones_are_as_small_as_they_promise_at_any_size(config: ChatGLM
     assert turbo.bytes <= 4 * whole / 16
 
 
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in pairwise("abcdefghijk")
+)
+
+
+@pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -111,7 +119,7 @@ def test_the_named_ones_are_as_small_as_they_promise_at_any_size(config: ChatGLM
         ("steps: [distil: {steps: 0}]", "steps is 0: 1 or more"),
         ("steps: [distil: {row: 8}]", "row is 8: 16 or more"),
         ("steps: [distil: {learning_rate: 0}]", "learning_rate is 0.0: above 0"),
-        (f"steps: [distil: {{temperature: 1{'0' * 400}}}]", "wanted is a number"),
+        (f"steps: [distil: {{temperature: 1{'0' * 400}}}]", "a number in it has more than 19 digits"),
         ("steps: [distil: {temperature: .inf}]", "temperature is inf: above 0"),
         ("steps: [distil: {hidden: -1}]", "hidden is -1.0: a weight is 0 or more"),
         ("steps: [distil: {logits: 0, hidden: 0, labels: 0}]", "nothing is left to learn from"),
@@ -129,6 +137,30 @@ def test_the_named_ones_are_as_small_as_they_promise_at_any_size(config: ChatGLM
         ),
         ("steps: [sparse24, sparse24]", "step 2 (sparse24): it cannot follow sparse24"),
         ("steps: [prune-vocabulary, distil]", "step 2 (distil): it cannot follow prune-vocabulary"),
+        ("seed: " + "9" * 5000 + "\nsteps: [quantise]", "file is no recipe: a number is too large"),
+        ("seed: " + "9" * 4000 + "\nsteps: [quantise]", "a number in it has more than 19 digits"),
+        ("seed: 0x" + "f" * 5000 + "\nsteps: [quantise]", "a number in it has more than 19 digits"),
+        ("seed: 1" + ":59" * 5000 + "\nsteps: [quantise]", "a number in it has more than 19 digits"),
+        ("seed: 2001-99-99\nsteps: [quantise]", "a date is none"),
+        ("seed: 2001-01-01\nsteps: [quantise]", "seed is datetime.date(2001, 1, 1)"),
+        ("seed: .inf\nsteps: [quantise]", "seed is inf"),
+        ("seed: [1]\nsteps: [quantise]", "seed is [1]"),
+        ("name: [1]\nsteps: [quantise]", "its name is [1]"),
+        ('name: "a\\nb"\nsteps: [quantise]', r"its name is 'a\nb'"),
+        ("name: " + "x" * 2000 + "\nsteps: [quantise]", "a text in it is longer than 1000 characters"),
+        ("steps: [" + "quantise, " * 1500 + "]", "more than 1000 values"),
+        ("steps: [distil: {student: " + "{a: " * 20 + "1" + "}" * 20 + "}]", "more than 12 levels"),
+        ("steps: " + "[" * 20_000, "file is no YAML"),
+        ("a: &a [x]\nsteps: [*a]", "file, line 2 is no YAML: a recipe has no aliases (*name)"),
+        ("a: &a {b: 1}\nsteps: [quantise: {<<: *a}]", "a recipe has no aliases"),
+        (BOMB, "a recipe has no aliases"),
+        ("#" * 70_000, "file is no recipe: it is larger than 64 kB"),
+        ("steps: !!python/object:os.system [x]", "file, line 1 is no YAML"),
+        ("steps: [quantise: {format: [int8]}]", "format is ['int8']: wanted is a word"),
+        ("steps: [quantise: {format: !!binary aGk=}]", "wanted is a word"),
+        ("steps: [prune-depth: {layers: 1e400}]", "wanted is a whole number"),
+        ("? [1, 2]\n: x\nsteps: [quantise]", "file, line 1 is no YAML"),
+        ("1: x\nsteps: [quantise]", "file has no 1"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line(text: str, said: str) -> None:
@@ -136,6 +168,7 @@ def test_what_is_wrong_is_told_in_a_line(text: str, said: str) -> None:
         Recipe.from_yaml(text, "file")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 2000
 
 
 def test_nothing_but_a_usage_error_comes_of_a_text() -> None:
@@ -163,6 +196,29 @@ def test_files(tmp_path: Path) -> None:
         find_recipe(tmp_path / "other.yaml")
     with pytest.raises(UsageError, match=r"Unknown recipe 'turbot' \(did you mean turbo\?\); known are distilled"):
         find_recipe("turbot")
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    (tmp_path / "device.yml").symlink_to("/dev/zero")
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "large.yaml").write_text("#" * 70_000)
+    for name, said in (("pipe.yaml", "a pipe"), ("device.yml", "a device"), ("folder.yaml", "a folder")):
+        with pytest.raises(UsageError, match=f"cannot be read .it is {said}, not a file"):
+            find_recipe(tmp_path / name)
+    with pytest.raises(UsageError, match=r"large\.yaml cannot be read .it has 0\.1 MB"):
+        find_recipe(tmp_path / "large.yaml")
+    for path in ("/dev/zero", "x\0.yaml", "x" * 5000, "x" * 5000 + ".yaml", "/"):
+        with pytest.raises(UsageError) as caught:
+            find_recipe(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_recipe_that_holds_itself_is_refused() -> None:
+    steps: list[object] = []
+    steps.append(steps)
+    with pytest.raises(UsageError, match="more than 12 levels"):
+        Recipe.from_dict({"steps": steps}, "mine")
 
 
 def test_what_becomes_of_a_config() -> None:
