@@ -11,12 +11,13 @@ The JSON lines, on standard output, one object a line:
 
 import sys
 import time
-from typing import Any, Protocol, TextIO
+from typing import Protocol, TextIO
 
 from tqdm import tqdm
 
+from fastglm.bars import Bar
 from fastglm.json_lines import PAUSE, JsonLines
-from fastglm.progress import Show
+from fastglm.progress import Progress, Show, TimeLeft
 
 
 class Reporter(Protocol):
@@ -52,7 +53,8 @@ class JsonReporter:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._lines = JsonLines(stream)
-        self._began = self._told = 0.0
+        self._told = 0.0
+        self._left = TimeLeft()
         self._steps = self._done = 0
         self._stage = ""
 
@@ -61,7 +63,7 @@ class JsonReporter:
 
     def plan(self, steps: int) -> None:
         self._steps = steps
-        self._began = self._began or time.monotonic()
+        self._left.after(self._done, steps)  # it begins now
 
     def estimate(self, each: float, least: int, most: int) -> None:
         seconds = [round(each * least, 1), round(each * most, 1)]
@@ -72,7 +74,8 @@ class JsonReporter:
             return
         self._stage, self._told = stage, time.monotonic()
         done = min(self._done + part, self._steps)
-        eta = round((self._told - self._began) * (self._steps - done) / done, 1) if done else None
+        left = self._left.after(done, self._steps)
+        eta = None if left is None else round(left, 1)
         self._lines.say(event="progress", stage=stage, done=round(done, 3), total=self._steps, eta=eta)
 
     def step(self) -> None:
@@ -94,18 +97,17 @@ class BarReporter:
     """A bar on standard error."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
+        self._bar: Bar | None = None
         self._steps = self._done = 0
-        self._told = 0.0
+        self._stage, self._at = "", 0.0
 
     def run(self, run: str) -> None:
         print(f"run {run}", file=sys.stderr)
 
     def plan(self, steps: int) -> None:
-        if self._bar is None:
-            self._bar = tqdm(total=steps, bar_format="{l_bar}{bar}| {elapsed}<{remaining}", leave=False)
-        self._steps = self._bar.total = steps
-        self._bar.refresh()
+        self._bar = self._bar or Bar()
+        self._steps = steps
+        self._move(self._done)
 
     def estimate(self, each: float, least: int, most: int) -> None:
         many = f"{least}" if least == most else f"{least} to {most}"
@@ -113,10 +115,8 @@ class BarReporter:
         tqdm.write(f"repeats: {many}, about {_duration(each)} each, {long} in all", file=sys.stderr)
 
     def at(self, stage: str, part: float = 0.0) -> None:
-        if self._bar is not None and (part == 0 or time.monotonic() - self._told > PAUSE):
-            self._told = time.monotonic()
-            self._bar.set_description(stage, refresh=False)
-            self._move(self._done + part)
+        self._stage = stage
+        self._move(self._done + part)
 
     def step(self) -> None:
         self._done += 1
@@ -135,10 +135,9 @@ class BarReporter:
         print(f"error: {message}", file=sys.stderr)
 
     def _move(self, done: float) -> None:
+        self._at = max(self._at, min(done, self._steps))  # sums of parts come to more than the whole
         if self._bar is not None:
-            # Set, not added to: sums of parts come to more than the whole, which tqdm warns of.
-            self._bar.n = max(self._bar.n, min(done, self._steps))
-            self._bar.refresh()
+            self._bar.show(Progress(self._stage, self._at, self._steps))
 
     def close(self) -> None:
         """Take the bar away."""

@@ -1,6 +1,6 @@
 """Progress for programs: a JSON object a line.
 
-{"event": "progress", "stage": str, "done": x, "total": y, "eta": s, "note": str}   eta in seconds, null if unknown
+{"event": "progress", "stage": str, "done": x, "total": y, "eta": s, "note": str}   eta in seconds, null while unknown
 {"event": "done", "status": "done" | "cancelled"}                                    the work ended
 {"event": "error", "message": str}                                                   it broke
 """
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from fastglm.errors import CancelledError
-from fastglm.progress import Progress
+from fastglm.progress import Progress, TimeLeft
 
 PAUSE = 0.2  # seconds: news of the same stage five times a second are enough
 
@@ -23,7 +23,8 @@ class JsonLines:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
         self._stage: str | None = None
-        self._began = self._told = self._first = 0.0
+        self._told = 0.0
+        self._left = TimeLeft()
 
     def __enter__(self) -> Self:
         return self
@@ -38,14 +39,15 @@ class JsonLines:
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
-        if progress.stage != self._stage:
-            self._stage, self._began, self._first = progress.stage, now, progress.done
-        elif now - self._told < PAUSE and progress.done < progress.total:
+        done, total = progress.done, progress.total
+        fresh = progress.stage != self._stage
+        if fresh:
+            self._stage, self._left = progress.stage, TimeLeft()
+        left = self._left.after(done, total)
+        if not fresh and now - self._told < PAUSE and done < total:
             return
         self._told = now
-        done, total = progress.done, progress.total
-        rate = (done - self._first) / (now - self._began) if now > self._began else 0.0
-        eta = round((total - done) / rate, 1) if total and rate > 0 else None
+        eta = None if left is None else round(left, 1)
         self.say(event="progress", stage=progress.stage, done=done, total=total, eta=eta, note=progress.note)
 
     def say(self, **line: Any) -> None:

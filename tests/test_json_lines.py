@@ -21,13 +21,14 @@ def test_news_of_a_stage_come_now_and_then_and_its_last_for_sure(monkeypatch: py
     monkeypatch.setattr(json_lines.time, "monotonic", lambda: now[0])
     stream = io.StringIO()
     with JsonLines(stream) as told:
-        for second, done in ((10.0, 40), (10.1, 41), (12.0, 50), (12.1, 60), (12.15, 100)):
+        for second, done in ((10.0, 40), (10.1, 41), (12.0, 50), (12.1, 60), (14.0, 60), (14.05, 100)):
             now[0] = second
             told(Progress("training", done, 100, "steps", f"loss {done}"))
         told(Progress("score", 0, 0))
-    first, later, last, other, done = lines(stream)
+    first, later, third, last, other, done = lines(stream)
     assert first == {"event": "progress", "stage": "training", "done": 40, "total": 100, "eta": None, "note": "loss 40"}
-    assert (later["done"], later["eta"]) == (50, 10.0)  # 5 a second since it was first told
+    assert (later["done"], later["eta"]) == (50, None)  # 10 s, where 6 s were left 2 s before
+    assert (third["done"], third["eta"]) == (60, 8.0)  # 5 a second since it was first told, as before
     assert (last["done"], last["eta"]) == (100, 0.0)
     assert (other["stage"], other["eta"]) == ("score", None)
     assert done == {"event": "done", "status": "done"}

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from ..bars import Bars
 from ..errors import CancelledError, DivergedError, UsageError
 from ..hardware import resolve_device
 from ..models.packing import Batch
@@ -111,7 +111,8 @@ def fit(
     prepared, running = accelerator.prepare(learner, optimizer)
     last_steps = {step for step, _ in settings.restarts[1:]} | {settings.steps}
     first = is_first()
-    bar = tqdm(total=settings.steps, initial=history.step, unit="step", disable=progress is not None or not first)
+    bars = Bars()
+    tell = progress or bars
     learner.train()
     try:
         while history.step < settings.steps:
@@ -140,15 +141,13 @@ def fit(
             history.seconds += time.perf_counter() - began
             if first and (history.step % settings.save_every == 0 or history.step == settings.steps):
                 _save(state, learner, optimizer, settings, history, ends)
-            bar.update()
-            bar.set_postfix_str(_summary(history))
-            if progress and first:
-                progress(Progress("training", history.step, settings.steps, "steps", _summary(history)))
+            if first:
+                tell(Progress("training", history.step, settings.steps, "steps", _summary(history)))
     except KeyboardInterrupt:
         saved = history.step - history.step % settings.save_every
         raise CancelledError(f"Training was stopped; with --resume it goes on from step {saved}.") from None
     finally:
-        bar.close()
+        bars.close()
         learner.eval()
     learner.model.load_state_dict({name: torch.stack([end[name] for end in ends]).mean(0) for name in ends[0]})
     return history

@@ -10,8 +10,9 @@ from benchmarks.progress import BarReporter
 
 
 def test_the_bar_ends_at_its_end_however_its_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    monkeypatch.setattr("benchmarks.progress.PAUSE", -1)
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys, "stderr", terminal)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # tqdm warns of a bar that is beyond its end
         for layers in range(2, 40):
@@ -22,5 +23,6 @@ def test_the_bar_ends_at_its_end_however_its_parts_add_up(monkeypatch: pytest.Mo
                     reporter.at("original", done / layers)
                 reporter.step()
             assert reporter._bar is not None
-            assert reporter._bar.n == 3
+            assert reporter._bar._bar is not None
+            assert reporter._bar._bar.n == 3
             reporter.close()
