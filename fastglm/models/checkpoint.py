@@ -198,6 +198,7 @@ def read_config(folder: Path) -> ChatGLM6BConfig:
     foreign.check_config(folder, fields)
     config = ChatGLMConfig.from_dict(fields, name_or_path=str(folder))
     config.check()
+    config.output_attentions = False  # which nothing here asks for, and with which transformers does not save it
     return config
 
 

@@ -65,11 +65,28 @@ class Kind:
         return type(value) in self.types
 
 
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """Null or one of some words, also as torch has it."""
+
+    words: tuple[str, ...]
+
+    @property
+    def wanted(self) -> str:
+        """The values that it takes, in words."""
+        return f"one of {', '.join(self.words)} or null"
+
+    def takes(self, value: Any) -> bool:
+        """Whether a value is one of them."""
+        return value is None or (not isinstance(value, dict | list) and str(value).removeprefix("torch.") in self.words)
+
+
 LAYERS = 1000  # at most
 _ID = Whole(0, 1 << 22, optional=True)
 _BOOL = Kind("true or false", (bool,))
 _WORD = Kind("a word or null", (str, type(None)))
-RANGES: dict[str, Whole | Real | Kind] = {
+_DTYPE = OneOf(("float16", "bfloat16", "float32", "float64", "auto"))
+RANGES: dict[str, Whole | Real | Kind | OneOf] = {
     "vocab_size": Whole(1, 1 << 22),
     "hidden_size": Whole(1, 1 << 16),
     "num_layers": Whole(1, LAYERS),
@@ -97,8 +114,13 @@ RANGES: dict[str, Whole | Real | Kind] = {
     "layer_numbers": Whole(0, 1 << 20, listed=True, optional=True),
     "sparsity": _WORD,
     "cache_format": _WORD,
-    # Not used here, but transformers makes a label for each of so many.
+    # Not used here, but transformers looks at them, and makes a label for each of so many.
+    "dtype": _DTYPE,
+    "torch_dtype": _DTYPE,
     "num_labels": Whole(0, 1 << 16),
+    "output_attentions": _BOOL,
+    "output_hidden_states": _BOOL,
+    "return_dict": _BOOL,
 }
 
 
