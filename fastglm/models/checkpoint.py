@@ -252,7 +252,7 @@ def _listed(names: Collection[str]) -> str:
 
 def _short(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
-    text = " ".join(text.split())
+    text = "".join(letter if letter.isprintable() else "?" for letter in text[:200])
     return text if len(text) <= 120 else f"{text[:117]}…"
 
 
