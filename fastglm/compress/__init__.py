@@ -52,6 +52,7 @@ def compress(
     if source.kind == "shape":
         raise UsageError(f"{model} has random weights, nothing to compress: name a checkpoint or demo.")
     sweep()
+    chosen.check_texts(texts is not None)
     out = Path(os.path.abspath(out))
     if os.path.lexists(out):
         raise UsageError(f"{out} exists already: name a folder that does not.")
