@@ -266,9 +266,12 @@ def _engine(url: str) -> Engine:
 
 
 def _create_private(url: URL) -> None:
-    """A new file in the home is its owner's alone; SQLite gives those beside it the same mode."""
+    """A new file in the home is its owner's alone; SQLite gives those beside it the same mode.
+
+    One that is there is not opened: closing it would take SQLite's own locks on it from this process.
+    """
     if url.database and Path(url.database).is_relative_to(home()):
-        with suppress(OSError), open(url.database, "ab", opener=private):  # SQLite says what is wrong
+        with suppress(OSError), open(url.database, "xb", opener=private):  # SQLite says what is wrong
             pass
 
 

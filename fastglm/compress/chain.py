@@ -15,6 +15,8 @@ from typing import Any
 from ..errors import CancelledError, UsageError
 from ..files import read_json
 from ..hardware import resolve_device
+from ..home import protect
+from ..making import put
 from ..models.checkpoint import Checkpoint
 from ..models.config import ChatGLM6BConfig
 from ..progress import OnProgress, Progress
@@ -74,6 +76,7 @@ class Chain:
             FastGLMError: a step's own. What is done stays in both cases, as the error's text or its note says.
         """
         self.work.mkdir(parents=True, exist_ok=True)
+        protect(self.work)
         try:
             self._carry_out()
         except BaseException as error:
@@ -96,7 +99,7 @@ class Chain:
             self._score(number)
         last = self._folder(len(self.recipe.steps))
         write_json(last / manifest.FILE, self._record(last))
-        last.rename(self.out)
+        put(last, self.out)
 
     def _step(self, number: int) -> None:
         step, out, began = self.recipe.steps[number - 1], self._folder(number), time.perf_counter()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..files import read_json
+from ..making import put
 from ..models.checkpoint import Checkpoint
 from ..progress import OnProgress, Progress
 from .folder import TOKENIZER_FILES
@@ -24,7 +25,7 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes beside the place and moves there, so that a kill leaves the old file or the new one."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    put(partial, path)
 
 
 def checkpoint_files(checkpoint: Checkpoint) -> list[Path]:

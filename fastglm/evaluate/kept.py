@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..making import put
 from .head import FinalStates
 
 FORMAT = "fastglm-reference-3"  # 3: with the last states
@@ -56,7 +57,7 @@ class Kept:
         try:
             contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
             save_file(contiguous, partial, metadata | {"questions": subject.questions})
-            os.replace(partial, path)
+            put(partial, path)
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} could not be written ({error}): make room there.") from error
         finally:

@@ -1,6 +1,8 @@
 import os
 import platform
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -317,3 +319,16 @@ def test_a_server_that_comes_back_in_time_has_it_all(new_postgres: Any, monkeypa
 def test_trouble_with_the_local_store_itself_is_only_told() -> None:
     trouble = StoreError("locked")
     assert keep_here(Result(_run(), "done", [], [], [], trouble), Store(local_url())) is trouble
+
+
+def test_opening_a_store_once_more_keeps_the_locks_of_this_process(home: Path) -> None:
+    """POSIX takes a process's locks on a file from it when it closes that file, however it had opened it."""
+    first = Store()
+    path = home / "results" / "results.sqlite"
+    reads = f"import sqlite3; c = sqlite3.connect({str(path)!r}); print(c.execute('SELECT 1 FROM runs').fetchall())"
+    with first._engine.connect() as connection:
+        connection.exec_driver_sql("SELECT 1 FROM runs").fetchall()
+        Store()  # as another session of the app
+        subprocess.run([sys.executable, "-c", f"{reads}; c.close()"], check=True)
+        assert path.with_name(f"{path.name}-wal").exists()  # the last to close a database removes it
+    first.close()
