@@ -81,9 +81,9 @@ def _has_room_for_images(fields: Mapping[str, Any]) -> bool:
 
 
 def _first(said: Ids, name: str) -> int | None:
-    """The id of [MASK], where the control tokens begin, if they follow each other."""
-    id = said.get(name)
-    return id - CONTROL_TOKENS.index(_TOKENS[name]) if isinstance(id, int) else None
+    """The id of [MASK], where the control tokens begin; None where they cannot follow each other."""
+    id, place = said.get(name), CONTROL_TOKENS.index(_TOKENS[name])
+    return id - place if isinstance(id, int) and id >= place else None
 
 
 @dataclass(frozen=True, slots=True)
