@@ -84,7 +84,8 @@ def _from_hub(model: str, ids: list[str], most: float) -> Path:
             read_config(Path(hf_hub_download(repo, _CONFIG, revision=told.sha)).parent)
             here = {name for name in sizes if isinstance(try_to_load_from_cache(repo, name, revision=told.sha), str)}
             _check_size(repo, sum(sizes.values()), sum(sizes[name] for name in sizes.keys() - here), HF_HUB_CACHE, most)
-            return Path(snapshot_download(repo, allow_patterns=list(sizes)))
+            snapshot_download(repo, allow_patterns=[name for name in sizes if name in _TABLES])
+            return Path(snapshot_download(repo, allow_patterns=list(sizes)))  # last: weights that are whole end it
         except RepositoryNotFoundError:
             continue
         except (CheckpointError, DiskShortError, UsageError):
