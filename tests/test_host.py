@@ -90,6 +90,15 @@ def test_history_and_settings_reach_the_model(host: Host) -> None:
     assert len(list(host.ask("x", count=9))) == 9
 
 
+def test_a_history_is_read_before_it_is_sent(host: Host) -> None:
+    messages = [{"role": "user", "content": "你好"}, {"role": "assistant", "content": "hello"}]
+    for history in (iter([["你好", "hello"]]), messages):
+        assert [piece.text for piece in host.ask("history", history)] == ["[('你好', 'hello')]"]
+    for history in (["ab"], "ab", [("你好", None)]):
+        with pytest.raises(UsageError, match="history"):
+            host.ask("history", history)
+
+
 def test_a_function_is_applied_to_the_model_in_the_process(host: Host) -> None:
     seen: list[Progress] = []
     answer = host.ask("x", pause=0.02)

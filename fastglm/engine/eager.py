@@ -38,18 +38,17 @@ class EagerEngine:
                 "temperature": sampling.temperature,
             }
         inputs = torch.tensor([prompt], device=self.model.device)
-        tokens = self.model.generate(
-            inputs,
-            attention_mask=torch.ones_like(inputs),
-            max_new_tokens=max_new_tokens,
-            repetition_penalty=sampling.repetition_penalty,
-            eos_token_id=list(stops) or None,
-            pad_token_id=self.model.config.pad_token_id,
-            custom_generate=steps,
-            draw=_Draw(sampling, inputs.device),
+        settings = {
+            "max_new_tokens": max_new_tokens,
+            "repetition_penalty": sampling.repetition_penalty,
+            "eos_token_id": list(stops) or None,
+            "pad_token_id": self.model.config.pad_token_id,
             **choice,
             **self.others,
-        )
+        }
+        draw = _Draw(sampling, inputs.device)
+        mask = torch.ones_like(inputs)
+        tokens = self.model.generate(inputs, attention_mask=mask, custom_generate=steps, draw=draw, **settings)
         for token in tokens:
             yield int(token)
 

@@ -15,6 +15,7 @@ from transformers.tokenization_python import Trie
 
 from ..errors import CheckpointError
 from .pieces import BUILT_IN, CONTROL_TOKENS, NEWLINE, read_pieces
+from .sp_tokenizer import SPTokenizer
 from .token_ids import IMAGE_TOKENS, settle
 
 _BLANKS = re.compile(r" {2,80}")
@@ -81,6 +82,11 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
     @property
     def vocab_size(self) -> int:
         return self.num_image_tokens + len(self.model)
+
+    @property
+    def sp_tokenizer(self) -> SPTokenizer:
+        """The published view of this tokenizer: a text alone, with no special tokens."""
+        return SPTokenizer(self)
 
     @property
     def gmask_token_id(self) -> int:
