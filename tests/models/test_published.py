@@ -1,5 +1,6 @@
 """Calls of the published model and tokenizer, with the published names, arguments and results."""
 
+import copy
 import inspect
 
 import pytest
@@ -138,6 +139,7 @@ def test_attributes(model, tokenizer):
     assert view.tokenize(text) == tokenizer.tokenize(text)
     assert [view[token] for token in view.tokenize(text)] == view.encode(text)
     assert [view[number] for number in view.encode(text)] == view.tokenize(text)
+    assert copy.deepcopy(tokenizer).sp_tokenizer.encode(text) == view.encode(text)
     assert view.num_tokens == view.num_image_tokens + view.num_text_tokens == tokenizer.vocab_size
 
 
