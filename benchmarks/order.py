@@ -22,6 +22,7 @@ from fastglm.models.config import ChatGLM6BConfig
 from fastglm.models.shape import shape_config
 from fastglm.models.source import demo_folder, find_source
 from fastglm.models.tokenizer import ChatGLMTokenizer
+from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress import OnProgress
 from fastglm.variants import get_variant
 
@@ -150,7 +151,7 @@ def read_light(model: str) -> tuple[ChatGLMTokenizer, ChatGLM6BConfig]:
     """Tokenizer and config of a model. Raises `FastGLMError`: no such model, or a checkpoint that is broken."""
     source = find_source(model)
     folder = demo_folder() if source.kind == "shape" else source.fetch()
-    tokenizer = ChatGLMTokenizer.from_pretrained(folder)
+    tokenizer = read_tokenizer(folder)
     return tokenizer, shape_config(source, tokenizer) if source.kind == "shape" else Checkpoint(folder).config
 
 

@@ -17,7 +17,7 @@ from fastglm.host import Host
 from fastglm.lease import lease
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import find_source
-from fastglm.models.tokenizer import ChatGLMTokenizer
+from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress import Progress
 
 
@@ -62,7 +62,7 @@ class Interview:
 
     def _reference(self) -> Reference:
         checkpoint = Checkpoint(find_source(self.model).fetch())
-        tokenizer = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
+        tokenizer = read_tokenizer(checkpoint.folder)
         examples = encoded(tokenizer, self._asked(), checkpoint.config.max_sequence_length)
         return Reference(checkpoint, examples, LONGEST_ANSWER, resolve_device(self.device))
 

@@ -52,6 +52,13 @@ class DivergedError(FastGLMError):
 class NumbersError(FastGLMError):
     """An answer whose logits are no numbers."""
 
+    def __init__(
+        self,
+        message: str = "The model's logits became NaN or infinite, so that it has no answer: its weights are broken "
+        "or too large for this dtype. Try dtype float32, or fetch the checkpoint again.",
+    ) -> None:
+        super().__init__(message)
+
 
 class HostError(FastGLMError):
     """The process that runs a model could not start, or ended."""

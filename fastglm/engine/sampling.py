@@ -87,10 +87,7 @@ def flagged(token: Tensor, largest: Tensor) -> Tensor:
 def checked(token: int) -> int:
     """The token. Raises NumbersError where it is `NONE`."""
     if token == NONE:
-        raise NumbersError(
-            "The model's logits became NaN or infinite, so that it has no answer: its weights are broken, or too large "
-            "for this dtype. Try dtype float32, or fetch the checkpoint again."
-        )
+        raise NumbersError
     return token
 
 

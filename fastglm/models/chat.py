@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import LogitsProcessorList
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
 
-from ..errors import ContextError, UsageError
+from ..errors import ContextError, NumbersError, UsageError
 from ..history import History, as_history
 from .generation import stop_tokens
 
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
 _FULL_WIDTH = {",": "，", "!": "！", ":": "：", ";": "；", "?": "？"}
 _AFTER_CHINESE = re.compile(r"(?<=[\u4e00-\u9fff])[,!:;?]")
 _BEFORE_CHINESE = re.compile(r"[,!:;?](?=[\u4e00-\u9fff])")
+
+
+class CheckNumbers(LogitsProcessor):
+    """Raises NumbersError where the largest of the scores is NaN or infinite."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """input_ids: [rows, tokens]; scores: [rows, vocabulary], which come back as they are."""
+        if not scores.amax().isfinite():
+            raise NumbersError
+        return scores
 
 
 def clean_response(text: str) -> str:
@@ -109,6 +120,7 @@ class ChatMixin:
 
         Raises:
             ContextError: the query alone does not fit into the context.
+            NumbersError: the model's logits are no numbers.
             UsageError: query or history are of another form.
         """
         rounds = as_history(history)
@@ -126,7 +138,7 @@ class ChatMixin:
             do_sample=do_sample,
             top_p=top_p,
             temperature=temperature,
-            logits_processor=logits_processor,
+            logits_processor=LogitsProcessorList([*(logits_processor or []), CheckNumbers()]),
             **kwargs,
         )
         response = clean_response(tokenizer.decode(output[0, len(ids) :].tolist(), skip_special_tokens=True))

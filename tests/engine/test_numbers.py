@@ -114,6 +114,14 @@ def test_the_best_is_no_number_where_the_largest_is_none():
     assert best_of(torch.tensor(rows)).tolist() == [1, NONE, NONE, NONE, 1, NONE]
 
 
+@pytest.mark.parametrize("settings", [{"do_sample": False}, {"do_sample": True}, {"do_sample": False, "num_beams": 2}])
+def test_the_published_chat_says_so_too(whole, settings):
+    model, tokenizer = spoiled(whole, nan_in_the_head), fastglm.load(str(folder("chatglm")))[1]
+    assert whole.chat(tokenizer, "你好", max_new_tokens=4, **settings)[1][0][0] == "你好"
+    with pytest.raises(NumbersError):
+        model.chat(tokenizer, "你好", max_new_tokens=4, **settings)
+
+
 def test_a_stream_ends_in_one_line(whole, tmp_path):
     tokenizer = fastglm.load(str(folder("chatglm")))[1]
     with pytest.raises(NumbersError) as raised:
