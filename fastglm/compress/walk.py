@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..evaluate.head import Head
 from ..hardware import resolve_device
-from ..models.chatglm import Block
+from ..models.block import Block
 from ..models.checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
 from ..models.packing import Batch, Example, pack
 from ..models.rotary import Rotary2D

@@ -24,7 +24,7 @@ from ..errors import DeviceError
 from ..hardware import instruction_set
 from ..home import folder
 from ..making import made_once, part_of, put
-from ..models.chatglm import Decoder
+from ..models.decoder import Decoder
 from ..progress import COMPILING, OnProgress, Progress
 from ..watched import watched
 from .build import REQUEST, BuildRequest, Form

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
 from ..errors import CheckpointError
-from ..models.chatglm import Block, ChatGLMForConditionalGeneration
+from ..models.block import Block
+from ..models.chatglm import ChatGLMForConditionalGeneration
 from ..models.checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
 from ..models.packing import Batch
 from .head import FinalStates, Head

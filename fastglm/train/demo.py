@@ -11,7 +11,8 @@ from ..demo.skills import Sample
 from ..demo.tokenizer import VOCABULARY_FILE, train_tokenizer
 from ..evaluate.openended import evaluate_open, open_questions
 from ..evaluate.skills import answers_likelihood, evaluate_skills, held_out_questions
-from ..models.chatglm import RESIDUAL_SCALE, ChatGLMForConditionalGeneration
+from ..models.block import RESIDUAL_SCALE
+from ..models.chatglm import ChatGLMForConditionalGeneration
 from ..models.config import ChatGLM6BConfig
 from ..models.packing import Batch, Example, encode, fill
 from ..models.tokenizer import ChatGLM6BTokenizer

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...models.chatglm import Block
+from ...models.block import Block
 from ...models.checkpoint import LAYER
 from ...models.config import ChatGLM6BConfig
 from ...progress import OnProgress, Progress

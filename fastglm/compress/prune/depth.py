@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import UsageError
-from ...models.chatglm import Block
+from ...models.block import Block
 from ...models.checkpoint import LAYER, Checkpoint
 from ...models.config import ChatGLM6BConfig
 from ...progress import OnProgress, Progress

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ...errors import UsageError
-from ...models.chatglm import Block
+from ...models.block import Block
 from ...models.config import ChatGLM6BConfig
 from ...progress import OnProgress
 from ...texts import Text
