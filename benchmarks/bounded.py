@@ -11,6 +11,7 @@ DEPTH = 24  # of objects and lists
 KEYS = 1_000  # of an object
 TEXT = 1 << 20  # bytes of a text or a number
 LARGEST = 2**63  # of whole numbers: no database keeps a larger one
+OPENING, CLOSING = ("start_map", "start_array"), ("end_map", "end_array")
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 
 Event = tuple[str, Any]  # as ijson names them: its kind, and a key or a value
@@ -25,17 +26,18 @@ def events(file: BinaryIO) -> Iterator[Event]:
     keys: list[int] = []  # of each object or list that is open
     try:
         for event, value in ijson.basic_parse(_Guarded(file), use_float=True):
-            if event in ("start_map", "start_array"):
+            if event == "number":
+                _check(value)
+            elif event in OPENING:
                 keys.append(0)
-            elif event in ("end_map", "end_array"):
+                if len(keys) > DEPTH:
+                    raise JSONError(f"it is nested more than {DEPTH} deep")
+            elif event in CLOSING:
                 keys.pop()
             elif event == "map_key":
                 keys[-1] += 1
-            if len(keys) > DEPTH:
-                raise JSONError(f"it is nested more than {DEPTH} deep")
-            if keys and keys[-1] > KEYS:
-                raise JSONError(f"an object has more than {KEYS:,} fields")
-            _check(value)
+                if keys[-1] > KEYS:
+                    raise JSONError(f"an object has more than {KEYS:,} fields")
             yield event, value
     except JSONError:
         raise
@@ -47,16 +49,29 @@ def events(file: BinaryIO) -> Iterator[Event]:
 
 def build(first: Event, rest: Iterator[Event], most: int) -> Any:
     """The value that begins with `first`. Raises JSONError where it has more than `most` parts or characters."""
-    builder = ijson.ObjectBuilder()
-    depth = parts = 0
+    holders: list[Any] = []  # objects and lists that are open, and of each object the field that comes next
+    names: list[str] = []
     for event, value in chain([first], rest):
-        depth += (event in ("start_map", "start_array")) - (event in ("end_map", "end_array"))
-        parts += 1 + (len(value) // 20 if isinstance(value, str) else 0)
-        if parts > most:
-            raise JSONError(f"it has more than {most:,} numbers and texts")
-        builder.event(event, value)
-        if depth == 0:
-            return builder.value
+        most -= 1 + (len(value) // 20 if isinstance(value, str) else 0)
+        if most < 0:
+            raise JSONError("it has too many numbers and texts")
+        if event == "map_key":
+            names[-1] = value
+            continue
+        if event in CLOSING:
+            value = holders.pop()
+            names.pop()
+        else:
+            value = {} if event == "start_map" else [] if event == "start_array" else value
+            if holders and isinstance(holders[-1], list):
+                holders[-1].append(value)
+            elif holders:
+                holders[-1][names[-1]] = value
+            if event in OPENING:
+                holders.append(value)
+                names.append("")
+        if not holders:
+            return value
     raise JSONError("the JSON is broken or cut off")
 
 
@@ -72,13 +87,9 @@ def read(file: BinaryIO, most: int) -> Any:
     return value
 
 
-def _check(value: Any) -> None:
-    if type(value) is int and not -LARGEST <= value < LARGEST:
-        raise JSONError("a number is too large (more than 63 bits)")
-    if type(value) is float and not abs(value) < float("inf"):
+def _check(number: float) -> None:
+    if not (-LARGEST <= number < LARGEST if type(number) is int else abs(number) < float("inf")):
         raise JSONError("a number is too large, or none")
-    if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise JSONError("a text has half a character, which UTF-8 has not")
 
 
 def _line(error: Exception) -> str:

@@ -253,7 +253,7 @@ def test_a_run_too_large_for_the_memory_is_refused(
     _fill(store, _run(), rows=9)
     export_runs(store, path)
     monkeypatch.setattr(formats, "MOST_PARTS", 40)
-    with pytest.raises(ExchangeError, match="has more than 40 numbers and texts; nothing was imported"):
+    with pytest.raises(ExchangeError, match="it has too many numbers and texts; nothing was imported"):
         import_runs(other, path)
     monkeypatch.setattr(formats, "MOST_RUNS", 0)
     with pytest.raises(ExchangeError, match="has more than 0 runs"):

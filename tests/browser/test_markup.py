@@ -91,6 +91,8 @@ def test_a_page_shows_all_text_of_others_as_it_is(watched: BrowserContext, app: 
     for query in ADDRESSES[name]:
         page = visit(watched, f"{app.url}/{name}?{urlencode(query, doseq=True)}")
         check(page)
+        if name != "limits":
+            assert any(part in text(page) for part in (ALL, EVIL[0], LINK)), "it is there, letter by letter"
         page.close()
 
 
@@ -104,6 +106,16 @@ def test_a_conversation_from_elsewhere(watched: BrowserContext, app: App) -> Non
     expect(page.get_by_test_id("stChatMessage")).to_have_count(4)
     check(page)
     assert ALL in text(page)
+
+
+def test_the_name_of_a_file(watched: BrowserContext, app: App) -> None:
+    page = visit(watched, f"{app.url}/history")
+    name = f"{EVIL[0]} {EVIL[4]}.json".replace("/", ":")
+    file = {"name": name, "mimeType": "application/json", "buffer": b'{"format": "<img src=http://127.0.0.1:9/f>"}'}
+    page.locator("[data-testid=stFileUploader] input[type=file]").set_input_files(file)
+    expect(page.get_by_test_id("stAlert").filter(has_text="it is not a file of results")).to_be_visible()
+    check(page)
+    assert f"{name}: it is not" in text(page)
 
 
 def test_a_report_has_nothing_foreign(watched: BrowserContext, app: App, tmp_path: Path) -> None:
