@@ -1,7 +1,7 @@
 """What compression made: its record beside its weights, what was measured of it, and where to go on from here."""
 
 from dataclasses import dataclass
-from math import nan
+from math import isnan, nan
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from fastglm.compress.manifest import FILE, read_manifest
 from fastglm.errors import CheckpointError
 from fastglm.models.source import openable
 
+LARGEST = 1e30  # seconds, nats or perplexity that a page can show
 LOSS = 0.001  # nats: less is no loss in a sentence
 
 
@@ -45,18 +46,31 @@ class Record:
             rows = [_stage("", sizes["before"], scores.get("before"))]
             for number, step in enumerate(told["steps"], 1):
                 rows.append(_stage(f"{number} {step['step']}", step["size"], step.get("scores"), step["seconds"]))
-            rows[-1] |= {name: int(sizes["after"][name]) for name in ("parameters", "bytes")}
+            rows[-1] |= _whole(sizes["after"])
             return cls(str(told["parents"][0]["model"]), str(told["recipe"]["name"]), pd.DataFrame(rows))
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise CheckpointError(
                 f"{folder / FILE} is not as a compression writes it: make the model again."
             ) from error
 
 
 def _stage(step: str, sizes: dict[str, Any], scores: dict[str, Any] | None, seconds: float = nan) -> dict[str, Any]:
-    whole = {name: int(sizes[name]) for name in ("parameters", "bytes")}
-    figures = {name: float(scores[name]) if scores else nan for name in ("loss", "perplexity")}
-    return {"step": step, **whole, "seconds": float(seconds), **figures}
+    figures = {name: _figure(scores[name]) if scores else nan for name in ("loss", "perplexity")}
+    return {"step": step, **_whole(sizes), "seconds": _figure(seconds), **figures}
+
+
+def _whole(sizes: dict[str, Any]) -> dict[str, int]:
+    found = {name: int(sizes[name]) for name in ("parameters", "bytes")}
+    if not all(0 < size < 2**63 for size in found.values()):
+        raise ValueError("a size is out of range")
+    return found
+
+
+def _figure(number: Any) -> float:
+    figure = float(number)
+    if not (isnan(figure) or 0 <= figure < LARGEST):
+        raise ValueError("a figure is out of range")
+    return figure
 
 
 def draw(folder: Path) -> None:

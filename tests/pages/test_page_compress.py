@@ -307,6 +307,21 @@ def test_a_model_can_be_picked_and_a_broken_record_is_said_in_a_line(open_page: 
         assert len(open_page(PAGE, made="two").error) == 1, wrong
 
 
+def test_a_record_with_numbers_that_no_page_can_draw_is_said_in_a_line(open_page: Open, own_home: Path) -> None:
+    record = json.loads((make(own_home, "odd") / "fastglm.json").read_text())
+    size = {"parameters": 1000, "bytes": 1000}
+    for wrong in (
+        {"sizes": {"before": size, "after": {**size, "bytes": 10**400}}},
+        {"sizes": {"before": {**size, "parameters": 0}, "after": size}},
+        {"sizes": {"before": {**size, "parameters": -1}, "after": size}},
+        {"sizes": {"before": {**size, "parameters": 1e308}, "after": size}},
+        {"scores": {"before": {"loss": 1e300, "perplexity": 1.0}, "after": None}},
+        {"steps": [{"step": "x", "size": size, "seconds": float("inf")}]},
+    ):
+        (own_home / "models" / "odd" / "fastglm.json").write_text(json.dumps(record | wrong))
+        assert len(open_page(PAGE).error) == 1, wrong
+
+
 def test_both_can_be_measured(open_page: Open, commands: list[list[str]], own_home: Path) -> None:
     made = make(own_home, "small")
     app = open_page(PAGE)
