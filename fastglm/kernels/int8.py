@@ -9,7 +9,6 @@ from torch import Tensor
 from .blocks import blockwise
 from .choice import MeasuredKernel, Way
 from .cpu import library
-from .dynamic import Int8Activations, saturates
 from .format import Kernel, Parts, Spec, WeightFormat
 from .probe import first_that_works
 
@@ -99,23 +98,14 @@ class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
 
     def ways(self) -> dict[str, Way]:
         native: dict[str, Way] = {"native": self._native} if library.ready() else {}
-        return native | {
-            "operator": partial(Int8Kernel.multiply, self),
-            "unpacked": self._unpacked,
-            "dynamic": self._dynamic,
-        }
+        return native | {"operator": partial(Int8Kernel.multiply, self), "unpacked": self._unpacked}
 
     def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """With activations in int16; with VNNI many rows of them in int8, each group of columns with its own scale."""
+        """With activations in int16; with VNNI many rows of them in int8, each group of columns with its own scale, and
+        outliers in fp32."""
         return torch.ops.fastglm.int8_product(x.float().contiguous(), held[0], held[3])
 
     def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """In fp32, to which the weights are unpacked."""
         x, (weight, scale, *_) = F.pad(x.float(), (0, -columns % PAD)), held
         return blockwise(lambda block: weight[block].float() @ x.t(), *weight.shape) * scale
-
-    def _dynamic(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """With activations in int8, or in 7 bits where sums would overflow."""
-        weight, scale, *_ = held
-        x8 = Int8Activations(F.pad(x, (0, -columns % PAD)), 63 if saturates() else 127)
-        return blockwise(lambda block: x8.times(weight[block].view(torch.uint8) ^ 128, 128), *weight.shape) * scale

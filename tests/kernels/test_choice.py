@@ -6,13 +6,14 @@ import pickle
 
 import pytest
 import torch
+import torch.nn.functional as F
 
-from fastglm.kernels import Int4, Int8, choice
+from fastglm.kernels import Int4, Int8, choice, trial
 from fastglm.kernels.choice import FILE, ROWS, MeasuredKernel, fastest, seconds, times_of
 from fastglm.kernels.int8 import CpuInt8Kernel
 from fastglm.kernels.linear import QuantizedLinear
 
-WAYS = "operator, unpacked, dynamic"
+WAYS = f"operator, unpacked; {trial.NAME}"
 KEY = f"CpuInt8Kernel int8 64 × 64: {WAYS}"
 
 
@@ -28,7 +29,7 @@ def measured(monkeypatch):
 
     def measure(kernel, rows, columns):
         asked.append((kernel.format.name, rows, columns))
-        return {"operator": [1.0, 4.0, 16.0, 64.0, 256.0], "dynamic": [20.0, 20.0, 21.0, 24.0, 36.0]}
+        return {"operator": [1.0, 4.0, 16.0, 64.0, 256.0], "unpacked": [20.0, 20.0, 21.0, 24.0, 36.0]}
 
     monkeypatch.setattr(choice, "_measure", measure)
     return asked
@@ -41,8 +42,8 @@ def forget():
 def test_between_measured_rows_times_are_on_a_line():
     times = [1.0, 4.0, 16.0, 64.0, 256.0]
     assert [seconds(times, n) for n in (1, 2, 10, 100, 512)] == pytest.approx([1, 2, 10, 100, 256])
-    both = {"operator": times, "dynamic": [20.0, 20.0, 21.0, 24.0, 36.0]}
-    assert [fastest(both, n) for n in (1, 4, 16, 21, 22, 64, 4096)] == ["operator"] * 4 + ["dynamic"] * 3
+    both = {"operator": times, "unpacked": [20.0, 20.0, 21.0, 24.0, 36.0]}
+    assert [fastest(both, n) for n in (1, 4, 16, 21, 22, 64, 4096)] == ["operator"] * 4 + ["unpacked"] * 3
 
 
 def test_times_are_measured_once_for_a_shape_and_remembered(own_home, measured):
@@ -72,7 +73,7 @@ def test_other_thread_counts_are_other_machines(own_home, measured, monkeypatch)
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "null", b"\xff\xfe", '{"MACHINE": 3}']
-    + [f'{{"MACHINE": {{"{KEY}": {found}}}}}' for found in ("{}", '{"dynamic": [1.0]}', '{"dynamic": "abcde"}')],
+    + [f'{{"MACHINE": {{"{KEY}": {found}}}}}' for found in ("{}", '{"unpacked": [1.0]}', '{"unpacked": "abcde"}')],
 )
 def test_a_file_that_is_broken_is_made_anew(own_home, measured, content):
     if isinstance(content, str):
@@ -88,9 +89,9 @@ def test_a_file_that_is_broken_is_made_anew(own_home, measured, content):
 def test_ways_that_are_no_more_are_not_taken(own_home, measured):
     times_of(CpuInt8Kernel(Int8()), 64, 64)
     path = own_home / FILE
-    path.write_text(path.read_text(encoding="utf-8").replace("dynamic", "magic"), encoding="utf-8")
+    path.write_text(path.read_text(encoding="utf-8").replace('"unpacked"', '"magic"'), encoding="utf-8")
     forget()
-    assert set(times_of(CpuInt8Kernel(Int8()), 64, 64)) == {"operator", "dynamic"}
+    assert set(times_of(CpuInt8Kernel(Int8()), 64, 64)) == {"operator", "unpacked"}
     assert len(measured) == 2
 
 
@@ -151,15 +152,55 @@ def test_a_way_that_fails_or_is_wrong_is_left_out():
 def test_every_way_that_is_right_is_tried(monkeypatch, format, rows, columns):
     monkeypatch.setattr(choice, "ROWS", (1, 16))
     kernel = format.kernel(torch.device("cpu"), torch.float32)
-    assert set(times_of(kernel, rows, columns)) == {"operator", "unpacked", "dynamic"}
+    assert set(times_of(kernel, rows, columns)) == {"operator", "unpacked"}
 
 
-def test_overflowing_sums_are_noticed(monkeypatch):
-    monkeypatch.setattr("fastglm.kernels.int8.saturates", lambda: False)
-    found = times_of(CpuInt8Kernel(Int8()), 64, 128)
-    from fastglm.kernels.dynamic import saturates
+def rounded(x, limit, group):
+    """To integers in ± `limit`, each group of columns with a scale of its own."""
+    grouped = F.pad(x, (0, -x.shape[1] % group)).unflatten(1, (-1, group))
+    scale = grouped.abs().amax(2, keepdim=True).clamp(min=1e-30) / limit
+    return ((grouped / scale).round() * scale).flatten(1)[:, : x.shape[1]]
 
-    assert ("dynamic" in found) is not saturates()
+
+@pytest.mark.parametrize("columns", [64, 512, 4096])
+@pytest.mark.parametrize(
+    ("format", "round_", "passes"),
+    [
+        (Int8(), lambda x: x, True),
+        (Int8(), lambda x: x.bfloat16(), True),
+        (Int8(), lambda x: rounded(x, 32767, x.shape[1]), True),
+        (Int8(), lambda x: rounded(x, 127, x.shape[1]), False),  # one scale a row
+        (Int8(), lambda x: rounded(x, 127, 128), False),
+        (Int8(), lambda x: rounded(x, 63, 32), False),
+        (Int8(), lambda x: x.clamp(-100, 100), False),
+        (Int4(128), lambda x: rounded(x, 127, 128), True),
+        (Int4(128), lambda x: rounded(x, 7, 128), False),
+    ],
+)
+def test_rounding_activations_may_cost_no_more_than_rounding_weights(format, round_, passes, columns):
+    products = trial.Trial(format, 128, columns)
+    weight = format.unpack(products.parts, columns).double()
+    assert products.passed(lambda x: round_(x).double() @ weight.T) is passes
+
+
+def test_overflowing_sums_are_noticed():
+    products = trial.Trial(Int8(), 64, 512)
+    weight = Int8().unpack(products.parts, 512).double()
+    exact = lambda x: x.double() @ weight.T  # noqa: E731
+    limit = 0.9 * exact(products._x.abs()).max()
+    assert products.passed(exact)
+    assert not products.passed(lambda x: exact(x).clamp(-limit, limit))
+
+
+def test_what_passed_an_older_trial_is_measured_again_and_forgotten(own_home, measured):
+    machine, older = choice._machine(torch.get_num_threads()), "CpuInt8Kernel int8 64 × 64: operator, unpacked"
+    stored = {machine: {older: {"operator": [1.0] * len(ROWS)}}, "another machine": {older: {}}}
+    (own_home / FILE).write_text(json.dumps(stored), encoding="utf-8")
+    times_of(CpuInt8Kernel(Int8()), 64, 64)
+    assert len(measured) == 1
+    kept = json.loads((own_home / FILE).read_text(encoding="utf-8"))
+    assert set(kept[machine]) == {KEY}
+    assert kept["another machine"] == stored["another machine"]
 
 
 def test_the_chosen_way_multiplies(measured, monkeypatch):
@@ -172,7 +213,7 @@ def test_the_chosen_way_multiplies(measured, monkeypatch):
     layer.exact = False
     for n in (1, 100):
         layer(torch.randn(n, 128))
-    assert layer._kernel._fastest == {1: "operator", 100: "dynamic"}
+    assert layer._kernel._fastest == {1: "operator", 100: "unpacked"}
     assert taken == [1, 100]
 
 

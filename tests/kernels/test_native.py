@@ -113,9 +113,8 @@ def test_broken_activations_stay_visible(format, none, n):
 def test_other_ways_rows_and_restoring_on_the_same_layout(format, columns):
     parts, kernel, x = format.pack(random(70, columns)), NativeInt4Kernel(format), random(20, columns, seed=1)
     held, dense = kernel.hold(parts, 70, columns), format.unpack(parts, columns)
-    for way, bound in (("unpacked", 4e-3), ("dynamic", 2.5e-2)):
-        product = kernel.ways()[way](x, held, 70, columns)
-        assert (product - x @ dense.T).norm() < bound * (x @ dense.T).norm()
+    product = kernel.ways()["unpacked"](x, held, 70, columns)
+    assert (product - x @ dense.T).norm() < 4e-3 * (x @ dense.T).norm()
     ids = torch.tensor([5, 69, 5])
     torch.testing.assert_close(kernel.gather(ids, held, 70, columns), dense[ids], rtol=4e-3, atol=1e-3)
     restored = kernel.restore(held, 70, columns)
@@ -267,3 +266,59 @@ def test_attention_takes_a_mask_of_numbers_where_there_is_no_cache_and_gives_gra
     q = q.contiguous().requires_grad_()
     attend(q, k.contiguous(), v.contiguous(), mask).sum().backward()
     assert q.grad is not None
+
+
+def operands(name):
+    """What an operator of the package takes, as it should be."""
+    if name == "attention":
+        q, k = random(2 * 3 * 4, 8).view(2, 3, 4, 8), random(2 * 3 * 16, 8).view(2, 3, 16, 8)
+        return {"q": q, "keys": k, "values": k.clone(), "mask": torch.zeros(2, 1, 4, 10)}
+    if name == "int8_attention":
+        q, k = random(2 * 3 * 4, 8).view(2, 3, 4, 8), torch.ones(2, 3, 16, 8, dtype=torch.int8)
+        scale, mask = torch.ones(2, 3, 16, 1), torch.zeros(2, 1, 4, 10)
+        return {"q": q, "keys": k, "key_scale": scale, "values": k.clone(), "value_scale": scale.clone(), "mask": mask}
+    x = random(3, 128)
+    if name == "int4_product":
+        held = NativeInt4Kernel(Int4(32)).hold(Int4(32).pack(random(6, 128)), 6, 128)
+        return {"x": x, "weight": held[0], "scale": held[1], "zero": held[2], "group": 32}
+    if name == "int8_product":
+        return {"x": x, "weight": torch.ones(6, 128, dtype=torch.int8), "scale": torch.ones(6)}
+    if name == "float_product":
+        return {"x": x, "weight": random(6, 128)}
+    return {"x": x, "bias": random(1, 128)[0]}
+
+
+NARROWER = {
+    "attention": ["keys 0", "keys 1", "keys 3", "values 0", "values 1", "values 3", "q 0", "q 1", "q 3", "mask 2"],
+    "int8_attention": ["keys 1", "key_scale 0", "key_scale 1", "key_scale 2", "value_scale 1", "value_scale 2"],
+    "int4_product": ["weight 1", "weight 0", "scale 0", "scale 1", "zero 0", "zero 1"],
+    "int8_product": ["weight 1", "weight 0", "scale 0"],
+    "float_product": ["weight 1", "x 1"],
+    "bias_gelu_": ["x 1", "bias 0"],
+}
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize(("name", "change"), [(name, each) for name, several in NARROWER.items() for each in several])
+def test_operands_of_other_sizes_are_refused(name, change):
+    """Instead of what lies behind them in memory being read."""
+    operator = getattr(torch.ops.fastglm, "float_attention" if name == "attention" else name)
+    given, (which, place) = operands(name), change.split()
+    operator(**given)
+    size = given[which].shape[int(place)]
+    kept = 8 if size == 16 else size // 2
+    for changed in (given[which].narrow(int(place), 0, kept).contiguous(), given[which][None]):
+        with pytest.raises(RuntimeError, match=r"laid out|matri|four dimensions"):
+            operator(**given | {which: changed})
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("name", NARROWER)
+def test_operands_that_lie_otherwise_are_refused(name):
+    operator = getattr(torch.ops.fastglm, "float_attention" if name == "attention" else name)
+    given = operands(name)
+    for which, tensor in given.items():
+        if isinstance(tensor, torch.Tensor) and (tensor.ndim > 1 or name != "bias_gelu_"):
+            spread = torch.cat([tensor[..., None]] * 2, -1)[..., 0]
+            with pytest.raises(RuntimeError, match="laid out"):
+                operator(**given | {which: spread})

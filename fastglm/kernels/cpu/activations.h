@@ -4,8 +4,12 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
+#include <limits>
+#include <numeric>
+#include <span>
 #include <vector>
 
 #include "vectors.h"
@@ -15,6 +19,9 @@ namespace {
 constexpr int64_t CHUNK = 64;       // columns of int4 weights in a register of 32 bytes
 constexpr int64_t WIDE = 2 * CHUNK;  // and in one of 64
 constexpr int64_t LEAST = 1 << 18;  // products that are worth a thread
+constexpr int64_t LONGEST = 256;    // columns of a group
+constexpr float OUTLYING = 6;       // times what is usual in a row: a number for which some of its group are kept apart
+constexpr float APART = 4;          // and these
 
 // The largest magnitude; no number where one of them is none, so that it stays seen in the products.
 inline float largest(const float* x, int64_t n) {
@@ -60,6 +67,67 @@ inline void part_wide(int8_t* bytes) {
   _mm256_storeu_si256(at + 2, even);
 }
 
+// The root mean square of the numbers up to a bound; no number where one of them is none.
+inline float root_mean_square(const float* x, int64_t n, float bound) {
+  constexpr int64_t TOGETHER = 4;
+  const __m256 most = _mm256_set1_ps(bound * bound);
+  __m256 squares[TOGETHER];
+  for (__m256& each : squares) each = _mm256_setzero_ps();
+  int64_t i = 0, count = 0;
+  for (; i + 8 * TOGETHER <= n; i += 8 * TOGETHER)
+    for (int64_t k = 0; k < TOGETHER; k++) {
+      const __m256 v = _mm256_loadu_ps(x + i + 8 * k), square = _mm256_mul_ps(v, v);
+      const __m256 within = _mm256_cmp_ps(square, most, _CMP_NGT_UQ);
+      squares[k] = _mm256_add_ps(squares[k], _mm256_and_ps(square, within));
+      count += __builtin_popcount(_mm256_movemask_ps(within));
+    }
+  float total = sum(_mm256_add_ps(_mm256_add_ps(squares[0], squares[1]), _mm256_add_ps(squares[2], squares[3])));
+  for (; i < n; i++) {
+    const float square = x[i] * x[i];
+    if (square > bound * bound) continue;
+    total += square;
+    count++;
+  }
+  return std::sqrt(total / std::max<int64_t>(count, 1));
+}
+
+// The root mean square of a row without its outliers, found in rounds.
+inline float usual(const float* x, int64_t n, float most) {
+  constexpr int64_t ROUNDS = 3;
+  float found = root_mean_square(x, n, std::numeric_limits<float>::infinity());
+  for (int64_t round = 1; round < ROUNDS && most > OUTLYING * found; round++) found = root_mean_square(x, n, OUTLYING * found);
+  return std::max(found, 1e-15f);  // whose square is not 0
+}
+
+// An activation that is not rounded, as its group's scale would leave nothing of the others.
+struct Outlier {
+  int64_t column;
+  float number;
+};
+
+// Outliers of rows, in the order of their columns, found by blocks of columns.
+struct Outliers {
+  int64_t blocks, depth;
+  std::vector<int64_t> first;  // of each row and block, and the end
+  std::vector<Outlier> all;
+
+  Outliers(const std::vector<std::vector<Outlier>>& of_rows, int64_t width, int64_t depth)
+      : blocks((width + depth - 1) / depth), depth(depth), first(of_rows.size() * blocks + 1) {
+    for (size_t row = 0; row < of_rows.size(); row++)
+      for (const Outlier& outlier : of_rows[row]) {
+        first[row * blocks + outlier.column / depth + 1]++;
+        all.push_back(outlier);
+      }
+    std::partial_sum(first.begin(), first.end(), first.begin());
+  }
+
+  // Of a row, in the block of columns from `start` on.
+  std::span<const Outlier> of(int64_t row, int64_t start) const {
+    const int64_t* at = &first[row * blocks + start / depth];
+    return {all.data() + at[0], all.data() + at[1]};
+  }
+};
+
 // In int8, a scale for each group of columns. Of each `parted` columns the odd ones come first, as nibbles are unpacked;
 // 0: they stay in order.
 struct Int8Rows {
@@ -67,26 +135,48 @@ struct Int8Rows {
   int64_t stride;  // a stride that is no power of two: rows read together would share a set of the first cache
   std::vector<int8_t> numbers;      // [n, stride]
   std::vector<float> scales, sums;  // [n, groups]
+  std::vector<std::vector<Outlier>> outliers;  // of each row
 
-  Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group, int64_t parted)
+  // `apart`: outliers are kept apart, and are 0 among the numbers.
+  Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group, int64_t parted, bool apart = false)
       : group(group),
         groups(width / group),
         stride(width + CHUNK),
         numbers(n * stride),
         scales(n * groups),
-        sums(n * groups) {
+        sums(n * groups),
+        outliers(n) {
     at::parallel_for(0, n, std::max<int64_t>(1, LEAST / 8 / width), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++) {
         int8_t* into = &numbers[row * stride];
+        const float* from = x + row * columns;
+        float most = 0;
+        for (int64_t start = 0, g = row * groups; start < columns; start += group, g++) {
+          scales[g] = largest(from + start, std::min(group, columns - start));
+          most = std::max(most, scales[g]);
+        }
+        const float often = apart ? usual(from, columns, most) : most;
         for (int64_t start = 0, g = row * groups; start < columns; start += group, g++)
-          round(x + row * columns + start, std::min(group, columns - start), into + start, g);
+          round(from + start, std::min(group, columns - start), into + start, g, often, row, start);
         for (int64_t start = 0; parted && start < width; start += parted) (parted == WIDE ? part_wide : part)(into + start);
       }
     });
   }
 
-  void round(const float* x, int64_t n, int8_t* into, int64_t g) {
-    const float most = largest(x, n), times = 127 / most;
+  // n numbers as group g, of which the largest is known, in a row and from a column on; `often`: `usual` of the row.
+  void round(const float* x, int64_t n, int8_t* into, int64_t g, float often, int64_t row, int64_t start) {
+    std::array<float, LONGEST> rest;
+    float most = scales[g];
+    if (most > OUTLYING * often) {
+      for (int64_t i = 0; i < n; i++) {
+        const bool is_outlier = std::fabs(x[i]) > APART * often;
+        if (is_outlier) outliers[row].push_back({start + i, x[i]});
+        rest[i] = is_outlier ? 0 : x[i];
+      }
+      x = rest.data();
+      most = largest(x, n);
+    }
+    const float times = 127 / most;
     const __m256 by = _mm256_set1_ps(times);
     __m256i totals = _mm256_setzero_si256();
     int64_t i = 0;

@@ -95,12 +95,17 @@ void attend(const float* q, const Vectors<Number>& keys, const Vectors<Number>& 
 template <typename Number>
 at::Tensor attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor* key_scale, const at::Tensor& values,
                      const at::Tensor* value_scale, const at::Tensor& mask) {
+  for (const at::Tensor* x : {&q, &keys, &values, &mask, key_scale, value_scale})
+    TORCH_CHECK(!x || x->dim() == 4, "the operands have no four dimensions");
   const int64_t rows = q.size(0), heads = q.size(1), n = q.size(2), width = q.size(3), tokens = mask.size(3);
+  const auto of_cache = [&](const at::Tensor& x) { return x.size(0) == rows && x.size(1) == heads && x.size(2) >= tokens; };
   for (const at::Tensor* x : {&keys, &values})
-    TORCH_CHECK(x->size(2) >= tokens && x->stride(2) == width && x->stride(3) == 1, "the cache is not laid out");
+    TORCH_CHECK(of_cache(*x) && x->size(3) == width && x->stride(2) == width && x->stride(3) == 1, "the cache is not laid out");
   for (const at::Tensor* x : {key_scale, value_scale})
-    TORCH_CHECK(!x || x->stride(2) == 1, "the scales are not laid out");
-  TORCH_CHECK(q.is_contiguous() && mask.is_contiguous() && mask.size(2) == n, "the queries are not laid out");
+    TORCH_CHECK(!x || (of_cache(*x) && x->size(3) == 1 && x->stride(2) == 1), "the scales are not laid out");
+  TORCH_CHECK(q.is_contiguous(), "the queries are not laid out");
+  TORCH_CHECK(mask.is_contiguous() && (mask.size(0) == 1 || mask.size(0) == rows) && mask.size(1) == 1 && mask.size(2) == n,
+              "the mask is not laid out");
   at::Tensor out = at::empty({rows, heads, n, width}, q.options());
   const float *from = q.const_data_ptr<float>(), *masks = mask.const_data_ptr<float>();
   float* into = out.mutable_data_ptr<float>();

@@ -25,6 +25,7 @@ inline __m256 gelu(__m256 x) {
 
 // x: [n, rows], which is written over; bias: [rows].
 at::Tensor& bias_gelu_(at::Tensor& x, const at::Tensor& bias) {
+  TORCH_CHECK(x.dim() == 2 && bias.dim() == 1, "the operands are no matrix and a row");
   const int64_t n = x.size(0), rows = x.size(1);
   TORCH_CHECK(x.stride(1) == 1 && bias.is_contiguous() && bias.size(0) == rows, "the operands are not laid out");
   float* numbers = x.mutable_data_ptr<float>();

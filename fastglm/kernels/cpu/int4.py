@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..blocks import blockwise
 from ..choice import MeasuredKernel, Way
-from ..dynamic import Int8Activations, saturates
 from ..format import BLOCK_ROWS, Kernel, Parts
 from ..int4 import Int4, join, split
 from . import library
@@ -54,23 +53,6 @@ class UnpackedProducts(MeasuredKernel):
 
         return blockwise(product, len(packed), len(x))[:, :rows]
 
-    def _dynamic(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """With activations in int8, and weights rounded once more, to 8 bits a row, or 7 where sums would overflow."""
-        packed = held[0]
-        x8 = Int8Activations(F.pad(x, (0, 2 * packed.shape[1] - columns)), 127)
-        limit, bits = (63, 8) if saturates() else (127, 7)
-        scale, zero = self._scale_and_zero(held)
-        step = torch.maximum(zero.abs(), (zero + 15 * scale).abs()).amax(1, keepdim=True).clamp(min=1e-30) / limit
-        # In int16, with `bits` of them behind the point; limit + 1 is added, so that no number is negative.
-        scale = (scale / step * 2**bits).round().short()
-        zero = ((zero / step + limit + 1.5) * 2**bits).round().short()
-
-        def product(block: slice) -> Tensor:
-            numbers = self._scaled(packed[block], scale[block], zero[block]).bitwise_right_shift_(bits)
-            return self._in_order(x8.times(numbers.to(torch.uint8), limit + 1).mul_(step[block]))
-
-        return blockwise(product, packed.shape[0], 2 * packed.shape[1])[:, :rows]
-
 
 class CpuInt4Kernel(UnpackedProducts):
     """In the layout of PyTorch's CPU operator: rows in blocks whose order depends on the processor."""
@@ -105,7 +87,7 @@ class CpuInt4Kernel(UnpackedProducts):
         return {"weight": weight, "weight_scale": scale, "weight_zero": zero}
 
     def ways(self) -> dict[str, Way]:
-        return {"operator": self._operator, "unpacked": self._unpacked, "dynamic": self._dynamic}
+        return {"operator": self._operator, "unpacked": self._unpacked}
 
     def _operator(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """With activations in bf16."""
@@ -177,7 +159,7 @@ class NativeInt4Kernel(UnpackedProducts):
         }
 
     def ways(self) -> dict[str, Way]:
-        return {"native": self._native, "unpacked": self._unpacked, "dynamic": self._dynamic}
+        return {"native": self._native, "unpacked": self._unpacked}
 
     def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         weight, scale, zero = held[:3]

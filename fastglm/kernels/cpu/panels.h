@@ -11,6 +11,7 @@
 #include <array>
 #include <cstring>
 #include <memory>
+#include <span>
 
 #include "activations.h"
 #include "vectors.h"
@@ -103,6 +104,10 @@ struct Panel {
   static float zero(const Int8Weights& weights, int64_t row, int64_t) { return -128 * weights.scales[row]; }
 };
 
+inline __mmask16 first_lanes(int64_t count) {
+  return static_cast<__mmask16>((1u << std::clamp<int64_t>(count, 0, LANES)) - 1);
+}
+
 // Four columns of a row of activations, in every lane.
 inline __m512i four(const int8_t* x) {
   int32_t numbers;
@@ -128,17 +133,36 @@ inline void settle(const __m512i (&found)[COUNT], const float* scale, const floa
   }
 }
 
-// The panel by COUNT rows of activations, from the one at `x` on; added to `out`, where it is not the first.
+// Adds the products of a row's outliers with the columns of weights from `start` on, which the panel holds, in fp32.
+inline void add_outliers(const Panel& panel, std::span<const Outlier> outliers, int64_t start, int64_t group,
+                         float* left, float* right) {
+  for (const Outlier& outlier : outliers) {
+    const int64_t column = outlier.column - start, g = column / group * ROWS;
+    const uint8_t* weights = panel.numbers + column / STEP * ROWS * STEP;
+    const __m128i shift = _mm_cvtsi64_si128(column % STEP * 8);
+    for (int64_t half = 0; half < 2; half++) {
+      const __m512i four = _mm512_load_si512(weights + half * LANES * STEP);
+      const __m512i number = _mm512_and_si512(_mm512_srl_epi32(four, shift), _mm512_set1_epi32(255));
+      const __m512 weight = _mm512_fmadd_ps(_mm512_cvtepi32_ps(number), _mm512_load_ps(panel.scales + g + half * LANES),
+                                            _mm512_load_ps(panel.zeros + g + half * LANES));
+      float* total = half ? right : left;
+      _mm512_store_ps(total, _mm512_fmadd_ps(weight, _mm512_set1_ps(outlier.number), _mm512_load_ps(total)));
+    }
+  }
+}
+
+// The panel by COUNT rows of activations, from `token` on; added to `out`, where its columns are not the first.
 template <int64_t COUNT>
-inline void tile(const Panel& panel, const int8_t* x, int64_t apart, const float* scales, const float* sums, int64_t all,
-                 int64_t group, int64_t groups, bool add, int64_t rows, float* out, int64_t stride) {
-  const auto there = [&](int64_t half) {
-    return static_cast<__mmask16>((1u << std::clamp<int64_t>(rows - half * LANES, 0, LANES)) - 1);
-  };
+inline void tile(const Panel& panel, const Int8Rows& rows_of_x, const Outliers& outliers, int64_t token, int64_t start,
+                 int64_t groups, int64_t rows, float* out, int64_t stride) {
+  const int64_t group = rows_of_x.group, all = rows_of_x.groups, apart = rows_of_x.stride;
+  const int8_t* x = &rows_of_x.numbers[token * apart + start];
+  const float *scales = &rows_of_x.scales[token * all + start / group], *sums = &rows_of_x.sums[token * all + start / group];
+  const auto there = [&](int64_t half) { return first_lanes(rows - half * LANES); };
   alignas(64) float totals[2][COUNT][LANES];  // in `out` they would share a few sets of the first cache
   for (int64_t half = 0; half < 2; half++)
     for (int64_t t = 0; t < COUNT; t++)
-      _mm512_store_ps(totals[half][t], _mm512_maskz_loadu_ps(add ? there(half) : 0, out + t * stride + half * LANES));
+      _mm512_store_ps(totals[half][t], _mm512_maskz_loadu_ps(start > 0 ? there(half) : 0, out + t * stride + half * LANES));
   const uint8_t* weight = panel.numbers;
   for (int64_t g = 0; g < groups; g++) {
     __m512i left[COUNT], right[COUNT];
@@ -157,6 +181,8 @@ inline void tile(const Panel& panel, const int8_t* x, int64_t apart, const float
     settle<COUNT>(left, scale, zero, scales + g, sums + g, all, totals[0]);
     settle<COUNT>(right, scale + LANES, zero + LANES, scales + g, sums + g, all, totals[1]);
   }
+  for (int64_t t = 0; t < COUNT; t++)
+    add_outliers(panel, outliers.of(token + t, start), start, group, totals[0][t], totals[1][t]);
   for (int64_t half = 0; half < 2; half++)
     for (int64_t t = 0; t < COUNT; t++)
       _mm512_mask_storeu_ps(out + t * stride + half * LANES, there(half), _mm512_load_ps(totals[half][t]));
@@ -166,6 +192,7 @@ inline void tile(const Panel& panel, const int8_t* x, int64_t apart, const float
 template <typename Weights>
 void product(const Int8Rows& x, int64_t n, const Weights& weights, int64_t rows, float* out) {
   const int64_t group = x.group, width = x.groups * group, blocks = (rows + ROWS - 1) / ROWS;
+  const Outliers outliers(x.outliers, width, DEPTH);
   at::parallel_for(0, blocks, std::max<int64_t>(1, LEAST / (n * width * ROWS)), [&](int64_t begin, int64_t end) {
     const auto panel = std::make_unique<Panel>();
     for (int64_t block = begin; block < end; block++)
@@ -173,9 +200,7 @@ void product(const Int8Rows& x, int64_t n, const Weights& weights, int64_t rows,
         const int64_t first = block * ROWS, left = std::min(ROWS, rows - first), columns = std::min(DEPTH, width - start);
         panel->fill(weights, group, first, left, start, columns);
         const auto some = [&](auto count, int64_t token) {
-          const int64_t at = token * x.groups + start / group;
-          tile<count>(*panel, &x.numbers[token * x.stride + start], x.stride, &x.scales[at], &x.sums[at], x.groups, group,
-                      columns / group, start > 0, left, out + token * rows + first, rows);
+          tile<count>(*panel, x, outliers, token, start, columns / group, left, out + token * rows + first, rows);
         };
         int64_t token = 0;
         for (; token + TOKENS <= n; token += TOKENS) some(Constant<TOKENS>(), token);

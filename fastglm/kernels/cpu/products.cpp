@@ -193,11 +193,18 @@ void each(int64_t n, int64_t rows, int64_t width, int64_t room, const Some& some
   });
 }
 
+// Whether the weights have as many columns as the activations, or more, and both lie row by row.
+inline bool fits(const at::Tensor& x, const at::Tensor& weight, int64_t width) {
+  return x.is_contiguous() && weight.is_contiguous() && x.size(1) <= width;
+}
+
 template <int64_t GROUP>
 at::Tensor int4_in_groups(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale,
                           const at::Tensor& zero) {
   const int64_t n = x.size(0), rows = weight.size(0), width = 2 * weight.size(1);
-  TORCH_CHECK(width % CHUNK == 0 && width % GROUP == 0 && x.is_contiguous(), "the operands are not laid out");
+  TORCH_CHECK(width % CHUNK == 0 && width % GROUP == 0 && fits(x, weight, width), "the operands are not laid out");
+  for (const at::Tensor* each : {&scale, &zero})
+    TORCH_CHECK(each->is_contiguous() && each->sizes() == at::IntArrayRef({rows, width / GROUP}), "the scales are not laid out");
   at::Tensor out = at::empty({n, rows}, x.options());
   const Int4Weights weights{width, width / GROUP, reinterpret_cast<const uint8_t*>(weight.const_data_ptr<int8_t>()),
                             scale.const_data_ptr<BFloat16>(), zero.const_data_ptr<BFloat16>()};
@@ -228,6 +235,7 @@ at::Tensor int4_in_groups(const at::Tensor& x, const at::Tensor& weight, const a
 
 at::Tensor int4_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale, const at::Tensor& zero,
                         int64_t group) {
+  TORCH_CHECK(x.dim() == 2 && weight.dim() == 2, "the operands are no matrices");
   switch (group) {
     case 32: return int4_in_groups<32>(x, weight, scale, zero);
     case 64: return int4_in_groups<64>(x, weight, scale, zero);
@@ -238,15 +246,18 @@ at::Tensor int4_product(const at::Tensor& x, const at::Tensor& weight, const at:
 }
 
 at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale) {
+  TORCH_CHECK(x.dim() == 2 && weight.dim() == 2, "the operands are no matrices");
   const int64_t n = x.size(0), rows = weight.size(0), width = weight.size(1);
-  TORCH_CHECK(width % 32 == 0 && x.is_contiguous(), "the operands are not laid out");
+  TORCH_CHECK(width % 32 == 0 && fits(x, weight, width), "the operands are not laid out");
+  TORCH_CHECK(scale.is_contiguous() && scale.sizes() == at::IntArrayRef({rows}), "the scales are not laid out");
   at::Tensor out = at::empty({n, rows}, x.options());
   const Int8Weights weights{width, weight.const_data_ptr<int8_t>(), scale.const_data_ptr<float>()};
   float* into = out.mutable_data_ptr<float>();
 #ifdef __AVX512VNNI__
   if (n >= panels::WORTH) {
     const int64_t padded = (width + panels::GROUP - 1) / panels::GROUP * panels::GROUP;
-    panels::product(Int8Rows(x.const_data_ptr<float>(), n, x.size(1), padded, panels::GROUP, 0), n, weights, rows, into);
+    const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), padded, panels::GROUP, 0, true);
+    panels::product(numbers, n, weights, rows, into);
     return out;
   }
 #endif
@@ -291,8 +302,9 @@ inline void float_rows(const float* x, const float* weight, int64_t width, float
 }
 
 at::Tensor float_product(const at::Tensor& x, const at::Tensor& weight) {
+  TORCH_CHECK(x.dim() == 2 && weight.dim() == 2, "the operands are no matrices");
   const int64_t n = x.size(0), rows = weight.size(0), width = weight.size(1);
-  TORCH_CHECK(x.is_contiguous() && weight.is_contiguous() && x.size(1) == width, "the operands are not laid out");
+  TORCH_CHECK(fits(x, weight, width) && x.size(1) == width, "the operands are not laid out");
   at::Tensor out = at::empty({n, rows}, x.options());
   const float *numbers = x.const_data_ptr<float>(), *weights = weight.const_data_ptr<float>();
   float* into = out.mutable_data_ptr<float>();

@@ -1,0 +1,55 @@
+"""Products that a way to multiply has to get right before it is used: large sums, and activations with outliers."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from .format import WeightFormat
+
+Product = Callable[[Tensor], Tensor]  # from x [n, columns] to x @ W.T [n, rows]
+
+ROWS = (1, 16)  # of activations: kernels may have a way of their own for few and for many
+OUTLIERS = (1, 10, 100, 1000)  # times the rest: sizes of some channels of the activations
+# Times the error of rounding the weights: what rounding activations may cost. In small matrices, where both are rounded
+# to as many bits in groups of one size, it is 1; one scale a row costs 3 and more where there are outliers.
+MOST = 1.25
+# Of the lengths of a row of activations and of weights: integers that overflow cost 0.06 and more.
+LARGEST_ERROR = 0.02
+# Changes with what is asked of a way.
+NAME = f"outliers to {OUTLIERS[-1]} × within {MOST} × the error of the weights"
+
+
+class Trial:
+    """Weights in a format, and activations to multiply by them."""
+
+    def __init__(self, format: WeightFormat, rows: int, columns: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self._weight, self._x = (torch.randn(n, columns, generator=generator) for n in (rows, ROWS[-1]))
+        self._weight[::2].abs_()  # every other row of large sums
+        self.parts = format.pack(self._weight)
+        self._unpacked = format.unpack(self.parts, columns).double()
+
+    def passed(self, product: Product) -> bool:
+        """Whether products are right."""
+        return all(
+            self._adds_up(product, self._x[:n])
+            and all(self._error(product, self._x[:n], size) <= MOST for size in OUTLIERS)
+            for n in ROWS
+        )
+
+    def _adds_up(self, product: Product, x: Tensor) -> bool:
+        """Whether large sums are right, which show where integers overflow."""
+        x = x.abs()
+        bound = LARGEST_ERROR * x.norm(dim=1)[:, None] * self._weight.norm(dim=1)
+        return bool(((product(x) - x.double() @ self._unpacked.T).abs() <= bound).all())
+
+    def _error(self, product: Product, x: Tensor, size: float) -> float:
+        """Times that of rounding the weights, where one to three channels of activations are `size` times the rest."""
+        x = x.clone()
+        middle = x.shape[1] // 2
+        x[:, [middle, middle + 1, 0][: max(1, x.shape[1] // 100)]] *= size
+        exact = x.double() @ self._unpacked.T
+        rounding = exact - x.double() @ self._weight.double().T
+        # Rounded activations by weights of one sign have errors of one sign, which one row in a few has many times.
+        return float((product(x) - exact)[:, 1::2].norm() / rounding[:, 1::2].norm())

@@ -1,0 +1,55 @@
+"""A checkpoint with channels that are far larger than the rest, as large models have them, and the same answers."""
+
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fastglm.models.chatglm import RESIDUAL_SCALE, ChatGLMForConditionalGeneration
+
+CHANNELS = (5, 11, 150)  # of hidden states: two within one group of 128, one in another
+VALUE_CHANNEL = 3  # of the first head
+
+
+@torch.no_grad()
+def add_outliers(model: ChatGLMForConditionalGeneration, size: float) -> None:
+    """Makes some channels about `size` times the rest; in exact arithmetic the logits stay what they are.
+
+    Every layer norm of a layer gives a constant more in some channels, which the biases of what follows take back; one
+    value channel is multiplied, and its column of the output projection divided.
+    """
+    for block in model.transformer.layers:
+        attention, mlp = block.attention, block.mlp
+        _shift(block.input_layernorm, attention.query_key_value, attention.dense, size)
+        _shift(block.post_attention_layernorm, mlp.dense_h_to_4h, mlp.dense_4h_to_h, size)
+        row = 2 * attention.head_dim + VALUE_CHANNEL  # of [q | k | v] of a head
+        attention.query_key_value.weight[row] *= size
+        attention.query_key_value.bias[row] *= size
+        attention.dense.weight[:, VALUE_CHANNEL] /= size
+
+
+def _shift(norm: nn.LayerNorm, following: nn.Linear, added: nn.Linear, size: float) -> None:
+    """`norm` feeds `following`, and, scaled, what `added` gives is added to."""
+    usual = (norm.weight.square() + norm.bias.square()).mean().sqrt()
+    shift = torch.zeros_like(norm.bias)
+    shift[list(CHANNELS)] = size * usual
+    norm.bias += shift
+    following.bias -= following.weight @ shift
+    added.bias -= RESIDUAL_SCALE * shift
+
+
+def with_outliers(folder: Path, size: float, to: Path) -> Path:
+    """A copy of a checkpoint, with outliers of that size."""
+    model = ChatGLMForConditionalGeneration.from_pretrained(folder).double()
+    add_outliers(model, size)
+    model.float().save_pretrained(to)
+    for name in ("tokenizer_config.json", "ice_text.model"):
+        shutil.copyfile(folder / name, to / name)
+    return to
+
+
+def divergence(logits: Tensor, original: Tensor) -> float:
+    """KL(original ‖ variant), mean nats a token, of logits [tokens, vocabulary]."""
+    p, q = (each.double().log_softmax(-1) for each in (original, logits))
+    return (p.exp() * (p - q)).sum(-1).mean().item()
