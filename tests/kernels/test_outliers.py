@@ -80,6 +80,7 @@ def test_the_own_kernels_cost_no_more_than_rounding_weights(
 
 
 @NATIVE
+@pytest.mark.skipif(not library.has_vnni(), reason="without VNNI all activations are rounded to int16")
 @pytest.mark.usefixtures("native")
 @pytest.mark.parametrize("n", [8, 12, 29])
 @pytest.mark.parametrize("columns", [127, 128, 2048, 2050, 4128])
@@ -150,10 +151,10 @@ def test_outliers_in_a_prompt_cost_what_rounding_the_weights_costs(
 
 
 @NATIVE
-@pytest.mark.skipif(not library.has_vnni(), reason="these kernels are tested as they are")
+@pytest.mark.skipif(not library.has_vnni(), reason="all tests run with AVX2 here")
 def test_the_same_holds_with_avx2() -> None:
     """In a process of its own, for which the kernels are compiled anew."""
-    this, chosen = Path(__file__), "own_kernels or anywhere or float64 or sums"
+    this, chosen = Path(__file__), "own_kernels or float64 or sums or hardly or refused"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", chosen, this,
          this.with_name("test_native.py")],
