@@ -117,9 +117,10 @@ def _sweep_old_part(path: Path) -> None:
 
 def _remove_part(part: Path, lock: IO[bytes]) -> None:
     """The lock is the last to go: what is left of a folder whose removal was stopped is swept too."""
-    for each in part.iterdir():
-        if each.name != _LOCK:
-            shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError):  # removed already by what watched a compiler
+        for each in part.iterdir():
+            if each.name != _LOCK:
+                shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
     remove_locked(part / _LOCK, lock)
     shutil.rmtree(part, ignore_errors=True)
 

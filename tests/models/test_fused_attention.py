@@ -10,7 +10,7 @@ from torch import Tensor
 from fastglm.engine.cache import make_cache
 from fastglm.engine.prepare import plain_step
 from fastglm.loader import load
-from fastglm.models import chatglm
+from fastglm.models import block
 from fastglm.models import fused as kernels
 from fastglm.models.rotary import apply_rotary
 
@@ -31,8 +31,8 @@ def test_the_step_is_the_same_with_the_kernel(monkeypatch: pytest.MonkeyPatch) -
     prompt = torch.tensor([[5, 6, 7, model.config.gmask_token_id, model.config.bos_token_id]])
     found = []
     for fused in (False, True):
-        monkeypatch.setattr(chatglm, "fuses", lambda x, fused=fused: fused and x.shape[1] == 1)
-        monkeypatch.setattr(chatglm, "launch_rotate", rotate)
+        monkeypatch.setattr(block, "fuses", lambda x, fused=fused: fused and x.shape[1] == 1)
+        monkeypatch.setattr(block, "launch_rotate", rotate)
         monkeypatch.setattr("fastglm.models.fused.fuses", lambda _: False)
         cache, step, plan = make_cache(model, 64), plain_step(model), model.plan(prompt)
         step.decoder(prompt, plan.position_ids, plan.attention_mask, cache, keep=1)
