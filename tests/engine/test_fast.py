@@ -14,7 +14,7 @@ from fastglm.engine import fast
 from fastglm.engine.cache import make_cache
 from fastglm.engine.prepare import step_of
 from fastglm.errors import MemoryShortError
-from fastglm.models import chatglm
+from fastglm.models import block
 
 CASES = expected("chatglm")
 PROMPT = CASES["generate"][0]["input_ids"]
@@ -60,7 +60,7 @@ def test_several_tokens_at_once_are_as_one_by_one(cache):
 def test_a_prompt_in_chunks_of_rows_gives_the_same(variant, monkeypatch):
     model, tokenizer = fastglm.load(str(folder("chatglm")), variant)
     whole = greedy((model, tokenizer), list(range(100, 180)), 8)
-    monkeypatch.setattr(chatglm, "ROWS", 16)
+    monkeypatch.setattr(block, "ROWS", 16)
     widest = []
     model.transformer.layers[0].mlp.dense_4h_to_h.register_forward_hook(
         lambda _module, inputs, _output: widest.append(inputs[0].shape[1])
