@@ -68,7 +68,7 @@ def test_a_draft_of_another_vocabulary_is_refused(model: Path) -> None:
     models = model.parent / "home" / "models"
     models.mkdir(parents=True)
     trims = Recipe("turbo", (PruneVocabulary(),))
-    fastglm.compress(str(model), trims, models / "mine", texts=[Text([], "你好", "你好！")] * 40)
+    fastglm.compress(str(model), trims, models / "mine", texts=[Text([], f"你好{i}", "你好！") for i in range(40)])
     with pytest.raises(UsageError, match="cannot draft, as its vocabulary is not that of"):
         fastglm.load(str(model), "speculative", "cpu")
 
