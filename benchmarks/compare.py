@@ -206,7 +206,7 @@ def _judged(
 
 
 def _unlike(sides: tuple[Side, Side], pair: tuple[str, str]) -> Iterator[tuple[str, Remark]]:
-    """What differs in how a variant of each side was scored, by the metric that is left out for it (or a name)."""
+    """List differences in how a variant of each side was scored, by the metric that is left out for it (or a name)."""
     scored = [side.run["settings"].get("scored", {}).get(name) for side, name in zip(sides, pair, strict=True)]
     if (scored[0] is None) != (scored[1] is None):
         yield "kl_divergence", Remark("bound-left-out")

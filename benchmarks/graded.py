@@ -78,7 +78,7 @@ def kept_tails(measurements: Iterable[Mapping[str, Any]], variant: str) -> Itera
 
 
 def _params(graded: Sequence[Graded], scored: Params | None) -> Params:
-    """What figures of expected answers depend on: the texts, the arithmetic, and a vocabulary of the variant's own."""
+    """The parameters of figures of expected answers: texts, arithmetic, and a vocabulary of the variant's own."""
     source = {"texts": graded[0].labels["texts"]} if "texts" in graded[0].labels else {}
     return source | {name: value for name, value in (scored or {}).items() if name in ("arithmetic", "vocabulary")}
 

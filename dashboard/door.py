@@ -45,7 +45,7 @@ class Door:
         self._lock = threading.Lock()
 
     def inside(self, tab: str, password: str) -> bool:
-        """Whether a tab has given the password, which may have changed since."""
+        """Tell whether a tab has given the password, which may have changed since."""
         with self._lock:
             given, until = self._inside.get(tab, (b"", 0.0))
         return until > self._clock() and hmac.compare_digest(given, _digest(password))
@@ -93,7 +93,7 @@ def check(tab: str) -> None:
 
 
 def is_local(address: str | None, headers: Mapping[str, str]) -> bool:
-    """Whether a request can only come from this machine: the server listens here alone, and no proxy passes it on."""
+    """Tell whether a request comes from this machine: the server listens here alone, and no proxy passes it on."""
     hosts = [address or "", *(urlsplit(f"//{headers[name]}").hostname or "" for name in ("Host",) if name in headers)]
     if origin := headers.get("Origin"):
         hosts.append(urlsplit(origin).hostname or "")

@@ -81,7 +81,7 @@ def _make(top: Path) -> None:
 
 
 def _is_private(path: Path) -> bool:
-    """Whether a path lies in a home that is its owner's alone."""
+    """Tell whether a path lies in a home that is its owner's alone."""
     top = home()
     return path.absolute().is_relative_to(top) and top.is_dir() and _tighten(top)
 
@@ -120,7 +120,7 @@ def _close(path: Path, deep: bool = True) -> None:
 
 
 def _is_own_group(number: int) -> bool:
-    """Whether a group has one user only, this one: many systems give every user such a group."""
+    """Tell whether a group has one user only, this one: many systems give every user such a group."""
     import grp
     import pwd
 

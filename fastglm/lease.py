@@ -80,7 +80,7 @@ class _Ticket:
         return cls(int(found[1]), found[2] == "alone", path) if found else cls(0, False, path)
 
     def goes_in(self, ahead: "list[_Ticket]") -> bool:
-        """Whether the device can be used now, by one who has these before him."""
+        """Tell whether the device can be used now, by one who has these before him."""
         return not (ahead if self.exclusive else any(ticket.exclusive for ticket in ahead))
 
 
@@ -143,7 +143,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _users(tickets: list[_Ticket]) -> list[_Ticket]:
-    """Those who use the device, and one who is the next to have it alone."""
+    """Notes of the users of the device, and of the one who is next to have it alone."""
     inside = [ticket for number, ticket in enumerate(tickets) if ticket.goes_in(tickets[:number])]
     following = tickets[len(inside) : len(inside) + 1]
     waits = following if inside and not inside[0].exclusive else []
@@ -151,7 +151,7 @@ def _users(tickets: list[_Ticket]) -> list[_Ticket]:
 
 
 def _names(tickets: list[_Ticket]) -> str | None:
-    """What the holders of tickets call themselves."""
+    """Names that the holders of tickets gave themselves."""
     names = []
     for ticket in tickets:
         with contextlib.suppress(FileNotFoundError):  # its holder has just left

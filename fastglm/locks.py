@@ -54,7 +54,7 @@ def lock_while_open(file: IO[bytes]) -> None:
 
 
 def _is_there(path: Path, file: IO[bytes]) -> bool:
-    """Whether an open file still has its name."""
+    """Tell whether an open file still has its name."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

@@ -52,7 +52,7 @@ def _forsaken(top: Path, pattern: str) -> Iterator[Path]:
 
 
 def _sweep_locks(leases: Path) -> None:
-    """Of makers that were killed."""
+    """Remove the remains of makers that were killed."""
     for path in leases.glob("*.making"):
         with contextlib.suppress(OSError):
             if (lock := try_lock(path, "rb+")) is not None:
@@ -65,7 +65,7 @@ def _sweep_locks(leases: Path) -> None:
 
 
 def _sweep_logs(logs: Path) -> None:
-    """Of hosts: empty ones, all but the newest, and old ones."""
+    """Remove logs of hosts: empty ones, all but the newest, and old ones."""
     ended = [path for path in sorted(logs.glob("host-*.log"), reverse=True) if not _is_written(path)]  # newest first
     told = 0
     for path in ended:
@@ -77,7 +77,7 @@ def _sweep_logs(logs: Path) -> None:
 
 
 def _is_written(log: Path) -> bool:
-    """Whether a host holds its log, which is locked for as long as that (not on Windows: nobody could write to it)."""
+    """Tell whether a host holds its log, which it keeps locked (not on Windows: nobody could write to it)."""
     if os.name != "posix":
         return False
     try:

@@ -31,7 +31,7 @@ class Variant:
 
     @property
     def own_engine(self) -> bool:
-        """Whether an engine of this package runs it, with kernels that may round activations."""
+        """Tell whether an engine of this package runs it, with kernels that may round activations."""
         return self.engine != "eager"
 
 

@@ -1,4 +1,4 @@
-"""What several processes want to make at once: one makes, the others wait; a kill leaves nothing half made."""
+"""Files that several processes want to make at once: one makes, the others wait; a kill leaves nothing half made."""
 
 import json
 import os

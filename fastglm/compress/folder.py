@@ -99,12 +99,12 @@ def new_folder(out: Path, needed: int) -> Iterator[Path]:
 
 
 def _is_full(error: Exception) -> bool:
-    """Whether a file could not be written because the disk is full; safetensors says so in words only."""
+    """Tell whether a file could not be written because the disk is full; safetensors says so in words only."""
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error)
 
 
 def is_whole(folder: Path, source: Path) -> bool:
-    """Whether a folder that was made from a checkpoint has all its files, each as long as it should be."""
+    """Tell whether a folder that was made from a checkpoint has all its files, each as long as it should be."""
     try:
         shards = {name: _names_in(folder / name) for name in {shard.name for shard in Checkpoint(folder).shards}}
         places = read_json(folder / INDEX)["weight_map"]
@@ -115,7 +115,7 @@ def is_whole(folder: Path, source: Path) -> bool:
 
 
 def _names_in(shard: Path) -> set[str]:
-    """Of the tensors in a file, whose length is checked."""
+    """Names of the tensors in a file, whose length is checked."""
     with safe_open(shard, framework="pt") as file:
         return set(file.keys())
 

@@ -19,7 +19,7 @@ def steps(
     draw: Callable[[Tensor], Tensor] | None = None,
     **model_kwargs: Any,
 ) -> Iterator[Tensor]:
-    """What is handed to `generate` as `custom_generate`, so that it gives out each token.
+    """The loop that `generate` takes as `custom_generate`, so that it gives out each token.
 
     Args:
         input_ids: [batch, tokens].

@@ -117,7 +117,7 @@ class Tasks:
 
 
 class VariantLM(LM):
-    """What the harness asks, of what `fastglm.load` gives. A context that is too long loses its beginning.
+    """The model that the harness asks, loaded by `fastglm.load`. A context that is too long loses its beginning.
 
     Likelihoods are computed in `arithmetic`, so that exact ones do not depend on what stands beside in a batch; what is
     generated runs as decoding does.

@@ -74,7 +74,7 @@ class Reference:
 
     @property
     def complete(self) -> bool:
-        """Whether states and answers are all kept."""
+        """Tell whether states and answers are all kept."""
         found = self._found()
         return found is not None and found.finals is not None and len(found.answers) == len(self.examples)
 
@@ -85,7 +85,7 @@ class Reference:
         return states + self.head.weight().nbytes
 
     def finals(self, progress: OnProgress | None = None) -> FinalStates:
-        """Of all batches. Raises CheckpointError: the checkpoint is quantised or broken, or the kept file is."""
+        """States of all batches. Raises CheckpointError: the checkpoint is quantised or broken, or the kept file is."""
         found = self._whole(progress).finals
         assert found is not None  # computed by now
         return found
@@ -126,13 +126,13 @@ class Reference:
         self._kept.write(self.path, self._subject)
 
     def _found(self) -> Kept | None:
-        """What is kept, as it is; read anew until its states are there, which another process may make."""
+        """The content of the file as it is; read anew until its states are there, which another process may make."""
         if (self._kept is None or self._kept.finals is None) and self.path.is_file():
             self._kept = read(self.path, self._subject, "remove it, it will be made again")
         return self._kept
 
     def _whole(self, progress: OnProgress | None = None) -> Kept:
-        """What is kept, after the states are."""
+        """The content of the file, once its states are there."""
         if not self._has_states():
             made_once(self.path, self._has_states, self._make, progress)
         found = self._found()

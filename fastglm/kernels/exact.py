@@ -27,7 +27,7 @@ def exact_arithmetic(model: nn.Module) -> Iterator[None]:
 
 
 def is_exact(model: nn.Module) -> bool:
-    """Whether a model has packed weights, all of which multiply activations as they are."""
+    """Tell whether a model has packed weights, all of which multiply activations as they are."""
     packed = _packed(model)
     return bool(packed) and all(module.exact for module in packed)
 

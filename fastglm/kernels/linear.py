@@ -36,7 +36,7 @@ class PackedWeight(nn.Module):
 
     @property
     def exact(self) -> bool:
-        """Whether activations are multiplied as they are."""
+        """Tell whether activations are multiplied as they are."""
         return self._exact
 
     @exact.setter

@@ -31,7 +31,7 @@ class Trial:
         self._unpacked = format.unpack(self.parts, columns).double()
 
     def passed(self, product: Product) -> bool:
-        """Whether products are right."""
+        """Tell whether products are right."""
         return all(
             self._adds_up(product, self._x[:n])
             and all(self._error(product, self._x[:n], size) <= MOST for size in OUTLIERS)
@@ -39,7 +39,7 @@ class Trial:
         )
 
     def _adds_up(self, product: Product, x: Tensor) -> bool:
-        """Whether large sums are right, which show where integers overflow."""
+        """Tell whether large sums are right, which show where integers overflow."""
         x = x.abs()
         bound = LARGEST_ERROR * x.norm(dim=1)[:, None] * self._weight.norm(dim=1)
         return bool(((product(x) - x.double() @ self._unpacked.T).abs() <= bound).all())

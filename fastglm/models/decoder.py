@@ -25,11 +25,11 @@ class Decoder(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the activations."""
+        """The dtype of the activations."""
         return next(self.layers.parameters()).dtype  # of a norm, which is never packed
 
     def part(self, layers: range) -> "Decoder":
-        """What runs some of the layers: takes hidden states instead of ids, and gives them where more layers follow."""
+        """A decoder of some layers: takes hidden states instead of ids, and gives them where more layers follow."""
         part = copy(self)
         part._modules = {**self._modules, "word_embeddings": nn.Identity()}
         part.layers = self.layers[layers.start : layers.stop]

@@ -58,7 +58,7 @@ def _most(restricted: bool) -> float:
 
 
 def _kept(repo: str) -> Path | None:
-    """What was downloaded before, if it is whole."""
+    """The folder that was downloaded before, if it is whole."""
     from huggingface_hub import snapshot_download
 
     for weights in _WEIGHTS:
@@ -121,7 +121,7 @@ def _from_modelscope(model: str, most: float) -> Path:
 
 
 def _chosen(repo: str, sizes: dict[str, int]) -> dict[str, int]:
-    """Of a hub's files those that a checkpoint needs, with their bytes: the weights in one form only."""
+    """The files of a hub that a checkpoint needs, with their bytes: the weights in one form only."""
     if not 0 < sizes.get(_CONFIG, 0) <= _LARGEST_CONFIG:
         raise CheckpointError(f"{repo} has no config.json that could be read: name the hub id of a checkpoint.")
     for patterns in _WEIGHTS:

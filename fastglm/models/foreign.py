@@ -18,7 +18,7 @@ _PLAIN = "name the checkpoint that it was made from"
 
 
 def name_folder(folder: Path) -> str:
-    """What a folder without config.json is, as far as its files say; an empty text where they do not."""
+    """Name the kind of a folder without config.json, as far as its files say; an empty text where they do not."""
     if (folder / "adapter_config.json").exists():
         told = read_json(folder / "adapter_config.json")
         base = told.get("base_model_name_or_path")
@@ -37,7 +37,7 @@ def name_folder(folder: Path) -> str:
 
 
 def name_file(path: Path) -> str:
-    """What a file is, where its first bytes are of a program that is known; else an empty text."""
+    """Name the kind of a file by its first bytes; an empty text where they are of no known program."""
     try:
         with open_regular(path) as file:
             kind = _MAGIC.get(file.read(4))

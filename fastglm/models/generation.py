@@ -1,4 +1,4 @@
-"""What transformers' `generate` asks of the model. Positions are not counted here: the model finds them itself."""
+"""Hooks that transformers' `generate` calls on the model, which finds positions itself: they are not counted here."""
 
 from collections.abc import Collection
 from typing import Any

@@ -11,7 +11,7 @@ _HIDES = -10000  # what a floating-point mask adds at most where nothing is to b
 
 
 def holds(condition: Tensor) -> bool:
-    """Whether a condition is true everywhere; taken for true where there are only shapes."""
+    """Tell whether a condition is true everywhere; taken for true where there are only shapes."""
     return condition.is_meta or bool(condition.all())
 
 
@@ -85,7 +85,7 @@ def _own_columns(mask: Tensor) -> Tensor:
 
 
 def _hides_padding(mask: Tensor) -> bool:
-    """Whether no token sees one that does not see itself."""
+    """Tell whether no token sees one that does not see itself."""
     new = mask[:, 0, :, mask.shape[-1] - mask.shape[-2] :]
     return not bool((new & ~_own_columns(mask)[:, None]).any())
 
@@ -99,7 +99,7 @@ def _seeing(mask: Tensor, batch: int) -> tuple[Tensor, Tensor | None]:
 
 
 def real_tokens(mask: Tensor | None, batch: int, length: int) -> Tensor | None:
-    """What a mask of either kind says of the new tokens: [batch, length], False on padding; None where it is silent."""
+    """Read off a mask which new tokens are real: [batch, length], False on padding; None where it is silent."""
     if mask is None:
         return None
     if mask.ndim == 2:

@@ -31,12 +31,12 @@ class PublishedMixin:
 
     @property
     def position_encoding_2d(self) -> bool:
-        """Whether positions are two-dimensional."""
+        """Tell whether positions are two-dimensional."""
         return self.config.position_encoding_2d
 
     @property
     def quantized(self) -> bool:
-        """Whether the linear layers hold packed weights."""
+        """Tell whether the linear layers hold packed weights."""
         return self.config.linear_format() is not None
 
     def process_response(self, response: str) -> str:

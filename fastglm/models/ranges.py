@@ -24,7 +24,7 @@ class Whole:
         return " or ".join([f"a whole number from {self.low} to {self.high}", *more])
 
     def takes(self, value: Any) -> bool:
-        """Whether a value is one of them."""
+        """Tell whether a value is one of them."""
         if isinstance(value, list):
             return self.listed and 0 < len(value) <= LAYERS and all(self._is_one(part) for part in value)
         return (value is None and self.optional) or self._is_one(value)
@@ -47,7 +47,7 @@ class Real:
         return f"a number {'from' if self.closed else 'above'} {self.low:g} to {self.high:g}"
 
     def takes(self, value: Any) -> bool:
-        """Whether a value is one of them."""
+        """Tell whether a value is one of them."""
         if type(value) not in (int, float) or not math.isfinite(value):
             return False
         return self.low < value <= self.high or (self.closed and value == self.low)
@@ -61,7 +61,7 @@ class Kind:
     types: tuple[type, ...]
 
     def takes(self, value: Any) -> bool:
-        """Whether a value is of one of them."""
+        """Tell whether a value is of one of them."""
         return type(value) in self.types
 
 
@@ -77,7 +77,7 @@ class OneOf:
         return f"one of {', '.join(self.words)} or null"
 
     def takes(self, value: Any) -> bool:
-        """Whether a value is one of them."""
+        """Tell whether a value is one of them."""
         return value is None or (not isinstance(value, dict | list) and str(value).removeprefix("torch.") in self.words)
 
 

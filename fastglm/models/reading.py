@@ -20,7 +20,7 @@ _NAME = "prompt_of_chatglm"  # the attribute of a cache
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the tokens in a cache say about those after them. Columns are those of the cache."""
+    """Facts about the tokens in a cache that later tokens depend on. Columns are those of the cache."""
 
     sop: Tensor  # [batch], the column of <sop>
     anchor: Tensor  # [batch], the position id of everything after it
@@ -74,17 +74,17 @@ class Reader:
 
     @property
     def begins(self) -> bool:
-        """Whether these tokens are a prompt from its first one on."""
+        """Tell whether these tokens are a prompt from its first one on."""
         return not self.past or self.is_prefix
 
     @property
     def is_behind_prefix(self) -> bool:
-        """Whether these tokens are a prompt behind a prefix that was learned."""
+        """Tell whether these tokens are a prompt behind a prefix that was learned."""
         return self.begins and self.past > 0
 
     @property
     def lacks_sop(self) -> bool:
-        """Whether several tokens follow a prompt that had no <sop> in some row."""
+        """Tell whether several tokens follow a prompt that had no <sop> in some row."""
         return self.length > 1 and self.before is not None and not self.before.has_sop
 
     def as_given(self, positions: Tensor) -> Reading:

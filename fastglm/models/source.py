@@ -48,7 +48,7 @@ def demo_folder() -> Path:
 
 
 def find_source(model: str | Path, restricted: bool = False) -> Source:
-    """What a model string means, or a folder. Opens nothing but the start of a file that is no folder.
+    """Find the model that a string or a folder names. Opens nothing but the start of a file that is no folder.
 
     Args:
         model: `demo`, `shape:chatglm-6b` (`@5`: its first 5 layers), a folder, a hub id, `modelscope:` and an id.

@@ -38,12 +38,12 @@ def read_tensors(shard: Path, names: Collection[str] | None = None) -> Iterator[
 
 
 def is_kind(tensor: Tensor, wanted: Tensor) -> bool:
-    """Whether a tensor may be stored for one of the dtype of `wanted`: any that is usual in place of floating point."""
+    """Tell whether a tensor may be stored for one like `wanted`: any usual dtype in place of floating point."""
     return tensor.dtype in _FLOATS if wanted.is_floating_point() else tensor.dtype == wanted.dtype
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether all numbers are: no NaN, which the largest of them would be, and no infinity."""
+    """Tell whether all numbers are: no NaN, which the largest of them would be, and no infinity."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     return all(bool(end.isfinite()) for end in tensor.aminmax())
@@ -112,7 +112,7 @@ def _check_stored(shard: Path) -> None:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Whether every number of a tensor is stored for itself; a tensor may repeat one as often as it likes."""
+    """Tell whether every number of a tensor is stored for itself; a tensor may repeat one as often as it likes."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         return False
     return tensor.untyped_storage().nbytes() >= tensor.nbytes

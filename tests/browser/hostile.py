@@ -1,4 +1,4 @@
-"""What others may bring into the app, made to load something from elsewhere or to lead there."""
+"""Names, notes and files that others may bring into the app, made to load something from elsewhere or to lead there."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What a compression may see, and what it is scored on: never the same texts."""
+"""A compression never learns from the texts that it is scored on."""
 
 import json
 from collections.abc import Iterable

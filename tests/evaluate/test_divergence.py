@@ -85,7 +85,7 @@ def test_in_the_arithmetic_of_decoding_it_is_that_of_the_kernels(batches: list[B
 
 
 def test_a_head_of_its_own_and_random_weights(tmp_path: Path) -> None:
-    """Of the tiny recorded checkpoint, whose probabilities are nearly even: the best logits say little there."""
+    """Batches of the tiny recorded checkpoint, whose probabilities are nearly even: the best logits say little."""
     source = folder("chatglm")
     plain, tokenizer = fastglm.load(str(source))
     out = fastglm.compress(str(source), "int4-g32", tmp_path / "int4", None, device="cpu")

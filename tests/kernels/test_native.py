@@ -269,7 +269,7 @@ def test_attention_takes_a_mask_of_numbers_where_there_is_no_cache_and_gives_gra
 
 
 def operands(name):
-    """What an operator of the package takes, as it should be."""
+    """Right operands of an operator of the package."""
     if name == "attention":
         q, k = random(2 * 3 * 4, 8).view(2, 3, 4, 8), random(2 * 3 * 16, 8).view(2, 3, 16, 8)
         return {"q": q, "keys": k, "values": k.clone(), "mask": torch.zeros(2, 1, 4, 10)}

@@ -37,7 +37,7 @@ def activations(n: int, columns: int, size: float) -> torch.Tensor:
 
 
 def error(found: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> float:
-    """Of what is not of outliers: over the norm of the product of the other activations."""
+    """The relative error without outliers: over the norm of the product of the other activations."""
     exact = x.double() @ weight.double().T
     assert found.shape == exact.shape
     return float((found - exact).norm() / (x.clamp(-4, 4).double() @ weight.double().T).norm())

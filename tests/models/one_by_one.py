@@ -13,7 +13,7 @@ SAMPLES = [case["input_ids"] + case["new_ids"][:size] for case, size in zip(CASE
 
 
 def inputs_of(ids: list[int]) -> dict[str, Tensor]:
-    """What the model takes of a sample: ids, positions and a mask that is True where attended."""
+    """Inputs of the model for a sample: ids, positions and a mask that is True where attended."""
     context, anchor, count = ids.index(SOP), ids.index(GMASK), len(ids)
     positions = [[i if i < context else anchor for i in range(count)], [max(i - context + 1, 0) for i in range(count)]]
     sees = [[column < context or column <= row for column in range(count)] for row in range(count)]

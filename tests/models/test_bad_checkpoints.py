@@ -1,4 +1,4 @@
-"""What loading refuses in a config and in weights; compression refuses the same, and AutoModel the same configs."""
+"""Configs and weights that loading refuses; compression refuses the same, and AutoModel the same configs."""
 
 import collections
 import io

@@ -293,7 +293,7 @@ def child(work, pipe):
 
 
 def try_out(changes):
-    """What a changed folder came to; fails where it was a traceback, too slow or too large."""
+    """The outcome of a changed folder; fails where it was a traceback, too slow or too large."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         shutil.copytree(folder("chatglm"), work / "model", ignore=shutil.ignore_patterns("expected*"))
@@ -321,7 +321,7 @@ def try_out(changes):
 
 @pytest.fixture(scope="module", autouse=True)
 def warm():
-    """What is imported and made on first use is so before the forks."""
+    """Import and make before the forks all that is made on first use."""
     fastglm.load(folder("chatglm"))
 
 

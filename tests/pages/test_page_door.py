@@ -38,7 +38,7 @@ def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def closed(app: AppTest) -> bool:
-    """Whether nothing of a page is there but its title, and nothing of the machine."""
+    """Tell whether nothing of a page is there but its title, and nothing of the machine."""
     return not app.caption and not app.selectbox and not app.chat_input and "Test GPU" not in words(app)
 
 
