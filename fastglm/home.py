@@ -61,6 +61,13 @@ def make_private(path: Path) -> None:
             raise
 
 
+def make_parents(path: Path) -> None:
+    """Creates the folders that a path lies in, each that lies in a private home for its owner alone."""
+    for parent in reversed(path.absolute().parents):
+        if not parent.is_dir():
+            make_private(parent)
+
+
 def private(path: str | os.PathLike[str], flags: int) -> int:
     """An opener of files in the home, for `open(…, opener=private)`: a new one is its owner's alone."""
     return os.open(path, flags, _FILE if _is_private(Path(path)) else 0o666)

@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 from benchmarks.store import Store, local_url
 from fastglm import home as homes
 from fastglm.errors import HomeError
-from fastglm.home import folder, home, private, protect
+from fastglm.home import folder, home, make_parents, private, protect
 from fastglm.lease import lease
 from fastglm.making import part_of, put
 
@@ -76,6 +76,24 @@ def test_what_is_made_is_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest
     store.close()
     assert {"variants/a-b/int8/weights", "results/results.sqlite", "texts/upload", "leases/cpu/gate"} <= found.keys()
     assert {name: oct(bits) for name, bits in found.items() if bits & 0o077} == {}
+
+
+@posix
+def test_folders_on_the_way_to_what_is_made_are_private_in_the_home_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
+    folder("logs")
+    make_parents(tmp_path / "home" / "models" / "mine" / "made")
+    make_parents(tmp_path / "other" / "models" / "made")
+    assert mode(tmp_path / "home" / "models") == mode(tmp_path / "home" / "models" / "mine") == 0o700
+    assert mode(tmp_path / "other" / "models") == mode(tmp_path / "other") == 0o777 & ~umask()
+    assert not (tmp_path / "other" / "models" / "made").exists()
+
+
+def umask() -> int:
+    os.umask(found := os.umask(0o022))
+    return found
 
 
 @posix

@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import CancelledError, UsageError
 from ..files import read_json
 from ..hardware import resolve_device
-from ..home import protect
+from ..home import make_parents, make_private
 from ..making import put
 from ..models.checkpoint import Checkpoint
 from ..models.config import ChatGLM6BConfig
@@ -75,8 +75,8 @@ class Chain:
             CancelledError: stopped with Ctrl-C.
             FastGLMError: a step's own. What is done stays in both cases, as the error's text or its note says.
         """
-        self.work.mkdir(parents=True, exist_ok=True)
-        protect(self.work)
+        make_parents(self.work)
+        make_private(self.work)
         try:
             self._carry_out()
         except BaseException as error:

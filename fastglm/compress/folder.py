@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, DiskShortError, UsageError
 from ..files import read_json
+from ..home import make_parents
 from ..making import part_of, put
 from ..models.checkpoint import HEAD, LAYER, Checkpoint
 from ..models.config import ChatGLM6BConfig
@@ -84,7 +85,7 @@ def new_folder(out: Path, needed: int) -> Iterator[Path]:
     """
     check_room(out, needed)
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_parents(out)
         with part_of(out) as part:
             made = part / out.name
             made.mkdir()
