@@ -1,4 +1,4 @@
-"""Text of others is made Markdown that shows it as it is; tests/browser/test_browser_markup.py looks at what comes of it."""
+"""Text of others is made Markdown that shows it as it is; browser/test_browser_markup.py looks at what comes of it."""
 
 import pytest
 from markdown_it import MarkdownIt
