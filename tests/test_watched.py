@@ -17,10 +17,11 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no process
 # As compilers do: starts another, which writes into the folder, and waits for it.
 COMPILER = ["sh", "-c", "sh -c 'echo x > $TMPDIR/half; sleep 300; true' & echo 'error: none' >&2; wait"]
 WAITS = f"""
-import sys, time
+import signal, sys, time
 import light
 from pathlib import Path
 from fastglm.watched import watched
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
 with watched(Path(sys.argv[1]), {COMPILER!r}):
     print("waits", flush=True)
     time.sleep(300)
