@@ -94,7 +94,9 @@ def check(tab: str) -> None:
 
 def is_local(address: str | None, headers: Mapping[str, str]) -> bool:
     """Tell whether a request comes from this machine: the server listens here alone, and no proxy passes it on."""
-    hosts = [address or "", *(urlsplit(f"//{headers[name]}").hostname or "" for name in ("Host",) if name in headers)]
+    hosts = [address or ""]
+    if "Host" in headers:
+        hosts.append(urlsplit(f"//{headers['Host']}").hostname or "")
     if origin := headers.get("Origin"):
         hosts.append(urlsplit(origin).hostname or "")
     return all(map(_is_loopback, hosts)) and not any(name in headers for name in PROXIED)

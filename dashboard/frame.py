@@ -57,10 +57,10 @@ def begin(title: str, wide: bool = True) -> tuple[Desk, str]:
             label_visibility="collapsed",
         )
     st.title(title, anchor=False)
-    _check_home()
     with st.container():  # what follows keeps its place when this is drawn no longer
         tab = tab_id()
         door.check(tab)
+    _check_home()  # whose line names a folder: not for those outside
     with st.sidebar:
         machine.draw()
     shared = desk()

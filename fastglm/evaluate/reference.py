@@ -91,7 +91,7 @@ class Reference:
         return found
 
     def answers(self, tokenizer: Any, progress: OnProgress | None = None) -> list[str | None]:
-        """To every example's prompt; None where an answer did not end. Raises CheckpointError as `best` does."""
+        """To every example's prompt; None where an answer did not end. Raises CheckpointError as `finals` does."""
         found = dict(self._whole(progress).answers)
         missing = [number for number in range(len(self.examples)) if number not in found]
         if missing:

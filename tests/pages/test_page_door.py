@@ -113,3 +113,14 @@ def test_a_home_that_cannot_be_used_is_one_line_on_every_page(
     assert str(file.name) in line.value
     assert "\n" not in line.value
     assert not app.selectbox
+
+
+def test_strangers_are_not_told_where_the_home_is(
+    open_page: Open, everywhere: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "no folder"
+    file.touch()
+    monkeypatch.setenv("FASTGLM_HOME", str(file))
+    app = open_page("pages/chat.py")
+    assert "can be reached from other machines" in words(app)
+    assert "no folder" not in words(app)
