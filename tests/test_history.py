@@ -75,7 +75,7 @@ def test_no_history(loaded):
         assert model.prompt_ids(tokenizer, "好", none)[0] == tokenizer.encode_message("好")
 
 
-@pytest.mark.parametrize(("history", "said"), REFUSED, ids=lambda part: str(part)[:20])
+@pytest.mark.parametrize(("history", "said"), REFUSED, ids=[said for _, said in REFUSED])
 def test_forms_that_are_refused(loaded, history, said):
     model, tokenizer = loaded
     for ask in (
