@@ -17,7 +17,7 @@ from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
 from fastglm.host import Host
 from fastglm.piece import Piece
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
 
 Work = Callable[[str, Host, bool], None]
 GiveUp = Callable[[Lineup, str, FastGLMError], None]

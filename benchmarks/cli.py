@@ -11,7 +11,7 @@ from benchmarks.peers.command import peers
 from benchmarks.progress import BarReporter, Reporter, reporter_for
 from benchmarks.terminal import Debug, StoreUrl, errors, open_store, opened_store, tell
 from fastglm.errors import FastGLMError, UsageError, shortened
-from fastglm.progress import Show
+from fastglm.progress.progress import Show
 
 if TYPE_CHECKING:
     from benchmarks.order import Order

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastglm.errors import CheckpointError, UsageError
-from fastglm.home import home
 from fastglm.models.source import find_source
+from fastglm.system.home import home
 
 COMMAND = ["-m", "fastglm", "compress"]
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)

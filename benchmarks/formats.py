@@ -21,7 +21,7 @@ from benchmarks import bounded
 from benchmarks.bounded import JSONError
 from benchmarks.exchanged import FORMAT, VERSION, ExchangeError
 from benchmarks.measurement import params_text
-from fastglm.files import open_regular
+from fastglm.system.files import open_regular
 
 ROW_GROUP = 20_000  # rows of a Parquet file that are in memory at once
 MOST_BYTES = 1 << 30  # of a JSON file

@@ -11,8 +11,8 @@ from benchmarks.progress import Reporter
 from benchmarks.questions import held_out
 from benchmarks.statistics import Estimate
 from benchmarks.workload import prompts
-from fastglm.memory import MemoryMeter
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
+from fastglm.system.memory import MemoryMeter
 
 MODEL = "shape:chatglm-6b@5"
 SHORT, LONG = 128, 2048  # tokens of context at the end of an answer

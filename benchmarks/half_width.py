@@ -20,7 +20,7 @@ from fastglm.evaluate.likelihood import batches_of
 from fastglm.evaluate.streamed import StreamedModel
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.tokenizer import ChatGLMTokenizer
-from fastglm.progress import OnProgress
+from fastglm.progress.progress import OnProgress
 from fastglm.train.demo import train
 from fastglm.train.plan import Plan
 

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from benchmarks.remark import Remark
-from fastglm.hardware import device_card
+from fastglm.system.devices import device_card
 
 ROOT = Path(__file__).resolve().parent.parent
 CPUS = Path("/sys/devices/system/cpu")
@@ -96,11 +96,11 @@ def command() -> str:
 
 
 def _device_card(device: str) -> dict[str, Any] | None:
-    """What `fastglm.hardware` says, with the memory's bandwidth; of a GPU in a process of its own, so that no CUDA
-    context stays here."""
+    """What `fastglm.system.devices` says, with the memory's bandwidth; of a GPU in a process of its own, so that no
+    CUDA context stays here."""
     if device == "cpu":
         return asdict(device_card(device, bandwidth=True))
-    text = _output(sys.executable, "-m", "fastglm.hardware", device, "--bandwidth", timeout=120)
+    text = _output(sys.executable, "-m", "fastglm.system.devices", device, "--bandwidth", timeout=120)
     try:
         card = json.loads(text)
     except ValueError:

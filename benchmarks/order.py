@@ -14,7 +14,6 @@ from benchmarks.suites import SUITES
 from benchmarks.workload import Tokenizer, Workload
 from fastglm.errors import UsageError
 from fastglm.evaluate.arithmetic import Arithmetic, read_arithmetic
-from fastglm.hardware import resolve_devices
 from fastglm.host import Host
 from fastglm.lease import lease
 from fastglm.models.checkpoint import Checkpoint
@@ -23,7 +22,8 @@ from fastglm.models.shape import shape_config
 from fastglm.models.source import demo_folder, find_source
 from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.models.tokenizer_files import read_tokenizer
-from fastglm.progress import OnProgress
+from fastglm.progress.progress import OnProgress
+from fastglm.system.devices import resolve_devices
 from fastglm.variants import get_variant
 
 if TYPE_CHECKING:

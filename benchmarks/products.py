@@ -17,7 +17,7 @@ from benchmarks.result_file import ResultFile, Row
 from benchmarks.statistics import Estimate
 from fastglm.engine.prepare import prepare_kernels
 from fastglm.kernels import get_format
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
 
 SHAPES = ((4096, 4096), (4096, 16384), (256, 1024))  # rows and columns of the weights
 ROWS = (1, 4, 16, 128, 512)  # of activations

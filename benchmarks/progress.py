@@ -15,9 +15,9 @@ from typing import Protocol, TextIO
 
 from tqdm import tqdm
 
-from fastglm.bars import Bar
-from fastglm.json_lines import PAUSE, JsonLines
-from fastglm.progress import Progress, Show, TimeLeft
+from fastglm.progress.bar import Bar
+from fastglm.progress.json_lines import PAUSE, JsonLines
+from fastglm.progress.progress import Progress, Show, TimeLeft
 
 
 class Reporter(Protocol):

@@ -30,14 +30,14 @@ from fastglm.errors import FastGLMError, UsageError
 from fastglm.evaluate.likelihood import batches_of
 from fastglm.evaluate.streamed import StreamedModel
 from fastglm.evaluate.streamed_answers import streamed_answers
-from fastglm.hardware import resolve_device
-from fastglm.memory import MemoryMeter
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.packing import encode
 from fastglm.models.source import demo_folder
 from fastglm.models.tokenizer import ChatGLMTokenizer
-from fastglm.progress import OnProgress, Progress
-from fastglm.texts import Text
+from fastglm.progress.progress import OnProgress, Progress
+from fastglm.system.devices import resolve_device
+from fastglm.system.memory import MemoryMeter
+from fastglm.text_files import Text
 
 NONE: Mapping[str, float] = MappingProxyType({})
 

@@ -8,7 +8,7 @@ from fastglm.demo.skills import Skill
 from fastglm.errors import UsageError
 from fastglm.evaluate.skills import held_out_questions
 from fastglm.models.chat import History
-from fastglm.texts import read_rounds
+from fastglm.text_files import read_rounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from fastglm.compress.folder import check_room
 from fastglm.errors import MemoryShortError, UsageError
 from fastglm.evaluate.judged import Asked, encoded, judge
 from fastglm.evaluate.reference import Reference
-from fastglm.hardware import resolve_device
 from fastglm.host import Host
 from fastglm.lease import lease
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import find_source
 from fastglm.models.tokenizer_files import read_tokenizer
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
+from fastglm.system.devices import resolve_device
 
 
 @dataclass(frozen=True, slots=True)

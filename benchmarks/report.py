@@ -13,7 +13,7 @@ from benchmarks.literal import literal
 from benchmarks.measurement import Measurement, Params
 from benchmarks.runner import Result
 from fastglm.errors import FastGLMError, UsageError
-from fastglm.files import open_regular
+from fastglm.system.files import open_regular
 
 HEADER = ("metric", "of", "variant", "value", "95 % interval", "n", "ratio")
 

@@ -24,7 +24,7 @@ from benchmarks.measurement import Measurement, Sample, params_text
 from benchmarks.run import Run, Status, still_runs
 from benchmarks.tables import AnswerRow, MeasurementRow, RunRow, SampleRow
 from fastglm.errors import FastGLMError
-from fastglm.home import folder, home, private
+from fastglm.system.home import folder, home, private
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writer (SQLite), or for a server to answer (PostgreSQL)
 WAITS = (0.5, 1.5, 3.0, 5.0)  # seconds between the attempts to reach a server that went away

@@ -30,7 +30,7 @@ from fastglm.lease import lease
 from fastglm.models.source import demo_folder
 from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.piece import Piece
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
 
 WORKLOAD = Workload((32,), 64, LEAST, precision=Precision())  # as a run has it that asks for nothing else
 SLOWER = 0.05  # of every step

@@ -24,8 +24,8 @@ from benchmarks.compression import COMMAND, Compression
 from benchmarks.jobs import LINES, Job, Jobs, State
 from benchmarks.store import Store, StoreError
 from fastglm.errors import FastGLMError, UsageError
-from fastglm.files import DOWNLOAD_LIMIT, VISITORS_LIMIT
-from fastglm.home import folder
+from fastglm.system.files import DOWNLOAD_LIMIT, VISITORS_LIMIT
+from fastglm.system.home import folder
 
 LOOK = 0.25  # seconds between two looks at what the process said and whether it is to stop
 TELL = 0.5  # seconds between two writes of progress
@@ -190,7 +190,7 @@ class Attempt:
                     self._words = self._log(line)
 
     def _note(self, kind: str, event: dict[str, Any]) -> None:
-        """One line of `benchmarks.progress`, or of `fastglm.json_lines`, whose stages can have notes."""
+        """One line of `benchmarks.progress`, or of `fastglm.progress.json_lines`, whose stages can have notes."""
         match kind:
             case "progress":
                 part = event["done"] / event["total"] if event["total"] else 0.0

@@ -11,7 +11,7 @@ from dashboard.markup import plain
 from dashboard.tab import attend, tab_id
 from dashboard.texts import LANGUAGES, language, say
 from fastglm.errors import FastGLMError
-from fastglm.home import folder
+from fastglm.system.home import folder
 
 ICON = str(Path(__file__).parent / "icon.svg")  # a file: named icons would be fetched from a server elsewhere
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from benchmarks.jobs import Job, Jobs, next_of
 from dashboard.stored import store
-from fastglm.files import read_regular
-from fastglm.home import folder, private, writing
+from fastglm.system.files import read_regular
+from fastglm.system.home import folder, private, writing
 
 SHOWN_LINES = 200
 LARGEST_LOG = 10_000_000  # bytes

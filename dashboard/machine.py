@@ -9,7 +9,7 @@ import streamlit as st
 
 from dashboard.markup import bold, plain
 from dashboard.texts import say
-from fastglm.hardware import DeviceCard
+from fastglm.system.devices import DeviceCard
 
 
 @st.cache_resource(show_spinner=False)
@@ -19,7 +19,7 @@ def _looking() -> "Future[DeviceCard]":
 
 def _look() -> DeviceCard:
     found = subprocess.run(
-        [sys.executable, "-m", "fastglm.hardware"], capture_output=True, text=True, check=True, timeout=120
+        [sys.executable, "-m", "fastglm.system.devices"], capture_output=True, text=True, check=True, timeout=120
     )
     return DeviceCard(**json.loads(found.stdout))
 

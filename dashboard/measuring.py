@@ -11,7 +11,7 @@ from dashboard import jobs, widgets
 from dashboard.markup import bold, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
-from fastglm.home import folder
+from fastglm.system.home import folder
 from fastglm.variants import USUAL
 
 

@@ -9,7 +9,7 @@ from benchmarks import report
 from benchmarks.store import Store
 from dashboard import frame, measuring, watching, widgets
 from dashboard.markup import bold, code, plain
-from dashboard.stored import store as store
+from dashboard.stored import store
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 

@@ -14,8 +14,8 @@ from pydantic import ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 
 from benchmarks import bounded
 from fastglm.errors import FastGLMError
-from fastglm.files import read_regular
-from fastglm.home import folder, private
+from fastglm.system.files import read_regular
+from fastglm.system.home import folder, private
 
 FORMAT = "fastglm-conversation"
 VERSION = 1

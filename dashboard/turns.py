@@ -12,7 +12,7 @@ from fastglm.host import Answer, Host, HostKey
 from fastglm.lease import lease
 from fastglm.piece import Piece
 from fastglm.pool import Pool
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
 
 State = Literal["loading", "warming", "queued", "waiting", "running", "done", "failed", "cancelled"]
 WARM_UP_TOKENS = 4

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fastglm.errors import FastGLMError
-from fastglm.home import folder, private, writing
+from fastglm.system.home import folder, private, writing
 
 
 def keep(name: str, content: bytes, read: Callable[[Path], object]) -> Path:

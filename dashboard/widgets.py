@@ -14,11 +14,11 @@ from dashboard.state import Figures, Settings
 from dashboard.texts import say
 from dashboard.turns import Turn
 from fastglm.errors import CheckpointError, FastGLMError
-from fastglm.files import read_json
-from fastglm.hardware import DeviceCard
 from fastglm.host import HostKey
 from fastglm.models.source import find_source, openable
-from fastglm.progress import COMPILING
+from fastglm.progress.progress import COMPILING
+from fastglm.system.devices import DeviceCard
+from fastglm.system.files import read_json
 from fastglm.variants import Offer, offers
 
 LISTED = 20  # folders that are no model

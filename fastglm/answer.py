@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from fastglm.errors import CancelledError, FastGLMError
-from fastglm.memory import Memory
 from fastglm.piece import Piece
+from fastglm.system.memory import Memory
 
 State = Literal["queued", "waiting", "running", "done", "failed", "cancelled"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastglm.errors import CancelledError, FastGLMError, UsageError, shortened
-from fastglm.progress import Show
+from fastglm.progress.progress import Show
 
 if TYPE_CHECKING:
     from fastglm.host import Host
@@ -93,9 +93,9 @@ def chat(
     An empty line does nothing, clear forgets the conversation, stop leaves, Ctrl-C stops an answer.
     Answers go to standard output, all else to standard error: printf '你好\\nstop\\n' | fastglm chat
     """
-    from fastglm.bars import Bars
     from fastglm.chat import TerminalChat
     from fastglm.host import Host
+    from fastglm.progress.bar import Bars
 
     def load() -> "Host":
         with Bars() as bars:
@@ -113,9 +113,9 @@ def variants(
 ) -> None:
     """List the variants: what each is, and whether it runs on this machine."""
     from fastglm.chat import size
-    from fastglm.hardware import device_card
     from fastglm.models.checkpoint import Checkpoint
     from fastglm.models.source import find_source
+    from fastglm.system.devices import device_card
     from fastglm.variants import offers
 
     source, card = find_source(model), device_card(device)
@@ -159,8 +159,8 @@ def compress(
     command.
     """
     import fastglm
-    from fastglm.bars import Bars
-    from fastglm.json_lines import JsonLines
+    from fastglm.progress.bar import Bars
+    from fastglm.progress.json_lines import JsonLines
 
     with JsonLines() if progress is Show.json else Bars() as told:
         made = fastglm.compress(model, recipe, out, texts, told, device=device)
@@ -207,11 +207,11 @@ def evaluate(
     by their form. The questions are those of the demo model's world: other models are asked the same.
     lm-eval: tasks of lm-evaluation-harness (pip install 'fastglm[eval]'), whose data it downloads.
     """
-    from fastglm.bars import Bars
     from fastglm.evaluate.arithmetic import read_arithmetic
     from fastglm.evaluate.suites import choose_suites
     from fastglm.loader import load
     from fastglm.models.source import find_source
+    from fastglm.progress.bar import Bars
 
     if find_source(model).kind == "shape":
         raise UsageError(f"{model} has random weights, so its answers have no quality: evaluate a checkpoint or demo.")

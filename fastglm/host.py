@@ -21,14 +21,14 @@ from typing import Any, Self, TypeVar
 from fastglm.answer import Answer
 from fastglm.errors import CancelledError, FastGLMError, HostError
 from fastglm.history import as_history
-from fastglm.home import folder, writing
 from fastglm.hosted import HostInfo
 from fastglm.launch import Launch, Process, forked, launched
 from fastglm.lease import lease
-from fastglm.locks import lock_while_open
-from fastglm.memory import Memory
-from fastglm.progress import OnProgress, Progress
-from fastglm.sweep import sweep
+from fastglm.progress.progress import OnProgress, Progress
+from fastglm.system.home import folder, writing
+from fastglm.system.locks import lock_while_open
+from fastglm.system.memory import Memory
+from fastglm.system.sweep import sweep
 
 __all__ = ["Answer", "Host", "HostInfo", "HostKey", "Memory"]
 

@@ -24,11 +24,11 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 from fastglm.errors import CancelledError, DiskShortError, FastGLMError, HostError, MemoryShortError
-from fastglm.home import home
 from fastglm.loaded import LoadedInfo, wants_one_thread
-from fastglm.memory import MemoryMeter, is_out_of_memory
 from fastglm.piece import Piece
-from fastglm.progress import OnProgress
+from fastglm.progress.progress import OnProgress
+from fastglm.system.home import home
+from fastglm.system.memory import MemoryMeter, is_out_of_memory
 
 Load = Callable[..., tuple[Any, Any]]
 Stream = Callable[..., Any]  # a generator of pieces

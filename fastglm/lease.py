@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from fastglm.errors import UsageError
-from fastglm.home import folder, private, writing
-from fastglm.locks import remove_locked, try_lock
+from fastglm.system.home import folder, private, writing
+from fastglm.system.locks import remove_locked, try_lock
 
 OnWait = Callable[[str], None]
 

@@ -17,14 +17,11 @@ from .engine.build import MOST_TOKENS
 from .engine.prepare import Preparation, prepare, prepare_kernels
 from .engine.speculative import Draft
 from .errors import MemoryShortError, UsageError
-from .hardware import free_memory, resolve_devices
-from .home import folder
 from .kernels.cpu.dense import take_over
 from .kernels.format import ReferenceKernel
 from .kernels.linear import PackedWeight, QuantizedEmbedding
 from .loaded import LoadedInfo, wants_one_thread
 from .made import find_made, how_to_make
-from .making import made_once
 from .models import bnb
 from .models.chatglm import ChatGLMForConditionalGeneration
 from .models.checkpoint import Checkpoint
@@ -36,7 +33,10 @@ from .models.tokenizer import ChatGLMTokenizer
 from .models.tokenizer_files import read_tokenizer
 from .models.vocabulary import trim_config, trim_rows
 from .placement import Entries, plan
-from .progress import OnProgress, Progress
+from .progress.progress import OnProgress, Progress
+from .system.devices import free_memory, resolve_devices
+from .system.home import folder
+from .system.making import made_once
 from .variants import BITSANDBYTES_ON_CPU, Variant, bitsandbytes_reason, draft_reason, find_draft, get_variant
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

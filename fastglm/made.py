@@ -6,9 +6,9 @@ from pathlib import Path
 
 from .compress.manifest import FILE, read_manifest
 from .errors import CheckpointError
-from .home import home
 from .models.checkpoint import Checkpoint
 from .models.source import Source, allowed_folders, demo_folder
+from .system.home import home
 
 
 def find_made(source: Source, recipe: str) -> Path | None:

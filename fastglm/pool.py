@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from fastglm.errors import FastGLMError, HostError
 from fastglm.host import Host, HostKey
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
 
 
 @dataclass

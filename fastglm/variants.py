@@ -5,9 +5,9 @@ from importlib.util import find_spec
 from typing import Literal
 
 from .errors import UsageError
-from .hardware import DeviceCard
 from .made import find_made, how_to_make
 from .models.source import Source
+from .system.devices import DeviceCard
 
 
 @dataclass(frozen=True, slots=True)

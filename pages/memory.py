@@ -12,7 +12,7 @@ from dashboard.markup import Markdown, bold
 from dashboard.memory import Need
 from dashboard.texts import say
 from fastglm.engine.cache import STEP
-from fastglm.hardware import DeviceCard
+from fastglm.system.devices import DeviceCard
 
 
 def choose() -> None:

@@ -18,8 +18,8 @@ from dashboard.advice import Advice, Standing, fits
 from dashboard.machine import size
 from dashboard.markup import code, plain
 from dashboard.texts import say
-from fastglm.hardware import DeviceCard
 from fastglm.models.source import find_source
+from fastglm.system.devices import DeviceCard
 from fastglm.variants import USUAL
 
 

@@ -12,7 +12,7 @@ import light  # noqa: F401  # isort: skip
 from fastglm.errors import CheckpointError, ContextError, MemoryShortError, UsageError
 from fastglm.hosted import serve, standard_streams
 from fastglm.piece import Piece
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
 
 
 def load(

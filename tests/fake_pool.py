@@ -8,9 +8,9 @@ from typing import Any
 
 from fastglm.errors import FastGLMError
 from fastglm.host import HostKey
-from fastglm.memory import Memory
 from fastglm.piece import Piece
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
+from fastglm.system.memory import Memory
 
 
 class FakeAnswer:

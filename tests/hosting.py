@@ -17,7 +17,7 @@ import pytest
 
 from fastglm.errors import UsageError
 from fastglm.launch import launched
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
 
 TESTS_ON_PATH = {"PYTHONPATH": str(Path(__file__).parent)}
 FAKE = Path(__file__).with_name("fake_host.py")

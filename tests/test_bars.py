@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from benchmarks.progress import BarReporter, JsonReporter
-from fastglm import progress
-from fastglm.bars import LINE_EVERY, Bars
-from fastglm.progress import Progress, TimeLeft
+from fastglm.progress import progress
+from fastglm.progress.bar import LINE_EVERY, Bars
+from fastglm.progress.progress import Progress, TimeLeft
 
 
 class Terminal(io.StringIO):

@@ -8,9 +8,9 @@ import pytest
 from recorded import folder
 
 from fastglm.errors import CheckpointError, UsageError
-from fastglm.files import DEEPEST, read_json
 from fastglm.models.source import openable
-from fastglm.texts import read_lines
+from fastglm.system.files import DEEPEST, read_json
+from fastglm.text_files import read_lines
 
 
 def pipe(path):
@@ -94,11 +94,11 @@ def test_texts_are_read_from_files_alone(tmp_path, spoil):
 
 
 def test_a_line_without_an_end_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("fastglm.texts.LONGEST", 100)
+    monkeypatch.setattr("fastglm.text_files.LONGEST", 100)
     (tmp_path / "texts.txt").write_text("short\n" + "x" * 1000)
     with pytest.raises(UsageError, match="line 2 has over"):
         list(read_lines(tmp_path / "texts.txt"))
-    monkeypatch.setattr("fastglm.texts.LARGEST", 100)
+    monkeypatch.setattr("fastglm.text_files.LARGEST", 100)
     with pytest.raises(UsageError, match="larger than"):
         list(read_lines(tmp_path / "texts.txt"))
 

@@ -12,11 +12,11 @@ from hosting import small_disk
 from sqlalchemy.engine import make_url
 
 from benchmarks.store import Store, local_url
-from fastglm import home as homes
 from fastglm.errors import HomeError
-from fastglm.home import folder, home, make_parents, private, protect
 from fastglm.lease import lease
-from fastglm.making import part_of, put
+from fastglm.system import home as homes
+from fastglm.system.home import folder, home, make_parents, private, protect
+from fastglm.system.making import part_of, put
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has other rights than these modes")
 ODD = ["a?b", "100%41", "a#b", "it's", 'say "hi"', "two words", "模型", "a;b&c", "$HOME", "a:b@c", "[x]*", "-o", "a\\b"]

@@ -29,7 +29,7 @@ from fastglm.host import Host
 from fastglm.hosted import _told
 from fastglm.launch import launched
 from fastglm.lease import lease
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import fastglm.host
 from fastglm.errors import CancelledError, CheckpointError, FastGLMError, HostError
 from fastglm.host import Host, HostKey
 from fastglm.pool import Pool
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
 
 
 @pytest.fixture

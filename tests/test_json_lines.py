@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from fastglm import json_lines
 from fastglm.errors import CancelledError, UsageError
-from fastglm.json_lines import JsonLines
-from fastglm.progress import Progress
+from fastglm.progress import json_lines
+from fastglm.progress.json_lines import JsonLines
+from fastglm.progress.progress import Progress
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from hosting import TESTS_ON_PATH
 
 from fastglm.errors import CancelledError, HomeError, UsageError
 from fastglm.lease import holder, lease, sweep_tickets
-from fastglm.locks import try_lock
+from fastglm.system.locks import try_lock
 
 # Takes a lease, says so, and gives it back when its input ends; "waits" is said once while it waits.
 USER = """

@@ -10,11 +10,11 @@ import torch
 from recorded import folder
 
 import fastglm
-from fastglm import hardware
 from fastglm.errors import DeviceError, MemoryShortError, UsageError
-from fastglm.hardware import DeviceCard, device_card, resolve_device
 from fastglm.loader import load
 from fastglm.models.source import find_source
+from fastglm.system import devices
+from fastglm.system.devices import DeviceCard, device_card, resolve_device
 from fastglm.variants import VARIANTS, get_variant, offers
 
 GOLDEN = str(folder("chatglm"))
@@ -149,7 +149,11 @@ def test_the_device_card_describes_this_machine():
     assert 0 < found.memory_free <= found.memory_total
     assert resolve_device("cpu").type == "cpu"
     done = subprocess.run(
-        [sys.executable, "-m", "fastglm.hardware", "tpu"], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "fastglm.system.devices", "tpu"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 1
     assert "Unknown device" in done.stderr
@@ -157,11 +161,11 @@ def test_the_device_card_describes_this_machine():
 
 
 def test_the_bandwidth_of_memory_is_measured_where_there_is_room(monkeypatch):
-    monkeypatch.setattr(hardware, "BUFFER", 2**20)
-    assert hardware.device_card("cpu").bandwidth is None
-    assert hardware.device_card("cpu", bandwidth=True).bandwidth > 2**20
-    monkeypatch.setattr(hardware, "free_memory", lambda device: 3 * 2**20)
-    assert hardware.device_card("cpu", bandwidth=True).bandwidth is None
+    monkeypatch.setattr(devices, "BUFFER", 2**20)
+    assert devices.device_card("cpu").bandwidth is None
+    assert devices.device_card("cpu", bandwidth=True).bandwidth > 2**20
+    monkeypatch.setattr(devices, "free_memory", lambda device: 3 * 2**20)
+    assert devices.device_card("cpu", bandwidth=True).bandwidth is None
 
 
 def test_importing_needs_neither_the_app_nor_what_is_optional():

@@ -11,10 +11,10 @@ import fastglm
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.steps import PruneVocabulary, Quantise
 from fastglm.errors import UsageError
-from fastglm.hardware import DeviceCard
 from fastglm.made import find_made
 from fastglm.models.source import find_source
-from fastglm.texts import Text
+from fastglm.system.devices import DeviceCard
+from fastglm.text_files import Text
 from fastglm.variants import offers
 
 GOLDEN = Path(__file__).parent / "golden" / "chatglm"

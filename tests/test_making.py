@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 from hosting import TESTS_ON_PATH, eventually
 
-from fastglm import making
 from fastglm.errors import UsageError
-from fastglm.making import alone, made_once, part_of, put, sweep_parts
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
+from fastglm.system import making
+from fastglm.system.making import alone, made_once, part_of, put, sweep_parts
 
 # Wants a folder of two files, which takes a second to make; tells what it sees, a line each.
 MAKER = """
 import sys, time
 from pathlib import Path
 import light
-from fastglm.making import made_once, part_of, put
-from fastglm.progress import Progress
+from fastglm.system.making import made_once, part_of, put
+from fastglm.progress.progress import Progress
 
 place = Path(sys.argv[1])
 
@@ -217,7 +217,7 @@ def test_nothing_takes_the_place_of_a_folder_that_is_there(tmp_path: Path) -> No
 
 def test_a_folder_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    maker = "import sys; import light; from pathlib import Path; from fastglm.making import alone\n"
+    maker = "import sys; import light; from pathlib import Path; from fastglm.system.making import alone\n"
     maker += f"with alone(Path({str(out)!r})):\n    print('has it', flush=True)\n    sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", maker], **pipes, text=True, env=os.environ | TESTS_ON_PATH) as other:

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from recorded import folder
 
 from fastglm.errors import DeviceError, MemoryShortError
-from fastglm.hardware import resolve_devices
 from fastglm.loader import load
 from fastglm.placement import plan, stages_of
+from fastglm.system.devices import resolve_devices
 
 GOLDEN = str(folder("chatglm"))
 

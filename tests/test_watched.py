@@ -10,7 +10,7 @@ import psutil
 import pytest
 from hosting import TESTS_ON_PATH, eventually
 
-from fastglm.watched import watched
+from fastglm.system.watched import watched
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
 
@@ -20,7 +20,7 @@ WAITS = f"""
 import signal, sys, time
 import light
 from pathlib import Path
-from fastglm.watched import watched
+from fastglm.system.watched import watched
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
 with watched(Path(sys.argv[1]), {COMPILER!r}):
     print("waits", flush=True)

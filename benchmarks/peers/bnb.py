@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fastglm.host import Host
-from fastglm.progress import OnProgress
+from fastglm.progress.progress import OnProgress
 from fastglm.variants import bitsandbytes_reason
 
 

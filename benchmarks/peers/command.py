@@ -9,7 +9,7 @@ from benchmarks import report
 from benchmarks.progress import reporter_for
 from benchmarks.terminal import Debug, StoreUrl, errors, open_store, tell
 from fastglm.errors import UsageError
-from fastglm.progress import Show
+from fastglm.progress.progress import Show
 
 
 def peers(

@@ -17,7 +17,7 @@ from benchmarks.progress import Reporter
 from benchmarks.runner import Result
 from fastglm.errors import DiskShortError, FastGLMError, UsageError
 from fastglm.host import Host
-from fastglm.progress import OnProgress
+from fastglm.progress.progress import OnProgress
 
 if TYPE_CHECKING:
     from benchmarks.store import Store

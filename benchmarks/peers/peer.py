@@ -12,7 +12,7 @@ from typing import Protocol
 from benchmarks.peers.sizes import Sizes
 from fastglm.host import Host
 from fastglm.launch import launched
-from fastglm.progress import OnProgress
+from fastglm.progress.progress import OnProgress
 
 
 class Peer(Protocol):

@@ -6,7 +6,7 @@ from typing import Any
 
 from benchmarks.peers.peer import lacking, versions
 from fastglm.host import Host
-from fastglm.progress import OnProgress
+from fastglm.progress.progress import OnProgress
 
 
 class TorchAO:

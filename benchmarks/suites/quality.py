@@ -14,9 +14,9 @@ from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError, MemoryShortError
 from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.judged import Asked, Findings, judge, judge_streamed
-from fastglm.hardware import resolve_devices
 from fastglm.host import Host
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
+from fastglm.system.devices import resolve_devices
 
 LONGEST_ANSWER = 128  # tokens
 ORIGINAL = "original"  # what is computed layer by layer where there is no room for it

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
-from ..making import alone
 from ..models.source import find_source
-from ..progress import OnProgress
-from ..sweep import sweep
-from ..texts import Text
+from ..progress.progress import OnProgress
+from ..system.making import alone
+from ..system.sweep import sweep
+from ..text_files import Text
 from .calibration import read_texts
 from .chain import Chain
 from .recipe import Recipe, find_recipe

@@ -23,8 +23,8 @@ from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint
 from ..models.config import ChatGLM6BConfig
 from ..models.packing import Batch, Example, pack
 from ..models.rotary import Rotary2D
-from ..progress import OnProgress, Progress
-from ..texts import Text
+from ..progress.progress import OnProgress, Progress
+from ..text_files import Text
 from .calibration import calibration_examples
 from .gptq import Hessian, factorise, nearest, quantise
 

@@ -11,7 +11,7 @@ from ..models.checkpoint import Checkpoint
 from ..models.packing import Example, encode
 from ..models.tokenizer import ChatGLMTokenizer
 from ..models.tokenizer_files import read_tokenizer
-from ..texts import Text, is_text, read_lines, read_rounds
+from ..text_files import Text, is_text, read_lines, read_rounds
 
 DEMO_SAMPLES = 320  # of the demo model's world, to see by what matters
 DEMO_FITTED = 1280  # to fit numbers to, which must also suit other texts

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CancelledError, UsageError
-from ..files import read_json
-from ..hardware import resolve_device
-from ..home import make_parents, make_private
-from ..making import put
 from ..models.checkpoint import Checkpoint
 from ..models.config import ChatGLM6BConfig
-from ..progress import OnProgress, Progress
-from ..texts import Text
+from ..progress.progress import OnProgress, Progress
+from ..system.devices import resolve_device
+from ..system.files import read_json
+from ..system.home import make_parents, make_private
+from ..system.making import put
+from ..text_files import Text
 from . import manifest
 from .calibrated import gptq_examples
 from .calibration import calibration_examples

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Protocol
 
-from ..texts import Text
+from ..text_files import Text
 
 
 class Corpus(Protocol):

@@ -21,7 +21,7 @@ from ..models.checkpoint import Checkpoint
 from ..models.config import ChatGLM6BConfig
 from ..models.packing import Batch, Example, fill
 from ..models.tokenizer import ChatGLMTokenizer
-from ..progress import OnProgress
+from ..progress.progress import OnProgress
 from ..train.learner import Learner
 from ..train.trainer import History, Settings, fit, is_first, own_device
 from .calibration import examples

@@ -12,14 +12,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError, DiskShortError, UsageError
-from ..files import read_json
-from ..home import make_parents
-from ..making import part_of, put
 from ..models.checkpoint import HEAD, LAYER, Checkpoint
 from ..models.config import ChatGLM6BConfig
 from ..models.tokenizer_files import read_tokenizer
 from ..models.weights import is_finite
-from ..progress import OnProgress, Progress
+from ..progress.progress import OnProgress, Progress
+from ..system.files import read_json
+from ..system.home import make_parents
+from ..system.making import part_of, put
 
 SHARD_BYTES = 1 << 30  # of tensors, collected before they are written as a shard
 TOKENIZER_FILES = ("tokenizer_config.json", "ice_text.model")

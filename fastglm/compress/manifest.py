@@ -7,10 +7,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..files import read_json
-from ..making import put
 from ..models.checkpoint import Checkpoint
-from ..progress import OnProgress, Progress
+from ..progress.progress import OnProgress, Progress
+from ..system.files import read_json
+from ..system.making import put
 from .folder import TOKENIZER_FILES
 
 FILE = "fastglm.json"

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..hardware import resolve_device
 from ..kernels import get_format
 from ..kernels.format import Parts
 from ..models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from ..models.config import ChatGLM6BConfig
-from ..progress import OnProgress
-from ..texts import Text
+from ..progress.progress import OnProgress
+from ..system.devices import resolve_device
+from ..text_files import Text
 from .calibrated import Calibrated, Packed, gptq_examples
 from .folder import copy_tokenizer, new_folder, open_plain, stored_tensors, write_checkpoint
 from .size import predict_size

@@ -21,8 +21,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from ..errors import UsageError
-from ..files import read_regular
 from ..models.config import ChatGLM6BConfig
+from ..system.files import read_regular
 from .steps import STEPS, Step
 
 LARGEST = 64 << 10  # bytes of a recipe

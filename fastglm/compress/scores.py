@@ -10,12 +10,12 @@ from torch import Tensor
 from ..evaluate.head import Head
 from ..evaluate.likelihood import Likelihood, batches_of, likelihood
 from ..evaluate.streamed import StreamedModel
-from ..hardware import resolve_device
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example
 from ..models.tokenizer import ChatGLMTokenizer
-from ..progress import OnProgress, Progress
-from ..texts import Text
+from ..progress.progress import OnProgress, Progress
+from ..system.devices import resolve_device
+from ..text_files import Text
 from .calibration import ROW, examples
 from .prune.vocabulary import kept_rows
 from .split import MOST

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Literal
 
 from ..errors import UsageError
-from ..texts import Text
+from ..text_files import Text
 from .calibration import DEMO_FITTED, DEMO_SAMPLES, demo_samples
 
 Texts = Sequence[Text] | Literal["demo"]

@@ -15,7 +15,7 @@ from ..errors import UsageError
 from ..kernels import get_format
 from ..models.checkpoint import Checkpoint
 from ..models.config import ChatGLM6BConfig
-from ..progress import OnProgress
+from ..progress.progress import OnProgress
 from .prune import Pruned, prune_depth, prune_vocabulary, prune_width, sparsify_24
 from .prune.depth import check_count, without_layers
 from .prune.sparse import with_sparsity

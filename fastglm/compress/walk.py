@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from ..evaluate.head import Head
-from ..hardware import resolve_device
 from ..models.block import Block
 from ..models.checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
 from ..models.packing import Batch, Example, pack
 from ..models.rotary import Rotary2D
+from ..system.devices import resolve_device
 from .calibration import ROW
 
 ROWS = 8  # of `ROW` tokens, that run together

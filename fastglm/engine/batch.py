@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from ..memory import room_for
+from ..system.memory import room_for
 from .fast import FastEngine, TokenReader
 from .sampling import Sampling, checked
 

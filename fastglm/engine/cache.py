@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..memory import room_for
 from ..models.cache import Quantised, quantise
 from ..placement import Stage
+from ..system.memory import room_for
 
 # The window that a step reads is a multiple of this, so that its shapes stay the same for as many steps.
 STEP = 64

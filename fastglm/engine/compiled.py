@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 
 from ..errors import DeviceError
-from ..hardware import instruction_set
-from ..home import folder
-from ..making import made_once, part_of, put
 from ..models.decoder import Decoder
-from ..progress import COMPILING, OnProgress, Progress
-from ..watched import watched
+from ..progress.progress import COMPILING, OnProgress, Progress
+from ..system.devices import instruction_set
+from ..system.home import folder
+from ..system.making import made_once, part_of, put
+from ..system.watched import watched
 from .build import REQUEST, BuildRequest, Form
 from .step import Step
 

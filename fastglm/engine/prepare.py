@@ -12,7 +12,7 @@ import torch
 from ..errors import DeviceError
 from ..kernels.cpu import library
 from ..kernels.exact import is_exact
-from ..progress import COMPILING, OnProgress, Progress
+from ..progress.progress import COMPILING, OnProgress, Progress
 from .cache import STEP, make_cache
 from .compiled import CompiledStep, compiled_step
 from .step import InnerStep, Step

@@ -10,7 +10,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from ..engine import GREEDY, BatchEngine, Sampling
 from ..engine.batch import Ends
 from ..models.chat import History
-from ..progress import OnProgress, Progress
+from ..progress.progress import OnProgress, Progress
 from ..streamer import engine_name
 
 TOP_P = 0.7  # of sampling, as in the published chat

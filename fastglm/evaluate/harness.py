@@ -26,7 +26,7 @@ from ..engine import GREEDY, Sampling
 from ..engine.detokenize import Detokenizer
 from ..errors import FastGLMError, UsageError
 from ..models.packing import Batch, Example, pack
-from ..progress import OnProgress, Progress
+from ..progress.progress import OnProgress, Progress
 from .answers import generate
 from .arithmetic import Arithmetic, arithmetic_of, scoring
 from .likelihood import TARGETS_AT_ONCE, predicting_states

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from ..errors import ContextError
-from ..hardware import resolve_device
 from ..models.chat import History
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example, encode
 from ..models.source import find_source
 from ..models.tokenizer import ChatGLMTokenizer
-from ..progress import OnProgress
+from ..progress.progress import OnProgress
+from ..system.devices import resolve_device
 from .answers import prompt_answers
 from .arithmetic import Arithmetic, arithmetic_of
 from .divergence import divergence

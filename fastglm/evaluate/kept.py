@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..making import put
+from ..system.making import put
 from .head import FinalStates
 
 FORMAT = "fastglm-reference-3"  # 3: with the last states

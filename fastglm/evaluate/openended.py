@@ -11,7 +11,7 @@ from typing import Any
 
 from ..demo.corpus import held_out_samples
 from ..demo.skills import LANGUAGES, SKILLS, Sample
-from ..progress import OnProgress
+from ..progress.progress import OnProgress
 from .answers import answers
 from .skills import SEED, SPLITS
 from .texts import distinct, repeated_sentences, units

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from ..hardware import free_memory
-from ..home import folder
-from ..making import made_once
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example
-from ..progress import OnProgress, Progress
+from ..progress.progress import OnProgress, Progress
+from ..system.devices import free_memory
+from ..system.home import folder
+from ..system.making import made_once
 from .answers import answer_text
 from .head import FinalStates, Head
 from .kept import FINALS, Kept, Subject, read, rounded

@@ -9,7 +9,7 @@ from ..demo.corpus import held_out_samples
 from ..demo.skills import LANGUAGES, SKILLS, Sample, Skill, Split
 from ..demo.skills.refusal import ANSWERS as REFUSALS
 from ..models.packing import encode
-from ..progress import OnProgress
+from ..progress.progress import OnProgress
 from .answers import answers
 from .arithmetic import Arithmetic, arithmetic_of
 from .likelihood import Likelihood, likelihood

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import FastGLMError, UsageError
-from ..progress import OnProgress
+from ..progress.progress import OnProgress
 from .arithmetic import Arithmetic
 from .openended import evaluate_open, open_questions
 from .skills import EACH, evaluate_skills, held_out_questions

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ..errors import HostError
-from ..progress import OnProgress
+from ..progress.progress import OnProgress
 from .answers import generate
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..hardware import processor_name
-from ..home import home, private
+from ..system.devices import processor_name
+from ..system.home import home, private
 from . import trial
 from .cpu import library
 from .format import Kernel, Parts, WeightFormat

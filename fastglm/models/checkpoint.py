@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..files import read_json
+from ..system.files import read_json
 from . import foreign
 from .config import ChatGLM6BConfig, ChatGLMConfig
 from .weights import check_file, is_finite, is_kind, read_tensors

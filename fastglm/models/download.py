@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..errors import CheckpointError, DiskShortError, UsageError
-from ..files import DOWNLOAD_LIMIT, VISITORS_LIMIT
+from ..system.files import DOWNLOAD_LIMIT, VISITORS_LIMIT
 from .checkpoint import Checkpoint, read_config
 
 _CONFIG = "config.json"

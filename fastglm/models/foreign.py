@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
-from ..files import open_regular, read_json
+from ..system.files import open_regular, read_json
 
 _MAGIC = {b"GGUF": "GGUF", b"ggml": "GGML", b"lmgg": "GGML", b"fmgg": "GGML", b"tjgg": "GGML"}
 # By whom tensors of such names are written.

@@ -11,7 +11,7 @@ from sentencepiece import SentencePieceProcessor
 from sentencepiece import sentencepiece_model_pb2 as proto
 
 from ..errors import CheckpointError
-from ..files import read_regular
+from ..system.files import read_regular
 
 CONTROL_TOKENS = ("[MASK]", "[gMASK]", "[sMASK]", "<unused_0>", "<sop>", "<eop>", "<ENC>", "<dBLOCK>")
 # The special tokens of every vocabulary file; those of a user come on top of them.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import CheckpointError, FastGLMError, UsageError
-from ..home import home
+from ..system.home import home
 from .foreign import name_file, name_folder
 
 SHAPES = {"chatglm-6b": 28}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 from sentencepiece import SentencePieceProcessor
 
 from ..errors import CheckpointError
-from ..files import read_json
+from ..system.files import read_json
 from .pieces import CONTROL_TOKENS
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import CheckpointError, FastGLMError
-from ..files import open_regular, read_json
+from ..system.files import open_regular, read_json
 from .tokenizer import ChatGLMTokenizer
 
 # Those that transformers reads, where they are there.

@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..files import open_regular
+from ..system.files import open_regular
 
 _LFS = b"version https://git-lfs"
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)

@@ -16,7 +16,7 @@ from ..models.chatglm import ChatGLMForConditionalGeneration
 from ..models.config import ChatGLM6BConfig
 from ..models.packing import Batch, Example, encode, fill
 from ..models.tokenizer import ChatGLM6BTokenizer
-from ..progress import OnProgress
+from ..progress.progress import OnProgress
 from .card import card
 from .learner import Learner
 from .plan import Plan, Trained

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..bars import Bars
 from ..errors import CancelledError, DivergedError, UsageError
-from ..hardware import resolve_device
 from ..models.packing import Batch
-from ..progress import OnProgress, Progress
+from ..progress.bar import Bars
+from ..progress.progress import OnProgress, Progress
+from ..system.devices import resolve_device
 from .learner import Learner
 
 Weights = dict[str, Tensor]  # by name

@@ -13,9 +13,9 @@ from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.judged import Findings, Judged, judge
 from fastglm.evaluate.throughput import batch_time
 from fastglm.hosted import HostInfo
-from fastglm.memory import Memory
 from fastglm.piece import Piece
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
+from fastglm.system.memory import Memory
 
 SPEEDS = {"original": 0.010, "fast": 0.005, "int8": 0.004, "int4": 0.002, "speculative": 0.003}  # s/token
 

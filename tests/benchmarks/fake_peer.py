@@ -13,7 +13,7 @@ from benchmarks.peers.process import run
 from benchmarks.peers.sizes import Sizes
 from fastglm.host import Host
 from fastglm.launch import launched
-from fastglm.progress import OnProgress
+from fastglm.progress.progress import OnProgress
 
 
 class Counter:

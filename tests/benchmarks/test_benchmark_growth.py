@@ -5,7 +5,7 @@ import pytest
 from benchmarks import figure, growth
 from benchmarks.progress import JsonReporter
 from benchmarks.statistics import Estimate
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
 
 
 def _silent(_progress: Progress) -> None: ...

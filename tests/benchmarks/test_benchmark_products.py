@@ -12,7 +12,7 @@ from benchmarks import products, promises
 from benchmarks.cli import main
 from benchmarks.figure import kept as all_kept
 from benchmarks.statistics import Estimate
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
 
 
 def test_each_pair_of_runs_gives_a_ratio(monkeypatch: pytest.MonkeyPatch) -> None:

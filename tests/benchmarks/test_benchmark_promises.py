@@ -27,7 +27,7 @@ from fastglm.evaluate.likelihood import likelihood
 from fastglm.models.packing import encode
 from fastglm.models.source import demo_folder
 from fastglm.models.tokenizer import ChatGLMTokenizer
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"
 

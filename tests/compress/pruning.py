@@ -15,7 +15,7 @@ from fastglm.compress.calibration import calibration_examples
 from fastglm.compress.folder import open_plain
 from fastglm.compress.prune import Pruned
 from fastglm.compress.walk import Walk
-from fastglm.texts import Text
+from fastglm.text_files import Text
 
 SOURCE = folder("chatglm")
 TEXTS = [Text([], f"{i}加{i + 1}等于多少？", f"{i}+{i + 1}={2 * i + 1}。") for i in range(40)]

@@ -28,8 +28,8 @@ from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.checkpoint import EMBEDDING, Checkpoint
 from fastglm.models.packing import Batch
 from fastglm.models.tokenizer import ChatGLMTokenizer
-from fastglm.progress import Progress
-from fastglm.texts import Text
+from fastglm.progress.progress import Progress
+from fastglm.text_files import Text
 
 CPU = torch.device("cpu")
 SMALL = folder("chatglm")

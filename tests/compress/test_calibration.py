@@ -11,7 +11,7 @@ from fastglm.demo.corpus import training_samples
 from fastglm.errors import UsageError
 from fastglm.models.source import demo_folder
 from fastglm.models.tokenizer import ChatGLMTokenizer
-from fastglm.texts import Text
+from fastglm.text_files import Text
 
 
 @pytest.fixture(scope="module")

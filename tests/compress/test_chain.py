@@ -27,11 +27,11 @@ from fastglm.compress.size import predict_size
 from fastglm.compress.steps import Distil, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Step
 from fastglm.errors import CancelledError, CheckpointError, DeviceError, DiskShortError, FastGLMError, UsageError
 from fastglm.evaluate.likelihood import likelihood
-from fastglm.making import alone
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.config import ChatGLM6BConfig
-from fastglm.progress import Progress
-from fastglm.texts import Text
+from fastglm.progress.progress import Progress
+from fastglm.system.making import alone
+from fastglm.text_files import Text
 
 PRUNE = PruneDepth(layers=1), PruneWidth(channels=0.5)
 WHOLE = Recipe("whole", (*PRUNE, Quantise("int4-g32")))

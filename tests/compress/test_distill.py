@@ -23,7 +23,7 @@ from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import DivergedError, UsageError
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.config import ChatGLM6BConfig
-from fastglm.texts import Text
+from fastglm.text_files import Text
 from fastglm.train import trainer
 
 SETTINGS = Distillation(steps=6, rows=2, row=64, learning_rate=2e-3, save_every=2)

@@ -14,7 +14,7 @@ from fastglm.compress import distill, steps
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.split import EVERY, MOST, Split
 from fastglm.compress.steps import Distil, Given, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Sparse24, Step
-from fastglm.texts import Text
+from fastglm.text_files import Text
 
 STEPS = (
     PruneDepth(layers=1),

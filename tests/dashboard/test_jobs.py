@@ -19,7 +19,7 @@ from benchmarks.jobs import Jobs
 from benchmarks.store import Store
 from dashboard import jobs
 from fastglm.errors import FastGLMError
-from fastglm.home import home
+from fastglm.system.home import home
 
 GONE = "4194305 1.00"  # no system gives such a number
 ME = process.identity(os.getpid())
@@ -120,7 +120,7 @@ SERVER = """
 import json, sys, time
 from dashboard import jobs
 from fastglm.errors import FastGLMError
-from fastglm.home import home
+from fastglm.system.home import home
 jobs.start(json.loads(sys.argv[1]))
 print(jobs._worker.pid, flush=True)
 time.sleep(600)

@@ -161,7 +161,9 @@ def test_no_memory_for_a_batch_is_one_clear_line(whole, monkeypatch, where):
         elif where == "step":
             patch.setattr(whole.transformer.layers[1].mlp, "forward", fails)
         else:
-            patch.setattr("fastglm.memory.psutil.virtual_memory", lambda: type("Memory", (), {"available": 1000}))
+            patch.setattr(
+                "fastglm.system.memory.psutil.virtual_memory", lambda: type("Memory", (), {"available": 1000})
+            )
         with pytest.raises(MemoryShortError, match=clear):
             engine.answer(asked, 60, GREEDY)
     assert engine.cache_memory(0) == 0

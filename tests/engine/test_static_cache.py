@@ -8,7 +8,7 @@ import torch
 from fastglm.engine import cache as caches
 from fastglm.engine.cache import NEVER, STEP, Rows, StaticCache, Window, capacity_after
 from fastglm.errors import MemoryShortError
-from fastglm.memory import room_for
+from fastglm.system.memory import room_for
 
 FOLLOWING = torch.tensor([[[4, 4], [7, 8]]])  # the position stays, the block position counts on
 

@@ -17,8 +17,8 @@ from fastglm.evaluate.judged import judge, judge_streamed
 from fastglm.evaluate.likelihood import likelihood
 from fastglm.models.packing import Example, encode
 from fastglm.models.source import demo_folder
-from fastglm.progress import Progress
-from fastglm.texts import Text
+from fastglm.progress.progress import Progress
+from fastglm.text_files import Text
 
 QUESTIONS = [
     ([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),

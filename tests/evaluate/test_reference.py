@@ -19,7 +19,7 @@ from fastglm.evaluate.streamed import StreamedModel
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.packing import Example, encode
 from fastglm.models.source import demo_folder
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
 
 LONGEST = 16
 

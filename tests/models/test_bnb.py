@@ -8,10 +8,10 @@ from transformers import AutoModel, BitsAndBytesConfig
 import fastglm
 from fastglm import variants
 from fastglm.errors import MemoryShortError, UsageError
-from fastglm.hardware import DeviceCard
 from fastglm.loader import weights_memory
 from fastglm.models.chat import build_prompt
 from fastglm.models.source import find_source
+from fastglm.system.devices import DeviceCard
 
 functional = pytest.importorskip("bitsandbytes.functional")
 

@@ -18,7 +18,7 @@ from fastglm.evaluate.likelihood import likelihood
 from fastglm.models.config import ChatGLM6BConfig
 from fastglm.models.packing import encode
 from fastglm.models.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
-from fastglm.texts import Text
+from fastglm.text_files import Text
 
 GOLDEN = folder("chatglm")
 TEXTS = [Text([], f"{i}加{i + 1}等于多少？", f"{i}+{i + 1}={2 * i + 1}。") for i in range(40)]

@@ -14,7 +14,7 @@ from benchmarks import process
 from benchmarks.jobs import Job, Jobs
 from benchmarks.store import Store
 from dashboard import jobs, machine
-from fastglm.hardware import DeviceCard
+from fastglm.system.devices import DeviceCard
 
 CARD = DeviceCard("cuda", "Test GPU", 24_000_000_000, 20_000_000_000, 8, 8, compute_capability="8.9", driver="CUDA 13")
 

@@ -214,7 +214,7 @@ def check(kind: Kill, seed: int, home: Path) -> None:
     """One kill and the next start, after which the home is swept at the latest by one more."""
     told = f"{getattr(kind, '__name__', 'kill_kernels')}, seed {seed}"
     kind(random.Random(seed), home, told)
-    sweeps = "import light; from fastglm.sweep import sweep; sweep()"
+    sweeps = "import light; from fastglm.system.sweep import sweep; sweep()"
     Started(home, "-c", sweeps, **TESTS_ON_PATH).end(told)
     check_nothing_is_left(home, told)
 

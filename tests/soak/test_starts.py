@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from soak.traces import check_nothing_is_left
 
-from fastglm import sweep
 from fastglm.compress.folder import is_whole
 from fastglm.errors import FastGLMError, HostError
 from fastglm.host import Host, HostKey
 from fastglm.models.source import demo_folder
+from fastglm.system import sweep
 
 VARIANTS = ("int8", "int4")
 LONGEST = 0.6  # seconds from the first start to the last kill: making takes less

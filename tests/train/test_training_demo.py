@@ -15,7 +15,7 @@ from fastglm.errors import CancelledError, DeviceError, UsageError
 from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.config import ChatGLM6BConfig
 from fastglm.models.packing import Batch, Example, pack
-from fastglm.progress import Progress
+from fastglm.progress.progress import Progress
 from fastglm.train import demo
 from fastglm.train.demo import HISTORY_FILE, STATE_FILE, train
 from fastglm.train.learner import Learner

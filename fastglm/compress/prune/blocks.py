@@ -9,7 +9,7 @@ from torch import Tensor
 from ...models.block import Block
 from ...models.checkpoint import LAYER
 from ...models.config import ChatGLM6BConfig
-from ...progress import OnProgress, Progress
+from ...progress.progress import OnProgress, Progress
 from ..folder import copy_tokenizer, new_folder, split_name, stored_tensors, write_checkpoint
 from ..walk import Walk
 

@@ -23,8 +23,8 @@ from ...errors import UsageError
 from ...models.block import Block
 from ...models.checkpoint import LAYER, Checkpoint
 from ...models.config import ChatGLM6BConfig
-from ...progress import OnProgress, Progress
-from ...texts import Text
+from ...progress.progress import OnProgress, Progress
+from ...text_files import Text
 from ..calibration import calibration_examples
 from ..folder import copy_tokenizer, new_folder, open_plain, split_name, stored_tensors, write_checkpoint
 from ..size import predict_size

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from ...errors import UsageError
 from ...models.block import Block
 from ...models.config import ChatGLM6BConfig
-from ...progress import OnProgress
-from ...texts import Text
+from ...progress.progress import OnProgress
+from ...text_files import Text
 from ..calibration import calibration_examples
 from ..folder import open_plain
 from ..size import predict_size

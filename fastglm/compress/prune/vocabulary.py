@@ -17,14 +17,14 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 from torch import Tensor
 
 from ...errors import CheckpointError, UsageError
-from ...files import read_json
 from ...models.chat import build_prompt
 from ...models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from ...models.packing import encode
 from ...models.pieces import CONTROL_TOKENS, read_model
 from ...models.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
-from ...progress import OnProgress
-from ...texts import Text
+from ...progress.progress import OnProgress
+from ...system.files import read_json
+from ...text_files import Text
 from ..folder import TOKENIZER_FILES, new_folder, open_plain, stored_tensors, write_checkpoint
 from ..size import predict_size
 from .report import Pruned

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from ...errors import DeviceError
-from ...home import folder, home
-from ...making import made_once, part_of, put
-from ...progress import COMPILING, OnProgress, Progress
-from ...watched import watched
+from ...progress.progress import COMPILING, OnProgress, Progress
+from ...system.home import folder, home
+from ...system.making import made_once, part_of, put
+from ...system.watched import watched
 
 SOURCES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".h"))
 FLAGS = ("-O3", "-mavx2", "-mfma", "-std=c++20", "-shared", "-fPIC", "-fopenmp")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from fastglm.home import home
 from fastglm.lease import sweep_tickets
-from fastglm.locks import remove_locked, try_lock
-from fastglm.making import sweep_parts
+from fastglm.system.home import home
+from fastglm.system.locks import remove_locked, try_lock
+from fastglm.system.making import sweep_parts
 
 MADE = ("variants/*", "kernels", "steps", "models", "models/*.work")  # folders in which things are made
 PARTIAL = ("kernels.json.*", "references/*.partial", "conversations/*.part", "models/*.work/*.partial")  # files

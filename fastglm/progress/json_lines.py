@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from fastglm.errors import CancelledError
-from fastglm.progress import Progress, TimeLeft
+from fastglm.progress.progress import Progress, TimeLeft
 
 PAUSE = 0.2  # seconds: news of the same stage five times a second are enough
 

@@ -1,5 +1,5 @@
-"""What the machine has. `python -m fastglm.hardware [DEVICE [--bandwidth]]` prints it, so that others need not open the
-device themselves."""
+"""What the machine has. `python -m fastglm.system.devices [DEVICE [--bandwidth]]` prints it, so that others need not
+open the device themselves."""
 
 import json
 import platform
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from .errors import DeviceError, FastGLMError
+from ..errors import DeviceError, FastGLMError
 
 BUFFER = 256 * 2**20  # bytes: more than caches hold
 COPIES = {"cpu": 1}  # in one timing; elsewhere many, so that starting them takes no part of it

@@ -8,7 +8,7 @@ from typing import IO
 import portalocker
 
 from fastglm.errors import HomeError
-from fastglm.home import private
+from fastglm.system.home import private
 
 
 def try_lock(path: Path, mode: str = "ab") -> IO[bytes] | None:

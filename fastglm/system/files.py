@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import CheckpointError
+from ..errors import CheckpointError
 
 DOWNLOAD_LIMIT = "FASTGLM_MAX_DOWNLOAD"  # names the GB that may be downloaded at once
 VISITORS_LIMIT = 20  # GB, for visitors of the app where nothing else is said: any of the family as published fits

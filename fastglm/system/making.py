@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import IO
 
 from fastglm.errors import UsageError
-from fastglm.home import folder, private, protect, writing
-from fastglm.locks import remove_locked, try_lock
-from fastglm.progress import OnProgress, Progress
+from fastglm.progress.progress import OnProgress, Progress
+from fastglm.system.home import folder, private, protect, writing
+from fastglm.system.locks import remove_locked, try_lock
 
 PART = ".part"  # ends the names of folders that things are made in
 _LOCK = ".lock"  # in such a folder, held by its maker

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from .errors import MemoryShortError
+from ..errors import MemoryShortError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from fastglm.progress import Progress, TimeLeft
+from fastglm.progress.progress import Progress, TimeLeft
 
 LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
 _ESTIMATING = "estimating"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import UsageError
-from .files import open_regular
+from .system.files import open_regular
 
 _KEYS = {"prompt", "answer", "history"}
 LONGEST = 16 << 20  # bytes of a line

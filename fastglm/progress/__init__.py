@@ -1,0 +1,1 @@
+"""How far long work is: told, drawn as a bar, or written as JSON lines."""
