@@ -19,7 +19,7 @@ from .engine.speculative import Draft
 from .errors import MemoryShortError, UsageError
 from .kernels.cpu.dense import take_over
 from .kernels.format import ReferenceKernel
-from .kernels.linear import PackedWeight, QuantizedEmbedding
+from .kernels.packed import PackedWeight, QuantizedEmbedding
 from .loaded import LoadedInfo, wants_one_thread
 from .made import find_made, how_to_make
 from .models import bnb

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..kernels.linear import PackedWeight
+from ..kernels.packed import PackedWeight
 from ..models.chatglm import ChatGLMForConditionalGeneration
 from ..models.config import ChatGLM6BConfig
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from .linear import PackedWeight
+from .packed import PackedWeight
 
 
 @contextmanager

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .after import After
-from .blocks import WEIGHTS, row_blocks
+from .blockwise import WEIGHTS, row_blocks
+from .epilogue import After
 
 Parts = dict[str, Tensor]
 Spec = dict[str, tuple[tuple[int, ...], torch.dtype]]

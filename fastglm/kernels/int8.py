@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .blocks import blockwise
-from .choice import MeasuredKernel, Way
+from .autotune import MeasuredKernel, Way
+from .blockwise import blockwise
 from .cpu import library
 from .format import Kernel, Parts, Spec, WeightFormat
 from .probe import first_that_works

@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..kernels.after import After
-from ..kernels.linear import apply, make_linear
-from .attention import attend
+from ..kernels.attention import attend
+from ..kernels.cuda.fused import add_norm, fuses, launch_rotate
+from ..kernels.epilogue import After
+from ..kernels.packed import apply, make_linear
 from .config import ChatGLM6BConfig
-from .fused import add_norm, fuses, launch_rotate
 from .rotary import apply_rotary
 
 # The published blocks take 28 as their number of layers whatever the config says.

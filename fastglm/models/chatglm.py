@@ -14,7 +14,7 @@ from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from ..errors import CheckpointError, UsageError
-from ..kernels.linear import QuantizedEmbedding, QuantizedLinear, SharedHead
+from ..kernels.packed import QuantizedEmbedding, QuantizedLinear, SharedHead
 from ..placement import Entries, Stage, moved, stages_of
 from .block import Block
 from .cache import make_cache

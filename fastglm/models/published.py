@@ -10,7 +10,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from ..errors import UsageError
 from ..kernels.format import WeightFormat
-from ..kernels.linear import QuantizedLinear
+from ..kernels.packed import QuantizedLinear
 from .chat import clean_response
 from .generation import check_streams, stop_tokens
 from .positions import attention_mask, find_layout, position_ids

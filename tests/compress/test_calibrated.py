@@ -23,7 +23,7 @@ from fastglm.evaluate.head import FinalStates, Head
 from fastglm.evaluate.likelihood import batches_of
 from fastglm.evaluate.streamed import Passage, StreamedModel
 from fastglm.kernels import Int4
-from fastglm.kernels.linear import PackedWeight
+from fastglm.kernels.packed import PackedWeight
 from fastglm.models.chatglm import ChatGLMForConditionalGeneration
 from fastglm.models.checkpoint import EMBEDDING, Checkpoint
 from fastglm.models.packing import Batch

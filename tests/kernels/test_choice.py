@@ -8,10 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fastglm.kernels import Int4, Int8, choice, trial
-from fastglm.kernels.choice import FILE, ROWS, MeasuredKernel, fastest, seconds, times_of
+from fastglm.kernels import Int4, Int8, autotune, trial
+from fastglm.kernels.autotune import FILE, ROWS, MeasuredKernel, fastest, seconds, times_of
 from fastglm.kernels.int8 import CpuInt8Kernel
-from fastglm.kernels.linear import QuantizedLinear
+from fastglm.kernels.packed import QuantizedLinear
 
 WAYS = f"operator, unpacked; {trial.NAME}"
 KEY = f"CpuInt8Kernel int8 64 × 64: {WAYS}"
@@ -19,7 +19,7 @@ KEY = f"CpuInt8Kernel int8 64 × 64: {WAYS}"
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch):
-    monkeypatch.setattr(choice, "_known", {})
+    monkeypatch.setattr(autotune, "_known", {})
 
 
 @pytest.fixture
@@ -31,12 +31,12 @@ def measured(monkeypatch):
         asked.append((kernel.format.name, rows, columns))
         return {"operator": [1.0, 4.0, 16.0, 64.0, 256.0], "unpacked": [20.0, 20.0, 21.0, 24.0, 36.0]}
 
-    monkeypatch.setattr(choice, "_measure", measure)
+    monkeypatch.setattr(autotune, "_measure", measure)
     return asked
 
 
 def forget():
-    choice._known.clear()
+    autotune._known.clear()
 
 
 def test_between_measured_rows_times_are_on_a_line():
@@ -77,7 +77,7 @@ def test_other_thread_counts_are_other_machines(own_home, measured, monkeypatch)
 )
 def test_a_file_that_is_broken_is_made_anew(own_home, measured, content):
     if isinstance(content, str):
-        content = content.replace("MACHINE", choice._machine(torch.get_num_threads())).encode()
+        content = content.replace("MACHINE", autotune._machine(torch.get_num_threads())).encode()
     (own_home / FILE).write_bytes(content)
     times_of(CpuInt8Kernel(Int8()), 64, 64)
     assert len(measured) == 1
@@ -121,14 +121,14 @@ def test_without_a_place_to_write_it_lasts_as_long_as_the_process(tmp_path, meas
 
 
 def test_what_another_process_wrote_first_holds(own_home, measured, monkeypatch):
-    kernel, make_up = CpuInt8Kernel(Int8()), choice._measure
+    kernel, make_up = CpuInt8Kernel(Int8()), autotune._measure
 
     def meanwhile(*shape):
-        theirs = {choice._machine(torch.get_num_threads()): {KEY: {"operator": [2.0] * len(ROWS)}}}
+        theirs = {autotune._machine(torch.get_num_threads()): {KEY: {"operator": [2.0] * len(ROWS)}}}
         (own_home / FILE).write_text(json.dumps(theirs), encoding="utf-8")
         return make_up(*shape)
 
-    monkeypatch.setattr(choice, "_measure", meanwhile)
+    monkeypatch.setattr(autotune, "_measure", meanwhile)
     assert times_of(kernel, 64, 64) == {"operator": [2.0] * len(ROWS)}
 
 
@@ -150,7 +150,7 @@ def test_a_way_that_fails_or_is_wrong_is_left_out():
 @pytest.mark.parametrize("format", [Int8(), Int4(32), Int4(128), Int4(None)], ids=lambda format: format.name)
 @pytest.mark.parametrize(("rows", "columns"), [(64, 128), (512, 256), (256, 4096)])
 def test_every_way_that_is_right_is_tried(monkeypatch, format, rows, columns):
-    monkeypatch.setattr(choice, "ROWS", (1, 16))
+    monkeypatch.setattr(autotune, "ROWS", (1, 16))
     kernel = format.kernel(torch.device("cpu"), torch.float32)
     assert set(times_of(kernel, rows, columns)) == {"operator", "unpacked"}
 
@@ -193,7 +193,7 @@ def test_overflowing_sums_are_noticed():
 
 
 def test_what_passed_an_older_trial_is_measured_again_and_forgotten(own_home, measured):
-    machine, older = choice._machine(torch.get_num_threads()), "CpuInt8Kernel int8 64 × 64: operator, unpacked"
+    machine, older = autotune._machine(torch.get_num_threads()), "CpuInt8Kernel int8 64 × 64: operator, unpacked"
     stored = {machine: {older: {"operator": [1.0] * len(ROWS)}}, "another machine": {older: {}}}
     (own_home / FILE).write_text(json.dumps(stored), encoding="utf-8")
     times_of(CpuInt8Kernel(Int8()), 64, 64)

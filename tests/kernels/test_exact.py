@@ -16,7 +16,7 @@ from fastglm.evaluate.likelihood import answer_loss
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.exact import exact_arithmetic, is_exact
 from fastglm.kernels.format import ReferenceKernel
-from fastglm.kernels.linear import PackedWeight, QuantizedEmbedding, QuantizedLinear
+from fastglm.kernels.packed import PackedWeight, QuantizedEmbedding, QuantizedLinear
 from fastglm.models.packing import Example, pack
 from fastglm.models.source import demo_folder
 from fastglm.models.tokenizer import ChatGLMTokenizer

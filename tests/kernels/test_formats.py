@@ -13,7 +13,7 @@ from fastglm.kernels import FORMATS, Int4, Int8, get_format
 from fastglm.kernels.cpu.int4 import row_order
 from fastglm.kernels.format import ReferenceKernel
 from fastglm.kernels.int4 import join, split
-from fastglm.kernels.linear import QuantizedEmbedding, QuantizedLinear, SharedHead
+from fastglm.kernels.packed import QuantizedEmbedding, QuantizedLinear, SharedHead
 
 ALL = [*FORMATS.values(), Int8(torch.float16), Int4(None)]
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from fastglm.kernels import FORMATS, Int4, Int8, get_format
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel
 from fastglm.kernels.int4 import split
 from fastglm.kernels.int8 import CpuInt8Kernel
-from fastglm.kernels.linear import QuantizedLinear
+from fastglm.kernels.packed import QuantizedLinear
 
 CPU = torch.device("cpu")
 WAYS = {"operator": 5e-3, "unpacked": 1e-5}  # relative errors: activations in bf16, fp32

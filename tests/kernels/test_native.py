@@ -9,12 +9,12 @@ from torch import nn
 import fastglm
 from fastglm.errors import DeviceError
 from fastglm.kernels import FORMATS, Int4, Int8
-from fastglm.kernels.after import After
+from fastglm.kernels.attention import attend
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.dense import FewRowsLinear, take_over
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
+from fastglm.kernels.epilogue import After
 from fastglm.kernels.int8 import CpuInt8Kernel
-from fastglm.models.attention import attend
 from fastglm.models.cache import Quantised, quantise
 
 CPU = torch.device("cpu")

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from fastglm.kernels import Int4, Int8, WeightFormat
-from fastglm.kernels.after import After
+from fastglm.kernels.cuda import fused
 from fastglm.kernels.cuda.kernel import TritonKernel, refusal
-from fastglm.models import fused
+from fastglm.kernels.epilogue import After
 
 triton = pytest.importorskip("triton", reason="Triton has no wheels for this system")
 launch = pytest.importorskip("fastglm.kernels.cuda.launch")

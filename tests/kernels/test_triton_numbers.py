@@ -19,8 +19,8 @@ from torch import nn
 
 from benchmarks.kernels import BOUNDS, Timing, measure
 from fastglm.kernels import Int4, Int8, WeightFormat
-from fastglm.kernels.after import NOTHING, After
 from fastglm.kernels.cuda.kernel import TritonKernel
+from fastglm.kernels.epilogue import NOTHING, After
 from fastglm.models.cache import pack
 from fastglm.models.rotary import Rotary2D, apply_rotary
 
@@ -145,7 +145,7 @@ def test_the_kernel_multiplies_and_gathers(format: WeightFormat, interpreter: Pr
 
 
 def add_norm_error(dtype: torch.dtype, rows: int, width: int) -> float:
-    from fastglm.models.fused import launch_add_norm
+    from fastglm.kernels.cuda.fused import launch_add_norm
 
     x, residual = (normal(rows, width, seed=seed).to(dtype) for seed in (0, 1))
     norm = nn.LayerNorm(width, eps=1e-5)
@@ -163,7 +163,7 @@ def test_the_norm_of_a_sum_agrees_with_float64(dtype: torch.dtype, interpreter: 
 
 def rotary_errors(dtype: torch.dtype, tokens: int, batch: int, is_int8: bool) -> list[float]:
     """Of q and of what the cache holds of k and v; and how much of the cache beside them was touched."""
-    from fastglm.models.fused import launch_rotate
+    from fastglm.kernels.cuda.fused import launch_rotate
 
     heads, width, capacity = 3, 24, 10
     qkv = normal(batch, tokens, heads, 3 * width).to(dtype)
@@ -199,7 +199,7 @@ def test_rotated_keys_and_values_lie_in_the_cache(
 
 
 def self_test(dtype: torch.dtype) -> str | None:
-    from fastglm.models.fused import difference
+    from fastglm.kernels.cuda.fused import difference
 
     return difference(torch.device("cpu"), dtype)
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from fastglm.engine.cache import make_cache
 from fastglm.engine.prepare import plain_step
+from fastglm.kernels.cuda import fused as kernels
 from fastglm.loader import load
 from fastglm.models import block
-from fastglm.models import fused as kernels
 from fastglm.models.rotary import apply_rotary
 
 
@@ -33,7 +33,7 @@ def test_the_step_is_the_same_with_the_kernel(monkeypatch: pytest.MonkeyPatch) -
     for fused in (False, True):
         monkeypatch.setattr(block, "fuses", lambda x, fused=fused: fused and x.shape[1] == 1)
         monkeypatch.setattr(block, "launch_rotate", rotate)
-        monkeypatch.setattr("fastglm.models.fused.fuses", lambda _: False)
+        monkeypatch.setattr("fastglm.kernels.cuda.fused.fuses", lambda _: False)
         cache, step, plan = make_cache(model, 64), plain_step(model), model.plan(prompt)
         step.decoder(prompt, plan.position_ids, plan.attention_mask, cache, keep=1)
         cache.prefilled(5, plan.next_position_ids(2))

@@ -19,7 +19,7 @@ from transformers import (
 
 import fastglm
 from fastglm.errors import NumbersError, UsageError
-from fastglm.kernels.linear import QuantizedLinear
+from fastglm.kernels.packed import QuantizedLinear
 
 CASE = expected("chatglm")["generate"][1]
 QUERY = CASE["text"]

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..blocks import blockwise
-from ..choice import MeasuredKernel, Way
+from ..autotune import MeasuredKernel, Way
+from ..blockwise import blockwise
 from ..format import BLOCK_ROWS, Kernel, Parts
 from ..int4 import Int4, join, split
 from . import library

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..after import NOTHING, After
+from ..epilogue import NOTHING, After
 from ..format import BLOCK_ROWS, Kernel, Parts, WeightFormat
 from ..int4 import join, split
 from .layout import interleave, numbers_of

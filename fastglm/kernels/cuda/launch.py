@@ -22,7 +22,7 @@ import torch.nn.functional as F
 import triton
 from torch import Tensor
 
-from ..after import NOTHING, After
+from ..epilogue import NOTHING, After
 from ..format import BLOCK_ROWS
 from . import products
 from .layout import span

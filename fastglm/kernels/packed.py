@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .after import NOTHING, After
+from .epilogue import NOTHING, After
 from .format import Kernel, Parts, ReferenceKernel, WeightFormat
 
 if TYPE_CHECKING:

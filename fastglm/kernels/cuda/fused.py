@@ -11,8 +11,8 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from ..kernels.cuda.kernel import refusal
-from .rotary import apply_rotary
+from ...models.rotary import apply_rotary
+from .kernel import refusal
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def launch_add_norm(x: Tensor, residual: Tensor, scale: float, norm: nn.LayerNor
     """`add_norm` as one kernel."""
     import triton
 
-    from ..kernels.cuda import steps
+    from . import steps
 
     width = x.shape[-1]
     x, residual = x.contiguous(), residual.contiguous()
@@ -61,7 +61,7 @@ def launch_rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[T
     """
     import triton
 
-    from ..kernels.cuda import steps
+    from . import steps
 
     batch, tokens, heads, width = qkv.shape
     width //= 3

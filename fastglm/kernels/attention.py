@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..kernels.cpu import library
-from .cache import Quantised
+from ..models.cache import Quantised
+from .cpu import library
 
 
 def attend(q: Tensor, k: Tensor | Quantised, v: Tensor | Quantised, mask: Tensor | None) -> Tensor:
