@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 
 from fastglm.compress.folder import write_checkpoint
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
-from fastglm.models.config import ChatGLM6BConfig
-from fastglm.models.shape import random_tensors, shape_config
+from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
+from fastglm.models.random_weights import random_tensors, shape_config
 from fastglm.models.source import demo_folder, find_source
-from fastglm.models.tokenizer import ChatGLMTokenizer
 
 
 def make_checkpoint(

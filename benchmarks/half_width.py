@@ -17,9 +17,9 @@ from fastglm.compress.manifest import read_manifest
 from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.judged import encoded
 from fastglm.evaluate.likelihood import batches_of
-from fastglm.evaluate.streamed import StreamedModel
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.tokenizer import ChatGLMTokenizer
+from fastglm.models.layerwise import StreamedModel
 from fastglm.progress.progress import OnProgress
 from fastglm.train.demo import train
 from fastglm.train.plan import Plan

@@ -16,12 +16,12 @@ from fastglm.errors import UsageError
 from fastglm.evaluate.arithmetic import Arithmetic, read_arithmetic
 from fastglm.host import Host
 from fastglm.lease import lease
+from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
+from fastglm.models.chatglm.tokenizer_files import read_tokenizer
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.config import ChatGLM6BConfig
-from fastglm.models.shape import shape_config
+from fastglm.models.random_weights import shape_config
 from fastglm.models.source import demo_folder, find_source
-from fastglm.models.tokenizer import ChatGLMTokenizer
-from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress.progress import OnProgress
 from fastglm.system.devices import resolve_devices
 from fastglm.variants import get_variant

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 
 ALPHA = math.sqrt(2 * 28)  # of the residual branches, at any depth
 PARTS = (

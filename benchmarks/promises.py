@@ -28,12 +28,12 @@ from benchmarks.workload import Workload, prompts
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import FastGLMError, UsageError
 from fastglm.evaluate.likelihood import batches_of
-from fastglm.evaluate.streamed import StreamedModel
 from fastglm.evaluate.streamed_answers import streamed_answers
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.layerwise import StreamedModel
 from fastglm.models.packing import encode
 from fastglm.models.source import demo_folder
-from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.devices import resolve_device
 from fastglm.system.memory import MemoryMeter

@@ -7,7 +7,7 @@ from pathlib import Path
 from fastglm.demo.skills import Skill
 from fastglm.errors import UsageError
 from fastglm.evaluate.skills import held_out_questions
-from fastglm.models.chat import History
+from fastglm.models.chatglm.conversation import History
 from fastglm.text_files import read_rounds
 
 

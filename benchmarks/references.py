@@ -14,9 +14,9 @@ from fastglm.evaluate.judged import Asked, encoded, judge
 from fastglm.evaluate.reference import Reference
 from fastglm.host import Host
 from fastglm.lease import lease
+from fastglm.models.chatglm.tokenizer_files import read_tokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import find_source
-from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress.progress import Progress
 from fastglm.system.devices import resolve_device
 

@@ -27,8 +27,8 @@ from fastglm.errors import FastGLMError
 from fastglm.host import Host
 from fastglm.launch import launched
 from fastglm.lease import lease
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
-from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.piece import Piece
 from fastglm.progress.progress import OnProgress, Progress
 

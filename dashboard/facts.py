@@ -13,8 +13,8 @@ from dashboard.machine import size
 from dashboard.markup import bold, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.config import ChatGLM6BConfig
 from fastglm.models.source import find_source
 
 

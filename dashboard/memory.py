@@ -8,7 +8,7 @@ import pandas as pd
 from dashboard import results, widgets
 from fastglm.engine.cache import STEP, capacity_after
 from fastglm.errors import FastGLMError
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.variants import VARIANTS
 
 LONGEST = 1 << 20  # tokens that a chart goes to, whatever a config or a run says

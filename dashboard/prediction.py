@@ -12,7 +12,7 @@ from dashboard.machine import size
 from dashboard.texts import say
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.size import predict_size
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 
 
 def predict(config: ChatGLM6BConfig, recipe: Recipe, kind: str) -> pd.DataFrame:

@@ -22,16 +22,16 @@ from .kernels.format import ReferenceKernel
 from .kernels.packed import PackedWeight, QuantizedEmbedding
 from .loaded import LoadedInfo, wants_one_thread
 from .made import find_made, how_to_make
-from .models import bnb
-from .models.chatglm import ChatGLMForConditionalGeneration
+from .models import bitsandbytes
+from .models.chatglm.config import ChatGLM6BConfig
+from .models.chatglm.image_tokens import trim_config, trim_rows
+from .models.chatglm.model import ChatGLMForConditionalGeneration
+from .models.chatglm.token_ids import agree
+from .models.chatglm.tokenizer import ChatGLMTokenizer
+from .models.chatglm.tokenizer_files import read_tokenizer
 from .models.checkpoint import Checkpoint
-from .models.config import ChatGLM6BConfig
-from .models.shape import random_tensors, shape_config
+from .models.random_weights import random_tensors, shape_config
 from .models.source import Source, demo_folder, find_source
-from .models.token_ids import agree
-from .models.tokenizer import ChatGLMTokenizer
-from .models.tokenizer_files import read_tokenizer
-from .models.vocabulary import trim_config, trim_rows
 from .placement import Entries, plan
 from .progress.progress import OnProgress, Progress
 from .system.devices import free_memory, resolve_devices
@@ -170,7 +170,7 @@ def weights_memory(model: nn.Module) -> int:
     """Bytes of a model's weights as they are held, those stored once and used twice counted once; a draft's too."""
     packed = [module for module in model.modules() if isinstance(module, PackedWeight)]
     plain = {p.data_ptr(): p.nbytes for m in model.modules() if m not in packed for p in m.parameters(recurse=False)}
-    scales = sum(tensor.nbytes for module in model.modules() for tensor in bnb.scales(module))
+    scales = sum(tensor.nbytes for module in model.modules() for tensor in bitsandbytes.scales(module))
     draft: Draft | None = getattr(model, "draft", None)
     drafting = weights_memory(draft.model) if draft else 0
     return sum(module.memory() for module in packed) + sum(plain.values()) + scales + drafting
@@ -227,7 +227,7 @@ def _build(
     with torch.device("meta"):
         model = ChatGLMForConditionalGeneration(config)
     if variant.bitsandbytes:
-        bnb.replace_linears(model, variant.bitsandbytes, device, dtype)
+        bitsandbytes.replace_linears(model, variant.bitsandbytes, device, dtype)
     for module in model.modules():
         if isinstance(module, PackedWeight):
             module.exact = not variant.own_engine
@@ -243,7 +243,7 @@ def _weights_bytes(model: nn.Module, dtype: torch.dtype) -> int:
 
 
 def _planned_bytes(place: Tensor, dtype: torch.dtype) -> int:
-    return bnb.planned_bytes(place) or place.numel() * dtype.itemsize
+    return bitsandbytes.planned_bytes(place) or place.numel() * dtype.itemsize
 
 
 def _placed(
@@ -316,8 +316,8 @@ def _fill(
             module._buffers[leaf] = tensor.to(target, held.dtype, copy=True)
             done += held.nbytes
         else:
-            if bnb.planned_bytes(held):
-                module._parameters[leaf] = bnb.quantise(held, tensor.to(dtype), target)
+            if bitsandbytes.planned_bytes(held):
+                module._parameters[leaf] = bitsandbytes.quantise(held, tensor.to(dtype), target)
             else:
                 module._parameters[leaf] = nn.Parameter(tensor.to(target, dtype, copy=True), requires_grad=False)
             done += _planned_bytes(held, dtype)
@@ -336,7 +336,7 @@ def _fill(
 
 def _count_parameters(model: nn.Module) -> int:
     """Weights, whatever their format; those used twice counted once."""
-    plain = {p.data_ptr(): bnb.count(p) for p in model.parameters()}
+    plain = {p.data_ptr(): bitsandbytes.count(p) for p in model.parameters()}
     return sum(plain.values()) + sum(m.rows * m.columns for m in model.modules() if isinstance(m, PackedWeight))
 
 

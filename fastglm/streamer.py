@@ -9,7 +9,7 @@ from .engine import ENGINES, EagerEngine, Sampling
 from .engine.clean import Cleaner
 from .engine.detokenize import Detokenizer
 from .errors import ContextError, UsageError
-from .models.generation import settings_of, stop_tokens
+from .models.chatglm.generation import settings_of, stop_tokens
 from .piece import Piece
 
 Tagged = tuple[int, bool]  # a token, and whether it is the last

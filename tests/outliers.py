@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fastglm.models.block import RESIDUAL_SCALE
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.block import RESIDUAL_SCALE
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 
 CHANNELS = (5, 11, 150)  # of hidden states: two within one group of 128, one in another
 VALUE_CHANNEL = 3  # of the first head

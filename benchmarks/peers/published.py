@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.peers.peer import OwnProcess
 from benchmarks.peers.sizes import Sizes
 from fastglm.errors import HostError
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
-from fastglm.models.tokenizer import ChatGLMTokenizer
 
 _WORKER = Path(__file__).with_name("published_worker.py")
 _PLACE = "place.json"

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastglm.errors import UsageError
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 
 _BLOCK = 1 << 20  # numbers that are drawn; they are repeated, as speed does not depend on them
 

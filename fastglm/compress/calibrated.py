@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 
 from ..evaluate.likelihood import shortest_first
-from ..evaluate.streamed import StreamedModel
 from ..kernels.format import Parts, ReferenceKernel
+from ..models.chatglm.config import ChatGLM6BConfig
+from ..models.chatglm.rotary import Rotary2D
 from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint
-from ..models.config import ChatGLM6BConfig
+from ..models.layerwise import StreamedModel
 from ..models.packing import Batch, Example, pack
-from ..models.rotary import Rotary2D
 from ..progress.progress import OnProgress, Progress
 from ..text_files import Text
 from .calibration import calibration_examples

@@ -7,10 +7,10 @@ from random import Random
 from sys import maxsize
 
 from ..errors import UsageError
+from ..models.chatglm.tokenizer import ChatGLMTokenizer
+from ..models.chatglm.tokenizer_files import read_tokenizer
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Example, encode
-from ..models.tokenizer import ChatGLMTokenizer
-from ..models.tokenizer_files import read_tokenizer
 from ..text_files import Text, is_text, read_lines, read_rounds
 
 DEMO_SAMPLES = 320  # of the demo model's world, to see by what matters

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CancelledError, UsageError
+from ..models.chatglm.config import ChatGLM6BConfig
 from ..models.checkpoint import Checkpoint
-from ..models.config import ChatGLM6BConfig
 from ..progress.progress import OnProgress, Progress
 from ..system.devices import resolve_device
 from ..system.files import read_json

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..models.chatglm.config import ChatGLM6BConfig
+from ..models.chatglm.model import ChatGLMForConditionalGeneration
+from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.checkpoint import Checkpoint
-from ..models.config import ChatGLM6BConfig
 from ..models.packing import Batch, Example, fill
-from ..models.tokenizer import ChatGLMTokenizer
 from ..progress.progress import OnProgress
 from ..train.learner import Learner
 from ..train.trainer import History, Settings, fit, is_first, own_device

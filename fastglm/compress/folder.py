@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError, DiskShortError, UsageError
+from ..models.chatglm.config import ChatGLM6BConfig
+from ..models.chatglm.tokenizer_files import read_tokenizer
 from ..models.checkpoint import HEAD, LAYER, Checkpoint
-from ..models.config import ChatGLM6BConfig
-from ..models.tokenizer_files import read_tokenizer
 from ..models.weights import is_finite
 from ..progress.progress import OnProgress, Progress
 from ..system.files import read_json

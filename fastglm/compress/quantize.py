@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..kernels import get_format
 from ..kernels.format import Parts
+from ..models.chatglm.config import ChatGLM6BConfig
 from ..models.checkpoint import EMBEDDING, HEAD, Checkpoint
-from ..models.config import ChatGLM6BConfig
 from ..progress.progress import OnProgress
 from ..system.devices import resolve_device
 from ..text_files import Text

@@ -21,7 +21,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from ..errors import UsageError
-from ..models.config import ChatGLM6BConfig
+from ..models.chatglm.config import ChatGLM6BConfig
 from ..system.files import read_regular
 from .steps import STEPS, Step
 

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from ..evaluate.head import Head
 from ..evaluate.likelihood import Likelihood, batches_of, likelihood
-from ..evaluate.streamed import StreamedModel
+from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.checkpoint import Checkpoint
+from ..models.layerwise import StreamedModel
 from ..models.packing import Batch, Example
-from ..models.tokenizer import ChatGLMTokenizer
 from ..progress.progress import OnProgress, Progress
 from ..system.devices import resolve_device
 from ..text_files import Text

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 
 from ..kernels.packed import PackedWeight
-from ..models.chatglm import ChatGLMForConditionalGeneration
-from ..models.config import ChatGLM6BConfig
+from ..models.chatglm.config import ChatGLM6BConfig
+from ..models.chatglm.model import ChatGLMForConditionalGeneration
 
 # Of the bytes of a matrix that sparse tensor cores read at 2:4: half of the 16-bit numbers, and 2 bits of place each.
 SPARSE_SHARE = (2 * 16 + 2 * 2) / (4 * 16)

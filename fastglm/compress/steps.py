@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 
 from ..errors import UsageError
 from ..kernels import get_format
+from ..models.chatglm.config import ChatGLM6BConfig
 from ..models.checkpoint import Checkpoint
-from ..models.config import ChatGLM6BConfig
 from ..progress.progress import OnProgress
 from .prune import Pruned, prune_depth, prune_vocabulary, prune_width, sparsify_24
 from .prune.depth import check_count, without_layers

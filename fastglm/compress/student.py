@@ -5,7 +5,7 @@ from copy import deepcopy
 from typing import Any
 
 from ..errors import CheckpointError, UsageError
-from ..models.config import ChatGLM6BConfig
+from ..models.chatglm.config import ChatGLM6BConfig
 from .prune.width import kept, same_or_list
 from .size import predict_size
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from ..evaluate.head import Head
-from ..models.block import Block
+from ..models.chatglm.block import Block
+from ..models.chatglm.rotary import Rotary2D
 from ..models.checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
 from ..models.packing import Batch, Example, pack
-from ..models.rotary import Rotary2D
 from ..system.devices import resolve_device
 from .calibration import ROW
 

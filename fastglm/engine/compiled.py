@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from ..errors import DeviceError
-from ..models.decoder import Decoder
+from ..models.chatglm.decoder import Decoder
 from ..progress.progress import COMPILING, OnProgress, Progress
 from ..system.devices import instruction_set
 from ..system.home import folder

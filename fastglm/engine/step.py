@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ..models.decoder import Decoder
+from ..models.chatglm.decoder import Decoder
 from .cache import Window
 from .sampling import best_of
 

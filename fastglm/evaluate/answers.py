@@ -9,7 +9,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from ..engine import GREEDY, BatchEngine, Sampling
 from ..engine.batch import Ends
-from ..models.chat import History
+from ..models.chatglm.conversation import History
 from ..progress.progress import OnProgress, Progress
 from ..streamer import engine_name
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
-from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..models.chatglm.model import ChatGLMForConditionalGeneration
 from ..models.packing import Batch
 from .arithmetic import Arithmetic, scoring
 from .head import FinalStates, Head

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from ..errors import ContextError
-from ..models.chat import History
+from ..models.chatglm.conversation import History
+from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example, encode
 from ..models.source import find_source
-from ..models.tokenizer import ChatGLMTokenizer
 from ..progress.progress import OnProgress
 from ..system.devices import resolve_device
 from .answers import prompt_answers

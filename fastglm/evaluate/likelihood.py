@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..models.chatglm.model import ChatGLMForConditionalGeneration
 from ..models.packing import Batch, Example, pack
 from .arithmetic import Arithmetic, scoring
 

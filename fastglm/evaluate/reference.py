@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..models.checkpoint import Checkpoint
+from ..models.layerwise import StreamedModel
 from ..models.packing import Batch, Example
 from ..progress.progress import OnProgress, Progress
 from ..system.devices import free_memory
@@ -18,7 +19,6 @@ from .answers import answer_text
 from .head import FinalStates, Head
 from .kept import FINALS, Kept, Subject, read, rounded
 from .likelihood import batches_of
-from .streamed import StreamedModel
 from .streamed_answers import streamed_answers
 
 STATES_AT_ONCE = 16_384  # tokens whose states are in memory together, while the weights pass once

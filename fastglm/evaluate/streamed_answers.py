@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.cache import make_cache
+from ..models.dynamic_cache import make_cache
+from ..models.layerwise import Passage, StreamedModel
 from .likelihood import TOKENS_AT_ONCE
-from .streamed import Passage, StreamedModel
 
 
 @torch.inference_mode()

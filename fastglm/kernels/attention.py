@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.cache import Quantised
+from ..models.dynamic_cache import Quantised
 from .cpu import library
 
 

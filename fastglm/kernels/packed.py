@@ -15,7 +15,7 @@ from .epilogue import NOTHING, After
 from .format import Kernel, Parts, ReferenceKernel, WeightFormat
 
 if TYPE_CHECKING:
-    from ..models.config import ChatGLM6BConfig
+    from ..models.chatglm.config import ChatGLM6BConfig
 
 
 class PackedWeight(nn.Module):

@@ -2,9 +2,9 @@
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from .chatglm import ChatGLMForConditionalGeneration
-from .config import ChatGLM6BConfig, ChatGLMConfig
-from .tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
+from .chatglm.config import ChatGLM6BConfig, ChatGLMConfig
+from .chatglm.model import ChatGLMForConditionalGeneration
+from .chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
 
 
 def register() -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..system.files import read_json
 from . import foreign
-from .config import ChatGLM6BConfig, ChatGLMConfig
+from .chatglm.config import ChatGLM6BConfig, ChatGLMConfig
 from .weights import check_file, is_finite, is_kind, read_tensors
 
 # Names in the published layout: matrices, and what the names of a norm's and a layer's tensors begin with.
@@ -175,7 +175,7 @@ class Checkpoint:
 
 def _expected(config: ChatGLM6BConfig) -> dict[str, Tensor]:
     """Every tensor that a model of the config may have, on the meta device; also a head that it need not have."""
-    from .chatglm import ChatGLMForConditionalGeneration
+    from .chatglm.model import ChatGLMForConditionalGeneration
 
     untied = copy.deepcopy(config)
     untied.tie_word_embeddings = False

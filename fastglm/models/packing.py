@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .chat import History, build_prompt
-from .tokenizer import ChatGLM6BTokenizer
+from .chatglm.conversation import History, build_prompt
+from .chatglm.tokenizer import ChatGLM6BTokenizer
 
 _MISSES = 4  # examples in a row that fit nowhere
 

@@ -11,11 +11,11 @@ from ..demo.skills import Sample
 from ..demo.tokenizer import VOCABULARY_FILE, train_tokenizer
 from ..evaluate.openended import evaluate_open, open_questions
 from ..evaluate.skills import answers_likelihood, evaluate_skills, held_out_questions
-from ..models.block import RESIDUAL_SCALE
-from ..models.chatglm import ChatGLMForConditionalGeneration
-from ..models.config import ChatGLM6BConfig
+from ..models.chatglm.block import RESIDUAL_SCALE
+from ..models.chatglm.config import ChatGLM6BConfig
+from ..models.chatglm.model import ChatGLMForConditionalGeneration
+from ..models.chatglm.tokenizer import ChatGLM6BTokenizer
 from ..models.packing import Batch, Example, encode, fill
-from ..models.tokenizer import ChatGLM6BTokenizer
 from ..progress.progress import OnProgress
 from .card import card
 from .learner import Learner

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from ..evaluate.likelihood import answer_loss
-from ..models.chatglm import ChatGLMForConditionalGeneration
+from ..models.chatglm.model import ChatGLMForConditionalGeneration
 from ..models.packing import Batch
 
 

@@ -21,8 +21,8 @@ from benchmarks.peers.ratios import ratios, table
 from benchmarks.peers.sizes import Sizes
 from benchmarks.store import Store
 from fastglm.errors import FastGLMError, HostError, MemoryShortError, UsageError
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 
 SHORT = ["--model", "demo", "--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens", "4"]
 

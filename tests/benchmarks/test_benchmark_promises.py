@@ -24,9 +24,9 @@ from benchmarks.statistics import Estimate
 from benchmarks.workload import Workload, prompts
 from fastglm.errors import CheckpointError, FastGLMError, HostError
 from fastglm.evaluate.likelihood import likelihood
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.packing import encode
 from fastglm.models.source import demo_folder
-from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.progress.progress import Progress
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"

@@ -21,13 +21,13 @@ from fastglm.errors import DiskShortError, UsageError
 from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.head import FinalStates, Head
 from fastglm.evaluate.likelihood import batches_of
-from fastglm.evaluate.streamed import Passage, StreamedModel
 from fastglm.kernels import Int4
 from fastglm.kernels.packed import PackedWeight
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import EMBEDDING, Checkpoint
+from fastglm.models.layerwise import Passage, StreamedModel
 from fastglm.models.packing import Batch
-from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.progress.progress import Progress
 from fastglm.text_files import Text
 

@@ -9,8 +9,8 @@ from fastglm.compress.calibration import demo_samples, examples, read_texts
 from fastglm.compress.split import Split
 from fastglm.demo.corpus import training_samples
 from fastglm.errors import UsageError
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
-from fastglm.models.tokenizer import ChatGLMTokenizer
 from fastglm.text_files import Text
 
 

@@ -27,8 +27,8 @@ from fastglm.compress.size import predict_size
 from fastglm.compress.steps import Distil, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Step
 from fastglm.errors import CancelledError, CheckpointError, DeviceError, DiskShortError, FastGLMError, UsageError
 from fastglm.evaluate.likelihood import likelihood
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.config import ChatGLM6BConfig
 from fastglm.progress.progress import Progress
 from fastglm.system.making import alone
 from fastglm.text_files import Text

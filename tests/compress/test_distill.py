@@ -21,8 +21,8 @@ from fastglm.compress.folder import open_plain
 from fastglm.compress.prune import prune_depth, prune_vocabulary, sparsify_24
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import DivergedError, UsageError
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.config import ChatGLM6BConfig
 from fastglm.text_files import Text
 from fastglm.train import trainer
 

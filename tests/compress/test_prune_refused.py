@@ -9,7 +9,7 @@ from recorded import folder
 
 from fastglm.compress.prune import prune_depth, prune_vocabulary, prune_width, sparsify_24
 from fastglm.errors import CheckpointError, DiskShortError, UsageError
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 
 PRUNINGS = {
     "depth": lambda source, out, **more: prune_depth(source, out, 1, **{"texts": TEXTS, **more}),

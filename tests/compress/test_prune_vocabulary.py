@@ -16,7 +16,7 @@ import fastglm
 from fastglm.compress.prune import prune_vocabulary
 from fastglm.compress.prune.vocabulary import _needed
 from fastglm.errors import CheckpointError, UsageError
-from fastglm.models.chat import build_prompt
+from fastglm.models.chatglm.conversation import build_prompt
 
 MATRICES = ("transformer.word_embeddings.weight", "lm_head.weight")
 

@@ -11,7 +11,7 @@ from fastglm.compress.recipe import Recipe, find_recipe, named_recipes
 from fastglm.compress.size import predict_size
 from fastglm.compress.steps import STEPS, Distil, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Sparse24
 from fastglm.errors import UsageError
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 
 DEMO = ChatGLM6BConfig(
     vocab_size=4352,

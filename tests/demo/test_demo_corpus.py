@@ -9,7 +9,7 @@ import pytest
 from fastglm.demo.corpus import held_out_samples, training_samples, unrelated_round
 from fastglm.demo.skills import LANGUAGES, SKILLS, Sample, Skill
 from fastglm.demo.skills.base import vary
-from fastglm.models.chat import clean_response
+from fastglm.models.chatglm.conversation import clean_response
 
 BY_NAME = {skill.name: skill for skill in SKILLS}
 each_skill = pytest.mark.parametrize("skill", SKILLS, ids=lambda skill: skill.name)

@@ -14,7 +14,7 @@ from fastglm.engine import fast
 from fastglm.engine.cache import make_cache
 from fastglm.engine.prepare import step_of
 from fastglm.errors import MemoryShortError
-from fastglm.models import block
+from fastglm.models.chatglm import block
 
 CASES = expected("chatglm")
 PROMPT = CASES["generate"][0]["input_ids"]

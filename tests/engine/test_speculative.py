@@ -14,7 +14,7 @@ from fastglm.engine import cache as caches
 from fastglm.engine.sampling import Sampler
 from fastglm.engine.speculative import Draft, DraftLength, reject
 from fastglm.errors import MemoryShortError
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 
 PROMPT = expected("chatglm")["generate"][0]["input_ids"]
 GREEDY = Sampling(do_sample=False)

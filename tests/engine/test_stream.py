@@ -13,7 +13,7 @@ from fastglm.engine.clean import Cleaner
 from fastglm.engine.detokenize import Detokenizer
 from fastglm.engine.sampling import Sampler
 from fastglm.errors import ContextError, UsageError
-from fastglm.models.chat import clean_response
+from fastglm.models.chatglm.conversation import clean_response
 
 CASES = expected("chatglm")
 

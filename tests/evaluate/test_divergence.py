@@ -16,9 +16,9 @@ from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.divergence import Divergence, divergence
 from fastglm.evaluate.head import FinalStates, Head
 from fastglm.evaluate.kept import rounded
-from fastglm.evaluate.streamed import StreamedModel
 from fastglm.kernels.exact import exact_arithmetic
 from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.layerwise import StreamedModel
 from fastglm.models.packing import Batch, encode, pack
 from fastglm.models.source import demo_folder
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from fastglm.evaluate.likelihood import EXAMPLES_AT_ONCE, TOKENS_AT_ONCE, Likelihood, batches_of, likelihood
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.packing import Example
 
 GMASK, SOP, EOP = 86, 89, 90

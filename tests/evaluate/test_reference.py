@@ -15,8 +15,8 @@ from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.head import FinalStates
 from fastglm.evaluate.kept import FINALS, OLD_FORMAT
 from fastglm.evaluate.reference import Reference
-from fastglm.evaluate.streamed import StreamedModel
 from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.layerwise import StreamedModel
 from fastglm.models.packing import Example, encode
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import Progress

@@ -14,8 +14,8 @@ from fastglm.errors import CheckpointError
 from fastglm.evaluate import head
 from fastglm.evaluate.head import Head
 from fastglm.evaluate.likelihood import answer_loss
-from fastglm.evaluate.streamed import StreamedModel
 from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
+from fastglm.models.layerwise import StreamedModel
 from fastglm.models.packing import Batch, encode, pack
 from fastglm.models.source import demo_folder
 

@@ -5,9 +5,9 @@ import torch
 
 import fastglm
 from fastglm.evaluate.answers import answer_text, prompt_answers
-from fastglm.evaluate.streamed import Passage, StreamedModel
 from fastglm.evaluate.streamed_answers import streamed_answers
 from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.layerwise import Passage, StreamedModel
 from fastglm.models.source import demo_folder
 
 ASKED = [

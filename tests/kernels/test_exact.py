@@ -17,9 +17,9 @@ from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.exact import exact_arithmetic, is_exact
 from fastglm.kernels.format import ReferenceKernel
 from fastglm.kernels.packed import PackedWeight, QuantizedEmbedding, QuantizedLinear
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.packing import Example, pack
 from fastglm.models.source import demo_folder
-from fastglm.models.tokenizer import ChatGLMTokenizer
 
 PUBLISHED = ["chatglm-int8", "chatglm-int4"]
 LENGTHS = (2, 3, 7, 8, 9, 15, 16, 17, 31, 40)  # of prompts: where fast kernels change their ways

@@ -15,7 +15,7 @@ from fastglm.kernels.cpu.dense import FewRowsLinear, take_over
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
 from fastglm.kernels.epilogue import After
 from fastglm.kernels.int8 import CpuInt8Kernel
-from fastglm.models.cache import Quantised, quantise
+from fastglm.models.dynamic_cache import Quantised, quantise
 
 CPU = torch.device("cpu")
 SMALL = str(folder("chatglm"))

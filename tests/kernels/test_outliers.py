@@ -17,10 +17,10 @@ from fastglm.kernels import FORMATS, Int4, Int8, WeightFormat
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel
 from fastglm.kernels.exact import exact_arithmetic
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.packing import Batch, pack
 from fastglm.models.source import demo_folder
-from fastglm.models.tokenizer import ChatGLMTokenizer
 
 SIZES = [1, 50, 200, 1000]  # of outliers, times the rest
 FORMATS_HERE = [*FORMATS.values(), Int8(torch.float16), Int4(None)]

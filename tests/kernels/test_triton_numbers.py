@@ -21,8 +21,8 @@ from benchmarks.kernels import BOUNDS, Timing, measure
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda.kernel import TritonKernel
 from fastglm.kernels.epilogue import NOTHING, After
-from fastglm.models.cache import pack
-from fastglm.models.rotary import Rotary2D, apply_rotary
+from fastglm.models.chatglm.rotary import Rotary2D, apply_rotary
+from fastglm.models.dynamic_cache import pack
 
 pytest.importorskip("triton", reason="Triton has no wheels for this system")
 FORMATS = [Int4(32), Int4(64), Int4(128), Int4(None), Int8()]

@@ -15,8 +15,8 @@ from transformers import AutoConfig, AutoModel
 
 import fastglm
 from fastglm.errors import CheckpointError, FastGLMError
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.config import ChatGLM6BConfig
 
 WEIGHT, BIAS = "transformer.layers.1.mlp.dense_h_to_4h.weight", "transformer.layers.1.mlp.dense_h_to_4h.bias"
 

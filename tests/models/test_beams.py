@@ -5,7 +5,7 @@ import torch
 from recorded import expected, folder
 
 import fastglm
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 
 PROMPTS = [case["input_ids"] for case in expected("chatglm")["generate"][:2]]
 TOKENS, BEAMS = 6, 3

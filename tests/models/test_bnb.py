@@ -9,7 +9,7 @@ import fastglm
 from fastglm import variants
 from fastglm.errors import MemoryShortError, UsageError
 from fastglm.loader import weights_memory
-from fastglm.models.chat import build_prompt
+from fastglm.models.chatglm.conversation import build_prompt
 from fastglm.models.source import find_source
 from fastglm.system.devices import DeviceCard
 

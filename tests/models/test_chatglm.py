@@ -7,9 +7,9 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 import fastglm
 from fastglm.errors import CheckpointError
-from fastglm.models.chat import build_prompt, clean_response
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
-from fastglm.models.config import ChatGLM6BConfig, ChatGLMConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig, ChatGLMConfig
+from fastglm.models.chatglm.conversation import build_prompt, clean_response
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 
 CASES = expected("chatglm")
 

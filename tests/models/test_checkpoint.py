@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 
 import fastglm
 from fastglm.errors import CheckpointError, FastGLMError, UsageError
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import find_source, openable
-from fastglm.models.tokenizer import ChatGLMTokenizer
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from fastglm.engine.cache import make_cache
 from fastglm.engine.prepare import plain_step
 from fastglm.kernels.cuda import fused as kernels
 from fastglm.loader import load
-from fastglm.models import block
-from fastglm.models.rotary import apply_rotary
+from fastglm.models.chatglm import block
+from fastglm.models.chatglm.rotary import apply_rotary
 
 
 def rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[Tensor], places: Tensor) -> Tensor:

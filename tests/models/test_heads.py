@@ -14,8 +14,8 @@ from transformers import AutoModel
 import fastglm
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import CheckpointError
-from fastglm.evaluate.streamed import StreamedModel
 from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
+from fastglm.models.layerwise import StreamedModel
 
 KINDS = ("as published", "false", "true")
 

@@ -24,7 +24,7 @@ from safetensors.torch import save, save_file
 
 import fastglm
 from fastglm.errors import FastGLMError
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 
 SECONDS, MEMORY = 30, 1 << 30
 CONFIG = json.loads((folder("chatglm") / "config.json").read_text())

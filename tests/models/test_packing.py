@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from fastglm.evaluate.likelihood import answer_loss
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.packing import Batch, Example, encode, fill, pack
 from fastglm.models.source import demo_folder
-from fastglm.models.tokenizer import ChatGLMTokenizer
 
 GMASK, SOP, EOP, PAD = 86, 89, 90, 3
 

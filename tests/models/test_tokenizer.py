@@ -23,10 +23,10 @@ from transformers import (
 
 import fastglm
 from fastglm.errors import UsageError
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
-from fastglm.models.config import ChatGLM6BConfig
-from fastglm.models.pieces import BUILT_IN
-from fastglm.models.vocabulary import trim_config
+from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.image_tokens import trim_config
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.vocabulary import BUILT_IN
 
 GOLDEN = folder("chatglm")
 GMASK, SOP, EOP, PAD = 86, 89, 90, 3
@@ -176,7 +176,7 @@ def test_our_tokenizer_is_used_whatever_code_its_config_names(tmp_path, auto_map
     file.write_text(json.dumps(json.loads(file.read_text()) | {"auto_map": auto_map, "tokenizer_class": name}))
     for trust in (True, False, None):
         found = AutoTokenizer.from_pretrained(tmp_path / "model", trust_remote_code=trust)
-        assert type(found).__module__ == "fastglm.models.tokenizer"
+        assert type(found).__module__ == "fastglm.models.chatglm.tokenizer"
 
 
 def test_a_folder_without_tokenizer_config_has_our_tokenizer(tmp_path):

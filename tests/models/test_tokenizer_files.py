@@ -15,9 +15,9 @@ from fastglm.compress.prune import prune_vocabulary
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import CheckpointError, UsageError
 from fastglm.evaluate.likelihood import likelihood
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
 from fastglm.models.packing import encode
-from fastglm.models.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
 from fastglm.text_files import Text
 
 GOLDEN = folder("chatglm")

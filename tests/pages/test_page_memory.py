@@ -17,7 +17,7 @@ from benchmarks.run import Run
 from benchmarks.store import Store
 from dashboard import jobs, memory
 from fastglm.engine import EagerEngine, FastEngine, Sampling
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 
 PAGE = "pages/memory.py"
 TOKEN = 1000  # bytes of cache

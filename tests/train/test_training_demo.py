@@ -12,8 +12,8 @@ from safetensors.torch import load_file
 from fastglm.demo.corpus import training_samples
 from fastglm.demo.skills import SKILLS, Sample
 from fastglm.errors import CancelledError, DeviceError, UsageError
-from fastglm.models.chatglm import ChatGLMForConditionalGeneration
-from fastglm.models.config import ChatGLM6BConfig
+from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.packing import Batch, Example, pack
 from fastglm.progress.progress import Progress
 from fastglm.train import demo

@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...models.block import Block
+from ...models.chatglm.block import Block
+from ...models.chatglm.config import ChatGLM6BConfig
 from ...models.checkpoint import LAYER
-from ...models.config import ChatGLM6BConfig
 from ...progress.progress import OnProgress, Progress
 from ..folder import copy_tokenizer, new_folder, split_name, stored_tensors, write_checkpoint
 from ..walk import Walk

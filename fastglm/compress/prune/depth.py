@@ -20,9 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import UsageError
-from ...models.block import Block
+from ...models.chatglm.block import Block
+from ...models.chatglm.config import ChatGLM6BConfig
 from ...models.checkpoint import LAYER, Checkpoint
-from ...models.config import ChatGLM6BConfig
 from ...progress.progress import OnProgress, Progress
 from ...text_files import Text
 from ..calibration import calibration_examples

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ...models.block import Block
-from ...models.config import ChatGLM6BConfig
+from ...models.chatglm.block import Block
+from ...models.chatglm.config import ChatGLM6BConfig
 from ...progress.progress import OnProgress
 from ...text_files import Text
 from ..calibration import calibration_examples

@@ -17,11 +17,11 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 from torch import Tensor
 
 from ...errors import CheckpointError, UsageError
-from ...models.chat import build_prompt
+from ...models.chatglm.conversation import build_prompt
+from ...models.chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
+from ...models.chatglm.vocabulary import CONTROL_TOKENS, read_model
 from ...models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from ...models.packing import encode
-from ...models.pieces import CONTROL_TOKENS, read_model
-from ...models.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
 from ...progress.progress import OnProgress
 from ...system.files import read_json
 from ...text_files import Text

@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from ...models.rotary import apply_rotary
+from ...models.chatglm.rotary import apply_rotary
 from .kernel import refusal
 
 log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from sentencepiece import SentencePieceProcessor
 from transformers import PreTrainedTokenizer
 from transformers.tokenization_python import Trie
 
-from ..errors import CheckpointError
-from .pieces import BUILT_IN, CONTROL_TOKENS, NEWLINE, read_pieces
+from ...errors import CheckpointError
 from .sp_tokenizer import SPTokenizer
 from .token_ids import IMAGE_TOKENS, settle
+from .vocabulary import BUILT_IN, CONTROL_TOKENS, NEWLINE, read_pieces
 
 _BLANKS = re.compile(r" {2,80}")
 _BLANK_TOKEN = re.compile(r"<\|blank_(\d\d?)\|>")

@@ -10,8 +10,8 @@ from pathlib import Path
 from sentencepiece import SentencePieceProcessor
 from sentencepiece import sentencepiece_model_pb2 as proto
 
-from ..errors import CheckpointError
-from ..system.files import read_regular
+from ...errors import CheckpointError
+from ...system.files import read_regular
 
 CONTROL_TOKENS = ("[MASK]", "[gMASK]", "[sMASK]", "<unused_0>", "<sop>", "<eop>", "<ENC>", "<dBLOCK>")
 # The special tokens of every vocabulary file; those of a user come on top of them.

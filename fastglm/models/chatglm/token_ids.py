@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 from sentencepiece import SentencePieceProcessor
 
-from ..errors import CheckpointError
-from ..system.files import read_json
-from .pieces import CONTROL_TOKENS
+from ...errors import CheckpointError
+from ...system.files import read_json
+from .vocabulary import CONTROL_TOKENS
 
 if TYPE_CHECKING:
     from .config import ChatGLM6BConfig

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from ..errors import UsageError
-from ..kernels.format import WeightFormat
-from ..kernels.packed import QuantizedLinear
-from .chat import clean_response
+from ...errors import UsageError
+from ...kernels.format import WeightFormat
+from ...kernels.packed import QuantizedLinear
+from .conversation import clean_response
 from .generation import check_streams, stop_tokens
 from .positions import attention_mask, find_layout, position_ids
 
@@ -90,7 +90,7 @@ class PublishedMixin:
         Raises:
             UsageError: beams, which are known at their end only.
         """
-        from ..engine.steps import steps
+        from ...engine.steps import steps
 
         check_streams({**kwargs, "generation_config": generation_config})
         tokens = self.generate(  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from .config import ChatGLM6BConfig
+from .chatglm.config import ChatGLM6BConfig
 
 
 class Quantised(NamedTuple):

@@ -13,13 +13,13 @@ from transformers.cache_utils import Cache
 from transformers.loss.loss_utils import ForCausalLMLoss
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from ..errors import CheckpointError, UsageError
-from ..kernels.packed import QuantizedEmbedding, QuantizedLinear, SharedHead
-from ..placement import Entries, Stage, moved, stages_of
+from ...errors import CheckpointError, UsageError
+from ...kernels.packed import QuantizedEmbedding, QuantizedLinear, SharedHead
+from ...placement import Entries, Stage, moved, stages_of
+from ..dynamic_cache import make_cache
 from .block import Block
-from .cache import make_cache
-from .chat import ChatMixin
 from .config import ChatGLM6BConfig
+from .conversation import ChatMixin
 from .decoder import Decoder
 from .generation import RIGHT_PADDING, GenerationHooks, check_supported
 from .masks import holds, next_labels, real_tokens

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from .config import ChatGLM6BConfig
+from .chatglm.config import ChatGLM6BConfig
 from .source import Source
 
 if TYPE_CHECKING:
-    from .tokenizer import ChatGLMTokenizer
+    from .chatglm.tokenizer import ChatGLMTokenizer
 
 # Random numbers are drawn once and repeated: speed and memory do not depend on them, and drawing billions takes long.
 _BLOCK = 1 << 20

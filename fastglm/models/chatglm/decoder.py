@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .chatglm import ChatGLMForConditionalGeneration
+    from .model import ChatGLMForConditionalGeneration
 
 
 class Decoder(nn.Module):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UsageError
+from ...errors import UsageError
 
 IGNORED = -100  # a label that no loss is wanted for
 _HIDES = -10000  # what a floating-point mask adds at most where nothing is to be seen: published, and of transformers

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from ..errors import CheckpointError, FastGLMError
-from ..system.files import open_regular, read_json
+from ...errors import CheckpointError, FastGLMError
+from ...system.files import open_regular, read_json
 from .tokenizer import ChatGLMTokenizer
 
 # Those that transformers reads, where they are there.

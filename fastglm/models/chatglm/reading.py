@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import UsageError
+from ...errors import UsageError
 from .masks import attended, holds, real_columns
 from .positions import Layout, attention_mask, attention_over, position_ids
 

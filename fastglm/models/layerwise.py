@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from transformers.cache_utils import Cache
 
 from ..errors import CheckpointError
-from ..models.block import Block
-from ..models.chatglm import ChatGLMForConditionalGeneration
-from ..models.checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
-from ..models.packing import Batch
-from .head import FinalStates, Head
+from ..evaluate.head import FinalStates, Head
+from .chatglm.block import Block
+from .chatglm.model import ChatGLMForConditionalGeneration
+from .checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
+from .packing import Batch
 
 
 @dataclass(frozen=True, slots=True)

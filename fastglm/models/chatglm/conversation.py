@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList
 
-from ..errors import ContextError, NumbersError, UsageError
-from ..history import History, as_history
+from ...errors import ContextError, NumbersError, UsageError
+from ...history import History, as_history
 from .generation import stop_tokens
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class ChatMixin:
 
         Takes what `chat` takes, but for beams, which are known at their end only.
         """
-        from ..streamer import stream
+        from ...streamer import stream
 
         rounds = as_history(history)
         kwargs |= {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}

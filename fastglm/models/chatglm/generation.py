@@ -7,8 +7,8 @@ from torch import Tensor
 from transformers import GenerationConfig
 from transformers.cache_utils import Cache
 
-from ..errors import UsageError
-from .cache import make_cache
+from ...errors import UsageError
+from ..dynamic_cache import make_cache
 from .masks import holds
 
 RIGHT_PADDING = (

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..kernels.attention import attend
-from ..kernels.cuda.fused import add_norm, fuses, launch_rotate
-from ..kernels.epilogue import After
-from ..kernels.packed import apply, make_linear
+from ...kernels.attention import attend
+from ...kernels.cuda.fused import add_norm, fuses, launch_rotate
+from ...kernels.epilogue import After
+from ...kernels.packed import apply, make_linear
 from .config import ChatGLM6BConfig
 from .rotary import apply_rotary
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from ..errors import UsageError
-from .checkpoint import EMBEDDING, HEAD
+from ...errors import UsageError
+from ..checkpoint import EMBEDDING, HEAD
 from .config import ChatGLM6BConfig
 
 if TYPE_CHECKING:

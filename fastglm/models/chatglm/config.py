@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from transformers import PreTrainedConfig
 
-from ..errors import CheckpointError, FastGLMError, UsageError
-from ..kernels import Int4, Int8, WeightFormat, get_format
-from .ranges import check_ranges
+from ...errors import CheckpointError, FastGLMError, UsageError
+from ...kernels import Int4, Int8, WeightFormat, get_format
+from ..ranges import check_ranges
 from .token_ids import complete_ids
 
 LATER_GENERATIONS = ("multi_query_group_num", "original_rope", "padded_vocab_size")

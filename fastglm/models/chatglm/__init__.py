@@ -1,0 +1,1 @@
+"""ChatGLM-6B: config, tokenizer, conversation, positions and the model."""
