@@ -15,7 +15,7 @@ from benchmarks.machine import busy, busy_warning, machine
 from benchmarks.progress import BarReporter
 from benchmarks.result_file import ResultFile, Row
 from benchmarks.statistics import Estimate
-from fastglm.engine.prepare import prepare_kernels
+from fastglm.engine.compile.prepare import prepare_kernels
 from fastglm.kernels import get_format
 from fastglm.progress.progress import OnProgress, Progress
 

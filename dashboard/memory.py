@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from dashboard import results, widgets
-from fastglm.engine.cache import STEP, capacity_after
+from fastglm.engine.kv_cache import STEP, capacity_after
 from fastglm.errors import FastGLMError
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.variants import VARIANTS

@@ -13,8 +13,8 @@ from transformers import GenerationConfig
 from .compress.folder import is_whole
 from .compress.quantize import quantise_folder
 from .compress.recipe import find_recipe
-from .engine.build import MOST_TOKENS
-from .engine.prepare import Preparation, prepare, prepare_kernels
+from .engine.compile.prepare import Preparation, prepare, prepare_kernels
+from .engine.compile.worker import MOST_TOKENS
 from .engine.speculative import Draft
 from .errors import MemoryShortError, UsageError
 from .kernels.cpu.dense import take_over

@@ -11,7 +11,7 @@ from dashboard import charts, machine, measuring, memory, results
 from dashboard.markup import Markdown, bold
 from dashboard.memory import Need
 from dashboard.texts import say
-from fastglm.engine.cache import STEP
+from fastglm.engine.kv_cache import STEP
 from fastglm.system.devices import DeviceCard
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .generate_loop import steps
 from .sampling import Sampling
-from .steps import steps
 
 
 class EagerEngine:

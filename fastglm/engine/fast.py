@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .capture import Captured, Run
+from .cuda_graph import Captured, Run
+from .runner import Sequence
 from .sampling import Sampler, Sampling, best_of, checked
-from .sequence import Sequence
 
 
 class FastEngine:

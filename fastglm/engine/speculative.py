@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .build import MOST_TOKENS
+from .compile.worker import MOST_TOKENS
+from .runner import Sequence
 from .sampling import NONE, Sampler, Sampling, best_of, checked, draw
-from .sequence import Sequence
 
 # What one more token costs in checking, as a share of a step. On a CPU 0.2 to 0.3 was measured with the demo's matrices
 # and AVX2, 0.1 with AVX-512, where in turn a step of its draft costs 0.1 more than the bytes say; large matrices cost

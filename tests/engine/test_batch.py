@@ -8,10 +8,10 @@ import torch
 from recorded import folder
 
 import fastglm
-from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, fast, sequence
+from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, fast, runner
 from fastglm.engine import batch as batches
-from fastglm.engine import cache as caches
-from fastglm.engine.capture import Captured
+from fastglm.engine import kv_cache as caches
+from fastglm.engine.cuda_graph import Captured
 from fastglm.engine.fast import TokenReader
 from fastglm.errors import MemoryShortError
 
@@ -61,17 +61,17 @@ def test_greedy_answers_are_those_of_single_rows(model, count):
 
 def test_they_are_so_where_the_cache_grows(model, monkeypatch):
     wanted = [alone(model, prompt, 60) for prompt in prompts(4)[::2]]
-    monkeypatch.setattr(sequence, "ROOM", 8)
+    monkeypatch.setattr(runner, "ROOM", 8)
     assert BatchEngine(model).answer(prompts(4)[::2], 60, GREEDY) == wanted
 
 
 def test_they_are_so_where_prompts_run_in_parts(whole, monkeypatch):
     wanted = [alone(whole, prompt, 8) for prompt in prompts(7)]
     widths = []
-    run = sequence.Sequence._run_prompts
-    monkeypatch.setattr(sequence, "TOKENS_AT_ONCE", 150)
+    run = runner.Sequence._run_prompts
+    monkeypatch.setattr(runner, "TOKENS_AT_ONCE", 150)
     monkeypatch.setattr(
-        sequence.Sequence, "_run_prompts", lambda *args: widths.append([len(x) for x in args[1]]) or run(*args)
+        runner.Sequence, "_run_prompts", lambda *args: widths.append([len(x) for x in args[1]]) or run(*args)
     )
     assert BatchEngine(whole).answer(prompts(7), 8, GREEDY) == wanted
     assert widths == [[3, 5, 9, 31], [64], [100], [140]]
@@ -133,7 +133,7 @@ def test_steps_that_are_captured_and_launched_ahead_give_the_same(whole, monkeyp
         return cache
 
     monkeypatch.setattr(engine, "_is_cuda", True)
-    monkeypatch.setattr(sequence, "make_cache", reading_all)
+    monkeypatch.setattr(runner, "make_cache", reading_all)
     monkeypatch.setattr(batches, "TokenReader", LateReader)
     monkeypatch.setattr(fast, "Captured", lambda run: Captured(run, capture))
     assert engine.answer(prompts(7), 40, sampling, lambda _, token: token in stops) == wanted
@@ -143,7 +143,7 @@ def test_steps_that_are_captured_and_launched_ahead_give_the_same(whole, monkeyp
 
 @pytest.mark.parametrize("where", ["cache", "growing", "step", "promised"])
 def test_no_memory_for_a_batch_is_one_clear_line(whole, monkeypatch, where):
-    monkeypatch.setattr(sequence, "ROOM", 8)
+    monkeypatch.setattr(runner, "ROOM", 8)
     asked = prompts(3)[::2]
     engine, wanted = BatchEngine(whole), BatchEngine(whole).answer(asked, 60, GREEDY)
     zeros, clear = torch.zeros, r"^There is no memory for .*: ask less at once, keep .* smaller variant\.$"

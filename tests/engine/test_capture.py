@@ -2,7 +2,7 @@
 
 import torch
 
-from fastglm.engine.capture import Captured
+from fastglm.engine.cuda_graph import Captured
 
 
 class FakeGraphs:

@@ -8,9 +8,10 @@ import torch
 from recorded import expected, folder
 
 import fastglm
-from fastglm.engine import compiled, prepare
-from fastglm.engine.compiled import CompiledStep
-from fastglm.engine.prepare import step_of
+from fastglm.engine.compile import prepare
+from fastglm.engine.compile import step as compiled
+from fastglm.engine.compile.prepare import step_of
+from fastglm.engine.compile.step import CompiledStep
 from fastglm.kernels.cpu import library
 from fastglm.kernels.exact import exact_arithmetic
 
@@ -93,8 +94,8 @@ def test_weights_are_held_once(keeping):
 
 def test_the_structure_is_the_same_in_every_process_and_has_no_weights_in_it():
     script = (
-        "import sys, fastglm, hashlib; from fastglm.engine.compiled import structure_of;"
-        "from fastglm.engine.prepare import plain_step;"
+        "import sys, fastglm, hashlib; from fastglm.engine.compile.step import structure_of;"
+        "from fastglm.engine.compile.prepare import plain_step;"
         "model, _ = fastglm.load(sys.argv[1], 'int4'); structure, tensors = structure_of(plain_step(model));"
         "print(hashlib.sha256(structure).hexdigest(), len(structure), len(tensors))"
     )

@@ -9,10 +9,10 @@ import torch
 from recorded import expected, folder
 
 import fastglm
-from fastglm.engine import cache as caches
 from fastglm.engine import fast
-from fastglm.engine.cache import make_cache
-from fastglm.engine.prepare import step_of
+from fastglm.engine import kv_cache as caches
+from fastglm.engine.compile.prepare import step_of
+from fastglm.engine.kv_cache import make_cache
 from fastglm.errors import MemoryShortError
 from fastglm.models.chatglm import block
 

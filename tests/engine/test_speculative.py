@@ -10,7 +10,7 @@ from recorded import expected, folder
 
 import fastglm
 from fastglm.engine import FastEngine, Sampling, SpeculativeEngine
-from fastglm.engine import cache as caches
+from fastglm.engine import kv_cache as caches
 from fastglm.engine.sampling import Sampler
 from fastglm.engine.speculative import Draft, DraftLength, reject
 from fastglm.errors import MemoryShortError

@@ -7,9 +7,9 @@ from recorded import expected, folder
 from transformers import AutoConfig, AutoModel
 
 import fastglm
-from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, fast, sequence
-from fastglm.engine import cache as caches
-from fastglm.engine.capture import Captured
+from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, fast, runner
+from fastglm.engine import kv_cache as caches
+from fastglm.engine.cuda_graph import Captured
 
 GOLDEN = str(folder("chatglm"))
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -52,7 +52,7 @@ def test_answers_are_those_of_one_device(load, variant, cache):
 def test_logits_and_the_memory_of_the_cache_are_those_of_one_device(load, variant):
     found = []
     for model, _ in load(variant):
-        running = sequence.Sequence(model)
+        running = runner.Sequence(model)
         logits = [running.prefill(torch.tensor([PROMPT]), 8)]
         for ids in ([5], [6, 7, 8], [9]):
             logits.append(running.run(torch.tensor([ids]))[0].flatten(0, 1))
@@ -65,7 +65,7 @@ def test_logits_and_the_memory_of_the_cache_are_those_of_one_device(load, varian
 
 def test_caches_grow_on_every_device(load, monkeypatch):
     whole, spread = load("fast")
-    monkeypatch.setattr(sequence, "ROOM", 8)
+    monkeypatch.setattr(runner, "ROOM", 8)
     assert answer(spread, 150) == answer(whole, 150)
 
 
@@ -94,8 +94,8 @@ def test_a_graph_is_captured_for_every_stage(load, monkeypatch):
         cache.reads_all = True  # as a captured step does
         return cache
 
-    monkeypatch.setattr(sequence, "make_cache", reading_all)
-    for module in (sequence, fast):
+    monkeypatch.setattr(runner, "make_cache", reading_all)
+    for module in (runner, fast):
         monkeypatch.setattr(module, "Captured", lambda run: Captured(run, capture))
     engine = FastEngine(spread[0])
     monkeypatch.setattr(engine, "_runner", lambda: fast.Captured(engine._run))
@@ -125,7 +125,7 @@ def on_two(monkeypatch):
 
 @torch.inference_mode()
 def test_nothing_of_a_step_is_on_the_wrong_device(on_two):
-    running = sequence.Sequence(on_two)
+    running = runner.Sequence(on_two)
     prompts = [torch.tensor(PROMPT, device=META), torch.tensor(PROMPT[1:], device=META)]
     assert running.prefill(prompts, 8).is_meta
     inner, last = running._stages

@@ -5,8 +5,8 @@ import weakref
 import pytest
 import torch
 
-from fastglm.engine import cache as caches
-from fastglm.engine.cache import NEVER, STEP, Rows, StaticCache, Window, capacity_after
+from fastglm.engine import kv_cache as caches
+from fastglm.engine.kv_cache import NEVER, STEP, Rows, StaticCache, Window, capacity_after
 from fastglm.errors import MemoryShortError
 from fastglm.system.memory import room_for
 

@@ -11,7 +11,7 @@ from transformers import AutoModel
 import fastglm
 from fastglm.compress.calibration import demo_samples
 from fastglm.compress.calibration import examples as examples_of
-from fastglm.engine.prepare import Preparation
+from fastglm.engine.compile.prepare import Preparation
 from fastglm.evaluate.likelihood import answer_loss
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.exact import exact_arithmetic, is_exact

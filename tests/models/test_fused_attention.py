@@ -7,8 +7,8 @@ import torch
 from recorded import folder
 from torch import Tensor
 
-from fastglm.engine.cache import make_cache
-from fastglm.engine.prepare import plain_step
+from fastglm.engine.compile.prepare import plain_step
+from fastglm.engine.kv_cache import make_cache
 from fastglm.kernels.cuda import fused as kernels
 from fastglm.loader import load
 from fastglm.models.chatglm import block

@@ -90,7 +90,7 @@ class PublishedMixin:
         Raises:
             UsageError: beams, which are known at their end only.
         """
-        from ...engine.steps import steps
+        from ...engine.generate_loop import steps
 
         check_streams({**kwargs, "generation_config": generation_config})
         tokens = self.generate(  # type: ignore[attr-defined]

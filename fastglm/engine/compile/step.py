@@ -1,6 +1,7 @@
 """The decode step as machine code for this CPU: made once by PyTorch's compiler, kept, and loaded in a moment.
 
-The compiler runs in a process of its own (`fastglm.engine.build`), as its modules alone take some hundred megabytes. It
+The compiler runs in a process of its own (`fastglm.engine.compile.worker`), as its modules alone take some hundred
+megabytes. It
 is told of the weights only their shapes: they are inputs of the step, so that they are held once, by the model.
 """
 
@@ -20,17 +21,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import DeviceError
-from ..models.chatglm.decoder import Decoder
-from ..progress.progress import COMPILING, OnProgress, Progress
-from ..system.devices import instruction_set
-from ..system.home import folder
-from ..system.making import made_once, part_of, put
-from ..system.watched import watched
-from .build import REQUEST, BuildRequest, Form
-from .step import Step
+from ...errors import DeviceError
+from ...models.chatglm.decoder import Decoder
+from ...progress.progress import COMPILING, OnProgress, Progress
+from ...system.devices import instruction_set
+from ...system.home import folder
+from ...system.making import made_once, part_of, put
+from ...system.watched import watched
+from ..decode_step import Step
+from .worker import REQUEST, BuildRequest, Form
 
-BUILD = [sys.executable, "-m", "fastglm.engine.build"]
+BUILD = [sys.executable, "-m", "fastglm.engine.compile.worker"]
 
 
 class CompiledStep:
@@ -110,7 +111,7 @@ def structure_of(step: Step) -> tuple[bytes, list[Tensor]]:
 
 def _key(request: BuildRequest) -> str:
     """Changes with everything that the compiled step depends on, this package's code included."""
-    package = Path(__file__).parent.parent
+    package = Path(__file__).parents[2]
     sources = [
         p.read_bytes() for part in ("engine", "kernels", "models") for p in sorted((package / part).rglob("*.py"))
     ]

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.chatglm.decoder import Decoder
-from .cache import Window
+from .kv_cache import Window
 from .sampling import best_of
 
 

@@ -1,4 +1,5 @@
-"""Compiles a decode step: `python -m fastglm.engine.build LIBRARY`, with a pickled `BuildRequest` beside its place.
+"""Compiles a decode step: `python -m fastglm.engine.compile.worker LIBRARY`, with a pickled `BuildRequest` beside
+its place.
 
 The step is exported and compiled ahead of time by PyTorch (AOTInductor) into one shared library.
 """
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from ..kernels.cpu import library
+from ...kernels.cpu import library
 
 # Places of the inputs of a step whose sizes change: the window, and behind it the capacity of each buffer.
 _COLUMNS, _CAPACITY = 4, 2
@@ -105,7 +106,7 @@ def build(request: BuildRequest, work: Path) -> Path:
 
 def main() -> None:
     # The class of what is read is to be that module's, not `__main__`'s.
-    from fastglm.engine import build as this
+    from fastglm.engine.compile import worker as this
 
     target = Path(sys.argv[1])
     with target.with_name(REQUEST).open("rb") as file:

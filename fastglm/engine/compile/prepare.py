@@ -9,13 +9,13 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from ..errors import DeviceError
-from ..kernels.cpu import library
-from ..kernels.exact import is_exact
-from ..progress.progress import COMPILING, OnProgress, Progress
-from .cache import STEP, make_cache
-from .compiled import CompiledStep, compiled_step
-from .step import InnerStep, Step
+from ...errors import DeviceError
+from ...kernels.cpu import library
+from ...kernels.exact import is_exact
+from ...progress.progress import COMPILING, OnProgress, Progress
+from ..decode_step import InnerStep, Step
+from ..kv_cache import STEP, make_cache
+from .step import CompiledStep, compiled_step
 
 log = logging.getLogger(__name__)
 
