@@ -15,8 +15,8 @@ from benchmarks.record import Record
 from benchmarks.warmup import WarmUp
 from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
+from fastglm.generation.piece import Piece
 from fastglm.host import Host
-from fastglm.piece import Piece
 from fastglm.progress.progress import OnProgress, Progress
 
 Work = Callable[[str, Host, bool], None]

@@ -24,12 +24,12 @@ from benchmarks.statistics import Estimate
 from benchmarks.suites.load import files_of
 from benchmarks.workload import Workload, prompts
 from fastglm.errors import FastGLMError
+from fastglm.generation.piece import Piece
 from fastglm.host import Host
 from fastglm.launch import launched
 from fastglm.lease import lease
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
-from fastglm.piece import Piece
 from fastglm.progress.progress import OnProgress, Progress
 
 WORKLOAD = Workload((32,), 64, LEAST, precision=Precision())  # as a run has it that asks for nothing else

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from dashboard.state import Figures
 from fastglm.errors import CancelledError, FastGLMError, MemoryShortError
+from fastglm.generation.piece import Piece
 from fastglm.host import Answer, Host, HostKey
 from fastglm.lease import lease
-from fastglm.piece import Piece
 from fastglm.pool import Pool
 from fastglm.progress.progress import Progress
 

@@ -4,10 +4,10 @@ Importing this package registers ChatGLM with transformers, so that its Auto cla
 """
 
 from .compress import compress
+from .generation.piece import Piece
+from .generation.stream import stream
 from .loader import load
 from .models import register
-from .piece import Piece
-from .streamer import stream
 
 __version__ = "0.1.0"
 __all__ = ["Piece", "compress", "load", "stream"]

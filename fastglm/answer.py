@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from fastglm.errors import CancelledError, FastGLMError
-from fastglm.piece import Piece
+from fastglm.generation.piece import Piece
 from fastglm.system.memory import Memory
 
 State = Literal["queued", "waiting", "running", "done", "failed", "cancelled"]

@@ -24,8 +24,8 @@ from types import FrameType
 from typing import Any, BinaryIO
 
 from fastglm.errors import CancelledError, DiskShortError, FastGLMError, HostError, MemoryShortError
-from fastglm.loaded import LoadedInfo, wants_one_thread
-from fastglm.piece import Piece
+from fastglm.generation.model_info import LoadedInfo, wants_one_thread
+from fastglm.generation.piece import Piece
 from fastglm.progress.progress import OnProgress
 from fastglm.system.home import home
 from fastglm.system.memory import MemoryMeter, is_out_of_memory

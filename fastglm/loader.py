@@ -17,10 +17,10 @@ from .engine.compile.prepare import Preparation, prepare, prepare_kernels
 from .engine.compile.worker import MOST_TOKENS
 from .engine.speculative import Draft
 from .errors import MemoryShortError, UsageError
+from .generation.model_info import LoadedInfo, wants_one_thread
 from .kernels.cpu.dense import take_over
 from .kernels.format import ReferenceKernel
 from .kernels.packed import PackedWeight, QuantizedEmbedding
-from .loaded import LoadedInfo, wants_one_thread
 from .made import find_made, how_to_make
 from .models import bitsandbytes
 from .models.chatglm.config import ChatGLM6BConfig

@@ -10,8 +10,8 @@ from typing import Any
 
 import light  # noqa: F401  # isort: skip
 from fastglm.errors import CheckpointError, ContextError, MemoryShortError, UsageError
+from fastglm.generation.piece import Piece
 from fastglm.hosted import serve, standard_streams
-from fastglm.piece import Piece
 from fastglm.progress.progress import OnProgress, Progress
 
 

@@ -13,9 +13,9 @@ from benchmarks.peers.peer import Engine, OwnProcess
 from benchmarks.peers.registry import all_peers
 from benchmarks.peers.sizes import Sizes
 from fastglm.errors import MemoryShortError
+from fastglm.generation.model_info import LoadedInfo
+from fastglm.generation.piece import Piece
 from fastglm.hosted import serve, standard_streams
-from fastglm.loaded import LoadedInfo
-from fastglm.piece import Piece
 from fastglm.system.devices import free_memory
 
 _HEADROOM = 1.1  # beside the weights

@@ -9,9 +9,9 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from ..engine import GREEDY, BatchEngine, Sampling
 from ..engine.batch import Ends
+from ..generation.stream import engine_name
 from ..models.chatglm.conversation import History
 from ..progress.progress import OnProgress, Progress
-from ..streamer import engine_name
 
 TOP_P = 0.7  # of sampling, as in the published chat
 QUESTIONS_AT_ONCE = 64

@@ -23,8 +23,8 @@ from lm_eval.tasks import TaskManager
 from lm_eval.utils import get_rolling_token_windows, handle_non_serializable, make_disjoint_window, make_table
 
 from ..engine import GREEDY, Sampling
-from ..engine.detokenize import Detokenizer
 from ..errors import FastGLMError, UsageError
+from ..generation.detokenizer import Detokenizer
 from ..models.packing import Batch, Example, pack
 from ..progress.progress import OnProgress, Progress
 from .answers import generate

@@ -9,10 +9,10 @@ from recorded import expected, folder
 
 import fastglm
 from fastglm.engine import Sampling
-from fastglm.engine.clean import Cleaner
-from fastglm.engine.detokenize import Detokenizer
 from fastglm.engine.sampling import Sampler
 from fastglm.errors import ContextError, UsageError
+from fastglm.generation.clean_up import Cleaner
+from fastglm.generation.detokenizer import Detokenizer
 from fastglm.models.chatglm.conversation import clean_response
 
 CASES = expected("chatglm")

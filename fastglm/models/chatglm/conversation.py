@@ -160,7 +160,7 @@ class ChatMixin:
 
         Takes what `chat` takes, but for beams, which are known at their end only.
         """
-        from ...streamer import stream
+        from ...generation.stream import stream
 
         rounds = as_history(history)
         kwargs |= {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}

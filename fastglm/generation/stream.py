@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import Any
 
-from .engine import ENGINES, EagerEngine, Sampling
-from .engine.clean import Cleaner
-from .engine.detokenize import Detokenizer
-from .errors import ContextError, UsageError
-from .models.chatglm.generation import settings_of, stop_tokens
+from ..engine import ENGINES, EagerEngine, Sampling
+from ..errors import ContextError, UsageError
+from ..models.chatglm.generation import settings_of, stop_tokens
+from .clean_up import Cleaner
+from .detokenizer import Detokenizer
 from .piece import Piece
 
 Tagged = tuple[int, bool]  # a token, and whether it is the last

@@ -1,0 +1,1 @@
+"""An answer as a stream of pieces."""
