@@ -8,7 +8,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from benchmarks.progress import Reporter
 from fastglm.errors import FastGLMError, HostError
-from fastglm.lease import lease
+from fastglm.hosting.lease import lease
 from fastglm.progress.progress import OnProgress, Progress
 
 _GRACE = 5.0  # seconds

@@ -16,7 +16,7 @@ from benchmarks.warmup import WarmUp
 from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
 from fastglm.generation.piece import Piece
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress, Progress
 
 Work = Callable[[str, Host, bool], None]

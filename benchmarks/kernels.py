@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from benchmarks.figure import Figure
 from benchmarks.progress import Reporter
 from fastglm.errors import FastGLMError
+from fastglm.hosting.lease import lease
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda.kernel import TritonKernel, refusal
-from fastglm.lease import lease
 from fastglm.system.devices import memory_bandwidth
 
 # Rows and columns of ChatGLM-6B's four linear maps.

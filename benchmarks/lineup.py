@@ -4,7 +4,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 
 Start = Callable[[str], Host]
 Arrangement = Literal["interleaved", "blocks"]

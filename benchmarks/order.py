@@ -14,8 +14,8 @@ from benchmarks.suites import SUITES
 from benchmarks.workload import Tokenizer, Workload
 from fastglm.errors import UsageError
 from fastglm.evaluate.arithmetic import Arithmetic, read_arithmetic
-from fastglm.host import Host
-from fastglm.lease import lease
+from fastglm.hosting.host import Host
+from fastglm.hosting.lease import lease
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.chatglm.tokenizer_files import read_tokenizer

@@ -12,8 +12,8 @@ from fastglm.compress.folder import check_room
 from fastglm.errors import MemoryShortError, UsageError
 from fastglm.evaluate.judged import Asked, encoded, judge
 from fastglm.evaluate.reference import Reference
-from fastglm.host import Host
-from fastglm.lease import lease
+from fastglm.hosting.host import Host
+from fastglm.hosting.lease import lease
 from fastglm.models.chatglm.tokenizer_files import read_tokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import find_source

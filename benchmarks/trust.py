@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import fastglm
-import fastglm.host
+import fastglm.hosting.host
 from benchmarks import statistics
 from benchmarks.apart import apart
 from benchmarks.checkpoints import make_checkpoint
@@ -25,9 +25,9 @@ from benchmarks.suites.load import files_of
 from benchmarks.workload import Workload, prompts
 from fastglm.errors import FastGLMError
 from fastglm.generation.piece import Piece
-from fastglm.host import Host
-from fastglm.launch import launched
-from fastglm.lease import lease
+from fastglm.hosting.host import Host
+from fastglm.hosting.lease import lease
+from fastglm.hosting.spawn import launched
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import OnProgress, Progress
@@ -156,7 +156,7 @@ def _told_and_system_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
     """Bytes at the peak of a host's life, as it tells and as the system told after its end (not on Windows)."""
     import resource
 
-    fastglm.host.LAUNCH = launched  # a child of this process, of whose children the system tells
+    fastglm.hosting.host.LAUNCH = launched  # a child of this process, of whose children the system tells
     with Host.start(folder, "original", "cpu", progress=progress) as host:
         host.ask(_prompts(folder)[0], lease=False, max_new_tokens=32, do_sample=False, ignore_eos=True).wait()
         told = host.memory().peak

@@ -10,8 +10,8 @@ import streamlit as st
 from dashboard.state import Conversation, Round, Shelf
 from dashboard.tab import Presence
 from dashboard.turns import Duel, Turn
-from fastglm.host import HostKey
-from fastglm.pool import Pool
+from fastglm.hosting.host import HostKey
+from fastglm.hosting.pool import Pool
 
 PLACES = ("chat", "left", "right")  # where a tab can have a variant loaded; one at a time in each
 

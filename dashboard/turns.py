@@ -9,9 +9,9 @@ from typing import Any, Literal
 from dashboard.state import Figures
 from fastglm.errors import CancelledError, FastGLMError, MemoryShortError
 from fastglm.generation.piece import Piece
-from fastglm.host import Answer, Host, HostKey
-from fastglm.lease import lease
-from fastglm.pool import Pool
+from fastglm.hosting.host import Answer, Host, HostKey
+from fastglm.hosting.lease import lease
+from fastglm.hosting.pool import Pool
 from fastglm.progress.progress import Progress
 
 State = Literal["loading", "warming", "queued", "waiting", "running", "done", "failed", "cancelled"]

@@ -8,10 +8,10 @@ from typing import Any
 
 import typer
 
-from fastglm.answer import Answer
 from fastglm.errors import FastGLMError
 from fastglm.generation.piece import Piece
-from fastglm.host import Host
+from fastglm.hosting.answer import Answer
+from fastglm.hosting.host import Host
 
 # What could move the cursor or ring the bell; a model may say anything.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}

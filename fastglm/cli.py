@@ -15,7 +15,7 @@ from fastglm.errors import CancelledError, FastGLMError, UsageError, shortened
 from fastglm.progress.progress import Show
 
 if TYPE_CHECKING:
-    from fastglm.host import Host
+    from fastglm.hosting.host import Host
 
 SEEDS = 2**63 - 1  # the largest
 STOPPED = 130  # what shells report after Ctrl-C
@@ -94,7 +94,7 @@ def chat(
     Answers go to standard output, all else to standard error: printf '你好\\nstop\\n' | fastglm chat
     """
     from fastglm.chat import TerminalChat
-    from fastglm.host import Host
+    from fastglm.hosting.host import Host
     from fastglm.progress.bar import Bars
 
     def load() -> "Host":

@@ -8,7 +8,7 @@ from dashboard.markup import bold, plain
 from dashboard.state import Figures, Settings
 from dashboard.texts import say
 from dashboard.turns import Duel, Turn
-from fastglm.host import HostKey
+from fastglm.hosting.host import HostKey
 
 NAMES = ("A", "B")
 

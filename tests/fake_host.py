@@ -1,4 +1,5 @@
-"""A host process whose model does what the prompt says; `tests/test_host.py` starts it in place of `fastglm.hosted`."""
+"""A host process whose model does what the prompt says; `tests/test_host.py` starts it in place of
+`fastglm.hosting.worker`."""
 
 import os
 import signal
@@ -11,7 +12,7 @@ from typing import Any
 import light  # noqa: F401  # isort: skip
 from fastglm.errors import CheckpointError, ContextError, MemoryShortError, UsageError
 from fastglm.generation.piece import Piece
-from fastglm.hosted import serve, standard_streams
+from fastglm.hosting.worker import serve, standard_streams
 from fastglm.progress.progress import OnProgress, Progress
 
 

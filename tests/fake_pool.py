@@ -8,7 +8,7 @@ from typing import Any
 
 from fastglm.errors import FastGLMError
 from fastglm.generation.piece import Piece
-from fastglm.host import HostKey
+from fastglm.hosting.host import HostKey
 from fastglm.progress.progress import Progress
 from fastglm.system.memory import Memory
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from fastglm.errors import UsageError
-from fastglm.launch import launched
+from fastglm.hosting.spawn import launched
 from fastglm.progress.progress import OnProgress, Progress
 
 TESTS_ON_PATH = {"PYTHONPATH": str(Path(__file__).parent)}

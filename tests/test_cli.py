@@ -21,21 +21,21 @@ import psutil
 import pytest
 from hosting import LAUNCH_FAKE, TESTS_ON_PATH, eventually, gone
 
-import fastglm.host
+import fastglm.hosting.host
 from fastglm.cli import main
-from fastglm.lease import lease
+from fastglm.hosting.lease import lease
 from fastglm.variants import VARIANTS
 
 GOLDEN = Path(__file__).parent / "golden"
-REAL = fastglm.host.LAUNCH
+REAL = fastglm.hosting.host.LAUNCH
 
 # The command with the model that does what it is told in the place of a real one.
 COMMAND = """
 import sys
 import light
-import fastglm.host
+import fastglm.hosting.host
 from hosting import LAUNCH_FAKE
-fastglm.host.LAUNCH = LAUNCH_FAKE
+fastglm.hosting.host.LAUNCH = LAUNCH_FAKE
 from fastglm.cli import main
 sys.exit(main())
 """
@@ -43,7 +43,7 @@ sys.exit(main())
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastglm.host, "LAUNCH", LAUNCH_FAKE)
+    monkeypatch.setattr(fastglm.hosting.host, "LAUNCH", LAUNCH_FAKE)
 
 
 Chat = Callable[..., tuple[int, str, str]]
@@ -353,7 +353,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 def test_an_unknown_variant_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(fastglm.host, "LAUNCH", REAL)
+    monkeypatch.setattr(fastglm.hosting.host, "LAUNCH", REAL)
     assert main(["chat", "--model", str(GOLDEN / "chatglm"), "--variant", "nosuch"]) == 2
     *_, said = capsys.readouterr().err.splitlines()  # where a start takes ten seconds, it says so before
     assert said == f"error: Unknown variant 'nosuch'; known are {', '.join(VARIANTS)}."

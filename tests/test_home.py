@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.store import Store, local_url
 from fastglm.errors import HomeError
-from fastglm.lease import lease
+from fastglm.hosting.lease import lease
 from fastglm.system import home as homes
 from fastglm.system.home import folder, home, make_parents, private, protect
 from fastglm.system.making import part_of, put

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from hosting import LAUNCH_FAKE, TESTS_ON_PATH, evaluated, eventually, fill, gone, small_disk
 
-import fastglm.host
+import fastglm.hosting.host
 from fastglm.errors import (
     CancelledError,
     CheckpointError,
@@ -25,17 +25,17 @@ from fastglm.errors import (
     MemoryShortError,
     UsageError,
 )
-from fastglm.host import Host
-from fastglm.hosted import _told
-from fastglm.launch import launched
-from fastglm.lease import lease
+from fastglm.hosting.host import Host
+from fastglm.hosting.lease import lease
+from fastglm.hosting.spawn import launched
+from fastglm.hosting.worker import _told
 from fastglm.progress.progress import Progress
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    monkeypatch.setattr(fastglm.host, "LAUNCH", LAUNCH_FAKE)
+    monkeypatch.setattr(fastglm.hosting.host, "LAUNCH", LAUNCH_FAKE)
     return tmp_path
 
 
@@ -317,10 +317,10 @@ PARENT = """
 import sys, time
 import psutil
 import light
-import fastglm.host
+import fastglm.hosting.host
 from hosting import LAUNCH_FAKE
-fastglm.host.LAUNCH = LAUNCH_FAKE
-host = fastglm.host.Host.start()
+fastglm.hosting.host.LAUNCH = LAUNCH_FAKE
+host = fastglm.hosting.host.Host.start()
 if sys.argv[1] != "nothing":
     answer = host.ask("x", pause=0.01, count=100000)
     while not answer.piece:
@@ -409,7 +409,7 @@ def test_whatever_fails_before_an_answer_ends_it_and_the_next_has_its_turn(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(fastglm.host, "lease", failing)
+        patch.setattr(fastglm.hosting.host, "lease", failing)
         answer = host.ask("x")
         assert answer.wait(60)
     assert answer.state == "failed"

@@ -8,17 +8,17 @@ import psutil
 import pytest
 from hosting import FAKE, LAUNCH_FAKE, eventually, gone
 
-import fastglm.host
+import fastglm.hosting.host
 from fastglm.errors import CancelledError, CheckpointError, FastGLMError, HostError
-from fastglm.host import Host, HostKey
-from fastglm.pool import Pool
+from fastglm.hosting.host import Host, HostKey
+from fastglm.hosting.pool import Pool
 from fastglm.progress.progress import Progress
 
 
 @pytest.fixture
 def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    monkeypatch.setattr(fastglm.host, "LAUNCH", LAUNCH_FAKE)
+    monkeypatch.setattr(fastglm.hosting.host, "LAUNCH", LAUNCH_FAKE)
     pool = Pool()
     yield pool
     pool.close()

@@ -12,10 +12,10 @@ import psutil
 import pytest
 from hosting import TESTS_ON_PATH, eventually, gone
 
-from fastglm import launch
 from fastglm.errors import HostError
-from fastglm.host import Host
-from fastglm.launch import forked
+from fastglm.hosting import spawn
+from fastglm.hosting.host import Host
+from fastglm.hosting.spawn import forked
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere host processes are not forked")
 
@@ -69,7 +69,7 @@ def test_a_server_that_was_killed_is_begun_again() -> None:
 def test_a_reply_that_nobody_waited_for_is_not_taken_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     Host.start("demo", "fast", "cpu").close()
     with monkeypatch.context() as patched:
-        patched.setattr(launch.pickle, "loads", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patched.setattr(spawn.pickle, "loads", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt), tempfile.TemporaryFile() as log:
             forked(log)
     with Host.start("demo", "fast", "cpu") as host:
@@ -97,7 +97,7 @@ def test_a_process_is_begun_anew_where_there_can_be_no_server(monkeypatch: pytes
     def broken(_log: object) -> None:
         raise EOFError
 
-    monkeypatch.setattr(launch, "_server", broken)
+    monkeypatch.setattr(spawn, "_server", broken)
     with tempfile.TemporaryFile() as log:
         process = forked(log)
     assert isinstance(process, subprocess.Popen)
@@ -108,7 +108,7 @@ def test_a_process_is_begun_anew_where_there_can_be_no_server(monkeypatch: pytes
 def test_the_server_ends_with_the_process_that_began_it() -> None:
     program = """
 import time
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 host = Host.start("demo", "fast", "cpu")
 host.pause()
 print(host.info.pid, flush=True)

@@ -13,14 +13,14 @@ import pytest
 from hosting import TESTS_ON_PATH
 
 from fastglm.errors import CancelledError, HomeError, UsageError
-from fastglm.lease import holder, lease, sweep_tickets
+from fastglm.hosting.lease import holder, lease, sweep_tickets
 from fastglm.system.locks import try_lock
 
 # Takes a lease, says so, and gives it back when its input ends; "waits" is said once while it waits.
 USER = """
 import sys
 import light
-from fastglm.lease import lease
+from fastglm.hosting.lease import lease
 told = []
 def on_wait(holder):
     if not told:
@@ -166,7 +166,7 @@ def test_several_devices_are_used_at_once() -> None:
 LOOPER = """
 import sys, time
 import light
-from fastglm.lease import lease
+from fastglm.hosting.lease import lease
 while True:
     with lease("cpu", "a looper", exclusive=True), open(sys.argv[1], "a") as turns:
         turns.write("x")
@@ -218,7 +218,7 @@ def test_a_lease_that_fails_leaves_nothing(home: Path, monkeypatch: pytest.Monke
         return try_lock(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr("fastglm.lease.try_lock", full)
+        patch.setattr("fastglm.hosting.lease.try_lock", full)
         waiting = lease("cpu", "a chat")
         with pytest.raises(HomeError, match=r"No space left on device\): make room") as caught, waiting:
             pass
@@ -232,7 +232,7 @@ def test_a_name_that_finds_no_room_keeps_nobody_from_a_device(home: Path, monkey
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("fastglm.lease.open", full, raising=False)
+    monkeypatch.setattr("fastglm.hosting.lease.open", full, raising=False)
     with lease("cpu", "a chat"):
         assert len(list((home / "leases" / "cpu").glob("*.lock"))) == 1
     assert [path.name for path in (home / "leases" / "cpu").iterdir()] == ["gate"]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hosting import LAUNCH_FAKE, TESTS_ON_PATH
 
-import fastglm.host
-from fastglm.host import Host
+import fastglm.hosting.host
+from fastglm.hosting.host import Host
 from fastglm.system import sweep as sweeping
 from fastglm.system.locks import try_lock
 from fastglm.system.making import part_of
@@ -27,7 +27,7 @@ PARTIAL = (
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    monkeypatch.setattr(fastglm.host, "LAUNCH", LAUNCH_FAKE)
+    monkeypatch.setattr(fastglm.hosting.host, "LAUNCH", LAUNCH_FAKE)
     sweeping._sweep.cache_clear()
     return tmp_path
 

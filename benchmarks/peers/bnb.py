@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress
 from fastglm.variants import bitsandbytes_reason
 

@@ -16,7 +16,7 @@ from benchmarks.peers.sizes import Sizes
 from benchmarks.progress import Reporter
 from benchmarks.runner import Result
 from fastglm.errors import DiskShortError, FastGLMError, UsageError
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress
 
 if TYPE_CHECKING:

@@ -1,4 +1,5 @@
-"""The host of a peer, `python -m benchmarks.peers.process NAME FOLDER THREADS`: it talks as `fastglm.hosted` does."""
+"""The host of a peer, `python -m benchmarks.peers.process NAME FOLDER THREADS`: it talks as `fastglm.hosting.worker`
+does."""
 
 import faulthandler
 import sys
@@ -15,7 +16,7 @@ from benchmarks.peers.sizes import Sizes
 from fastglm.errors import MemoryShortError
 from fastglm.generation.model_info import LoadedInfo
 from fastglm.generation.piece import Piece
-from fastglm.hosted import serve, standard_streams
+from fastglm.hosting.worker import serve, standard_streams
 from fastglm.system.devices import free_memory
 
 _HEADROOM = 1.1  # beside the weights

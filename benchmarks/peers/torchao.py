@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.peer import lacking, versions
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress
 
 

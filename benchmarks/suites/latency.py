@@ -16,7 +16,7 @@ from benchmarks.lineup import Lineup
 from benchmarks.repeats import Repeats, answers_of_a_process
 from benchmarks.warmup import TOKENS, WarmUp, warm_up
 from benchmarks.workload import Workload
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 
 Figures = dict[str, list[float]]  # of an answer, by metric
 Gathered = dict[int, list[Figures]]  # of a repeat, by prompt length

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.bench import Bench
 from benchmarks.lineup import Lineup
 from benchmarks.workload import Workload
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 
 
 def steps(workload: Workload) -> int:

@@ -5,7 +5,7 @@ from functools import partial
 from benchmarks.bench import Bench
 from benchmarks.measurement import Params
 from benchmarks.workload import Workload
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 
 
 def steps(workload: Workload) -> int:

@@ -12,7 +12,7 @@ from benchmarks.warmup import TOKENS, WarmUp, warm_up
 from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError
 from fastglm.evaluate.throughput import batch_time
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 
 Size = tuple[int, int]  # tokens of a prompt, sequences at once
 

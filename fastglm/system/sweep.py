@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from fastglm.lease import sweep_tickets
+from fastglm.hosting.lease import sweep_tickets
 from fastglm.system.home import home
 from fastglm.system.locks import remove_locked, try_lock
 from fastglm.system.making import sweep_parts

@@ -13,7 +13,7 @@ from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.judged import Findings, Judged, judge
 from fastglm.evaluate.throughput import batch_time
 from fastglm.generation.piece import Piece
-from fastglm.hosted import HostInfo
+from fastglm.hosting.worker import HostInfo
 from fastglm.progress.progress import Progress
 from fastglm.system.memory import Memory
 

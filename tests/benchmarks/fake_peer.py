@@ -11,8 +11,8 @@ from pathlib import Path
 from benchmarks.peers.peer import OwnProcess
 from benchmarks.peers.process import run
 from benchmarks.peers.sizes import Sizes
-from fastglm.host import Host
-from fastglm.launch import launched
+from fastglm.hosting.host import Host
+from fastglm.hosting.spawn import launched
 from fastglm.progress.progress import OnProgress
 
 

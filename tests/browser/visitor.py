@@ -68,7 +68,7 @@ class App:
     def hosts(self) -> list[psutil.Process]:
         """The processes that hold models."""
         children = psutil.Process(self.process.pid).children(recursive=True)
-        return [child for child in children if "fastglm.launch" in " ".join(child.parent().cmdline())]
+        return [child for child in children if "fastglm.hosting.spawn" in " ".join(child.parent().cmdline())]
 
     def close(self) -> None:
         """End it, and with it its hosts."""

@@ -11,7 +11,7 @@ from dashboard import turns
 from dashboard.desk import Desk
 from dashboard.tab import Presence
 from fastglm.errors import FastGLMError, MemoryShortError
-from fastglm.host import HostKey
+from fastglm.hosting.host import HostKey
 
 TAB = "a tab that nobody can guess"
 

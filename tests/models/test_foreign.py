@@ -12,7 +12,7 @@ from transformers import AutoModel
 
 import fastglm
 from fastglm.errors import CheckpointError, FastGLMError
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 from fastglm.kernels import Int4, Int8
 from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from fastglm.models.source import find_source, openable

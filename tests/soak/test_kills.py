@@ -37,7 +37,7 @@ CHECKPOINT = (
 
 HOST = """
 import light
-from fastglm.host import Host
+from fastglm.hosting.host import Host
 with Host.start("demo", "int8", "cpu") as host:
     print("loaded", flush=True)
     for _ in range(10):

@@ -14,7 +14,7 @@ from soak.traces import check_nothing_is_left
 
 from fastglm.compress.folder import is_whole
 from fastglm.errors import FastGLMError, HostError
-from fastglm.host import Host, HostKey
+from fastglm.hosting.host import Host, HostKey
 from fastglm.models.source import demo_folder
 from fastglm.system import sweep
 

@@ -1,7 +1,8 @@
 """Starting host processes: on Linux forked from a server that has the libraries imported, elsewhere from nothing.
 
 Importing PyTorch and transformers takes seconds, forking a process that has done so takes milliseconds. The server
-(`python -m fastglm.launch`) is begun with the first host, has one thread, never touches a device, and ends with the
+(`python -m fastglm.hosting.spawn`) is begun with the first host, has one thread, never touches a device, and ends
+with the
 process that began it; requests are pickles on a pair of sockets that these two alone hold. Forked hosts share its
 libraries in memory and are otherwise processes of their own.
 """
@@ -40,7 +41,7 @@ class Process(Protocol):
 Launch = Callable[[BinaryIO], Process]
 
 
-def launched(log: BinaryIO, command: tuple[str, ...] = (sys.executable, "-m", "fastglm.hosted")) -> Process:
+def launched(log: BinaryIO, command: tuple[str, ...] = (sys.executable, "-m", "fastglm.hosting.worker")) -> Process:
     """A process begun anew, with pipes, its errors in `log`. It leads its own process group: Ctrl-C is not for it."""
     own_group: dict[str, Any] = {"process_group": 0}
     if sys.platform == "win32":
@@ -65,7 +66,7 @@ class _Server:
         self._channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "fastglm.launch", str(theirs.fileno())],
+                [sys.executable, "-m", "fastglm.hosting.spawn", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -187,6 +188,6 @@ def _become(files: list[int], environment: dict[str, str], directory: str, path:
 
 if __name__ == "__main__":
     serve(socket.socket(fileno=int(sys.argv[1])))
-    from fastglm import hosted
+    from fastglm.hosting import worker
 
-    hosted.main()
+    worker.main()

@@ -1,4 +1,4 @@
-"""One loaded variant in a process of its own (`fastglm.hosted`), and the queue of the answers asked of it.
+"""One loaded variant in a process of its own (`fastglm.hosting.worker`), and the queue of the answers asked of it.
 
 So a page never freezes, a crash in a kernel ends one host and not the app, and memory is truly given back.
 """
@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from fastglm.answer import Answer
 from fastglm.errors import CancelledError, FastGLMError, HostError
 from fastglm.history import as_history
-from fastglm.hosted import HostInfo
-from fastglm.launch import Launch, Process, forked, launched
-from fastglm.lease import lease
+from fastglm.hosting.answer import Answer
+from fastglm.hosting.lease import lease
+from fastglm.hosting.spawn import Launch, Process, forked, launched
+from fastglm.hosting.worker import HostInfo
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.home import folder, writing
 from fastglm.system.locks import lock_while_open
@@ -61,7 +61,8 @@ class Host:
     threads: int  # that PyTorch's operators use in the process
 
     def __init__(self, key: HostKey, launch: Launch | None = None) -> None:
-        """An empty process; `Host.start` loads it too. `launch` starts one that talks as `fastglm.hosted` does."""
+        """An empty process; `Host.start` loads it too. `launch` starts one that talks as `fastglm.hosting.worker`
+        does."""
         self.key = key
         self._log, self._process = _start(launch or LAUNCH)
         self._to_process, self._from_process = self._process.stdin, self._process.stdout

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from fastglm.errors import FastGLMError, HostError
-from fastglm.host import Host, HostKey
+from fastglm.hosting.host import Host, HostKey
 from fastglm.progress.progress import OnProgress, Progress
 
 

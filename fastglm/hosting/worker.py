@@ -1,4 +1,5 @@
-"""The process that holds one loaded variant: `python -m fastglm.hosted`, started and talked to by `fastglm.host`.
+"""The process that holds one loaded variant: `python -m fastglm.hosting.worker`, started and talked to by
+`fastglm.hosting.host`.
 
 Requests and replies are pickled tuples on its standard input and output, which nobody else can write to. One thread
 reads, the main thread loads and generates, so that a cancel is heard at once. The end of the input is the end of the
@@ -222,6 +223,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from fastglm import hosted  # the classes it sends are to be that module's, not `__main__`'s
+    from fastglm.hosting import worker  # the classes it sends are to be that module's, not `__main__`'s
 
-    hosted.main()
+    worker.main()

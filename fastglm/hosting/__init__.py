@@ -1,0 +1,1 @@
+"""A loaded variant in a process of its own, its clients, and the lease on a device."""
