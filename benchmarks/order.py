@@ -24,7 +24,7 @@ from fastglm.models.random_weights import shape_config
 from fastglm.models.source import demo_folder, find_source
 from fastglm.progress.progress import OnProgress
 from fastglm.system.devices import resolve_devices
-from fastglm.variants import get_variant
+from fastglm.variants.variants import get_variant
 
 if TYPE_CHECKING:
     from benchmarks.store import Store

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from benchmarks.measurement import params_text
-from fastglm.variants import VARIANTS
+from fastglm.variants.variants import VARIANTS
 
 # What a variant is judged by: the suite that measures it, and its metrics, the one to prefer first.
 SIDES = {

@@ -12,7 +12,7 @@ from dashboard.markup import bold, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 from fastglm.system.home import folder
-from fastglm.variants import USUAL
+from fastglm.variants.variants import USUAL
 
 
 def pick_subject(place: str) -> tuple[str, list[str], bool]:

@@ -9,7 +9,7 @@ from dashboard import results, widgets
 from fastglm.engine.kv_cache import STEP, capacity_after
 from fastglm.errors import FastGLMError
 from fastglm.models.chatglm.config import ChatGLM6BConfig
-from fastglm.variants import VARIANTS
+from fastglm.variants.variants import VARIANTS
 
 LONGEST = 1 << 20  # tokens that a chart goes to, whatever a config or a run says
 CARDS = (4, 6, 8, 12, 16, 24)  # GB

@@ -6,8 +6,8 @@ Importing this package registers ChatGLM with transformers, so that its Auto cla
 from .compress import compress
 from .generation.piece import Piece
 from .generation.stream import stream
-from .loader import load
 from .models import register
+from .variants.load import load
 
 __version__ = "0.1.0"
 __all__ = ["Piece", "compress", "load", "stream"]

@@ -2,6 +2,6 @@
 
 import sys
 
-from fastglm.cli import main
+from fastglm.cli.commands import main
 
 sys.exit(main())

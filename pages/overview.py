@@ -20,7 +20,7 @@ from dashboard.markup import code, plain
 from dashboard.texts import say
 from fastglm.models.source import find_source
 from fastglm.system.devices import DeviceCard
-from fastglm.variants import USUAL
+from fastglm.variants.variants import USUAL
 
 
 def main() -> None:

@@ -22,9 +22,9 @@ import pytest
 from hosting import LAUNCH_FAKE, TESTS_ON_PATH, eventually, gone
 
 import fastglm.hosting.host
-from fastglm.cli import main
+from fastglm.cli.commands import main
 from fastglm.hosting.lease import lease
-from fastglm.variants import VARIANTS
+from fastglm.variants.variants import VARIANTS
 
 GOLDEN = Path(__file__).parent / "golden"
 REAL = fastglm.hosting.host.LAUNCH
@@ -36,7 +36,7 @@ import light
 import fastglm.hosting.host
 from hosting import LAUNCH_FAKE
 fastglm.hosting.host.LAUNCH = LAUNCH_FAKE
-from fastglm.cli import main
+from fastglm.cli.commands import main
 sys.exit(main())
 """
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fastglm.cli import main
+from fastglm.cli.commands import main
 from fastglm.errors import CancelledError, DiskShortError
 
 GOLDEN = Path(__file__).parent / "golden"

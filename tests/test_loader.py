@@ -11,11 +11,11 @@ from recorded import folder
 
 import fastglm
 from fastglm.errors import DeviceError, MemoryShortError, UsageError
-from fastglm.loader import load
 from fastglm.models.source import find_source
 from fastglm.system import devices
 from fastglm.system.devices import DeviceCard, device_card, resolve_device
-from fastglm.variants import VARIANTS, get_variant, offers
+from fastglm.variants.load import load
+from fastglm.variants.variants import VARIANTS, get_variant, offers
 
 GOLDEN = str(folder("chatglm"))
 
@@ -110,7 +110,7 @@ def test_a_missing_card_is_named():
 
 
 def test_too_little_memory_is_said_before_loading(monkeypatch):
-    monkeypatch.setattr("fastglm.loader.free_memory", lambda _: 1000)
+    monkeypatch.setattr("fastglm.variants.load.free_memory", lambda _: 1000)
     seen = []
     with pytest.raises(MemoryShortError, match=r"needs 0\.0 GB on cpu, 0\.0 GB are free") as raised:
         load(GOLDEN, progress=seen.append)

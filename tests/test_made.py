@@ -11,11 +11,11 @@ import fastglm
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.steps import PruneVocabulary, Quantise
 from fastglm.errors import UsageError
-from fastglm.made import find_made
 from fastglm.models.source import find_source
 from fastglm.system.devices import DeviceCard
 from fastglm.text_files import Text
-from fastglm.variants import offers
+from fastglm.variants.compressed import find_made
+from fastglm.variants.variants import offers
 
 GOLDEN = Path(__file__).parent / "golden" / "chatglm"
 QUICK = Recipe("turbo", (Quantise("int4-g32"),))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress
-from fastglm.variants import bitsandbytes_reason
+from fastglm.variants.variants import bitsandbytes_reason
 
 
 class BitsAndBytes:

@@ -128,7 +128,7 @@ def distil(
 
 def load_floating(folder: Path, device: torch.device) -> ChatGLMForConditionalGeneration:
     """A checkpoint's model in fp32. Raises UsageError where it is quantised."""
-    from ..loader import load  # which makes variants with this package
+    from ..variants.load import load  # which makes variants with this package
 
     if Checkpoint(folder).config.linear_format():
         raise UsageError(f"{folder} is quantised, which cannot learn: distil the checkpoint it was made from.")

@@ -45,7 +45,7 @@ def score(
     if not found:
         return None
     if checkpoint.config.linear_format():
-        from ..loader import load  # which makes variants with this package
+        from ..variants.load import load  # which makes variants with this package
 
         result = likelihood(load(str(folder), "original", device, progress=progress)[0], found)
     else:

@@ -16,10 +16,10 @@ from fastglm.compress import folder as compress_folder
 from fastglm.errors import MemoryShortError
 from fastglm.evaluate.judged import judge, judge_streamed
 from fastglm.evaluate.kept import OLD_FORMAT
-from fastglm.loader import load
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import StreamedModel
 from fastglm.models.source import demo_folder
+from fastglm.variants.load import load
 
 QUESTIONS = [("2+3=?", "2+3=5。"), ("What is the capital of France?", "The capital of France is Paris.")]
 

@@ -11,7 +11,7 @@ from recorded import folder
 from torch import nn
 
 import fastglm
-from fastglm.cli import main
+from fastglm.cli.commands import main
 from fastglm.compress import calibrated
 from fastglm.compress.calibrated import Calibrated
 from fastglm.compress.calibration import calibration_examples, demo_samples, examples

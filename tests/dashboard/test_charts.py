@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from dashboard import charts
-from fastglm.variants import VARIANTS
+from fastglm.variants.variants import VARIANTS
 
 BACKGROUNDS = ("#ffffff", "#11151b")  # .streamlit/config.toml
 

@@ -14,7 +14,7 @@ from fastglm.evaluate.answers import prompt_answers
 from fastglm.evaluate.judged import encoded
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import demo_folder
-from fastglm.variants import VARIANTS
+from fastglm.variants.variants import VARIANTS
 
 SHIPPED = sorted(path.name for path in demo_folder().with_name("variants").iterdir())
 LOST = {"pruned": 0.03, "distilled": 0.04, "turbo": 0.06}  # of the accuracy, at most, on a thousand questions and more

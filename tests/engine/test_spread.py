@@ -22,7 +22,7 @@ def load(monkeypatch):
 
     def loaded(variant, **settings):
         whole = fastglm.load(GOLDEN, variant, **settings)
-        monkeypatch.setattr("fastglm.loader.resolve_devices", lambda names: [CPU] * len(names.split(",")))
+        monkeypatch.setattr("fastglm.variants.load.resolve_devices", lambda names: [CPU] * len(names.split(",")))
         spread = fastglm.load(GOLDEN, variant, "cpu,cpu", **settings)
         monkeypatch.undo()
         assert [device for _, device in spread[0].stages] == [CPU, CPU]
@@ -107,9 +107,9 @@ def test_a_graph_is_captured_for_every_stage(load, monkeypatch):
 def on_two(monkeypatch):
     """A model whose first layers are on the CPU and all else on `meta`, which computes nothing; what meets on different
     devices is an error."""
-    monkeypatch.setattr("fastglm.loader.resolve_devices", lambda _: [CPU, META])
-    monkeypatch.setattr("fastglm.loader.free_memory", lambda _: 2**30)
-    monkeypatch.setattr("fastglm.loader.weights_memory", lambda _: 0)
+    monkeypatch.setattr("fastglm.variants.load.resolve_devices", lambda _: [CPU, META])
+    monkeypatch.setattr("fastglm.variants.load.free_memory", lambda _: 2**30)
+    monkeypatch.setattr("fastglm.variants.load.weights_memory", lambda _: 0)
     to = torch.Tensor.to
 
     def moved(tensor, *args, **settings):

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import fastglm
-from fastglm.cli import main
+from fastglm.cli.commands import main
 from fastglm.engine import GREEDY
 from fastglm.errors import UsageError
 from fastglm.evaluate import harness

@@ -98,7 +98,7 @@ def examples() -> list[Example]:
 @pytest.fixture
 def native(compiling: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the kernels of this package, and no compiled steps."""
-    monkeypatch.setattr("fastglm.loader.prepare", lambda *_, **__: Preparation())
+    monkeypatch.setattr("fastglm.variants.load.prepare", lambda *_, **__: Preparation())
 
 
 @pytest.mark.parametrize("variant", ["int8", "int4"])

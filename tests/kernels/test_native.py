@@ -36,7 +36,7 @@ def native(built_home, monkeypatch):
 @pytest.fixture
 def unprepared(monkeypatch):
     """Models are loaded without steps of their own."""
-    monkeypatch.setattr("fastglm.loader.prepare", lambda *_, **__: fastglm.engine.compile.prepare.Preparation())
+    monkeypatch.setattr("fastglm.variants.load.prepare", lambda *_, **__: fastglm.engine.compile.prepare.Preparation())
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from recorded import CASE_IDS, folder
 from transformers import AutoModel, BitsAndBytesConfig
 
 import fastglm
-from fastglm import variants
 from fastglm.errors import MemoryShortError, UsageError
-from fastglm.loader import weights_memory
 from fastglm.models.chatglm.conversation import build_prompt
 from fastglm.models.source import find_source
 from fastglm.system.devices import DeviceCard
+from fastglm.variants import variants
+from fastglm.variants.load import weights_memory
 
 functional = pytest.importorskip("bitsandbytes.functional")
 
@@ -77,7 +77,7 @@ def test_the_demo_model_keeps_its_answer():
 
 
 def test_memory_is_checked_before_loading(monkeypatch):
-    monkeypatch.setattr("fastglm.loader.free_memory", lambda _: 1000)
+    monkeypatch.setattr("fastglm.variants.load.free_memory", lambda _: 1000)
     with pytest.raises(MemoryShortError, match="as bnb-nf4 needs"):
         fastglm.load(GOLDEN, "bnb-nf4", "cpu")
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from fastglm.engine.compile.prepare import plain_step
 from fastglm.engine.kv_cache import make_cache
 from fastglm.kernels.cuda import fused as kernels
-from fastglm.loader import load
 from fastglm.models.chatglm import block
 from fastglm.models.chatglm.rotary import apply_rotary
+from fastglm.variants.load import load
 
 
 def rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[Tensor], places: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def chat(
     An empty line does nothing, clear forgets the conversation, stop leaves, Ctrl-C stops an answer.
     Answers go to standard output, all else to standard error: printf '你好\\nstop\\n' | fastglm chat
     """
-    from fastglm.chat import TerminalChat
+    from fastglm.cli.chat import TerminalChat
     from fastglm.hosting.host import Host
     from fastglm.progress.bar import Bars
 
@@ -112,11 +112,11 @@ def variants(
     debug: Debug = False,
 ) -> None:
     """List the variants: what each is, and whether it runs on this machine."""
-    from fastglm.chat import size
+    from fastglm.cli.chat import size
     from fastglm.models.checkpoint import Checkpoint
     from fastglm.models.source import find_source
     from fastglm.system.devices import device_card
-    from fastglm.variants import offers
+    from fastglm.variants.variants import offers
 
     source, card = find_source(model), device_card(device)
     quantised = source.folder is not None and bool(Checkpoint(source.folder).config.linear_format())
@@ -207,11 +207,11 @@ def evaluate(
     by their form. The questions are those of the demo model's world: other models are asked the same.
     lm-eval: tasks of lm-evaluation-harness (pip install 'fastglm[eval]'), whose data it downloads.
     """
+    from fastglm.cli.suites import choose_suites
     from fastglm.evaluate.arithmetic import read_arithmetic
-    from fastglm.evaluate.suites import choose_suites
-    from fastglm.loader import load
     from fastglm.models.source import find_source
     from fastglm.progress.bar import Bars
+    from fastglm.variants.load import load
 
     if find_source(model).kind == "shape":
         raise UsageError(f"{model} has random weights, so its answers have no quality: evaluate a checkpoint or demo.")

@@ -10,33 +10,33 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig
 
-from .compress.folder import is_whole
-from .compress.quantize import quantise_folder
-from .compress.recipe import find_recipe
-from .engine.compile.prepare import Preparation, prepare, prepare_kernels
-from .engine.compile.worker import MOST_TOKENS
-from .engine.speculative import Draft
-from .errors import MemoryShortError, UsageError
-from .generation.model_info import LoadedInfo, wants_one_thread
-from .kernels.cpu.dense import take_over
-from .kernels.format import ReferenceKernel
-from .kernels.packed import PackedWeight, QuantizedEmbedding
-from .made import find_made, how_to_make
-from .models import bitsandbytes
-from .models.chatglm.config import ChatGLM6BConfig
-from .models.chatglm.image_tokens import trim_config, trim_rows
-from .models.chatglm.model import ChatGLMForConditionalGeneration
-from .models.chatglm.token_ids import agree
-from .models.chatglm.tokenizer import ChatGLMTokenizer
-from .models.chatglm.tokenizer_files import read_tokenizer
-from .models.checkpoint import Checkpoint
-from .models.random_weights import random_tensors, shape_config
-from .models.source import Source, demo_folder, find_source
-from .placement import Entries, plan
-from .progress.progress import OnProgress, Progress
-from .system.devices import free_memory, resolve_devices
-from .system.home import folder
-from .system.making import made_once
+from ..compress.folder import is_whole
+from ..compress.quantize import quantise_folder
+from ..compress.recipe import find_recipe
+from ..engine.compile.prepare import Preparation, prepare, prepare_kernels
+from ..engine.compile.worker import MOST_TOKENS
+from ..engine.speculative import Draft
+from ..errors import MemoryShortError, UsageError
+from ..generation.model_info import LoadedInfo, wants_one_thread
+from ..kernels.cpu.dense import take_over
+from ..kernels.format import ReferenceKernel
+from ..kernels.packed import PackedWeight, QuantizedEmbedding
+from ..models import bitsandbytes
+from ..models.chatglm.config import ChatGLM6BConfig
+from ..models.chatglm.image_tokens import trim_config, trim_rows
+from ..models.chatglm.model import ChatGLMForConditionalGeneration
+from ..models.chatglm.token_ids import agree
+from ..models.chatglm.tokenizer import ChatGLMTokenizer
+from ..models.chatglm.tokenizer_files import read_tokenizer
+from ..models.checkpoint import Checkpoint
+from ..models.random_weights import random_tensors, shape_config
+from ..models.source import Source, demo_folder, find_source
+from ..placement import Entries, plan
+from ..progress.progress import OnProgress, Progress
+from ..system.devices import free_memory, resolve_devices
+from ..system.home import folder
+from ..system.making import made_once
+from .compressed import find_made, how_to_make
 from .variants import BITSANDBYTES_ON_CPU, Variant, bitsandbytes_reason, draft_reason, find_draft, get_variant
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -63,7 +63,7 @@ def load(
 
     Args:
         model: `demo`, a checkpoint folder, a hub id, `modelscope:` and an id, or `shape:chatglm-6b` (`@5`: 5 layers).
-        variant: a name of `fastglm.variants.VARIANTS`.
+        variant: a name of `fastglm.variants.variants.VARIANTS`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; or cards to spread it over, `cuda:0,cuda:1`. With `auto` and
             `cuda` a model that is too large for one card is spread over as many as it needs.
         dtype: `auto` (float32 on CPUs, float16 elsewhere), `float32`, `float16` or `bfloat16`.

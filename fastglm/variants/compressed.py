@@ -4,11 +4,11 @@ import shlex
 from functools import lru_cache
 from pathlib import Path
 
-from .compress.manifest import FILE, read_manifest
-from .errors import CheckpointError
-from .models.checkpoint import Checkpoint
-from .models.source import Source, allowed_folders, demo_folder
-from .system.home import home
+from ..compress.manifest import FILE, read_manifest
+from ..errors import CheckpointError
+from ..models.checkpoint import Checkpoint
+from ..models.source import Source, allowed_folders, demo_folder
+from ..system.home import home
 
 
 def find_made(source: Source, recipe: str) -> Path | None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Literal
 
-from .errors import UsageError
-from .made import find_made, how_to_make
-from .models.source import Source
-from .system.devices import DeviceCard
+from ..errors import UsageError
+from ..models.source import Source
+from ..system.devices import DeviceCard
+from .compressed import find_made, how_to_make
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import FastGLMError, UsageError
+from ..evaluate.arithmetic import Arithmetic
+from ..evaluate.openended import evaluate_open, open_questions
+from ..evaluate.skills import EACH, evaluate_skills, held_out_questions
 from ..progress.progress import OnProgress
-from .arithmetic import Arithmetic
-from .openended import evaluate_open, open_questions
-from .skills import EACH, evaluate_skills, held_out_questions
 
 HARNESS = "lm-eval"
 
@@ -62,7 +62,7 @@ def choose_suites(names: str, folder: Path | None = None) -> dict[str, Suite]:
 
 def _harness(names: list[str], folder: Path | None) -> Suite:
     try:
-        from .harness import Tasks
+        from ..evaluate.harness import Tasks
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         raise FastGLMError(f"{HARNESS} needs {package}: pip install 'fastglm[eval]'.") from error
