@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from fastglm.compress.folder import write_checkpoint
+from fastglm.compress.checkpoint_writer import write_checkpoint
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer

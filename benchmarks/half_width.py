@@ -14,15 +14,15 @@ from benchmarks.progress import Reporter
 from benchmarks.questions import held_out
 from fastglm.compress import compress
 from fastglm.compress.manifest import read_manifest
+from fastglm.demo.training.plan import Plan
+from fastglm.demo.training.train import train
 from fastglm.evaluate.divergence import divergence
-from fastglm.evaluate.judged import encoded
 from fastglm.evaluate.likelihood import batches_of
+from fastglm.evaluate.scoring import encoded
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import StreamedModel
 from fastglm.progress.progress import OnProgress
-from fastglm.train.demo import train
-from fastglm.train.plan import Plan
 
 PLAN = Plan(hidden=128, heads=4, inner=512)
 STEPS = 1500

@@ -27,8 +27,8 @@ from benchmarks.statistics import Estimate
 from benchmarks.workload import Workload, prompts
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import FastGLMError, UsageError
+from fastglm.evaluate.layerwise_answers import streamed_answers
 from fastglm.evaluate.likelihood import batches_of
-from fastglm.evaluate.streamed_answers import streamed_answers
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import StreamedModel

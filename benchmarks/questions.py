@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fastglm.demo.evaluation.skills import held_out_questions
 from fastglm.demo.skills import Skill
 from fastglm.errors import UsageError
-from fastglm.evaluate.skills import held_out_questions
 from fastglm.models.chatglm.conversation import History
 from fastglm.text_files import read_rounds
 

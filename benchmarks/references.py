@@ -8,10 +8,10 @@ from benchmarks.apart import elsewhere
 from benchmarks.progress import Reporter
 from benchmarks.questions import Question, held_out, read_texts
 from benchmarks.suites.quality import LONGEST_ANSWER, streamed
-from fastglm.compress.folder import check_room
+from fastglm.compress.checkpoint_writer import check_room
 from fastglm.errors import MemoryShortError, UsageError
-from fastglm.evaluate.judged import Asked, encoded, judge
 from fastglm.evaluate.reference import Reference
+from fastglm.evaluate.scoring import Asked, encoded, judge
 from fastglm.hosting.host import Host
 from fastglm.hosting.lease import lease
 from fastglm.models.chatglm.tokenizer_files import read_tokenizer

@@ -201,7 +201,7 @@ def test_variants(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
 
 
 def test_train_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    import fastglm.train.demo
+    import fastglm.demo.training.train
 
     seen: list[object] = []
 
@@ -209,7 +209,7 @@ def test_train_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
         seen.extend(arguments)
         return SimpleNamespace(out=tmp_path, report=SimpleNamespace(accuracy=lambda: 0.5))
 
-    monkeypatch.setattr(fastglm.train.demo, "train", train)
+    monkeypatch.setattr(fastglm.demo.training.train, "train", train)
     command = ["train", "demo", "--out", str(tmp_path), "--steps", "7", "--seed", "3", "--device", "cpu", "--resume"]
     assert main(command) == 0
     assert seen == [tmp_path, 7, 3, "cpu", True]

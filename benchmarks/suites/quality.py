@@ -13,7 +13,7 @@ from benchmarks.measurement import Param
 from benchmarks.workload import Workload
 from fastglm.errors import FastGLMError, MemoryShortError
 from fastglm.evaluate.arithmetic import Arithmetic
-from fastglm.evaluate.judged import Asked, Findings, judge, judge_streamed
+from fastglm.evaluate.scoring import Asked, Findings, judge, judge_streamed
 from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.devices import resolve_devices

@@ -241,7 +241,7 @@ def train_demo(
     debug: Debug = False,
 ) -> None:
     """Train the embedded demo model from nothing, with its tokenizer."""
-    from fastglm.train.demo import train
+    from fastglm.demo.training.train import train
 
     trained = train(out, steps, seed, device, resume, progress=None)
     typer.echo(f"Written: {trained.out}. Held-out questions answered right: {trained.report.accuracy():.0%}.")

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..demo.evaluation.open_ended import evaluate_open, open_questions
+from ..demo.evaluation.skills import EACH, evaluate_skills, held_out_questions
 from ..errors import FastGLMError, UsageError
 from ..evaluate.arithmetic import Arithmetic
-from ..evaluate.openended import evaluate_open, open_questions
-from ..evaluate.skills import EACH, evaluate_skills, held_out_questions
 from ..progress.progress import OnProgress
 
 HARNESS = "lm-eval"

@@ -11,9 +11,9 @@ from ..system.making import alone
 from ..system.sweep import sweep
 from ..text_files import Text
 from .calibration import read_texts
-from .chain import Chain
+from .pipeline import Chain
 from .recipe import Recipe, find_recipe
-from .split import Texts
+from .text_split import Texts
 
 __all__ = ["Recipe", "compress"]
 

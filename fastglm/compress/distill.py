@@ -25,8 +25,8 @@ from ..progress.progress import OnProgress
 from ..train.learner import Learner
 from ..train.trainer import History, Settings, fit, is_first, own_device
 from .calibration import examples
-from .corpus import Corpus
-from .folder import HEAD, copy_tokenizer, new_folder, split_name, write_checkpoint
+from .checkpoint_writer import HEAD, copy_tokenizer, new_folder, split_name, write_checkpoint
+from .distill_corpus import Corpus
 
 LARGE = 500_000_000  # parameters of a student whose activations are computed twice rather than kept
 

@@ -11,7 +11,7 @@ from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress, Progress
 from ..system.files import read_json
 from ..system.making import put
-from .folder import TOKENIZER_FILES
+from .checkpoint_writer import TOKENIZER_FILES
 
 FILE = "fastglm.json"
 

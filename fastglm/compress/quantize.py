@@ -13,8 +13,8 @@ from ..models.checkpoint import EMBEDDING, HEAD, Checkpoint
 from ..progress.progress import OnProgress
 from ..system.devices import resolve_device
 from ..text_files import Text
-from .calibrated import Calibrated, Packed, gptq_examples
-from .folder import copy_tokenizer, new_folder, open_plain, stored_tensors, write_checkpoint
+from .checkpoint_writer import copy_tokenizer, new_folder, open_plain, stored_tensors, write_checkpoint
+from .gptq_checkpoint import Calibrated, Packed, gptq_examples
 from .size import predict_size
 
 

@@ -18,7 +18,7 @@ from ..system.devices import resolve_device
 from ..text_files import Text
 from .calibration import ROW, examples
 from .prune.vocabulary import kept_rows
-from .split import MOST
+from .text_split import MOST
 
 Scores = dict[str, float]
 

@@ -22,8 +22,8 @@ from .prune.sparse import with_sparsity
 from .prune.width import with_widths
 from .quantize import packed_config, quantise_folder
 from .size import predict_size
-from .split import Split
 from .student import check_student, smaller
+from .text_split import Split
 
 STATE_BYTES = 32  # of a distillation's state, for each parameter: weights, moments, means in fp32, and the next one
 
@@ -197,8 +197,8 @@ class Distil(Step):
         return after
 
     def run(self, given: Given) -> dict[str, Any]:
-        from .corpus import DemoCorpus, TextCorpus
         from .distill import Distillation, distil
+        from .distill_corpus import DemoCorpus, TextCorpus
 
         named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "student"}
         settings = Distillation(seed=given.seed, **{name: value for name, value in named.items() if value is not None})

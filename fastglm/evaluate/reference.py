@@ -17,9 +17,9 @@ from ..system.home import folder
 from ..system.making import made_once
 from .answers import answer_text
 from .head import FinalStates, Head
-from .kept import FINALS, Kept, Subject, read, rounded
+from .layerwise_answers import streamed_answers
 from .likelihood import batches_of
-from .streamed_answers import streamed_answers
+from .reference_file import FINALS, Kept, Subject, read, rounded
 
 STATES_AT_ONCE = 16_384  # tokens whose states are in memory together, while the weights pass once
 SAVED_EVERY = 60.0  # seconds, of answers as they come

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig
 
-from ..compress.folder import is_whole
+from ..compress.checkpoint_writer import is_whole
 from ..compress.quantize import quantise_folder
 from ..compress.recipe import find_recipe
 from ..engine.compile.prepare import Preparation, prepare, prepare_kernels

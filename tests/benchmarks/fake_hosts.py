@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.order import Subject
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
 from fastglm.evaluate.arithmetic import Arithmetic
-from fastglm.evaluate.judged import Findings, Judged, judge
+from fastglm.evaluate.scoring import Findings, Judged, judge
 from fastglm.evaluate.throughput import batch_time
 from fastglm.generation.piece import Piece
 from fastglm.hosting.worker import HostInfo

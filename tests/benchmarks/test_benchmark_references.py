@@ -12,10 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks import references
 from benchmarks.cli import main
-from fastglm.compress import folder as compress_folder
+from fastglm.compress import checkpoint_writer as compress_folder
 from fastglm.errors import MemoryShortError
-from fastglm.evaluate.judged import judge, judge_streamed
-from fastglm.evaluate.kept import OLD_FORMAT
+from fastglm.evaluate.reference_file import OLD_FORMAT
+from fastglm.evaluate.scoring import judge, judge_streamed
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import StreamedModel
 from fastglm.models.source import demo_folder

@@ -12,9 +12,9 @@ from torch import Tensor
 
 import fastglm
 from fastglm.compress.calibration import calibration_examples
-from fastglm.compress.folder import open_plain
+from fastglm.compress.checkpoint_writer import open_plain
+from fastglm.compress.layerwise import Walk
 from fastglm.compress.prune import Pruned
-from fastglm.compress.walk import Walk
 from fastglm.text_files import Text
 
 SOURCE = folder("chatglm")

@@ -12,10 +12,10 @@ from torch import nn
 
 import fastglm
 from fastglm.cli.commands import main
-from fastglm.compress import calibrated
-from fastglm.compress.calibrated import Calibrated
+from fastglm.compress import gptq_checkpoint
 from fastglm.compress.calibration import calibration_examples, demo_samples, examples
 from fastglm.compress.gptq import nearest
+from fastglm.compress.gptq_checkpoint import Calibrated
 from fastglm.compress.quantize import packed_config, quantise_folder
 from fastglm.errors import DiskShortError, UsageError
 from fastglm.evaluate.divergence import divergence
@@ -118,8 +118,8 @@ def test_a_matrix_is_given_the_inputs_that_the_rounded_ones_before_it_make(
     packed: Path, texts: list[Text], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[torch.Tensor] = []
-    factorise = calibrated.factorise
-    monkeypatch.setattr(calibrated, "factorise", lambda hessian: seen.append(hessian) or factorise(hessian))
+    factorise = gptq_checkpoint.factorise
+    monkeypatch.setattr(gptq_checkpoint, "factorise", lambda hessian: seen.append(hessian) or factorise(hessian))
     checkpoint, config = Checkpoint(SMALL), Checkpoint(packed).config
     chosen = calibration_examples(checkpoint, texts)
     for _ in Calibrated(checkpoint, config, chosen, CPU).matrices():
@@ -167,7 +167,7 @@ def test_what_a_layer_adds_makes_up_for_the_rounding_before_it(
     originals = found.model._states(passages)
     for batch, state, original in zip(found.batches, found.originals, originals, strict=True):
         torch.testing.assert_close(state[batch.input_ids != PAD], original[batch.input_ids != PAD])
-    monkeypatch.setattr(calibrated, "ADDED", {})
+    monkeypatch.setattr(gptq_checkpoint, "ADDED", {})
     without = calibrate()
 
     def error(of: Calibrated) -> float:
@@ -192,13 +192,13 @@ class Layer(nn.Module):
 def test_the_rest_of_a_layer_does_not_run_for_an_input(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
     block, x, where = Layer(ran), torch.ones(1, 2), (None, None)
-    assert torch.equal(calibrated._run(block, "first", x, where)[0], x)
-    monkeypatch.setattr(calibrated, "ADDED", {"first": "second", "second": None})
-    given, stream = calibrated._run(block, "first", x, where)
+    assert torch.equal(gptq_checkpoint._run(block, "first", x, where)[0], x)
+    monkeypatch.setattr(gptq_checkpoint, "ADDED", {"first": "second", "second": None})
+    given, stream = gptq_checkpoint._run(block, "first", x, where)
     assert torch.equal(given, x)
     assert torch.equal(stream, x + block.first(x))
     assert not ran
-    given, stream = calibrated._run(block, "second", x, where)
+    given, stream = gptq_checkpoint._run(block, "second", x, where)
     assert torch.equal(given, x + block.first(x))
     assert torch.equal(stream, block(x))
     assert ran == ["second", "second"]  # the hooks are gone

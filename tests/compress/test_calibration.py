@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fastglm.compress import split
+from fastglm.compress import text_split
 from fastglm.compress.calibration import demo_samples, examples, read_texts
-from fastglm.compress.split import Split
+from fastglm.compress.text_split import Split
 from fastglm.demo.corpus import training_samples
 from fastglm.errors import UsageError
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
@@ -73,7 +73,7 @@ def test_the_demo_samples_are_training_samples() -> None:
 
 
 def test_fitting_takes_more_of_the_demo_world_and_all_of_given_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(split, "demo_samples", lambda count: [Text([], "", "a")] * count)
+    monkeypatch.setattr(text_split, "demo_samples", lambda count: [Text([], "", "a")] * count)
     assert len(Split("demo").fit) > len(Split("demo").calibrate) > 0
     given = Split([Text([], "", str(number)) for number in range(30)])
     assert given.fit == given.calibrate

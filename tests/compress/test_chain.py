@@ -19,9 +19,9 @@ from recorded import CASE_IDS, folder
 from transformers import AutoModelForCausalLM
 
 import fastglm
-from fastglm.compress import chain, steps
+from fastglm.compress import pipeline, steps
 from fastglm.compress.calibration import examples
-from fastglm.compress.folder import open_plain
+from fastglm.compress.checkpoint_writer import open_plain
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.size import predict_size
 from fastglm.compress.steps import Distil, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Step
@@ -245,7 +245,9 @@ def test_what_was_stopped_is_not_mixed_with_another(
     with pytest.raises(UsageError, match=f"holds what was stopped with another {other}: remove that folder, or name"):
         make(tmp_path / "out", **changed[other])
     assert sorted(tmp_path.rglob("*")) == before
-    chain.Chain("m", SOURCE, replace(WHOLE, name="renamed"), tmp_path / "out", TEXTS, "cpu")  # a name changes nothing
+    pipeline.Chain(
+        "m", SOURCE, replace(WHOLE, name="renamed"), tmp_path / "out", TEXTS, "cpu"
+    )  # a name changes nothing
 
 
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
@@ -295,7 +297,7 @@ def test_the_room_for_all_steps_is_asked_for_before_the_first(tmp_path: Path, mo
     for free, fits in ((needed, False), (1.03 * needed, True)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: namedtuple("usage", "free")(free))
         if fits:
-            chain.Chain("m", SOURCE, WHOLE, tmp_path / "out", TEXTS, "cpu")
+            pipeline.Chain("m", SOURCE, WHOLE, tmp_path / "out", TEXTS, "cpu")
         else:
             with pytest.raises(DiskShortError, match="make room there"):
                 make(tmp_path / "out")
@@ -352,7 +354,7 @@ def distilled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     vars(distill).update(Distillation=Distillation, distil=distil)
     vars(corpus).update(DemoCorpus=lambda: "demo", TextCorpus=list)
     monkeypatch.setitem(sys.modules, "fastglm.compress.distill", distill)
-    monkeypatch.setitem(sys.modules, "fastglm.compress.corpus", corpus)
+    monkeypatch.setitem(sys.modules, "fastglm.compress.distill_corpus", corpus)
     return seen
 
 

@@ -15,9 +15,9 @@ from pruning import SOURCE, TEXTS, changed_copy, logits, stored
 
 import fastglm
 from fastglm.compress import distill
-from fastglm.compress.corpus import DemoCorpus, TextCorpus
+from fastglm.compress.checkpoint_writer import open_plain
 from fastglm.compress.distill import Distillation, DistilLearner, begin, distil, load_floating, soft_loss, spread
-from fastglm.compress.folder import open_plain
+from fastglm.compress.distill_corpus import DemoCorpus, TextCorpus
 from fastglm.compress.prune import prune_depth, prune_vocabulary, sparsify_24
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import DivergedError, UsageError
@@ -225,7 +225,7 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from pruning import SOURCE, TEXTS
-from fastglm.compress.corpus import TextCorpus
+from fastglm.compress.distill_corpus import TextCorpus
 from fastglm.compress.distill import Distillation, distil
 from fastglm.train.trainer import is_first
 from test_distill import SETTINGS, smaller

@@ -12,8 +12,8 @@ from pruning import SOURCE, TEXTS
 import fastglm
 from fastglm.compress import distill, steps
 from fastglm.compress.recipe import Recipe
-from fastglm.compress.split import EVERY, MOST, Split
 from fastglm.compress.steps import Distil, Given, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Sparse24, Step
+from fastglm.compress.text_split import EVERY, MOST, Split
 from fastglm.text_files import Text
 
 STEPS = (

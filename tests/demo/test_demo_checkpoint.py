@@ -11,13 +11,13 @@ import pytest
 
 import fastglm
 from fastglm.demo.corpus import training_samples
+from fastglm.demo.evaluation.open_ended import TEMPERATURE, evaluate_open, open_questions
+from fastglm.demo.evaluation.skills import evaluate_skills, held_out_questions
+from fastglm.demo.evaluation.texts import distinct, units
 from fastglm.demo.skills import SKILLS
+from fastglm.demo.training.plan import Plan
 from fastglm.evaluate.answers import answers
-from fastglm.evaluate.openended import TEMPERATURE, evaluate_open, open_questions
-from fastglm.evaluate.skills import evaluate_skills, held_out_questions
-from fastglm.evaluate.texts import distinct, units
 from fastglm.models.source import demo_folder
-from fastglm.train.plan import Plan
 
 FOLDER = demo_folder()
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")

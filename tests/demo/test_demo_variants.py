@@ -11,7 +11,7 @@ from fastglm.compress.manifest import hash_files, read_manifest
 from fastglm.compress.recipe import find_recipe
 from fastglm.compress.size import predict_size
 from fastglm.evaluate.answers import prompt_answers
-from fastglm.evaluate.judged import encoded
+from fastglm.evaluate.scoring import encoded
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import demo_folder
 from fastglm.variants.variants import VARIANTS

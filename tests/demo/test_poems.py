@@ -5,9 +5,9 @@ from random import Random
 
 import pytest
 
+from fastglm.demo.evaluation.texts import distinct, repeated_sentences
 from fastglm.demo.skills.base import LANGUAGES, Language, Sample
 from fastglm.demo.skills.poems import Poems
-from fastglm.evaluate.texts import distinct, repeated_sentences
 
 # How a word's end sounds, told apart from the grammar that makes the rhymes.
 ENGLISH_RHYMES = (

@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
+from fastglm.demo.evaluation.texts import distinct, repeated_sentences, units
 from fastglm.demo.grammar import Grammar, english
 from fastglm.demo.skills.base import LANGUAGES, Language, Sample
 from fastglm.demo.skills.poems import Poems
 from fastglm.demo.skills.stories import ANYONE, Stories
-from fastglm.evaluate.texts import distinct, repeated_sentences, units
 
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 

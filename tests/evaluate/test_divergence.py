@@ -15,7 +15,7 @@ from fastglm.evaluate import head as heads
 from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.divergence import Divergence, divergence
 from fastglm.evaluate.head import FinalStates, Head
-from fastglm.evaluate.kept import rounded
+from fastglm.evaluate.reference_file import rounded
 from fastglm.kernels.exact import exact_arithmetic
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import StreamedModel

@@ -13,8 +13,8 @@ from fastglm.compress.prune import prune_vocabulary
 from fastglm.errors import ContextError
 from fastglm.evaluate.answers import answers
 from fastglm.evaluate.arithmetic import Arithmetic
-from fastglm.evaluate.judged import judge, judge_streamed
 from fastglm.evaluate.likelihood import likelihood
+from fastglm.evaluate.scoring import judge, judge_streamed
 from fastglm.models.packing import Example, encode
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import Progress

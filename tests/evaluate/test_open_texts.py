@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastglm.evaluate.texts import distinct, repeated_sentences, units
+from fastglm.demo.evaluation.texts import distinct, repeated_sentences, units
 
 
 def test_units_are_chinese_characters_and_whole_words() -> None:

@@ -13,8 +13,8 @@ from fastglm.evaluate import reference as module
 from fastglm.evaluate.answers import prompt_answers
 from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.head import FinalStates
-from fastglm.evaluate.kept import FINALS, OLD_FORMAT
 from fastglm.evaluate.reference import Reference
+from fastglm.evaluate.reference_file import FINALS, OLD_FORMAT
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import StreamedModel
 from fastglm.models.packing import Example, encode

@@ -5,7 +5,7 @@ import torch
 
 import fastglm
 from fastglm.evaluate.answers import answer_text, prompt_answers
-from fastglm.evaluate.streamed_answers import streamed_answers
+from fastglm.evaluate.layerwise_answers import streamed_answers
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import Passage, StreamedModel
 from fastglm.models.source import demo_folder

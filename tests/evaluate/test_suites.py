@@ -9,13 +9,13 @@ import pytest
 import fastglm
 from fastglm.cli.commands import main
 from fastglm.cli.suites import choose_suites
+from fastglm.demo.evaluation.open_ended import evaluate_open, open_questions
+from fastglm.demo.evaluation.skills import SPLITS, Question, SkillsReport, evaluate_skills, held_out_questions
 from fastglm.demo.skills import LANGUAGES, SKILLS
 from fastglm.demo.skills.refusal import ANSWERS
 from fastglm.errors import UsageError
 from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.likelihood import Likelihood
-from fastglm.evaluate.openended import evaluate_open, open_questions
-from fastglm.evaluate.skills import SPLITS, Question, SkillsReport, evaluate_skills, held_out_questions
 
 BY_NAME = {skill.name: skill for skill in SKILLS}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from soak.traces import check_nothing_is_left
 
-from fastglm.compress.folder import is_whole
+from fastglm.compress.checkpoint_writer import is_whole
 from fastglm.errors import FastGLMError, HostError
 from fastglm.hosting.host import Host, HostKey
 from fastglm.models.source import demo_folder

@@ -11,15 +11,15 @@ from safetensors.torch import load_file
 
 from fastglm.demo.corpus import training_samples
 from fastglm.demo.skills import SKILLS, Sample
+from fastglm.demo.training import train as demo
+from fastglm.demo.training.plan import Plan
+from fastglm.demo.training.train import HISTORY_FILE, STATE_FILE, train
 from fastglm.errors import CancelledError, DeviceError, UsageError
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.packing import Batch, Example, pack
 from fastglm.progress.progress import Progress
-from fastglm.train import demo
-from fastglm.train.demo import HISTORY_FILE, STATE_FILE, train
 from fastglm.train.learner import Learner
-from fastglm.train.plan import Plan
 from fastglm.train.trainer import History, Settings, fit
 
 GMASK, SOP, EOP, PAD = 86, 89, 90, 3

@@ -26,9 +26,9 @@ from ...models.checkpoint import LAYER, Checkpoint
 from ...progress.progress import OnProgress, Progress
 from ...text_files import Text
 from ..calibration import calibration_examples
-from ..folder import copy_tokenizer, new_folder, open_plain, split_name, stored_tensors, write_checkpoint
+from ..checkpoint_writer import copy_tokenizer, new_folder, open_plain, split_name, stored_tensors, write_checkpoint
+from ..layerwise import Walk
 from ..size import predict_size
-from ..walk import Walk
 from .report import Pruned
 
 CANDIDATES = 4  # of the least influential layers, left out on trial before one goes

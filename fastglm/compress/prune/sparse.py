@@ -18,10 +18,10 @@ from ...models.chatglm.config import ChatGLM6BConfig
 from ...progress.progress import OnProgress
 from ...text_files import Text
 from ..calibration import calibration_examples
-from ..folder import open_plain
+from ..checkpoint_writer import open_plain
+from ..layerwise import Walk
 from ..size import predict_size
-from ..walk import Walk
-from .blocks import State, write_edited
+from .edit_layers import State, write_edited
 from .report import Pruned
 
 

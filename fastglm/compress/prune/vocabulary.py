@@ -25,7 +25,7 @@ from ...models.packing import encode
 from ...progress.progress import OnProgress
 from ...system.files import read_json
 from ...text_files import Text
-from ..folder import TOKENIZER_FILES, new_folder, open_plain, stored_tensors, write_checkpoint
+from ..checkpoint_writer import TOKENIZER_FILES, new_folder, open_plain, stored_tensors, write_checkpoint
 from ..size import predict_size
 from .report import Pruned
 

@@ -28,7 +28,7 @@ class Split:
         """To score on."""
         if self.given != "demo":
             return list(self.given[::EVERY][:MOST])
-        from ..evaluate.skills import held_out_questions  # takes a while to make, and few want it
+        from ..demo.evaluation.skills import held_out_questions  # takes a while to make, and few want it
 
         samples = [question.sample for question in held_out_questions(1)][:MOST]
         return [Text(sample.history, sample.question, sample.answer) for sample in samples]

@@ -22,15 +22,15 @@ from ..system.home import make_parents, make_private
 from ..system.making import put
 from ..text_files import Text
 from . import manifest
-from .calibrated import gptq_examples
 from .calibration import calibration_examples
-from .folder import check_room, open_plain
+from .checkpoint_writer import check_room, open_plain
+from .gptq_checkpoint import gptq_examples
 from .manifest import checkpoint_files, hash_files, write_json
 from .recipe import Recipe
 from .scores import score
 from .size import predict_size
-from .split import Split, Texts
 from .steps import Distil, Given, PruneVocabulary, Quantise
+from .text_split import Split, Texts
 
 STATE = "state.json"
 

@@ -10,8 +10,8 @@ from ...models.chatglm.block import Block
 from ...models.chatglm.config import ChatGLM6BConfig
 from ...models.checkpoint import LAYER
 from ...progress.progress import OnProgress, Progress
-from ..folder import copy_tokenizer, new_folder, split_name, stored_tensors, write_checkpoint
-from ..walk import Walk
+from ..checkpoint_writer import copy_tokenizer, new_folder, split_name, stored_tensors, write_checkpoint
+from ..layerwise import Walk
 
 State = dict[str, Tensor]
 # From a block, the states before it and its number to its changed weights.

@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..demo.corpus import held_out_samples
-from ..demo.skills import LANGUAGES, SKILLS, Sample, Skill, Split
-from ..demo.skills.refusal import ANSWERS as REFUSALS
-from ..models.packing import encode
-from ..progress.progress import OnProgress
-from .answers import answers
-from .arithmetic import Arithmetic, arithmetic_of
-from .likelihood import Likelihood, likelihood
+from ...evaluate.answers import answers
+from ...evaluate.arithmetic import Arithmetic, arithmetic_of
+from ...evaluate.likelihood import Likelihood, likelihood
+from ...models.packing import encode
+from ...progress.progress import OnProgress
+from ..corpus import held_out_samples
+from ..skills import LANGUAGES, SKILLS, Sample, Skill, Split
+from ..skills.refusal import ANSWERS as REFUSALS
 
 SPLITS: tuple[Split, ...] = ("new operands", "new phrasing")
 LONGEST_ANSWER = 128  # tokens; right answers are shorter

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..evaluate.openended import OpenReport
-from ..evaluate.skills import EACH, SkillsReport
-from .trainer import History
+from ...train.trainer import History
+from ..evaluation.open_ended import OpenReport
+from ..evaluation.skills import EACH, SkillsReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..demo.corpus import held_out_samples
-from ..demo.skills import LANGUAGES, SKILLS, Sample
-from ..progress.progress import OnProgress
-from .answers import answers
+from ...evaluate.answers import answers
+from ...progress.progress import OnProgress
+from ..corpus import held_out_samples
+from ..skills import LANGUAGES, SKILLS, Sample
 from .skills import SEED, SPLITS
 from .texts import distinct, repeated_sentences, units
 

@@ -1,8 +1,8 @@
 """The model card that a training writes beside its checkpoint."""
 
-from ..evaluate.answers import TOP_P
-from ..evaluate.openended import ORDER, TEMPERATURE, OpenReport
-from ..evaluate.skills import SPLITS, SkillsReport
+from ...evaluate.answers import TOP_P
+from ..evaluation.open_ended import ORDER, TEMPERATURE, OpenReport
+from ..evaluation.skills import SPLITS, SkillsReport
 from .plan import Plan, Trained
 
 _CARD = """\

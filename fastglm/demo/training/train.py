@@ -6,21 +6,21 @@ from pathlib import Path
 
 import torch
 
-from ..demo.corpus import training_samples, vocabulary_texts
-from ..demo.skills import Sample
-from ..demo.tokenizer import VOCABULARY_FILE, train_tokenizer
-from ..evaluate.openended import evaluate_open, open_questions
-from ..evaluate.skills import answers_likelihood, evaluate_skills, held_out_questions
-from ..models.chatglm.block import RESIDUAL_SCALE
-from ..models.chatglm.config import ChatGLM6BConfig
-from ..models.chatglm.model import ChatGLMForConditionalGeneration
-from ..models.chatglm.tokenizer import ChatGLM6BTokenizer
-from ..models.packing import Batch, Example, encode, fill
-from ..progress.progress import OnProgress
+from ...models.chatglm.block import RESIDUAL_SCALE
+from ...models.chatglm.config import ChatGLM6BConfig
+from ...models.chatglm.model import ChatGLMForConditionalGeneration
+from ...models.chatglm.tokenizer import ChatGLM6BTokenizer
+from ...models.packing import Batch, Example, encode, fill
+from ...progress.progress import OnProgress
+from ...train.learner import Learner
+from ...train.trainer import Settings, fit, own_device
+from ..corpus import training_samples, vocabulary_texts
+from ..evaluation.open_ended import evaluate_open, open_questions
+from ..evaluation.skills import answers_likelihood, evaluate_skills, held_out_questions
+from ..skills import Sample
+from ..tokenizer import VOCABULARY_FILE, train_tokenizer
 from .card import card
-from .learner import Learner
 from .plan import Plan, Trained
-from .trainer import Settings, fit, own_device
 
 STATE_FILE = "training.pt"
 HISTORY_FILE = "history.json"  # the losses on the way

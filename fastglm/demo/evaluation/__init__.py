@@ -1,0 +1,1 @@
+"""Questions and texts that the demo model is evaluated on."""
