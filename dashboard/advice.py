@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from benchmarks.measurement import params_text
+from benchmarks.measure.measurement import params_text
 from fastglm.variants.variants import VARIANTS
 
 # What a variant is judged by: the suite that measures it, and its metrics, the one to prefer first.

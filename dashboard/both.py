@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from benchmarks.store import Store
+from benchmarks.store.store import Store
 from dashboard import advice, measuring, prediction, widgets
 from dashboard.machine import size
 from dashboard.texts import say

@@ -3,7 +3,7 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from benchmarks.charts import (
+from benchmarks.report.charts import (
     BARE,
     COLOURS,
     GRID,

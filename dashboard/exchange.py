@@ -10,9 +10,10 @@ import pandas as pd
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-from benchmarks import find, html
-from benchmarks.exchange import export_runs, import_runs
-from benchmarks.store import Store
+from benchmarks.exchange.exchange import export_runs, import_runs
+from benchmarks.report import html
+from benchmarks.store import find_run
+from benchmarks.store.store import Store
 from dashboard.markup import Markdown, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
@@ -53,7 +54,7 @@ def report(store: Store, run: pd.Series) -> Callable[[], str]:
     facts = {str(name): value for name, value in run.items()}
 
     def make() -> str:
-        return html.page(facts, find.measurements_of(store, run["id"]), store.samples([run["id"]]))
+        return html.page(facts, find_run.measurements_of(store, run["id"]), store.samples([run["id"]]))
 
     return make
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.jobs import Job, Jobs, next_of
+from benchmarks.jobs.jobs import Job, Jobs, next_of
 from dashboard.stored import store
 from fastglm.system.files import read_regular
 from fastglm.system.home import folder, private, writing

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks import report
+from benchmarks.report import report
 from dashboard import results
 
 ENDS = ["value", "low", "high"]

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from benchmarks.compression import Compression
+from benchmarks.jobs.compression import Compression
 from dashboard import builder, jobs, uploads, watching, widgets
 from dashboard.jobs import Job
 from dashboard.markup import plain

@@ -2,7 +2,7 @@
 
 import re
 
-from benchmarks.literal import NOTHING, literal
+from benchmarks.report.literal import NOTHING, literal
 
 _COLON = re.compile(r":(?!\s)")  # of what streamlit calls a directive, such as :red[…]
 _NAMED = re.compile(r":(?=(?:material/)?[\w+-]+:)")  # icons and emoji are looked for after escapes are gone,

@@ -4,7 +4,7 @@ from dashboard.texts import say
 
 
 def meaning(metric: str) -> str:
-    """As `benchmarks.measurement.METRICS` has it in English; of a metric of another version just its name."""
+    """As `benchmarks.measure.measurement.METRICS` has it in English; of a metric of another version just its name."""
     known = {
         "ttft": say("meaning-ttft"),
         "prefill_rate": say("meaning-prefill-rate"),

@@ -1,6 +1,6 @@
 """What to know before believing figures, in the visitor's language."""
 
-from benchmarks.remark import Remark
+from benchmarks.report.caveat import Remark
 from dashboard import results
 from dashboard.machine import size
 from dashboard.markup import Markdown, plain

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from benchmarks import report
-from benchmarks.store import Store
+from benchmarks.report import report
+from benchmarks.store.store import Store
 from dashboard import frame, measuring, watching, widgets
 from dashboard.markup import bold, code, plain
 from dashboard.stored import store

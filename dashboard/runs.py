@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from benchmarks.about import machine_name
+from benchmarks.environment.run_facts import machine_name
 from dashboard import results
 from dashboard.texts import say
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 
-from benchmarks import bounded
+from benchmarks.exchange import bounded
 from fastglm.errors import FastGLMError
 from fastglm.system.files import read_regular
 from fastglm.system.home import folder, private

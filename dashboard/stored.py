@@ -7,7 +7,7 @@ from typing import NamedTuple
 import streamlit as st
 from sqlalchemy.engine import make_url
 
-from benchmarks.store import Store, local_url
+from benchmarks.store.store import Store, local_url
 
 
 class _Opened(NamedTuple):

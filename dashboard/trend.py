@@ -7,10 +7,10 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from benchmarks import report
-from benchmarks.about import machine_name
-from benchmarks.measurement import METRICS, Params
-from benchmarks.store import Store
+from benchmarks.environment.run_facts import machine_name
+from benchmarks.measure.measurement import METRICS, Params
+from benchmarks.report import report
+from benchmarks.store.store import Store
 from dashboard import charts, results
 from dashboard.meanings import meaning
 from dashboard.texts import say

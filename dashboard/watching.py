@@ -7,7 +7,7 @@ from itertools import pairwise
 import pandas as pd
 import streamlit as st
 
-from benchmarks.compression import COMMAND, Compression
+from benchmarks.jobs.compression import COMMAND, Compression
 from dashboard import charts, jobs, widgets
 from dashboard.jobs import Job
 from dashboard.markup import Markdown, plain

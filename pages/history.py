@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from benchmarks import about
-from benchmarks.compare import Comparison, Line, compare
-from benchmarks.measurement import METRICS
-from benchmarks.report import quantity, words
-from benchmarks.store import Store
+from benchmarks.environment import run_facts
+from benchmarks.measure.measurement import METRICS
+from benchmarks.report.compare import Comparison, Line, compare
+from benchmarks.report.report import quantity, words
+from benchmarks.store.store import Store
 from dashboard import charts, exchange, frame, remarks, results, runs, trash, trend
 from dashboard.markup import plain
 from dashboard.texts import say
@@ -64,11 +64,11 @@ def draw_one(store: Store, run: pd.Series) -> None:
     """What is known of a run, its numbers, and its report."""
     st.subheader(plain(results.run_title(run)), anchor=False)
     facts = {str(name): value for name, value in run.items()}
-    for remark in about.remarks(facts):
+    for remark in run_facts.remarks(facts):
         st.caption(":material/info: " + remarks.words(remark))
     rows = results.without_failures(store.measurements([run["id"]]))
     with st.expander(say("facts")):
-        draw_facts(about.facts(facts))
+        draw_facts(run_facts.facts(facts))
     if rows.empty:
         st.info(say("run-empty"), icon=":material/hourglass_empty:")
         return

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pandas as pd
 import streamlit as st
 
-from benchmarks import report
-from benchmarks.store import Store
+from benchmarks.report import report
+from benchmarks.store.store import Store
 from dashboard import charts, latency, measuring, results
 from dashboard.markup import Markdown, bold
 from dashboard.texts import say

@@ -5,8 +5,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from benchmarks import report
-from benchmarks.store import Store
+from benchmarks.report import report
+from benchmarks.store.store import Store
 from dashboard import charts, machine, measuring, memory, results
 from dashboard.markup import Markdown, bold
 from dashboard.memory import Need

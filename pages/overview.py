@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from benchmarks import report
-from benchmarks.about import machine_name
-from benchmarks.store import Store
+from benchmarks.environment.run_facts import machine_name
+from benchmarks.report import report
+from benchmarks.store.store import Store
 from dashboard import advice, charts, facts, frame, machine, measuring, reasons, results, watching, widgets
 from dashboard.advice import Advice, Standing, fits
 from dashboard.machine import size

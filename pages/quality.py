@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from benchmarks.about import scored
-from benchmarks.questions import read_texts
-from benchmarks.store import Store
+from benchmarks.environment.run_facts import scored
+from benchmarks.run.questions import read_texts
+from benchmarks.store.store import Store
 from dashboard import charts, measuring, quality, remarks, results, uploads
 from dashboard.markup import plain
 from dashboard.texts import say

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.progress import BarReporter, JsonReporter
+from benchmarks.run.progress import BarReporter, JsonReporter
 from fastglm.progress import progress
 from fastglm.progress.bar import LINE_EVERY, Bars
 from fastglm.progress.progress import Progress, TimeLeft

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import main as benchmarks
+from benchmarks.cli.commands import main as benchmarks
 from fastglm.cli.commands import main as fastglm
 
 NUMBERS = ["9" * 5000, "-1", "1e400", "nan", "1" + "0" * 30, ""]

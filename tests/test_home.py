@@ -11,7 +11,7 @@ import pytest
 from hosting import small_disk
 from sqlalchemy.engine import make_url
 
-from benchmarks.store import Store, local_url
+from benchmarks.store.store import Store, local_url
 from fastglm.errors import HomeError
 from fastglm.hosting.lease import lease
 from fastglm.system import home as homes

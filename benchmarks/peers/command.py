@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from benchmarks import report
-from benchmarks.progress import reporter_for
-from benchmarks.terminal import Debug, StoreUrl, errors, open_store, tell
+from benchmarks.cli.options import Debug, StoreUrl, errors, open_store, tell
+from benchmarks.report import report
+from benchmarks.run.progress import reporter_for
 from fastglm.errors import UsageError
 from fastglm.progress.progress import Show
 
@@ -40,8 +40,8 @@ def peers(
     """Measure what others make of a model of the same sizes with random weights, on the CPU, in turn with ours."""
     reporter = reporter_for(progress)
     with errors(debug, reporter.error):
-        from benchmarks.machine import physical_cores
-        from benchmarks.order import Order
+        from benchmarks.cli.request import Order
+        from benchmarks.environment.machine import physical_cores
         from benchmarks.peers import ratios
         from benchmarks.peers.comparison import compare, select
         from benchmarks.peers.registry import all_peers

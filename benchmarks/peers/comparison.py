@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.apart import elsewhere
-from benchmarks.order import Order, read_light
+from benchmarks.cli.request import Order, read_light
 from benchmarks.peers.peer import OwnProcess, Peer
 from benchmarks.peers.sizes import Sizes
-from benchmarks.progress import Reporter
-from benchmarks.runner import Result
+from benchmarks.run.isolated import elsewhere
+from benchmarks.run.progress import Reporter
+from benchmarks.run.runner import Result
 from fastglm.errors import DiskShortError, FastGLMError, UsageError
 from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress
 
 if TYPE_CHECKING:
-    from benchmarks.store import Store
+    from benchmarks.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)

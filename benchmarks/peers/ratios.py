@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks import statistics
-from benchmarks.figure import text, times
-from benchmarks.measurement import Params, Sample, params_text
-from benchmarks.report import aligned, words
-from benchmarks.statistics import Estimate
+from benchmarks.claims.bounds import text, times
+from benchmarks.measure import statistics
+from benchmarks.measure.measurement import Params, Sample, params_text
+from benchmarks.measure.statistics import Estimate
+from benchmarks.report.report import aligned, words
 
 RATES = ("decode_rate", "prefill_rate")
 

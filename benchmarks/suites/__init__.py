@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from benchmarks.bench import Bench
+from benchmarks.run.session import Bench
+from benchmarks.run.workload import Workload
 from benchmarks.suites import latency, load, memory, quality, throughput
-from benchmarks.workload import Workload
 
 
 class Suite(Protocol):

@@ -11,11 +11,11 @@ from math import ceil
 from statistics import median
 from typing import Any
 
-from benchmarks.bench import Bench
-from benchmarks.lineup import Lineup
-from benchmarks.repeats import Repeats, answers_of_a_process
-from benchmarks.warmup import TOKENS, WarmUp, warm_up
-from benchmarks.workload import Workload
+from benchmarks.measure.stopping import Repeats, answers_of_a_process
+from benchmarks.measure.warmup import TOKENS, WarmUp, warm_up
+from benchmarks.run.host_rotation import Lineup
+from benchmarks.run.session import Bench
+from benchmarks.run.workload import Workload
 from fastglm.hosting.host import Host
 
 Figures = dict[str, list[float]]  # of an answer, by metric

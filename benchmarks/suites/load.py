@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.bench import Bench
-from benchmarks.lineup import Lineup
-from benchmarks.workload import Workload
+from benchmarks.run.host_rotation import Lineup
+from benchmarks.run.session import Bench
+from benchmarks.run.workload import Workload
 from fastglm.hosting.host import Host
 
 

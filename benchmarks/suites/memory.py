@@ -2,9 +2,9 @@
 
 from functools import partial
 
-from benchmarks.bench import Bench
-from benchmarks.measurement import Params
-from benchmarks.workload import Workload
+from benchmarks.measure.measurement import Params
+from benchmarks.run.session import Bench
+from benchmarks.run.workload import Workload
 from fastglm.hosting.host import Host
 
 

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks import graded
-from benchmarks.apart import elsewhere
-from benchmarks.bench import Bench
-from benchmarks.graded import Graded
-from benchmarks.lineup import Lineup
-from benchmarks.measurement import Param
-from benchmarks.workload import Workload
+from benchmarks.measure.measurement import Param
+from benchmarks.report import graded_answer
+from benchmarks.report.graded_answer import Graded
+from benchmarks.run.host_rotation import Lineup
+from benchmarks.run.isolated import elsewhere
+from benchmarks.run.session import Bench
+from benchmarks.run.workload import Workload
 from fastglm.errors import FastGLMError, MemoryShortError
 from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.scoring import Asked, Findings, judge, judge_streamed
@@ -118,6 +118,9 @@ def _grade(bench: Bench, variant: str, found: Findings) -> None:
     if found.vocabulary:
         scored["vocabulary"] = found.vocabulary
     bench.settle("scored", variant, scored)
-    rows = [*graded.rows(answers, scored), *graded.tails([judged.kl for judged in found.questions], answers, scored)]
+    rows = [
+        *graded_answer.rows(answers, scored),
+        *graded_answer.tails([judged.kl for judged in found.questions], answers, scored),
+    ]
     bench.record.grade(variant, answers, rows)
     bench.reporter.step()

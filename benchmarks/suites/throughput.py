@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle, islice
 
-from benchmarks.bench import Bench
-from benchmarks.lineup import Lineup
-from benchmarks.measurement import Params
-from benchmarks.warmup import TOKENS, WarmUp, warm_up
-from benchmarks.workload import Workload
+from benchmarks.measure.measurement import Params
+from benchmarks.measure.warmup import TOKENS, WarmUp, warm_up
+from benchmarks.run.host_rotation import Lineup
+from benchmarks.run.session import Bench
+from benchmarks.run.workload import Workload
 from fastglm.errors import FastGLMError
 from fastglm.evaluate.throughput import batch_time
 from fastglm.hosting.host import Host

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from fake_hosts import FakeMachine, subject
 
-import benchmarks.machine
-from benchmarks import order
+import benchmarks.environment.machine
+from benchmarks.cli import request as order
 
 _numbers = itertools.count()
 
@@ -28,7 +28,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
             return machine.load(variant, progress)
 
     monkeypatch.setattr(order, "Host", Host)
-    monkeypatch.setattr(benchmarks.machine, "busy", lambda: 0.0)
+    monkeypatch.setattr(benchmarks.environment.machine, "busy", lambda: 0.0)
     monkeypatch.setattr(order, "read_subject", subject)
     return machine
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import fake_hosts as fakes
 
-from benchmarks import order
-from benchmarks.cli import main
+from benchmarks.cli import request
+from benchmarks.cli.commands import main
 
 machine = fakes.FakeMachine()
 
@@ -17,6 +17,6 @@ class Host:
         return machine.load(variant, progress)
 
 
-order.Host = Host  # type: ignore[misc,assignment]
-order.read_subject = fakes.subject
+request.Host = Host  # type: ignore[misc,assignment]
+request.read_subject = fakes.subject
 sys.exit(main())

@@ -4,12 +4,12 @@ from typing import Any
 
 from fake_hosts import FakeMachine, FakeTokenizer
 
-from benchmarks.graded import Graded
-from benchmarks.measurement import Measurement, Sample
-from benchmarks.questions import Question
-from benchmarks.run import Run
-from benchmarks.runner import Result, execute, prepare
-from benchmarks.workload import Workload
+from benchmarks.measure.measurement import Measurement, Sample
+from benchmarks.report.graded_answer import Graded
+from benchmarks.run.questions import Question
+from benchmarks.run.run import Run
+from benchmarks.run.runner import Result, execute, prepare
+from benchmarks.run.workload import Workload
 from fastglm.demo.skills import SKILLS
 from fastglm.errors import FastGLMError
 

@@ -1,4 +1,5 @@
-"""What the workers of a test's Ray cluster call in the place of `benchmarks.cluster.measure`: it, on fake hosts.
+"""What the workers of a test's Ray cluster call in the place of `benchmarks.run.ray_cluster.measure`: it, on fake
+hosts.
 
 `FAKE_TASKS` names a folder: every call leaves a file there, and files in it say what shall happen.
 """
@@ -12,15 +13,16 @@ from typing import Any
 import fake_hosts as fakes
 import ray
 
-import benchmarks.machine
-from benchmarks import cluster, order
-from benchmarks.order import Order
+import benchmarks.environment.machine
+from benchmarks.cli import request
+from benchmarks.cli.request import Order
+from benchmarks.run import ray_cluster
 
-real = cluster.measure
+real = ray_cluster.measure
 
 
 def measure(task: Order, texts: bytes | None) -> Any:
-    """As `benchmarks.cluster.measure`."""
+    """As `benchmarks.run.ray_cluster.measure`."""
     folder, machine = Path(os.environ["FAKE_TASKS"]), fakes.FakeMachine()
     name = f"{task.suites[0]}-{'-'.join(task.variants)}"
     node = ray.get_runtime_context().get_node_id()
@@ -34,9 +36,9 @@ def measure(task: Order, texts: bytes | None) -> Any:
         def start(model: str, variant: str, device: str, progress: Any, threads: int | None) -> fakes.FakeHost:
             return machine.load(variant, progress)
 
-    order.Host = Host  # type: ignore[misc,assignment]
-    order.read_subject = fakes.subject
-    benchmarks.machine.busy = lambda: 0.0
+    request.Host = Host  # type: ignore[misc,assignment]
+    request.read_subject = fakes.subject
+    benchmarks.environment.machine.busy = lambda: 0.0
     if calls < _times(folder / "kill", name):
         os.kill(os.getpid(), signal.SIGKILL)
     if _times(folder / "bug", name):

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks import graded
-from benchmarks.answered import judgements
-from benchmarks.compare import compare
-from benchmarks.graded import Graded
-from benchmarks.record import Record
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.claims.compare_quality import judgements
+from benchmarks.report import graded_answer
+from benchmarks.report.compare import compare
+from benchmarks.report.graded_answer import Graded
+from benchmarks.run.record import Record
+from benchmarks.run.run import Run
+from benchmarks.store.store import Store
 
 
 def answers(right: list[bool], nats: float = 1.0, kl: float | None = 0.1, first: int = 0) -> pd.DataFrame:
@@ -96,8 +96,8 @@ def kept(store: Store, settings: dict[str, Any], variants: tuple[str, ...] = ("o
         labels = {"skill": "a", "split": "b", "language": "c"}
         given = [Graded(variant, n, labels, [], f"q{n}", "e", "x", n < hits, 3, 1.0, 0.1, 2) for n in range(60)]
         scored = settings.get("scored", {}).get(variant)
-        tails = graded.tails([[0.1, 0.0, 0.0]] * 60, given, scored) if scored else ()
-        record.grade(variant, given, [*graded.rows(given, scored), *tails])
+        tails = graded_answer.tails([[0.1, 0.0, 0.0]] * 60, given, scored) if scored else ()
+        record.grade(variant, given, [*graded_answer.rows(given, scored), *tails])
     record.save(everything=True)
     store.finish(run.id, "done")
     return run.id

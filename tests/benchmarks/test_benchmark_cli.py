@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from fake_hosts import FakeMachine
 
-import benchmarks.machine
-from benchmarks import store as stores
-from benchmarks.cli import main
-from benchmarks.store import Store
+import benchmarks.environment.machine
+from benchmarks.cli.commands import main
+from benchmarks.store import store as stores
+from benchmarks.store.store import Store
 from benchmarks.suites import SUITES
 
 FAKE = Path(__file__).with_name("fake_benchmarks.py")
@@ -117,7 +117,7 @@ def test_a_crash_warns_and_a_run_without_any_result_fails(machine: FakeMachine, 
 
 
 def test_a_busy_machine_is_warned_of(monkeypatch: pytest.MonkeyPatch, lines: Any) -> None:
-    monkeypatch.setattr(benchmarks.machine, "busy", lambda: 0.7)
+    monkeypatch.setattr(benchmarks.environment.machine, "busy", lambda: 0.7)
     assert main(["run", *SHORT, "--progress", "json"]) == 0
     assert "70% of the processors" in next(line["message"] for line in lines() if line["event"] == "warning")
     assert Store().runs()["machine"][0]["cpu_busy"] == 0.7
@@ -278,7 +278,9 @@ def test_both_ways_to_stop_a_program_cancel(number: signal.Signals, machine: Fak
 
 def test_the_measuring_core_needs_neither_database_nor_app() -> None:
     code = (
-        "import sys, benchmarks.order, benchmarks.report, benchmarks.cli, benchmarks.statistics, benchmarks.promises\n"
+        "import sys, benchmarks.cli.request, "
+        "benchmarks.report.report, benchmarks.cli.commands, "
+        "benchmarks.measure.statistics, benchmarks.claims.claims\n"
         "print({'sqlalchemy', 'pandas', 'streamlit', 'plotly'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,11 +17,11 @@ ray = pytest.importorskip("ray", reason="Ray is not installed")
 import fake_tasks  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
-from benchmarks import cluster  # noqa: E402
-from benchmarks.cli import main  # noqa: E402
-from benchmarks.cluster import tasks_of  # noqa: E402
-from benchmarks.order import Order  # noqa: E402
-from benchmarks.store import Store  # noqa: E402
+from benchmarks.cli.commands import main  # noqa: E402
+from benchmarks.cli.request import Order  # noqa: E402
+from benchmarks.run import ray_cluster  # noqa: E402
+from benchmarks.run.ray_cluster import tasks_of  # noqa: E402
+from benchmarks.store.store import Store  # noqa: E402
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden" / "chatglm"
@@ -64,7 +64,7 @@ def tasks(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file.unlink()
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     monkeypatch.setenv("FASTGLM_DATABASE_URL", f"sqlite:///{home / f'{time.monotonic_ns()}.sqlite'}")
-    monkeypatch.setattr(cluster, "measure", fake_tasks.measure)
+    monkeypatch.setattr(ray_cluster, "measure", fake_tasks.measure)
     return home / "tasks"
 
 
@@ -139,7 +139,7 @@ def test_what_fails_is_a_result_and_the_rest_goes_on(
 
 def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
     code = "import sys, fake_tasks; from benchmarks import cluster; cluster.measure = fake_tasks.measure\n"
-    code += "from benchmarks.cli import main; sys.exit(main())"
+    code += "from benchmarks.cli.commands import main; sys.exit(main())"
     asked = [*SHORT, "--suite", "latency,memory", "--repeats", "2000", "--progress", "json", "--ray", address]
     with subprocess.Popen([sys.executable, "-c", code, "run", *asked], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -198,7 +198,7 @@ def test_wrong_usage_is_one_line(
 
 
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delitem(sys.modules, "benchmarks.cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "benchmarks.run.ray_cluster", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["run", "--ray", "127.0.0.1:1", "--store", "none"]) == 1
     assert capsys.readouterr().err == "error: --ray needs ray: pip install ray\n"

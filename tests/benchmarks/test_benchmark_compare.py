@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from measured import measure
 
-from benchmarks.cli import main
-from benchmarks.compare import Line, compare, paired_ratio, unpaired_ratio
-from benchmarks.statistics import Estimate
-from benchmarks.store import Store
+from benchmarks.cli.commands import main
+from benchmarks.measure.statistics import Estimate
+from benchmarks.report.compare import Line, compare, paired_ratio, unpaired_ratio
+from benchmarks.store.store import Store
 from fastglm.errors import UsageError
 
 TRIALS = 2000  # a true 5 % shows as 3.5 to 6.5 % (three standard errors)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import worker
-from benchmarks.compression import Compression
+from benchmarks.jobs import worker
+from benchmarks.jobs.compression import Compression
 from fastglm.errors import UsageError
 
 

@@ -9,8 +9,8 @@ import pytest
 from fake_hosts import FakeMachine
 from fake_runs import rows, run_suites
 
-from benchmarks import energy
-from benchmarks.energy import find_meter
+from benchmarks.measure import energy
+from benchmarks.measure.energy import find_meter
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
 def test_an_answer_has_its_energy_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     counts = itertools.count(0, 12)
     meter = energy.Meter("RAPL", [10**9], lambda: [next(counts)])
-    monkeypatch.setattr("benchmarks.bench.find_meter", lambda device: meter)
+    monkeypatch.setattr("benchmarks.run.session.find_meter", lambda device: meter)
     (row,) = rows(run_suites(FakeMachine()), "int4", "energy", prompt_tokens=8)
     assert (row.value, row.unit, row.n) == (pytest.approx(2e-6), "J/token", 4)  # 12 µJ between readings, 6 tokens
     assert row.params["meter"] == "RAPL"

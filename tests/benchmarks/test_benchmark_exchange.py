@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import delete, update
 
-from benchmarks import formats
-from benchmarks.cli import main
-from benchmarks.exchange import export_runs, import_runs
-from benchmarks.exchanged import ExchangeError
-from benchmarks.graded import Graded
-from benchmarks.measurement import Measurement, Sample
-from benchmarks.run import Run
-from benchmarks.store import RUNS, SAMPLES, Store
+from benchmarks.cli.commands import main
+from benchmarks.exchange import formats
+from benchmarks.exchange.exchange import export_runs, import_runs
+from benchmarks.exchange.schema import ExchangeError
+from benchmarks.measure.measurement import Measurement, Sample
+from benchmarks.report.graded_answer import Graded
+from benchmarks.run.run import Run
+from benchmarks.store.store import RUNS, SAMPLES, Store
 from fastglm.errors import UsageError
 
 

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from measured import measure
 
-from benchmarks import fill, promises, report
-from benchmarks.cli import main
-from benchmarks.exchange import export_runs
-from benchmarks.figure import Figure
-from benchmarks.fill import PAGES, RESULTS, ROOT, filled
-from benchmarks.promises import Promise
-from benchmarks.result_file import ResultError, ResultFile, Row
-from benchmarks.store import Store
+from benchmarks.claims import claims, fill_tables
+from benchmarks.claims.bounds import Figure
+from benchmarks.claims.claims import Promise
+from benchmarks.claims.fill_tables import PAGES, RESULTS, ROOT, filled
+from benchmarks.cli.commands import main
+from benchmarks.exchange.exchange import export_runs
+from benchmarks.exchange.result_file import ResultError, ResultFile, Row
+from benchmarks.report import report
+from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError
 
 FACTS = {"cpu": "A|B", "cores": 4, "memory": 8 * 10**9, "device": {"kind": "cpu", "simd": "AVX2"}}
@@ -42,7 +43,7 @@ def _measured(path: Path, *rows: Row, **facts: Any) -> None:
 @pytest.fixture
 def promised(monkeypatch: pytest.MonkeyPatch) -> None:
     made = {name: Promise(f"is {name}", lambda _: []) for name in ("fast", "small", "exact", "right")}
-    monkeypatch.setattr(promises, "PROMISES", made)
+    monkeypatch.setattr(claims, "PROMISES", made)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -54,14 +55,14 @@ def test_the_tables_are_what_the_results_give(name: str) -> None:
 
 
 def test_every_result_is_on_a_page() -> None:
-    marks = [mark for name in PAGES for mark in fill.MARKED.findall((ROOT / name).read_text(encoding="utf-8"))]
-    shown = {path for mark, _ in marks for path in RESULTS.glob(fill.MARK.fullmatch(mark)[2])}  # type: ignore[index]
+    marks = [mark for name in PAGES for mark in fill_tables.MARKED.findall((ROOT / name).read_text(encoding="utf-8"))]
+    shown = {path for mark, _ in marks for path in RESULTS.glob(fill_tables.MARK.fullmatch(mark)[2])}  # type: ignore[index]
     assert shown == set(RESULTS.iterdir())
 
 
 def test_a_page_is_filled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    monkeypatch.setattr(fill, "ROOT", tmp_path)
-    monkeypatch.setattr(fill, "PAGES", ["page.md"])
+    monkeypatch.setattr(fill_tables, "ROOT", tmp_path)
+    monkeypatch.setattr(fill_tables, "PAGES", ["page.md"])
     (tmp_path / "page.md").write_text("<!-- figures: grid none-*.json -->\n<!-- end -->\n", encoding="utf-8")
     assert main(["fill"]) == main(["fill"]) == 0
     assert capsys.readouterr().out == "page.md: filled anew\npage.md: as it was\n"

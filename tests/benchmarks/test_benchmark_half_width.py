@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks import figure, half_width
-from benchmarks.half_width import INT4, Found
+from benchmarks.claims import bounds, other_size
+from benchmarks.claims.other_size import INT4, Found
 
 LOSSES = [0.1, 0.2, 0.4, 0.15]
 ORDERED = {"int8": 0.001} | dict.fromkeys(INT4, 0.01) | {f"{name} to nearest": 0.02 for name in INT4}
@@ -22,7 +22,7 @@ ORDERED = {"int8": 0.001} | dict.fromkeys(INT4, 0.01) | {f"{name} to nearest": 0
 def test_every_order_counts(
     changed: dict[str, float], losses: list[float], kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(half_width, "apart", lambda *_: Found(ORDERED | changed, losses))
-    figures = half_width.promise(None)  # type: ignore[arg-type]
-    assert figure.kept(figures) is kept
+    monkeypatch.setattr(other_size, "apart", lambda *_: Found(ORDERED | changed, losses))
+    figures = other_size.promise(None)  # type: ignore[arg-type]
+    assert bounds.kept(figures) is kept
     assert len(figures) == 5

@@ -8,11 +8,11 @@ import plotly.graph_objects as go
 import pytest
 from measured import measure
 
-from benchmarks import html
-from benchmarks.cli import main
-from benchmarks.find import measurements_of
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.cli.commands import main
+from benchmarks.report import html
+from benchmarks.run.run import Run
+from benchmarks.store.find_run import measurements_of
+from benchmarks.store.store import Store
 
 EVIL = "<script>alert(1)</script> & | *bold*"
 

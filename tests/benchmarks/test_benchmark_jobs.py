@@ -10,15 +10,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from benchmarks import jobs as queue
-from benchmarks import process
-from benchmarks.jobs import JOBS, Job, Jobs
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.environment import processes
+from benchmarks.jobs import jobs as queue
+from benchmarks.jobs.jobs import JOBS, Job, Jobs
+from benchmarks.run.run import Run
+from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError
 
 GONE = "4194305 1.00"  # no system gives such a number
-ME = process.identity(os.getpid())
+ME = processes.identity(os.getpid())
 
 
 @pytest.fixture
@@ -193,27 +193,27 @@ def test_jobs_of_long_ago_and_of_other_machines(jobs: Jobs, url: str, monkeypatc
 
 
 def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
-    assert (found := process.find(ME)) is not None
+    assert (found := processes.find(ME)) is not None
     assert found.pid == os.getpid()
-    assert process.find(f"{os.getpid()} 1.00") is None
-    assert process.find(GONE) is None
-    assert process.find(None) is None
+    assert processes.find(f"{os.getpid()} 1.00") is None
+    assert processes.find(GONE) is None
+    assert processes.find(None) is None
     child = subprocess.Popen([sys.executable, "-c", "pass"])
-    its = process.identity(child.pid)
-    while process.find(its) is not None:
+    its = processes.identity(child.pid)
+    while processes.find(its) is not None:
         pass
     assert child.wait() == 0  # it was found to be gone while it still had its number
 
 
 def test_a_process_that_does_not_listen_is_ended_by_force(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "GRACE", 0.2)
+    monkeypatch.setattr(processes, "GRACE", 0.2)
     deaf = "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN); print(1, flush=True); time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE)
     assert child.stdout is not None
     child.stdout.read(1)
-    found = process.find(process.identity(child.pid))
+    found = processes.find(processes.identity(child.pid))
     assert found is not None
-    process.stop(found)
+    processes.stop(found)
     assert child.wait() == -9
     child.stdout.close()
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import kernels
-from benchmarks.figure import kept as all_kept
-from benchmarks.figure import text
-from benchmarks.kernels import Timing
-from benchmarks.progress import JsonReporter
+from benchmarks.claims import triton
+from benchmarks.claims.bounds import kept as all_kept
+from benchmarks.claims.bounds import text
+from benchmarks.claims.triton import Timing
+from benchmarks.run.progress import JsonReporter
 
 BANDWIDTH = 10**12
 GOOD = Timing("int4-g128", torch.float16, (8, 64), 1, "vector, 1 parts", 1e-6, 3e-6, 600_000, 1e-4, True)
@@ -18,7 +18,7 @@ INT8 = replace(GOOD, format="int8", bytes=800_000)
 
 def test_without_a_card_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert kernels.promise(JsonReporter()) == []
+    assert triton.promise(JsonReporter()) == []
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,10 @@ def test_without_a_card_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_what_is_wrong_or_slow_misses_the_promise(also: Timing, kept: bool) -> None:
-    assert all_kept(kernels.judge([GOOD, INT8, also], BANDWIDTH)) is kept
+    assert all_kept(triton.judge([GOOD, INT8, also], BANDWIDTH)) is kept
 
 
 def test_what_was_measured_is_told() -> None:
-    figures = kernels.judge([GOOD, INT8, replace(GOOD, error=1.0)], BANDWIDTH)
+    figures = triton.judge([GOOD, INT8, replace(GOOD, error=1.0)], BANDWIDTH)
     assert text(figures) == "wrong 1, int8 80 %, int4-g128 60 %, at worst 3 × fp16"
     assert "60.0% of the bandwidth    3.00 × plain  error 1e-04  chosen" in GOOD.line(BANDWIDTH)

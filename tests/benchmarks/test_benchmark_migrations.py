@@ -15,9 +15,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
-from benchmarks import migrations
-from benchmarks.store import Store, StoreError
-from benchmarks.tables import Base
+from benchmarks.store import migrations
+from benchmarks.store.schema import Base
+from benchmarks.store.store import Store, StoreError
 
 FIRST_TABLES = """
 CREATE TABLE fastglm_schema (version INTEGER NOT NULL PRIMARY KEY);
@@ -143,7 +143,7 @@ def test_programs_that_open_a_store_at_once(url: str, before: str) -> None:
 def test_an_open_store_does_without_alembic(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'results.sqlite'}"
     Store(url).close()
-    code = "import sys; from benchmarks.store import Store; Store(sys.argv[1]); print('alembic' in sys.modules)"
+    code = "import sys; from benchmarks.store.store import Store; Store(sys.argv[1]); print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, url], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

@@ -9,10 +9,11 @@ from fake_hosts import FakeMachine
 from fake_runs import Notebook, run_suites
 from measured import measure
 
-from benchmarks import about, noise
-from benchmarks.measurement import Sample
-from benchmarks.noise import Watch, judge
-from benchmarks.store import Store
+from benchmarks.environment import run_facts
+from benchmarks.measure import noise
+from benchmarks.measure.measurement import Sample
+from benchmarks.measure.noise import Watch, judge
+from benchmarks.store.store import Store
 
 
 def series(values: list[float], variant: str = "int4", metric: str = "decode_rate") -> list[Sample]:
@@ -137,6 +138,6 @@ def test_a_noisy_run_is_told(tmp_path: Path) -> None:
     found = {"drift": {"by": -0.08, "limit": 0.05}}
     settings = {"precision": 0.02, "ended": {"latency": {"by": "budget", "repeats": 9, "width": 0.034}}, "noise": found}
     measure(store, settings=settings)
-    said = "\n".join(map(str, about.remarks(store.runs().iloc[0])))
+    said = "\n".join(map(str, run_facts.remarks(store.runs().iloc[0])))
     assert "differs by -8.0% from the first" in said
     assert "used up after 9: intervals are wider than the ± 2.0% wanted" in said

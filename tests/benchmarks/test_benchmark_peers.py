@@ -11,15 +11,15 @@ import torch
 from fake_hosts import SPEEDS, FakeMachine
 from fake_peer import FakePeer
 
-import benchmarks.machine
-from benchmarks.cli import main
-from benchmarks.measurement import Sample
-from benchmarks.order import read_light
+import benchmarks.environment.machine
+from benchmarks.cli.commands import main
+from benchmarks.cli.request import read_light
+from benchmarks.measure.measurement import Sample
 from benchmarks.peers import comparison, process, registry
 from benchmarks.peers.comparison import select
 from benchmarks.peers.ratios import ratios, table
 from benchmarks.peers.sizes import Sizes
-from benchmarks.store import Store
+from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError, HostError, MemoryShortError, UsageError
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
@@ -240,6 +240,6 @@ def test_two_threads_of_a_core_count_once(tmp_path: Path, monkeypatch: pytest.Mo
         place = tmp_path / f"cpu{number}" / "topology"
         place.mkdir(parents=True)
         (place / "thread_siblings_list").write_text(siblings)
-    monkeypatch.setattr(benchmarks.machine.psutil, "Process", Process)
-    monkeypatch.setattr(benchmarks.machine, "CPUS", tmp_path)
-    assert benchmarks.machine.physical_cores() == 2
+    monkeypatch.setattr(benchmarks.environment.machine.psutil, "Process", Process)
+    monkeypatch.setattr(benchmarks.environment.machine, "CPUS", tmp_path)
+    assert benchmarks.environment.machine.physical_cores() == 2

@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from benchmarks.progress import BarReporter
+from benchmarks.run.progress import BarReporter
 
 
 def test_the_bar_ends_at_its_end_however_its_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:

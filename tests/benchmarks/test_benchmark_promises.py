@@ -12,16 +12,17 @@ import pytest
 import torch
 
 import fastglm
-from benchmarks import apart, figure, promises
-from benchmarks.checkpoints import make_checkpoint
-from benchmarks.cli import main
-from benchmarks.figure import Figure
-from benchmarks.plain_loop import PlainLoop
-from benchmarks.progress import JsonReporter
-from benchmarks.promises import Promise, plain_ratio
-from benchmarks.questions import held_out
-from benchmarks.statistics import Estimate
-from benchmarks.workload import Workload, prompts
+from benchmarks.claims import bounds, claims
+from benchmarks.claims.bounds import Figure
+from benchmarks.claims.claims import Promise, plain_ratio
+from benchmarks.claims.plain_loop import PlainLoop
+from benchmarks.cli.commands import main
+from benchmarks.measure.statistics import Estimate
+from benchmarks.run import isolated
+from benchmarks.run.progress import JsonReporter
+from benchmarks.run.questions import held_out
+from benchmarks.run.workload import Workload, prompts
+from benchmarks.synthetic_checkpoints import make_checkpoint
 from fastglm.errors import CheckpointError, FastGLMError, HostError
 from fastglm.evaluate.likelihood import likelihood
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
@@ -60,19 +61,19 @@ def test_a_checkpoint_of_the_published_shape_is_passed_layer_by_layer(
     def here(measure: Callable[..., Any], _reporter: Any, *arguments: Any) -> Any:
         return measure(_silent, *arguments)
 
-    monkeypatch.setattr(promises, "write_published", small)
-    monkeypatch.setattr(promises, "apart", here)
-    assert figure.kept(promises.memory_of_streaming(JsonReporter(), layers=2, questions=3))
-    made = promises.quantising(JsonReporter(), layers=2)
-    assert figure.kept(made)
+    monkeypatch.setattr(claims, "write_published", small)
+    monkeypatch.setattr(claims, "apart", here)
+    assert bounds.kept(claims.memory_of_streaming(JsonReporter(), layers=2, questions=3))
+    made = claims.quantising(JsonReporter(), layers=2)
+    assert bounds.kept(made)
     assert made[2].value < 4e6  # bytes
-    peak, minutes, tokens = promises.calibrating(JsonReporter(), layers=1)
+    peak, minutes, tokens = claims.calibrating(JsonReporter(), layers=1)
     assert peak.value > 1e6
     assert minutes.value > 0
     assert tokens.value > 16384  # the widest matrix of the published shape
-    monkeypatch.setattr(promises.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
+    monkeypatch.setattr(claims.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
     with pytest.raises(FastGLMError, match="wanted are 18: set TMPDIR"):
-        promises.memory_of_streaming(JsonReporter())
+        claims.memory_of_streaming(JsonReporter())
 
 
 def test_the_ratio_is_of_equal_answers_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +96,7 @@ def test_a_made_checkpoint_is_read_back_in_shards(tmp_path: Path) -> None:
 
 
 def test_a_measurement_apart_brings_its_result_and_its_news(capsys: pytest.CaptureFixture[str]) -> None:
-    estimate = apart.apart(plain_ratio, JsonReporter(), str(GOLDEN), Workload((16,), 4, 2))
+    estimate = isolated.apart(plain_ratio, JsonReporter(), str(GOLDEN), Workload((16,), 4, 2))
     assert isinstance(estimate, Estimate)
     assert "plain loop in turn" in capsys.readouterr().out
 
@@ -109,18 +110,18 @@ def test_a_measurement_apart_that_fails_says_why(error: Exception | None) -> Non
         raise error
 
     if error:
-        apart._run(sender, measure, (), {})
+        isolated._run(sender, measure, (), {})
     sender.close()  # as when the process is killed
     with pytest.raises(CheckpointError if error else HostError):
-        apart._receive(receiver, _silent)
+        isolated._receive(receiver, _silent)
 
 
 @pytest.fixture
 def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is described at once."""
     facts = {"cpu": "A", "threads": 2, "memory": 8e9, "cpu_busy": 0.0, "device": {"kind": "cpu", "simd": "AVX2"}}
-    monkeypatch.setattr(promises, "machine", lambda _device: facts)
-    monkeypatch.setattr(promises, "busy", lambda: 0.0)
+    monkeypatch.setattr(claims, "machine", lambda _device: facts)
+    monkeypatch.setattr(claims, "busy", lambda: 0.0)
 
 
 def _promise(*figures: Figure) -> Promise:
@@ -148,7 +149,7 @@ KEPT, MISSED, OTHER = Figure(2, "×", least=1), Figure(2, "×", least=3), Figure
 def test_a_missed_promise_is_status_1(
     chosen: dict[str, Any], status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(promises, "PROMISES", chosen)
+    monkeypatch.setattr(claims, "PROMISES", chosen)
     assert main(["promises"]) == status
     captured = capsys.readouterr()
     assert captured.out.splitlines()[-1].endswith(said)
@@ -162,7 +163,7 @@ def test_what_is_measured_again_takes_the_place_of_its_row(monkeypatch: pytest.M
     file = tmp_path / "promises.json"
 
     def measure(only: str, **chosen: Promise) -> dict[str, dict[str, Any]]:
-        monkeypatch.setattr(promises, "PROMISES", chosen)
+        monkeypatch.setattr(claims, "PROMISES", chosen)
         main(["promises", "--only", only, "--json", str(file)])
         return {row["name"]: row for row in json.loads(file.read_text())["rows"]}
 
@@ -176,27 +177,27 @@ def test_what_is_measured_again_takes_the_place_of_its_row(monkeypatch: pytest.M
 
 def test_bounds_are_judged_by_the_median() -> None:
     ratio = Estimate(1.2, 5, 1.1, 1.3)
-    assert figure.times(ratio, most=1.25).kept
-    assert not figure.times(ratio, most=1.15).kept
-    assert figure.times(ratio, least=1.15).kept
-    assert not figure.times(ratio, least=1.25).kept
-    assert figure.within(ratio, 0.21).kept
-    assert not figure.within(ratio, 0.19).kept
-    assert not figure.within(Estimate(0.8, 5, 0.7, 0.9), 0.19).kept
-    assert figure.times(ratio).kept is None
-    assert figure.kept([figure.times(ratio), figure.times(ratio, least=1)])
-    assert not figure.kept([figure.times(ratio, least=2), figure.times(ratio, least=1)])
-    assert figure.kept([figure.times(ratio)]) is None
+    assert bounds.times(ratio, most=1.25).kept
+    assert not bounds.times(ratio, most=1.15).kept
+    assert bounds.times(ratio, least=1.15).kept
+    assert not bounds.times(ratio, least=1.25).kept
+    assert bounds.within(ratio, 0.21).kept
+    assert not bounds.within(ratio, 0.19).kept
+    assert not bounds.within(Estimate(0.8, 5, 0.7, 0.9), 0.19).kept
+    assert bounds.times(ratio).kept is None
+    assert bounds.kept([bounds.times(ratio), bounds.times(ratio, least=1)])
+    assert not bounds.kept([bounds.times(ratio, least=2), bounds.times(ratio, least=1)])
+    assert bounds.kept([bounds.times(ratio)]) is None
 
 
 def test_figures_are_told_with_what_is_known_of_them() -> None:
-    told = figure.text([figure.times(Estimate(1.2345678, 5, 1.1, 1.3), "int8"), Figure(3.34e9, "bytes", "on disk")])
+    told = bounds.text([bounds.times(Estimate(1.2345678, 5, 1.1, 1.3), "int8"), Figure(3.34e9, "bytes", "on disk")])
     assert told == "int8 1.235 × (1.1 – 1.3), on disk 3.34 GB, n 5"
     assert Figure(0.969, "fraction", low=0.949, high=0.982).text == "96.9 % (94.9 – 98.2)"
     assert Figure(0.000004, "nats/token").text == "0.000004 nats/token"
     assert Figure(0.00335, "s/token").text == "3.35 ms/token"
     assert Figure(1467.1e6, "bytes").text == "1.467 GB"
     assert Figure(17445, "tokens").text == "17,445 tokens"
-    counted = figure.count(17, 20, least=18)
+    counted = bounds.count(17, 20, least=18)
     assert not counted.kept
     assert counted.text.startswith("17 of 20 (12.")

@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import about, graded, report, statistics
-from benchmarks.graded import Graded
-from benchmarks.order import Order
-from benchmarks.questions import held_out, read_texts
+from benchmarks.cli.request import Order
+from benchmarks.environment import run_facts
+from benchmarks.measure import statistics
+from benchmarks.report import graded_answer, report
+from benchmarks.report.graded_answer import Graded
+from benchmarks.run.questions import held_out, read_texts
 from fastglm.errors import UsageError
 
 
@@ -38,7 +40,9 @@ def answers(right: list[bool | None], **changes: object) -> list[Graded]:
 
 
 def test_figures_are_those_of_a_plain_loop() -> None:
-    found = {(metric, json.dumps(dict(params))): value for metric, params, value in graded.rows(answers([True] * 9))}
+    found = {
+        (metric, json.dumps(dict(params))): value for metric, params, value in graded_answer.rows(answers([True] * 9))
+    }
     given = answers([True] * 9)
     nats, tokens = sum(a.nats for a in given), sum(a.tokens for a in given)
     assert found["perplexity", "{}"].value == pytest.approx(math.exp(nats / tokens))
@@ -54,7 +58,7 @@ def test_figures_are_those_of_a_plain_loop() -> None:
 def test_accuracies_are_counted_by_label() -> None:
     found = {
         tuple(sorted(params.items())): value
-        for metric, params, value in graded.rows(answers([True, False, True, True]))
+        for metric, params, value in graded_answer.rows(answers([True, False, True, True]))
         if metric == "skill_accuracy"
     }
     assert (found[()].value, found[()].n) == (0.75, 4)
@@ -65,7 +69,7 @@ def test_accuracies_are_counted_by_label() -> None:
 
 def test_what_cannot_be_known_is_left_out() -> None:
     own = answers([None, None], labels={"texts": "own.jsonl"}, kl=None, agreed=None)
-    assert [(metric, dict(params)) for metric, params, _ in graded.rows(own)] == [
+    assert [(metric, dict(params)) for metric, params, _ in graded_answer.rows(own)] == [
         ("perplexity", {"texts": "own.jsonl"}),
         ("bits_per_byte", {"texts": "own.jsonl"}),
     ]
@@ -73,7 +77,7 @@ def test_what_cannot_be_known_is_left_out() -> None:
 
 def test_figures_of_expected_answers_say_their_arithmetic_and_vocabulary() -> None:
     scored = {"arithmetic": "exact", "precision": "float32 on cpu", "vocabulary": 9000}
-    found = {metric: dict(params) for metric, params, _ in graded.rows(answers([True] * 3), scored)}
+    found = {metric: dict(params) for metric, params, _ in graded_answer.rows(answers([True] * 3), scored)}
     assert found["skill_accuracy"].keys() <= {"skill", "language", "split"}
     for metric in ("perplexity", "bits_per_byte", "kl_divergence", "top1_agreement"):
         assert found[metric] == {"arithmetic": "exact", "vocabulary": 9000}
@@ -82,7 +86,7 @@ def test_figures_of_expected_answers_say_their_arithmetic_and_vocabulary() -> No
 def test_the_tail_of_kl_is_that_of_all_tokens() -> None:
     draw = np.random.default_rng(0)
     kl = [draw.gamma(0.2, 0.1, count).tolist() for count in draw.integers(1, 40, 60)]
-    (_, p99, near), (_, top, largest) = graded.tails(kl, answers([True] * 60), {"arithmetic": "exact"})
+    (_, p99, near), (_, top, largest) = graded_answer.tails(kl, answers([True] * 60), {"arithmetic": "exact"})
     flat = np.concatenate(kl)
     assert near.value == pytest.approx(np.quantile(flat, 0.99))
     assert near.low is not None
@@ -90,17 +94,17 @@ def test_the_tail_of_kl_is_that_of_all_tokens() -> None:
     assert (largest.value, largest.low) == (flat.max(), None)
     assert (p99["quantile"], top["quantile"]) == (0.99, 1.0)
     assert [report.words(params) for params in (p99, top)] == ["p99, exact arithmetic", "largest, exact arithmetic"]
-    assert list(graded.tails([None, *kl], answers([True] * 61), {})) == []
+    assert list(graded_answer.tails([None, *kl], answers([True] * 61), {})) == []
 
 
 def test_a_kl_of_an_earlier_version_is_marked_as_a_lower_bound() -> None:
     def run(settings: dict[str, object], suites: tuple[str, ...] = ("quality",)) -> dict[str, object]:
         return {"suites": suites, "settings": settings}
 
-    assert [remark.key for remark in about.scored(run({"device": "cpu"}))] == ["lower-bound"]
-    assert list(about.scored(run({"device": "cpu"}, ("latency",)))) == []
+    assert [remark.key for remark in run_facts.scored(run({"device": "cpu"}))] == ["lower-bound"]
+    assert list(run_facts.scored(run({"device": "cpu"}, ("latency",)))) == []
     scored = {name: {"arithmetic": how} for name, how in (("int8", "exact"), ("bnb-int8", "decoding"))}
-    exact, decoding = about.scored(run({"arithmetic": "exact", "scored": scored}))
+    exact, decoding = run_facts.scored(run({"arithmetic": "exact", "scored": scored}))
     assert "(int8)" in str(exact)
     assert "(bnb-int8)" in str(decoding)
     assert report.kind("kl_divergence", {"texts": "a"}) == "texts a, lower bound"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.cli import main
-from benchmarks.store import Store
+from benchmarks.cli.commands import main
+from benchmarks.store.store import Store
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"
 

@@ -10,8 +10,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from benchmarks import references
-from benchmarks.cli import main
+from benchmarks.cli.commands import main
+from benchmarks.run import reference
 from fastglm.compress import checkpoint_writer as compress_folder
 from fastglm.errors import MemoryShortError
 from fastglm.evaluate.reference_file import OLD_FORMAT
@@ -40,9 +40,9 @@ class Loaded:
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "here"))
-    monkeypatch.setattr(references, "LONGEST_ANSWER", 12)
-    monkeypatch.setattr(references, "elsewhere", lambda work, progress, *arguments: work(progress, *arguments))
-    monkeypatch.setattr(references.Host, "start", lambda *_, **__: Loaded())
+    monkeypatch.setattr(reference, "LONGEST_ANSWER", 12)
+    monkeypatch.setattr(reference, "elsewhere", lambda work, progress, *arguments: work(progress, *arguments))
+    monkeypatch.setattr(reference.Host, "start", lambda *_, **__: Loaded())
     return tmp_path
 
 
@@ -62,7 +62,7 @@ def test_it_is_made_there_and_used_here(
     room: bool, machine: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if not room:
-        monkeypatch.setattr(references.Host, "start", no_room)
+        monkeypatch.setattr(reference.Host, "start", no_room)
     file = machine / "carried.safetensors"
     assert main(["reference", "export", str(file), *asked, "--device", "cpu"]) == 0
     said = capsys.readouterr().out
@@ -108,7 +108,7 @@ def test_where_the_disk_has_no_room_nothing_is_computed(
     machine: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(compress_folder.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
-    monkeypatch.setattr(references.Host, "start", no_room)
+    monkeypatch.setattr(reference.Host, "start", no_room)
     assert main(["reference", "export", str(machine / "file"), *asked]) == 1
     assert "are free on its disk: make room there" in capsys.readouterr().err
 

@@ -8,13 +8,13 @@ import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
 from fake_runs import Silent, run_suites
 
-from benchmarks import repeats, statistics
-from benchmarks.record import Record
-from benchmarks.repeats import Precision, Repeats, answers_of_a_process
-from benchmarks.run import Run
-from benchmarks.runner import Result, execute, prepare
-from benchmarks.store import Store
-from benchmarks.workload import Workload
+from benchmarks.measure import statistics, stopping
+from benchmarks.measure.stopping import Precision, Repeats, answers_of_a_process
+from benchmarks.run.record import Record
+from benchmarks.run.run import Run
+from benchmarks.run.runner import Result, execute, prepare
+from benchmarks.run.workload import Workload
+from benchmarks.store.store import Store
 from fastglm.errors import UsageError
 
 
@@ -84,7 +84,7 @@ def test_every_repeat_begins_processes_and_the_first_alternates() -> None:
     asked = {variant: [prompt for prompt in prompts if len(prompt) == 8] for variant, prompts in machine.asked.items()}
     assert asked["original"] == asked["int4"]
     assert machine.loaded == set()
-    assert not list(repeats.remarks(result.run.settings))
+    assert not list(stopping.remarks(result.run.settings))
 
 
 def test_what_differs_from_process_to_process_is_in_the_interval() -> None:
@@ -104,7 +104,7 @@ def test_where_loading_takes_too_long_a_process_serves_all_repeats() -> None:
     result = _run(machine, Precision(0.02, 300), Silent())
     assert result.run.settings["processes"] == {"latency": "one"}
     assert [variant for what, variant in machine.log if what == "load"] == ["original", "int4"]
-    (remark,) = repeats.remarks(result.run.settings)
+    (remark,) = stopping.remarks(result.run.settings)
     assert str(remark).startswith("each variant ran in one process")
 
 
@@ -128,13 +128,13 @@ def test_a_variant_that_crashes_leaves_no_part_of_a_repeat() -> None:
 
 
 def test_noisy_answers_are_repeated_until_the_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.workload.MOST", 12)
+    monkeypatch.setattr("benchmarks.run.workload.MOST", 12)
     reporter = Silent()
     result = _run(FakeMachine(noise=0.5), Precision(0.0001, 3600), reporter)
     ended = result.run.settings["ended"]["latency"]
     assert (ended["by"], ended["repeats"]) == ("maximum", 12)
     assert ended["width"] > 0.0001
-    (remark,) = repeats.remarks({**result.run.settings, "precision": 0.0001})
+    (remark,) = stopping.remarks({**result.run.settings, "precision": 0.0001})
     assert str(remark).startswith("12 repeats are the most there may be")
     assert reporter.steps == reporter.planned
 

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import about, machine, report
-from benchmarks.about import machine_name
-from benchmarks.measurement import Measurement
-from benchmarks.run import Run
+from benchmarks.environment import machine, run_facts
+from benchmarks.environment.run_facts import machine_name
+from benchmarks.measure.measurement import Measurement
+from benchmarks.report import report
+from benchmarks.run.run import Run
 from fastglm.errors import UsageError
 
 
@@ -78,7 +79,7 @@ def test_bytes_of_settings_and_machine_are_told_in_the_size_that_reads_best() ->
     facts = {"device": {"name": "A GPU", "bandwidth": 4_800_000_000_000}, "memory": 8 * 10**9}
     run = Run("demo", ("int4",), ("latency",), {"weights": {"int4": 5_300_000}}, machine=facts)
     found = dict(
-        about.facts({**run.as_dict(), "started": run.started, "finished": None, "status": "done", "error": None})
+        run_facts.facts({**run.as_dict(), "started": run.started, "finished": None, "status": "done", "error": None})
     )
     assert found["settings"] == "weights (int4 5.3 MB)"
     assert found["machine"] == "device (name A GPU, bandwidth 4800 GB/s), memory 8 GB"

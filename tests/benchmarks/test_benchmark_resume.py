@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
 
-from benchmarks import resume
-from benchmarks.cli import main
-from benchmarks.measurement import params_text
-from benchmarks.run import Run
-from benchmarks.runner import execute, prepare
-from benchmarks.store import Store
-from benchmarks.workload import Workload
+from benchmarks.cli.commands import main
+from benchmarks.measure.measurement import params_text
+from benchmarks.run import resume
+from benchmarks.run.run import Run
+from benchmarks.run.runner import execute, prepare
+from benchmarks.run.workload import Workload
+from benchmarks.store.store import Store
 from fastglm.errors import UsageError
 
 FAKE = Path(__file__).with_name("fake_benchmarks.py")

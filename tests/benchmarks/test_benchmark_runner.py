@@ -8,10 +8,10 @@ import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
 from fake_runs import WORKLOAD, Notebook, Silent, rows, run_suites
 
-from benchmarks import about
-from benchmarks.record import Record
-from benchmarks.run import Run
-from benchmarks.runner import prepare
+from benchmarks.environment import run_facts
+from benchmarks.run.record import Record
+from benchmarks.run.run import Run
+from benchmarks.run.runner import prepare
 from benchmarks.suites import quality
 from fastglm.errors import FastGLMError
 
@@ -166,7 +166,7 @@ def test_the_original_without_room_is_computed_layer_by_layer() -> None:
     assert notebook.settings["streamed"] == {"original": "float32 on cpu"}
     assert any("no room for original" in warning for warning in reporter.warnings)
     assert reporter.steps == reporter.planned
-    told = [*about.remarks({"status": "done", "suites": [], "machine": {}, "settings": notebook.settings})]
+    told = [*run_facts.remarks({"status": "done", "suites": [], "machine": {}, "settings": notebook.settings})]
     assert any("no room for original" in remark for remark in map(str, told))
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import statistics
+from benchmarks.measure import statistics
 
 
 def test_median_and_interval_of_known_values() -> None:

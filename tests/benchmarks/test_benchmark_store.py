@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, update
 
-from benchmarks import store as stores
-from benchmarks.fallback import keep_here
-from benchmarks.graded import Graded
-from benchmarks.measurement import Measurement, Sample
-from benchmarks.run import Run, still_runs
-from benchmarks.runner import Result
-from benchmarks.store import RUNS, Store, StoreError, local_url
+from benchmarks.measure.measurement import Measurement, Sample
+from benchmarks.report.graded_answer import Graded
+from benchmarks.run.run import Run, still_runs
+from benchmarks.run.runner import Result
+from benchmarks.store import store as stores
+from benchmarks.store.fallback import keep_here
+from benchmarks.store.store import RUNS, Store, StoreError, local_url
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 from fake_hosts import FakeMachine
 from fake_runs import run_suites
 
-from benchmarks import warmup
-from benchmarks.warmup import steady, warm_up
+from benchmarks.measure import warmup
+from benchmarks.measure.warmup import steady, warm_up
 
 
 @pytest.mark.parametrize(

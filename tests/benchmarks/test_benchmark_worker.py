@@ -18,12 +18,13 @@ from typing import Any
 import psutil
 import pytest
 
-from benchmarks import process, worker
-from benchmarks.compression import Compression
-from benchmarks.jobs import Job, Jobs
-from benchmarks.measurement import params_text
-from benchmarks.progress import JsonReporter
-from benchmarks.store import Store, StoreError
+from benchmarks.environment import processes
+from benchmarks.jobs import worker
+from benchmarks.jobs.compression import Compression
+from benchmarks.jobs.jobs import Job, Jobs
+from benchmarks.measure.measurement import params_text
+from benchmarks.run.progress import JsonReporter
+from benchmarks.store.store import Store, StoreError
 
 FAKE = Path(__file__).with_name("fake_benchmarks.py")
 HANDLE, IS_OURS = signal.signal, worker._is_ours
@@ -125,7 +126,7 @@ except KeyboardInterrupt: print("stopped cleanly"); say(event="done", run="r1", 
 def test_a_job_that_does_not_listen_is_ended_by_force_with_what_it_started(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "GRACE", 0.3)
+    monkeypatch.setattr(processes, "GRACE", 0.3)
     deaf = """
 import subprocess
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -138,7 +139,7 @@ time.sleep(600)
     def cancel() -> None:
         mine = Jobs(Store())
         until(lambda: mine.lines(job.id))
-        started.append(process.identity(int(mine.lines(job.id)[0])))
+        started.append(processes.identity(int(mine.lines(job.id)[0])))
         mine.cancel(job.id)
 
     started: list[str] = []
@@ -147,7 +148,7 @@ time.sleep(600)
     worker.work(Store())
     canceller.join()
     assert now(jobs, job).state == "cancelled"
-    until(lambda: process.find(started[0]) is None)
+    until(lambda: processes.find(started[0]) is None)
 
 
 def test_a_database_that_goes_away_costs_no_job_and_no_line(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +203,7 @@ def no_workers_left() -> Iterator[None]:
     yield
     while _workers:
         if (found := _workers.pop()).is_alive():
-            process.kill(psutil.Process(found.pid))
+            processes.kill(psutil.Process(found.pid))
         found.join()
 
 
@@ -284,12 +285,12 @@ def test_a_job_whose_worker_is_killed_is_gone_on_with_and_given_up_in_the_end(
     children: list[str | None] = []
     for attempt in range(1, worker.ATTEMPTS + 1):
         found = killed(jobs, job, partial(said, jobs, attempt))
-        assert process.find(found.child) is not None  # left alone
-        assert [child for child in children if process.find(child)] == []  # never two at once
+        assert processes.find(found.child) is not None  # left alone
+        assert [child for child in children if processes.find(child)] == []  # never two at once
         assert now(jobs, job).abandoned
         children.append(found.child)
     worker.work(Store())
-    assert process.find(children[-1]) is None
+    assert processes.find(children[-1]) is None
     ended = now(jobs, job)
     assert (ended.state, ended.error) == ("failed", "its worker was killed 3 times; what was measured is kept")
     assert jobs.lines(job.id) == ["['run', '--progress', 'json']"] * worker.ATTEMPTS
@@ -299,7 +300,7 @@ def test_another_kind_of_job_is_not_done_twice(jobs: Jobs) -> None:
     job = jobs.add(["-c", "print(1, flush=True); import time; time.sleep(600)"])
     left = killed(jobs, job, lambda job: jobs.lines(job.id))
     worker.work(Store())
-    assert process.find(left.child) is None
+    assert processes.find(left.child) is None
     assert (now(jobs, job).state, (now(jobs, job).error or "")[:11]) == ("failed", "interrupted")
 
 
@@ -321,7 +322,7 @@ def test_a_worker_that_is_asked_to_end_stops_its_job_and_leaves_it_to_the_next(
     assert started.pid is not None
     os.kill(started.pid, signal.SIGTERM)
     started.join(60)
-    assert process.find(found.child) is None
+    assert processes.find(found.child) is None
     assert now(jobs, job).abandoned
 
 
@@ -340,7 +341,7 @@ def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
     worker.work(Store())
     ended = now(jobs, job)
     assert (ended.state, ended.error, ended.attempts) == ("done", None, 3)
-    assert process.find(left.child) is None
+    assert processes.find(left.child) is None
     (run,) = Store().runs().to_dict("records")
     assert (run["id"], run["status"]) == (ended.run, "done")
     kept = Store().samples()
@@ -384,7 +385,7 @@ def test_a_compression_whose_worker_was_killed_goes_on_unless_it_had_ended(jobs:
     asked = Compression("demo", "int4", "made")
     jobs.add(asked.arguments())
     jobs.claim("4194305 1.00")
-    again = jobs.claim(process.identity(os.getpid()))
+    again = jobs.claim(processes.identity(os.getpid()))
     assert again is not None
     assert worker._left_of(jobs, again) == asked.arguments()
     asked.folder.mkdir(parents=True)

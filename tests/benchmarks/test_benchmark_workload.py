@@ -1,7 +1,7 @@
 import pytest
 from fake_hosts import FakeTokenizer
 
-from benchmarks.workload import TEXT, Workload, prompts
+from benchmarks.run.workload import TEXT, Workload, prompts
 from fastglm.errors import UsageError
 
 

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.exchange import import_runs
-from benchmarks.jobs import Jobs
-from benchmarks.store import Store
+from benchmarks.exchange.exchange import import_runs
+from benchmarks.jobs.jobs import Jobs
+from benchmarks.store.store import Store
 from dashboard.state import Conversation, Figures, Round
 
 # Short ones, as names have few letters: each is a way of its own.

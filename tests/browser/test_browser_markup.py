@@ -10,9 +10,9 @@ from hostile import ALL, EVIL
 from playwright.sync_api import BrowserContext, Page, expect
 from visitor import ROOT, App, visit
 
-from benchmarks.find import measurements_of
-from benchmarks.html import page as report_page
-from benchmarks.store import Store
+from benchmarks.report.html import page as report_page
+from benchmarks.store.find_run import measurements_of
+from benchmarks.store.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 

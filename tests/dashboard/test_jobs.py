@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 import streamlit as st
 
-from benchmarks import process
-from benchmarks.jobs import Jobs
-from benchmarks.store import Store
+from benchmarks.environment import processes
+from benchmarks.jobs.jobs import Jobs
+from benchmarks.store.store import Store
 from dashboard import jobs
 from fastglm.errors import FastGLMError
 from fastglm.system.home import home
 
 GONE = "4194305 1.00"  # no system gives such a number
-ME = process.identity(os.getpid())
+ME = processes.identity(os.getpid())
 
 
 @pytest.fixture(autouse=True)
@@ -134,7 +134,7 @@ def test_a_job_outlives_the_server_that_started_it() -> None:
     command = json.dumps(["-m", "benchmarks", "run", "--model", golden, *options, "--progress", "json"])
     with subprocess.Popen([sys.executable, "-c", SERVER, command], stdout=subprocess.PIPE, process_group=0) as server:
         assert server.stdout is not None
-        worker = process.identity(int(server.stdout.readline()))
+        worker = processes.identity(int(server.stdout.readline()))
         os.killpg(server.pid, signal.SIGKILL)
     queue = Jobs(Store())  # looks on, and starts no worker of its own
     until(lambda: (left := queue.unfinished()) and left[0].run)
@@ -146,7 +146,7 @@ def test_a_job_outlives_the_server_that_started_it() -> None:
     last = jobs.last()
     assert last is not None
     assert (last.id, last.state) == (job.id, "cancelled")
-    until(lambda: process.find(worker) is None)  # nothing is left to do
+    until(lambda: processes.find(worker) is None)  # nothing is left to do
 
 
 def test_a_worker_that_cannot_be_started_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.measurement import METRICS
+from benchmarks.measure.measurement import METRICS
 from dashboard import texts
 from dashboard.meanings import meaning
 

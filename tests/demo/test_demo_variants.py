@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import fastglm
-from benchmarks.questions import Question, held_out
+from benchmarks.run.questions import Question, held_out
 from fastglm.compress.manifest import hash_files, read_manifest
 from fastglm.compress.recipe import find_recipe
 from fastglm.compress.size import predict_size

@@ -17,7 +17,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.kernels import BOUNDS, Timing, measure
+from benchmarks.claims.triton import BOUNDS, Timing, measure
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda.kernel import TritonKernel
 from fastglm.kernels.epilogue import NOTHING, After

@@ -10,9 +10,9 @@ from page_run import ROOT, TAB, Open, healthy
 from streamlit.testing.v1 import AppTest
 
 import dashboard.desk
-from benchmarks import process
-from benchmarks.jobs import Job, Jobs
-from benchmarks.store import Store
+from benchmarks.environment import processes
+from benchmarks.jobs.jobs import Job, Jobs
+from benchmarks.store.store import Store
 from dashboard import jobs, machine
 from fastglm.system.devices import DeviceCard
 
@@ -51,7 +51,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Job]:
     monkeypatch.setattr(jobs, "_see_to", lambda _: None)
 
     def claim() -> Job:
-        taken = Jobs(Store()).claim(process.identity(os.getpid()))
+        taken = Jobs(Store()).claim(processes.identity(os.getpid()))
         assert taken is not None
         return taken
 

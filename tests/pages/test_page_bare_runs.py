@@ -3,9 +3,9 @@
 import pytest
 from page_run import Open, words
 
-from benchmarks.measurement import METRICS, Measurement, Sample
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.measure.measurement import METRICS, Measurement, Sample
+from benchmarks.run.run import Run
+from benchmarks.store.store import Store
 
 ROWS = {
     "decode_rate": {"prompt_tokens": "many"},

@@ -11,12 +11,12 @@ import pytest
 from page_run import Open, button, healthy, place, words
 from streamlit.testing.v1 import AppTest
 
-from benchmarks.compression import Compression
-from benchmarks.graded import Graded
-from benchmarks.jobs import Job, Jobs
-from benchmarks.measurement import Measurement
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.jobs.compression import Compression
+from benchmarks.jobs.jobs import Job, Jobs
+from benchmarks.measure.measurement import Measurement
+from benchmarks.report.graded_answer import Graded
+from benchmarks.run.run import Run
+from benchmarks.store.store import Store
 from dashboard import jobs
 from fastglm.compress.recipe import find_recipe
 from fastglm.models.source import demo_folder

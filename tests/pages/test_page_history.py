@@ -10,10 +10,10 @@ from fake_pool import FakePool
 from page_run import Open, button, healthy, shown, words
 from streamlit.testing.v1 import AppTest
 
-from benchmarks.measurement import Measurement
-from benchmarks.record import Record
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.measure.measurement import Measurement
+from benchmarks.run.record import Record
+from benchmarks.run.run import Run
+from benchmarks.store.store import Store
 from dashboard import exchange, runs
 
 PAGE = "pages/history.py"

@@ -12,12 +12,13 @@ import pytest
 from page_run import DEMO_VARIANTS, Open, button, healthy, words
 from streamlit.testing.v1 import AppTest
 
-from benchmarks import machine, store
-from benchmarks.jobs import Job, Jobs
-from benchmarks.measurement import Measurement
-from benchmarks.record import Record
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.environment import machine
+from benchmarks.jobs.jobs import Job, Jobs
+from benchmarks.measure.measurement import Measurement
+from benchmarks.run.record import Record
+from benchmarks.run.run import Run
+from benchmarks.store import store
+from benchmarks.store.store import Store
 from dashboard import jobs, results
 
 PAGE = "pages/latency.py"

@@ -11,10 +11,10 @@ from fake_pool import FakePool
 from page_run import DEMO_VARIANTS, ROOT, TAB, Open, healthy, words
 from streamlit.testing.v1 import AppTest
 
-from benchmarks import machine
-from benchmarks.measurement import Measurement
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.environment import machine
+from benchmarks.measure.measurement import Measurement
+from benchmarks.run.run import Run
+from benchmarks.store.store import Store
 from dashboard import jobs, memory
 from fastglm.engine import EagerEngine, FastEngine, Sampling
 from fastglm.models.chatglm.config import ChatGLM6BConfig

@@ -10,10 +10,10 @@ from fake_pool import FakePool
 from page_run import DEMO_VARIANTS, TAB, Open, button, healthy, words
 from streamlit.testing.v1 import AppTest
 
-from benchmarks import machine
-from benchmarks.measurement import METRICS, Measurement
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.environment import machine
+from benchmarks.measure.measurement import METRICS, Measurement
+from benchmarks.run.run import Run
+from benchmarks.store.store import Store
 from dashboard import measuring
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import demo_folder

@@ -8,11 +8,12 @@ import pytest
 from page_run import Open, healthy, words
 from streamlit.testing.v1 import AppTest
 
-from benchmarks import graded, machine
-from benchmarks.graded import Graded
-from benchmarks.record import Record
-from benchmarks.run import Run
-from benchmarks.store import Store
+from benchmarks.environment import machine
+from benchmarks.report import graded_answer
+from benchmarks.report.graded_answer import Graded
+from benchmarks.run.record import Record
+from benchmarks.run.run import Run
+from benchmarks.store.store import Store
 from dashboard import jobs
 
 PAGE = "pages/quality.py"
@@ -42,7 +43,7 @@ def measured(labels: dict[str, str] | None = None, lost: int = 8, settings: dict
             )
         if labels:
             answers = [Graded(*(getattr(a, name) for name in a.__slots__[:7]), None, 4, 1.0, 0.1, 3) for a in answers]
-        record.grade(variant, answers, graded.rows(answers, run.settings.get("scored", {}).get(variant)))
+        record.grade(variant, answers, graded_answer.rows(answers, run.settings.get("scored", {}).get(variant)))
     record.save(everything=True)
     kept.finish(run.id, "done")
     kept.close()

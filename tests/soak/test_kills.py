@@ -22,8 +22,8 @@ from recorded import folder
 from soak.hub import REPO, hub
 from soak.traces import check_nothing_is_left, check_nothing_runs, running
 
-from benchmarks.jobs import Jobs
-from benchmarks.store import Store
+from benchmarks.jobs.jobs import Jobs
+from benchmarks.store.store import Store
 from fastglm.models.checkpoint import Checkpoint
 
 GOLDEN = folder("chatglm")

@@ -1,0 +1,106 @@
+"""One measured number, and the bounds that it is promised to keep."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from benchmarks.measure import statistics
+from benchmarks.measure.statistics import Estimate
+from benchmarks.report.report import size
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with its unit, the repeats behind it and a 95 % interval; `least` and `most` where bounds are promised.
+
+    Raises `ValueError` for what cannot be one.
+    """
+
+    value: float
+    unit: str = ""
+    what: str = ""  # it is, where there are several
+    n: int = 1
+    low: float | None = None  # None where one repeat says nothing about the spread
+    high: float | None = None
+    least: float | None = None
+    most: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("value", "low", "high", "least", "most"):
+            number = getattr(self, name)
+            if number is None and name != "value":
+                continue
+            if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+                raise ValueError(f"{name} is no finite number ({number!r})")
+        if not isinstance(self.unit, str) or not isinstance(self.what, str) or not isinstance(self.n, int):
+            raise ValueError("unit and what are texts, n is a whole number")
+        if (self.low is None) != (self.high is None) or (self.low or 0) > (self.high or 0):
+            raise ValueError(f"low and high are no interval ({self.low}, {self.high})")
+
+    @property
+    def kept(self) -> bool | None:
+        """Whether the value is within its bounds; None without any."""
+        if self.least is None and self.most is None:
+            return None
+        return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit that it reads best in."""
+        return self._size[1]
+
+    def number(self, unit: bool = True) -> str:
+        """For people: `1.97 × (1.95 – 2.03)`, or without its unit."""
+        factor, shown = self._size
+        found = f"{_digits(self.value * factor)} {shown if unit else ''}".rstrip()
+        if self.low is None or self.high is None:
+            return found
+        return f"{found} ({_digits(self.low * factor)} – {_digits(self.high * factor)})"
+
+    @property
+    def text(self) -> str:
+        """The number and what it is: `int8 1.97 × (1.95 – 2.03)`."""
+        return f"{self.what} {self.number()}".lstrip()
+
+    @property
+    def _size(self) -> tuple[float, str]:
+        return (100, "%") if self.unit == "fraction" else size(self.value, self.unit)
+
+
+def times(ratio: Estimate, what: str = "", least: float | None = None, most: float | None = None) -> Figure:
+    """A ratio."""
+    return Figure(ratio.value, "×", what, ratio.n, ratio.low, ratio.high, least, most)
+
+
+def within(ratio: Estimate, share: float) -> Figure:
+    """A ratio that is to be 1 give or take `share`."""
+    return times(ratio, least=1 - share, most=1 + share)
+
+
+def count(hits: int, n: int, least: int | None = None, most: int | None = None) -> Figure:
+    """So many of `n`, with the interval of their share."""
+    found = statistics.share(hits, n)
+    assert found.low is not None
+    assert found.high is not None
+    return Figure(hits, f"of {n}", "", n, found.low * n, found.high * n, least, most)
+
+
+def kept(figures: Sequence[Figure]) -> bool | None:
+    """Whether all figures with bounds are within them; None where none has any."""
+    judged = [figure.kept for figure in figures if figure.kept is not None]
+    return all(judged) if judged else None
+
+
+def text(figures: Sequence[Figure]) -> str:
+    """Figures in a row, with the number of repeats behind the intervals: `1.1 × (1.05 – 1.12), n 11`."""
+    said = ", ".join(figure.text for figure in figures)
+    repeats = sorted({figure.n for figure in figures if figure.low is not None})
+    if not repeats:
+        return said
+    return f"{said}, n {repeats[0]}" + (f" to {repeats[-1]}" if len(repeats) > 1 else "")
+
+
+def _digits(value: float) -> str:
+    """Up to four digits that count; none is made up."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else format(Decimal(f"{value:.4g}"), "f")

@@ -1,0 +1,167 @@
+"""Whether this measuring can be trusted: held against itself, and against what others measure of the same thing."""
+
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import fastglm
+import fastglm.hosting.host
+from benchmarks.claims.bounds import Figure, count, times, within
+from benchmarks.cli.request import read_subject
+from benchmarks.measure import statistics
+from benchmarks.measure.statistics import Estimate
+from benchmarks.measure.stopping import LEAST, Precision
+from benchmarks.run.isolated import apart
+from benchmarks.run.progress import Reporter
+from benchmarks.run.run import Run
+from benchmarks.run.runner import execute, prepare
+from benchmarks.run.workload import Workload, prompts
+from benchmarks.suites.load import files_of
+from benchmarks.synthetic_checkpoints import make_checkpoint
+from fastglm.errors import FastGLMError
+from fastglm.generation.piece import Piece
+from fastglm.hosting.host import Host
+from fastglm.hosting.lease import lease
+from fastglm.hosting.spawn import launched
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
+from fastglm.models.source import demo_folder
+from fastglm.progress.progress import OnProgress, Progress
+
+WORKLOAD = Workload((32,), 64, LEAST, precision=Precision())  # as a run has it that asks for nothing else
+SLOWER = 0.05  # of every step
+ANSWER: dict[str, Any] = {"max_new_tokens": 256, "do_sample": False, "ignore_eos": True}
+PROMPT_TOKENS, ANSWERS = 32, 12
+
+
+def same_variant(reporter: Reporter) -> list[Figure]:
+    """40 comparisons of `fast` with itself; 1 in 20 may be called different at 95 %."""
+    return [count(sum(_differs(_compared(reporter, 0.0)) for _ in range(40)), 40, most=5)]
+
+
+def slower_variant(reporter: Reporter) -> list[Figure]:
+    """20 comparisons of `fast` with itself slowed down."""
+    found = sum(_differs(ratio) and ratio.value < 1 for ratio in (_compared(reporter, SLOWER) for _ in range(20)))
+    return [count(found, 20, least=18)]
+
+
+def stopwatch(reporter: Reporter) -> list[Figure]:
+    """The decode rate that is told, against a stopwatch in the process that asked."""
+    return [within(apart(_told_and_stopped, reporter), 0.03)]
+
+
+def cost_of_hosting(reporter: Reporter) -> list[Figure]:
+    """A step in a host that sends its pieces to a client that reads them, against one that sends nothing."""
+    return [times(apart(_hosted_and_bare, reporter), most=1.01)]
+
+
+def peak_of_process(reporter: Reporter) -> list[Figure]:
+    """`peak_memory` against what the system says of the ended process, as `/usr/bin/time -v` prints it."""
+    with tempfile.TemporaryDirectory() as folder:
+        make_checkpoint(Path(folder), ChatGLMTokenizer.from_pretrained(demo_folder()), 1024, 8, 16, 32000)
+        told, system = apart(_told_and_system_peak, reporter, folder)
+    return [Figure(told, "bytes", least=0.97 * system, most=1.03 * system), Figure(system, "bytes", "the system")]
+
+
+def size_on_disk(_reporter: Reporter) -> list[Figure]:
+    """`disk_size` against `du`."""
+    folder = demo_folder()
+    told = sum(file.stat().st_size for file in files_of(folder))
+    said = subprocess.run(["du", "-cb", *files_of(folder)], capture_output=True, text=True, check=True).stdout
+    return [Figure(abs(told - int(said.splitlines()[-1].split()[0])), "bytes", "difference", most=0)]
+
+
+def _differs(ratio: Estimate) -> bool:
+    assert ratio.low is not None
+    assert ratio.high is not None
+    return not ratio.low <= 1 <= ratio.high
+
+
+def _compared(reporter: Reporter, slower: float) -> Estimate:
+    """Decode rate of a host over that of another with the same variant, measured as every run is."""
+
+    def load(variant: str, progress: OnProgress) -> Host:
+        host = Host.start("demo", "fast", "cpu", progress=progress)
+        if variant == "second":
+            host.apply(slow_down, slower)
+        return host
+
+    asked = prepare(WORKLOAD, read_subject("demo", "cpu").tokenizer)
+    run = Run("demo", ("first", "second"), ("latency",), {"device": "cpu"}, machine={})
+    with lease("cpu", "benchmark", exclusive=True, on_wait=lambda holder: reporter.at(f"waiting for {holder}")):
+        result = execute(run, WORKLOAD, asked, [], load, None, reporter)
+    for row in result.measurements:
+        if row.metric == "decode_rate_ratio":
+            return Estimate(row.value, row.n, row.low, row.high)
+    raise FastGLMError("; ".join(str(row.params["error"]) for row in result.measurements if row.metric == "failure"))
+
+
+def slow_down(_model: Any, _tokenizer: Any, share: float, progress: OnProgress) -> None:
+    """Let every step of this process's answers take longer by exactly `share` of it, by doing nothing."""
+    plain = fastglm.stream
+
+    def slowed(*arguments: Any, **settings: Any) -> Generator[Piece]:
+        pieces = plain(*arguments, **settings)
+        while True:
+            began = time.perf_counter()
+            if (piece := next(pieces, None)) is None:
+                return
+            took = time.perf_counter() - began
+            while (now := time.perf_counter()) < began + took * (1 + share):
+                pass
+            yield replace(piece, time=piece.time + now - began - took)  # the next piece's holds it by itself
+
+    fastglm.stream = slowed
+
+
+def _told_and_stopped(progress: OnProgress) -> Estimate:
+    """The rate that the pieces tell over that of their arrival."""
+    ratios = []
+    with Host.start("demo", "fast", "cpu") as host:
+        for number, prompt in enumerate(_prompts(), 1):
+            progress(Progress("a stopwatch", number, ANSWERS))
+            arrived, times = [], []
+            for piece in host.ask(prompt, lease=False, **ANSWER):
+                arrived.append(time.perf_counter())
+                times.append(piece.time)
+            ratios.append((arrived[-1] - arrived[0]) / (times[-1] - times[0]))
+    return statistics.median(ratios[1:])
+
+
+def _hosted_and_bare(progress: OnProgress) -> Estimate:
+    """Seconds a step with a client that reads every piece over those with nobody told, in turn in one process."""
+    ratios = []
+    with Host.start("demo", "fast", "cpu") as host:
+        for number, prompt in enumerate(_prompts(), 1):
+            progress(Progress("with and without a client", number, ANSWERS))
+            times = [piece.time for piece in host.ask(prompt, lease=False, **ANSWER)]
+            ratios.append((times[-1] - times[0]) / host.apply(bare, prompt, host.threads))
+    return statistics.median(ratios[1:])
+
+
+def bare(model: Any, tokenizer: Any, prompt: list[int], threads: int, progress: OnProgress) -> float:
+    """Seconds between the first and the last token of an answer that is sent nowhere."""
+    import torch
+
+    torch.set_num_threads(threads)
+    times = [piece.time for piece in fastglm.stream(model, tokenizer, prompt, **ANSWER)]
+    return sum(after - before for before, after in pairwise(times))
+
+
+def _told_and_system_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
+    """Bytes at the peak of a host's life, as it tells and as the system told after its end (not on Windows)."""
+    import resource
+
+    fastglm.hosting.host.LAUNCH = launched  # a child of this process, of whose children the system tells
+    with Host.start(folder, "original", "cpu", progress=progress) as host:
+        host.ask(_prompts(folder)[0], lease=False, max_new_tokens=32, do_sample=False, ignore_eos=True).wait()
+        told = host.memory().peak
+    return told, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+def _prompts(model: str = "demo") -> list[list[int]]:
+    return prompts(read_subject(model, "cpu").tokenizer, PROMPT_TOKENS, ANSWERS)

@@ -1,0 +1,352 @@
+"""What this project promises of itself, each measured anew: `python -m benchmarks promises`."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+
+import fastglm
+from benchmarks.claims import calibration as trust
+from benchmarks.claims import no_growth, other_size, triton
+from benchmarks.claims.bounds import Figure, count, kept, text, times
+from benchmarks.claims.matmul import FORMATS, speedups
+from benchmarks.claims.plain_loop import PlainLoop
+from benchmarks.cli.request import Order
+from benchmarks.environment.machine import busy, busy_warning, machine
+from benchmarks.exchange.result_file import ResultFile, Row
+from benchmarks.measure import statistics
+from benchmarks.measure.statistics import Estimate
+from benchmarks.run.isolated import apart
+from benchmarks.run.progress import BarReporter, Reporter
+from benchmarks.run.questions import held_out
+from benchmarks.run.workload import Workload, prompts
+from benchmarks.synthetic_checkpoints import make_checkpoint, write_published
+from fastglm.compress.quantize import quantise_folder
+from fastglm.errors import FastGLMError, UsageError
+from fastglm.evaluate.layerwise_answers import streamed_answers
+from fastglm.evaluate.likelihood import batches_of
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.layerwise import StreamedModel
+from fastglm.models.packing import encode
+from fastglm.models.source import demo_folder
+from fastglm.progress.progress import OnProgress, Progress
+from fastglm.system.devices import resolve_device
+from fastglm.system.memory import MemoryMeter
+from fastglm.text_files import Text
+
+NONE: Mapping[str, float] = MappingProxyType({})
+
+
+def original_at_512(reporter: Reporter) -> list[Figure]:
+    """`original` against the plain loop where Python's share is large."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
+        make_checkpoint(Path(folder), tokenizer, hidden=512, layers=8, heads=8, vocabulary=8000)
+        return [times(apart(plain_ratio, reporter, folder, Workload((32,), 64, 11)), most=1.25)]
+
+
+def original_at_4096(reporter: Reporter) -> list[Figure]:
+    """`original` against the plain loop at the published width."""
+    return [times(apart(plain_ratio, reporter, "shape:chatglm-6b@5", Workload((32,), 16, 7)), most=1.05)]
+
+
+def speed_at_4096(reporter: Reporter) -> list[Figure]:
+    """Decoding at the published width, where it is bound by memory."""
+    variants = ["original", "fast", "int8", "int4", "turbo"]
+    order = Order("shape:chatglm-6b@5", variants, ["latency"], Workload((32,), 32, 7), "cpu")
+    return _ratios(order, reporter, "decode_rate_ratio", least={"int4": 4.2, "turbo": 12})
+
+
+def prompts_at_4096(reporter: Reporter) -> list[Figure]:
+    """The time to the first token of long prompts at the published width."""
+    order = Order("shape:chatglm-6b@5", ["original", "int8", "int4"], ["latency"], Workload((128, 512), 2, 7), "cpu")
+    return _ratios(order, reporter, "ttft_ratio", most={"int8": 1, "int4": 1})
+
+
+def speed_on_demo(reporter: Reporter) -> list[Figure]:
+    """Decoding where a model is small, so that much of a step is no reading of weights."""
+    variants = ["original", "fast", "int8", "int4", "turbo"]
+    order = Order("demo", variants, ["latency"], Workload((32,), 128, 11), "cpu")
+    return _ratios(order, reporter, "decode_rate_ratio", least={"fast": 1.3, "int4": 3, "turbo": 10})
+
+
+def drafting_on_demo(reporter: Reporter) -> list[Figure]:
+    """Speculative decoding against the model that checks what is drafted."""
+    order = Order("demo", ["fast", "speculative"], ["latency"], Workload((32,), 128, 11), "cpu")
+    return _ratios(order, reporter, "decode_rate_ratio", least={"speculative": 1})
+
+
+def fast_as_original(reporter: Reporter, questions: int = 200) -> list[Figure]:
+    """Greedy answers of `fast` and of `original` to held-out questions, in fp32."""
+    return [count(apart(equal_answers, reporter, "demo", questions), questions, least=questions)]
+
+
+def many_rows(reporter: Reporter) -> list[Figure]:
+    """Products of 128 and 512 rows, as a prompt has, with packed weights against fp32: the slower of the two."""
+    found = apart(speedups, reporter, rows=(128, 512))
+    slowest = {name: min((e for (of, _), e in found.items() if of == name), key=lambda e: e.value) for name in FORMATS}
+    return [times(slowest["int8"], "int8", least=1.5), times(slowest["int4-g128"], "int4", least=1)]
+
+
+def memory_of_loading(reporter: Reporter) -> list[Figure]:
+    """Loading a sharded fp16 checkpoint of about 1 GB."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
+        reporter.at("writing a checkpoint of 1 GB")
+        make_checkpoint(folder, tokenizer, 2048, 8, 16, 32000, torch.float16, shard_size="200MB")
+        largest = max(file.stat().st_size for file in folder.glob("*.safetensors"))
+        peak, stays = apart(loading_peak, reporter, name)
+    allowed = 1.2 * largest + stays
+    return [
+        Figure(peak, "bytes", most=allowed),
+        Figure(allowed, "bytes", "allowed"),
+        Figure(largest, "bytes", "shard"),
+        Figure(stays, "bytes", "stays"),
+    ]
+
+
+def memory_of_streaming(reporter: Reporter, layers: int = 28, questions: int = 8) -> list[Figure]:
+    """Logits and answers of a checkpoint of the published size, layer by layer."""
+    with _published(reporter, layers) as folder:
+        peak, seconds = apart(streaming_peak, reporter, str(folder), questions)
+    return [Figure(peak, "bytes", most=4e9), Figure(seconds / 60, "min")]
+
+
+def quantising(reporter: Reporter, layers: int = 28) -> list[Figure]:
+    """A checkpoint of the published size becomes int4, to nearest, on a PC."""
+    with _published(reporter, layers) as folder:
+        peak, seconds = apart(quantising_peak, reporter, str(folder))
+        made = Checkpoint(folder / "int4").size
+    return [
+        Figure(peak, "bytes", most=4e9),
+        Figure(seconds / 60, "min", most=12),
+        Figure(made, "bytes", "on disk", most=3.8e9),
+    ]
+
+
+def calibrating(reporter: Reporter, layers: int = 1) -> list[Figure]:
+    """So many of the published layers, with embedding and head, become int4 by GPTQ on few texts."""
+    with _published(reporter, layers) as folder:
+        peak, seconds, tokens = apart(calibrating_peak, reporter, str(folder))
+    of = f"{layers} of 28 layers"
+    return [Figure(peak, "bytes", of), Figure(seconds / 60, "min", of), Figure(tokens, "", "tokens of texts")]
+
+
+@contextmanager
+def _published(reporter: Reporter, layers: int) -> Iterator[Path]:
+    """A checkpoint of the published shape, with room for one made of it beside."""
+    with tempfile.TemporaryDirectory() as name:
+        wanted, free = 3e9 + 0.55e9 * layers, shutil.disk_usage(name).free
+        if free < wanted:
+            raise FastGLMError(f"{name} has {free / 1e9:.0f} GB free, wanted are {wanted / 1e9:.0f}: set TMPDIR")
+        reporter.at("writing a checkpoint of the published shape")
+        write_published(Path(name), layers)
+        yield Path(name)
+
+
+class Promise(NamedTuple):
+    """What is promised, and the figures that show whether it is kept: none where this machine cannot tell."""
+
+    promised: str
+    measure: Callable[[Reporter], list[Figure]]
+
+
+PROMISES = {
+    "original-512": Promise(
+        "original takes at most 1.25 × a plain loop, hidden 512, 8 layers, per token", original_at_512
+    ),
+    "original-4096": Promise(
+        "original takes at most 1.05 × a plain loop, shape:chatglm-6b@5, per token", original_at_4096
+    ),
+    "speed-4096": Promise(
+        "decoding, shape:chatglm-6b@5, over original: int4 at least 4.2 ×, turbo 12 × as fast", speed_at_4096
+    ),
+    "prompts-4096": Promise(
+        "time to the first token, prompts of 128 and 512, shape:chatglm-6b@5: int8 and int4 no more than original",
+        prompts_at_4096,
+    ),
+    "speed-demo": Promise(
+        "decoding, demo, over original: fast at least 1.3 ×, int4 3 ×, turbo 10 × as fast", speed_on_demo
+    ),
+    "speculative": Promise("decoding, demo: speculative faster than fast", drafting_on_demo),
+    "fast-text": Promise("fast answers as original, greedy, fp32, demo", fast_as_original),
+    "products": Promise(
+        "128 and 512 rows by 4096 × 4096: int8 at least 1.5 × as fast as fp32, int4 as fast", many_rows
+    ),
+    "loading-memory": Promise(
+        "loading a sharded fp16 checkpoint of 1 GB peaks at 1.2 × the largest shard + what stays at most",
+        memory_of_loading,
+    ),
+    "streaming-memory": Promise(
+        "layer by layer, 12.3 GB of fp16 stay under 4 GB resident: logits of 8 questions, 2 tokens of answers",
+        memory_of_streaming,
+    ),
+    "quantising": Promise(
+        "12.3 GB of fp16 become int4, to nearest, in 4 GB resident, 12 minutes and 3.8 GB on disk at most", quantising
+    ),
+    "calibrating": Promise("12.3 GB of fp16 become int4 by GPTQ: what a layer takes", calibrating),
+    "half-width": Promise(other_size.PROMISED, other_size.promise),
+    "kernels": Promise(triton.PROMISED, triton.promise),
+    "context": Promise(
+        "int4, int8 cache, shape:chatglm-6b@5: a token at 2,048 tokens of context takes 1.25 × that at 128 at most",
+        no_growth.step_in_long_context,
+    ),
+    "chats-memory": Promise(
+        "resident memory grows by 8 MiB at most from the 100th to the 1,000th chat, demo", no_growth.memory_of_chats
+    ),
+    "same": Promise("fast against itself, demo: called different at most 5 times in 40", trust.same_variant),
+    "slower": Promise("fast slowed by exactly 5 %, demo: found at least 18 times in 20", trust.slower_variant),
+    "stopwatch": Promise("decode_rate is within 3 % of a stopwatch in another process, demo", trust.stopwatch),
+    "hosting": Promise("a host and a client that reads add at most 1 % to a step, demo", trust.cost_of_hosting),
+    "peak": Promise("peak_memory is within 3 % of the system's own figure, CPU", trust.peak_of_process),
+    "disk": Promise("disk_size is what du says, demo", trust.size_on_disk),
+}
+
+
+def plain_ratio(progress: OnProgress, model_name: str, workload: Workload) -> Estimate:
+    """Seconds a token of `original` over those of the plain loop, on the same weights, in turn, pair by pair.
+
+    Raises `FastGLMError` where the two do not give the same tokens, as then one of them computes something else.
+    """
+    model, tokenizer = fastglm.load(model_name, "original", "cpu", progress=progress)
+    plain = PlainLoop(model)
+    asked = prompts(tokenizer, workload.prompt_tokens[0], workload.repeats + 1)
+    length, ratios = workload.answer_tokens, []
+    for number, prompt in enumerate(asked):
+        progress(Progress("original and a plain loop in turn", number, len(asked)))
+        ours = list(fastglm.stream(model, tokenizer, prompt, max_new_tokens=length, do_sample=False, ignore_eos=True))
+        theirs = [(token, time.perf_counter()) for token in plain.generate(prompt, length)]
+        if [piece.token for piece in ours] != [token for token, _ in theirs]:
+            raise FastGLMError("original and the plain loop give different tokens: they cannot be compared")
+        ratios.append((ours[-1].time - ours[0].time) / (theirs[-1][1] - theirs[0][1]))
+    return statistics.median(ratios[1:])  # the first is the warm-up
+
+
+def equal_answers(progress: OnProgress, model_name: str, questions: int) -> int:
+    """To how many held-out questions `fast` gives the greedy answer of `original`, token by token."""
+    loaded = [fastglm.load(model_name, variant, "cpu", "float32") for variant in ("original", "fast")]
+    known = held_out(20)
+    asked = known[:: max(len(known) // questions, 1)][:questions]  # of every skill
+    same = 0
+    for number, question in enumerate(asked):
+        progress(Progress("fast and original in turn", number, len(asked)))
+        answers = [
+            [piece.token for piece in fastglm.stream(*one, question.question, question.history, 128, do_sample=False)]
+            for one in loaded
+        ]
+        same += answers[0] == answers[1]
+    return same
+
+
+def loading_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
+    """Bytes of resident memory at the peak of loading, above those before it; and bytes of the loaded weights."""
+    meter = MemoryMeter("cpu", 0)
+    if not meter.reset_peak():
+        raise FastGLMError("the peak of a process's memory cannot be measured on this system: use Linux")
+    before = meter.read().current
+    model, _ = fastglm.load(folder, "original", "cpu", progress=progress)
+    return meter.read().peak - before, model.fastglm.weights_memory
+
+
+def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[int, float]:
+    """Bytes of resident memory at the peak, and seconds, of the losses of some answers, and of two tokens of answers
+    of its own, in fp32."""
+    began = time.perf_counter()
+    checkpoint, tokenizer = Checkpoint(Path(folder)), ChatGLMTokenizer.from_pretrained(folder)
+    asked = [encode(tokenizer, q.history, q.question, q.expected, 2048) for q in held_out(2)[:questions]]
+    model = StreamedModel(checkpoint, torch.device("cpu"), torch.float32)
+
+    def on_layer(done: int, layers: int) -> None:
+        progress(Progress("layer by layer", done, layers))
+
+    pad = checkpoint.config.pad_token_id
+    assert pad is not None  # set by the config
+    model.finals(list(batches_of(asked, pad)), on_layer)
+    for _ in streamed_answers(model, [example.prompt for example in asked], 2, 1 << 30):
+        progress(Progress("answers, layer by layer", 1, 1))
+    return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began
+
+
+def quantising_peak(progress: OnProgress, folder: str) -> tuple[int, float]:
+    """Bytes of resident memory at the peak, and seconds, of rounding a checkpoint to int4."""
+    began = time.perf_counter()
+    quantise_folder(Path(folder), "int4-g128", Path(folder) / "int4", progress)
+    return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began
+
+
+def calibrating_peak(progress: OnProgress, folder: str) -> tuple[int, float, int]:
+    """Bytes of resident memory at the peak, seconds, and tokens of the texts, of making a checkpoint int4 by GPTQ."""
+    began = time.perf_counter()
+    texts = [Text(question.history, question.question, question.expected) for question in held_out(4)]
+    quantise_folder(Path(folder), "int4-g128", Path(folder) / "int4", progress, texts=texts)
+    calibration = Checkpoint(Path(folder) / "int4").config.calibration
+    assert calibration is not None  # it was just made by GPTQ
+    return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began, calibration["tokens"]
+
+
+def _ratios(
+    order: Order,
+    reporter: Reporter,
+    metric: str,
+    least: Mapping[str, float] = NONE,
+    most: Mapping[str, float] = NONE,
+) -> list[Figure]:
+    """A metric of every variant over that of the first, and its bounds; of every length of the prompts.
+
+    Raises `FastGLMError` where a variant could not be measured.
+    """
+    found = order.carry_out(None, reporter).measurements
+    if failures := [str(row.params["error"]) for row in found if row.metric == "failure"]:
+        raise FastGLMError("; ".join(failures))
+    lengths = len(order.workload.prompt_tokens) > 1
+    return [
+        times(
+            Estimate(row.value, row.n, row.low, row.high),
+            f"{row.variant} {row.params['prompt_tokens']}" if lengths else row.variant,
+            least.get(row.variant),
+            most.get(row.variant),
+        )
+        for row in found
+        if row.metric == metric
+    ]
+
+
+def keep(only: str | None = None, json: Path | None = None) -> bool:
+    """Measure all promises, or those whose names are in `only`, and print promised and measured side by side.
+
+    In the file `json` the rows of those are written, or replaced, as they come. Returns False if one is missed or could
+    not be measured. Raises `UsageError` for a name that is none and for a file of another machine.
+    """
+    names = [name.strip() for name in only.split(",")] if only else list(PROMISES)
+    for name in names:
+        if name not in PROMISES:
+            raise UsageError(f"there is no promise {name}: choose from {', '.join(PROMISES)}")
+    facts = machine(str(resolve_device()))
+    results = ResultFile.open(json, facts) if json else None
+    print(f"{facts['cpu']}, {facts['threads']} threads, {facts['memory'] / 1e9:.0f} GB, torch {torch.__version__}")
+    if warning := busy_warning(facts):
+        print(f"warning: {warning}", flush=True)
+    missed = 0
+    for name in names:
+        reporter, load = BarReporter(), busy()
+        try:
+            figures = PROMISES[name].measure(reporter)
+        except FastGLMError as error:
+            missed += 1
+            reporter.error(f"{name} could not be measured: {error}")
+            continue
+        reporter.close()
+        missed += kept(figures) is False
+        verdict = {True: "kept", False: "MISSED", None: "not for this machine"}[kept(figures)]
+        print(f"{PROMISES[name].promised:104}  {text(figures):44}  {verdict}", flush=True)
+        if results and figures:
+            results.put(Row.now(name, figures, PROMISES[name].promised, load))
+    return not missed

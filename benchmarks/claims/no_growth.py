@@ -1,0 +1,65 @@
+"""Whether what should not grow does: the time of a step with the context, and memory with the number of chats."""
+
+import gc
+from itertools import islice
+
+import fastglm
+from benchmarks.claims.bounds import Figure, times
+from benchmarks.measure import statistics
+from benchmarks.measure.statistics import Estimate
+from benchmarks.run.isolated import apart
+from benchmarks.run.progress import Reporter
+from benchmarks.run.questions import held_out
+from benchmarks.run.workload import prompts
+from fastglm.progress.progress import OnProgress, Progress
+from fastglm.system.memory import MemoryMeter
+
+MODEL = "shape:chatglm-6b@5"
+SHORT, LONG = 128, 2048  # tokens of context at the end of an answer
+ANSWER = 32  # tokens
+EARLY, CHATS = 100, 1000  # after how many chats memory is read
+ROOM = 8 * 2**20  # bytes that it may differ by
+
+
+def step_in_long_context(reporter: Reporter) -> list[Figure]:
+    """`int4`, whose weights take the least time, so that what the cache takes shows the most."""
+    return [times(apart(context_ratio, reporter, MODEL, "int4", 7), most=1.25)]
+
+
+def memory_of_chats(reporter: Reporter) -> list[Figure]:
+    """`fast` on the demo model, every third chat of which is stopped midway."""
+    return [Figure(apart(memory_grown, reporter, "demo", CHATS), "bytes", most=ROOM)]
+
+
+def context_ratio(progress: OnProgress, model_name: str, variant: str, repeats: int) -> Estimate:
+    """Seconds a token at the end of a long context over those of a short one, in turn, pair by pair."""
+    loaded = fastglm.load(model_name, variant, "cpu", cache="int8", progress=progress)
+    asked = [prompts(loaded[1], context - ANSWER, repeats + 1) for context in (SHORT, LONG)]
+    ratios = []
+    for number, pair in enumerate(zip(*asked, strict=True)):
+        progress(Progress(f"{SHORT} and {LONG} tokens of context in turn", number, repeats + 1))
+        short, long = (
+            [
+                piece.time
+                for piece in fastglm.stream(*loaded, prompt, max_new_tokens=ANSWER, do_sample=False, ignore_eos=True)
+            ]
+            for prompt in pair
+        )
+        ratios.append((long[-1] - long[0]) / (short[-1] - short[0]))
+    return statistics.median(ratios[1:])  # the first is the warm-up
+
+
+def memory_grown(progress: OnProgress, model_name: str, chats: int) -> int:
+    """Bytes of resident memory after all chats, above those after the first tenth of them."""
+    loaded = fastglm.load(model_name, "fast", "cpu", progress=progress)
+    questions, meter = held_out(4), MemoryMeter("cpu", 0)
+    found = []
+    for number in range(chats):
+        question = questions[number % len(questions)]
+        pieces = fastglm.stream(*loaded, question.question, question.history, max_new_tokens=8, seed=number)
+        list(islice(pieces, 2 if number % 3 else None))
+        if number + 1 in (chats * EARLY // CHATS, chats):
+            gc.collect()
+            found.append(meter.read().current)
+        progress(Progress("chats", number + 1, chats))
+    return found[1] - found[0]

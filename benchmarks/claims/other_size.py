@@ -1,0 +1,75 @@
+"""Whether the recipes do at another size what they do on the demo model: one of half the width, trained briefly."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+import fastglm
+from benchmarks.claims.bounds import Figure
+from benchmarks.run.isolated import apart
+from benchmarks.run.progress import Reporter
+from benchmarks.run.questions import held_out
+from fastglm.compress import compress
+from fastglm.compress.manifest import read_manifest
+from fastglm.demo.training.plan import Plan
+from fastglm.demo.training.train import train
+from fastglm.evaluate.divergence import divergence
+from fastglm.evaluate.likelihood import batches_of
+from fastglm.evaluate.scoring import encoded
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.layerwise import StreamedModel
+from fastglm.progress.progress import OnProgress
+
+PLAN = Plan(hidden=128, heads=4, inner=512)
+STEPS = 1500
+PROMISED = "at half the demo's width: KL of int8 ≤ int4 ≤ int4 to nearest; a pruned model is better healed"
+INT4 = {"int4": 128, "int4-g64": 64, "int4-g32": 32}  # recipes and their groups
+
+
+class Found(NamedTuple):
+    """Of the narrow model."""
+
+    divergences: Mapping[str, float]  # by recipe, and "to nearest" after it: KL to the model, nats a token
+    losses: list[float]  # of the model, after pruning depth, after pruning width, and healed: nats a token
+
+
+def promise(reporter: Reporter, plan: Plan = PLAN, steps: int = STEPS, each: int = 10) -> list[Figure]:
+    """The order of the formats in every group, and that healing gains."""
+    with tempfile.TemporaryDirectory() as folder:
+        kl, losses = apart(measured, reporter, folder, plan, steps, each)
+    of_nearest = [
+        Figure(kl[recipe] / kl[f"{recipe} to nearest"], "×", f"KL, groups of {group}: of that to nearest", most=1)
+        for recipe, group in INT4.items()
+    ]
+    of_int4 = Figure(kl["int8"] / min(kl[recipe] for recipe in INT4), "×", "int8: of the best int4", most=1)
+    healed = Figure(losses[-1] / losses[-2], "×", "loss healed: of that after pruning", most=1)
+    return [*of_nearest, of_int4, healed]
+
+
+def measured(progress: OnProgress, folder: str, plan: Plan, steps: int, each: int) -> Found:
+    """Trains the model, makes its variants by the named recipes, and compares them on `each` held-out questions of
+    every skill, split and language."""
+    model = Path(folder) / "model"
+    model.mkdir()
+    train(model, steps, 0, "cpu", False, progress, plan)
+    checkpoint, tokenizer = Checkpoint(model), ChatGLMTokenizer.from_pretrained(model)
+    asked = [(question.history, question.question, question.expected) for question in held_out(each)]
+    pad = checkpoint.config.pad_token_id
+    assert pad is not None  # set by the config
+    batches = list(batches_of(encoded(tokenizer, asked, checkpoint.config.max_sequence_length), pad))
+    streamed = StreamedModel(checkpoint, torch.device("cpu"), torch.float32)
+    original = streamed.finals(batches)
+    found = {}
+    for recipe in ("int8", *INT4):
+        for texts, name in (("demo", recipe), (None, f"{recipe} to nearest")):
+            out = compress(str(model), recipe, Path(folder) / name, texts, progress, device="cpu")
+            loaded, _ = fastglm.load(str(out), "fast", "cpu", progress=progress)
+            found[name] = divergence(loaded, batches, original, streamed.head).kl_divergence
+    pruned = read_manifest(compress(str(model), "pruned", Path(folder) / "pruned", "demo", progress, device="cpu"))
+    assert pruned is not None  # it was just written
+    scores = [pruned["scores"]["before"], *(step["scores"] for step in pruned["steps"])]
+    return Found(found, [score["loss"] for score in scores])

@@ -1,0 +1,169 @@
+"""What a user asks for, checked before anything is loaded, and carried out with the device to itself."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.environment.machine import busy_warning, machine
+from benchmarks.measure.stopping import LEAST, Precision
+from benchmarks.run.progress import Reporter
+from benchmarks.run.questions import Question, held_out, read_texts
+from benchmarks.run.run import Run
+from benchmarks.run.runner import Result, execute, prepare
+from benchmarks.run.workload import Tokenizer, Workload
+from benchmarks.suites import SUITES
+from fastglm.errors import UsageError
+from fastglm.evaluate.arithmetic import Arithmetic, read_arithmetic
+from fastglm.hosting.host import Host
+from fastglm.hosting.lease import lease
+from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
+from fastglm.models.chatglm.tokenizer_files import read_tokenizer
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.random_weights import shape_config
+from fastglm.models.source import demo_folder, find_source
+from fastglm.progress.progress import OnProgress
+from fastglm.system.devices import resolve_devices
+from fastglm.variants.variants import get_variant
+
+if TYPE_CHECKING:
+    from benchmarks.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What to know of a model before it is loaded: tokenizer, context in tokens, and the actual device."""
+
+    tokenizer: Tokenizer
+    context: int
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A model, variants, suites and a workload that can be measured on a device."""
+
+    model: str
+    variants: list[str]
+    suites: list[str]
+    workload: Workload
+    device: str
+    texts: Path | None = None  # a user's own questions for the quality suite
+    threads: int | None = None  # of the hosts; None: as PyTorch chooses
+    arithmetic: Arithmetic = Arithmetic.exact  # of the quality suite's figures of expected answers
+
+    @classmethod
+    def read(
+        cls,
+        model: str,
+        variants: str,
+        suites: str,
+        prompt_tokens: str,
+        answer_tokens: str,
+        repeats: str | None,
+        device: str,
+        questions: str = "24",
+        texts: Path | None = None,
+        precision: str | None = None,
+        budget: str | None = None,
+        batches: str = "1,2,4,8,16",
+        threads: int | None = None,
+        arithmetic: str = Arithmetic.exact,
+    ) -> "Order":
+        """From command line texts; without `repeats` as many as the precision takes. Raises `UsageError`."""
+        if repeats is not None and (precision or budget):
+            raise UsageError("--repeats is a fixed count: leave it out, or leave --precision and --budget out")
+        names = _names(variants, "--variants")
+        for name in names:
+            get_variant(name)
+        chosen = _names(suites, "--suite")
+        for suite in chosen:
+            if suite not in SUITES:
+                raise UsageError(f"there is no suite {suite}: choose from {', '.join(SUITES)}")
+        workload = Workload(
+            prompt_tokens=tuple(_number(text, "--prompt-tokens") for text in _names(prompt_tokens, "--prompt-tokens")),
+            answer_tokens=_number(answer_tokens, "--answer-tokens"),
+            repeats=LEAST if repeats is None else _number(repeats, "--repeats"),
+            questions=_number(questions, "--questions"),
+            precision=Precision.read(precision, budget) if repeats is None else None,
+            batches=tuple(_number(text, "--batches") for text in _names(batches, "--batches")),
+        )
+        if texts and "quality" not in chosen:
+            raise UsageError("--texts is for the quality suite: add --suite quality")
+        return cls(model, names, chosen, workload, device, texts, threads, read_arithmetic(arithmetic))
+
+    def carry_out(self, store: "Store | None", reporter: Reporter, begun: Run | None = None) -> Result:
+        """Measure, or go on with a run that was `begun`; chat on the device waits meanwhile.
+
+        Raises `FastGLMError` where nothing can be measured.
+        """
+        reporter.at(f"reading {self.model}")
+        subject = read_subject(self.model, self.device)
+        self.workload.check(subject.context)
+        prompts = prepare(self.workload, subject.tokenizer)
+        questions = self.questions()
+
+        def on_wait(holder: str) -> None:
+            reporter.at(f"waiting for {holder}")
+
+        with lease(subject.device, f"benchmark of {self.model}", exclusive=True, on_wait=on_wait):
+            facts = machine(subject.device)
+            if warning := busy_warning(facts):
+                reporter.warning(warning)
+            run = begun or Run(self.model, self.variants, self.suites, self.settings(), machine=facts)
+            return execute(
+                run, self.workload, prompts, questions, self.start, store, reporter, resumed=begun is not None
+            )
+
+    def start(self, variant: str, progress: OnProgress) -> Host:
+        """A host of a variant, loaded. Raises `FastGLMError`."""
+        return Host.start(self.model, variant, self.device, progress=progress, threads=self.threads)
+
+    def questions(self) -> list[Question]:
+        """What the quality suite asks; nothing without it. Raises `UsageError` where it has nothing to ask."""
+        if "quality" not in self.suites:
+            return []
+        if find_source(self.model).kind == "shape":
+            raise UsageError(
+                f"{self.model} has random weights, so its answers have no quality: leave the quality suite out"
+            )
+        return read_texts(self.texts) if self.texts else held_out(self.workload.questions)
+
+    def settings(self) -> dict[str, object]:
+        """What a run is asked for, as plain data."""
+        return {
+            "device": self.device,
+            "threads": self.threads,
+            **self.workload.as_dict(),
+            "texts": self.texts and str(self.texts.absolute()),
+            "arithmetic": str(self.arithmetic),
+        }
+
+
+def read_subject(model: str, device: str) -> Subject:
+    """Open what is light of a model. Raises `FastGLMError`: no such model or device, or a checkpoint that is broken."""
+    devices = ",".join(map(str, resolve_devices(device)))  # all that a host may come to use
+    tokenizer, config = read_light(model)
+    return Subject(tokenizer, config.max_sequence_length, devices)
+
+
+def read_light(model: str) -> tuple[ChatGLMTokenizer, ChatGLM6BConfig]:
+    """Tokenizer and config of a model. Raises `FastGLMError`: no such model, or a checkpoint that is broken."""
+    source = find_source(model)
+    folder = demo_folder() if source.kind == "shape" else source.fetch()
+    tokenizer = read_tokenizer(folder)
+    return tokenizer, shape_config(source, tokenizer) if source.kind == "shape" else Checkpoint(folder).config
+
+
+def _names(text: str, option: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise UsageError(f"{option} {text!r} is not a list of different names with commas between")
+    return names
+
+
+def _number(text: str, option: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{option} wants whole numbers, not {text!r}") from None

@@ -1,0 +1,161 @@
+"""What a run was measured on: device, processor, memory, power state, libraries, and the version of this code."""
+
+import importlib.metadata
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.report.caveat import Remark
+from fastglm.system.devices import device_card
+
+ROOT = Path(__file__).resolve().parents[2]
+CPUS = Path("/sys/devices/system/cpu")
+BUSY = 0.2  # of all processors
+LIBRARIES = ("torch", "transformers", "fastglm", "numpy", "scipy", "accelerate", "bitsandbytes", "triton")
+
+
+def machine(device: str = "auto") -> dict[str, Any]:
+    """The machine, as plain data for JSON; what cannot be read is left out."""
+    frequency = psutil.cpu_freq()
+    facts = {
+        "node": platform.node(),
+        "os": platform.platform(),
+        "device": _device_card(device),
+        "cpu": _cpu_model(),
+        "cores": psutil.cpu_count(logical=False),
+        "threads": threads(),
+        "cpu_mhz": round(frequency.current) if frequency else None,
+        "memory": psutil.virtual_memory().total,
+        "memory_free": psutil.virtual_memory().available,
+        "cpu_busy": busy(),
+        "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(("OMP_", "MKL_"))},
+        "power": _power(),
+    }
+    return {name: value for name, value in facts.items() if value not in (None, {}, "")}
+
+
+def threads() -> int | None:
+    """How many logical processors this process may use."""
+    return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
+
+
+def physical_cores() -> int:
+    """Cores that this process may use; two threads of one core count once where the system tells them apart."""
+    try:
+        allowed = psutil.Process().cpu_affinity()
+        siblings = (CPUS / f"cpu{number}" / "topology" / "thread_siblings_list" for number in allowed)
+        return len({file.read_text(encoding="ascii") for file in siblings})
+    except (AttributeError, OSError):  # not Linux
+        return psutil.cpu_count(logical=False) or 1
+
+
+def busy() -> float:
+    """The share of the processors' time that other programs take just now; what is measured beside them says little."""
+    return psutil.cpu_percent(interval=0.5) / 100
+
+
+def busy_warning(facts: dict[str, Any]) -> str | None:
+    """One line where the machine was too busy for figures to be trusted."""
+    if facts["cpu_busy"] <= BUSY:
+        return None
+    return str(Remark("busy", {"share": facts["cpu_busy"]}))
+
+
+def versions() -> dict[str, str]:
+    """Python and the libraries that matter for speed, those that are installed."""
+    found = {"python": platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def code_version() -> str:
+    """The commit of the checkout this code runs from, `+changes` if it is not clean; else the package's version."""
+    commit = _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
+    if not commit or _output("git", "-C", str(ROOT), "rev-parse", "--show-toplevel") != str(ROOT):
+        return versions().get("fastglm", "unknown")
+    changes = _output("git", "-C", str(ROOT), "status", "--porcelain", "--", "*.py", "*.toml", "*.txt")
+    return f"{commit}+changes" if changes else commit
+
+
+def command() -> str:
+    """The command line of this process, as one would type it again."""
+    arguments = sys.orig_argv[1:] if sys.orig_argv else sys.argv
+    return shlex.join(["python", *arguments])
+
+
+def _device_card(device: str) -> dict[str, Any] | None:
+    """What `fastglm.system.devices` says, with the memory's bandwidth; of a GPU in a process of its own, so that no
+    CUDA context stays here."""
+    if device == "cpu":
+        return asdict(device_card(device, bandwidth=True))
+    text = _output(sys.executable, "-m", "fastglm.system.devices", device, "--bandwidth", timeout=120)
+    try:
+        card = json.loads(text)
+    except ValueError:
+        return None
+    return card if isinstance(card, dict) else None
+
+
+def _cpu_model() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    if sys.platform == "darwin" and (name := _output("sysctl", "-n", "machdep.cpu.brand_string")):
+        return name
+    return platform.processor() or platform.machine()
+
+
+def _power() -> dict[str, str]:
+    """Governor, boost, mains or battery, and the GPU's power limit, where they can be read."""
+    files = {
+        "governor": "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
+        "boost": "/sys/devices/system/cpu/cpufreq/boost",
+        "no_turbo": "/sys/devices/system/cpu/intel_pstate/no_turbo",
+    }
+    state = {}
+    for name, path in files.items():
+        try:
+            state[name] = Path(path).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+    battery = psutil.sensors_battery() if hasattr(psutil, "sensors_battery") else None
+    if battery is not None:
+        state["source"] = "mains" if battery.power_plugged else "battery"
+    query = "power.limit,clocks.max.sm,clocks.sm,temperature.gpu,persistence_mode"
+    if gpu := _output("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"):
+        state["gpu"] = f"{query}: {gpu}"
+    return state
+
+
+def visible_gpu(device: str) -> str:
+    """The number or UUID by which the driver knows PyTorch's `cuda:N`."""
+    number = int(device.partition(":")[2] or 0)
+    visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    return visible[number] if number < len(visible) and visible[number] else str(number)
+
+
+def query_gpu(fields: str, device: str) -> str:
+    """What nvidia-smi says of the GPU that PyTorch calls `cuda:N`; "" where it says nothing."""
+    return _output("nvidia-smi", "-i", visible_gpu(device), f"--query-gpu={fields}", "--format=csv,noheader")
+
+
+def _output(*arguments: str, timeout: float = 10) -> str:
+    """What a command prints, or "" where it is missing or fails."""
+    try:
+        done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()

@@ -1,0 +1,188 @@
+"""Results from one machine to another: export to a file, and import that merges without duplicates."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from benchmarks.exchange.formats import WRITERS, Data, read_json
+from benchmarks.exchange.schema import ExchangeError, RunRecord, checked
+from benchmarks.measure.measurement import params_text
+from benchmarks.store.store import ANSWERS, MEASUREMENTS, RUNS, SAMPLES, Store
+from fastglm.errors import UsageError
+
+# What a table of measurements tells of a run: stores may hold runs that earlier versions read from CSV or Parquet.
+TABLED = {"started", "finished", "status", "model", "suites", "machine", "code_version", "measurements"}
+ROWS = (MEASUREMENTS, SAMPLES, ANSWERS)  # of a run
+OWN = ("id", "run")  # columns that say where a row is kept, not what it says
+
+
+@dataclass
+class Imported:
+    """The ids of the runs in a file, by what became of each."""
+
+    new: list[str] = field(default_factory=list)
+    # The store had less of it: an unfinished state, or what a table of measurements carries.
+    completed: list[str] = field(default_factory=list)
+    known: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)  # the store has other numbers under this id, and keeps them
+
+    def __str__(self) -> str:
+        return ", ".join(f"{len(ids)} {name}" for name, ids in vars(self).items())
+
+
+def export_runs(store: Store, path: Path, run_ids: Sequence[str] | None = None) -> int:
+    """Write all runs, oldest first, or those of `run_ids`, to a .json, .csv or .parquet file; how many they were.
+
+    The file is there whole or not at all. Raises `UsageError` for another suffix or an unknown run, `ExchangeError`
+    where it cannot be written.
+    """
+    write = WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise UsageError(f"{path} says no format: name a file that ends in {', '.join(WRITERS)}")
+    known = store.runs()["id"].tolist()[::-1]
+    if missing := [name for name in run_ids or () if name not in known]:
+        raise UsageError(f"there is no run {', '.join(missing)}: see python -m benchmarks list")
+    wanted = known if run_ids is None else list(dict.fromkeys(run_ids))
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        write(beside, _stored(store, wanted))
+        os.replace(beside, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ExchangeError(f"{path} could not be written ({reason}): make room or name another file") from error
+    except ValueError as error:
+        raise ExchangeError(f"{path} could not be written: a run has a number that is not finite") from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return len(wanted)
+
+
+def import_runs(store: Store, path: Path) -> Imported:
+    """Merge the runs of a .json file into the store: all of them or, where one is wrong, none.
+
+    A run that the store has too is left as it is, but where the file's is finished and the store's is not, the file's
+    takes its place. Raises `UsageError` for another suffix, `ExchangeError` with the place of what is wrong.
+    """
+    if path.suffix.lower() != ".json":
+        raise UsageError(f"{path} cannot be imported: results are read from JSON; export them as .json")
+    try:
+        for _ in _records(path):  # checked before the store is locked
+            pass
+        return store.work(lambda connection: _merge_all(connection, path))
+    except ExchangeError as error:
+        raise ExchangeError(f"{path}: {error}; nothing was imported") from error
+    except OSError as error:
+        raise ExchangeError(f"{path} cannot be read ({error.strerror or error})") from error
+
+
+def _records(path: Path) -> Iterator[RunRecord]:
+    for place, data in read_json(path):
+        try:
+            yield checked(data)
+        except ExchangeError as error:
+            name = data.get("id") if isinstance(data, dict) else None
+            raise ExchangeError(f"{place}{f' ({name[:40]})' if isinstance(name, str) else ''}: {error}") from error
+
+
+def _merge_all(connection: Connection, path: Path) -> Imported:
+    done = Imported()
+    for record in _records(path):
+        getattr(done, _merge(connection, record)).append(record.id)
+    return done
+
+
+def _stored(store: Store, run_ids: Sequence[str]) -> Iterator[Data]:
+    for name in run_ids:
+        run = store.work(lambda connection, name=name: _read(connection, name))  # type: ignore[misc]
+        if run is not None:  # deleted for good meanwhile
+            yield {key: value for key, value in run.items() if key != "deleted"}
+
+
+def _read(connection: Connection, name: str) -> Data | None:
+    """A run with all its rows, as files carry it."""
+    run = connection.execute(select(RUNS).where(RUNS.c.id == name)).mappings().one_or_none()
+    if run is None:
+        return None
+    plain = {key: value.replace(tzinfo=UTC) if isinstance(value, datetime) else value for key, value in run.items()}
+    for table in ROWS:
+        rows = connection.execute(select(table).where(table.c.run == name).order_by(table.c.id)).mappings()
+        plain[table.name] = [_own_left_out(row) for row in rows]
+    return plain
+
+
+def _own_left_out(row: Any) -> Data:
+    plain = {key: value for key, value in row.items() if key not in OWN}
+    return plain | {"params": json.loads(plain["params"])} if "params" in plain else plain
+
+
+def _merge(connection: Connection, record: RunRecord) -> str:
+    """What became of the run, by the names of `Imported`."""
+    there = _read(connection, record.id)
+    if there is None:
+        row = _run_row(record.model_dump())
+        row["variants"] = record.variants or list(dict.fromkeys(row.variant for row in record.measurements))
+        connection.execute(insert(RUNS), row)
+        _write_rows(connection, record)
+        return "new"
+    outcome = _compared(record, there)
+    if outcome == "completed":
+        given = record.model_dump(include=record.model_fields_set)
+        connection.execute(update(RUNS).where(RUNS.c.id == record.id).values(_run_row(given)))
+        _write_rows(connection, record)
+    if there["deleted"] and outcome != "refused":
+        connection.execute(update(RUNS).where(RUNS.c.id == record.id).values(deleted=None))
+        return "new"
+    return outcome
+
+
+def _compared(record: RunRecord, there: Data) -> str:
+    """How the store's run and the file's differ; what the file leaves out is not compared."""
+    given = record.model_dump(include=record.model_fields_set)
+    other = {name for name, value in given.items() if not _alike(value, there[name])}
+    if not other:
+        return "known"
+    if there["finished"] is None:
+        return "refused" if record.finished is None else "completed"
+    if record.finished is None:
+        return "known"  # an earlier state of it
+    from_table = there["pid"] == 0 and not other & TABLED
+    return "completed" if from_table else "refused"
+
+
+def _alike(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and one and isinstance(one[0], dict):  # rows, in whatever order
+        return sorted(one, key=_row_key) == sorted(other, key=_row_key)
+    return bool(one == other)
+
+
+def _row_key(row: Data) -> tuple[Any, ...]:
+    return row["variant"], row.get("metric"), params_text(row.get("params", {})), row.get("repeat"), row.get("number")
+
+
+def _run_row(given: Data) -> Data:
+    row = {key: value for key, value in given.items() if key not in {table.name for table in ROWS}}
+    for name in ("started", "finished"):
+        row[name] = row[name] and row[name].replace(tzinfo=None)
+    return row
+
+
+def _write_rows(connection: Connection, record: RunRecord) -> None:
+    for table in ROWS:
+        if table.name not in record.model_fields_set:
+            continue
+        connection.execute(delete(table).where(table.c.run == record.id))
+        rows = [row.model_dump() for row in getattr(record, table.name)]
+        if rows:
+            connection.execute(insert(table), [_keyed(row, record.id) for row in rows])
+
+
+def _keyed(row: Data, run: str) -> Data:
+    """A row as the store keeps it."""
+    return row | {"run": run} | ({"params": params_text(row["params"])} if "params" in row else {})

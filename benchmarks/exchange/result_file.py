@@ -1,0 +1,144 @@
+"""A file of figures that were measured on one machine: what `--json` of `promises`, `products` and `peers` writes.
+
+{"format": "fastglm-figures", "version": 1, "machine": {…}, "rows": [{"name": …, "figures": [{"value": …, …}], …}]}.
+A row that is measured again takes the place of the old one; each says when, with what code and how it came about. A
+figure has `least` or `most` where a bound is promised, and kept it where it is within them.
+Runs of the results store have a form of their own: `benchmarks.exchange.formats`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.claims.bounds import Figure
+from benchmarks.environment.machine import code_version, command, threads, versions
+from benchmarks.report.report import write_data
+from fastglm.errors import FastGLMError, UsageError
+
+FORMAT, VERSION = "fastglm-figures", 1
+SAME = ("cpu", "simd", "gpu")  # of two files of one machine
+DROPPED: tuple[object, ...] = (None, "", {})  # not written
+
+
+class ResultError(FastGLMError):
+    """A file of figures that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Figures that were measured together, and how they came about. Without figures: why there are none, in `note`."""
+
+    name: str
+    figures: Sequence[Figure]
+    promised: str = ""
+    note: str = ""
+    date: str = ""  # ISO 8601, with the time of day where it is known
+    command: str = ""
+    code_version: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    threads: int | None = None  # that it could use
+    cpu_busy: float | None = None  # the share of the processors that other programs took before it
+
+    def __post_init__(self) -> None:
+        texts = (
+            self.name,
+            self.promised,
+            self.note,
+            self.date,
+            self.command,
+            self.code_version,
+            *self.versions.values(),
+        )
+        if not self.name or not all(isinstance(text, str) for text in texts):
+            raise ValueError("a row has a name, and texts to say how it came about")
+        if self.date:
+            datetime.fromisoformat(self.date)
+
+    @classmethod
+    def now(
+        cls, name: str, figures: Sequence[Figure], promised: str = "", cpu_busy: float | None = None, note: str = ""
+    ) -> "Row":
+        """What this process has just measured."""
+        date = datetime.now(UTC).isoformat(timespec="minutes")
+        return cls(name, figures, promised, note, date, command(), code_version(), versions(), threads(), cpu_busy)
+
+
+@dataclass(slots=True)
+class ResultFile:
+    """Rows by their names, in the order they were first measured."""
+
+    path: Path
+    machine: dict[str, Any]
+    rows: dict[str, Row] = field(default_factory=dict)
+    model: str = ""  # where all rows are of one
+
+    @classmethod
+    def open(cls, path: Path, facts: Mapping[str, Any]) -> "ResultFile":
+        """The file of this machine, of which `benchmarks.environment.machine.machine` told `facts`; empty where
+        there is none yet.
+
+        Raises `ResultError` for a broken file and `UsageError` for one of another machine.
+        """
+        here = described(facts)
+        if not path.exists():
+            return cls(path, here)
+        there = cls.of(path, read(path))
+        if other := [name for name in SAME if _of(there.machine, name) != _of(here, name)]:
+            found = ", ".join(f"{name} {_of(there.machine, name)}" for name in other)
+            raise UsageError(f"{path} is of another machine ({found}): name another file for --json")
+        return cls(path, here, there.rows)
+
+    @classmethod
+    def of(cls, path: Path, data: Any) -> "ResultFile":
+        """What `read` gave. Raises `ResultError` with the place of what is wrong."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
+            raise ResultError(f"{path} is no file of figures: it does not say the format {FORMAT}, version {VERSION}")
+        if not isinstance(data.get("machine"), dict) or not data.get("rows"):
+            raise ResultError(f"{path} lacks its machine or its rows: measure it again, or bring it back")
+        found = cls(path, data["machine"])
+        for number, plain in enumerate(data["rows"], 1):
+            try:
+                row = Row(**{**plain, "figures": [Figure(**figure) for figure in plain["figures"]]})
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                raise ResultError(f"{path}, row {number} is broken: {' '.join(str(error).split())}") from error
+            if row.name in found.rows:
+                raise ResultError(f"{path}, row {number}: {row.name} is there twice")
+            found.rows[row.name] = row
+        return found
+
+    def put(self, row: Row) -> None:
+        """Write the file with `row`, in the place of an older one of that name. Raises `FastGLMError`."""
+        self.rows[row.name] = row
+        rows = [_plain(row) | {"figures": [_plain(figure) for figure in row.figures]} for row in self.rows.values()]
+        write_data(self.path, {"format": FORMAT, "version": VERSION, "machine": self.machine, "rows": rows})
+
+
+def read(path: Path) -> Any:
+    """The JSON of a file. Raises `ResultError`."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read ({error.strerror}): measure it, or bring it back") from error
+    except (ValueError, RecursionError) as error:
+        raise ResultError(f"{path} is broken ({error}): measure it again, or bring it back") from error
+
+
+def described(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader of figures must know of a machine; not its name."""
+    card = facts.get("device") or {}
+    known = {name: facts.get(name) for name in ("cpu", "cores", "memory", "os", "power")}
+    known |= {"simd": card.get("simd")} if card.get("kind") == "cpu" else {"gpu": card}
+    return {name: value for name, value in known.items() if value not in DROPPED}
+
+
+def _of(machine: Mapping[str, Any], name: str) -> str:
+    found = machine.get(name, "")
+    return str(found.get("name", "") if isinstance(found, Mapping) else found)
+
+
+def _plain(record: Row | Figure) -> dict[str, Any]:
+    return {name: value for name, value in dataclasses.asdict(record).items() if value not in DROPPED}

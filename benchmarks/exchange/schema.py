@@ -1,0 +1,274 @@
+"""A run as files carry it between machines, checked field by field: nothing absurd gets into a store."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    JsonValue,
+    ValidationError,
+    model_validator,
+)
+
+from benchmarks.environment import run_facts
+from benchmarks.measure.measurement import METRICS, params_text
+from fastglm.errors import FastGLMError
+
+FORMAT, VERSION = "fastglm-results", 2  # 2: with answers
+NEVER_NEGATIVE = {metric.unit for metric in METRICS.values() if metric.unit} | {"J/token"}
+INTEGER = 2**31 - 1  # the largest that PostgreSQL keeps
+LARGEST = 1e100  # that charts and units can be made of
+YEARS = (2000, 2100)
+MOST_ROWS = 200_000  # of each kind in a run
+MOST_SHOWN = 100_000  # letters of what is told of a run
+MOST_NAMES = 100  # variants or suites of a run
+
+
+class ExchangeError(FastGLMError):
+    """A file of results that cannot be written or read."""
+
+
+def _clean(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("has a character 0, which no database keeps")
+    return text
+
+
+def _json(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except ValueError:
+        raise ValueError("has a number that is not finite") from None
+    _clean(text.replace("\\u0000", "\0"))
+    return value
+
+
+def _params(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for name, part in value.items():
+        if not isinstance(part, str | int | float):
+            raise ValueError(f"{name} is neither a number nor a text")
+    if len(params_text(value)) > 500:  # type: ignore[arg-type]
+        raise ValueError("is longer than 500 characters")
+    return value
+
+
+def _in_time(time: datetime) -> datetime:
+    if not YEARS[0] <= time.year < YEARS[1]:
+        raise ValueError(f"is not from {YEARS[0]} to {YEARS[1]}")
+    return time.astimezone(UTC)
+
+
+T = TypeVar("T")
+Text = Annotated[str, AfterValidator(_clean)]
+Name = Annotated[Text, Field(min_length=1, max_length=100)]
+Data = Annotated[dict[str, JsonValue], AfterValidator(_json)]
+Params = Annotated[Data, AfterValidator(_params)]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+Positive = Annotated[float, Field(allow_inf_nan=False, ge=0, le=LARGEST)]
+Count = Annotated[int, Field(ge=0, le=INTEGER)]
+Counts = Annotated[list[Count], FailFast()]
+Count64 = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Time = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_in_time)]
+Rows = Annotated[list[T], FailFast(), Field(max_length=MOST_ROWS)]  # one error is told: a million would fill the memory
+Names = Annotated[list[Name], FailFast(), Field(max_length=MOST_NAMES)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Known(BaseModel):
+    """What this program reads of data that may hold anything else; what is missing is nothing it relies on."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class _Device(_Known):
+    name: Text = ""
+    memory_total: Positive | None = None
+    bandwidth: Positive | None = None
+    cores: Count | None = None
+    threads: Count | None = None
+
+
+class _Machine(_Known):
+    node: Text = ""
+    cpu: Text = ""
+    threads: Count | None = None
+    cpu_busy: Annotated[float, Field(ge=0, le=1)] | None = None
+    device: _Device = _Device()
+
+
+class _Ended(_Known):
+    by: Text
+    repeats: Count
+
+
+class _Scored(_Known):
+    arithmetic: Text = ""
+    precision: Text = ""
+    vocabulary: Count | None = None
+
+
+class _Settings(_Known):
+    device: Text = ""
+    arithmetic: Text = ""
+    threads: Count | None = None
+    prompt_tokens: Counts = []
+    answer_tokens: Count | None = None
+    repeats: Count | None = None
+    questions: Count | None = None
+    texts: Text | None = None
+    arrangement: dict[str, str] = {}
+    processes: dict[str, str] = {}
+    streamed: dict[str, str] = {}
+    weights: dict[str, Count64] = {}
+    precision: Positive | None = None
+    budget: Positive | None = None
+    batches: Counts = []
+    noise: dict[str, dict[str, JsonValue]] = {}
+    ended: dict[str, _Ended] = {}
+    scored: dict[str, _Scored] = {}
+
+
+def _known(kind: type[_Known]) -> Callable[[dict[str, JsonValue]], dict[str, JsonValue]]:
+    """A validator of the fields that `kind` names; the data stay as they are."""
+
+    def check(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        try:
+            kind.model_validate(value)
+        except ValidationError as error:
+            raise ValueError(_first(error)) from None
+        return value
+
+    return check
+
+
+class MeasurementRecord(_Record):
+    """One number of a run; fields as in `benchmarks.measure.measurement.Measurement`, the run itself left out."""
+
+    model: Annotated[Text, Field(max_length=1000)]
+    variant: Name
+    device: Annotated[Text, Field(max_length=100)]
+    metric: Annotated[Text, Field(min_length=1, max_length=60)]
+    params: Params
+    value: Number
+    unit: Annotated[Text, Field(max_length=20)]
+    n: Count
+    low: Number | None
+    high: Number | None
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Self:
+        numbers = [number for number in (self.low, self.value, self.high) if number is not None]
+        if min(numbers) < 0 and (self.metric in METRICS or self.unit in NEVER_NEGATIVE):
+            raise ValueError(f"{self.metric} is negative ({min(numbers):g} {self.unit})")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low ({self.low:g}) is above high ({self.high:g})")
+        return self
+
+
+class SampleRecord(_Record):
+    """What one repeat gave; fields as in `benchmarks.measure.measurement.Sample`."""
+
+    variant: Name
+    metric: Annotated[Text, Field(min_length=1, max_length=60)]
+    params: Params
+    repeat: Count
+    values: Annotated[list[Number], FailFast()]
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Self:
+        if self.metric in METRICS and min(self.values, default=0) < 0:
+            raise ValueError(f"{self.metric} is negative ({min(self.values):g})")
+        return self
+
+
+class AnswerRecord(_Record):
+    """What a variant made of a question; fields as in `benchmarks.report.graded_answer.Graded`."""
+
+    variant: Name
+    number: Count
+    labels: Annotated[dict[Name, Text], Field(max_length=20)]
+    history: Annotated[list[Annotated[list[Text], Field(min_length=2, max_length=2)]], FailFast()]
+    question: Text
+    expected: Text
+    answer: Text | None
+    right: bool | None
+    tokens: Count
+    nats: Positive
+    kl: Positive | None
+    agreed: Count | None
+
+
+class RunRecord(_Record):
+    """One run with its rows; fields as in `benchmarks.store.schema.RunRow`. Those with a default only JSON carries."""
+
+    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,39}$")]
+    started: Time
+    finished: Time | None
+    status: Literal["running", "done", "failed", "cancelled", "interrupted"]
+    error: Annotated[Text, Field(max_length=2000)] | None = None
+    command: Annotated[Text, Field(max_length=4000)] = ""
+    model: Annotated[Text, Field(max_length=1000)]
+    variants: Names = []
+    suites: Names
+    settings: Annotated[Data, AfterValidator(_known(_Settings))] = {}
+    machine: Annotated[Data, AfterValidator(_known(_Machine))]
+    versions: Annotated[dict[str, str], AfterValidator(_json)] = {}
+    code_version: Annotated[Text, Field(max_length=100)]
+    pid: Count = 0
+    measurements: Rows[MeasurementRecord]
+    samples: Rows[SampleRecord] = []
+    answers: Rows[AnswerRecord] = []
+
+    @model_validator(mode="after")
+    def _plausible(self) -> Self:
+        if self.finished is not None and self.finished < self.started:
+            raise ValueError("it finished before it started")
+        rows = Counter((row.variant, row.metric, params_text(row.params)) for row in self.measurements)  # type: ignore[arg-type]
+        repeats = Counter((row.variant, row.metric, params_text(row.params), row.repeat) for row in self.samples)  # type: ignore[arg-type]
+        answers = Counter((row.variant, "answer", row.number) for row in self.answers)
+        for key, times in (rows | repeats | answers).items():
+            if times > 1:
+                raise ValueError(f"{' '.join(map(str, key))} is there {times} times")
+        return self
+
+
+def checked(data: object) -> RunRecord:
+    """`data` as a run. Raises `ExchangeError` with the field and what is wrong with it, in one line."""
+    try:
+        record = RunRecord.model_validate(data)
+    except ValidationError as error:
+        raise ExchangeError(_first(error)) from error
+    _check_shown(record)
+    return record
+
+
+def _check_shown(record: RunRecord) -> None:
+    """Refuse facts that no page could draw."""
+    run = record.model_dump(exclude={"measurements", "samples", "answers"})
+    try:
+        shown = [*run_facts.facts(run), *map(str, run_facts.remarks(run)), run_facts.machine_name(run["machine"])]
+    except Exception as error:
+        raise ExchangeError(f"its settings or machine cannot be shown ({type(error).__name__}: {error})") from error
+    if sum(len(text) for part in shown for text in part) > MOST_SHOWN:
+        raise ExchangeError("its settings or machine are too long to be shown")
+
+
+def _first(error: ValidationError) -> str:
+    """Where the first thing that is wrong is, and what, in a line."""
+    first: Any = error.errors(include_url=False)[0]
+    where = " ".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    given = first["input"]
+    shown = f" (it is {str(given)[:40]})" if isinstance(given, str | int | float) else ""
+    return " ".join(f"{where[:200]}: {said[:200]}{shown}".removeprefix(": ").split())

@@ -1,0 +1,1 @@
+"""Samples, statistics, and when to stop measuring."""

@@ -1,0 +1,209 @@
+"""Results for people and programs: a table in the terminal or in Markdown, and the JSON file."""
+
+import dataclasses
+import json
+import os
+import secrets
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measure.measurement import Measurement, Params
+from benchmarks.report.literal import literal
+from benchmarks.run.runner import Result
+from fastglm.errors import FastGLMError, UsageError
+from fastglm.system.files import open_regular
+
+HEADER = ("metric", "of", "variant", "value", "95 % interval", "n", "ratio")
+
+
+def table(measurements: Sequence[Measurement]) -> str:
+    """One line a number, a metric's variants below each other, ratios to the baseline beside them."""
+    lines: list[Sequence[str]] = [HEADER]
+    previous: tuple[str, ...] = ()
+    for row in rows(measurements):
+        lines.append(("", "", *row[2:]) if row[:2] == previous else row)
+        previous = row[:2]
+    return "\n".join([*aligned(lines), *failures(measurements)])
+
+
+def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
+    """The cells under `HEADER`, a metric's variants below each other, ratios to the baseline beside them."""
+    ratios = {
+        (row.variant, row.metric.removesuffix("_ratio"), words(row.params)): row
+        for row in measurements
+        if row.metric.endswith("_ratio")
+    }
+    shown = [
+        row
+        for row in measurements
+        if row.metric != "failure"
+        and not row.metric.endswith("_ratio")
+        and not {"skill", "language"} <= row.params.keys()  # a hundred rows a variant: for charts
+    ]
+    order = list(dict.fromkeys((row.metric, kind(row.metric, row.params)) for row in shown))
+    shown.sort(key=lambda row: order.index((row.metric, kind(row.metric, row.params))))
+    found: list[tuple[str, ...]] = []
+    for row in shown:
+        group = (row.metric, kind(row.metric, row.params))
+        ratio = ratios.get((row.variant, *group))
+        beside = f"{_short(ratio.value)} × {ratio.params.get('baseline', '?')}, {_interval(ratio)}" if ratio else ""
+        found.append((*group, row.variant, quantity(row.value, row.unit), _interval(row), str(row.n), beside))
+    return found
+
+
+def markdown(title: str, facts: Sequence[tuple[str, str]], measurements: Sequence[Measurement]) -> str:
+    """A page in GitHub's Markdown: the title, a list of facts, the table; all text shows as it is."""
+    lines = [f"# {literal(title)}", "", *(f"- {literal(name)}: {literal(text)}" for name, text in facts), ""]
+    lines += ["| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
+    lines += ["| " + " | ".join(map(literal, row)) + " |" for row in rows(measurements)]
+    lines += ["", *(f"- {literal(text)}" for text in failures(measurements))]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def failures(measurements: Sequence[Measurement]) -> list[str]:
+    """A sentence for every variant that could not be measured."""
+    return [
+        f"{row.variant}: {row.params.get('suite', '?')}{_part(row.params)} failed: {row.params.get('error', '?')}"
+        for row in measurements
+        if row.metric == "failure"
+    ]
+
+
+def quantity(value: float, unit: str) -> str:
+    """A number with its unit, in the size that reads best."""
+    factor, shown = size(value, unit)
+    return f"{_short(value * factor)} {shown}".rstrip()
+
+
+def size(value: float, unit: str) -> tuple[float, str]:
+    """The factor and the unit that a value reads best in."""
+    if unit in ("s", "s/token") and value < 1:
+        return 1e3, f"m{unit}"
+    if unit in ("bytes", "bytes/s"):
+        factor, shown = (1e-9, "GB") if value >= 1e9 else (1e-6, "MB")
+        return factor, unit.replace("bytes", shown)
+    return 1, unit
+
+
+def check_json(path: Path) -> None:
+    """`check_file` of --json."""
+    check_file(path, "--json")
+
+
+def check_file(path: Path, option: str) -> None:
+    """Raise `UsageError` where `path` cannot be written, before hours are spent on what it is to hold."""
+    try:
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder: name a file for {option}")
+        probe = _beside(path)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror}): name another file for {option}") from error
+
+
+def check_source(path: Path) -> None:
+    """Raise `UsageError` where `path` is no file that can be read: a pipe, a device, or not there."""
+    try:
+        open_regular(path).close()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): name a file of export") from error
+
+
+def write_json(path: Path, result: Result, **more: Any) -> None:
+    """Write `{"run", "measurements", "samples", "answers"}` and `more`. Raises `FastGLMError`."""
+    data = {
+        "run": result.run.as_dict() | {"status": result.status},
+        "measurements": [_plain(row) for row in result.measurements],
+        "samples": [_plain(sample) for sample in result.samples],
+        "answers": [_plain(answer) for answer in result.answers],
+    }
+    write_data(path, data | more)
+
+
+def write_data(path: Path, data: Any) -> None:
+    """Write plain data as JSON. Raises `FastGLMError`."""
+    write_text(path, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is there whole or not at all. Raises `FastGLMError`."""
+    whole = _beside(path)
+    try:
+        whole.write_text(text, encoding="utf-8")
+        os.replace(whole, path)
+    except OSError as error:
+        whole.unlink(missing_ok=True)
+        raise FastGLMError(f"{path} could not be written ({error.strerror}): make room or name another file") from error
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
+def kind(metric: str, params: Params) -> str:
+    """Params in words; of a KL that earlier versions measured, also what it is."""
+    bound = metric == "kl_divergence" and "arithmetic" not in params
+    return ", ".join(filter(None, [words(params), "lower bound" if bound else ""]))
+
+
+def words(params: Params) -> str:
+    """Params in words: `32 in, 64 out, p95`."""
+    known = {
+        "prompt_tokens": "{} in",
+        "answer_tokens": "{} out",
+        "quantile": "{}",
+        "disk_cache": "disk cache {}",
+        "during": "{}",
+        "batch": "batch {}",
+        "meter": "{}",
+        "arithmetic": "{} arithmetic",
+        "vocabulary": "over {} tokens",
+    }
+    quantile = params.get("quantile")
+    shown = {**params, "quantile": _quantile(quantile)} if isinstance(quantile, float) else params
+    texts = [text.format(shown[name]) for name, text in known.items() if name in shown]
+    others = [f"{name} {value}" for name, value in params.items() if name not in known and name != "baseline"]
+    return ", ".join([*texts, *others])
+
+
+def _quantile(share: float) -> str:
+    return "largest" if share == 1 else f"p{100 * share:.0f}"
+
+
+def _part(params: Params) -> str:
+    """Of what only a part failed, which."""
+    return f" of batch {params['batch']} after {params['prompt_tokens']} tokens" if "batch" in params else ""
+
+
+def _interval(row: Measurement) -> str:
+    if row.low is None or row.high is None:
+        return ""
+    factor, unit = size(row.value, row.unit)
+    return f"{_short(row.low * factor)} – {_short(row.high * factor)} {unit}".rstrip()
+
+
+def _short(value: float) -> str:
+    """Three digits that count."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Cells as columns of a terminal; the first line is the heading."""
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    padded = [
+        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    return [padded[0], "-" * max(map(_width, padded)), *padded[1:]]
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

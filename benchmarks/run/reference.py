@@ -1,0 +1,85 @@
+"""What `original` makes of the questions, in a file: made where there is room for it, used where there is none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.run.isolated import elsewhere
+from benchmarks.run.progress import Reporter
+from benchmarks.run.questions import Question, held_out, read_texts
+from benchmarks.suites.quality import LONGEST_ANSWER, streamed
+from fastglm.compress.checkpoint_writer import check_room
+from fastglm.errors import MemoryShortError, UsageError
+from fastglm.evaluate.reference import Reference
+from fastglm.evaluate.scoring import Asked, encoded, judge
+from fastglm.hosting.host import Host
+from fastglm.hosting.lease import lease
+from fastglm.models.chatglm.tokenizer_files import read_tokenizer
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.source import find_source
+from fastglm.progress.progress import Progress
+from fastglm.system.devices import resolve_device
+
+
+@dataclass(frozen=True, slots=True)
+class Interview:
+    """A model's original and what it is asked."""
+
+    model: str
+    questions: Sequence[Question]
+    device: str
+
+    @classmethod
+    def read(cls, model: str, questions: int, texts: Path | None, device: str) -> "Interview":
+        """Of the held-out questions, or a user's own. Raises `UsageError` and `DeviceError`."""
+        if find_source(model).kind == "shape":
+            raise UsageError(f"{model} has random weights, so its answers have no quality: name a checkpoint or demo")
+        return cls(model, read_texts(texts) if texts else held_out(questions), str(resolve_device(device)))
+
+    def check_room(self, file: Path) -> tuple[int, int]:
+        """Bytes that `export` will write, and those of them that are the head. Raises `DiskShortError`."""
+        reference = self._reference()
+        check_room(file, reference.size)
+        return reference.size, reference.head.weight().nbytes
+
+    def export(self, file: Path, reporter: Reporter) -> Reference:
+        """Write what is kept to `file`, after making what is missing. Raises `FastGLMError`."""
+        reference = self._reference()
+        if not reference.complete:
+            self._make(reporter)
+            reference = self._reference()
+        reference.write(file)
+        return reference
+
+    def adopt(self, file: Path) -> Reference:
+        """Keep what another machine wrote to `file`. Raises `CheckpointError`: what is wrong with it."""
+        reference = self._reference()
+        reference.adopt(file)
+        return reference
+
+    def _asked(self) -> list[Asked]:
+        return [(question.history, question.question, question.expected) for question in self.questions]
+
+    def _reference(self) -> Reference:
+        checkpoint = Checkpoint(find_source(self.model).fetch())
+        tokenizer = read_tokenizer(checkpoint.folder)
+        examples = encoded(tokenizer, self._asked(), checkpoint.config.max_sequence_length)
+        return Reference(checkpoint, examples, LONGEST_ANSWER, resolve_device(self.device))
+
+    def _make(self, reporter: Reporter) -> None:
+        """With the original loaded, or layer by layer where there is no room for it."""
+
+        def progress(news: Progress) -> None:
+            reporter.at(f"{news.stage} ({news.done:.0f} of {news.total:.0f} {news.unit})", news.fraction)
+
+        def on_wait(holder: str) -> None:
+            reporter.at(f"waiting for {holder}")
+
+        reporter.plan(1)
+        asked = self._asked()
+        with lease(self.device, f"reference of {self.model}", exclusive=True, on_wait=on_wait):
+            try:
+                with Host.start(self.model, "original", self.device, progress=progress) as host:
+                    host.apply(judge, asked, LONGEST_ANSWER, progress=progress)
+            except MemoryShortError:
+                elsewhere(streamed, progress, self.model, self.device, asked, LONGEST_ANSWER)

@@ -1,0 +1,76 @@
+"""A run that ended too soon, taken up where it stopped: what it had measured is kept, and only the rest is measured."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cli.request import Order
+from benchmarks.environment.machine import code_version, machine, versions
+from benchmarks.environment.run_facts import machine_name
+from benchmarks.run.progress import Reporter
+from benchmarks.run.run import Run
+from benchmarks.run.runner import Result
+from benchmarks.run.workload import Workload
+from benchmarks.store.find_run import find_run
+from fastglm.errors import UsageError
+from fastglm.evaluate.arithmetic import Arithmetic
+
+if TYPE_CHECKING:
+    from benchmarks.store.store import Store
+
+
+def resume(store: "Store", text: str, reporter: Reporter) -> Result:
+    """Measure what is missing of the run whose id begins with `text`.
+
+    Raises `UsageError` for a run that is complete or still at work, and for one of another machine or other code,
+    whose numbers do not go together with those to come.
+    """
+    row = find_run(store.runs(), text)
+    name, settings = row["id"], row["settings"]
+    if row["status"] in ("done", "running"):
+        raise UsageError(f"run {name} is {row['status']}: there is nothing to resume")
+    if settings.get("peers"):
+        raise UsageError(f"run {name} compares with peers, whose models are gone: start a new one")
+    for what, then, now in _circumstances(row):
+        if then != now:
+            raise UsageError(f"run {name} was measured on another {what} ({then}, here {now}): start a new one")
+    order = _order(row)
+    run = Run(
+        row["model"],
+        row["variants"],
+        row["suites"],
+        dict(settings),
+        id=name,
+        started=row["started"].to_pydatetime(),
+        command=row["command"],
+        machine=row["machine"],
+        versions=row["versions"],
+        code_version=row["code_version"],
+    )
+    return order.carry_out(store, reporter, run)
+
+
+def _order(row: Mapping[str, Any]) -> Order:
+    """What was ordered. Raises `UsageError` where the run does not say all of it, as one read from a table."""
+    settings = row["settings"]
+    try:
+        workload = Workload.of(settings)
+        texts = Path(settings["texts"]) if settings["texts"] else None
+        device, threads = settings["device"], settings["threads"]
+    except KeyError as missing:
+        raise UsageError(f"run {row['id']} does not say its {missing.args[0]}: start a new one") from missing
+    arithmetic = Arithmetic(settings.get("arithmetic", Arithmetic.exact))
+    return Order(row["model"], row["variants"], row["suites"], workload, device, texts, threads, arithmetic)
+
+
+def _circumstances(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """What has to be the same: its name, what it was, what it is."""
+    here = machine(row["settings"].get("device", "cpu"))
+    then, now = (
+        ", ".join(f"{name} {version}" for name, version in found.items()) for found in (row["versions"], versions())
+    )
+    return [
+        ("machine", machine_name(row["machine"]), machine_name(here)),
+        ("code version", row["code_version"], code_version()),
+        ("set of libraries", then, now),
+    ]

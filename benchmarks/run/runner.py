@@ -1,0 +1,122 @@
+"""One run from first to last: suites in order, everything kept as it comes, also when it is cancelled or breaks."""
+
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.measure.measurement import Measurement, Sample
+from benchmarks.report.graded_answer import Graded
+from benchmarks.run.progress import Reporter
+from benchmarks.run.questions import Question
+from benchmarks.run.record import Record
+from benchmarks.run.run import Run, Status
+from benchmarks.run.session import Bench, Loader
+from benchmarks.run.workload import Tokenizer, Workload, prompts
+from benchmarks.suites import SUITES
+from fastglm.errors import FastGLMError
+
+if TYPE_CHECKING:
+    from benchmarks.store.store import Store  # needs SQLAlchemy: only where results are stored
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a run gave."""
+
+    run: Run
+    status: Status
+    measurements: list[Measurement]
+    samples: list[Sample]
+    answers: list[Graded]
+    trouble: FastGLMError | None  # the store could not be written in the end
+
+
+def prepare(workload: Workload, tokenizer: Tokenizer) -> dict[int, list[list[int]]]:
+    """The prompts of every length: one a repeat, and one for the warm-up. Raises `UsageError`."""
+    return {length: prompts(tokenizer, length, workload.most + 1) for length in workload.prompt_tokens}
+
+
+def execute(
+    run: Run,
+    workload: Workload,
+    asked: dict[int, list[list[int]]],
+    questions: Sequence[Question],
+    load: Loader,
+    store: "Store | None",
+    reporter: Reporter,
+    resumed: bool = False,
+) -> Result:
+    """Measure, or where `resumed` what the store lacks of the run.
+
+    SIGINT and SIGTERM end it as `cancelled`, with what was measured kept; `failed` means no variant could be measured.
+    Raises what breaks the run itself, after keeping what was measured.
+    """
+    record = Record(run, store)
+    if store and resumed:
+        store.restart_run(run.id)
+        record.restore(store)
+    elif store:
+        store.start_run(run)
+    reporter.run(run.id)
+
+    def note(settings: dict[str, Any]) -> None:
+        if store:
+            with _waiting(record):
+                store.note(run.id, settings)
+
+    bench = Bench(workload, asked, questions, load, record, reporter, note)
+    status: Status = "failed"
+    try:
+        with _stoppable():
+            bench.plan(len(run.variants) * sum(SUITES[suite].steps(workload) for suite in run.suites))
+            _measure(bench, run.suites)
+        status = "done" if record.samples() or record.answers else "failed"
+    except KeyboardInterrupt:
+        status = "cancelled"
+    finally:
+        with _unstoppable():
+            bench.judge()
+            record.save(everything=True)
+            if store:
+                with _waiting(record):
+                    store.finish(run.id, status, "; ".join(str(row.params["error"]) for row in record.failures) or None)
+    return Result(run, status, record.measurements(), record.samples(), record.answers, record.trouble)
+
+
+def _measure(bench: Bench, suites: Sequence[str]) -> None:
+    for suite in suites:
+        bench.suite, bench.failed = suite, set()
+        SUITES[suite].measure(bench)
+        bench.record.save(everything=True)
+
+
+@contextmanager
+def _waiting(record: Record) -> Iterator[None]:
+    """A store that cannot be written does not end a run; it is told at the end."""
+    try:
+        yield
+    except FastGLMError as error:
+        record.trouble = error
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM raise KeyboardInterrupt, also where the parent had them ignored."""
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _unstoppable() -> Iterator[None]:
+    """A second Ctrl-C does not lose what the first one kept."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
