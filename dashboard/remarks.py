@@ -1,9 +1,9 @@
 """What to know before believing figures, in the visitor's language."""
 
 from benchmarks.report.caveat import Remark
-from dashboard import results
 from dashboard.machine import size
 from dashboard.markup import Markdown, plain
+from dashboard.results import results
 from dashboard.texts import say
 
 

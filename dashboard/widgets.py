@@ -7,12 +7,12 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import answers, machine
+from dashboard import machine, safe_markdown
 from dashboard.machine import size
 from dashboard.markup import bold, plain
-from dashboard.state import Figures, Settings
+from dashboard.session.answering import Turn
+from dashboard.session.state import Figures, Settings
 from dashboard.texts import say
-from dashboard.turns import Turn
 from fastglm.errors import CheckpointError, FastGLMError
 from fastglm.hosting.host import HostKey
 from fastglm.models.source import find_source, openable
@@ -190,4 +190,4 @@ def _loading(turn: Turn) -> str:
 
 def turn_text(turn: Turn) -> None:
     """What an answer in the making says so far."""
-    answers.draw(turn.text)
+    safe_markdown.draw(turn.text)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard import answers, frame, widgets
-from dashboard.desk import Desk
+from dashboard import page_frame, safe_markdown, widgets
 from dashboard.markup import plain
-from dashboard.state import MESSAGE, NotAConversation, Round, loads
+from dashboard.session.conversation import Desk
+from dashboard.session.state import MESSAGE, NotAConversation, Round, loads
 from dashboard.texts import language, say
 from fastglm.demo.skills import SKILLS, Language, Skill
 
@@ -16,7 +16,7 @@ FIRST = ("advice", "stories", "multiplication", "capitals", "translation", "memo
 
 def main() -> None:
     """Draw the page."""
-    desk, tab = frame.begin(say("chat"), wide=False)
+    desk, tab = page_frame.begin(say("chat"), wide=False)
     refused = choose(desk, tab)
     with st.container():
         if reason := desk.shelf.unsaved(tab):
@@ -121,9 +121,9 @@ def files(desk: Desk, tab: str) -> None:
 def draw_round(past: Round) -> None:
     """A question, its answer, and what was measured of it."""
     with st.chat_message("user"):
-        answers.draw_plain(past.query)
+        safe_markdown.draw_plain(past.query)
     with st.chat_message("assistant"):
-        answers.draw(past.response)
+        safe_markdown.draw(past.response)
         if past.figures:
             widgets.figures_line(past.figures, past.model, past.variant, ended=past.error is None)
         if past.error:
@@ -138,7 +138,7 @@ def draw_running(desk: Desk, tab: str) -> None:
     if turn is None:
         st.rerun()
     with st.chat_message("user"):
-        answers.draw_plain(desk.conversation(tab).rounds[-1].query)
+        safe_markdown.draw_plain(desk.conversation(tab).rounds[-1].query)
     with st.chat_message("assistant"):
         widgets.turn_text(turn)
         widgets.turn_status(turn)

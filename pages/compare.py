@@ -2,12 +2,12 @@
 
 import streamlit as st
 
-from dashboard import answers, charts, frame, widgets
-from dashboard.desk import Desk
+from dashboard import charts, page_frame, safe_markdown, widgets
 from dashboard.markup import bold, plain
-from dashboard.state import Figures, Settings
+from dashboard.session.answering import Duel, Turn
+from dashboard.session.conversation import Desk
+from dashboard.session.state import Figures, Settings
 from dashboard.texts import say
-from dashboard.turns import Duel, Turn
 from fastglm.hosting.host import HostKey
 
 NAMES = ("A", "B")
@@ -15,7 +15,7 @@ NAMES = ("A", "B")
 
 def main() -> None:
     """Draw the page."""
-    desk, tab = frame.begin(say("compare"))
+    desk, tab = page_frame.begin(say("compare"))
     st.caption(say("compare-intro"))
     keys, refused = choose()
     duel = desk.duels.get(tab)
@@ -78,14 +78,14 @@ def draw_ended(duel: Duel) -> None:
     left, right = duel.turns
     st.divider()
     with st.chat_message("user"):
-        answers.draw_plain(left.prompt)
-    parted = answers.parting(left.text, right.text) if left.text and right.text else None
+        safe_markdown.draw_plain(left.prompt)
+    parted = safe_markdown.parting(left.text, right.text) if left.text and right.text else None
     for name, column, turn in zip(NAMES, st.columns(2), duel.turns, strict=True):
         with column, st.container(border=True):
             head(name, turn)
             if turn.error:
                 st.error(plain(turn.error), icon=":material/error:")
-            answers.draw_parting(turn.text, parted)
+            safe_markdown.draw_parting(turn.text, parted)
             if turn.figures:
                 widgets.figures_line(turn.figures, ended=not turn.error)
     if left.state == right.state == "done" and left.figures and right.figures:

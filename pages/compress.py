@@ -2,7 +2,9 @@
 
 import streamlit as st
 
-from dashboard import facts, frame, machine, made, making, prediction, watching, widgets
+from dashboard import machine, model_facts, page_frame, widgets
+from dashboard.compress import form, prediction, result_card
+from dashboard.jobs import status
 from dashboard.markup import plain
 from dashboard.texts import say
 from fastglm.compress.recipe import Recipe
@@ -11,11 +13,11 @@ from fastglm.errors import FastGLMError
 
 def main() -> None:
     """Draw the page."""
-    frame.begin(say("compress"))
+    page_frame.begin(say("compress"))
     st.caption(say("compress-intro"))
     choose()
-    watching.watch()
-    making.offer_rest()
+    status.watch()
+    form.offer_rest()
     draw_made()
 
 
@@ -26,8 +28,8 @@ def choose() -> None:
         model = widgets.pick_model("compress", link="model")
     with st.container():  # what is asked for below keeps its place, so that a slow page does not show it twice
         try:
-            recipe = making.pick_recipe(right)
-            making.show_yaml(recipe)
+            recipe = form.pick_recipe(right)
+            form.show_yaml(recipe)
             reason = widgets.refusal(model) or predict(model, recipe)
         except FastGLMError as error:
             st.error(plain(error), icon=":material/error:")
@@ -39,7 +41,7 @@ def choose() -> None:
 
 def predict(model: str, recipe: Recipe) -> str | None:
     """Draw what will come of it; returns why it cannot be made, if so. Raises FastGLMError where nobody can tell."""
-    known = facts.known_config(model)
+    known = model_facts.known_config(model)
     if known is None:
         st.info(say("predicted-unknown"), icon=":material/download:")
         return None
@@ -55,8 +57,8 @@ def predict(model: str, recipe: Recipe) -> str | None:
 
 def ask(model: str, recipe: Recipe, able: bool) -> None:
     """Texts and name, and the button."""
-    texts = making.pick_texts(model, recipe)
-    usual = making.usual_name(model, recipe)
+    texts = form.pick_texts(model, recipe)
+    usual = form.usual_name(model, recipe)
     with st.form("make", border=False):
         with st.container():
             own = (
@@ -72,7 +74,7 @@ def ask(model: str, recipe: Recipe, able: bool) -> None:
     if not go:
         return
     try:
-        making.start(model, recipe, name.strip(), texts, own)
+        form.start(model, recipe, name.strip(), texts, own)
     except FastGLMError as error:
         st.error(plain(error), icon=":material/error:")
         return
@@ -84,7 +86,7 @@ def draw_made() -> None:
     """The card of the model that the visitor picks: that of the address, else the newest."""
     st.divider()
     st.subheader(say("made"), anchor=False)
-    folders = {folder.name: folder for folder in made.found()}
+    folders = {folder.name: folder for folder in result_card.found()}
     if not folders:
         st.info(say("made-empty"), icon=":material/compress:")
         return
@@ -94,7 +96,7 @@ def draw_made() -> None:
     if linked in names or chosen != names[0]:  # a link to what is still in the making stays
         st.query_params["made"] = chosen
     try:
-        made.draw(folders[chosen])
+        result_card.draw(folders[chosen])
     except FastGLMError as error:
         st.error(plain(error), icon=":material/error:")
 

@@ -12,8 +12,9 @@ from benchmarks.measure.measurement import METRICS
 from benchmarks.report.compare import Comparison, Line, compare
 from benchmarks.report.report import quantity, words
 from benchmarks.store.store import Store
-from dashboard import charts, exchange, frame, remarks, results, runs, trash, trend
+from dashboard import charts, page_frame, remarks
 from dashboard.markup import plain
+from dashboard.results import deleted_runs, exchange, results, runs, trend
 from dashboard.texts import say
 from fastglm.errors import UsageError
 
@@ -22,14 +23,14 @@ MARKS = {"better": "circle", "worse": "x", "undecided": "circle-open", "equal": 
 
 def main() -> None:
     """Draw the page."""
-    frame.begin(say("history"))
+    page_frame.begin(say("history"))
     st.caption(say("history-intro"))
     results.show(draw)
 
 
 def draw(store: Store) -> None:
     """The runs, what can be done with those that are selected, and files of others."""
-    trash.tell(store)
+    deleted_runs.tell(store)
     kept = store.runs()
     if kept.empty:
         st.info(say("history-empty"), icon=":material/history:")
@@ -48,7 +49,7 @@ def draw(store: Store) -> None:
         trend.draw(store, kept)
     st.divider()
     exchange.take_in(store)
-    trash.draw(store)
+    deleted_runs.draw(store)
 
 
 def act(store: Store, chosen: pd.DataFrame, found: pd.DataFrame) -> None:
@@ -57,7 +58,7 @@ def act(store: Store, chosen: pd.DataFrame, found: pd.DataFrame) -> None:
         wanted = found if chosen.empty else chosen
         if len(wanted):
             exchange.offer(store, wanted["id"].tolist())
-        trash.offer(store, chosen)
+        deleted_runs.offer(store, chosen)
 
 
 def draw_one(store: Store, run: pd.Series) -> None:

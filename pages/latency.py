@@ -7,14 +7,16 @@ import streamlit as st
 
 from benchmarks.report import report
 from benchmarks.store.store import Store
-from dashboard import charts, latency, measuring, results
+from dashboard import charts
+from dashboard.jobs import measure_form
 from dashboard.markup import Markdown, bold
+from dashboard.results import latency, results
 from dashboard.texts import say
 
 
 def choose() -> None:
     """What to measure, and the button that starts it."""
-    model, variants, able = measuring.pick_subject("latency")
+    model, variants, able = measure_form.pick_subject("latency")
     with st.form("what", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         prompts = st.multiselect(say("prompt-tokens"), [16, 32, 64, 128, 256, 512, 1024], [32, 128], width=220)
         answer = st.number_input(say("answer-tokens"), 8, 1024, 64, 8, width=160)
@@ -22,7 +24,7 @@ def choose() -> None:
         go = st.form_submit_button(say("measure"), type="primary", icon=":material/speed:", disabled=not able)
     if go and prompts:
         options = ["--prompt-tokens", ",".join(map(str, sorted(prompts))), "--answer-tokens", str(answer)]
-        measuring.start(model, variants, "latency", [*options, "--repeats", str(repeats)])
+        measure_form.start(model, variants, "latency", [*options, "--repeats", str(repeats)])
 
 
 def draw_results(store: Store) -> None:

@@ -2,13 +2,13 @@
 
 import streamlit as st
 
-from dashboard import frame
+from dashboard import page_frame
 from dashboard.texts import say
 
 
 def main() -> None:
     """Draw the page."""
-    frame.begin(say("limits"), wide=False)
+    page_frame.begin(say("limits"), wide=False)
     st.markdown(say("limits-intro"))
     for icon, title, body in (
         ("fact_check", say("limits-facts"), say("limits-facts-body")),

@@ -7,9 +7,11 @@ import streamlit as st
 
 from benchmarks.report import report
 from benchmarks.store.store import Store
-from dashboard import charts, machine, measuring, memory, results
+from dashboard import charts, machine
+from dashboard.jobs import measure_form
 from dashboard.markup import Markdown, bold
-from dashboard.memory import Need
+from dashboard.results import memory, results
+from dashboard.results.memory import Need
 from dashboard.texts import say
 from fastglm.engine.kv_cache import STEP
 from fastglm.system.devices import DeviceCard
@@ -17,14 +19,14 @@ from fastglm.system.devices import DeviceCard
 
 def choose() -> None:
     """What to measure, and the button that starts it."""
-    model, variants, able = measuring.pick_subject("memory")
+    model, variants, able = measure_form.pick_subject("memory")
     with st.form("what", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         prompts = st.multiselect(say("prompt-tokens"), [16, 32, 64, 128, 256, 512, 1024], [32, 512], width=220)
         answer = st.number_input(say("answer-tokens"), 8, 1024, 64, 8, width=160)
         go = st.form_submit_button(say("measure"), type="primary", icon=":material/memory:", disabled=not able)
     if go and prompts:
         options = ["--prompt-tokens", ",".join(map(str, sorted(prompts))), "--answer-tokens", str(answer)]
-        measuring.start(model, variants, "memory", options)
+        measure_form.start(model, variants, "memory", options)
 
 
 def draw_results(store: Store) -> None:

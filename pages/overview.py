@@ -13,10 +13,12 @@ import streamlit as st
 from benchmarks.environment.run_facts import machine_name
 from benchmarks.report import report
 from benchmarks.store.store import Store
-from dashboard import advice, charts, facts, frame, machine, measuring, reasons, results, watching, widgets
-from dashboard.advice import Advice, Standing, fits
+from dashboard import charts, machine, model_facts, page_frame, widgets
+from dashboard.jobs import measure_form, status
 from dashboard.machine import size
 from dashboard.markup import code, plain
+from dashboard.results import recommendation, recommendation_text, results
+from dashboard.results.recommendation import Advice, Standing, fits
 from dashboard.texts import say
 from fastglm.models.source import find_source
 from fastglm.system.devices import DeviceCard
@@ -25,7 +27,7 @@ from fastglm.variants.variants import USUAL
 
 def main() -> None:
     """Draw the page."""
-    frame.begin(say("overview"))
+    page_frame.begin(say("overview"))
     st.caption(say("overview-intro"))
     linked = st.query_params.get("model", "demo")
     if widgets.refusal(linked):
@@ -36,7 +38,7 @@ def main() -> None:
         st.error(plain(refused), icon=":material/block:")
         return
     st.query_params["model"] = model  # a bound widget would put the name of the demo there in the visitor's language
-    watching.watch()
+    status.watch()
     results.show(partial(draw, model))
 
 
@@ -49,18 +51,18 @@ def draw(model: str, store: Store) -> None:
     here = this_machine(card, runs["place"])
     place = pick_place(here, runs["place"])
     runs = runs[runs["place"] == place]
-    device = asdict(card) if card and place == here else advice.device(runs["machine"].tolist())
-    facts.draw(model, device)
-    ids = advice.recent(runs)
-    found, failures = advice.newest(store.measurements(ids), ids)
+    device = asdict(card) if card and place == here else recommendation.device(runs["machine"].tolist())
+    model_facts.draw(model, device)
+    ids = recommendation.recent(runs)
+    found, failures = recommendation.newest(store.measurements(ids), ids)
     errors = [params.get("error", "") for params in failures["params"]]
     for variant, error in dict.fromkeys(zip(failures["variant"], errors, strict=True)):
         st.warning(say("overview-failed", variant=variant, error=error), icon=":material/warning:")
-    known = advice.standings(found, failures)
+    known = recommendation.standings(found, failures)
     metrics = dict(zip(found["side"], found["metric"], strict=True))
     total = float(device.get("memory_total") or 0)
     if "speed" in metrics:
-        draw_advice(advice.recommend(known, total), metrics)
+        draw_advice(recommendation.recommend(known, total), metrics)
     draw_missing(model, metrics, place == here)
     draw_chart(known, found, total)
     draw_table(known, found, runs, total)
@@ -105,18 +107,18 @@ def draw_missing(model: str, measured: Mapping[str, str], is_here: bool) -> None
     variants = [name for name in USUAL if name in able]
     if not missing:
         return
-    suites = ",".join(advice.SIDES[side][0] for side in missing)
+    suites = ",".join(recommendation.SIDES[side][0] for side in missing)
     command = f"python -m benchmarks run --model {shlex.quote(model)} --variants {','.join(variants)} --suite {suites}"
     words = say("comma").join(missing.values())
     st.info(say("overview-missing", what=words, command=code(command)), icon=":material/speed:")
     label = say("overview-measure")
-    if is_here and st.button(label, key="measure", icon=":material/play_arrow:", disabled=measuring.running()):
-        measuring.start(model, variants, suites, [])
+    if is_here and st.button(label, key="measure", icon=":material/play_arrow:", disabled=measure_form.running()):
+        measure_form.start(model, variants, suites, [])
 
 
 def draw_advice(found: Advice, metrics: Mapping[str, str]) -> None:
     """The variant that is recommended, why, and by what rule."""
-    words = " ".join(reasons.sentences(found, metrics))
+    words = " ".join(recommendation_text.sentences(found, metrics))
     if found.pick:
         st.success(words, icon=":material/recommend:")
     else:
@@ -127,7 +129,7 @@ def draw_advice(found: Advice, metrics: Mapping[str, str]) -> None:
 def draw_chart(known: Sequence[Standing], found: pd.DataFrame, total: float) -> None:
     """Speed against quality (or memory, where no quality is measured), and how each was measured."""
     metrics = dict(zip(found["side"], found["metric"], strict=True))
-    points = advice.points(known, "quality" if "quality" in metrics else "memory", total)
+    points = recommendation.points(known, "quality" if "quality" in metrics else "memory", total)
     if points.empty:
         return
     points["note"] = [say("device-memory", total=size(memory)) if pd.notna(memory) else "" for memory in points["size"]]
@@ -142,7 +144,7 @@ def draw_chart(known: Sequence[Standing], found: pd.DataFrame, total: float) -> 
     left_out = [standing.variant for standing in known if standing.variant not in set(points["variant"])]
     if left_out:
         st.caption(say("overview-undrawn", variants=say("comma").join(left_out)))
-    st.caption(" ".join(reasons.how_measured(found, points, total)))
+    st.caption(" ".join(recommendation_text.how_measured(found, points, total)))
 
 
 def draw_table(known: Sequence[Standing], found: pd.DataFrame, runs: pd.DataFrame, total: float) -> None:

@@ -9,15 +9,18 @@ import streamlit as st
 from benchmarks.environment.run_facts import scored
 from benchmarks.run.questions import read_texts
 from benchmarks.store.store import Store
-from dashboard import charts, measuring, quality, remarks, results, uploads
+from dashboard import charts, remarks
+from dashboard.compress import uploads
+from dashboard.jobs import measure_form
 from dashboard.markup import plain
+from dashboard.results import quality, results
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 
 
 def choose() -> None:
     """What to ask whom, and the button that starts it."""
-    model, variants, able = measuring.pick_subject("quality")
+    model, variants, able = measure_form.pick_subject("quality")
     if random := model.startswith("shape:"):
         st.info(say("quality-shape"), icon=":material/casino:")
     with st.form("what", border=False):
@@ -33,7 +36,7 @@ def choose() -> None:
         except FastGLMError as error:
             st.error(plain(error), icon=":material/error:")
             return
-    measuring.start(model, variants, "quality", options)
+    measure_form.start(model, variants, "quality", options)
 
 
 def draw_results(store: Store) -> None:

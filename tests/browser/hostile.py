@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.exchange.exchange import import_runs
 from benchmarks.jobs.jobs import Jobs
 from benchmarks.store.store import Store
-from dashboard.state import Conversation, Figures, Round
+from dashboard.session.state import Conversation, Figures, Round
 
 # Short ones, as names have few letters: each is a way of its own.
 EVIL = [

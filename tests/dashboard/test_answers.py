@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard.answers import parting, parts
+from dashboard.safe_markdown import parting, parts
 
 
 def prose(text: str) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 from fake_pool import FakePool
 
-from dashboard import turns
-from dashboard.desk import Desk
-from dashboard.tab import Presence
+from dashboard.session import answering
+from dashboard.session.browser_tab import Presence
+from dashboard.session.conversation import Desk
 from fastglm.errors import FastGLMError, MemoryShortError
 from fastglm.hosting.host import HostKey
 
@@ -166,7 +166,7 @@ def test_a_reload_gives_nothing_back(desk: Desk, pool: FakePool) -> None:
     assert desk.presence.here(TAB)
 
 
-def compare(desk: Desk, race: bool) -> turns.Duel:
+def compare(desk: Desk, race: bool) -> answering.Duel:
     desk.compare(TAB, (HostKey("demo", "original"), HostKey("demo", "int4")), "go", {"do_sample": False}, race)
     until(lambda: desk.duels[TAB].ended)
     return desk.duels[TAB]
@@ -177,9 +177,9 @@ def test_two_variants_answer_one_after_the_other_and_warm(desk: Desk, pool: Fake
     duel = compare(desk, race=False)
     assert [turn.text for turn in duel.turns] == ["你好 there", "你好 their"]
     assert [(key.variant, settings.get("max_new_tokens")) for key, _, _, settings in pool.asked] == [
-        ("original", turns.WARM_UP_TOKENS),
+        ("original", answering.WARM_UP_TOKENS),
         ("original", None),
-        ("int4", turns.WARM_UP_TOKENS),
+        ("int4", answering.WARM_UP_TOKENS),
         ("int4", None),
     ]
 
@@ -212,7 +212,7 @@ def test_a_disk_that_fills_during_an_answer_ends_it_visibly(
 ) -> None:
     pool.gate = threading.Event()
     desk.ask(TAB, "go")
-    monkeypatch.setattr("dashboard.state.private", full)
+    monkeypatch.setattr("dashboard.session.state.private", full)
     pool.gate.set()
     until(lambda: desk.turn(TAB) is None)
     (only,) = desk.conversation(TAB).rounds
@@ -247,7 +247,7 @@ def test_a_system_without_threads(desk: Desk, pool: FakePool, monkeypatch: pytes
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", none_left)
         desk.ask(TAB, "go")
-        duel = turns.Duel(*(_turn(pool, side) for side in "ab"), False, desk.release, lambda: None).start()
+        duel = answering.Duel(*(_turn(pool, side) for side in "ab"), False, desk.release, lambda: None).start()
     assert "new thread" in str(desk.conversation(TAB).rounds[-1].error)
     assert [turn.state for turn in duel.turns] == ["failed", "failed"]
 
@@ -257,10 +257,10 @@ def test_a_comparison_that_cannot_make_room_ends_visibly(desk: Desk, pool: FakeP
         raise MemoryShortError("too little memory")
 
     pool.get = short  # type: ignore[method-assign, assignment]
-    duel = turns.Duel(_turn(pool, "a"), _turn(pool, "b"), False, full, full).start()
+    duel = answering.Duel(_turn(pool, "a"), _turn(pool, "b"), False, full, full).start()
     until(lambda: duel.ended)
     assert [turn.state for turn in duel.turns] == ["failed", "failed"]
 
 
-def _turn(pool: FakePool, user: str) -> turns.Turn:
-    return turns.Turn(pool, user, HostKey("demo", "original"), "go", [])  # type: ignore[arg-type]
+def _turn(pool: FakePool, user: str) -> answering.Turn:
+    return answering.Turn(pool, user, HostKey("demo", "original"), "go", [])  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import streamlit as st
 from benchmarks.environment import processes
 from benchmarks.jobs.jobs import Jobs
 from benchmarks.store.store import Store
-from dashboard import jobs
+from dashboard.jobs import jobs
 from fastglm.errors import FastGLMError
 from fastglm.system.home import home
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from dashboard import quality, trend
+from dashboard.results import quality, trend
 
 
 def answers() -> pd.DataFrame:

@@ -5,8 +5,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dashboard import advice, charts
-from dashboard.advice import Standing, Value
+from dashboard import charts
+from dashboard.results import recommendation
+from dashboard.results.recommendation import Standing, Value
 
 GB = 1e9
 
@@ -45,7 +46,7 @@ def name(found: Standing | None) -> str | None:
     ],
 )
 def test_the_front_is_what_nothing_beats(points: list[tuple[float, float]], expected: list[bool]) -> None:
-    assert advice.front(points) == expected
+    assert recommendation.front(points) == expected
 
 
 def test_the_fastest_that_keeps_the_quality_is_picked() -> None:
@@ -54,7 +55,7 @@ def test_the_fastest_that_keeps_the_quality_is_picked() -> None:
         standing("int8", 20, 7, 0.94),
         standing("int4", 30, 4, 0.90),
     ]
-    found = advice.recommend(known, 24 * GB)
+    found = recommendation.recommend(known, 24 * GB)
     assert (name(found.pick), name(found.baseline), name(found.careful), found.original) == (
         "int8",
         "original",
@@ -66,10 +67,10 @@ def test_the_fastest_that_keeps_the_quality_is_picked() -> None:
 
 def test_quality_is_lost_only_where_that_is_sure() -> None:
     original = standing("original", 10, 12, 0.95)
-    assert name(advice.recommend([original, standing("int4", 30, 4, 0.90, doubt=0.02)], 0).pick) == "original"
-    assert name(advice.recommend([original, standing("int4", 30, 4, 0.90, doubt=0.04)], 0).pick) == "int4"
+    assert name(recommendation.recommend([original, standing("int4", 30, 4, 0.90, doubt=0.02)], 0).pick) == "original"
+    assert name(recommendation.recommend([original, standing("int4", 30, 4, 0.90, doubt=0.04)], 0).pick) == "int4"
     unsure = standing("original", 10, 12, 0.95, doubt=0.04)
-    assert name(advice.recommend([unsure, standing("int4", 30, 4, 0.90)], 0).pick) == "int4"
+    assert name(recommendation.recommend([unsure, standing("int4", 30, 4, 0.90)], 0).pick) == "int4"
 
 
 def test_of_those_as_fast_the_smallest_is_picked() -> None:
@@ -78,14 +79,14 @@ def test_of_those_as_fast_the_smallest_is_picked() -> None:
         standing("int8", 20, 7, 0.9, spread=0.05),
         standing("int4", 19, 4, 0.9, spread=0.05),
     ]
-    assert name(advice.recommend(known, 24 * GB).pick) == "int4"
+    assert name(recommendation.recommend(known, 24 * GB).pick) == "int4"
     surely = [known[0], standing("int8", 20, 7, 0.9, spread=0.01), standing("int4", 19, 4, 0.9, spread=0.01)]
-    assert name(advice.recommend(surely, 24 * GB).pick) == "int8"
+    assert name(recommendation.recommend(surely, 24 * GB).pick) == "int8"
 
 
 def test_without_quality_only_the_published_weights_count() -> None:
     known = [standing("original", 10, 12), standing("fast", 15, 12), standing("int8", 12, 7), standing("int4", 30, 4)]
-    found = advice.recommend(known, 24 * GB)
+    found = recommendation.recommend(known, 24 * GB)
     assert name(found.pick) == "fast"
     assert found.unknown == ("int4",)
     assert found.careful is None
@@ -93,25 +94,25 @@ def test_without_quality_only_the_published_weights_count() -> None:
 
 def test_where_original_does_not_fit_the_others_are_compared() -> None:
     known = [standing("original", 2, 12, 0.99), standing("int8", 20, 7, 0.95), standing("int4", 30, 4, 0.90)]
-    found = advice.recommend(known, 8 * GB)
+    found = recommendation.recommend(known, 8 * GB)
     assert (name(found.pick), name(found.baseline), found.original) == ("int8", "int8", "too big")
-    ran_out = advice.recommend([standing("original", None, short=True), *known[1:]], 24 * GB)
+    ran_out = recommendation.recommend([standing("original", None, short=True), *known[1:]], 24 * GB)
     assert (name(ran_out.pick), ran_out.original) == ("int8", "too big")
-    assert advice.recommend(known[1:], 24 * GB).original == "unknown"
+    assert recommendation.recommend(known[1:], 24 * GB).original == "unknown"
 
 
 def test_nine_tenths_of_the_memory_may_be_taken() -> None:
-    assert advice.fits(standing("int8", 1, 7.2), 8 * GB)
-    assert not advice.fits(standing("int8", 1, 7.3), 8 * GB)
-    assert advice.fits(standing("int8", 1, 7.3), 0)
+    assert recommendation.fits(standing("int8", 1, 7.2), 8 * GB)
+    assert not recommendation.fits(standing("int8", 1, 7.3), 8 * GB)
+    assert recommendation.fits(standing("int8", 1, 7.3), 0)
 
 
 def test_there_may_be_nothing_to_recommend() -> None:
-    too_big = advice.recommend([standing("original", 10, 12), standing("fast", 15, 12)], 8 * GB)
+    too_big = recommendation.recommend([standing("original", 10, 12), standing("fast", 15, 12)], 8 * GB)
     assert (too_big.pick, too_big.baseline, too_big.unknown) == (None, None, ())
-    unknown = advice.recommend([standing("original", 10, 12), standing("int4", 15, 4)], 8 * GB)
+    unknown = recommendation.recommend([standing("original", 10, 12), standing("int4", 15, 4)], 8 * GB)
     assert (unknown.pick, unknown.unknown) == (None, ("int4",))
-    assert advice.recommend([], 8 * GB).pick is None
+    assert recommendation.recommend([], 8 * GB).pick is None
 
 
 def row(run: str, variant: str, metric: str, value: float, **params: Any) -> dict[str, Any]:
@@ -121,7 +122,7 @@ def row(run: str, variant: str, metric: str, value: float, **params: Any) -> dic
 
 def found_in(rows: list[dict[str, Any]], runs: list[str]) -> dict[tuple[str, str], float]:
     """The values of each variant and side."""
-    found, _ = advice.newest(pd.DataFrame(rows), runs)
+    found, _ = recommendation.newest(pd.DataFrame(rows), runs)
     return {(row["variant"], row["side"]): row["value"] for row in found.to_dict("records")}
 
 
@@ -178,7 +179,7 @@ def test_a_failure_hides_older_values_only() -> None:
     rows = [row("b", "original", "decode_rate", 10, prompt_tokens=128)]
     for order, values in ((["a", "b"], {}), (["b", "a"], {("original", "speed"): 10})):
         assert found_in([*rows, failing("a", "HostError")], order) == values
-        _, failures = advice.newest(pd.DataFrame([*rows, failing("a", "HostError")]), order)
+        _, failures = recommendation.newest(pd.DataFrame([*rows, failing("a", "HostError")]), order)
         assert failures["variant"].tolist() == [] if values else ["original"]
 
 
@@ -188,12 +189,12 @@ def test_standings_of_rows() -> None:
         row("a", "pruned", "decode_rate", 20, prompt_tokens=128),
         failing("a", "MemoryShortError"),
     ]
-    original, int4, pruned = advice.standings(*advice.newest(pd.DataFrame(rows), ["a"]))
+    original, int4, pruned = recommendation.standings(*recommendation.newest(pd.DataFrame(rows), ["a"]))
     assert original == Standing("original", short=True)
     assert int4 == Standing("int4", Value(30, 27, 30))
     assert pruned.variant == "pruned"
     nothing = pd.DataFrame(columns=["run", "variant", "metric", "params", "value", "low", "high"])
-    assert advice.standings(*advice.newest(nothing, [])) == []
+    assert recommendation.standings(*recommendation.newest(nothing, [])) == []
 
 
 def test_few_runs_are_looked_into_and_the_newest_of_each_suite_and_variant() -> None:
@@ -202,8 +203,8 @@ def test_few_runs_are_looked_into_and_the_newest_of_each_suite_and_variant() -> 
     runs = pd.DataFrame(
         [("running", "running", ["latency"], ["original"]), *many, rare], columns=["id", "status", "suites", "variants"]
     )
-    assert advice.recent(runs) == [*(f"r{i}" for i in range(advice.RECENT)), "rare"]
-    assert advice.recent(runs[:0]) == []
+    assert recommendation.recent(runs) == [*(f"r{i}" for i in range(recommendation.RECENT)), "rare"]
+    assert recommendation.recent(runs[:0]) == []
 
 
 KNOWN = [
@@ -216,19 +217,19 @@ KNOWN = [
 
 
 def test_points_of_the_chart() -> None:
-    points = advice.points(KNOWN, "quality", 24 * GB).set_index("variant")
+    points = recommendation.points(KNOWN, "quality", 24 * GB).set_index("variant")
     assert points["front"].to_dict() == {"original": False, "fast": True, "int8": False, "int4": True}
     assert points.loc["original", ["x", "x_low", "y_high", "size"]].tolist() == [10, 9, 0.97, 12 * GB]
-    small = advice.points(KNOWN, "quality", 12 * GB).set_index("variant")
+    small = recommendation.points(KNOWN, "quality", 12 * GB).set_index("variant")
     assert small["fits"].to_dict() == {"original": False, "fast": False, "int8": True, "int4": True}
     assert small["front"].to_dict() == {"original": False, "fast": False, "int8": True, "int4": True}
-    by_memory = advice.points(KNOWN, "memory", 24 * GB).set_index("variant")
+    by_memory = recommendation.points(KNOWN, "memory", 24 * GB).set_index("variant")
     assert by_memory["front"].to_dict() == {"original": False, "fast": False, "int8": False, "int4": True}
-    assert advice.points([], "quality", 0).empty
+    assert recommendation.points([], "quality", 0).empty
 
 
 def drawn(known: list[Standing], total: float = 24 * GB) -> Any:
-    return charts.trade_off(advice.points(known, "quality", total).assign(note=""), "tokens/s", "right", ".1~%")
+    return charts.trade_off(recommendation.points(known, "quality", total).assign(note=""), "tokens/s", "right", ".1~%")
 
 
 def test_the_chart_has_bubbles_by_memory_and_the_front() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dashboard.state import Conversation, Figures, NotAConversation, Round, Settings, Shelf, loads
+from dashboard.session.state import Conversation, Figures, NotAConversation, Round, Settings, Shelf, loads
 
 FIGURES = Figures(3, 0.1, 20.0, 1000, stop="eos")
 SAID = Conversation(

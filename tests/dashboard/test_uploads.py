@@ -2,7 +2,7 @@
 
 import pytest
 
-from dashboard import uploads
+from dashboard.compress import uploads
 from fastglm.compress.calibration import read_texts
 from fastglm.errors import HomeError, UsageError
 

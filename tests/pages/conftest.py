@@ -9,11 +9,12 @@ from fake_pool import FakePool
 from page_run import ROOT, TAB, Open, healthy
 from streamlit.testing.v1 import AppTest
 
-import dashboard.desk
+import dashboard.session.conversation
 from benchmarks.environment import processes
 from benchmarks.jobs.jobs import Job, Jobs
 from benchmarks.store.store import Store
-from dashboard import jobs, machine
+from dashboard import machine
+from dashboard.jobs import jobs
 from fastglm.system.devices import DeviceCard
 
 CARD = DeviceCard("cuda", "Test GPU", 24_000_000_000, 20_000_000_000, 8, 8, compute_capability="8.9", driver="CUDA 13")
@@ -24,7 +25,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePool]:
     """What the server has loaded."""
     fake = FakePool()
     st.cache_resource.clear()
-    monkeypatch.setattr(dashboard.desk, "Pool", lambda: fake)
+    monkeypatch.setattr(dashboard.session.conversation, "Pool", lambda: fake)
     monkeypatch.setattr(machine, "_look", lambda: CARD)
     yield fake
     st.cache_resource.clear()

@@ -7,8 +7,8 @@ from fake_pool import FakePool
 from page_run import TAB, Open, button, healthy, run_until, words
 from streamlit.testing.v1 import AppTest
 
-from dashboard.desk import desk
-from dashboard.state import Conversation, Round
+from dashboard.session.conversation import desk
+from dashboard.session.state import Conversation, Round
 from fastglm.demo.skills import SKILLS
 from fastglm.errors import FastGLMError
 

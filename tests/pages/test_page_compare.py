@@ -5,7 +5,7 @@ from fake_pool import FakePool
 from page_run import TAB, Open, button, healthy, run_until, words
 from streamlit.testing.v1 import AppTest
 
-from dashboard.desk import desk
+from dashboard.session.conversation import desk
 
 PAGE = "pages/compare.py"
 

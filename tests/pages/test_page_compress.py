@@ -17,7 +17,7 @@ from benchmarks.measure.measurement import Measurement
 from benchmarks.report.graded_answer import Graded
 from benchmarks.run.run import Run
 from benchmarks.store.store import Store
-from dashboard import jobs
+from dashboard.jobs import jobs
 from fastglm.compress.recipe import find_recipe
 from fastglm.models.source import demo_folder
 

@@ -14,7 +14,7 @@ from benchmarks.measure.measurement import Measurement
 from benchmarks.run.record import Record
 from benchmarks.run.run import Run
 from benchmarks.store.store import Store
-from dashboard import exchange, runs
+from dashboard.results import exchange, runs
 
 PAGE = "pages/history.py"
 BEGAN = datetime(2025, 3, 1, 12, tzinfo=UTC)

@@ -19,7 +19,8 @@ from benchmarks.run.record import Record
 from benchmarks.run.run import Run
 from benchmarks.store import store
 from benchmarks.store.store import Store
-from dashboard import jobs, results
+from dashboard.jobs import jobs
+from dashboard.results import results
 
 PAGE = "pages/latency.py"
 

@@ -15,7 +15,8 @@ from benchmarks.environment import machine
 from benchmarks.measure.measurement import Measurement
 from benchmarks.run.run import Run
 from benchmarks.store.store import Store
-from dashboard import jobs, memory
+from dashboard.jobs import jobs
+from dashboard.results import memory
 from fastglm.engine import EagerEngine, FastEngine, Sampling
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 

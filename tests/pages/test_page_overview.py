@@ -14,7 +14,7 @@ from benchmarks.environment import machine
 from benchmarks.measure.measurement import METRICS, Measurement
 from benchmarks.run.run import Run
 from benchmarks.store.store import Store
-from dashboard import measuring
+from dashboard.jobs import measure_form
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import demo_folder
 
@@ -75,7 +75,7 @@ def opened(**link: str) -> AppTest:
 
 def test_the_empty_page_names_the_command_and_has_a_button(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[tuple[Any, ...]] = []
-    monkeypatch.setattr(measuring, "start", lambda *what: started.append(what))
+    monkeypatch.setattr(measure_form, "start", lambda *what: started.append(what))
     app = open_page(PAGE)
     text = words(app)
     assert "Not measured on this machine yet: speed, memory, quality." in text

@@ -14,7 +14,7 @@ from benchmarks.report.graded_answer import Graded
 from benchmarks.run.record import Record
 from benchmarks.run.run import Run
 from benchmarks.store.store import Store
-from dashboard import jobs
+from dashboard.jobs import jobs
 
 PAGE = "pages/quality.py"
 

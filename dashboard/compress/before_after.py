@@ -8,8 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.store.store import Store
-from dashboard import advice, measuring, prediction, widgets
+from dashboard import widgets
+from dashboard.compress import prediction
+from dashboard.jobs import measure_form
 from dashboard.machine import size
+from dashboard.results import recommendation
 from dashboard.texts import say
 
 BEFORE, AFTER = "before", "after"
@@ -22,7 +25,7 @@ def draw(store: Store, folder: Path, parent: str) -> None:
     """Speed, memory, right answers and sample answers of both, and the button that measures them."""
     models = {BEFORE: parent, AFTER: str(folder)}
     ids, rows = _rows(store, models)
-    found = advice.newest(rows, ids)[0] if ids else pd.DataFrame()
+    found = recommendation.newest(rows, ids)[0] if ids else pd.DataFrame()
     if found.empty:
         st.caption(say("made-unmeasured"))
     else:
@@ -32,14 +35,14 @@ def draw(store: Store, folder: Path, parent: str) -> None:
         _draw_answers(store, found)
     if widgets.refusal(parent) is None and st.button(say("made-measure"), key="measure", icon=":material/speed:"):
         both = {models[side]: VARIANTS[side] for side in models}
-        measuring.start_each(both, "latency,memory,quality", OPTIONS)
+        measure_form.start_each(both, "latency,memory,quality", OPTIONS)
 
 
 def _rows(store: Store, models: dict[str, str]) -> tuple[list[str], pd.DataFrame]:
     """The newest finished runs of both on this machine, newest first, and their rows; `variant` is before or after."""
     runs = store.runs()
     here = pd.Series([machine.get("node") == platform.node() for machine in runs["machine"]], runs.index, dtype=bool)
-    recent = {run for model in models.values() for run in advice.recent(runs[here & (runs["model"] == model)])}
+    recent = {run for model in models.values() for run in recommendation.recent(runs[here & (runs["model"] == model)])}
     ids = [run for run in runs["id"] if run in recent]
     rows = store.measurements(ids)
     parts = [
@@ -87,7 +90,7 @@ def _table(found: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
         values: dict[str, Any] = dict(zip(part["side"], part["value"], strict=True))
         asked = part.loc[part["side"] == "quality", "n"]
         own = {"model": widgets.model_name(model), "variant": VARIANTS[side]}
-        rows.append({**own, **dict.fromkeys(advice.SIDES), **values, "asked": next(iter(asked), None)})
+        rows.append({**own, **dict.fromkeys(recommendation.SIDES), **values, "asked": next(iter(asked), None)})
     return pd.DataFrame(rows)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.environment.run_facts import machine_name
-from dashboard import results
+from dashboard.results import results
 from dashboard.texts import say
 
 SHOWN = 1000  # rows of a table; the filters find the others

@@ -11,8 +11,9 @@ from benchmarks.environment.run_facts import machine_name
 from benchmarks.measure.measurement import METRICS, Params
 from benchmarks.report import report
 from benchmarks.store.store import Store
-from dashboard import charts, results
+from dashboard import charts
 from dashboard.meanings import meaning
+from dashboard.results import results
 from dashboard.texts import say
 
 RUNS = 1000  # that are looked at, the newest

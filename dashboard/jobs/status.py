@@ -8,8 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.jobs.compression import COMMAND, Compression
-from dashboard import charts, jobs, widgets
-from dashboard.jobs import Job
+from dashboard import charts, widgets
+from dashboard.jobs import jobs
+from dashboard.jobs.jobs import Job
 from dashboard.markup import Markdown, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError, UsageError

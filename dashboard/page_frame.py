@@ -6,9 +6,9 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from dashboard import door, machine
-from dashboard.desk import Desk, desk
 from dashboard.markup import plain
-from dashboard.tab import attend, tab_id
+from dashboard.session.browser_tab import attend, tab_id
+from dashboard.session.conversation import Desk, desk
 from dashboard.texts import LANGUAGES, language, say
 from fastglm.errors import FastGLMError
 from fastglm.system.home import folder

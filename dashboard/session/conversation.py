@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.state import Conversation, Round, Shelf
-from dashboard.tab import Presence
-from dashboard.turns import Duel, Turn
+from dashboard.session.answering import Duel, Turn
+from dashboard.session.browser_tab import Presence
+from dashboard.session.state import Conversation, Round, Shelf
 from fastglm.hosting.host import HostKey
 from fastglm.hosting.pool import Pool
 

@@ -7,8 +7,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from benchmarks.jobs.compression import Compression
-from dashboard import builder, jobs, uploads, watching, widgets
-from dashboard.jobs import Job
+from dashboard import widgets
+from dashboard.compress import recipe_builder, uploads
+from dashboard.jobs import jobs, status
+from dashboard.jobs.jobs import Job
 from dashboard.markup import plain
 from dashboard.texts import say
 from fastglm.compress.calibration import read_texts
@@ -35,10 +37,10 @@ def pick_recipe(place: DeltaGenerator) -> Recipe:
     )
     st.query_params["recipe"] = chosen
     if chosen == OWN:
-        return builder.build(find_recipe(st.session_state.get("recipe-last", USUAL)))
+        return recipe_builder.build(find_recipe(st.session_state.get("recipe-last", USUAL)))
     st.query_params.pop("steps", None)
     if st.session_state.get("recipe-last") != chosen:
-        st.session_state.pop(builder.KEY, None)  # what is built next begins as this one
+        st.session_state.pop(recipe_builder.KEY, None)  # what is built next begins as this one
         st.session_state["recipe-last"] = chosen
     return find_recipe(chosen)
 
@@ -86,7 +88,7 @@ def start(model: str, recipe: Recipe, name: str, texts: str, own: Any) -> None:
     wanted = Compression(model, kept, name, given)
     if wanted.folder.exists():
         raise UsageError(say("name-taken", name=name))
-    making = filter(None, map(watching.compression, jobs.unfinished()))
+    making = filter(None, map(status.compression, jobs.unfinished()))
     if name.lower() in (each.name.lower() for each in making):
         raise UsageError(say("name-in-making", name=name))
     jobs.start(wanted.arguments())
@@ -119,7 +121,7 @@ def offer_rest() -> None:
 
 
 def _can_go_on(job: Job) -> bool:
-    wanted = watching.compression(job)
+    wanted = status.compression(job)
     if wanted is None or job.state not in ("cancelled", "failed"):
         return False
     return wanted.work.is_dir() and not wanted.folder.exists() and widgets.refusal(wanted.model) is None

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.report import report
-from dashboard import results
+from dashboard.results import results
 
 ENDS = ["value", "low", "high"]
 

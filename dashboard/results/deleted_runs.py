@@ -4,7 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.store.store import KEPT_DELETED, Store
-from dashboard import runs
+from dashboard.results import runs
 from dashboard.texts import say
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from dashboard.advice import Advice, Standing, Value
 from dashboard.machine import size
+from dashboard.results.recommendation import Advice, Standing, Value
 from dashboard.texts import say
 
 

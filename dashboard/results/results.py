@@ -7,9 +7,11 @@ import streamlit as st
 
 from benchmarks.report import report
 from benchmarks.store.store import Store
-from dashboard import frame, measuring, watching, widgets
+from dashboard import page_frame, widgets
+from dashboard.jobs import measure_form
+from dashboard.jobs import status as watching
 from dashboard.markup import bold, code, plain
-from dashboard.stored import store
+from dashboard.results.store import store
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 
@@ -24,7 +26,7 @@ METRICS = {  # that a page shows of a run, which may have measured more
 
 def page(title: str, intro: str, choose: Callable[[], None], draw: Callable[[Store], None]) -> None:
     """A page that measures: what to measure, how far that is, and below it what was measured."""
-    frame.begin(title)
+    page_frame.begin(title)
     st.caption(intro)
     choose()
     watching.watch()
@@ -68,7 +70,7 @@ def pick_run(runs: pd.DataFrame, place: str, empty: str) -> pd.Series | None:
     )
     if not (unknown and chosen == names[0]):  # a link to what is not here stays, and is told of, until one is chosen
         st.query_params["run"] = chosen  # a bound widget would put the title there, in the visitor's language
-    measuring.offer_rest(runs.loc[chosen])
+    measure_form.offer_rest(runs.loc[chosen])
     return runs.loc[chosen]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmarks.jobs.jobs import Job, Jobs, next_of
-from dashboard.stored import store
+from dashboard.results.store import store
 from fastglm.system.files import read_regular
 from fastglm.system.home import folder, private, writing
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dashboard import results, widgets
+from dashboard import widgets
+from dashboard.results import results
 from fastglm.engine.kv_cache import STEP, capacity_after
 from fastglm.errors import FastGLMError
 from fastglm.models.chatglm.config import ChatGLM6BConfig

@@ -9,9 +9,11 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-from dashboard import both, charts, facts, prediction, results, widgets
+from dashboard import charts, model_facts, widgets
+from dashboard.compress import before_after, prediction
 from dashboard.machine import size
 from dashboard.markup import plain
+from dashboard.results import results
 from dashboard.texts import say
 from fastglm.compress.manifest import FILE, read_manifest
 from fastglm.errors import CheckpointError
@@ -86,7 +88,7 @@ def draw(folder: Path) -> None:
         with st.expander(say("step-by-step")):
             prediction.table(rows.dropna(axis="columns", how="all"))
         _draw_links(folder, parent)
-        results.show(lambda store: both.draw(store, folder, parent))
+        results.show(lambda store: before_after.draw(store, folder, parent))
 
 
 def _draw_figures(rows: pd.DataFrame) -> None:
@@ -94,7 +96,7 @@ def _draw_figures(rows: pd.DataFrame) -> None:
     before, after = rows.iloc[0], rows.iloc[-1]
     columns = st.columns(3)
     figures = {
-        "parameters": (say("parameters"), facts.number(after["parameters"])),
+        "parameters": (say("parameters"), model_facts.number(after["parameters"])),
         "bytes": (say("disk-size"), size(after["bytes"])),
         "perplexity": (say("perplexity"), f"{after['perplexity']:.4g}"),
     }

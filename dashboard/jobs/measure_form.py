@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard import jobs, widgets
+from dashboard import widgets
+from dashboard.jobs import jobs
 from dashboard.markup import bold, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError

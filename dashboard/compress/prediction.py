@@ -7,7 +7,7 @@ import streamlit as st
 import torch
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import facts
+from dashboard import model_facts
 from dashboard.machine import size
 from dashboard.texts import say
 from fastglm.compress.recipe import Recipe
@@ -38,7 +38,7 @@ def draw(rows: pd.DataFrame, recipe: Recipe, kind: str) -> None:
     before, after = rows.iloc[0], rows.iloc[-1]
     columns = st.columns(3)
     figures = {
-        "parameters": (say("parameters"), facts.number(after["parameters"])),
+        "parameters": (say("parameters"), model_facts.number(after["parameters"])),
         "bytes": (say("disk-size"), size(after["bytes"])),
         "read": (say("bytes-read"), size(after["read"])),
     }

@@ -3,7 +3,7 @@
 import pandas as pd
 from scipy.stats import binomtest
 
-from dashboard import results
+from dashboard.results import results
 
 LANGUAGES = {"English": "en", "中文": "zh"}  # of questions, by their names in both
 BESIDE = {"texts", "arithmetic"}  # params that tell how a figure came about, and not of what part it is

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from dashboard.state import Figures
+from dashboard.session.state import Figures
 from fastglm.errors import CancelledError, FastGLMError, MemoryShortError
 from fastglm.generation.piece import Piece
 from fastglm.hosting.host import Answer, Host, HostKey
