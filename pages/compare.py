@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import charts, page_frame, safe_markdown, widgets
 from dashboard.markup import bold, plain
-from dashboard.session.answering import Duel, Turn
+from dashboard.session.answering import Comparison, Turn
 from dashboard.session.conversation import Desk
 from dashboard.session.state import Figures, Settings
 from dashboard.texts import say
@@ -73,7 +73,7 @@ def head(name: str, turn: Turn) -> None:
     st.markdown(f"**{name}** · {plain(widgets.model_name(turn.key.model))} · {bold(turn.key.variant)}")
 
 
-def draw_ended(duel: Duel) -> None:
+def draw_ended(duel: Comparison) -> None:
     """Both answers with the first difference marked, and what was measured."""
     left, right = duel.turns
     st.divider()
@@ -101,7 +101,7 @@ def draw_parting(text: str, at: int | None) -> None:
         st.info(say("texts-part", at=at + 1), icon=":material/call_split:")
 
 
-def draw_figures(duel: Duel, left: Figures, right: Figures) -> None:
+def draw_figures(duel: Comparison, left: Figures, right: Figures) -> None:
     """The ratio of the speeds, the memory of each, and a chart of both."""
     if duel.race:
         st.warning(say("race-warning"), icon=":material/warning:")

@@ -11,7 +11,7 @@ from benchmarks.report.report import size
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class ClaimedFigure:
     """A number with its unit, the repeats behind it and a 95 % interval; `least` and `most` where bounds are promised.
 
     Raises `ValueError` for what cannot be one.
@@ -68,31 +68,31 @@ class Figure:
         return (100, "%") if self.unit == "fraction" else size(self.value, self.unit)
 
 
-def times(ratio: Estimate, what: str = "", least: float | None = None, most: float | None = None) -> Figure:
+def times(ratio: Estimate, what: str = "", least: float | None = None, most: float | None = None) -> ClaimedFigure:
     """A ratio."""
-    return Figure(ratio.value, "×", what, ratio.n, ratio.low, ratio.high, least, most)
+    return ClaimedFigure(ratio.value, "×", what, ratio.n, ratio.low, ratio.high, least, most)
 
 
-def within(ratio: Estimate, share: float) -> Figure:
+def within(ratio: Estimate, share: float) -> ClaimedFigure:
     """A ratio that is to be 1 give or take `share`."""
     return times(ratio, least=1 - share, most=1 + share)
 
 
-def count(hits: int, n: int, least: int | None = None, most: int | None = None) -> Figure:
+def count(hits: int, n: int, least: int | None = None, most: int | None = None) -> ClaimedFigure:
     """So many of `n`, with the interval of their share."""
     found = statistics.share(hits, n)
     assert found.low is not None
     assert found.high is not None
-    return Figure(hits, f"of {n}", "", n, found.low * n, found.high * n, least, most)
+    return ClaimedFigure(hits, f"of {n}", "", n, found.low * n, found.high * n, least, most)
 
 
-def kept(figures: Sequence[Figure]) -> bool | None:
+def kept(figures: Sequence[ClaimedFigure]) -> bool | None:
     """Whether all figures with bounds are within them; None where none has any."""
     judged = [figure.kept for figure in figures if figure.kept is not None]
     return all(judged) if judged else None
 
 
-def text(figures: Sequence[Figure]) -> str:
+def text(figures: Sequence[ClaimedFigure]) -> str:
     """Figures in a row, with the number of repeats behind the intervals: `1.1 × (1.05 – 1.12), n 11`."""
     said = ", ".join(figure.text for figure in figures)
     repeats = sorted({figure.n for figure in figures if figure.low is not None})

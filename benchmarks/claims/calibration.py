@@ -11,7 +11,7 @@ from typing import Any
 
 import fastglm
 import fastglm.hosting.host
-from benchmarks.claims.bounds import Figure, count, times, within
+from benchmarks.claims.bounds import ClaimedFigure, count, times, within
 from benchmarks.cli.request import read_subject
 from benchmarks.measure import statistics
 from benchmarks.measure.statistics import Estimate
@@ -38,41 +38,44 @@ ANSWER: dict[str, Any] = {"max_new_tokens": 256, "do_sample": False, "ignore_eos
 PROMPT_TOKENS, ANSWERS = 32, 12
 
 
-def same_variant(reporter: Reporter) -> list[Figure]:
+def same_variant(reporter: Reporter) -> list[ClaimedFigure]:
     """40 comparisons of `fast` with itself; 1 in 20 may be called different at 95 %."""
     return [count(sum(_differs(_compared(reporter, 0.0)) for _ in range(40)), 40, most=5)]
 
 
-def slower_variant(reporter: Reporter) -> list[Figure]:
+def slower_variant(reporter: Reporter) -> list[ClaimedFigure]:
     """20 comparisons of `fast` with itself slowed down."""
     found = sum(_differs(ratio) and ratio.value < 1 for ratio in (_compared(reporter, SLOWER) for _ in range(20)))
     return [count(found, 20, least=18)]
 
 
-def stopwatch(reporter: Reporter) -> list[Figure]:
+def stopwatch(reporter: Reporter) -> list[ClaimedFigure]:
     """The decode rate that is told, against a stopwatch in the process that asked."""
     return [within(apart(_told_and_stopped, reporter), 0.03)]
 
 
-def cost_of_hosting(reporter: Reporter) -> list[Figure]:
+def cost_of_hosting(reporter: Reporter) -> list[ClaimedFigure]:
     """A step in a host that sends its pieces to a client that reads them, against one that sends nothing."""
     return [times(apart(_hosted_and_bare, reporter), most=1.01)]
 
 
-def peak_of_process(reporter: Reporter) -> list[Figure]:
+def peak_of_process(reporter: Reporter) -> list[ClaimedFigure]:
     """`peak_memory` against what the system says of the ended process, as `/usr/bin/time -v` prints it."""
     with tempfile.TemporaryDirectory() as folder:
         make_checkpoint(Path(folder), ChatGLMTokenizer.from_pretrained(demo_folder()), 1024, 8, 16, 32000)
         told, system = apart(_told_and_system_peak, reporter, folder)
-    return [Figure(told, "bytes", least=0.97 * system, most=1.03 * system), Figure(system, "bytes", "the system")]
+    return [
+        ClaimedFigure(told, "bytes", least=0.97 * system, most=1.03 * system),
+        ClaimedFigure(system, "bytes", "the system"),
+    ]
 
 
-def size_on_disk(_reporter: Reporter) -> list[Figure]:
+def size_on_disk(_reporter: Reporter) -> list[ClaimedFigure]:
     """`disk_size` against `du`."""
     folder = demo_folder()
     told = sum(file.stat().st_size for file in files_of(folder))
     said = subprocess.run(["du", "-cb", *files_of(folder)], capture_output=True, text=True, check=True).stdout
-    return [Figure(abs(told - int(said.splitlines()[-1].split()[0])), "bytes", "difference", most=0)]
+    return [ClaimedFigure(abs(told - int(said.splitlines()[-1].split()[0])), "bytes", "difference", most=0)]
 
 
 def _differs(ratio: Estimate) -> bool:

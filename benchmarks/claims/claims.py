@@ -14,10 +14,10 @@ import torch
 import fastglm
 from benchmarks.claims import calibration as trust
 from benchmarks.claims import no_growth, other_size, triton
-from benchmarks.claims.bounds import Figure, count, kept, text, times
+from benchmarks.claims.bounds import ClaimedFigure, count, kept, text, times
 from benchmarks.claims.matmul import FORMATS, speedups
 from benchmarks.claims.plain_loop import PlainLoop
-from benchmarks.cli.request import Order
+from benchmarks.cli.request import RunRequest
 from benchmarks.environment.machine import busy, busy_warning, machine
 from benchmarks.exchange.result_file import ResultFile, Row
 from benchmarks.measure import statistics
@@ -44,7 +44,7 @@ from fastglm.text_files import Text
 NONE: Mapping[str, float] = MappingProxyType({})
 
 
-def original_at_512(reporter: Reporter) -> list[Figure]:
+def original_at_512(reporter: Reporter) -> list[ClaimedFigure]:
     """`original` against the plain loop where Python's share is large."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
@@ -52,50 +52,52 @@ def original_at_512(reporter: Reporter) -> list[Figure]:
         return [times(apart(plain_ratio, reporter, folder, Workload((32,), 64, 11)), most=1.25)]
 
 
-def original_at_4096(reporter: Reporter) -> list[Figure]:
+def original_at_4096(reporter: Reporter) -> list[ClaimedFigure]:
     """`original` against the plain loop at the published width."""
     return [times(apart(plain_ratio, reporter, "shape:chatglm-6b@5", Workload((32,), 16, 7)), most=1.05)]
 
 
-def speed_at_4096(reporter: Reporter) -> list[Figure]:
+def speed_at_4096(reporter: Reporter) -> list[ClaimedFigure]:
     """Decoding at the published width, where it is bound by memory."""
     variants = ["original", "fast", "int8", "int4", "turbo"]
-    order = Order("shape:chatglm-6b@5", variants, ["latency"], Workload((32,), 32, 7), "cpu")
+    order = RunRequest("shape:chatglm-6b@5", variants, ["latency"], Workload((32,), 32, 7), "cpu")
     return _ratios(order, reporter, "decode_rate_ratio", least={"int4": 4.2, "turbo": 12})
 
 
-def prompts_at_4096(reporter: Reporter) -> list[Figure]:
+def prompts_at_4096(reporter: Reporter) -> list[ClaimedFigure]:
     """The time to the first token of long prompts at the published width."""
-    order = Order("shape:chatglm-6b@5", ["original", "int8", "int4"], ["latency"], Workload((128, 512), 2, 7), "cpu")
+    order = RunRequest(
+        "shape:chatglm-6b@5", ["original", "int8", "int4"], ["latency"], Workload((128, 512), 2, 7), "cpu"
+    )
     return _ratios(order, reporter, "ttft_ratio", most={"int8": 1, "int4": 1})
 
 
-def speed_on_demo(reporter: Reporter) -> list[Figure]:
+def speed_on_demo(reporter: Reporter) -> list[ClaimedFigure]:
     """Decoding where a model is small, so that much of a step is no reading of weights."""
     variants = ["original", "fast", "int8", "int4", "turbo"]
-    order = Order("demo", variants, ["latency"], Workload((32,), 128, 11), "cpu")
+    order = RunRequest("demo", variants, ["latency"], Workload((32,), 128, 11), "cpu")
     return _ratios(order, reporter, "decode_rate_ratio", least={"fast": 1.3, "int4": 3, "turbo": 10})
 
 
-def drafting_on_demo(reporter: Reporter) -> list[Figure]:
+def drafting_on_demo(reporter: Reporter) -> list[ClaimedFigure]:
     """Speculative decoding against the model that checks what is drafted."""
-    order = Order("demo", ["fast", "speculative"], ["latency"], Workload((32,), 128, 11), "cpu")
+    order = RunRequest("demo", ["fast", "speculative"], ["latency"], Workload((32,), 128, 11), "cpu")
     return _ratios(order, reporter, "decode_rate_ratio", least={"speculative": 1})
 
 
-def fast_as_original(reporter: Reporter, questions: int = 200) -> list[Figure]:
+def fast_as_original(reporter: Reporter, questions: int = 200) -> list[ClaimedFigure]:
     """Greedy answers of `fast` and of `original` to held-out questions, in fp32."""
     return [count(apart(equal_answers, reporter, "demo", questions), questions, least=questions)]
 
 
-def many_rows(reporter: Reporter) -> list[Figure]:
+def many_rows(reporter: Reporter) -> list[ClaimedFigure]:
     """Products of 128 and 512 rows, as a prompt has, with packed weights against fp32: the slower of the two."""
     found = apart(speedups, reporter, rows=(128, 512))
     slowest = {name: min((e for (of, _), e in found.items() if of == name), key=lambda e: e.value) for name in FORMATS}
     return [times(slowest["int8"], "int8", least=1.5), times(slowest["int4-g128"], "int4", least=1)]
 
 
-def memory_of_loading(reporter: Reporter) -> list[Figure]:
+def memory_of_loading(reporter: Reporter) -> list[ClaimedFigure]:
     """Loading a sharded fp16 checkpoint of about 1 GB."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -106,38 +108,42 @@ def memory_of_loading(reporter: Reporter) -> list[Figure]:
         peak, stays = apart(loading_peak, reporter, name)
     allowed = 1.2 * largest + stays
     return [
-        Figure(peak, "bytes", most=allowed),
-        Figure(allowed, "bytes", "allowed"),
-        Figure(largest, "bytes", "shard"),
-        Figure(stays, "bytes", "stays"),
+        ClaimedFigure(peak, "bytes", most=allowed),
+        ClaimedFigure(allowed, "bytes", "allowed"),
+        ClaimedFigure(largest, "bytes", "shard"),
+        ClaimedFigure(stays, "bytes", "stays"),
     ]
 
 
-def memory_of_streaming(reporter: Reporter, layers: int = 28, questions: int = 8) -> list[Figure]:
+def memory_of_streaming(reporter: Reporter, layers: int = 28, questions: int = 8) -> list[ClaimedFigure]:
     """Logits and answers of a checkpoint of the published size, layer by layer."""
     with _published(reporter, layers) as folder:
         peak, seconds = apart(streaming_peak, reporter, str(folder), questions)
-    return [Figure(peak, "bytes", most=4e9), Figure(seconds / 60, "min")]
+    return [ClaimedFigure(peak, "bytes", most=4e9), ClaimedFigure(seconds / 60, "min")]
 
 
-def quantising(reporter: Reporter, layers: int = 28) -> list[Figure]:
+def quantising(reporter: Reporter, layers: int = 28) -> list[ClaimedFigure]:
     """A checkpoint of the published size becomes int4, to nearest, on a PC."""
     with _published(reporter, layers) as folder:
         peak, seconds = apart(quantising_peak, reporter, str(folder))
         made = Checkpoint(folder / "int4").size
     return [
-        Figure(peak, "bytes", most=4e9),
-        Figure(seconds / 60, "min", most=12),
-        Figure(made, "bytes", "on disk", most=3.8e9),
+        ClaimedFigure(peak, "bytes", most=4e9),
+        ClaimedFigure(seconds / 60, "min", most=12),
+        ClaimedFigure(made, "bytes", "on disk", most=3.8e9),
     ]
 
 
-def calibrating(reporter: Reporter, layers: int = 1) -> list[Figure]:
+def calibrating(reporter: Reporter, layers: int = 1) -> list[ClaimedFigure]:
     """So many of the published layers, with embedding and head, become int4 by GPTQ on few texts."""
     with _published(reporter, layers) as folder:
         peak, seconds, tokens = apart(calibrating_peak, reporter, str(folder))
     of = f"{layers} of 28 layers"
-    return [Figure(peak, "bytes", of), Figure(seconds / 60, "min", of), Figure(tokens, "", "tokens of texts")]
+    return [
+        ClaimedFigure(peak, "bytes", of),
+        ClaimedFigure(seconds / 60, "min", of),
+        ClaimedFigure(tokens, "", "tokens of texts"),
+    ]
 
 
 @contextmanager
@@ -156,7 +162,7 @@ class Promise(NamedTuple):
     """What is promised, and the figures that show whether it is kept: none where this machine cannot tell."""
 
     promised: str
-    measure: Callable[[Reporter], list[Figure]]
+    measure: Callable[[Reporter], list[ClaimedFigure]]
 
 
 PROMISES = {
@@ -293,12 +299,12 @@ def calibrating_peak(progress: OnProgress, folder: str) -> tuple[int, float, int
 
 
 def _ratios(
-    order: Order,
+    order: RunRequest,
     reporter: Reporter,
     metric: str,
     least: Mapping[str, float] = NONE,
     most: Mapping[str, float] = NONE,
-) -> list[Figure]:
+) -> list[ClaimedFigure]:
     """A metric of every variant over that of the first, and its bounds; of every length of the prompts.
 
     Raises `FastGLMError` where a variant could not be measured.

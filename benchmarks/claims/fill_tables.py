@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.claims.bounds import Figure, kept, text, times
+from benchmarks.claims.bounds import ClaimedFigure, kept, text, times
 from benchmarks.environment.machine import BUSY, ROOT
 from benchmarks.exchange.result_file import ResultError, ResultFile, Row, described, read
 from benchmarks.measure.statistics import Estimate
@@ -172,14 +172,14 @@ def _of_run(path: Path, plain: dict[str, Any]) -> ResultFile:
     run = checked(plain)
     settings: dict[str, Any] = dict(run.settings)
     facts: dict[str, Any] = dict(run.machine)
-    found: dict[str, list[Figure]] = {variant: [] for variant in run.variants}
+    found: dict[str, list[ClaimedFigure]] = {variant: [] for variant in run.variants}
     failed = {name: f"skipped, {reason}" for name, reason in settings.get("skipped", {}).items()}
     for row in run.measurements:
         if row.metric == "failure":
             failed[row.variant] = f"failed, {row.params.get('error')}"
         else:
             what = _what(row.metric, row.params)
-            found.setdefault(row.variant, []).append(Figure(row.value, row.unit, what, row.n, row.low, row.high))
+            found.setdefault(row.variant, []).append(ClaimedFigure(row.value, row.unit, what, row.n, row.low, row.high))
     for ratio in ratios:
         figure = times(Estimate(**ratio["estimate"]), _what(ratio["metric"], ratio["params"]))
         found.setdefault(f"{ratio['ours']} over {ratio['peer']}", []).append(figure)

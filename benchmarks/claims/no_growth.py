@@ -4,7 +4,7 @@ import gc
 from itertools import islice
 
 import fastglm
-from benchmarks.claims.bounds import Figure, times
+from benchmarks.claims.bounds import ClaimedFigure, times
 from benchmarks.measure import statistics
 from benchmarks.measure.statistics import Estimate
 from benchmarks.run.isolated import apart
@@ -21,14 +21,14 @@ EARLY, CHATS = 100, 1000  # after how many chats memory is read
 ROOM = 8 * 2**20  # bytes that it may differ by
 
 
-def step_in_long_context(reporter: Reporter) -> list[Figure]:
+def step_in_long_context(reporter: Reporter) -> list[ClaimedFigure]:
     """`int4`, whose weights take the least time, so that what the cache takes shows the most."""
     return [times(apart(context_ratio, reporter, MODEL, "int4", 7), most=1.25)]
 
 
-def memory_of_chats(reporter: Reporter) -> list[Figure]:
+def memory_of_chats(reporter: Reporter) -> list[ClaimedFigure]:
     """`fast` on the demo model, every third chat of which is stopped midway."""
-    return [Figure(apart(memory_grown, reporter, "demo", CHATS), "bytes", most=ROOM)]
+    return [ClaimedFigure(apart(memory_grown, reporter, "demo", CHATS), "bytes", most=ROOM)]
 
 
 def context_ratio(progress: OnProgress, model_name: str, variant: str, repeats: int) -> Estimate:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 import fastglm
-from benchmarks.claims.bounds import Figure
+from benchmarks.claims.bounds import ClaimedFigure
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import Reporter
 from benchmarks.run.questions import held_out
@@ -37,16 +37,18 @@ class Found(NamedTuple):
     losses: list[float]  # of the model, after pruning depth, after pruning width, and healed: nats a token
 
 
-def promise(reporter: Reporter, plan: Plan = PLAN, steps: int = STEPS, each: int = 10) -> list[Figure]:
+def promise(reporter: Reporter, plan: Plan = PLAN, steps: int = STEPS, each: int = 10) -> list[ClaimedFigure]:
     """The order of the formats in every group, and that healing gains."""
     with tempfile.TemporaryDirectory() as folder:
         kl, losses = apart(measured, reporter, folder, plan, steps, each)
     of_nearest = [
-        Figure(kl[recipe] / kl[f"{recipe} to nearest"], "×", f"KL, groups of {group}: of that to nearest", most=1)
+        ClaimedFigure(
+            kl[recipe] / kl[f"{recipe} to nearest"], "×", f"KL, groups of {group}: of that to nearest", most=1
+        )
         for recipe, group in INT4.items()
     ]
-    of_int4 = Figure(kl["int8"] / min(kl[recipe] for recipe in INT4), "×", "int8: of the best int4", most=1)
-    healed = Figure(losses[-1] / losses[-2], "×", "loss healed: of that after pruning", most=1)
+    of_int4 = ClaimedFigure(kl["int8"] / min(kl[recipe] for recipe in INT4), "×", "int8: of the best int4", most=1)
+    healed = ClaimedFigure(losses[-1] / losses[-2], "×", "loss healed: of that after pruning", most=1)
     return [*of_nearest, of_int4, healed]
 
 

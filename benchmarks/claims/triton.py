@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.claims.bounds import Figure
+from benchmarks.claims.bounds import ClaimedFigure
 from benchmarks.run.progress import Reporter
 from fastglm.errors import FastGLMError
 from fastglm.hosting.lease import lease
@@ -52,7 +52,7 @@ class Timing:
         )
 
 
-def promise(reporter: Reporter) -> list[Figure]:
+def promise(reporter: Reporter) -> list[ClaimedFigure]:
     """Every kernel against float64, timed in turn with the library's product; prints a table of all ways.
 
     An empty list without a card. Raises `FastGLMError` where it has no room.
@@ -137,15 +137,15 @@ def _ways(
         )
 
 
-def judge(timings: Sequence[Timing], bandwidth: int) -> list[Figure]:
+def judge(timings: Sequence[Timing], bandwidth: int) -> list[ClaimedFigure]:
     """Wrong ways, of which there are to be none; how fast one row reads its weights; the slowest chosen way."""
     wrong = [timing for timing in timings if not timing.error <= BOUNDS[timing.dtype]]
     chosen = [timing for timing in timings if timing.chosen]
     shares = {name: _share([t for t in chosen if t.format == name and t.size == 1], bandwidth) for name in LEAST}
     return [
-        Figure(len(wrong), what="wrong", most=0),
-        *(Figure(share, "fraction", name, least=LEAST[name]) for name, share in shares.items()),
-        Figure(min(timing.plain / timing.seconds for timing in chosen), "× fp16", "at worst", least=1),
+        ClaimedFigure(len(wrong), what="wrong", most=0),
+        *(ClaimedFigure(share, "fraction", name, least=LEAST[name]) for name, share in shares.items()),
+        ClaimedFigure(min(timing.plain / timing.seconds for timing in chosen), "× fp16", "at worst", least=1),
     ]
 
 

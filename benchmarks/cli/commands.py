@@ -14,7 +14,7 @@ from fastglm.errors import FastGLMError, UsageError, shortened
 from fastglm.progress.progress import Show
 
 if TYPE_CHECKING:
-    from benchmarks.cli.request import Order
+    from benchmarks.cli.request import RunRequest
     from benchmarks.store.store import Store
 
 app = typer.Typer(
@@ -88,9 +88,9 @@ def run(
     """Measure variants in turn and keep the results."""
     reporter = reporter_for(progress)
     with errors(debug, reporter.error):
-        from benchmarks.cli.request import Order
+        from benchmarks.cli.request import RunRequest
 
-        order = Order.read(
+        order = RunRequest.read(
             model,
             variants,
             suite,
@@ -374,7 +374,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _measure_on_cluster(order: "Order", address: str, kept_in: "Store | None", reporter: Reporter) -> None:
+def _measure_on_cluster(order: "RunRequest", address: str, kept_in: "Store | None", reporter: Reporter) -> None:
     """Measure on every machine there, and tell how each run ended. Raises as `_tell` does, after all are told."""
     try:
         from benchmarks.run.ray_cluster import carry_out

@@ -40,7 +40,7 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RunRequest:
     """A model, variants, suites and a workload that can be measured on a device."""
 
     model: str
@@ -69,7 +69,7 @@ class Order:
         batches: str = "1,2,4,8,16",
         threads: int | None = None,
         arithmetic: str = Arithmetic.exact,
-    ) -> "Order":
+    ) -> "RunRequest":
         """From command line texts; without `repeats` as many as the precision takes. Raises `UsageError`."""
         if repeats is not None and (precision or budget):
             raise UsageError("--repeats is a fixed count: leave it out, or leave --precision and --budget out")

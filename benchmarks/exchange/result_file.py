@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.claims.bounds import Figure
+from benchmarks.claims.bounds import ClaimedFigure
 from benchmarks.environment.machine import code_version, command, threads, versions
 from benchmarks.report.report import write_data
 from fastglm.errors import FastGLMError, UsageError
@@ -33,7 +33,7 @@ class Row:
     """Figures that were measured together, and how they came about. Without figures: why there are none, in `note`."""
 
     name: str
-    figures: Sequence[Figure]
+    figures: Sequence[ClaimedFigure]
     promised: str = ""
     note: str = ""
     date: str = ""  # ISO 8601, with the time of day where it is known
@@ -60,7 +60,12 @@ class Row:
 
     @classmethod
     def now(
-        cls, name: str, figures: Sequence[Figure], promised: str = "", cpu_busy: float | None = None, note: str = ""
+        cls,
+        name: str,
+        figures: Sequence[ClaimedFigure],
+        promised: str = "",
+        cpu_busy: float | None = None,
+        note: str = "",
     ) -> "Row":
         """What this process has just measured."""
         date = datetime.now(UTC).isoformat(timespec="minutes")
@@ -102,7 +107,7 @@ class ResultFile:
         found = cls(path, data["machine"])
         for number, plain in enumerate(data["rows"], 1):
             try:
-                row = Row(**{**plain, "figures": [Figure(**figure) for figure in plain["figures"]]})
+                row = Row(**{**plain, "figures": [ClaimedFigure(**figure) for figure in plain["figures"]]})
             except (AttributeError, KeyError, TypeError, ValueError) as error:
                 raise ResultError(f"{path}, row {number} is broken: {' '.join(str(error).split())}") from error
             if row.name in found.rows:
@@ -140,5 +145,5 @@ def _of(machine: Mapping[str, Any], name: str) -> str:
     return str(found.get("name", "") if isinstance(found, Mapping) else found)
 
 
-def _plain(record: Row | Figure) -> dict[str, Any]:
+def _plain(record: Row | ClaimedFigure) -> dict[str, Any]:
     return {name: value for name, value in dataclasses.asdict(record).items() if value not in DROPPED}

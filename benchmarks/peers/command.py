@@ -40,13 +40,13 @@ def peers(
     """Measure what others make of a model of the same sizes with random weights, on the CPU, in turn with ours."""
     reporter = reporter_for(progress)
     with errors(debug, reporter.error):
-        from benchmarks.cli.request import Order
+        from benchmarks.cli.request import RunRequest
         from benchmarks.environment.machine import physical_cores
         from benchmarks.peers import ratios
         from benchmarks.peers.comparison import compare, select
         from benchmarks.peers.registry import all_peers
 
-        order = Order.read(
+        order = RunRequest.read(
             model,
             variants,
             "latency",

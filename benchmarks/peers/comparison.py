@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.request import Order, read_light
+from benchmarks.cli.request import RunRequest, read_light
 from benchmarks.peers.peer import OwnProcess, Peer
 from benchmarks.peers.sizes import Sizes
 from benchmarks.run.isolated import elsewhere
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison(Order):
+class Comparison(RunRequest):
     """An order whose last variants are peers; `folders` hold their models, `skipped` says why others are left out."""
 
     peers: Mapping[str, Peer] = field(default_factory=dict)
@@ -34,16 +34,16 @@ class Comparison(Order):
     def start(self, variant: str, progress: OnProgress) -> Host:
         """A host of a variant or a peer."""
         if variant not in self.peers:
-            return Order.start(self, variant, progress)
+            return RunRequest.start(self, variant, progress)
         assert self.threads
         return self.peers[variant].start(self.model, self.folders[variant], self.threads, progress)
 
     def settings(self) -> dict[str, object]:
         """With the peers, and those that are not there."""
-        return {**Order.settings(self), "peers": list(self.peers), "skipped": dict(self.skipped)}
+        return {**RunRequest.settings(self), "peers": list(self.peers), "skipped": dict(self.skipped)}
 
 
-def compare(order: Order, peers: Mapping[str, Peer], store: "Store | None", reporter: Reporter) -> Result:
+def compare(order: RunRequest, peers: Mapping[str, Peer], store: "Store | None", reporter: Reporter) -> Result:
     """Measure what is ordered with these peers in turn. Raises `FastGLMError`: nothing can be measured."""
     sizes = Sizes.of(read_light(order.model)[1])
     order.workload.check(sizes.context)

@@ -29,7 +29,7 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from benchmarks.cli.request import Order
+from benchmarks.cli.request import RunRequest
 from benchmarks.report import graded_answer
 from benchmarks.run.progress import Reporter
 from benchmarks.run.record import Record
@@ -54,12 +54,12 @@ class Member:
     node: str  # Ray's id of it
     name: str
     resources: Mapping[str, float]
-    tasks: deque[Order]
+    tasks: deque[RunRequest]
     record: Record
     lost: bool = False  # whether the task at work has lost a worker already
 
 
-def carry_out(order: Order, address: str, store: "Store | None", reporter: Reporter) -> list[Result]:
+def carry_out(order: RunRequest, address: str, store: "Store | None", reporter: Reporter) -> list[Result]:
     """Measure on all machines of the cluster at `address`; one result a machine.
 
     A task whose worker is lost is run again, once; one that fails is a result too, and the others go on. SIGINT and
@@ -89,7 +89,7 @@ def carry_out(order: Order, address: str, store: "Store | None", reporter: Repor
     return results
 
 
-def measure(task: Order, texts: bytes | None) -> tuple[Result | FastGLMError, list[str]]:
+def measure(task: RunRequest, texts: bytes | None) -> tuple[Result | FastGLMError, list[str]]:
     """Carry out a task on the machine this is called on: what it gave, and its warnings.
 
     Args:
@@ -136,13 +136,13 @@ def _nodes(address: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda node: str(node["NodeManagerHostname"]))
 
 
-def _member(order: Order, node: dict[str, Any], store: "Store | None") -> Member:
+def _member(order: RunRequest, node: dict[str, Any], store: "Store | None") -> Member:
     name = node["NodeManagerHostname"]
     run = Run(order.model, order.variants, order.suites, order.settings(), machine={"node": name})
     return Member(node["NodeID"], name, node["Resources"], deque(tasks_of(order)), Record(run, store))
 
 
-def tasks_of(order: Order) -> Iterator[Order]:
+def tasks_of(order: RunRequest) -> Iterator[RunRequest]:
     """The parts of an order that can be carried out one by one."""
     for suite in order.suites:
         for variants in [order.variants] if suite in PAIRED else [[variant] for variant in order.variants]:
@@ -270,7 +270,7 @@ def _reserved_cpus() -> float:
     return float(ray.get_runtime_context().get_assigned_resources().get("CPU", 0))
 
 
-def _words(task: Order) -> str:
+def _words(task: RunRequest) -> str:
     return f"{', '.join(task.variants)} ({task.suites[0]})"
 
 

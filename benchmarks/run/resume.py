@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli.request import Order
+from benchmarks.cli.request import RunRequest
 from benchmarks.environment.machine import code_version, machine, versions
 from benchmarks.environment.run_facts import machine_name
 from benchmarks.run.progress import Reporter
@@ -50,7 +50,7 @@ def resume(store: "Store", text: str, reporter: Reporter) -> Result:
     return order.carry_out(store, reporter, run)
 
 
-def _order(row: Mapping[str, Any]) -> Order:
+def _order(row: Mapping[str, Any]) -> RunRequest:
     """What was ordered. Raises `UsageError` where the run does not say all of it, as one read from a table."""
     settings = row["settings"]
     try:
@@ -60,7 +60,7 @@ def _order(row: Mapping[str, Any]) -> Order:
     except KeyError as missing:
         raise UsageError(f"run {row['id']} does not say its {missing.args[0]}: start a new one") from missing
     arithmetic = Arithmetic(settings.get("arithmetic", Arithmetic.exact))
-    return Order(row["model"], row["variants"], row["suites"], workload, device, texts, threads, arithmetic)
+    return RunRequest(row["model"], row["variants"], row["suites"], workload, device, texts, threads, arithmetic)
 
 
 def _circumstances(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:

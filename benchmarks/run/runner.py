@@ -12,7 +12,7 @@ from benchmarks.run.progress import Reporter
 from benchmarks.run.questions import Question
 from benchmarks.run.record import Record
 from benchmarks.run.run import Run, Status
-from benchmarks.run.session import Bench, Loader
+from benchmarks.run.session import Loader, Session
 from benchmarks.run.workload import Tokenizer, Workload, prompts
 from benchmarks.suites import SUITES
 from fastglm.errors import FastGLMError
@@ -66,7 +66,7 @@ def execute(
             with _waiting(record):
                 store.note(run.id, settings)
 
-    bench = Bench(workload, asked, questions, load, record, reporter, note)
+    bench = Session(workload, asked, questions, load, record, reporter, note)
     status: Status = "failed"
     try:
         with _stoppable():
@@ -85,7 +85,7 @@ def execute(
     return Result(run, status, record.measurements(), record.samples(), record.answers, record.trouble)
 
 
-def _measure(bench: Bench, suites: Sequence[str]) -> None:
+def _measure(bench: Session, suites: Sequence[str]) -> None:
     for suite in suites:
         bench.suite, bench.failed = suite, set()
         SUITES[suite].measure(bench)

@@ -30,7 +30,7 @@ class Loader(Protocol):
 
 
 @dataclass
-class Bench:
+class Session:
     """One run at work."""
 
     workload: Workload

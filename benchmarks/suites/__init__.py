@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from benchmarks.run.session import Bench
+from benchmarks.run.session import Session
 from benchmarks.run.workload import Workload
 from benchmarks.suites import latency, load, memory, quality, throughput
 
@@ -13,7 +13,7 @@ class Suite(Protocol):
     def steps(self, workload: Workload) -> int:
         """Steps a variant, for the progress bar."""
 
-    def measure(self, bench: Bench) -> None:
+    def measure(self, bench: Session) -> None:
         """Measure all variants into `bench.record`."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.measure.stopping import Repeats, answers_of_a_process
 from benchmarks.measure.warmup import TOKENS, WarmUp, warm_up
 from benchmarks.run.host_rotation import Lineup
-from benchmarks.run.session import Bench
+from benchmarks.run.session import Session
 from benchmarks.run.workload import Workload
 from fastglm.hosting.host import Host
 
@@ -43,7 +43,7 @@ def steps(workload: Workload) -> int:
     return 1 + len(workload.prompt_tokens) * (1 + workload.most)
 
 
-def measure(bench: Bench) -> None:
+def measure(bench: Session) -> None:
     """`ttft`, `prefill_rate`, `decode_rate`, `decode_latency` of every variant and prompt length, `energy`, and
     `acceptance` where tokens are drafted."""
     workload, ended = bench.workload, bench.record.run.settings.get("ended", {}).get("latency")
@@ -66,7 +66,7 @@ def measure(bench: Bench) -> None:
         _repeat(bench, lineup, repeats, left, answers)
 
 
-def _answers(bench: Bench, cost: Cost) -> int | None:
+def _answers(bench: Session, cost: Cost) -> int | None:
     """Of each process; None where all repeats share one. A run that is taken up stays as it began."""
     kept = bench.record.run.settings.get("processes", {}).get("latency")
     if kept is None:
@@ -76,7 +76,7 @@ def _answers(bench: Bench, cost: Cost) -> int | None:
     return None if kept == "one" else int(kept)
 
 
-def _repeat(bench: Bench, lineup: Lineup, repeats: Repeats, left: list[int], answers: int | None) -> None:
+def _repeat(bench: Session, lineup: Lineup, repeats: Repeats, left: list[int], answers: int | None) -> None:
     """Take turns until there is enough."""
     planned, turns = repeats.count, bench.turns()
     while bench.standing:
@@ -101,7 +101,7 @@ def _repeat(bench: Bench, lineup: Lineup, repeats: Repeats, left: list[int], ans
         left = left[len(block) :]
 
 
-def _processes(bench: Bench, lineup: Lineup, order: list[str], repeat: int, answers: int) -> None:
+def _processes(bench: Session, lineup: Lineup, order: list[str], repeat: int, answers: int) -> None:
     """A repeat, of processes that it begins (the first repeat finds them there) and ends. Which variant is loaded first
     alternates: it is mostly the slower one."""
     gathered: dict[str, Gathered] = {variant: {} for variant in order}
@@ -118,12 +118,12 @@ def _processes(bench: Bench, lineup: Lineup, order: list[str], repeat: int, answ
             _keep(bench, variant, repeat, gathered[variant])
 
 
-def _steps(bench: Bench, repeats: int) -> int:
+def _steps(bench: Session, repeats: int) -> int:
     """Steps of so many repeats of all variants."""
     return repeats * len(bench.prompts) * len(bench.standing)
 
 
-def _left(bench: Bench, count: int) -> list[int]:
+def _left(bench: Session, count: int) -> list[int]:
     """The repeats that not all variants have taken: those of a pair belong to the same moment."""
     return [
         repeat
@@ -136,7 +136,7 @@ def _left(bench: Bench, count: int) -> list[int]:
     ]
 
 
-def _prepare(bench: Bench, cost: Cost, variant: str, host: Host, fresh: bool) -> None:
+def _prepare(bench: Session, cost: Cost, variant: str, host: Host, fresh: bool) -> None:
     bench.reporter.step()
     if fresh:
         began = time.monotonic()
@@ -145,7 +145,7 @@ def _prepare(bench: Bench, cost: Cost, variant: str, host: Host, fresh: bool) ->
     bench.skip(len(bench.prompts))
 
 
-def _warm_up(bench: Bench, variant: str, host: Host) -> float:
+def _warm_up(bench: Session, variant: str, host: Host) -> float:
     """Seconds that an answer to each length may take."""
     took, seconds, tokens = WarmUp(), 0.0, bench.workload.answer_tokens
     for prompts in bench.prompts.values():
@@ -163,7 +163,7 @@ def _warm_up(bench: Bench, variant: str, host: Host) -> float:
     return seconds
 
 
-def _turn(bench: Bench, block: list[int], variant: str, host: Host, fresh: bool) -> None:
+def _turn(bench: Session, block: list[int], variant: str, host: Host, fresh: bool) -> None:
     """Some repeats of a variant, an answer each."""
     _wake(bench, variant, host, fresh)
     for length, prompts in bench.prompts.items():
@@ -173,7 +173,7 @@ def _turn(bench: Bench, block: list[int], variant: str, host: Host, fresh: bool)
 
 
 def _some(
-    bench: Bench,
+    bench: Session,
     gathered: Gathered,
     repeat: int,
     answers: int,
@@ -190,7 +190,7 @@ def _some(
             gathered.setdefault(length, []).append(_answer(bench, host, length, prompt))
 
 
-def _wake(bench: Bench, variant: str, host: Host, fresh: bool) -> None:
+def _wake(bench: Session, variant: str, host: Host, fresh: bool) -> None:
     """A host that was stopped meanwhile first answers something that does not count.
 
     Of two hosts of one variant the second was 2.5 % faster without that (demo, 14 runs of 11 repeats), and 1.1 % with
@@ -202,7 +202,7 @@ def _wake(bench: Bench, variant: str, host: Host, fresh: bool) -> None:
         bench.ask(host, next(iter(bench.prompts.values()))[-1], min(TOKENS, bench.workload.answer_tokens))
 
 
-def _answer(bench: Bench, host: Host, length: int, prompt: list[int]) -> Figures:
+def _answer(bench: Session, host: Host, length: int, prompt: list[int]) -> Figures:
     """The figures of one answer."""
     variant, tokens, meter = host.info.variant, bench.workload.answer_tokens, bench.meter(host.info.device)
     bench.reporter.at(f"{variant}: {length} tokens in, {tokens} out")
@@ -222,7 +222,7 @@ def _answer(bench: Bench, host: Host, length: int, prompt: list[int]) -> Figures
     return figures | ({"energy": [spent / len(times)]} if spent else {})
 
 
-def _keep(bench: Bench, variant: str, repeat: int, answers: Gathered) -> None:
+def _keep(bench: Session, variant: str, repeat: int, answers: Gathered) -> None:
     """A repeat of a variant: the figures of its answers, one after the other."""
     for length, found in answers.items():
         for metric in found[0]:
@@ -231,6 +231,6 @@ def _keep(bench: Bench, variant: str, repeat: int, answers: Gathered) -> None:
         bench.reporter.step()
 
 
-def _params(bench: Bench, variant: str, metric: str, length: int) -> dict[str, Any]:
+def _params(bench: Session, variant: str, metric: str, length: int) -> dict[str, Any]:
     meter = bench.meter(bench.record.devices[variant]) if metric == "energy" else None
     return {**bench.params(length), **({"meter": meter.kind} if meter else {})}

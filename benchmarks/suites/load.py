@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.run.host_rotation import Lineup
-from benchmarks.run.session import Bench
+from benchmarks.run.session import Session
 from benchmarks.run.workload import Workload
 from fastglm.hosting.host import Host
 
@@ -16,7 +16,7 @@ def steps(workload: Workload) -> int:
     return 1 + workload.repeats
 
 
-def measure(bench: Bench) -> None:
+def measure(bench: Session) -> None:
     """`disk_size`; `load_time` with a cold disk cache (where the system lets go of files) and with a warm one."""
     with bench.lineup("blocks") as lineup:
         bench.arranged(lineup)
@@ -33,14 +33,14 @@ def measure(bench: Bench) -> None:
             bench.record.save(everything=True)
 
 
-def _first(bench: Bench, files: list[Path], variant: str, host: Host, _fresh: bool) -> None:
+def _first(bench: Session, files: list[Path], variant: str, host: Host, _fresh: bool) -> None:
     """A variant that is made on first use is there afterwards. Random weights have no files."""
     if host.info.folder:
         files += files_of(Path(host.info.folder))
     bench.reporter.step()
 
 
-def _again(bench: Bench, lineup: Lineup, variant: str, files: list[Path]) -> None:
+def _again(bench: Session, lineup: Lineup, variant: str, files: list[Path]) -> None:
     """Once cold, where that can be, and once warm."""
     lineup.drop(variant)
     for cache in ("cold", "warm") if forget(files) else ("warm",):

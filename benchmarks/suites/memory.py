@@ -3,7 +3,7 @@
 from functools import partial
 
 from benchmarks.measure.measurement import Params
-from benchmarks.run.session import Bench
+from benchmarks.run.session import Session
 from benchmarks.run.workload import Workload
 from fastglm.hosting.host import Host
 
@@ -13,7 +13,7 @@ def steps(workload: Workload) -> int:
     return 1 + len(workload.prompt_tokens)
 
 
-def measure(bench: Bench) -> None:
+def measure(bench: Session) -> None:
     """`weights_memory`, `peak_memory` of loading; `cache_memory`, `peak_memory` of an answer of each prompt length."""
     with bench.lineup("blocks") as lineup:
         bench.arranged(lineup)
@@ -25,7 +25,7 @@ def measure(bench: Bench) -> None:
             bench.record.save(everything=True)
 
 
-def _turn(bench: Bench, variant: str, host: Host, _fresh: bool) -> None:
+def _turn(bench: Session, variant: str, host: Host, _fresh: bool) -> None:
     bench.reporter.step()
     bench.record.add(variant, "weights_memory", {}, 0, host.info.weights_memory)
     bench.record.add(variant, "peak_memory", {"during": "load"}, 0, host.memory().peak)
@@ -38,5 +38,5 @@ def _turn(bench: Bench, variant: str, host: Host, _fresh: bool) -> None:
         bench.reporter.step()
 
 
-def _during(bench: Bench, length: int) -> Params:
+def _during(bench: Session, length: int) -> Params:
     return {"during": "answer", **bench.params(length)}

@@ -9,7 +9,7 @@ from benchmarks.report import graded_answer
 from benchmarks.report.graded_answer import Graded
 from benchmarks.run.host_rotation import Lineup
 from benchmarks.run.isolated import elsewhere
-from benchmarks.run.session import Bench
+from benchmarks.run.session import Session
 from benchmarks.run.workload import Workload
 from fastglm.errors import FastGLMError, MemoryShortError
 from fastglm.evaluate.arithmetic import Arithmetic
@@ -27,7 +27,7 @@ def steps(workload: Workload) -> int:
     return 2
 
 
-def measure(bench: Bench) -> None:
+def measure(bench: Session) -> None:
     """`skill_accuracy`, `perplexity`, `bits_per_byte`, `kl_divergence`, `top1_agreement`, and every answer."""
     with bench.lineup("blocks") as lineup:
         bench.arranged(lineup)
@@ -40,14 +40,14 @@ def measure(bench: Bench) -> None:
             bench.record.save(everything=True)
 
 
-def _turn(bench: Bench, variant: str, host: Host, _fresh: bool) -> None:
+def _turn(bench: Session, variant: str, host: Host, _fresh: bool) -> None:
     bench.reporter.step()
     arithmetic = Arithmetic(bench.record.run.settings.get("arithmetic", Arithmetic.exact))
     found = host.apply(judge, _asked(bench), LONGEST_ANSWER, arithmetic, progress=_progress(bench, variant))
     _grade(bench, variant, found)
 
 
-def _stream(bench: Bench, lineup: Lineup, variant: str, error: FastGLMError) -> None:
+def _stream(bench: Session, lineup: Lineup, variant: str, error: FastGLMError) -> None:
     """The original without room for it: its answers as they are kept, or else computed layer by layer."""
     if not isinstance(error, MemoryShortError):
         bench.fail(lineup, variant, error)
@@ -59,7 +59,7 @@ def _stream(bench: Bench, lineup: Lineup, variant: str, error: FastGLMError) -> 
         bench.fail(lineup, variant, why)
 
 
-def _grade_streamed(bench: Bench) -> None:
+def _grade_streamed(bench: Session) -> None:
     device = str(resolve_devices(bench.record.run.settings["device"])[0])  # one layer after the other
     bench.reporter.warning(
         f"there is no room for {ORIGINAL}: unless its answers are kept, they are computed layer by layer, with all "
@@ -85,18 +85,18 @@ def streamed(progress: OnProgress, model: str, device: str, asked: Sequence[Aske
     return judge_streamed(model, device, asked, longest, progress)
 
 
-def _asked(bench: Bench) -> list[Asked]:
+def _asked(bench: Session) -> list[Asked]:
     return [(question.history, question.question, question.expected) for question in bench.questions]
 
 
-def _progress(bench: Bench, variant: str) -> OnProgress:
+def _progress(bench: Session, variant: str) -> OnProgress:
     def progress(news: Progress) -> None:
         bench.reporter.at(f"{variant}: {news.stage} ({news.done:.0f} of {news.total:.0f} {news.unit})", news.fraction)
 
     return progress
 
 
-def _grade(bench: Bench, variant: str, found: Findings) -> None:
+def _grade(bench: Session, variant: str, found: Findings) -> None:
     answers = [
         Graded(
             variant,

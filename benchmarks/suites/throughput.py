@@ -8,7 +8,7 @@ from itertools import cycle, islice
 from benchmarks.measure.measurement import Params
 from benchmarks.measure.warmup import TOKENS, WarmUp, warm_up
 from benchmarks.run.host_rotation import Lineup
-from benchmarks.run.session import Bench
+from benchmarks.run.session import Session
 from benchmarks.run.workload import Workload
 from fastglm.errors import FastGLMError
 from fastglm.evaluate.throughput import batch_time
@@ -22,7 +22,7 @@ def steps(workload: Workload) -> int:
     return 1 + len(workload.prompt_tokens) * len(workload.batches) * (1 + workload.repeats)
 
 
-def measure(bench: Bench) -> None:
+def measure(bench: Session) -> None:
     """`throughput` of every variant, prompt length and batch size. A size that fails is a result, and larger ones of
     the same prompt length are left out."""
     work = _Work(bench)
@@ -50,7 +50,7 @@ def measure(bench: Bench) -> None:
 
 @dataclass
 class _Work:
-    bench: Bench
+    bench: Session
     at: Size | None = None  # the size that is at work, None while a variant is loading
     limits: dict[tuple[str, int], int] = field(default_factory=dict)  # batches too large for variant and prompt length
 

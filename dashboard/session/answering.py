@@ -183,7 +183,7 @@ class Turn:
             yield
 
 
-class Duel:
+class Comparison:
     """One prompt for two variants: one after the other, each alone on the device, or both at once (a race)."""
 
     def __init__(
@@ -197,7 +197,7 @@ class Duel:
         """Whether both answers ended."""
         return all(turn.ended for turn in self.turns)
 
-    def start(self) -> "Duel":
+    def start(self) -> "Comparison":
         """Work in the background."""
         if self.race:
             for turn in self.turns:

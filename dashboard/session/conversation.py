@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.session.answering import Duel, Turn
+from dashboard.session.answering import Comparison, Turn
 from dashboard.session.browser_tab import Presence
 from dashboard.session.state import Conversation, Round, Shelf
 from fastglm.hosting.host import HostKey
@@ -24,7 +24,7 @@ class Desk:
         self.shelf = Shelf()
         self.presence = Presence(self.leave)
         self.turns: dict[str, Turn] = {}
-        self.duels: dict[str, Duel] = {}
+        self.duels: dict[str, Comparison] = {}
         self._keys: dict[str, HostKey] = {}
         self._lock = threading.Lock()
 
@@ -85,7 +85,7 @@ class Desk:
             self._turn(tab, place, key, prompt, [], settings)
             for place, key in zip(("left", "right"), keys, strict=True)
         )
-        self.duels[tab] = Duel(left, right, race, self.release, lambda: self._after(tab)).start()
+        self.duels[tab] = Comparison(left, right, race, self.release, lambda: self._after(tab)).start()
 
     def release(self, user: str) -> None:
         """Give back what a user has loaded; its memory is free when no other user has it."""

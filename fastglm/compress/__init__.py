@@ -11,7 +11,7 @@ from ..system.making import alone
 from ..system.sweep import sweep
 from ..text_files import Text
 from .calibration import read_texts
-from .pipeline import Chain
+from .pipeline import Pipeline
 from .recipe import Recipe, find_recipe
 from .text_split import Texts
 
@@ -57,7 +57,7 @@ def compress(
     if os.path.lexists(out):
         raise UsageError(f"{out} exists already: name a folder that does not.")
     with alone(out):  # what is done so far is another's, too
-        return Chain(source.name, source.fetch(), chosen, out, _read(texts), device, progress).run()
+        return Pipeline(source.name, source.fetch(), chosen, out, _read(texts), device, progress).run()
 
 
 def _read(texts: str | Path | Sequence[Text] | None) -> Texts | None:

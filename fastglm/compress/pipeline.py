@@ -29,13 +29,13 @@ from .manifest import checkpoint_files, hash_files, write_json
 from .recipe import Recipe
 from .scores import score
 from .size import predict_size
-from .steps import Distil, Given, PruneVocabulary, Quantise
+from .steps import Distil, PruneVocabulary, Quantise, StepContext
 from .text_split import Split, Texts
 
 STATE = "state.json"
 
 
-class Chain:
+class Pipeline:
     """A model, a recipe, and how far it is carried out."""
 
     def __init__(
@@ -105,7 +105,7 @@ class Chain:
         step, out, began = self.recipe.steps[number - 1], self._folder(number), time.perf_counter()
         shutil.rmtree(out, ignore_errors=True)  # whole, but killed before that was written down
         tell = self._tell(f"step {number} of {len(self.recipe.steps)}")
-        given = Given(
+        given = StepContext(
             source=self._folder(number - 1),
             teacher=self._teacher(number),
             out=out,

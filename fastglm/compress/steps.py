@@ -29,7 +29,7 @@ STATE_BYTES = 32  # of a distillation's state, for each parameter: weights, mome
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class StepContext:
     """What a step is carried out on."""
 
     source: Path  # the checkpoint that the steps before made
@@ -66,7 +66,7 @@ class Step(ABC):
         """What becomes of a config, as far as it is known beforehand. Raises UsageError where the step cannot be."""
 
     @abstractmethod
-    def run(self, given: Given) -> dict[str, Any]:
+    def run(self, given: StepContext) -> dict[str, Any]:
         """Carries it out; the report, ready for JSON. Raises FastGLMError."""
 
     def scratch(self, after: ChatGLM6BConfig) -> int:
@@ -95,7 +95,7 @@ class PruneDepth(Step):
         check_count(before, self.count(before))
         return without_layers(before, range(self.count(before)))
 
-    def run(self, given: Given) -> dict[str, Any]:
+    def run(self, given: StepContext) -> dict[str, Any]:
         count = self.count(Checkpoint(given.source).config)
         texts = given.split.calibrate
         return _pruned(prune_depth(given.source, given.out, count, texts, given.progress, given.device))
@@ -118,7 +118,7 @@ class PruneWidth(Step):
     def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
         return with_widths(before, self.channels, self.heads)
 
-    def run(self, given: Given) -> dict[str, Any]:
+    def run(self, given: StepContext) -> dict[str, Any]:
         shares = self.channels, self.heads
         texts = given.split.calibrate
         return _pruned(prune_width(given.source, given.out, texts, *shares, given.progress, given.device))
@@ -134,7 +134,7 @@ class PruneVocabulary(Step):
     def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
         return before  # what the texts use is not known yet
 
-    def run(self, given: Given) -> dict[str, Any]:
+    def run(self, given: StepContext) -> dict[str, Any]:
         return _pruned(prune_vocabulary(given.source, given.out, given.split.vocabulary, given.progress))
 
 
@@ -148,7 +148,7 @@ class Sparse24(Step):
     def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
         return with_sparsity(before)
 
-    def run(self, given: Given) -> dict[str, Any]:
+    def run(self, given: StepContext) -> dict[str, Any]:
         texts = given.split.calibrate
         return _pruned(sparsify_24(given.source, given.out, texts, given.progress, given.device))
 
@@ -196,7 +196,7 @@ class Distil(Step):
         after.tie_word_embeddings |= bool(self.tie)
         return after
 
-    def run(self, given: Given) -> dict[str, Any]:
+    def run(self, given: StepContext) -> dict[str, Any]:
         from .distill import Distillation, distil
         from .distill_corpus import DemoCorpus, TextCorpus
 
@@ -237,7 +237,7 @@ class Quantise(Step):
             raise UsageError("The model is 2:4 sparse, which packed weights are not: quantise the one it was made from")
         return packed_config(before, self.format, self.embedding)
 
-    def run(self, given: Given) -> dict[str, Any]:
+    def run(self, given: StepContext) -> dict[str, Any]:
         quantise_folder(
             given.source,
             self.format,

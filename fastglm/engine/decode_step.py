@@ -8,7 +8,7 @@ from .kv_cache import Window
 from .sampling import best_of
 
 
-class Step(nn.Module):
+class DecodeStep(nn.Module):
     """From tokens to what follows them. Run as it is, compiled for a CPU, or captured as a CUDA graph."""
 
     def __init__(self, decoder: Decoder, is_int8: bool, first_layer: int = 0) -> None:
@@ -53,9 +53,9 @@ class Step(nn.Module):
         return out
 
 
-class InnerStep(Step):
+class InnerStep(DecodeStep):
     """A step of layers that others follow."""
 
     def forward(self, ids: Tensor, *inputs: Tensor) -> Tensor:  # type: ignore[override]
-        """As `Step.forward`, from hidden states to hidden states, [rows, tokens, hidden]."""
+        """As `DecodeStep.forward`, from hidden states to hidden states, [rows, tokens, hidden]."""
         return self.run(ids, *inputs)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from .cuda_graph import Captured, Run
-from .runner import Sequence
+from .runner import DecodeState
 from .sampling import Sampler, Sampling, best_of, checked
 
 
@@ -18,7 +18,7 @@ class FastEngine:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._sequence = Sequence(model)
+        self._sequence = DecodeState(model)
         self._is_cuda = model.device.type == "cuda"
 
     def generate(

@@ -10,16 +10,16 @@ from torch.nn.utils.rnn import pad_sequence
 from .compile.prepare import part_step, plain_step, step_of
 from .compile.step import CompiledStep
 from .cuda_graph import Captured, Run
-from .decode_step import Step
+from .decode_step import DecodeStep
 from .kv_cache import ROOM, Rows, StaticCache, make_cache
 
 TOKENS_AT_ONCE = 4096  # of all prompts that are run together, padding counted: bounds the memory of the layers
 
 
-class Running:
+class StageRunner:
     """A stage of a model at work, or all of it: its step, and the cache of its layers."""
 
-    def __init__(self, step: Step | CompiledStep, cache: StaticCache) -> None:
+    def __init__(self, step: DecodeStep | CompiledStep, cache: StaticCache) -> None:
         self.step, self.cache = step, cache
         self._runs: dict[int, Run[Any]] = {}
 
@@ -42,7 +42,7 @@ class Running:
         return self.step(entering, *inputs)
 
 
-class Sequence:
+class DecodeState:
     """Begins with a prompt, goes on token by token, and can take tokens back. Or several side by side, with a row each.
 
     Only a step of one row is compiled. A model on several devices runs stage by stage; embedding and head are with the
@@ -51,7 +51,7 @@ class Sequence:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        self._stages: list[Running] = []
+        self._stages: list[StageRunner] = []
         step_of(model)  # made now, not with the first answer
 
     def prefill(self, prompts: Tensor | list[Tensor], answer: int) -> Tensor:
@@ -72,7 +72,7 @@ class Sequence:
         return logits
 
     @property
-    def step(self) -> Step | CompiledStep:
+    def step(self) -> DecodeStep | CompiledStep:
         """The step of the last stage, which gives logits."""
         return self._stages[-1].step
 
@@ -82,7 +82,7 @@ class Sequence:
         return self._passed(ids), self._stages[-1].cache.advance(ids.shape[1])
 
     def run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """What `Step` gives for tokens, [1, tokens]; the next call of as many may overwrite it."""
+        """What `DecodeStep` gives for tokens, [1, tokens]; the next call of as many may overwrite it."""
         logits, best = self._stages[-1].run(self._passed(ids))
         return logits, best
 
@@ -105,13 +105,15 @@ class Sequence:
         """Forgets everything."""
         self._stages = []
 
-    def _begun(self, capacity: int, rows: int) -> list[Running]:
+    def _begun(self, capacity: int, rows: int) -> list[StageRunner]:
         """Every stage with an empty cache; all of a model on one device is one."""
         model = self.model
         if not model.stages:
             step = step_of(model) if rows == 1 else plain_step(model)
-            return [Running(step, make_cache(model, capacity, rows))]
-        return [Running(part_step(model, stage[0]), make_cache(model, capacity, rows, stage)) for stage in model.stages]
+            return [StageRunner(step, make_cache(model, capacity, rows))]
+        return [
+            StageRunner(part_step(model, stage[0]), make_cache(model, capacity, rows, stage)) for stage in model.stages
+        ]
 
     def _passed(self, ids: Tensor) -> Tensor:
         """What the last stage takes of tokens."""

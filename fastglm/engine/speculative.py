@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .compile.worker import MOST_TOKENS
-from .runner import Sequence
+from .runner import DecodeState
 from .sampling import NONE, Sampler, Sampling, best_of, checked, draw
 
 # What one more token costs in checking, as a share of a step. On a CPU 0.2 to 0.3 was measured with the demo's matrices
@@ -67,7 +67,7 @@ class SpeculativeEngine:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.acceptance: float | None = None
-        self._target, self._draft = Sequence(model), Sequence(model.draft.model)
+        self._target, self._draft = DecodeState(model), DecodeState(model.draft.model)
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]

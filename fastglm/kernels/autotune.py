@@ -24,7 +24,7 @@ ROWS = (1, 4, 16, 64, 256)  # of activations: where times are taken
 LARGEST = (1024, 4096)  # rows and columns of the weights that are tried: larger matrices are multiplied in such blocks
 REPEATS = 4  # the quickest counts: what else runs here only ever makes it longer
 
-Way = Callable[[Tensor, tuple[Tensor, ...], int, int], Tensor]  # as `Kernel.multiply`
+Strategy = Callable[[Tensor, tuple[Tensor, ...], int, int], Tensor]  # as `Kernel.multiply`
 Times = dict[str, list[float]]  # seconds at each of ROWS, by the name of the way
 
 _known: dict[str, dict[str, Times]] = {}  # by machine, then by format and shape
@@ -43,7 +43,7 @@ class MeasuredKernel(Kernel):
         """From the portable layout to the kernel's own."""
 
     @abstractmethod
-    def ways(self) -> dict[str, Way]:
+    def ways(self) -> dict[str, Strategy]:
         """All ways to multiply, by name."""
 
     def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
@@ -109,13 +109,13 @@ def _measure(kernel: MeasuredKernel, rows: int, columns: int) -> Times:
     held = kernel.hold(products.parts, rows, columns)
     x = torch.randn(ROWS[-1], columns, generator=torch.Generator().manual_seed(0))
 
-    def right(way: Way) -> bool:
+    def right(way: Strategy) -> bool:
         try:
             return products.passed(lambda x: way(x, held, rows, columns))
         except (RuntimeError, AttributeError):  # an operator that refuses, or is not in this PyTorch
             return False
 
-    def timed(way: Way, n: int) -> float:
+    def timed(way: Strategy, n: int) -> float:
         start = time.perf_counter()
         way(x[:n], held, rows, columns)
         return time.perf_counter() - start
@@ -129,7 +129,7 @@ def _measure(kernel: MeasuredKernel, rows: int, columns: int) -> Times:
     return taken
 
 
-def _read(machine: str, key: str, ways: dict[str, Way]) -> Times | None:
+def _read(machine: str, key: str, ways: dict[str, Strategy]) -> Times | None:
     """What is remembered: None where it is not, or the file is not ours or older than these ways."""
     shapes = _read_all().get(machine)
     found = shapes.get(key) if isinstance(shapes, dict) else None

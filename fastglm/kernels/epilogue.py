@@ -10,7 +10,7 @@ from .cpu import library
 
 
 @dataclass(frozen=True, slots=True)
-class After:
+class Epilogue:
     """Add `bias` [rows], take GELU in its tanh form, add `scale · residual`, in this order; what is not asked for is
     left out."""
 
@@ -45,4 +45,4 @@ def _in_one_pass(product: Tensor, bias: Tensor) -> bool:
     return own and library.ready() and not torch.compiler.is_compiling()
 
 
-NOTHING = After()
+NOTHING = Epilogue()

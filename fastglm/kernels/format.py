@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .blockwise import WEIGHTS, row_blocks
-from .epilogue import After
+from .epilogue import Epilogue
 
 Parts = dict[str, Tensor]
 Spec = dict[str, tuple[tuple[int, ...], torch.dtype]]
@@ -39,7 +39,7 @@ class Kernel(ABC):
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """x: [n, columns] → [n, rows], in the dtype of x or a narrower one."""
 
-    def fused(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int, after: After) -> Tensor:
+    def fused(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int, after: Epilogue) -> Tensor:
         """`multiply` and what follows it: → [n, rows] in the dtype of x."""
         return after.apply(self.multiply(x, held, rows, columns), x.dtype, over=True)
 

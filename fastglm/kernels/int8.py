@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .autotune import MeasuredKernel, Way
+from .autotune import MeasuredKernel, Strategy
 from .blockwise import blockwise
 from .cpu import library
 from .format import Kernel, Parts, Spec, WeightFormat
@@ -96,8 +96,8 @@ class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
     def hold(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
         return *Int8Kernel.prepare(self, parts, rows, columns), parts["weight_scale"].float()
 
-    def ways(self) -> dict[str, Way]:
-        native: dict[str, Way] = {"native": self._native} if library.ready() else {}
+    def ways(self) -> dict[str, Strategy]:
+        native: dict[str, Strategy] = {"native": self._native} if library.ready() else {}
         return native | {"operator": partial(Int8Kernel.multiply, self), "unpacked": self._unpacked}
 
     def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from .epilogue import NOTHING, After
+from .epilogue import NOTHING, Epilogue
 from .format import Kernel, Parts, ReferenceKernel, WeightFormat
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class PackedWeight(nn.Module):
         kernel, held = self._multiplying(x.dtype)
         return kernel.multiply(x.flatten(0, -2), held, self.rows, self.columns).unflatten(0, x.shape[:-1])
 
-    def fused(self, x: Tensor, after: After) -> Tensor:
+    def fused(self, x: Tensor, after: Epilogue) -> Tensor:
         """`multiply` and what follows it: x: [..., columns] → [..., rows], in the dtype of x."""
         (kernel, held), residual = self._multiplying(x.dtype), after.residual
         if residual is not None:
@@ -123,7 +123,7 @@ class QuantizedLinear(PackedWeight):
         super().__init__(format, rows, columns)
         self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
 
-    def forward(self, x: Tensor, after: After = NOTHING) -> Tensor:
+    def forward(self, x: Tensor, after: Epilogue = NOTHING) -> Tensor:
         """x: [..., columns] → [..., rows], and what follows after the bias of the map itself."""
         return self.fused(x, replace(after, bias=self.bias))
 
@@ -171,7 +171,7 @@ class SharedHead(nn.Module):
         return self.embedding.multiply(x).to(x.dtype)
 
 
-def apply(linear: nn.Module, x: Tensor, after: After) -> Tensor:
+def apply(linear: nn.Module, x: Tensor, after: Epilogue) -> Tensor:
     """A linear map and what follows it, at once where the map's weights are packed. `after` has no bias."""
     return linear(x, after) if isinstance(linear, QuantizedLinear) else after.apply(linear(x), x.dtype)
 

@@ -15,13 +15,13 @@ import ray
 
 import benchmarks.environment.machine
 from benchmarks.cli import request
-from benchmarks.cli.request import Order
+from benchmarks.cli.request import RunRequest
 from benchmarks.run import ray_cluster
 
 real = ray_cluster.measure
 
 
-def measure(task: Order, texts: bytes | None) -> Any:
+def measure(task: RunRequest, texts: bytes | None) -> Any:
     """As `benchmarks.run.ray_cluster.measure`."""
     folder, machine = Path(os.environ["FAKE_TASKS"]), fakes.FakeMachine()
     name = f"{task.suites[0]}-{'-'.join(task.variants)}"

@@ -18,7 +18,7 @@ import fake_tasks  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from benchmarks.cli.commands import main  # noqa: E402
-from benchmarks.cli.request import Order  # noqa: E402
+from benchmarks.cli.request import RunRequest  # noqa: E402
 from benchmarks.run import ray_cluster  # noqa: E402
 from benchmarks.run.ray_cluster import tasks_of  # noqa: E402
 from benchmarks.store.store import Store  # noqa: E402
@@ -75,7 +75,7 @@ def calls(tasks: Path, name: str) -> list[int]:
 
 
 def test_an_order_falls_into_tasks() -> None:
-    order = Order.read("demo", "original,fast,int4", "latency,memory,load", "8", "4", "3", "cpu")
+    order = RunRequest.read("demo", "original,fast,int4", "latency,memory,load", "8", "4", "3", "cpu")
     assert [(task.suites, task.variants) for task in tasks_of(order)] == [
         (["latency"], ["original", "fast", "int4"]),  # its ratios are of pairs, measured in turn
         *[([suite], [variant]) for suite in ("memory", "load") for variant in ("original", "fast", "int4")],

@@ -9,7 +9,7 @@ import pytest
 from measured import measure
 
 from benchmarks.claims import claims, fill_tables
-from benchmarks.claims.bounds import Figure
+from benchmarks.claims.bounds import ClaimedFigure
 from benchmarks.claims.claims import Promise
 from benchmarks.claims.fill_tables import PAGES, RESULTS, ROOT, filled
 from benchmarks.cli.commands import main
@@ -71,11 +71,11 @@ def test_a_page_is_filled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.usefixtures("promised")
 def test_promises_say_where_each_was_measured_and_what_is_not(tmp_path: Path) -> None:
-    old = Row("fast", [Figure(2.5, "×", "", 5, 2.4, 2.6, least=3)], "is fast", "noisy", **EARLIER)
-    new = Row("small", [Figure(2e9, "bytes", most=3e9)], "is small", threads=2, **LATER)
-    other = replace(new, name="exact", figures=[Figure(0, most=0)], promised="is exact")
+    old = Row("fast", [ClaimedFigure(2.5, "×", "", 5, 2.4, 2.6, least=3)], "is fast", "noisy", **EARLIER)
+    new = Row("small", [ClaimedFigure(2e9, "bytes", most=3e9)], "is small", threads=2, **LATER)
+    other = replace(new, name="exact", figures=[ClaimedFigure(0, most=0)], promised="is exact")
     _measured(tmp_path / "promises-one.json", old, new, other)
-    _measured(tmp_path / "promises-two.json", Row("fast", [Figure(4, "×")], "is fast", **LATER), cpu="C")
+    _measured(tmp_path / "promises-two.json", Row("fast", [ClaimedFigure(4, "×")], "is fast", **LATER), cpu="C")
     assert _table(tmp_path, "promises promises-*.json") == [
         "| name | promised | measured |  | measured on |",
         "|---|---|---|---|---|",
@@ -97,7 +97,7 @@ def test_promises_say_where_each_was_measured_and_what_is_not(tmp_path: Path) ->
 @pytest.mark.usefixtures("promised")
 @pytest.mark.parametrize(("name", "text"), [("fast", "was faster"), ("cheap", "is cheap")])
 def test_a_figure_of_another_promise_is_refused(tmp_path: Path, name: str, text: str) -> None:
-    _measured(tmp_path / "promises.json", Row(name, [Figure(2.5)], text))
+    _measured(tmp_path / "promises.json", Row(name, [ClaimedFigure(2.5)], text))
     with pytest.raises(ResultError, match=f"promises.json: {name} was measured for “{text}”, promised is"):
         _table(tmp_path, "promises promises.json")
 
@@ -106,9 +106,17 @@ def test_a_grid_has_a_column_for_each_thing_and_says_how_it_was_measured(tmp_pat
     of = {"command": "python -m benchmarks products", **LATER}
     _measured(
         tmp_path / "grid.json",
-        Row("int8", [Figure(1.5, "×", "1 rows", 7, 1.4, 1.6), Figure(2e9, "bytes", "memory")], **of),
-        Row("int4", [Figure(2, "×", "1 rows", 7), Figure(3e6, "bytes", "memory"), Figure(9, what="2 rows")], **of),
-        Row("old", [Figure(3, "×", "1 rows")], note="by hand", **EARLIER),
+        Row("int8", [ClaimedFigure(1.5, "×", "1 rows", 7, 1.4, 1.6), ClaimedFigure(2e9, "bytes", "memory")], **of),
+        Row(
+            "int4",
+            [
+                ClaimedFigure(2, "×", "1 rows", 7),
+                ClaimedFigure(3e6, "bytes", "memory"),
+                ClaimedFigure(9, what="2 rows"),
+            ],
+            **of,
+        ),
+        Row("old", [ClaimedFigure(3, "×", "1 rows")], note="by hand", **EARLIER),
         Row("nf4", [], note="no such package"),
     )
     table = [
@@ -193,7 +201,7 @@ def test_what_json_of_a_run_writes_is_a_table_with_its_ratios(exported: Path, tm
     ],
 )
 def test_wrong_marks_and_files_are_told_in_a_line(tmp_path: Path, page: str, said: str) -> None:
-    _measured(tmp_path / "a.json", Row("int8", [Figure(1.5, "×", "1 rows")]))
+    _measured(tmp_path / "a.json", Row("int8", [ClaimedFigure(1.5, "×", "1 rows")]))
     (tmp_path / "broken.json").write_text('{"format": "fastglm-figures", ')
     (tmp_path / "list.json").write_text("[1]")
     (tmp_path / "half.json").write_text('{"runs": [{"id": "a", "started": "2026-11-22T00:00Z", "finished": null}]}')

@@ -13,7 +13,7 @@ import torch
 
 import fastglm
 from benchmarks.claims import bounds, claims
-from benchmarks.claims.bounds import Figure
+from benchmarks.claims.bounds import ClaimedFigure
 from benchmarks.claims.claims import Promise, plain_ratio
 from benchmarks.claims.plain_loop import PlainLoop
 from benchmarks.cli.commands import main
@@ -124,15 +124,15 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(claims, "busy", lambda: 0.0)
 
 
-def _promise(*figures: Figure) -> Promise:
+def _promise(*figures: ClaimedFigure) -> Promise:
     return Promise("is fast", lambda _reporter: list(figures))
 
 
-def _broken(_reporter: Any) -> list[Figure]:
+def _broken(_reporter: Any) -> list[ClaimedFigure]:
     raise FastGLMError("no memory")
 
 
-KEPT, MISSED, OTHER = Figure(2, "×", least=1), Figure(2, "×", least=3), Figure(2, "×")
+KEPT, MISSED, OTHER = ClaimedFigure(2, "×", least=1), ClaimedFigure(2, "×", least=3), ClaimedFigure(2, "×")
 
 
 @pytest.mark.usefixtures("quiet")
@@ -170,7 +170,7 @@ def test_what_is_measured_again_takes_the_place_of_its_row(monkeypatch: pytest.M
     first = measure("a,b,c,d", a=_promise(KEPT), b=_promise(MISSED), c=_promise(OTHER), d=_promise())
     assert {name: row["figures"][0]["value"] for name, row in first.items()} == {"a": 2, "b": 2, "c": 2}
     assert {"date", "code_version", "command", "versions", "threads", "cpu_busy", "promised"} <= first["a"].keys()
-    again = measure("b,c", b=_promise(Figure(5, "×", least=3)), c=Promise("", _broken))
+    again = measure("b,c", b=_promise(ClaimedFigure(5, "×", least=3)), c=Promise("", _broken))
     assert again["b"]["figures"] == [{"value": 5, "unit": "×", "n": 1, "least": 3}]
     assert (again["a"], again["c"]) == (first["a"], first["c"])
 
@@ -191,13 +191,15 @@ def test_bounds_are_judged_by_the_median() -> None:
 
 
 def test_figures_are_told_with_what_is_known_of_them() -> None:
-    told = bounds.text([bounds.times(Estimate(1.2345678, 5, 1.1, 1.3), "int8"), Figure(3.34e9, "bytes", "on disk")])
+    told = bounds.text(
+        [bounds.times(Estimate(1.2345678, 5, 1.1, 1.3), "int8"), ClaimedFigure(3.34e9, "bytes", "on disk")]
+    )
     assert told == "int8 1.235 × (1.1 – 1.3), on disk 3.34 GB, n 5"
-    assert Figure(0.969, "fraction", low=0.949, high=0.982).text == "96.9 % (94.9 – 98.2)"
-    assert Figure(0.000004, "nats/token").text == "0.000004 nats/token"
-    assert Figure(0.00335, "s/token").text == "3.35 ms/token"
-    assert Figure(1467.1e6, "bytes").text == "1.467 GB"
-    assert Figure(17445, "tokens").text == "17,445 tokens"
+    assert ClaimedFigure(0.969, "fraction", low=0.949, high=0.982).text == "96.9 % (94.9 – 98.2)"
+    assert ClaimedFigure(0.000004, "nats/token").text == "0.000004 nats/token"
+    assert ClaimedFigure(0.00335, "s/token").text == "3.35 ms/token"
+    assert ClaimedFigure(1467.1e6, "bytes").text == "1.467 GB"
+    assert ClaimedFigure(17445, "tokens").text == "17,445 tokens"
     counted = bounds.count(17, 20, least=18)
     assert not counted.kept
     assert counted.text.startswith("17 of 20 (12.")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.cli.request import Order
+from benchmarks.cli.request import RunRequest
 from benchmarks.environment import run_facts
 from benchmarks.measure import statistics
 from benchmarks.report import graded_answer, report
@@ -185,8 +185,8 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_random_weights_and_texts_for_nothing_are_refused(tmp_path: Path) -> None:
-    def order(model: str, suites: str, texts: Path | None = None) -> Order:
-        return Order.read(model, "original", suites, "8", "8", "2", "cpu", "1", texts)
+    def order(model: str, suites: str, texts: Path | None = None) -> RunRequest:
+        return RunRequest.read(model, "original", suites, "8", "8", "2", "cpu", "1", texts)
 
     with pytest.raises(UsageError, match="random weights"):
         order("shape:chatglm-6b@1", "quality").questions()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.claims.bounds import Figure
+from benchmarks.claims.bounds import ClaimedFigure
 from benchmarks.exchange.result_file import FORMAT, VERSION, ResultError, ResultFile, Row, described, read
 from fastglm.errors import UsageError
 
@@ -22,7 +22,9 @@ def _written(path: Path, *rows: Any, **changes: Any) -> Path:
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "new.json"
-    row = Row.now("a", [Figure(1.5, "×", "int8", 5, 1.4, 1.6, least=1.2)], "is fast", cpu_busy=0.01, note="quiet")
+    row = Row.now(
+        "a", [ClaimedFigure(1.5, "×", "int8", 5, 1.4, 1.6, least=1.2)], "is fast", cpu_busy=0.01, note="quiet"
+    )
     ResultFile.open(path, FACTS).put(row)
     again = ResultFile.open(path, FACTS)
     assert again.rows == {"a": row}
@@ -39,7 +41,7 @@ def test_a_gpu_is_told_of() -> None:
 )
 def test_a_file_of_another_machine_is_left_alone(tmp_path: Path, facts: dict[str, Any]) -> None:
     path = tmp_path / "old.json"
-    ResultFile.open(path, FACTS).put(Row("a", [Figure(1)]))
+    ResultFile.open(path, FACTS).put(Row("a", [ClaimedFigure(1)]))
     before = path.read_text()
     with pytest.raises(UsageError, match="is of another machine"):
         ResultFile.open(path, facts)

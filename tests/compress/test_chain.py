@@ -245,7 +245,7 @@ def test_what_was_stopped_is_not_mixed_with_another(
     with pytest.raises(UsageError, match=f"holds what was stopped with another {other}: remove that folder, or name"):
         make(tmp_path / "out", **changed[other])
     assert sorted(tmp_path.rglob("*")) == before
-    pipeline.Chain(
+    pipeline.Pipeline(
         "m", SOURCE, replace(WHOLE, name="renamed"), tmp_path / "out", TEXTS, "cpu"
     )  # a name changes nothing
 
@@ -297,7 +297,7 @@ def test_the_room_for_all_steps_is_asked_for_before_the_first(tmp_path: Path, mo
     for free, fits in ((needed, False), (1.03 * needed, True)):
         monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: namedtuple("usage", "free")(free))
         if fits:
-            pipeline.Chain("m", SOURCE, WHOLE, tmp_path / "out", TEXTS, "cpu")
+            pipeline.Pipeline("m", SOURCE, WHOLE, tmp_path / "out", TEXTS, "cpu")
         else:
             with pytest.raises(DiskShortError, match="make room there"):
                 make(tmp_path / "out")

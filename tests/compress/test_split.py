@@ -12,7 +12,16 @@ from pruning import SOURCE, TEXTS
 import fastglm
 from fastglm.compress import distill, steps
 from fastglm.compress.recipe import Recipe
-from fastglm.compress.steps import Distil, Given, PruneDepth, PruneVocabulary, PruneWidth, Quantise, Sparse24, Step
+from fastglm.compress.steps import (
+    Distil,
+    PruneDepth,
+    PruneVocabulary,
+    PruneWidth,
+    Quantise,
+    Sparse24,
+    Step,
+    StepContext,
+)
 from fastglm.compress.text_split import EVERY, MOST, Split
 from fastglm.text_files import Text
 
@@ -50,7 +59,7 @@ def seen(step: Step, split: Split, monkeypatch: pytest.MonkeyPatch) -> list[Text
     for name in ("prune_depth", "prune_width", "prune_vocabulary", "sparsify_24", "quantise_folder"):
         monkeypatch.setattr(steps, name, watch)
     monkeypatch.setattr(distill, "distil", watch)
-    given = Given(SOURCE, SOURCE, Path("/nowhere"), split, 0, "cpu", lambda _: None)
+    given = StepContext(SOURCE, SOURCE, Path("/nowhere"), split, 0, "cpu", lambda _: None)
     with pytest.raises(Seen):
         step.run(given)
     return watch.texts

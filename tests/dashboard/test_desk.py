@@ -166,7 +166,7 @@ def test_a_reload_gives_nothing_back(desk: Desk, pool: FakePool) -> None:
     assert desk.presence.here(TAB)
 
 
-def compare(desk: Desk, race: bool) -> answering.Duel:
+def compare(desk: Desk, race: bool) -> answering.Comparison:
     desk.compare(TAB, (HostKey("demo", "original"), HostKey("demo", "int4")), "go", {"do_sample": False}, race)
     until(lambda: desk.duels[TAB].ended)
     return desk.duels[TAB]
@@ -247,7 +247,7 @@ def test_a_system_without_threads(desk: Desk, pool: FakePool, monkeypatch: pytes
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", none_left)
         desk.ask(TAB, "go")
-        duel = answering.Duel(*(_turn(pool, side) for side in "ab"), False, desk.release, lambda: None).start()
+        duel = answering.Comparison(*(_turn(pool, side) for side in "ab"), False, desk.release, lambda: None).start()
     assert "new thread" in str(desk.conversation(TAB).rounds[-1].error)
     assert [turn.state for turn in duel.turns] == ["failed", "failed"]
 
@@ -257,7 +257,7 @@ def test_a_comparison_that_cannot_make_room_ends_visibly(desk: Desk, pool: FakeP
         raise MemoryShortError("too little memory")
 
     pool.get = short  # type: ignore[method-assign, assignment]
-    duel = answering.Duel(_turn(pool, "a"), _turn(pool, "b"), False, full, full).start()
+    duel = answering.Comparison(_turn(pool, "a"), _turn(pool, "b"), False, full, full).start()
     until(lambda: duel.ended)
     assert [turn.state for turn in duel.turns] == ["failed", "failed"]
 

@@ -68,10 +68,10 @@ def test_they_are_so_where_the_cache_grows(model, monkeypatch):
 def test_they_are_so_where_prompts_run_in_parts(whole, monkeypatch):
     wanted = [alone(whole, prompt, 8) for prompt in prompts(7)]
     widths = []
-    run = runner.Sequence._run_prompts
+    run = runner.DecodeState._run_prompts
     monkeypatch.setattr(runner, "TOKENS_AT_ONCE", 150)
     monkeypatch.setattr(
-        runner.Sequence, "_run_prompts", lambda *args: widths.append([len(x) for x in args[1]]) or run(*args)
+        runner.DecodeState, "_run_prompts", lambda *args: widths.append([len(x) for x in args[1]]) or run(*args)
     )
     assert BatchEngine(whole).answer(prompts(7), 8, GREEDY) == wanted
     assert widths == [[3, 5, 9, 31], [64], [100], [140]]

@@ -52,7 +52,7 @@ def test_answers_are_those_of_one_device(load, variant, cache):
 def test_logits_and_the_memory_of_the_cache_are_those_of_one_device(load, variant):
     found = []
     for model, _ in load(variant):
-        running = runner.Sequence(model)
+        running = runner.DecodeState(model)
         logits = [running.prefill(torch.tensor([PROMPT]), 8)]
         for ids in ([5], [6, 7, 8], [9]):
             logits.append(running.run(torch.tensor([ids]))[0].flatten(0, 1))
@@ -125,7 +125,7 @@ def on_two(monkeypatch):
 
 @torch.inference_mode()
 def test_nothing_of_a_step_is_on_the_wrong_device(on_two):
-    running = runner.Sequence(on_two)
+    running = runner.DecodeState(on_two)
     prompts = [torch.tensor(PROMPT, device=META), torch.tensor(PROMPT[1:], device=META)]
     assert running.prefill(prompts, 8).is_meta
     inner, last = running._stages

@@ -13,7 +13,7 @@ from fastglm.kernels.attention import attend
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.dense import FewRowsLinear, take_over
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
-from fastglm.kernels.epilogue import After
+from fastglm.kernels.epilogue import Epilogue
 from fastglm.kernels.int8 import CpuInt8Kernel
 from fastglm.models.dynamic_cache import Quantised, quantise
 
@@ -241,7 +241,7 @@ def test_bias_and_gelu_in_one_pass_agree_with_float64(rows):
     bias, product = 3 * random(1, rows)[0], 5 * random(40, rows)
     product[0, 0] = torch.nan
     exact = torch.nn.functional.gelu(product.double() + bias.double(), approximate="tanh")
-    found = After(bias, gelu=True).apply(product, torch.float32, over=True)
+    found = Epilogue(bias, gelu=True).apply(product, torch.float32, over=True)
     assert found.data_ptr() == product.data_ptr()
     assert found[0, 0].isnan()
     assert (found - exact).flatten()[1:].norm() < 1e-6 * exact.flatten()[1:].norm()
@@ -250,7 +250,7 @@ def test_bias_and_gelu_in_one_pass_agree_with_float64(rows):
 @torch.no_grad()
 def test_what_follows_writes_over_the_product_only_where_it_may():
     bias, residual, product = random(1, 8)[0], random(5, 8), random(5, 8)
-    after = After(bias, gelu=True, residual=residual, scale=3)
+    after = Epilogue(bias, gelu=True, residual=residual, scale=3)
     before = product.clone()
     found = after.apply(product, torch.float32)
     assert torch.equal(product, before)

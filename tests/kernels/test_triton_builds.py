@@ -17,7 +17,7 @@ from torch import nn
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda import fused
 from fastglm.kernels.cuda.kernel import TritonKernel, refusal
-from fastglm.kernels.epilogue import After
+from fastglm.kernels.epilogue import Epilogue
 
 triton = pytest.importorskip("triton", reason="Triton has no wheels for this system")
 launch = pytest.importorskip("fastglm.kernels.cuda.launch")
@@ -103,7 +103,7 @@ def products(
         words = torch.empty(ROWS, COLUMNS * bits // 32, dtype=torch.int32)
         scale = torch.empty((ROWS, COLUMNS // group) if group else ROWS, dtype=torch.bfloat16)
         matrix = launch.Packed(words, scale, scale if group else None, COLUMNS, bits, group)
-        ends = After(x[0, :ROWS], True, torch.empty(size, ROWS, dtype=dtype), 7.5) if after else After()
+        ends = Epilogue(x[0, :ROWS], True, torch.empty(size, ROWS, dtype=dtype), 7.5) if after else Epilogue()
         way = launch.choose(matrix, size, divmod(capability, 10), processors)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(launch.F, "linear", lambda x, weight: x.new_empty(size, len(weight)))

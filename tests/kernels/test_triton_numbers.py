@@ -20,7 +20,7 @@ from torch import nn
 from benchmarks.claims.triton import BOUNDS, Timing, measure
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda.kernel import TritonKernel
-from fastglm.kernels.epilogue import NOTHING, After
+from fastglm.kernels.epilogue import NOTHING, Epilogue
 from fastglm.models.chatglm.rotary import Rotary2D, apply_rotary
 from fastglm.models.dynamic_cache import pack
 
@@ -80,7 +80,7 @@ def product_errors(
     exact = x.double() @ format.unpack(parts, columns).double().T
     if ends:
         bias, residual = 3 * normal(rows, seed=2).to(dtype), normal(size, rows, seed=3).to(dtype)
-        after = After(bias, True, residual, 7.5)
+        after = Epilogue(bias, True, residual, 7.5)
         exact = nn.functional.gelu(exact + bias.double(), approximate="tanh") + 7.5 * residual.double()
     makes = [launch.vector, launch.tile] if size <= launch.VECTOR_BEFORE_8 else [launch.tile]
     ways = [make(matrix, size, count) for make in makes for count in counts]

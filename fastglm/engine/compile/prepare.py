@@ -13,13 +13,13 @@ from ...errors import DeviceError
 from ...kernels.cpu import library
 from ...kernels.exact import is_exact
 from ...progress.progress import COMPILING, OnProgress, Progress
-from ..decode_step import InnerStep, Step
+from ..decode_step import DecodeStep, InnerStep
 from ..kv_cache import STEP, make_cache
 from .step import CompiledStep, compiled_step
 
 log = logging.getLogger(__name__)
 
-_steps: WeakKeyDictionary[Any, Step | CompiledStep] = WeakKeyDictionary()
+_steps: WeakKeyDictionary[Any, DecodeStep | CompiledStep] = WeakKeyDictionary()
 
 
 class Preparation(NamedTuple):
@@ -74,7 +74,7 @@ def _tried(work: Callable[[Callable[[], None]], None], failed: str, progress: On
     return Preparation(reason, perf_counter() - began[0] if began else 0.0)
 
 
-def step_of(model: Any) -> Step | CompiledStep:
+def step_of(model: Any) -> DecodeStep | CompiledStep:
     """The step of a model; not compiled where `prepare` did not do it, the model has changed since, or is to multiply
     exactly."""
     if is_exact(model):
@@ -85,14 +85,14 @@ def step_of(model: Any) -> Step | CompiledStep:
     return step
 
 
-def plain_step(model: Any) -> Step:
+def plain_step(model: Any) -> DecodeStep:
     """The step as it is."""
-    return Step(model.decoder(), model.config.cache_format == "int8")
+    return DecodeStep(model.decoder(), model.config.cache_format == "int8")
 
 
-def part_step(model: Any, layers: range) -> Step:
+def part_step(model: Any, layers: range) -> DecodeStep:
     """The step of some layers, from hidden states; only that of the last gives logits."""
-    kind = Step if layers.stop == model.config.num_layers else InnerStep
+    kind = DecodeStep if layers.stop == model.config.num_layers else InnerStep
     return kind(model.decoder().part(layers), model.config.cache_format == "int8", layers.start)
 
 

@@ -28,14 +28,14 @@ from ...system.devices import instruction_set
 from ...system.home import folder
 from ...system.making import made_once, part_of, put
 from ...system.watched import watched
-from ..decode_step import Step
+from ..decode_step import DecodeStep
 from .worker import REQUEST, BuildRequest, Form
 
 BUILD = [sys.executable, "-m", "fastglm.engine.compile.worker"]
 
 
 class CompiledStep:
-    """A `Step` compiled for one token at a time, or for several."""
+    """A `DecodeStep` compiled for one token at a time, or for several."""
 
     def __init__(self, library: Path, tensors: list[Tensor], decoder: Decoder) -> None:
         """
@@ -53,12 +53,12 @@ class CompiledStep:
             raise DeviceError(str(error).partition("\n")[0]) from error
 
     def __call__(self, ids: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Step.forward`; ids: [1, 1], or [1, 2 to `MOST_TOKENS`]."""
+        """As `DecodeStep.forward`; ids: [1, 1], or [1, 2 to `MOST_TOKENS`]."""
         logits, best = self._runner.run([*self._tensors, ids, *inputs])
         return logits, best
 
 
-def compiled_step(step: Step, example: list[Tensor], threads: int, on_build: Callable[[], None]) -> CompiledStep:
+def compiled_step(step: DecodeStep, example: list[Tensor], threads: int, on_build: Callable[[], None]) -> CompiledStep:
     """The step compiled, from `FASTGLM_HOME/steps` where it is kept.
 
     Args:
@@ -88,7 +88,7 @@ def compiled_step(step: Step, example: list[Tensor], threads: int, on_build: Cal
     return found[0] if found else CompiledStep(library, tensors, step.decoder)
 
 
-def structure_of(step: Step) -> tuple[bytes, list[Tensor]]:
+def structure_of(step: DecodeStep) -> tuple[bytes, list[Tensor]]:
     """A step pickled without its tensors, and those tensors in the order of their numbers in the pickle."""
     tensors: list[Tensor] = []
     numbers: dict[int, int] = {}

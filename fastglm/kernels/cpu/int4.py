@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..autotune import MeasuredKernel, Way
+from ..autotune import MeasuredKernel, Strategy
 from ..blockwise import blockwise
 from ..format import BLOCK_ROWS, Kernel, Parts
 from ..int4 import Int4, join, split
@@ -86,7 +86,7 @@ class CpuInt4Kernel(UnpackedProducts):
         scale, zero = (scales[:, :rows, i].t().contiguous() for i in (0, 1))
         return {"weight": weight, "weight_scale": scale, "weight_zero": zero}
 
-    def ways(self) -> dict[str, Way]:
+    def ways(self) -> dict[str, Strategy]:
         return {"operator": self._operator, "unpacked": self._unpacked}
 
     def _operator(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
@@ -158,7 +158,7 @@ class NativeInt4Kernel(UnpackedProducts):
             for part, (name, (shape, _)) in zip(stored, spec.items(), strict=True)
         }
 
-    def ways(self) -> dict[str, Way]:
+    def ways(self) -> dict[str, Strategy]:
         return {"native": self._native, "unpacked": self._unpacked}
 
     def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:

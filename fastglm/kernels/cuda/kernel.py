@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..epilogue import NOTHING, After
+from ..epilogue import NOTHING, Epilogue
 from ..format import BLOCK_ROWS, Kernel, Parts, WeightFormat
 from ..int4 import join, split
 from .layout import interleave, numbers_of
@@ -57,7 +57,7 @@ class TritonKernel(Kernel):
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         return self.fused(x, held, rows, columns, NOTHING)
 
-    def fused(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int, after: After) -> Tensor:
+    def fused(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int, after: Epilogue) -> Tensor:
         from .launch import linear
 
         if reason := refusal(torch.cuda.get_device_capability(x.device), x.dtype):

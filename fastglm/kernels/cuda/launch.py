@@ -22,7 +22,7 @@ import torch.nn.functional as F
 import triton
 from torch import Tensor
 
-from ..epilogue import NOTHING, After
+from ..epilogue import NOTHING, Epilogue
 from ..format import BLOCK_ROWS
 from . import products
 from .layout import span
@@ -112,12 +112,12 @@ def card(device: torch.device) -> tuple[tuple[int, int], int]:
     return (properties.major, properties.minor), properties.multi_processor_count
 
 
-def linear(x: Tensor, matrix: Packed, after: After = NOTHING) -> Tensor:
+def linear(x: Tensor, matrix: Packed, after: Epilogue = NOTHING) -> Tensor:
     """x: [size, columns] in fp16 or bf16 → [size, rows], with what follows, in the dtype of x."""
     return run(choose(matrix, x.shape[0], *card(x.device)), x, matrix, after)
 
 
-def run(way: Way, x: Tensor, matrix: Packed, after: After = NOTHING) -> Tensor:
+def run(way: Way, x: Tensor, matrix: Packed, after: Epilogue = NOTHING) -> Tensor:
     """As `linear`, in the given way. Launches on the current device."""
     if way.kernel == "library":
         return _library(x, matrix, after)
@@ -179,7 +179,7 @@ def unpacked(matrix: Packed, dtype: torch.dtype, ids: Tensor) -> Tensor:
     return out
 
 
-def _library(x: Tensor, matrix: Packed, after: After) -> Tensor:
+def _library(x: Tensor, matrix: Packed, after: Epilogue) -> Tensor:
     blocks = torch.arange(matrix.rows, device=x.device).split(BLOCK_ROWS)
     found = [F.linear(x, unpacked(matrix, x.dtype, block)) for block in blocks]
     return after.apply(found[0] if len(found) == 1 else torch.cat(found, 1), x.dtype)

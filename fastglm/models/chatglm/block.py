@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ...kernels.attention import attend
 from ...kernels.cuda.fused import add_norm, fuses, launch_rotate
-from ...kernels.epilogue import After
+from ...kernels.epilogue import Epilogue
 from ...kernels.packed import apply, make_linear
 from .config import ChatGLM6BConfig
 from .rotary import apply_rotary
@@ -79,8 +79,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [batch, sequence, hidden]."""
-        inner = apply(self.dense_h_to_4h, x, After(gelu=True))
-        return apply(self.dense_4h_to_h, inner, After(residual=x, scale=RESIDUAL_SCALE))
+        inner = apply(self.dense_h_to_4h, x, Epilogue(gelu=True))
+        return apply(self.dense_4h_to_h, inner, Epilogue(residual=x, scale=RESIDUAL_SCALE))
 
 
 class Block(nn.Module):
