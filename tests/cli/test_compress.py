@@ -8,7 +8,7 @@ import pytest
 from fastglm.cli.commands import main
 from fastglm.errors import CancelledError, DiskShortError
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def test_compress(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from fastglm.cli.commands import main
 from fastglm.hosting.lease import lease
 from fastglm.variants.variants import VARIANTS
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 REAL = fastglm.hosting.host.LAUNCH
 
 # The command with the model that does what it is told in the place of a real one.

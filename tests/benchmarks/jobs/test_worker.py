@@ -26,7 +26,7 @@ from benchmarks.measure.measurement import params_text
 from benchmarks.run.progress import JsonReporter
 from benchmarks.store.store import Store, StoreError
 
-FAKE = Path(__file__).with_name("fake_benchmarks.py")
+FAKE = Path(__file__).parents[2] / "support" / "fake_benchmarks.py"
 HANDLE, IS_OURS = signal.signal, worker._is_ours
 SAYS = """
 import json, os, signal, sys, time
@@ -359,7 +359,7 @@ def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
 
 @pytest.mark.timeout(600)
 def test_the_command_carries_out_a_real_run(jobs: Jobs) -> None:
-    golden = str(Path(__file__).parents[1] / "golden" / "chatglm")
+    golden = str(Path(__file__).parents[2] / "golden" / "chatglm")
     options = ["--variants", "original", "--prompt-tokens", "8", "--answer-tokens", "4", "--repeats", "1"]
     job = jobs.add(["-m", "benchmarks", "run", "--model", golden, *options, "--device", "cpu", "--progress", "json"])
     ended = subprocess.run([sys.executable, "-m", "benchmarks", "work"], capture_output=True, text=True, check=False)

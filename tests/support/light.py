@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 package = ModuleType("fastglm")
-package.__path__ = [str(Path(__file__).parents[1] / "fastglm")]
+package.__path__ = [str(Path(__file__).parents[2] / "fastglm")]
 torch: Any = ModuleType("torch")
 threads = SimpleNamespace(count=2)
 torch.set_num_threads = lambda count: setattr(threads, "count", count)

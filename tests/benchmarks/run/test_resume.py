@@ -20,7 +20,7 @@ from benchmarks.run.workload import Workload
 from benchmarks.store.store import Store
 from fastglm.errors import UsageError
 
-FAKE = Path(__file__).with_name("fake_benchmarks.py")
+FAKE = Path(__file__).parents[2] / "support" / "fake_benchmarks.py"
 SUITES = "latency,memory,quality,load"
 OPTIONS = ["--variants", "original,int4", "--prompt-tokens", "8,24", "--answer-tokens", "6", "--repeats", "4"]
 WORKLOAD = Workload((8, 24), 6, 4)

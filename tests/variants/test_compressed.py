@@ -17,7 +17,7 @@ from fastglm.text_files import Text
 from fastglm.variants.compressed import find_made
 from fastglm.variants.variants import offers
 
-GOLDEN = Path(__file__).parent / "golden" / "chatglm"
+GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"
 QUICK = Recipe("turbo", (Quantise("int4-g32"),))
 
 

@@ -30,7 +30,7 @@ from fastglm.models.packing import encode
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import Progress
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"
+GOLDEN = Path(__file__).parents[2] / "golden" / "chatglm"
 
 
 def _silent(_progress: Progress) -> None: ...

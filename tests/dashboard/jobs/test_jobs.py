@@ -129,7 +129,7 @@ time.sleep(600)
 
 @pytest.mark.timeout(600)
 def test_a_job_outlives_the_server_that_started_it() -> None:
-    golden = str(Path(__file__).parents[1] / "golden" / "chatglm")
+    golden = str(Path(__file__).parents[2] / "golden" / "chatglm")
     options = ["--variants", "original", "--prompt-tokens", "8", "--answer-tokens", "8", "--repeats", "5000"]
     command = json.dumps(["-m", "benchmarks", "run", "--model", golden, *options, "--progress", "json"])
     with subprocess.Popen([sys.executable, "-c", SERVER, command], stdout=subprocess.PIPE, process_group=0) as server:

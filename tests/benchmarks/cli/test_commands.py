@@ -20,7 +20,7 @@ from benchmarks.store import store as stores
 from benchmarks.store.store import Store
 from benchmarks.suites import SUITES
 
-FAKE = Path(__file__).with_name("fake_benchmarks.py")
+FAKE = Path(__file__).parents[2] / "support" / "fake_benchmarks.py"
 pytestmark = pytest.mark.usefixtures("machine")
 SHORT = ["--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens", "4", "--repeats", "3"]
 

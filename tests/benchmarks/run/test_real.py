@@ -7,7 +7,7 @@ import pytest
 from benchmarks.cli.commands import main
 from benchmarks.store.store import Store
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"
+GOLDEN = Path(__file__).parents[2] / "golden" / "chatglm"
 
 
 @pytest.mark.timeout(600)
