@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from playwright.sync_api import BrowserContext, expect
-from soak.traces import MINUTE, check_nothing_runs
+from traces import MINUTE, check_nothing_runs
 from visitor import App, choose, say, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.soak, pytest.mark.timeout(600)]

@@ -228,7 +228,7 @@ from pruning import SOURCE, TEXTS
 from fastglm.compress.distill_corpus import TextCorpus
 from fastglm.compress.distill import Distillation, distil
 from fastglm.train.trainer import is_first
-from test_distill import SETTINGS, smaller
+from tests.compress.test_distill import SETTINGS, smaller
 folder = Path(sys.argv[1])
 made = distil(SOURCE, smaller(num_layers=2), folder / "out", TextCorpus(TEXTS), SETTINGS, folder / "state.pt",
               device="cpu", progress=lambda _: None)

@@ -88,7 +88,7 @@ def test_a_host_has_the_environment_and_the_folder_of_its_moment(
     (tmp_path / "moved").mkdir()
     monkeypatch.chdir(tmp_path / "moved")
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "moved"))
-    monkeypatch.syspath_prepend(Path(__file__).parents[1])
+    monkeypatch.syspath_prepend(Path(__file__).parents[2])
     with Host.start("demo", "fast", "cpu") as host:
         assert host.apply(environment) == (str(tmp_path / "moved"), str(tmp_path / "moved"))
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch.utils import deterministic
+from products import random
 
 from fastglm.kernels import FORMATS, Int4, Int8, get_format
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel
@@ -12,19 +12,6 @@ from fastglm.kernels.packed import QuantizedLinear
 
 CPU = torch.device("cpu")
 WAYS = {"operator": 5e-3, "unpacked": 1e-5}  # relative errors: activations in bf16, fp32
-
-
-def random(rows, columns, seed=0):
-    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
-
-
-@pytest.fixture
-def poisoned(monkeypatch):
-    """What `torch.empty` gives is NaN, or the largest integer."""
-    monkeypatch.setattr(deterministic, "fill_uninitialized_memory", True)
-    torch.use_deterministic_algorithms(True)
-    yield
-    torch.use_deterministic_algorithms(False)
 
 
 @pytest.mark.usefixtures("poisoned")

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from products import IN_INT16, in_int8, native_kernel, random
 from recorded import folder
-from test_many_rows import poisoned, random  # noqa: F401
 from torch import nn
 
 import fastglm
@@ -14,29 +14,15 @@ from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.dense import FewRowsLinear, take_over
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
 from fastglm.kernels.epilogue import Epilogue
-from fastglm.kernels.int8 import CpuInt8Kernel
 from fastglm.models.dynamic_cache import Quantised, quantise
 
 CPU = torch.device("cpu")
 SMALL = str(folder("chatglm"))
 FORMATS_HERE = [*FORMATS.values(), Int8(torch.float16), Int4(None), Int4(256)]
 SHAPES = [(1, 64, 128), (2, 130, 96), (3, 33, 2), (4, 70, 512), (9, 1100, 1024), (41, 31, 4128)]
-IN_INT8, IN_INT16 = 1e-2, 1e-4  # relative errors, by what activations are rounded to
+IN_INT8 = 1e-2  # relative error where activations are rounded to int8
 
 pytestmark = pytest.mark.skipif(not library.written_for(), reason="written for Linux on x86-64 with AVX2")
-
-
-@pytest.fixture
-def native(built_home, monkeypatch):
-    monkeypatch.setenv("FASTGLM_HOME", str(built_home))
-    monkeypatch.setenv("FASTGLM_COMPILE", "1")
-    assert library.ready()
-
-
-@pytest.fixture
-def unprepared(monkeypatch):
-    """Models are loaded without steps of their own."""
-    monkeypatch.setattr("fastglm.variants.load.prepare", lambda *_, **__: fastglm.engine.compile.prepare.Preparation())
 
 
 @pytest.fixture
@@ -44,15 +30,6 @@ def unbuilt(monkeypatch):
     """As in a process that has not loaded them."""
     monkeypatch.setenv("FASTGLM_COMPILE", "1")
     monkeypatch.setattr(library, "_loaded", False)
-
-
-def native_kernel(format):
-    return NativeInt4Kernel(format) if isinstance(format, Int4) else CpuInt8Kernel(format)
-
-
-def in_int8(format, n):
-    """Whether so many rows of activations are rounded to int8."""
-    return isinstance(format, Int4) or (n >= 8 and library.has_vnni())
 
 
 @pytest.mark.usefixtures("native", "poisoned")

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from outliers import add_outliers, divergence, with_outliers
-from test_many_rows import poisoned, random  # noqa: F401
-from test_native import IN_INT16, in_int8, native, native_kernel, unprepared  # noqa: F401
+from products import IN_INT16, in_int8, native_kernel, random
 
 import fastglm
 from fastglm.compress.calibration import demo_samples, examples

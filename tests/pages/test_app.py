@@ -1,19 +1,7 @@
 """The whole app, and each page by itself."""
 
 import pytest
-from page_run import Open, healthy, place, words
-
-PAGES = {
-    "chat": "Chat",
-    "compare": "Compare",
-    "compress": "Compress",
-    "overview": "Overview",
-    "latency": "Latency",
-    "memory": "Memory",
-    "quality": "Quality",
-    "history": "History",
-    "limits": "Limits",
-}
+from page_run import PAGES, Open, healthy, place, words
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import streamlit as st
 from fake_pool import FakePool
-from page_run import ROOT, TAB, Open, healthy, words
+from page_run import PAGES, ROOT, TAB, Open, healthy, words
 from streamlit.testing.v1 import AppTest
-from test_app import PAGES
 
 from dashboard import door
 

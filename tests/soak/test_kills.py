@@ -18,9 +18,9 @@ from pathlib import Path
 import psutil
 import pytest
 from hosting import TESTS_ON_PATH, eventually
+from hub import REPO, hub
 from recorded import folder
-from soak.hub import REPO, hub
-from soak.traces import check_nothing_is_left, check_nothing_runs, running
+from traces import check_nothing_is_left, check_nothing_runs, running
 
 from benchmarks.jobs.jobs import Jobs
 from benchmarks.store.store import Store

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from soak.traces import check_nothing_is_left
+from traces import check_nothing_is_left
 
 from fastglm.compress.checkpoint_writer import is_whole
 from fastglm.errors import FastGLMError, HostError

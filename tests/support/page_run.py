@@ -21,6 +21,17 @@ DEMO_VARIANTS = [
     "turbo",
     "speculative",
 ]  # that pages offer to measure unasked
+PAGES = {
+    "chat": "Chat",
+    "compare": "Compare",
+    "compress": "Compress",
+    "overview": "Overview",
+    "latency": "Latency",
+    "memory": "Memory",
+    "quality": "Quality",
+    "history": "History",
+    "limits": "Limits",
+}
 Open = Callable[..., AppTest]
 
 

@@ -1,0 +1,23 @@
+"""Random matrices, and the kernels whose products with them are checked."""
+
+import torch
+
+from fastglm.kernels import Int4
+from fastglm.kernels.cpu import library
+from fastglm.kernels.cpu.int4 import NativeInt4Kernel
+from fastglm.kernels.int8 import CpuInt8Kernel
+
+IN_INT16 = 1e-4  # relative error where activations are rounded to int16
+
+
+def random(rows, columns, seed=0):
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+def native_kernel(format):
+    return NativeInt4Kernel(format) if isinstance(format, Int4) else CpuInt8Kernel(format)
+
+
+def in_int8(format, n):
+    """Whether so many rows of activations are rounded to int8."""
+    return isinstance(format, Int4) or (n >= 8 and library.has_vnni())
