@@ -1,0 +1,142 @@
+"""Every docstring begins with a verb or a plain noun phrase; files and functions stay short."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+ROOT = Path(__file__).parent.parent
+PLACES = ("fastglm", "benchmarks", "dashboard", "pages", "tests", "streamlit_app.py")
+FILE_LINES = 400
+FUNCTION_LINES = 60
+# Places that are still to be read; each goes when the rules hold there.
+UNREAD = (
+    "benchmarks/", "dashboard/", "pages/", "fastglm/",
+    "tests/benchmarks/", "tests/cli/", "tests/compress/", "tests/dashboard/", "tests/demo/", "tests/engine/",
+    "tests/evaluate/", "tests/hosting/", "tests/kernels/", "tests/models/", "tests/pages/", "tests/support/",
+    "tests/test_placement.py",
+)  # fmt: skip
+LONG_FUNCTIONS = ["benchmarks/cli/commands.py run", "fastglm/variants/load.py load", "tests/support/hub.py hub"]
+LONG_FILES = [
+    "tests/compress/test_pipeline.py",
+    "tests/hosting/test_host.py",
+    "tests/models/chatglm/test_tokenizer.py",
+]
+
+# A clause would follow one of these words, or the words before it would be missing.
+CLAUSES = _words(
+    "what whatever whether of those that how why where wherever who whoever whose whom which whichever when whenever "
+    "while as if so but because since than unless until"
+)
+PREPOSITIONS = _words("in from to by at on with for through under over into after before")
+# Participles whose ending does not tell. Forms that are verbs too (read, put, set, cut, split) are none.
+PARTICIPLES = _words(
+    "built caught felt found gone held kept laid left lent lost made meant met paid said sent "
+    "sought sold spent taught thought told understood won done begun bound brought"
+)
+# Words with a participle's ending that are none.
+NO_PARTICIPLES = _words(
+    "bleed embed exceed feed heed indeed need proceed red seed shed speed succeed weed hundred "
+    "between even eleven golden happen kitchen listen open often seven shorten ten then token "
+    "lengthen children men women screen green when own down town unknown brown"
+)
+# A participle before one of these describes no noun.
+NO_NOUNS = _words(
+    "a an the this that these those it its them he she they each every all any none nothing no one "
+    "of in on by with without to for from at as into onto over under than until till before after between through "
+    "and or but if so when where while because once only not never also again anew apart together away out up down "
+    "back here there now then later what whatever which who how"
+)
+
+
+def _sources() -> Iterator[Path]:
+    for place in PLACES:
+        path = ROOT / place
+        yield from [path] if path.is_file() else sorted(path.rglob("*.py"))
+
+
+Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _definitions(node: ast.AST) -> Iterator[Definition]:
+    """A module's, a class's or a function's own definition and all within it."""
+    if isinstance(node, Definition):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.ExceptHandler):
+            yield from _definitions(child)
+
+
+@pytest.fixture(scope="module")
+def definitions() -> list[tuple[str, Definition]]:
+    """Every module, class and function with its file's path in the repository."""
+    trees = [(path.relative_to(ROOT).as_posix(), ast.parse(path.read_bytes())) for path in _sources()]
+    return [(file, node) for file, tree in trees for node in _definitions(tree)]
+
+
+def _fault(docstring: str) -> str | None:
+    """Name the fault of a docstring's first words, or return None."""
+    words = docstring.split()
+    first, second = [*words, "", ""][:2]
+    plain, following = first.strip(".,:;()").lower(), second.strip(".,:;()").lower()
+    if plain in CLAUSES:
+        return f"starts with {first}"
+    if plain in PREPOSITIONS and following in CLAUSES:
+        return f"starts with {first} {second}"
+    ending = plain.endswith(("ed", "en", "wn")) and plain not in NO_PARTICIPLES
+    if (ending or plain in PARTICIPLES) and (first != first.rstrip(".,:;") or not following or following in NO_NOUNS):
+        return f"starts with a bare participle: {first} {second}".rstrip()
+    return None
+
+
+@pytest.mark.parametrize("docstring", [
+    "What a step takes.", "Whether it is on.", "Of all jobs the first.", "Those left.", "That which counts.",
+    "In which order they run.", "Made from texts.", "Kept, then used.", "Packed by columns.", "Given the ids, a mask.",
+    "Where it lies.",
+])  # fmt: skip
+def test_faults_are_found(docstring: str) -> None:
+    assert _fault(docstring)
+
+
+@pytest.mark.parametrize("docstring", [
+    "Packed weights of a layer.", "Embed the ids.", "Read a file.", "In fp32, the loss.", "Token ids.", "Found runs.",
+    "Seed of a run.", "The steps that follow.", "Open a store.", "Split the text.",
+])  # fmt: skip
+def test_plain_beginnings_are_let_pass(docstring: str) -> None:
+    assert _fault(docstring) is None
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun(definitions: list[tuple[str, Definition]]) -> None:
+    found = {(file, node): _fault(ast.get_docstring(node, clean=False) or "") for file, node in definitions}
+    faults = [f"{file}:{node.body[0].lineno} {fault}" for (file, node), fault in found.items() if fault]
+    assert not [fault for fault in faults if not fault.startswith(UNREAD)]
+
+
+def _table_lines(function: ast.AST) -> int:
+    """Lines that literals of several lines take in a function."""
+    if isinstance(function, ast.Dict | ast.List | ast.Tuple | ast.Set | ast.Constant | ast.JoinedStr):
+        return (function.end_lineno or 0) - function.lineno
+    return sum(_table_lines(child) for child in ast.iter_child_nodes(function))
+
+
+def test_functions_fit_a_screen(definitions: list[tuple[str, Definition]]) -> None:
+    long = []
+    for file, node in definitions:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = (node.end_lineno or 0) - node.lineno + 1
+            if lines > FUNCTION_LINES and lines - _table_lines(node) > FUNCTION_LINES:
+                long.append(f"{file} {node.name}")
+    assert sorted(long) == LONG_FUNCTIONS
+
+
+def test_files_are_short() -> None:
+    kernels = sorted((ROOT / "fastglm").rglob("*.cpp"))
+    lengths = {path: len(path.read_bytes().splitlines()) for path in [*_sources(), *kernels]}
+    long = [path.relative_to(ROOT).as_posix() for path, lines in lengths.items() if lines > FILE_LINES]
+    assert sorted(long) == LONG_FILES
