@@ -19,7 +19,7 @@ from fastglm.models.source import find_source, openable
 from fastglm.progress.progress import COMPILING
 from fastglm.system.devices import DeviceCard
 from fastglm.system.files import read_json
-from fastglm.variants.variants import Offer, offers
+from fastglm.variants.offers import Offer, offers
 
 LISTED = 20  # folders that are no model
 

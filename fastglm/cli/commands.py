@@ -116,7 +116,7 @@ def variants(
     from fastglm.models.checkpoint import Checkpoint
     from fastglm.models.source import find_source
     from fastglm.system.devices import device_card
-    from fastglm.variants.variants import offers
+    from fastglm.variants.offers import offers
 
     source, card = find_source(model), device_card(device)
     quantised = source.folder is not None and bool(Checkpoint(source.folder).config.linear_format())

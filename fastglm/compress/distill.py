@@ -20,6 +20,7 @@ from ..models.chatglm.config import ChatGLM6BConfig
 from ..models.chatglm.model import ChatGLMForConditionalGeneration
 from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.checkpoint import Checkpoint
+from ..models.loading import load_checkpoint
 from ..models.packing import Batch, Example, fill
 from ..progress.progress import OnProgress
 from ..train.learner import Learner
@@ -128,11 +129,9 @@ def distil(
 
 def load_floating(folder: Path, device: torch.device) -> ChatGLMForConditionalGeneration:
     """A checkpoint's model in fp32. Raises UsageError where it is quantised."""
-    from ..variants.load import load  # which makes variants with this package
-
     if Checkpoint(folder).config.linear_format():
         raise UsageError(f"{folder} is quantised, which cannot learn: distil the checkpoint it was made from.")
-    return load(str(folder), device=str(device), dtype="float32")[0].requires_grad_(True)
+    return load_checkpoint(folder, str(device), "float32").requires_grad_(True)
 
 
 def begin(config: ChatGLM6BConfig, teacher: ChatGLMForConditionalGeneration) -> ChatGLMForConditionalGeneration:

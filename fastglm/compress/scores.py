@@ -12,6 +12,7 @@ from ..evaluate.likelihood import Likelihood, batches_of, likelihood
 from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.checkpoint import Checkpoint
 from ..models.layerwise import StreamedModel
+from ..models.loading import load_checkpoint
 from ..models.packing import Batch, Example
 from ..progress.progress import OnProgress, Progress
 from ..system.devices import resolve_device
@@ -45,9 +46,7 @@ def score(
     if not found:
         return None
     if checkpoint.config.linear_format():
-        from ..variants.load import load  # which makes variants with this package
-
-        result = likelihood(load(str(folder), "original", device, progress=progress)[0], found)
+        result = likelihood(load_checkpoint(folder, device, progress=progress), found)
     else:
         result = _streamed(checkpoint, found, device, progress, kept_rows(folder, within) if within else None)
     return {"loss": result.loss, "perplexity": result.perplexity, "tokens": result.tokens}

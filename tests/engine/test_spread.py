@@ -108,7 +108,7 @@ def on_two(monkeypatch):
     """A model whose first layers are on the CPU and all else on `meta`, which computes nothing; what meets on different
     devices is an error."""
     monkeypatch.setattr("fastglm.variants.load.resolve_devices", lambda _: [CPU, META])
-    monkeypatch.setattr("fastglm.variants.load.free_memory", lambda _: 2**30)
+    monkeypatch.setattr("fastglm.models.loading.free_memory", lambda _: 2**30)
     monkeypatch.setattr("fastglm.variants.load.weights_memory", lambda _: 0)
     to = torch.Tensor.to
 

@@ -8,10 +8,11 @@ from transformers import AutoModel, BitsAndBytesConfig
 import fastglm
 from fastglm.errors import MemoryShortError, UsageError
 from fastglm.models.chatglm.conversation import build_prompt
+from fastglm.models.loading import weights_memory
 from fastglm.models.source import find_source
 from fastglm.system.devices import DeviceCard
+from fastglm.variants import offers as offered
 from fastglm.variants import variants
-from fastglm.variants.load import weights_memory
 
 functional = pytest.importorskip("bitsandbytes.functional")
 
@@ -77,7 +78,7 @@ def test_the_demo_model_keeps_its_answer():
 
 
 def test_memory_is_checked_before_loading(monkeypatch):
-    monkeypatch.setattr("fastglm.variants.load.free_memory", lambda _: 1000)
+    monkeypatch.setattr("fastglm.models.loading.free_memory", lambda _: 1000)
     with pytest.raises(MemoryShortError, match="as bnb-nf4 needs"):
         fastglm.load(GOLDEN, "bnb-nf4", "cpu")
 
@@ -90,7 +91,7 @@ def test_a_quantised_checkpoint_is_refused():
 def test_where_it_does_not_run_is_said(monkeypatch):
     def offers(kind):
         card = DeviceCard(kind=kind, name="x", memory_total=1, memory_free=1, cores=1, threads=1)
-        return {offer.name: offer for offer in variants.offers(card, find_source("demo"))}
+        return {offer.name: offer for offer in offered.offers(card, find_source("demo"))}
 
     assert offers("cuda")["bnb-nf4"].reason is offers("cuda")["bnb-nf4"].note is None
     assert offers("cpu")["bnb-nf4"].note == variants.BITSANDBYTES_ON_CPU

@@ -15,7 +15,7 @@ from fastglm.models.source import find_source
 from fastglm.system.devices import DeviceCard
 from fastglm.text_files import Text
 from fastglm.variants.compressed import find_made
-from fastglm.variants.variants import offers
+from fastglm.variants.offers import offers
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"
 QUICK = Recipe("turbo", (Quantise("int4-g32"),))

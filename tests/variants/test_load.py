@@ -15,7 +15,8 @@ from fastglm.models.source import find_source
 from fastglm.system import devices
 from fastglm.system.devices import DeviceCard, device_card, resolve_device
 from fastglm.variants.load import load
-from fastglm.variants.variants import VARIANTS, get_variant, offers
+from fastglm.variants.offers import offers
+from fastglm.variants.variants import VARIANTS, get_variant
 
 GOLDEN = str(folder("chatglm"))
 
@@ -110,7 +111,7 @@ def test_a_missing_card_is_named():
 
 
 def test_too_little_memory_is_said_before_loading(monkeypatch):
-    monkeypatch.setattr("fastglm.variants.load.free_memory", lambda _: 1000)
+    monkeypatch.setattr("fastglm.models.loading.free_memory", lambda _: 1000)
     seen = []
     with pytest.raises(MemoryShortError, match=r"needs 0\.0 GB on cpu, 0\.0 GB are free") as raised:
         load(GOLDEN, progress=seen.append)

@@ -1,0 +1,248 @@
+"""Loading a checkpoint: the model is built without weights, placed on its devices and filled tensor by tensor."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationConfig
+
+from ..errors import MemoryShortError, UsageError
+from ..kernels.packed import PackedWeight, QuantizedEmbedding
+from ..placement import Entries, plan
+from ..progress.progress import OnProgress, Progress
+from ..system.devices import free_memory, resolve_devices
+from . import bitsandbytes
+from .chatglm.config import ChatGLM6BConfig
+from .chatglm.image_tokens import trim_config, trim_rows
+from .chatglm.model import ChatGLMForConditionalGeneration
+from .chatglm.token_ids import agree
+from .chatglm.tokenizer import ChatGLMTokenizer
+from .chatglm.tokenizer_files import read_tokenizer
+from .checkpoint import Checkpoint
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+# Beside the weights: activations, a cache of some hundred tokens, the allocator's slack.
+_HEADROOM = 1.05
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A checkpoint whose tensors are checked and still to be read, or a config for random weights (`tensors` None)."""
+
+    config: ChatGLM6BConfig
+    tokenizer: ChatGLMTokenizer
+    tensors: Iterator[tuple[str, Tensor]] | None = None
+
+
+def load_checkpoint(
+    folder: Path, device: str = "auto", dtype: str = "auto", progress: OnProgress | None = None
+) -> ChatGLMForConditionalGeneration:
+    """The model of a checkpoint with its weights as they are stored, multiplied exactly.
+
+    Args:
+        device: as for `fastglm.load`.
+        dtype: likewise.
+
+    Raises:
+        CheckpointError, DeviceError, MemoryShortError, UsageError: an unreadable checkpoint, a missing device, too
+            little memory, an unknown dtype.
+    """
+    devices = resolve_devices(device)
+    wanted = resolve_dtype(dtype, devices[0])
+    opened = open_checkpoint(folder)
+    assert opened.tensors is not None
+    model = build(opened.config, devices[0], wanted)
+    target = place(model, devices, wanted, str(folder), "," in device)
+    fill(model, opened.tensors, target, wanted, progress)
+    return model
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """The dtype of a name; `auto` is float32 on CPUs and float16 elsewhere. Raises UsageError."""
+    if dtype == "auto":
+        return torch.float32 if device.type == "cpu" else torch.float16
+    if dtype not in DTYPES:
+        raise UsageError(f"Unknown dtype {dtype!r}; known are auto, {', '.join(DTYPES)}.")
+    return DTYPES[dtype]
+
+
+def open_checkpoint(folder: Path, trim_image_tokens: bool = False) -> Opened:
+    """Config, tokenizer and checked tensors of a folder.
+
+    Args:
+        trim_image_tokens: drop the 20000 image tokens that no text uses from an old vocabulary of 150528.
+
+    Raises:
+        CheckpointError: it cannot be read, or its parts do not belong together.
+    """
+    checkpoint = Checkpoint(folder)
+    tokenizer = read_tokenizer(folder)
+    checkpoint.settle_head()
+    config, tensors = checkpoint.config, checkpoint.tensors()
+    agree(config, tokenizer)
+    if trim_image_tokens:
+        config, tokenizer = trim_config(config, tokenizer)
+        tensors = trim_rows(tensors, config.vocab_size)
+    return Opened(config, tokenizer, tensors)
+
+
+def build(
+    config: ChatGLM6BConfig,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    exact: bool = True,
+    bits: bitsandbytes.Form | None = None,
+) -> ChatGLMForConditionalGeneration:
+    """The model without weights.
+
+    Args:
+        exact: packed weights are multiplied without rounding activations.
+        bits: the form in which bitsandbytes holds the linear layers.
+    """
+    with torch.device("meta"):
+        model = ChatGLMForConditionalGeneration(config)
+    if bits:
+        bitsandbytes.replace_linears(model, bits, device, dtype)
+    for module in model.modules():
+        if isinstance(module, PackedWeight):
+            module.exact = exact
+    return model
+
+
+def place(
+    model: ChatGLMForConditionalGeneration, devices: list[torch.device], dtype: torch.dtype, name: str, spread: bool
+) -> torch.device:
+    """Decides which layers go to which device, and returns the device of all else.
+
+    Args:
+        name: what an error calls the model.
+        spread: use all devices, also where the first holds the whole model.
+
+    Raises:
+        MemoryShortError: it does not fit, found before any weight is read.
+    """
+    model.transformer.entries = _entries(model, devices, dtype, name, spread)
+    return model.stages[-1][1] if model.stages else devices[0]
+
+
+def fill(
+    model: ChatGLMForConditionalGeneration,
+    tensors: Iterator[tuple[str, Tensor]],
+    device: torch.device,
+    dtype: torch.dtype,
+    progress: OnProgress | None,
+) -> None:
+    """Puts every tensor where it belongs, and lets packed matrices take their kernel's layout as they complete.
+
+    Args:
+        device: of all but the layers that are on others.
+        progress: told after every tensor, in bytes.
+    """
+    total = _weights_bytes(model, dtype)
+    modules = dict(model.named_modules())
+    for module in modules.values():
+        if isinstance(module, QuantizedEmbedding):
+            module.like = torch.empty(0, dtype=dtype, device=device)
+    elsewhere = {f"transformer.layers.{layer}": other for layers, other in model.stages for layer in layers}
+    done = 0
+    for name, tensor in tensors:
+        if name.startswith("lm_head.") and model.config.tie_word_embeddings:
+            continue  # stored beside the embedding that it equals
+        path, _, leaf = name.rpartition(".")
+        target = elsewhere.get(".".join(name.split(".")[:3]), device)
+        module = modules[path]
+        held = module.get_parameter(leaf) if leaf in module._parameters else module.get_buffer(leaf)
+        if leaf in module._buffers:
+            module._buffers[leaf] = tensor.to(target, held.dtype, copy=True)
+            done += held.nbytes
+        else:
+            if bitsandbytes.planned_bytes(held):
+                module._parameters[leaf] = bitsandbytes.quantise(held, tensor.to(dtype), target)
+            else:
+                module._parameters[leaf] = nn.Parameter(tensor.to(target, dtype, copy=True), requires_grad=False)
+            done += _planned_bytes(held, dtype)
+        if isinstance(module, PackedWeight) and not any(part.is_meta for part in module.parts().values()):
+            module.prepare(dtype)
+        if progress:
+            progress(Progress("load", done, total, "B"))
+    embedding = model.transformer.word_embeddings
+    if (
+        model.config.tie_word_embeddings
+        and isinstance(model.lm_head, nn.Linear)
+        and isinstance(embedding, nn.Embedding)
+    ):
+        model.lm_head.weight = embedding.weight
+    model.eval().requires_grad_(False)
+    model.generation_config = GenerationConfig.from_model_config(model.config)
+
+
+def weights_memory(model: nn.Module) -> int:
+    """Bytes of a model's weights as they are held, its draft's among them; a weight used twice counts once."""
+    packed = [module for module in model.modules() if isinstance(module, PackedWeight)]
+    plain = {p.data_ptr(): p.nbytes for m in model.modules() if m not in packed for p in m.parameters(recurse=False)}
+    scales = sum(tensor.nbytes for module in model.modules() for tensor in bitsandbytes.scales(module))
+    draft = getattr(model, "draft", None)
+    drafting = weights_memory(draft.model) if draft else 0
+    return sum(module.memory() for module in packed) + sum(plain.values()) + scales + drafting
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of weights, whatever their format; a weight used twice counts once."""
+    plain = {p.data_ptr(): bitsandbytes.count(p) for p in model.parameters()}
+    return sum(plain.values()) + sum(m.rows * m.columns for m in model.modules() if isinstance(m, PackedWeight))
+
+
+def _weights_bytes(model: nn.Module, dtype: torch.dtype) -> int:
+    """Bytes the weights will take; parameters in floating point become `dtype`."""
+    config = getattr(model, "config", None)
+    tied = "lm_head.weight" if config and config.tie_word_embeddings else None
+    parameters = sum(_planned_bytes(p, dtype) for name, p in model.named_parameters() if name != tied)
+    return parameters + sum(buffer.nbytes for buffer in model.buffers())
+
+
+def _planned_bytes(place: Tensor, dtype: torch.dtype) -> int:
+    return bitsandbytes.planned_bytes(place) or place.numel() * dtype.itemsize
+
+
+def _entries(
+    model: ChatGLMForConditionalGeneration, devices: list[torch.device], dtype: torch.dtype, name: str, spread: bool
+) -> Entries:
+    """The layers that begin on another device; none where the first device holds the model and need not share it.
+
+    Raises MemoryShortError.
+    """
+    needed = _weights_bytes(model, dtype)
+    if len(devices) == 1 or (not spread and needed * _HEADROOM <= free_memory(devices[0])):
+        _check_memory(needed, devices[0], name)
+        return {}
+    layers = [_weights_bytes(block, dtype) for block in model.transformer.layers]
+    ends, config = needed - sum(layers), model.config
+    cache = config.cache_bytes(dtype) * config.max_sequence_length
+    heads = [config.heads(layer) for layer in range(len(layers))]
+    each = [round(layer * _HEADROOM + cache * count / sum(heads)) for layer, count in zip(layers, heads, strict=True)]
+    free = [(device, free_memory(device)) for device in devices]
+    found = plan(each, round(ends * _HEADROOM), free, len(devices) if spread else 1)
+    if found is None:
+        total = sum(each) + round(ends * _HEADROOM)
+        cards = ", ".join(f"{device} ({room / 1e9:.1f} GB free)" for device, room in free)
+        raise MemoryShortError(
+            f"{name} needs {total / 1e9:.1f} GB with its cache, and does not fit on {cards}, layer by layer: "
+            "close other programs, choose a smaller variant (int8, int4) or more cards.",
+            needed=total,
+            free=sum(room for _, room in free),
+        )
+    return found
+
+
+def _check_memory(needed: int, device: torch.device, name: str) -> None:
+    free = free_memory(device)
+    if needed * _HEADROOM > free:
+        raise MemoryShortError(
+            f"{name} needs {needed * _HEADROOM / 1e9:.1f} GB on {device}, {free / 1e9:.1f} GB are free: "
+            "close other programs, choose a smaller variant (int8, int4) or another device.",
+            needed=int(needed * _HEADROOM),
+            free=free,
+        )

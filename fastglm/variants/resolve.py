@@ -1,0 +1,38 @@
+"""How the weights of a variant come about: the one place that knows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..models.source import Source
+from .compressed import find_made, how_to_make
+from .variants import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Origin of a variant's weights.
+
+    The checkpoint of `source`, as it is or quantized on first use; or `made`, a checkpoint that a recipe made of it
+    earlier. Under `shape:` they are random, and a recipe changes the config. `draft` names the variant that drafts,
+    `reason` says why the weights cannot be had yet, and which command makes them.
+    """
+
+    source: Source
+    variant: Variant
+    made: Path | None = None
+    draft: str | None = None
+    reason: str | None = None
+
+
+def resolve(source: Source, variant: Variant) -> Weights:
+    """The weights of a variant of a model. Downloads nothing and makes nothing."""
+    if source.kind == "shape":
+        return Weights(source, variant, draft=next(iter(variant.drafts), None))
+    if variant.recipe:
+        made = find_made(source, variant.recipe)
+        return Weights(source, variant, made, reason=None if made else how_to_make(source, variant.recipe))
+    draft = next((name for name in variant.drafts if find_made(source, name)), None)
+    if variant.drafts and not draft:
+        best = variant.drafts[0]
+        return Weights(source, variant, reason=f"needs {best} to draft, which {how_to_make(source, best)}")
+    return Weights(source, variant, draft=draft)
