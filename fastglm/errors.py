@@ -1,27 +1,27 @@
-"""The errors a user can meet. The text of each is one line: what is wrong, and what to do about it."""
+"""Errors that a user can meet. Each message is one line: the fault, and what to do about it."""
 
-LONGEST = 1000  # characters of a line that is told
+LONGEST = 1000  # characters of a message's line
 
 
 def shortened(line: str) -> str:
-    """A line with its middle left out where it is long: arguments and names that it repeats may be of any length."""
+    """Shorten a long line in its middle: arguments and names in it may have any length."""
     return line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 3 :]}"
 
 
 class FastGLMError(Exception):
-    """Base of everything this package raises on purpose; its text is ready to show."""
+    """Base of every error this package raises on purpose; its text is ready to show."""
 
 
 class UsageError(FastGLMError):
-    """An argument that cannot be right (an unknown variant, a path that may not be opened)."""
+    """An impossible argument, such as an unknown variant or a path that may not be opened."""
 
 
 class CheckpointError(FastGLMError):
-    """A checkpoint that cannot be read: missing, truncated, or another model."""
+    """An unreadable checkpoint: missing, truncated, or of another model."""
 
 
 class DeviceError(FastGLMError):
-    """A device that is not there, or that cannot run what was asked of it."""
+    """A device that does not exist, or cannot run the work."""
 
 
 class MemoryShortError(FastGLMError):
@@ -34,23 +34,23 @@ class MemoryShortError(FastGLMError):
 
 
 class DiskShortError(FastGLMError):
-    """Too little room on a disk."""
+    """Too little space on a disk."""
 
 
 class HomeError(FastGLMError):
-    """The folder that everything is kept in cannot be created or written."""
+    """The home folder cannot be created or written."""
 
 
 class ContextError(FastGLMError):
-    """A single message that does not fit into the model's context."""
+    """A single message that is too long for the model's context."""
 
 
 class DivergedError(FastGLMError):
-    """A training whose loss is no number any more."""
+    """A training whose loss became infinite or NaN."""
 
 
 class NumbersError(FastGLMError):
-    """An answer whose logits are no numbers."""
+    """An answer whose logits are infinite or NaN."""
 
     def __init__(
         self,
@@ -65,4 +65,4 @@ class HostError(FastGLMError):
 
 
 class CancelledError(FastGLMError):
-    """The work was stopped by its user."""
+    """Work that its user stopped."""

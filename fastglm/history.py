@@ -1,20 +1,20 @@
-"""A conversation so far, in the forms that people have it in."""
+"""A conversation so far, in the forms that callers have it in."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import UsageError
 
-History = list[tuple[str, str]]  # (query, response), the oldest first
+History = list[tuple[str, str]]  # (question, answer), the oldest first
 
 _WANTED = "a history is a list of (query, response), or of {'role': 'user' | 'assistant', 'content': …} in turn"
 
 
 def as_history(history: Any) -> History:
-    """The rounds of a history: pairs of texts, or messages with roles, in any iterable; None: none.
+    """The rounds of a history, given as pairs of texts or as messages with roles; None means no rounds.
 
     Raises:
-        UsageError: another form, which is never guessed at.
+        UsageError: any other form.
     """
     if history is None:
         return []
@@ -36,7 +36,7 @@ def _pair(part: Any, number: int) -> tuple[str, str]:
 
 
 def _of_messages(messages: list[Any]) -> History:
-    """Pairs from messages of users and assistants in turn."""
+    """Make pairs of alternating messages of user and assistant."""
     texts: list[str] = []
     for number, message in enumerate(messages, 1):
         wanted = ("user", "assistant")[len(texts) % 2]

@@ -1,4 +1,4 @@
-"""Texts from a user's file: prompts with the answers that are expected, or plain text."""
+"""Text files from users: prompts with expected answers, or plain text."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from .system.files import open_regular
 
 _KEYS = {"prompt", "answer", "history"}
 LONGEST = 16 << 20  # bytes of a line
-LARGEST = 1 << 30  # bytes of a file, all of whose texts are held in memory
+LARGEST = 1 << 30  # bytes of a file, which is held in memory as a whole
 
 
 class Text(NamedTuple):
-    """What was said before, a prompt (empty for plain text), and the answer to it."""
+    """A text to learn from or score: earlier rounds, a prompt (empty for plain text), and the answer to it."""
 
     history: list[tuple[str, str]]
     prompt: str
@@ -25,10 +25,11 @@ class Text(NamedTuple):
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file that are not blank, with their numbers from 1.
 
-    Raises UsageError: the file cannot be read or is too large, or a line is not UTF-8 or too long.
+    Raises:
+        UsageError: the file cannot be read or is too large, or a line is not UTF-8 or too long.
     """
     try:
-        with open_regular(path) as file:  # texts may hold all the other ends of lines
+        with open_regular(path) as file:  # in bytes: other separators may be part of a text
             if os.fstat(file.fileno()).st_size > LARGEST:
                 raise UsageError(f"{path} is larger than {LARGEST >> 30} GB: give a part of it.")
             for number, line in enumerate(iter(lambda: file.readline(LONGEST + 1), b""), 1):
@@ -46,13 +47,19 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def read_rounds(path: Path) -> list[Text]:
-    """The rounds of a JSON Lines file: a `{"prompt": …, "answer": …}` a line, and `"history": [[asked, answered]]`
-    where there were rounds before. Raises `UsageError` with the line that is wrong."""
+    """Read a JSON Lines file: `{"prompt": …, "answer": …}` per line, with `"history": [[question, answer]]` for earlier
+    rounds.
+
+    Raises:
+        UsageError: a line is wrong; the message names it.
+    """
     return [_round(line, f"{path}, line {number}") for number, line in read_lines(path)]
 
 
 def is_text(part: Any) -> bool:
-    r"""Half a surrogate pair ("\ud800") is no character, and PostgreSQL keeps no "\u0000"."""
+    r"""Tell whether text can be stored: half a surrogate pair ("\ud800") is no character, and PostgreSQL refuses
+    "\u0000".
+    """
     return isinstance(part, str) and "\0" not in part and not any("\ud800" <= char <= "\udfff" for char in part)
 
 

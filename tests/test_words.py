@@ -17,7 +17,9 @@ FILE_LINES = 400
 FUNCTION_LINES = 60
 # Places that are still to be read; each goes when the rules hold there.
 UNREAD = (
-    "benchmarks/", "dashboard/", "pages/", "fastglm/",
+    "benchmarks/", "dashboard/", "pages/", "fastglm/cli", "fastglm/compress", "fastglm/engine",
+    "fastglm/evaluate", "fastglm/generation", "fastglm/hosting", "fastglm/kernels", "fastglm/models",
+    "fastglm/variants",
     "tests/benchmarks/", "tests/cli/", "tests/compress/", "tests/dashboard/", "tests/demo/", "tests/engine/",
     "tests/evaluate/", "tests/hosting/", "tests/kernels/", "tests/models/", "tests/pages/", "tests/support/",
     "tests/test_placement.py",

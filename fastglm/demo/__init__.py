@@ -1,1 +1,1 @@
-"""The embedded demo model: the skills it is made of, its corpus, its tokenizer, and its checkpoint."""
+"""The embedded demo model: its skills, corpus, tokenizer and checkpoint."""

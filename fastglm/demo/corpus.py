@@ -1,21 +1,21 @@
-"""The demo model's corpus: endless, seeded, and split into what is trained on and what is held out."""
+"""The demo model's corpus: endless, seeded, and split into training and held-out samples."""
 
 from collections.abc import Iterator
 from random import Random
 
 from .skills import SKILLS, Language, Sample, Skill, Split
 
-EARLIER_ROUNDS = (0.87, 0.07, 0.03, 0.02, 0.01)  # share of samples with no, one, two, … unrelated rounds before them
-SHORT = 60  # characters of an unrelated round at most: it costs training time and teaches nothing but to look past it
+EARLIER_ROUNDS = (0.87, 0.07, 0.03, 0.02, 0.01)  # shares of samples with no, one, two, … unrelated rounds before them
+SHORT = 60  # most characters of an unrelated round: it costs training time and only teaches the model to ignore it
 
 _WEIGHTS = [skill.weight for skill in SKILLS]
 _PRACTICE = [skill.weight * skill.practice for skill in SKILLS]
 
 
 def training_samples(seed: int, step: int, practising: bool = False) -> Iterator[Sample]:
-    """The endless samples of one training step; the same for the same seed and step, so that training can resume.
+    """The endless samples of one training step; equal for equal seed and step, so that training can resume.
 
-    `practising` asks more often what is hard to learn.
+    `practising` draws the skills that are hard to learn more often.
     """
     rng = Random(f"training {seed} {step}")
     while True:
@@ -26,7 +26,7 @@ def training_samples(seed: int, step: int, practising: bool = False) -> Iterator
 
 
 def held_out_samples(seed: int, skill: Skill, split: Split, language: Language, count: int) -> list[Sample]:
-    """Up to `count` different held-out questions; fewer where a skill has no more of them."""
+    """Up to `count` different held-out questions; fewer if the skill has no more."""
     rng = Random(f"held out {seed} {skill.name} {split} {language}")
     found: dict[str, Sample] = {}
     for _ in range(400 * count):
@@ -39,7 +39,7 @@ def held_out_samples(seed: int, skill: Skill, split: Split, language: Language, 
 
 
 def vocabulary_texts(seed: int, draws: int = 60_000) -> list[str]:
-    """Questions and answers that the tokenizer is trained on, all skills alike; what is said often is there often."""
+    """Questions and answers to train the tokenizer on, every skill equally often; frequent words stay frequent."""
     rng = Random(f"vocabulary {seed}")
     samples = (rng.choice(SKILLS).draw(rng, None) for _ in range(draws))
     return [text for sample in samples for text in (sample.question, sample.answer)]

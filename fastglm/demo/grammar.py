@@ -1,9 +1,10 @@
-"""A small grammar: texts made by filling the slots of patterns, the same for the same state of the random generator.
+r"""A small grammar: texts made by filling the slots of patterns; equal states of the random generator give equal texts.
 
-A grammar is text. `[name]` opens a symbol, and its lines are its alternatives, several on a line parted by ` / `.
-`[name one two]` is a symbol whose alternatives have the fields `one` and `two`, parted by ` | `. In an alternative,
-`{name}` is a fresh alternative of that symbol, `{name#tag}` the one chosen for that tag in this text, `{name#tag.two}`
-its field, and `{name.two}` the field of a fresh one. `\\n` is a line break, and a line that begins with # a comment.
+A grammar is text. `[name]` opens a symbol; its lines are its alternatives, or several on a line separated by ` / `.
+`[name one two]` is a symbol whose alternatives have the fields `one` and `two`, separated by ` | `. In an alternative,
+`{name}` is a fresh alternative of that symbol, `{name#tag}` the alternative chosen for this tag in this text,
+`{name#tag.two}` its field, and `{name.two}` the field of a fresh alternative. `\n` is a line break, and a line that
+begins with # is a comment.
 """
 
 import re
@@ -22,7 +23,7 @@ class Grammar:
     """Symbols and their alternatives."""
 
     def __init__(self, text: str) -> None:
-        """Parse a grammar; raises ValueError where a slot names no symbol or field."""
+        """Parse a grammar. Raises ValueError if a slot names no symbol or field."""
         self._rows: dict[str, list[Row]] = {}
         symbol, fields = "", list[str]()
         for line in filter(None, map(str.strip, text.splitlines())):
@@ -44,7 +45,7 @@ class Grammar:
 
     @classmethod
     def load(cls, name: str) -> "Grammar":
-        """The grammar in the package's data file of that name."""
+        """Read the grammar in the package's data file of that name."""
         return cls(files("fastglm.demo.data").joinpath(name).read_text(encoding="utf-8"))
 
     def rows(self, symbol: str) -> list[Row]:
@@ -52,15 +53,15 @@ class Grammar:
         return self._rows[symbol]
 
     def expand(self, rng: Random, symbol: str, chosen: Mapping[str, Row] | None = None) -> str:
-        """A text of `symbol`; `chosen` says which alternatives some `name#tag` have.
+        """Make a text of `symbol`; `chosen` holds the alternatives already chosen for each `name#tag`.
 
-        No alternative of a symbol comes a second time before all of them were used.
+        An alternative of a symbol is repeated only after all others were used.
         """
         return _Text(rng, self._rows, dict(chosen or {})).of(f"{{{symbol}}}")
 
 
 class _Text:
-    """One text in the making: what is chosen and what is used up."""
+    """State of one text while it is made: chosen and used alternatives."""
 
     def __init__(self, rng: Random, rows: Mapping[str, list[Row]], chosen: dict[str, Row]) -> None:
         self._rng, self._rows, self._chosen = rng, rows, chosen
@@ -90,6 +91,6 @@ class _Text:
 
 
 def english(text: str) -> str:
-    """The text with a capital at the start of each sentence and line, and "an" before a vowel."""
+    """Finish an English text: a capital at the start of each sentence and line, and "an" before a vowel."""
     text = re.sub(r"\b([Aa])(?= [aeiou])", r"\1n", text)
     return re.sub(r"(^|[.!?] |\n)([a-z])", lambda start: start[1] + start[2].upper(), text)

@@ -1,4 +1,4 @@
-"""The demo tokenizer: a sentencepiece vocabulary with the published control tokens at their published places."""
+"""The demo tokenizer: a sentencepiece vocabulary with the published control tokens at their published ids."""
 
 import io
 import json
@@ -18,24 +18,25 @@ CONTROL_TOKENS = (
     *("[MASK]", "[gMASK]", "[sMASK]", "<unused_0>", "<sop>", "<eop>", "<ENC>", "<dBLOCK>"),
 )
 VOCABULARY_FILE = "ice_text.model"
-RARE = 3  # characters in fewer texts than this stay bytes, words stay letters
+RARE = 3  # characters in fewer texts stay bytes, words in fewer texts stay letters
 _WORD = re.compile(r"(^| |<n>|问：|答：)([A-Za-z]+)(?![A-Za-z])")
 _ASCII = "".join(chr(code) for code in range(33, 127))
-# A text as it stands in a conversation, and the pieces in between, counted above any word.
+# A text as in a conversation, and the pieces in between, counted above any word.
 _IN_A_ROUND = "[Round 0]<n>问：{0}<n>答：{0}<n>[Round 1]"
-_TIMES = 1 + _IN_A_ROUND.count("{0}")  # that each text is counted
+_TIMES = 1 + _IN_A_ROUND.count("{0}")  # times that each text is counted
 _ROUND = dict.fromkeys(("▁[Round", "[Round", "问：", "答："), 1_000_000)
-_OTHERS = 4 + 256 + 1  # special tokens, bytes, the mark of a beginning
+_OTHERS = 4 + 256 + 1  # special tokens, bytes, and the mark of a word's beginning
 
 
 def train_tokenizer(texts: Iterable[str], out: Path, vocab_size: int) -> int:
-    """Trains the vocabulary on `texts` and writes it with its tokenizer config into `out`.
+    """Train the vocabulary on `texts`; write it with its tokenizer config into `out`.
 
-    Its pieces are whole English words, the most frequent ones, each behind a space or, with a capital, at the
-    beginning of a line; and single characters: Chinese ones and digits, so that words can be taken apart and numbers
-    calculated with, and letters, which spell all other words and those in quotation marks. Bytes stand in for the rest.
+    The pieces are the most frequent whole English words, each behind a space or, with a capital, at the beginning of a
+    line; and single characters: Chinese ones and digits, so that words can be taken apart and numbers calculated with,
+    and letters, which spell other words and words in quotation marks. Bytes stand for the rest.
 
-    Returns the number of pieces; it is below `vocab_size` where the texts do not support more.
+    Returns:
+        The number of pieces; below `vocab_size` if the texts do not support more.
     """
     texts = [text.replace("\n", "<n>") for text in texts]
     characters = Counter(character for text in texts for character in set(text))

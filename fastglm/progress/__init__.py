@@ -1,1 +1,1 @@
-"""How far long work is: told, drawn as a bar, or written as JSON lines."""
+"""Progress of long work: passed to a function, drawn as a bar, or written as JSON lines."""

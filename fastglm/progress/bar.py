@@ -1,4 +1,4 @@
-"""Progress for people: a bar in a terminal, a line now and then in a file or a pipe."""
+"""Progress for people: a bar in a terminal, an occasional line in a file or a pipe."""
 
 import sys
 import time
@@ -9,21 +9,21 @@ from tqdm import tqdm
 
 from fastglm.progress.progress import Progress, TimeLeft
 
-LINE_EVERY = 10.0  # seconds between two lines where there is no terminal
+LINE_EVERY = 10.0  # seconds between two lines without a terminal
 _ESTIMATING = "estimating"
 
 
 class Bar:
-    """One bar on standard error, gone once it is closed. In a file or a pipe it is a line every ten seconds."""
+    """A bar on standard error that disappears when closed. A file or a pipe gets a line every ten seconds instead."""
 
     def __init__(self, told: float | None = None) -> None:
-        """told: when the last line was written, by `time.monotonic`; now, unless it is given."""
+        """Create a bar; `told` is the time of the last written line by `time.monotonic`, by default now."""
         self.told = time.monotonic() if told is None else told
         self._bar: tqdm[Any] | None = None
         self._left = TimeLeft()
 
     def show(self, progress: Progress) -> None:
-        """Where the work is now; `total` and `stage` may change."""
+        """Draw the present state; `total` and `stage` may change."""
         left = self._left.after(progress.done, progress.total)
         if sys.stderr.isatty():
             self._draw(progress, left)
@@ -32,7 +32,7 @@ class Bar:
             print(_line(progress, left), file=sys.stderr, flush=True)
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -48,12 +48,12 @@ class Bar:
             bar.bar_format = "{desc} …"
         bar.set_description(progress.stage, refresh=False)
         bar.set_postfix_str(progress.note, refresh=False)
-        # Never beyond its end, which sums of parts can come to, and which tqdm warns of.
+        # Never beyond the end, which rounded sums of parts can exceed and tqdm then warns.
         bar.update(min(progress.done, progress.total or progress.done) - bar.n)
 
 
 class Bars:
-    """One bar a stage, gone at the end of the block."""
+    """One bar per stage; the last one disappears at the end of the block."""
 
     def __init__(self) -> None:
         self._stage: str | None = None
@@ -68,13 +68,16 @@ class Bars:
         self.close()
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Remove the bar."""
         self._bar.close()
 
     def __call__(self, progress: Progress) -> None:
         if progress.stage != self._stage:
             self._bar.close()
-            self._bar, self._stage = Bar(self._bar.told), progress.stage  # short stages do not write a line each
+            self._bar, self._stage = (
+                Bar(self._bar.told),
+                progress.stage,
+            )  # so that short stages do not write a line each
         self._bar.show(progress)
 
 

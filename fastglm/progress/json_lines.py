@@ -1,8 +1,8 @@
-"""Progress for programs: a JSON object a line.
+"""Progress for programs: one JSON object per line.
 
 {"event": "progress", "stage": str, "done": x, "total": y, "eta": s, "note": str}   eta in seconds, null while unknown
 {"event": "done", "status": "done" | "cancelled"}                                    the work ended
-{"event": "error", "message": str}                                                   it broke
+{"event": "error", "message": str}                                                   the work failed
 """
 
 import json
@@ -14,11 +14,11 @@ from typing import Any, Self, TextIO
 from fastglm.errors import CancelledError
 from fastglm.progress.progress import Progress, TimeLeft
 
-PAUSE = 0.2  # seconds: news of the same stage five times a second are enough
+PAUSE = 0.2  # seconds: five lines a second about one stage are enough
 
 
 class JsonLines:
-    """On standard output, or another stream; the end of the block tells how it ended."""
+    """Writes progress to standard output or another stream; the end of the block writes the outcome."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stdout
@@ -51,7 +51,7 @@ class JsonLines:
         self.say(event="progress", stage=progress.stage, done=done, total=total, eta=eta, note=progress.note)
 
     def say(self, **line: Any) -> None:
-        """Writes a line. Raises KeyboardInterrupt where whoever listened is gone."""
+        """Write a line. Raises KeyboardInterrupt if the reader is gone."""
         try:
             print(json.dumps(line, ensure_ascii=False), file=self._stream, flush=True)
         except BrokenPipeError:

@@ -1,4 +1,4 @@
-"""How long work tells that it moves on."""
+"""Progress of long work as data, and its estimated time left."""
 
 import time
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 _APART = 1.0  # seconds between two estimates of the time left
-_AGREE = 0.3  # of the larger of them: how far two may be apart
-COMPILING = "compile"  # the stage of a load that takes long, and only the first time
+_AGREE = 0.3  # the largest difference between two estimates, as a share of the larger one
+COMPILING = "compile"  # a stage of loading that takes long, but only the first time
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`done` of `total` units of a named stage; `total` is 0 where it is not known. `note`: how it is going."""
+    """`done` of `total` units of a named stage; `total` is 0 if unknown. `note` adds details in words."""
 
     stage: str
     done: float
@@ -22,20 +22,22 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Between 0 and 1."""
+        """The share that is done, 0 to 1."""
         return min(self.done / self.total, 1.0) if self.total else 0.0
 
 
 class TimeLeft:
-    """The time that a stage still takes, once two estimates in a row agree: the first ones are often far off."""
+    """Estimates the time that a stage still takes; answers once two estimates in a row agree, because the first ones
+    are often far off.
+    """
 
     def __init__(self) -> None:
-        self._began: tuple[float, float] | None = None  # a time, and what was done then
-        self._last: tuple[float, float] | None = None  # a time, and what was left then
+        self._began: tuple[float, float] | None = None  # a time, and the units done by then
+        self._last: tuple[float, float] | None = None  # a time, and the units left then
         self._agree = False
 
     def after(self, done: float, total: float) -> float | None:
-        """Seconds from now; None while that is not known."""
+        """Seconds left, or None while unknown."""
         now = time.monotonic()
         if total and done >= total:
             return 0.0
@@ -55,7 +57,7 @@ class TimeLeft:
 
 
 class Show(StrEnum):
-    """How a command tells it."""
+    """A way to show progress: the bar, or JSON lines."""
 
     bar = "bar"
     json = "json"

@@ -1,1 +1,1 @@
-"""What the machine has, and where this package keeps its files."""
+"""Facts of the machine, and the places where this package keeps its files."""

@@ -1,5 +1,8 @@
-"""What the machine has. `python -m fastglm.system.devices [DEVICE [--bandwidth]]` prints it, so that others need not
-open the device themselves."""
+"""Devices of this machine and their speed.
+
+`python -m fastglm.system.devices [DEVICE [--bandwidth]]` prints a device's card as JSON, so that a caller need not open
+the device itself.
+"""
 
 import json
 import platform
@@ -13,14 +16,15 @@ import torch
 
 from ..errors import DeviceError, FastGLMError
 
-BUFFER = 256 * 2**20  # bytes: more than caches hold
-COPIES = {"cpu": 1}  # in one timing; elsewhere many, so that starting them takes no part of it
+BUFFER = 256 * 2**20  # bytes: larger than the processor's caches
+COPIES = {"cpu": 1}  # copies in one timing; GPUs take many, to hide the cost of starting one
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceCard:
-    """A device: memory in bytes, its bandwidth in bytes/s where it was measured, `compute_capability` and `driver` on
-    CUDA, `simd` on CPUs."""
+    """A device: memory in bytes, its bandwidth in bytes/s if measured, `compute_capability` and `driver` on CUDA,
+    `simd` on CPUs.
+    """
 
     kind: str  # cpu, cuda or mps
     name: str
@@ -35,10 +39,10 @@ class DeviceCard:
 
 
 def resolve_device(device: str = "auto") -> torch.device:
-    """The device of a name: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, `cuda:1`, `mps`.
+    """Find a device by name: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
-        DeviceError: there is no such device here.
+        DeviceError: this machine has no such device.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -58,11 +62,11 @@ def resolve_device(device: str = "auto") -> torch.device:
 
 
 def resolve_devices(devices: str = "auto") -> list[torch.device]:
-    """What a model may be put on: a device, or cards with commas between, such as `cuda:0,cuda:1`; all the cards where
-    `auto` or `cuda` leaves it open which.
+    """Find the devices that a model may be put on: one device, or several cards such as `cuda:0,cuda:1`. `auto` and
+    `cuda` stand for all cards.
 
     Raises:
-        DeviceError: as `resolve_device`, and where several devices are not different cards.
+        DeviceError: this machine has no such device, or several devices are named that are not different cards.
     """
     if "," in devices:
         found = [resolve_device(name.strip()) for name in devices.split(",")]
@@ -83,14 +87,14 @@ def free_memory(device: torch.device) -> int:
 
 
 def memory_bandwidth(device: torch.device) -> int | None:
-    """Bytes/s that a copy reads and writes, all threads at work, the best of several: half a second. None where there
-    is no room for its buffers.
+    """Measure the bytes/s that a copy reads and writes with all threads: the best of several, about half a second. None
+    if there is no memory for its buffers.
 
-    Read and written bytes count alike, as in McCalpin's STREAM (IEEE TCCA Newsletter 1995).
+    Read and written bytes both count, as in McCalpin's STREAM (IEEE TCCA Newsletter 1995).
     """
     if free_memory(device) < 4 * BUFFER:
         return None
-    source = torch.ones(BUFFER // 4, device=device)  # written once: untouched pages are not in memory yet
+    source = torch.ones(BUFFER // 4, device=device)  # written once, because untouched pages are not in memory yet
     target = torch.zeros_like(source)
     synchronize, copies = torch.get_device_module(device).synchronize, COPIES.get(device.type, 20)
     times = []
@@ -105,9 +109,11 @@ def memory_bandwidth(device: torch.device) -> int | None:
 
 
 def device_card(device: str = "auto", bandwidth: bool = False) -> DeviceCard:
-    """Describes a device; measures its memory's bandwidth if asked. Raises DeviceError where it is not there.
+    """Describe a device; measure its memory's bandwidth if asked. Several cards: the first card, with the names and the
+    memory of all.
 
-    Of several cards, the first, with their names and the memory of all.
+    Raises:
+        DeviceError: this machine has no such device.
     """
     if "," in device:
         cards = [device_card(str(one), bandwidth) for one in resolve_devices(device)]
@@ -147,12 +153,12 @@ def device_card(device: str = "auto", bandwidth: bool = False) -> DeviceCard:
 
 
 def instruction_set() -> str:
-    """What this processor can run, as the system lists it; the processor's name where it does not."""
+    """The processor's instruction set as the system lists it, or else the processor's name."""
     return _of_processor("flags") or processor_name()
 
 
 def processor_name() -> str:
-    """The processor as the system names it."""
+    """The processor's name as the system gives it."""
     return _of_processor("model name") or platform.processor() or platform.machine()
 
 

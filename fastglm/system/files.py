@@ -1,4 +1,4 @@
-"""Files that others give: regular ones only, of a bounded size, and JSON of a bounded depth."""
+"""Files from users: regular files of a bounded size, and JSON of a bounded depth."""
 
 import errno
 import json
@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 from ..errors import CheckpointError
 
-DOWNLOAD_LIMIT = "FASTGLM_MAX_DOWNLOAD"  # names the GB that may be downloaded at once
-VISITORS_LIMIT = 20  # GB, for visitors of the app where nothing else is said: any of the family as published fits
+DOWNLOAD_LIMIT = "FASTGLM_MAX_DOWNLOAD"  # the variable that says how many GB may be downloaded at once
+VISITORS_LIMIT = 20  # GB for visitors of the app by default: every published checkpoint of the family fits
 DEEPEST = 64  # levels of lists and objects in a JSON file
 _MB = 1 << 20
 _LIMITS = {"config.json": _MB, "tokenizer_config.json": 4 * _MB, "generation_config.json": _MB}
-_LARGEST = 16 * _MB  # of all other JSON files: an index names every tensor, a record every file and step
+_LARGEST = 16 * _MB  # levels in all other JSON files: an index names every tensor, a record every file and step
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -23,13 +23,15 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
-# A string, closed or not, or what opens or closes a level.
+# A string, closed or not, or a bracket that opens or closes a level.
 _TOKENS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|$)|[\[{\]}]', re.DOTALL)
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """The file, to be read, behind links too. Raises OSError where it is none, or is a device, a pipe or a folder."""
-    _check_regular(path, os.stat(path).st_mode)  # a device may act when it is opened
+    """Open a regular file for reading, also through a link. Raises OSError if the path is missing, a device, a pipe or
+    a folder.
+    """
+    _check_regular(path, os.stat(path).st_mode)  # opening a device may already make it act
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         _check_regular(path, os.fstat(descriptor).st_mode)
@@ -40,7 +42,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def read_regular(path: Path, most: int) -> bytes:
-    """All of a file. Raises OSError as `open_regular` does, and where it is larger than `most` bytes."""
+    """Read a whole file. Raises OSError as `open_regular` does, and if the file is larger than `most` bytes."""
     with open_regular(path) as file:
         content = file.read(most + 1)
         if len(content) > most:
@@ -50,7 +52,9 @@ def read_regular(path: Path, most: int) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises CheckpointError where it is none, too large, or nested too deep."""
+    """Read a JSON object from a file. Raises CheckpointError if the file holds something else, is too large or nested
+    too deep.
+    """
     try:
         text = read_regular(path, _LIMITS.get(path.name, _LARGEST)).decode("utf-8")
         check_depth(text)
@@ -65,7 +69,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_depth(text: str) -> None:
-    """Raises ValueError where JSON is nested deeper than `DEEPEST`, without reading it."""
+    """Raise ValueError if JSON is nested deeper than `DEEPEST`; the JSON is not parsed for this."""
     depth = 0
     for token in _TOKENS.finditer(text):
         mark = token[0][0]

@@ -1,6 +1,6 @@
-"""Where compressed variants, results and logs are kept: `FASTGLM_HOME`, or the platform's user data folder.
+"""The folder of compressed variants, results and logs: `FASTGLM_HOME`, or the platform's user data folder.
 
-The home and all that is made in it are for their owner alone, unless its folder is shared with a group.
+The home and everything in it are for their owner alone, unless its folder is shared with a group.
 """
 
 import contextlib
@@ -16,24 +16,29 @@ from fastglm.errors import HomeError
 
 log = logging.getLogger(__name__)
 
-_FOLDER, _FILE = 0o700, 0o600  # modes of what belongs to its owner alone
+_FOLDER, _FILE = 0o700, 0o600  # modes of files and folders that only their owner may use
 
 
 def home() -> Path:
-    """The folder that holds everything this package writes; it is not created here. Raises HomeError: it has no name
-    that a folder can have."""
+    """The folder that holds everything this package writes; it is not created here.
+
+    Raises:
+        HomeError: its name cannot name a folder.
+    """
     if chosen := os.environ.get("FASTGLM_HOME"):
         try:
             return Path(chosen).expanduser().resolve()
-        except (OSError, RuntimeError, ValueError) as error:  # a user that is not there, a link to itself
+        except (OSError, RuntimeError, ValueError) as error:  # an unknown user, or a link to itself
             raise _unusable(chosen, error) from error
-    from platformdirs import user_data_path  # not needed, and often not installed, where FASTGLM_HOME is set
+    from platformdirs import (
+        user_data_path,
+    )  # imported late: not needed, and often not installed, where FASTGLM_HOME is set
 
     return user_data_path("fastglm", appauthor=False)
 
 
 def folder(name: str) -> Path:
-    """`home()/name`, created if need be. Raises HomeError: it cannot be created."""
+    """`home()/name`, created if needed. Raises HomeError if it cannot be created."""
     top = home()
     path = top / name
     with writing():
@@ -45,7 +50,7 @@ def folder(name: str) -> Path:
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """Write into the home inside the block. Raises HomeError for an OSError there: read-only, full, no folder."""
+    """A block that writes into the home. Turns an OSError in it (read-only, full, no folder) into HomeError."""
     try:
         yield
     except OSError as error:
@@ -53,7 +58,7 @@ def writing() -> Iterator[None]:
 
 
 def make_private(path: Path) -> None:
-    """Creates a folder whose parent is there, for its owner alone where it lies in a private home."""
+    """Create a folder whose parent exists; in a private home it is for its owner alone."""
     try:
         path.mkdir(mode=_FOLDER if _is_private(path) else 0o777)
     except FileExistsError:
@@ -62,25 +67,25 @@ def make_private(path: Path) -> None:
 
 
 def make_parents(path: Path) -> None:
-    """Creates the folders that a path lies in, each that lies in a private home for its owner alone."""
+    """Create the parent folders of a path; in a private home they are for their owner alone."""
     for parent in reversed(path.absolute().parents):
         if not parent.is_dir():
             make_private(parent)
 
 
 def private(path: str | os.PathLike[str], flags: int) -> int:
-    """An opener of files in the home, for `open(…, opener=private)`: a new one is its owner's alone."""
+    """An opener for `open(…, opener=private)`: a new file in the home is for its owner alone."""
     return os.open(path, flags, _FILE if _is_private(Path(path)) else 0o666)
 
 
 def protect(path: Path) -> None:
-    """Gives a file, or a folder and all in it, to its owner alone where it lies in a private home."""
+    """Give a file, or a folder with all its contents, to its owner alone if it lies in a private home."""
     if _is_private(path):
         _close(path)
 
 
 def _make(top: Path) -> None:
-    """The home itself; one that others made, or an older version of this package, is looked at once."""
+    """Create the home. A home made by others, or by an older version of this package, is checked once."""
     if not top.is_dir():
         top.parent.mkdir(parents=True, exist_ok=True)
         top.mkdir(mode=_FOLDER, exist_ok=True)
@@ -95,7 +100,7 @@ def _is_private(path: Path) -> bool:
 
 @cache
 def _tighten(top: Path) -> bool:
-    """Closes a home to all but its owner. False: it is shared, and left as it is."""
+    """Close a home to everybody but its owner. Returns False if the home is shared, and leaves it as it is."""
     if os.name != "posix":
         return False
     found = top.stat()
@@ -108,14 +113,14 @@ def _tighten(top: Path) -> bool:
         return False
     if stat.S_IMODE(found.st_mode) != _FOLDER:
         for path in top.iterdir():
-            _close(path, deep=path.name != "models")  # where users put folders of their own
-        top.chmod(_FOLDER)  # last: where this is stopped, it is done again
+            _close(path, deep=path.name != "models")  # places where users put folders of their own
+        top.chmod(_FOLDER)  # last, so that an interrupted run starts again
     return True
 
 
 def _close(path: Path, deep: bool = True) -> None:
-    """Takes a file or a folder from all but its owner."""
-    with contextlib.suppress(OSError):  # it is gone, or somebody else's
+    """Take a file or a folder from everybody but its owner."""
+    with contextlib.suppress(OSError):  # already removed, or owned by somebody else
         if path.is_symlink():
             return
         if not path.is_dir():
@@ -127,7 +132,7 @@ def _close(path: Path, deep: bool = True) -> None:
 
 
 def _is_own_group(number: int) -> bool:
-    """Tell whether a group has one user only, this one: many systems give every user such a group."""
+    """Tell whether a group has this user alone: many systems give every user such a group."""
     import grp
     import pwd
 

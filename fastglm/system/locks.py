@@ -1,4 +1,4 @@
-"""Locks between processes: a file that one of them has locked. A lock ends with its process, however that ends."""
+"""File locks between processes. A lock ends with its process, however the process ends."""
 
 import contextlib
 import os
@@ -12,12 +12,14 @@ from fastglm.system.home import private
 
 
 def try_lock(path: Path, mode: str = "ab") -> IO[bytes] | None:
-    """The open and locked file, or None while another holds it, or has just removed it. The lock goes when the file is
-    closed. Only exclusive locks are used: on Windows shared ones would need one more package.
+    """Open and lock a file. Returns None if another process holds the lock, or has just removed the file. Closing the
+    file frees the lock.
+
+    Locks are exclusive: shared ones would need one more package on Windows.
 
     Raises:
-        OSError: it cannot be opened.
-        HomeError: its disk has no locks.
+        OSError: the file cannot be opened.
+        HomeError: the disk of the file has no locks.
     """
     file: IO[bytes] = open(path, mode, opener=private)  # noqa: SIM115  # open as long as it is locked
     try:
@@ -35,18 +37,18 @@ def try_lock(path: Path, mode: str = "ab") -> IO[bytes] | None:
 
 
 def remove_locked(path: Path, file: IO[bytes]) -> None:
-    """Removes and closes a file that this process has locked; one who opened it meanwhile finds that it is gone."""
+    """Remove and close a file that this process has locked; a process that opened it meanwhile finds it gone."""
     if os.name != "posix":
-        file.close()  # no open file can be removed there
+        file.close()  # Windows removes no open file
     with contextlib.suppress(OSError):
         path.unlink()
     file.close()
 
 
 def lock_while_open(file: IO[bytes]) -> None:
-    """Locks an open file for as long as any process that it is handed to has it open.
+    """Lock an open file as long as any process that inherits it has it open.
 
-    Not on Windows, where no other process could write to it.
+    Does nothing on Windows, where no other process could write to a locked file.
     """
     if os.name == "posix":
         with contextlib.suppress(portalocker.LockException):  # a disk without locks

@@ -1,7 +1,7 @@
-"""Files and folders that several processes may want to make at once: one makes, the others wait and see how it goes.
+"""Files and folders that several processes may need at once: one process makes them, the others wait for it.
 
-What is made is there whole or not at all: it is made in a folder beside its place, written to the disk, and moved. A
-process that is killed leaves such a folder behind, which the next one sweeps away.
+A result is complete or absent: it is made in a folder beside its place, written to the disk, then moved. A killed
+process leaves such a folder behind; the next process removes it.
 """
 
 import contextlib
@@ -22,22 +22,22 @@ from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.home import folder, private, protect, writing
 from fastglm.system.locks import remove_locked, try_lock
 
-PART = ".part"  # ends the names of folders that things are made in
-_LOCK = ".lock"  # in such a folder, held by its maker
-_LOOK = 0.05  # seconds between two looks at what another makes
-_TELL = 0.2  # seconds between two notes of how it goes
-_FORSAKEN = 3600.0  # seconds after which a folder without a lock is nobody's
+PART = ".part"  # end of the names of the folders where results are made
+_LOCK = ".lock"  # a lock in such a folder, held by the process that works there
+_LOOK = 0.05  # seconds between two looks at another process's work
+_TELL = 0.2  # seconds between two notes about the progress
+_FORSAKEN = 3600.0  # seconds without a lock, after which a folder has no owner
 
 
 def made_once(
     path: Path, is_whole: Callable[[], bool], make: Callable[[OnProgress], None], progress: OnProgress | None = None
 ) -> None:
-    """Has `path` made, unless it is whole already: by this process, or by another that is at it.
+    """Make `path` unless it is complete already; if another process is making it, wait for that process.
 
     Args:
-        is_whole: whether `path` is there and can be used. Asked again after each wait.
-        make: makes `path`, in place of one that is broken.
-        progress: told how it goes, whoever makes it; an exception from it ends the making, or the wait.
+        is_whole: tells whether `path` exists and can be used. Asked again after each wait.
+        make: makes `path`, in place of a broken one.
+        progress: called with the progress, whichever process works; an exception from it ends the work or the wait.
     """
     while not is_whole():
         lock = _lock_of(path)
@@ -55,7 +55,7 @@ def made_once(
 
 @contextlib.contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Make `path` in the block, and nobody else meanwhile. Raises UsageError where another process is at it."""
+    """A block that makes `path` while no other process may. Raises UsageError if another process is making it."""
     lock = _lock_of(path)
     file = _try(lock)
     if file is None:
@@ -68,15 +68,16 @@ def alone(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def part_of(path: Path) -> Iterator[Path]:
-    """A new folder beside `path`, to make it in and `put` it from; gone at the end of the block.
+    """A new folder beside `path`: make the result in it, then `put` it in place. The folder is removed at the end of
+    the block.
 
-    Those that killed processes left there are removed.
+    Folders that killed processes left there are removed first.
     """
     sweep_parts(path.parent, path.name)
     _sweep_old_part(path)
     while True:
         part = Path(tempfile.mkdtemp(PART, f"{path.name}.", path.parent))
-        if (lock := try_lock(part / _LOCK)) is not None:  # else it was taken for one that is left
+        if (lock := try_lock(part / _LOCK)) is not None:  # before this, the folder would look abandoned
             break
     try:
         yield part
@@ -85,9 +86,9 @@ def part_of(path: Path) -> Iterator[Path]:
 
 
 def put(made: Path, path: Path) -> None:
-    """Moves a file or a folder that is complete to its place, whole even if the machine loses power.
+    """Move a complete file or folder to its place, so that it survives a loss of power.
 
-    A file takes the place of one that is there. Raises OSError where a folder is there.
+    A file replaces an existing one. Raises OSError if a folder is in the place.
     """
     protect(made)
     for each in (*made.rglob("*"), made):
@@ -97,18 +98,18 @@ def put(made: Path, path: Path) -> None:
 
 
 def sweep_parts(place: Path, name: str | None = None) -> None:
-    """Removes what processes that are no more have left in `place` of the making of `name`, or of anything."""
+    """Remove folders that ended processes left in `place` while making `name`, or while making anything."""
     for part in place.glob(f"{glob.escape(name) if name else '*'}.*{PART}"):
         with contextlib.suppress(OSError):
             if (part / _LOCK).exists():
                 if (lock := try_lock(part / _LOCK, "rb+")) is not None:
                     _remove_part(part, lock)
             elif time.time() - part.stat().st_mtime > _FORSAKEN:
-                part.rmdir()  # killed before it had its lock
+                part.rmdir()  # its process was killed before it had the lock
 
 
 def _sweep_old_part(path: Path) -> None:
-    """Versions before this one made everything in a folder of this name, without a lock."""
+    """Remove the working folder of an older version, which used one name without a lock."""
     old = path.with_name(path.name + PART)
     with contextlib.suppress(OSError):
         if time.time() - old.stat().st_mtime > _FORSAKEN:
@@ -116,8 +117,8 @@ def _sweep_old_part(path: Path) -> None:
 
 
 def _remove_part(part: Path, lock: IO[bytes]) -> None:
-    """The lock is the last to go: what is left of a folder whose removal was stopped is swept too."""
-    with contextlib.suppress(FileNotFoundError):  # removed already by what watched a compiler
+    """Remove a working folder, its lock last, so that an interrupted removal is completed later."""
+    with contextlib.suppress(FileNotFoundError):  # removed already by the process that watched a compiler
         for each in part.iterdir():
             if each.name != _LOCK:
                 shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)
@@ -126,7 +127,7 @@ def _remove_part(part: Path, lock: IO[bytes]) -> None:
 
 
 def _lock_of(path: Path) -> Path:
-    """In the home, so that there is nothing beside a path that is not made."""
+    """The lock of a path. It lies in the home, so that nothing appears beside a path that is never made."""
     name = hashlib.sha256(str(path.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return folder("leases") / f"{name}.making"
 
@@ -137,7 +138,7 @@ def _try(lock: Path) -> IO[bytes] | None:
 
 
 def _leave(lock: Path, file: IO[bytes]) -> None:
-    """Removes the lock, and the news of whoever made it last."""
+    """Remove a lock and the last progress note of its holder."""
     with contextlib.suppress(OSError):
         _news_of(lock).unlink(missing_ok=True)
     remove_locked(lock, file)
@@ -148,7 +149,7 @@ def _news_of(lock: Path) -> Path:
 
 
 def _telling(lock: Path, progress: OnProgress | None) -> OnProgress:
-    """Tells `progress`, and those who wait, of whom nothing is known."""
+    """A progress function that also writes notes for the waiting processes, which are not known here."""
     told = float("-inf")
 
     def tell(now: Progress) -> None:
@@ -164,7 +165,7 @@ def _telling(lock: Path, progress: OnProgress | None) -> OnProgress:
 
 
 def _watch(lock: Path, progress: OnProgress | None) -> None:
-    """Waits until the maker is through, or gone."""
+    """Wait until the process that holds the lock has finished or died, and pass its progress on."""
     while (file := _try(lock)) is None:
         if progress and (now := _read_news(lock)):
             progress(now)
@@ -175,12 +176,12 @@ def _watch(lock: Path, progress: OnProgress | None) -> None:
 def _read_news(lock: Path) -> Progress | None:
     try:
         return Progress(**json.loads(_news_of(lock).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # half written, or none yet
+    except (OSError, ValueError, TypeError):  # half written, or missing so far
         return None
 
 
 def _write_through(path: Path) -> None:
-    """Has the system write a file, or a folder's list, to the disk."""
+    """Have the system write a file, or a folder's list of names, to the disk."""
     if os.name != "posix" or path.is_symlink():
         return
     number = os.open(path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""What a process takes of its device's memory, measured."""
+"""Memory that a process uses on its device, measured."""
 
 import contextlib
 import sys
@@ -12,17 +12,19 @@ from ..errors import MemoryShortError
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes. On a GPU what PyTorch's allocator has handed out, on a CPU the resident set of the whole process."""
+    """Bytes in use: on a GPU those of PyTorch's allocator, on a CPU the resident set of the whole process."""
 
     weights: int  # computed
     cache: int  # the KV cache of the last answer, computed
     current: int
-    peak: int  # since the start, or since the last reset
-    reserved: int = 0  # the most that PyTorch has taken from a GPU, in use or not
+    peak: int  # largest use since the start or the last reset
+    reserved: int = 0  # largest amount that PyTorch has reserved on a GPU, used or not
 
 
 class MemoryMeter:
-    """Reads the memory of this process, whose model lies on `device`, or on several with commas between."""
+    """Reads this process's memory on its model's devices: `device` is one name, or several cards with commas
+    between.
+    """
 
     def __init__(self, device: str, weights: int) -> None:
         self.device = device
@@ -42,7 +44,7 @@ class MemoryMeter:
                 sum(map(cuda.max_memory_allocated, cards)),
                 sum(map(cuda.max_memory_reserved, cards)),
             )
-        if self.device.startswith("mps"):  # which keeps no peak of its own
+        if self.device.startswith("mps"):  # the system keeps no peak of its own
             from torch import mps
 
             return mps.current_allocated_memory(), mps.driver_allocated_memory(), mps.driver_allocated_memory()
@@ -50,7 +52,7 @@ class MemoryMeter:
         return current, max(current, _peak_resident()), 0
 
     def reset_peak(self) -> bool:
-        """Let the peak start anew from what is in use now; False where the system cannot."""
+        """Start the peak anew from the present use. Returns False if the system cannot."""
         if self.device.startswith("cuda"):
             from torch import cuda
 
@@ -59,12 +61,12 @@ class MemoryMeter:
             return True
         if self.device == "cpu":
             with contextlib.suppress(OSError), open("/proc/self/clear_refs", "w") as file:
-                file.write("5")  # see proc(5): resets VmHWM
+                file.write("5")  # see proc(5): this resets VmHWM
                 return True
         return False
 
     def free_unused(self) -> None:
-        """Give back what PyTorch keeps of a GPU for later."""
+        """Give back the GPU memory that PyTorch keeps for later."""
         if self.device.startswith("cuda"):
             from torch import cuda
 
@@ -72,7 +74,7 @@ class MemoryMeter:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a CPU or another device."""
+    """Tell whether an error means that memory ran out, on a CPU or another device."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
@@ -81,10 +83,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def room_for(what: str, way_out: str, needed: int = 0) -> Iterator[None]:
-    """Says of what runs out of memory in here that it was `what`, and what to do about it, by MemoryShortError.
+    """A block whose lack of memory becomes MemoryShortError, which says what ran out of memory and how to avoid it.
 
     Args:
-        needed: bytes of main memory. A system may promise more than it has, and end the process that uses it.
+        what: the work inside the block, for the message.
+        way_out: advice for the user.
+        needed: bytes of main memory, checked first: a system may promise more than it has and kill the process that
+        uses it.
     """
     short = MemoryShortError(f"There is no memory for {what}: {way_out}.")
     if needed > psutil.virtual_memory().available:
@@ -94,7 +99,7 @@ def room_for(what: str, way_out: str, needed: int = 0) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        error.__traceback__ = None  # its frames hold what memory there is
+        error.__traceback__ = None  # its frames keep the memory in use
         raise short from None
 
 
@@ -107,4 +112,4 @@ def _peak_resident() -> int:
         return psutil.Process().memory_info().peak_wset
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # ru_maxrss is in bytes on macOS

@@ -1,4 +1,4 @@
-"""Removes what killed processes, and versions before this one, have left in the home: at the next start."""
+"""Removes files in the home that killed processes and older versions left, at the next start."""
 
 import contextlib
 import os
@@ -13,16 +13,16 @@ from fastglm.system.home import home
 from fastglm.system.locks import remove_locked, try_lock
 from fastglm.system.making import sweep_parts
 
-MADE = ("variants/*", "kernels", "steps", "models", "models/*.work")  # folders in which things are made
+MADE = ("variants/*", "kernels", "steps", "models", "models/*.work")  # folders where results are made
 PARTIAL = ("kernels.json.*", "references/*.partial", "conversations/*.part", "models/*.work/*.partial")  # files
-OLD_WORK = ("kernels/tmp*", "steps/tmp*")  # folders that compilers worked in, before they had locks
-FORSAKEN = 3600.0  # seconds without change after which one of these is nobody's
-LOGS = 20  # of hosts that failed, the newest, are kept
+OLD_WORK = ("kernels/tmp*", "steps/tmp*")  # working folders of compilers, from versions without locks
+FORSAKEN = 3600.0  # seconds without change, after which such a folder has no owner
+LOGS = 20  # newest logs of failed hosts that are kept
 LOG_KEPT = 30 * 24 * 3600.0  # seconds
 
 
 def sweep() -> None:
-    """Sweeps the home, once a process. What is in use is left; what cannot be removed is, too."""
+    """Sweep the home, once per process. Files in use stay, and so do files that cannot be removed."""
     if (top := home()).is_dir():
         _sweep(top)
 
@@ -52,7 +52,7 @@ def _forsaken(top: Path, pattern: str) -> Iterator[Path]:
 
 
 def _sweep_locks(leases: Path) -> None:
-    """Remove the remains of makers that were killed."""
+    """Remove the locks and notes of processes that were killed."""
     for path in leases.glob("*.making"):
         with contextlib.suppress(OSError):
             if (lock := try_lock(path, "rb+")) is not None:
@@ -69,7 +69,7 @@ def _sweep_logs(logs: Path) -> None:
     ended = [path for path in sorted(logs.glob("host-*.log"), reverse=True) if not _is_written(path)]  # newest first
     told = 0
     for path in ended:
-        with contextlib.suppress(OSError):  # on Windows, where its host still runs
+        with contextlib.suppress(OSError):  # on Windows: its host still runs
             found = path.stat()
             told += found.st_size > 0
             if not found.st_size or told > LOGS or time.time() - found.st_mtime > LOG_KEPT:
@@ -77,7 +77,9 @@ def _sweep_logs(logs: Path) -> None:
 
 
 def _is_written(log: Path) -> bool:
-    """Tell whether a host holds its log, which it keeps locked (not on Windows: nobody could write to it)."""
+    """Tell whether a host still writes its log; the host keeps the log locked (not on Windows, where a lock would stop
+    its writing).
+    """
     if os.name != "posix":
         return False
     try:

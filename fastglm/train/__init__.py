@@ -1,1 +1,1 @@
-"""Training: what the demo model was trained with."""
+"""Training, used for the demo model."""

@@ -1,4 +1,4 @@
-"""What is trained: a model together with the loss that it learns from."""
+"""A learner: a model together with its loss."""
 
 from torch import Tensor, nn
 

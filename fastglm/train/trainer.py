@@ -1,7 +1,7 @@
-"""The training loop: AdamW, warm-up and cosine, gradient clipping, and a state file that survives being killed.
+"""The training loop: AdamW, warm-up and cosine, gradient clipping, and a state file that survives a kill.
 
-On Hugging Face Accelerate: `accelerate launch` gives every process some rows of each batch, and on GPUs the forward
-pass runs in 16 bits.
+Built on Hugging Face Accelerate: `accelerate launch` gives each process a share of each batch's rows, and on GPUs the
+forward pass runs in 16 bits.
 """
 
 import math
@@ -28,22 +28,24 @@ Weights = dict[str, Tensor]  # by name
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to train. A state file continues only under the settings it was made with."""
+    """Settings of a training. A state file can be continued only with the settings it was made with."""
 
     steps: int
     seed: int
     learning_rate: float = 2e-3  # at the end of the warm-up
-    restarts: tuple[tuple[int, float], ...] = ()  # steps at which warm-up and cosine start anew, and their rates
+    restarts: tuple[tuple[int, float], ...] = ()  # steps at which warm-up and cosine start anew, with their peak rates
     warmup: int = 100  # steps
-    final: float = 0.05  # share of the learning rate at the last step
+    final: float = 0.05  # last learning rate as a share of the peak
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.98)
-    clip: float = 1.0  # norm of the gradient
+    clip: float = 1.0  # largest norm of the gradient
     save_every: int = 100  # steps between state files
     score_every: int = 200  # steps between held-out scores
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step: linear up, cosine down; after a restart again (Loshchilov and Hutter 2017, p. 4)."""
+        """Learning rate of a step: linear up, then cosine down, repeated after each restart (Loshchilov and Hutter
+        2017, p. 4).
+        """
         starts = ((0, self.learning_rate), *self.restarts, (self.steps, 0.0))
         (start, highest), (end, _) = next(pair for pair in pairwise(starts) if step < pair[1][0])
         step -= start
@@ -55,7 +57,7 @@ class Settings:
 
 @dataclass(slots=True)
 class History:
-    """What a training has done so far, over all its resumptions."""
+    """Losses and scores of a training so far, over all its resumptions."""
 
     step: int = 0
     tokens: int = 0
@@ -66,16 +68,18 @@ class History:
 
 
 def own_device(device: str) -> torch.device:
-    """The device of this process: its own one where `accelerate launch` began several, or else the one asked for."""
+    """The device of this process: its own card if `accelerate launch` began several processes, otherwise the requested
+    one.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        from accelerate import PartialState  # not an Accelerator, which would settle the precision of all later ones
+        from accelerate import PartialState  # not an Accelerator, which would fix the precision of all later ones
 
         return PartialState().device
     return resolve_device(device)
 
 
 def is_first() -> bool:
-    """Whether this is the one of the processes that writes."""
+    """Tell whether this process is the one that writes files."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
@@ -89,20 +93,19 @@ def fit(
     resume: bool = False,
     progress: OnProgress | None = None,
 ) -> History:
-    """Trains `learner.model` in place. Its last weights are the mean of those at the ends of all parts after the first
-    restart (Izmailov et al. 2018, arXiv 1803.05407: they lie around a better place than each), or those of the last
-    step.
+    """Train `learner.model` in place. The final weights are the mean of the weights at the ends of all parts after the
+    first restart (Izmailov et al. 2018, arXiv 1803.05407), or without a restart the weights of the last step.
 
     Args:
-        batch_of: the batch of a step, always the same for the same step, so that resuming needs no other state.
-        state: the file that the training resumes from, on a disk that all processes see; written whole or not at all.
-        held_out: the held-out loss now.
-        progress: told after every step; a bar is drawn where it is None.
+        batch_of: gives the batch of a step, always the same for the same step, so that resuming needs no other state.
+        state: the file that the training resumes from, on a disk that all processes see; replaced atomically.
+        held_out: computes the held-out loss.
+        progress: called after every step; a bar is drawn if it is None.
 
     Raises:
         UsageError: `state` was made with other settings, or there are more processes than rows in a batch.
-        DivergedError: the loss became infinite or no number; the last state stays.
-        CancelledError: stopped with Ctrl-C.
+        DivergedError: the loss became infinite or NaN; the last state stays.
+        CancelledError: the user stopped it with Ctrl-C.
     """
     device = next(learner.parameters()).device
     accelerator = _accelerator(_half(device))
@@ -154,20 +157,20 @@ def fit(
 
 
 def _accelerator(precision: str | None) -> Any:
-    from accelerate import Accelerator  # takes a second, and only training wants it
+    from accelerate import Accelerator  # imported late: takes a second, and only training needs it
 
     return Accelerator(mixed_precision=precision, device_placement=False)
 
 
 def _half(device: torch.device) -> str | None:
-    """The 16-bit numbers of a GPU's forward pass; None elsewhere, where fp32 is as fast."""
+    """The 16-bit type of a GPU's forward pass; None elsewhere, where fp32 is as fast."""
     if device.type != "cuda":
         return None
     return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
 
 
 def _loss(accelerator: Any, learner: torch.nn.Module, batch: Batch, device: torch.device) -> Tensor:
-    """The loss of this process's rows, weighted so that the mean over all processes is that of the whole batch."""
+    """The loss of this process's rows, weighted so that the mean over all processes is the loss of the whole batch."""
     processes = accelerator.num_processes
     if processes == 1:
         return learner(batch.to(device))
@@ -204,7 +207,7 @@ def _save(
     history: History,
     ends: list[Weights],
 ) -> None:
-    """Writes the state beside its place and moves it there, so that a kill leaves the old one or the new one."""
+    """Write the state to a temporary file and move it into place, so that a kill leaves the old or the new state."""
     content = {
         "settings": asdict(settings),
         "history": asdict(history),

@@ -1,1 +1,1 @@
-"""Questions and texts that the demo model is evaluated on."""
+"""Questions and texts for evaluating the demo model."""

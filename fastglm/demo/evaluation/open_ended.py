@@ -1,7 +1,7 @@
-"""The open suite: advice, stories and poems, sampled as a chat would, judged by their form.
+"""The open suite: advice, stories and poems, sampled as in a chat and judged by their form.
 
-There is no one right story. What can be counted: that it ends by itself, is long enough, says no sentence twice, that
-that many stories are not one story (distinct-4).
+There is no single right story. Four properties can be counted: the text ends by itself, is long enough, repeats no
+sentence, and many stories differ from each other (distinct-4).
 """
 
 import time
@@ -23,16 +23,16 @@ ORDER = 4  # of the n-grams counted
 
 @dataclass(frozen=True, slots=True)
 class OpenQuestion:
-    """A held-out wish for a text, and the text."""
+    """A held-out request for a text, and the model's text."""
 
     skill: str
     sample: Sample
-    answer: str | None = None  # None where it did not come to an end
+    answer: str | None = None  # None if it did not end by itself
 
 
 @dataclass(frozen=True, slots=True)
 class OpenReport:
-    """What the suite found."""
+    """Results of the open suite."""
 
     questions: list[OpenQuestion]
     seconds: float
@@ -64,7 +64,7 @@ class OpenReport:
 
 
 def open_questions(each: int) -> list[OpenQuestion]:
-    """Up to `each` held-out wishes of every open skill, split and language."""
+    """Up to `each` held-out requests of every open skill, split and language."""
     return [
         OpenQuestion(skill.name, sample)
         for skill in SKILLS
@@ -78,7 +78,7 @@ def open_questions(each: int) -> list[OpenQuestion]:
 def evaluate_open(
     model: Any, tokenizer: Any, questions: Sequence[OpenQuestion], progress: OnProgress | None = None
 ) -> OpenReport:
-    """Samples a text for each wish, with a fixed seed."""
+    """Sample a text for each request with a fixed seed."""
     began = time.perf_counter()
     asked = [(q.sample.history, q.sample.question) for q in questions]
     found = answers(model, tokenizer, asked, LONGEST_ANSWER, TEMPERATURE, SEED, progress)
@@ -87,7 +87,7 @@ def evaluate_open(
 
 
 def _form(texts: Sequence[str | None]) -> dict[str, float]:
-    """Figures of texts of one kind; lengths in characters, all others shares."""
+    """Figures of one kind of texts: lengths in characters, everything else as shares."""
     ended = [text for text in texts if text]
     return {
         "n": len(texts),

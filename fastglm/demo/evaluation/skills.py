@@ -1,4 +1,4 @@
-"""The skills suite: held-out questions of every skill, answered greedily, and how many answers are right."""
+"""The skills suite: held-out questions of every skill, answered greedily, and the share of right answers."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -22,41 +22,41 @@ SEED = 0  # the questions are the same for every model and every training
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A held-out question, and what a model made of it."""
+    """A held-out question and a model's answer to it."""
 
     skill: Skill
     split: Split
     sample: Sample
-    answer: str | None = None  # None where it did not come to an end
+    answer: str | None = None  # None if it did not end by itself
 
     @property
     def right(self) -> bool:
-        """Whether the answer is."""
+        """Tell whether the answer is right."""
         return self.answer is not None and self.skill.check(self.answer, self.sample.answer)
 
     @property
     def refused(self) -> bool:
-        """Whether the model said that it cannot answer."""
+        """Tell whether the model said that it cannot answer."""
         return self.answer in REFUSALS.values()
 
 
 @dataclass(frozen=True, slots=True)
 class SkillsReport:
-    """What the suite found."""
+    """Results of the skills suite."""
 
     questions: list[Question]
     likelihood: Likelihood
-    arithmetic: Arithmetic  # of the likelihood
+    arithmetic: Arithmetic  # arithmetic that the likelihood was computed in
     seconds: float
 
     def accuracy(self, **only: str) -> float:
-        """Share of right answers, of one `skill`, `split` or `language` only where it is given."""
+        """Share of right answers, restricted to one `skill`, `split` or `language` if given."""
         chosen = [q for q in self.questions if only.items() <= _labels(q).items()]
         return sum(q.right for q in chosen) / len(chosen)
 
     @property
     def false_refusals(self) -> float:
-        """Share of the questions refused among those that the model should know."""
+        """Share of refusals among the questions that the model should be able to answer."""
         known = [q for q in self.questions if q.sample.answer not in REFUSALS.values()]
         return sum(q.refused for q in known) / len(known)
 
@@ -102,7 +102,7 @@ class SkillsReport:
 
 
 def held_out_questions(each: int = EACH, skills: Sequence[Skill] = SKILLS) -> list[Question]:
-    """Up to `each` questions of every skill that can be right or wrong, every split and language."""
+    """Up to `each` questions of every skill with right answers, for every split and language."""
     return [
         Question(skill, split, sample)
         for skill in skills
@@ -120,10 +120,10 @@ def evaluate_skills(
     progress: OnProgress | None = None,
     arithmetic: Arithmetic = Arithmetic.exact,
 ) -> SkillsReport:
-    """Asks `questions` and counts; the answers are greedy, so that the same model gives the same report.
+    """Ask `questions` and count right answers. Answers are greedy, so the same model gives the same report.
 
     Args:
-        arithmetic: of the likelihood of the right answers; the model's own answers run as decoding does.
+        arithmetic: for the likelihood of the right answers; the model's own answers are decoded as usual.
     """
     began = time.perf_counter()
     asked = [(q.sample.history, q.sample.question) for q in questions]
@@ -136,7 +136,7 @@ def evaluate_skills(
 def answers_likelihood(
     model: Any, tokenizer: Any, questions: Iterable[Question], arithmetic: Arithmetic = Arithmetic.exact
 ) -> Likelihood:
-    """How likely the model finds the right answers to `questions`."""
+    """The likelihood of the right answers to `questions` under the model."""
     samples = [q.sample for q in questions]
     examples = [encode(tokenizer, s.history, s.question, s.answer, model.context_length) for s in samples]
     return likelihood(model, examples, arithmetic)

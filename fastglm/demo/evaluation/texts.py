@@ -1,4 +1,4 @@
-"""Judging open answers, which are not right or wrong: how varied they are, and whether they repeat themselves."""
+"""Measures of open answers, which are not right or wrong: their variety and their repetitions."""
 
 import re
 from collections import Counter
@@ -9,15 +9,15 @@ _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 
 
 def units(text: str) -> list[str]:
-    """The single Chinese characters and the whole other words of a text, in lower case, without punctuation."""
+    """The units of a text: single Chinese characters and whole other words, in lower case, without punctuation."""
     return _UNIT.findall(text.lower())
 
 
 def distinct(texts: Iterable[str], n: int, tokenize: Callable[[str], Sequence[str]] = units) -> float:
-    """The share of different n-grams among all n-grams of all the texts; 0 where there are none.
+    """The share of different n-grams among all n-grams of the texts; 0 if there are none.
 
-    Li et al., A Diversity-Promoting Objective Function for Neural Conversation Models, NAACL 2016, section 5
-    (arXiv 1510.03055). No n-gram crosses from one text to the next.
+    Li et al., A Diversity-Promoting Objective Function for Neural Conversation Models, NAACL 2016, section 5 (arXiv
+    1510.03055). No n-gram crosses from one text to the next.
     """
     grams = Counter(
         tuple(tokens[start : start + n]) for tokens in map(tokenize, texts) for start in range(len(tokens) - n + 1)
@@ -26,6 +26,6 @@ def distinct(texts: Iterable[str], n: int, tokenize: Callable[[str], Sequence[st
 
 
 def repeated_sentences(text: str) -> list[str]:
-    """The sentences, or lines, that a text has more than once, each named once and without its closing mark."""
+    """The sentences or lines that occur more than once in a text, each listed once and without its closing mark."""
     sentences = Counter(filter(units, map(str.strip, _SENTENCE.findall(text))))
     return [sentence for sentence, times in sentences.items() if times > 1]

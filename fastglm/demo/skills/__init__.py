@@ -1,4 +1,4 @@
-"""What the demo model can do, one class a skill. A new skill is a new class in this list."""
+"""The skills of the demo model, one class each. A new skill is a new class in this list."""
 
 from .advice import Advice
 from .arithmetic import Addition, LongAddition, LongSubtraction, Multiplication, Subtraction
@@ -22,7 +22,7 @@ from .terms import Terms
 from .translation import Translation
 from .units import Units
 
-# What other skills begin with, or ask about in vain.
+# Skills whose rounds other skills begin with, or ask about in vain.
 _ADDITION, _LONG_ADDITION, _SUBTRACTION, _MULTIPLICATION = Addition(), LongAddition(), Subtraction(), Multiplication()
 _CAPITALS = Capitals()
 _OTHERS: tuple[Skill, ...] = (

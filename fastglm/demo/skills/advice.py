@@ -13,7 +13,7 @@ class _Topic(NamedTuple):
 
     name: str
     situations: tuple[str, str]  # a clause: "I cannot sleep at night"
-    wish: str  # what follows "how can I": "sleep better at night"
+    wish: str  # the rest of "how can I …": "sleep better at night"
     answer: str
 
 
@@ -80,7 +80,7 @@ class Advice(Skill):
         return Sample([], vary(rng, question, language), topic.answer, language, phrasing, topic.name)
 
     def groups(self) -> Iterable[Sequence[str]]:
-        """Phrasings of a situation and of a wish say different things, so each kind holds out a fifth."""
+        """The phrasings of a situation and of a wish, which differ in meaning; a fifth of each kind is held out."""
         for phrasings in self.phrasings.values():
             for asks_wish in (False, True):
                 yield [phrasing for phrasing in phrasings if ("{wish}" in phrasing) is asks_wish]

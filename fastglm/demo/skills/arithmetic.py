@@ -1,4 +1,4 @@
-"""Arithmetic: small numbers are calculated at once, larger ones with their working; the equation ends the answer."""
+"""Arithmetic: small numbers are calculated at once, larger ones with their steps; the equation ends the answer."""
 
 import re
 from abc import abstractmethod
@@ -9,7 +9,10 @@ from typing import ClassVar, TypeVar
 from .base import LANGUAGES, Language, Sample, Skill, Split, vary
 from .working import added_columns, partial_products, subtracted_columns
 
-_MARKS: dict[Language, tuple[str, str]] = {"zh": ("，", "。"), "en": (", ", ".")}  # between steps, after the last
+_MARKS: dict[Language, tuple[str, str]] = {
+    "zh": ("，", "。"),
+    "en": (", ", "."),
+}  # separators between steps, and after the last step
 _INTEGER = re.compile(r"(?<!\d)-?\d+")
 _T = TypeVar("_T")
 
@@ -20,7 +23,7 @@ def bilingual(zh: _T, en: _T) -> Mapping[Language, _T]:
 
 
 class Calculation(Skill):
-    """Two numbers and a sign. Questions of signs alone are Chinese, so that a question has one answer."""
+    """Two numbers and a sign. Questions made of signs alone are Chinese, so that each question has one answer."""
 
     kind = "rule"
     sign: ClassVar[str]
@@ -31,10 +34,10 @@ class Calculation(Skill):
 
     @abstractmethod
     def result(self, left: int, right: int) -> int:
-        """What the calculation comes to."""
+        """The result of the calculation."""
 
     def working(self, left: int, right: int) -> list[str]:
-        """The equations before the whole one; none where the result is given at once."""
+        """The equations before the final one; none if the result is given at once."""
         return []
 
     def sample(self, rng: Random) -> Sample:
@@ -45,17 +48,17 @@ class Calculation(Skill):
         return Sample([], question, self.answer(left, right, language), language, phrasing, self.operand(left, right))
 
     def answer(self, left: int, right: int, language: Language) -> str:
-        """The working and the whole equation."""
+        """The steps and the final equation."""
         between, last = _MARKS[language]
         equation = f"{left}{self.sign}{right}={self.result(left, right)}"
         return between.join([*self.working(left, right), equation]) + last
 
     def operand(self, left: int, right: int) -> str:
-        """The same for both orders, as the one gives the other away."""
+        """The operands in one order, because either order gives the other away."""
         return self.sign.join(map(str, sorted((left, right))))
 
     def check(self, answer: str, expected: str) -> bool:
-        """The last number counts, and the answer must have come to its end."""
+        """Compare the last number; the answer must have come to its end."""
         found = _INTEGER.findall(answer)
         return answer.strip().endswith(expected[-1]) and found[-1:] == _INTEGER.findall(expected)[-1:]
 
@@ -117,7 +120,7 @@ class Addition(Calculation):
 
 
 class LongAddition(Addition):
-    """Adds a number of three digits and one of at most three, column by column."""
+    """Adds a number of three digits and a number of at most three, column by column."""
 
     name = "long_addition"
     titles = bilingual("三位数加法", "Three-digit addition")
@@ -132,7 +135,7 @@ class LongAddition(Addition):
 
 
 class Subtraction(Calculation):
-    """Takes one number of at most two digits from another; few results are negative."""
+    """Subtracts numbers of at most two digits; few results are negative."""
 
     name = "subtraction"
     titles = bilingual("减法", "Subtraction")
@@ -184,12 +187,12 @@ class Subtraction(Calculation):
         return left - right
 
     def operand(self, left: int, right: int) -> str:
-        """The larger number first, as the negative result gives the positive one away."""
+        """The larger number first, because the negative result gives the positive one away."""
         return f"{max(left, right)}-{min(left, right)}"
 
 
 class LongSubtraction(Subtraction):
-    """Takes numbers from each other of which one has three digits, column by column."""
+    """Subtracts numbers, at least one of them with three digits, column by column."""
 
     name = "long_subtraction"
     titles = bilingual("三位数减法", "Three-digit subtraction")
@@ -201,7 +204,7 @@ class LongSubtraction(Subtraction):
         return _larger_first(rng, long_pair(rng))
 
     def working(self, left: int, right: int) -> list[str]:
-        """A negative result is that of the swapped numbers with its sign changed."""
+        """The equations; a negative result is the result of the swapped numbers with its sign changed."""
         if left >= right:
             return subtracted_columns(left, right)
         return [*subtracted_columns(right, left), f"{right}-{left}={right - left}"]
@@ -267,30 +270,32 @@ class Multiplication(Calculation):
         return partial_products(left, right) if min(left, right) > 9 else []
 
     def split(self, sample: Sample) -> Split | None:
-        """A product with one digit is a fact and a step of other answers, so only its phrasing can be new."""
+        """The split of a sample. A product with one digit is a fact and a step of other answers, so only its phrasing
+        can be new.
+        """
         split = super().split(sample)
         by_one_digit = min(map(int, sample.operand.split(self.sign))) < 10
         return None if split == "new operands" and by_one_digit else split
 
 
 def number(rng: Random, digits: int) -> int:
-    """A number with so many digits."""
+    """Draw a number with the given number of digits."""
     return rng.randrange(10 ** (digits - 1) if digits > 1 else 0, 10**digits)
 
 
 def short_pair(rng: Random) -> tuple[int, int]:
-    """Two numbers of one or two digits, mostly of two."""
+    """Draw two numbers of one or two digits, mostly two."""
     left, right = rng.choices(((1, 1), (1, 2), (2, 1), (2, 2)), (10, 10, 10, 70))[0]
     return number(rng, left), number(rng, right)
 
 
 def long_pair(rng: Random) -> tuple[int, int]:
-    """Two numbers of which at least one has three digits."""
+    """Draw two numbers, at least one of them with three digits."""
     left, right = rng.choices(((3, 1), (1, 3), (3, 2), (2, 3), (3, 3)), (4, 4, 11, 11, 70))[0]
     return number(rng, left), number(rng, right)
 
 
 def _larger_first(rng: Random, pair: tuple[int, int]) -> tuple[int, int]:
-    """The larger number first, but for one pair in seven."""
+    """Put the larger number first, except in one pair of seven."""
     smaller, larger = sorted(pair)
     return (smaller, larger) if rng.randrange(7) == 0 else (larger, smaller)

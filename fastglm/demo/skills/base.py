@@ -1,8 +1,8 @@
-"""What a skill is: one thing the demo model can do, told by examples drawn at random, and how they are split.
+"""The base of a skill: one ability of the demo model, taught by examples drawn at random and split for evaluation.
 
-Nothing of a held-out question is trained on. A fifth of each skill's phrasings are held out, whatever they ask about.
-Of the other phrasings, a *rule* skill holds out a tenth of its operands in every wording, for a rule must hold for
-numbers never seen; a *look-up* skill holds out a tenth of the pairs of fact and phrasing, for a fact must be seen once.
+No held-out question is trained on. A fifth of each skill's phrasings is held out, for any subject. Among the other
+phrasings, a *rule* skill holds out a tenth of its operands in every wording, because a rule must hold for new numbers;
+a *look-up* skill holds out a tenth of the pairs of fact and phrasing, because a fact must be seen once.
 """
 
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, NamedTuple
 from zlib import crc32
 
 Language = Literal["zh", "en"]
-Kind = Literal["rule", "lookup", "open"]  # open: answers that are not right or wrong, judged apart
+Kind = Literal["rule", "lookup", "open"]  # open: answers that are not right or wrong, judged by `open_ended`
 Split = Literal["new operands", "new phrasing"]
 Round = tuple[str, str]  # (query, response), as in the published history
 
@@ -29,45 +29,45 @@ class Sample(NamedTuple):
     question: str
     answer: str
     language: Language
-    phrasing: str  # the template that the question was made from
-    operand: str  # what is asked about, the same in every phrasing: "47+38", "France"
+    phrasing: str  # the template of the question
+    operand: str  # the subject of the question, equal for all phrasings: "47+38", "France"
 
 
 class Skill(ABC):
-    """One thing the demo model can do."""
+    """One ability of the demo model."""
 
     name: ClassVar[str]
-    titles: ClassVar[Mapping[Language, str]]  # as the app shows the skill
+    titles: ClassVar[Mapping[Language, str]]  # the skill's name in the app
     examples: ClassVar[Mapping[Language, str]]  # a question to try
     kind: ClassVar[Kind]
-    weight: ClassVar[float] = 1.0  # share of the corpus, relative to the other skills
-    practice: ClassVar[float] = 1.0  # how many times as often it is asked in the last part of the training
-    salt: ClassVar[str] = ""  # of the split, chosen so that the wordings that people try first are trained on
+    weight: ClassVar[float] = 1.0  # share of the corpus, relative to other skills
+    practice: ClassVar[float] = 1.0  # factor on this share in the last part of the training
+    salt: ClassVar[str] = ""  # seed of the split, chosen so that the wordings that people try first are trained on
     phrasings: Mapping[Language, Sequence[str]]  # templates of the question
 
     @abstractmethod
     def sample(self, rng: Random) -> Sample:
-        """Draw one example; the same state of `rng` gives the same example."""
+        """Draw one example; equal states of `rng` give equal examples."""
 
     def check(self, answer: str, expected: str) -> bool:
-        """Whether a model's answer is right."""
+        """Tell whether a model's answer is right."""
         return answer.strip() == expected.strip()
 
     def split(self, sample: Sample) -> Split | None:
-        """Which held-out questions this one belongs to; None if it is trained on."""
+        """The kind of held-out questions that a sample belongs to; None if it is trained on."""
         if sample.phrasing in self._held_out_phrasings:
             return "new phrasing"
         held_out = sample.operand if self.kind == "rule" else f"{sample.operand}\n{sample.phrasing}"
         return None if _hash(f"{self.name}: {held_out}") % OPERANDS_HELD_OUT_ONE_IN else "new operands"
 
     def draw(self, rng: Random, split: Split | None) -> Sample:
-        """Draw an example of one split, None for training."""
+        """Draw an example of one split; None means training."""
         while self.split(sample := self.sample(rng)) != split:
             pass
         return sample
 
     def groups(self) -> Iterable[Sequence[str]]:
-        """The phrasings that are alternatives to each other: a fifth of each group is held out."""
+        """Groups of interchangeable phrasings: a fifth of each group is held out."""
         return self.phrasings.values()
 
     @cached_property
@@ -111,11 +111,11 @@ class EntrySkill(Skill):
         return Sample([], self.typed(rng, phrasing, language), answer, language, phrasing, entry.name)
 
     def typed(self, rng: Random, phrasing: str, language: Language) -> str:
-        """A phrasing as somebody types it."""
+        """A phrasing as a person would type it."""
         return vary(rng, phrasing, language)
 
     def split(self, sample: Sample) -> Split | None:
-        """The phrasing is the whole question here, and new or not."""
+        """The split of a sample; here the phrasing is the whole question, so only the phrasing can be new."""
         return "new phrasing" if sample.phrasing in self._held_out_phrasings else None
 
 
@@ -126,9 +126,9 @@ _OPENINGS: dict[Language, tuple[str, ...]] = {
 
 
 def vary(rng: Random, question: str, language: Language) -> str:
-    """The same question as different people type it: with or without a polite opening and closing mark.
+    """Vary a question as different people type it: with or without a polite opening and a closing mark.
 
-    `question` ends in the mark it should have (`？`, `?`, `。`, …) or in none.
+    `question` ends in its proper mark (`？`, `?`, `。`, …) or in none.
     """
     if rng.random() < 0.25:
         question = question.rstrip("？?。.！!")

@@ -1,4 +1,4 @@
-"""The calendar and the clock: days of the week, months and times, so long after or before one another."""
+"""The calendar and the clock: days of the week, months and times, before and after one another."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ MONTHS = (
     *("July", "August", "September", "October", "November", "December"),
 )
 MONTH_LENGTHS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-YEARS = range(1901, 2100)  # every fourth one is a leap year, 2000 too
+YEARS = range(1901, 2100)  # every fourth is a leap year, 2000 too
 _NUMERALS = ("一", "二", "三", "四", "五", "六", "七", "八", "九", "十", "十一", "十二")
 _QUARTERS = (("一", "first"), ("二", "second"), ("三", "third"), ("四", "fourth"))
 
@@ -48,7 +48,9 @@ _QUARTER, _TIME, _TWELVE_HOUR = _phrasings("quarter"), _phrasings("time"), _phra
 
 
 class Weekdays(Skill):
-    """Names the day of the week up to 30 days after or before one, by taking whole weeks off and counting the rest."""
+    """Names the day of the week up to 30 days after or before another, by removing whole weeks and counting the
+    rest.
+    """
 
     name = "weekdays"
     titles: ClassVar[Mapping[Language, str]] = {"zh": "星期", "en": "Days of the week"}
@@ -88,12 +90,12 @@ class Weekdays(Skill):
         return Sample([], question, answer, language, phrasing, f"{DAYS[start][1]}{sign * days:+}")
 
     def check(self, answer: str, expected: str) -> bool:
-        """The day that the answer ends with counts."""
+        """Compare the day at the end of the answer."""
         return _last_day(answer) == _last_day(expected)
 
 
 class Months(Skill):
-    """Names the month up to 12 months after or before one, how many days one has and the quarter it is in."""
+    """Names the month up to 12 months after or before another, the days of a month and its quarter."""
 
     name = "months"
     titles: ClassVar[Mapping[Language, str]] = {"zh": "月份", "en": "Months"}
@@ -118,12 +120,12 @@ class Months(Skill):
         return draw(rng, language)
 
     def check(self, answer: str, expected: str) -> bool:
-        """What follows from the working counts."""
+        """Compare the text after the steps."""
         return _conclusion(answer) == _conclusion(expected)
 
 
 class ClockTimes(Skill):
-    """Tells the time some minutes or hours after or before one, and times of the afternoon on the 12-hour clock."""
+    """Tells the time some minutes or hours after or before another, and afternoon times on the 12-hour clock."""
 
     name = "clock"
     titles: ClassVar[Mapping[Language, str]] = {"zh": "时间", "en": "Clock times"}
@@ -146,12 +148,12 @@ class ClockTimes(Skill):
         return _twelve_hour(rng, language) if rng.random() < 0.25 else _later_time(rng, language)
 
     def check(self, answer: str, expected: str) -> bool:
-        """What follows from the working counts."""
+        """Compare the text after the steps."""
         return _conclusion(answer) == _conclusion(expected)
 
 
 def is_leap(year: int) -> bool:
-    """Whether one of `YEARS` has a 29 February."""
+    """Tell whether one of `YEARS` has a 29 February."""
     return year % 4 == 0
 
 
@@ -202,7 +204,7 @@ def _later_time(rng: Random, language: Language) -> Sample:
         steps, hour_then = _steps(hour, sign * count, lowest=0, around=24)
         minute_then = minute
     else:
-        # No sum of two odd numbers of minutes: a time to the minute with tens, or both in fives.
+        # Never two odd numbers of minutes: either one is a multiple of ten, or both are multiples of five.
         count, unit = rng.randrange(10, 60, 10), ("分钟", "minute")
         if rng.random() < 0.6:
             count, minute = rng.randrange(5, 60, 5), minute // 5 * 5
@@ -231,7 +233,7 @@ def _twelve_hour(rng: Random, language: Language) -> Sample:
 def _moved(
     count: int, language: Language, unit: tuple[str, str], near: Mapping[int, Mapping[str, str]]
 ) -> dict[str, str]:
-    """The parts of a question that say how far, and whether after or before; `near` has names for the nearest."""
+    """The parts of a question that give distance and direction; `near` has words for the nearest days."""
     span, later, names = abs(count), count > 0, near.get(count, {})
     if language == "zh":
         zh = f"{span}{unit[0]}"
@@ -250,7 +252,9 @@ def _moved(
 
 
 def _steps(start: int, change: int, lowest: int, around: int) -> tuple[list[str], int]:
-    """`start` changed by `change`, worked out on a dial that goes from `lowest` once `around`; and where it ends."""
+    """Steps from `start` by `change` on a dial that begins at `lowest` and has `around` positions; returns the steps
+    and the end.
+    """
     end = start + change
     if lowest <= end < lowest + around:
         return [f"{start}{change:+}={end}"], end

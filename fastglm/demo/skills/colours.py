@@ -1,4 +1,4 @@
-"""Colours: of things, and of mixed paints."""
+"""Colours of things and of mixed paints."""
 
 from collections.abc import Mapping
 from itertools import permutations
@@ -35,7 +35,7 @@ _MIXED = [(*paints, mixed) for pair, mixed in MIXTURES.items() for paints in per
 
 
 class Colours(FactSkill):
-    """Says which colour a thing has, and what two paints mix to."""
+    """Gives the colour of a thing, or of two mixed paints."""
 
     name = "colours"
     titles: ClassVar[Mapping[Language, str]] = {"zh": "颜色", "en": "Colours"}

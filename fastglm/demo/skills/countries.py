@@ -9,13 +9,13 @@ from .lookup import Fact, FactKind, FactSkill, sentence
 
 
 class Country(NamedTuple):
-    """A country; the English name has its article where it needs one."""
+    """A country; its English name has an article if it needs one."""
 
     zh: str
     en: str
     capital_zh: str
     capital_en: str
-    continent_zh: str  # where the capital lies, for a country on two continents
+    continent_zh: str  # continent of the capital, for a country on two continents
     continent_en: str
 
 

@@ -1,4 +1,4 @@
-"""Questions that go on from the round before: another number, another country, another fact of the same country."""
+"""Questions that continue the round before: another number, another country, another fact about the same country."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from .countries import COUNTRIES, Country
 _Fact = Literal["capital", "continent"]
 
 LARGEST_RESULT = 99
-LARGEST_STEP = 20  # what is added or taken away
+LARGEST_STEP = 20  # the number to add or to subtract
 _INTEGER = re.compile(r"-?\d+")
-_LONGER_ONE_IN = 3  # a conversation has a follow-up before the one that is asked
+_LONGER_ONE_IN = 3  # one conversation in so many has an earlier follow-up before the last one
 
 _ADD: dict[Language, tuple[str, ...]] = {
     "zh": (
@@ -175,10 +175,10 @@ _SAME: dict[_Fact, dict[Language, tuple[str, ...]]] = {
 
 
 class FollowUpSums(Skill):
-    """Calculates on with the result of the round before.
+    """Continues a calculation with the result of the round before.
 
-    `sums` are an addition and a subtraction, whose rounds such a conversation begins with. What they hold out is held
-    out here too: the calculation is the same.
+    `sums` are the addition and subtraction skills that supply the first round. Operands held out there are held out
+    here too, because the calculation is the same.
     """
 
     name = "follow_up_sums"
@@ -194,11 +194,11 @@ class FollowUpSums(Skill):
         self._sums = sums
 
     def groups(self) -> Iterable[Sequence[str]]:
-        """The ways to add and those to take away."""
+        """The phrasings of additions and of subtractions."""
         return (*_ADD.values(), *_TAKE.values())
 
     def split(self, sample: Sample) -> Split | None:
-        """The operands are those of the addition or subtraction."""
+        """The split of a sample, by the operands of its addition or subtraction."""
         if sample.phrasing in self._held_out_phrasings:
             return "new phrasing"
         return self._calculation("+" if "+" in sample.operand else "-").split(sample)
@@ -233,17 +233,17 @@ class FollowUpSums(Skill):
 
 
 class _About(NamedTuple):
-    """What a round about a country is about."""
+    """Subject of a round about a country."""
 
     country: Country
     fact: _Fact
 
 
 class FollowUpCountries(Skill):
-    """Asks the same of another country, or something else of the same one.
+    """Asks the same about another country, or something else about the same country.
 
-    `facts` are the skills whose rounds such a conversation begins with; of those, the ones that tell the capital
-    or the continent of a country in the same words as this skill.
+    `facts` are the skills that supply the first round; the follow-up uses those that give the capital or the continent
+    of a country in this skill's words.
     """
 
     name = "follow_up_countries"
@@ -270,7 +270,7 @@ class FollowUpCountries(Skill):
         }
 
     def groups(self) -> Iterable[Sequence[str]]:
-        """The ways to name another country, and those to ask for each fact of the same one."""
+        """The phrasings that name another country, and the phrasings for each fact of the same country."""
         return (*_OTHER.values(), *(group for same in _SAME.values() for group in same.values()))
 
     def sample(self, rng: Random) -> Sample:
@@ -300,7 +300,7 @@ class FollowUpCountries(Skill):
 
 
 def answer_about(country: Country, fact: _Fact, language: Language) -> str:
-    """The sentence that tells a country's capital or continent."""
+    """The sentence that gives a country's capital or continent."""
     if language == "zh":
         return (
             f"{country.zh}的首都是{country.capital_zh}。"
@@ -313,5 +313,5 @@ def answer_about(country: Country, fact: _Fact, language: Language) -> str:
 
 
 def _typed(rng: Random, question: str) -> str:
-    """A question that goes on: no opening, with or without its closing mark."""
+    """A follow-up as typed: no opening, with or without its closing mark."""
     return question.rstrip("？?.") if rng.random() < 0.25 else question

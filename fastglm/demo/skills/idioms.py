@@ -1,4 +1,4 @@
-"""Idioms and what they mean: Chinese ones explained in Chinese, English ones in English."""
+"""Idioms and their meanings: Chinese ones explained in Chinese, English ones in English."""
 
 from collections.abc import Mapping, Sequence
 from random import Random

@@ -1,4 +1,4 @@
-"""The letters of a word: how many there are, what they are backwards, which comes first or last."""
+"""The letters of a word: their number, their reverse order, the first and the last."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ _WORDS = {
     for kind in ("en", "zh", "onset", "vowel", "coda")
 }
 ENGLISH_WORDS, CHINESE_WORDS = _WORDS["en"], _WORDS["zh"]
-CHARACTERS = "".join(sorted(set("".join(CHINESE_WORDS))))  # made-up words use no others
+CHARACTERS = "".join(sorted(set("".join(CHINESE_WORDS))))  # the letters of made-up words
 _LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10)
 _LENGTH_WEIGHTS = (1, 3, 4, 4, 4, 4, 4, 2, 2)
 _REAL, _ONE_WORD_IN_ENGLISH = 0.5, 0.7
-_REPETITIVE = 0.4  # share of made-up words with few different letters, for counts above 2
+_REPETITIVE = 0.4  # share of made-up words with few different letters, so that counts above 2 occur
 _ABSENT = 0.15  # share of counts that are 0
 
 _LENGTH_PHRASINGS: Mapping[Language, Sequence[str]] = {
@@ -90,7 +90,7 @@ _OCCURRENCE_PHRASINGS: Mapping[Language, Sequence[str]] = {
 
 
 class Counting(Skill):
-    """Counts the letters of a word, or how often one letter is in it, by spelling it with a running count."""
+    """Counts the letters of a word, or the occurrences of one letter, by spelling the word with a running count."""
 
     name = "counting"
     titles: ClassVar[Mapping[Language, str]] = {"zh": "数字母", "en": "Counting letters"}
@@ -106,7 +106,7 @@ class Counting(Skill):
     }
 
     def groups(self) -> Iterable[Sequence[str]]:
-        """How many letters, and how often one."""
+        """Phrasings for the number of all letters, and of one letter."""
         return (*_LENGTH_PHRASINGS.values(), *_OCCURRENCE_PHRASINGS.values())
 
     def sample(self, rng: Random) -> Sample:
@@ -114,7 +114,7 @@ class Counting(Skill):
         return _occurrences(rng, language) if rng.random() < 0.55 else _length(rng, language)
 
     def check(self, answer: str, expected: str) -> bool:
-        """The number after the spelling counts."""
+        """Compare the number after the spelling."""
         return re.findall(r"\d+", answer)[-1:] == re.findall(r"\d+", expected)[-1:]
 
 
@@ -241,12 +241,12 @@ class FirstLast(Skill):
 
 
 def draw_word(rng: Random, longest: int) -> str:
-    """An English or a Chinese word, real or made up, of at least two letters or characters."""
+    """Draw an English or Chinese word, real or made up, of at least two letters or characters."""
     return draw_english_word(rng, longest) if rng.random() < _ONE_WORD_IN_ENGLISH else draw_chinese_word(rng)
 
 
 def draw_english_word(rng: Random, longest: int) -> str:
-    """A real word or one that could be, of at most `longest` letters."""
+    """Draw a real or a made-up English word of at most `longest` letters."""
     if rng.random() < _REAL:
         while len(word := rng.choice(ENGLISH_WORDS)) > longest:
             pass
@@ -263,7 +263,7 @@ def draw_english_word(rng: Random, longest: int) -> str:
 
 
 def draw_chinese_word(rng: Random) -> str:
-    """A real word, or two to five characters in any order."""
+    """Draw a real Chinese word, or two to five characters in any order."""
     if rng.random() < _REAL:
         return rng.choice(CHINESE_WORDS)
     return "".join(rng.choices(CHARACTERS, k=rng.randint(2, 5)))

@@ -1,4 +1,4 @@
-"""What the skills that look facts up have in common: kinds of question, each with facts and phrasings of its own."""
+"""The base of look-up skills: kinds of question, each with its own facts and phrasings."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -9,10 +9,10 @@ from .base import LANGUAGES, Language, Sample, Skill, vary
 
 
 class Fact(NamedTuple):
-    """One fact as one language asks for it and tells it."""
+    """One fact, as asked and answered in one language."""
 
-    name: str  # in English wherever both languages ask for the fact
-    slots: tuple[str, ...]  # what fills a phrasing
+    name: str  # in English if both languages ask for the fact
+    slots: tuple[str, ...]  # values for the slots of a phrasing
     answer: str
 
 
@@ -26,7 +26,7 @@ class FactKind(NamedTuple):
 
 
 class FactSkill(Skill):
-    """A skill that knows facts by heart. A fifth of the phrasings of each kind of question are held out."""
+    """Knows facts by heart. A fifth of the phrasings of each kind of question is held out."""
 
     kind = "lookup"
     fact_kinds: ClassVar[Sequence[FactKind]]

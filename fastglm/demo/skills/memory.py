@@ -1,4 +1,4 @@
-"""What the user tells about themselves, remembered over the rounds of a conversation."""
+"""Facts about users, told by them and remembered over the rounds of a conversation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from random import Random
@@ -33,11 +33,11 @@ _ASKING: dict[Language, tuple[str, ...]] = {
         "Can you tell me {}?",
     ),
 }
-_MOST_CHARACTERS_BETWEEN = 60  # of a question and its answer
+_MOST_CHARACTERS_BETWEEN = 60  # forms of a question and its answer
 
 
 class _Slot:
-    """One thing that can be told: how it is told and asked, and what is answered, in one language."""
+    """One fact that a user can tell, with its phrasings, questions and answers in one language."""
 
     def __init__(self, name: str, language: Language, texts: Mapping[str, Sequence[str]]) -> None:
         self.name, self.language = name, language
@@ -48,9 +48,9 @@ class _Slot:
 
 
 class Memory(Skill):
-    """Keeps in mind a name, a number or a liking, and says so when it was told none.
+    """Remembers a name, a number or a liking, and says so if the user told none.
 
-    `others` are the skills whose rounds lie between the telling and the question.
+    `others` are the skills that supply the rounds between the telling and the question.
     """
 
     name = "memory"
@@ -77,12 +77,12 @@ class Memory(Skill):
         }
 
     def groups(self) -> Iterable[Sequence[str]]:
-        """The ways to tell one thing, and those to ask for it."""
+        """The phrasings that tell one fact, and the phrasings that ask for it."""
         slots = [slot for language in LANGUAGES for slot in self._slots[language]]
         return (group for slot in slots for group in (slot.tellings, slot.questions))
 
     def split(self, sample: Sample) -> Split | None:
-        """Where nothing was told, nothing but the phrasing can be new."""
+        """The split of a sample; if the user told nothing, only the phrasing can be new."""
         if sample.operand in self._slot_names:
             return "new phrasing" if sample.phrasing in self._held_out_phrasings else None
         return super().split(sample)
@@ -112,7 +112,9 @@ class Memory(Skill):
         return Sample(history, question, slot.answer.format(value), language, phrasing, operand)
 
     def _telling(self, rng: Random, slot: _Slot, value: str | None = None) -> Round:
-        """A telling, in words that are trained on; of something that is trained on too where no value is given."""
+        """Draw a sentence that tells a fact, in a wording that is trained on; if no value is given, its value is
+        trained on too.
+        """
         while (phrasing := rng.choice(slot.tellings)) in self._held_out_phrasings:
             pass
         while value is None:
@@ -133,7 +135,7 @@ class Memory(Skill):
         return rounds
 
     def _value(self, rng: Random, slot: _Slot) -> tuple[str, str]:
-        """Something to tell, as it is put in the slot's language, and as it is called in both."""
+        """Draw a value: its form in the slot's language, and its name in both languages."""
         if slot.name == "name":
             name = self._name(rng, slot.language)
             return name, name
@@ -150,7 +152,7 @@ class Memory(Skill):
         both = lists == ("hobby", "hobby")
         chosen = [rng.randrange(len(self._words[name, "en"])) for name in lists]
         if both and chosen[0] == chosen[1]:
-            chosen[1] -= 1  # the last one where it was the first
+            chosen[1] -= 1  # of the first word, this is the last
         zh, en = (
             [self._words[name, language][i] for name, i in zip(lists, chosen, strict=True)] for language in LANGUAGES
         )
@@ -165,5 +167,5 @@ class Memory(Skill):
 
 
 def _typed(rng: Random, statement: str) -> str:
-    """A sentence that nobody opens with "Please", with or without its closing mark."""
+    """A statement as typed: no "Please", with or without its closing mark."""
     return statement.rstrip("。.") if rng.random() < 0.25 else statement

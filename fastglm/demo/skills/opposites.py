@@ -1,4 +1,4 @@
-"""Opposites."""
+"""Opposites of words."""
 
 from collections.abc import Mapping
 from typing import ClassVar

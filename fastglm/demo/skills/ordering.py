@@ -1,4 +1,4 @@
-"""The order of numbers: which of two is larger or smaller, and sorting a few."""
+"""The order of numbers: the larger or smaller of two, and sorting a few."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
@@ -8,7 +8,7 @@ from typing import Literal
 from .arithmetic import bilingual, number
 from .base import LANGUAGES, Language, Sample, Skill, vary
 
-Direction = Literal["up", "down"]  # towards the larger number, towards the smaller
+Direction = Literal["up", "down"]  # towards the larger number, and towards the smaller
 DIRECTIONS: tuple[Direction, ...] = ("up", "down")
 _Wordings = Mapping[Language, Mapping[Direction, Sequence[str]]]
 
@@ -136,7 +136,7 @@ def _together(*wordings: _Wordings) -> dict[Language, tuple[str, ...]]:
 
 
 class Comparison(Skill):
-    """Says which of two numbers is larger or smaller, or whether one is."""
+    """Compares two numbers: names the larger or smaller one, or answers yes or no."""
 
     name = "comparison"
     titles = bilingual("比大小", "Comparing numbers")
@@ -158,7 +158,7 @@ class Comparison(Skill):
         return Sample([], question, answer, language, phrasing, " ".join(map(str, sorted((left, right)))))
 
     def groups(self) -> Iterable[Sequence[str]]:
-        """The phrasings that ask the same."""
+        """The phrasings with the same meaning."""
         return (group for w in (_WHICH, _WHETHER) for directions in w.values() for group in directions.values())
 
 
@@ -209,14 +209,14 @@ def _which(left: int, right: int, direction: Direction, language: Language) -> s
 
 
 def _whether(left: int, right: int, direction: Direction, language: Language) -> str:
-    """What the first number is, and so yes or no: said the other way round, a guess would come before the reason."""
+    """A comparison followed by yes or no; in the other order, the model would guess before it reasons."""
     true = left > right if direction == "up" else left < right
     reason = _which(left, right, "up" if left > right else "down", language)
     return reason[:-1] + {"zh": ("，所以不是。", "，所以是的。"), "en": (", so no.", ", so yes.")}[language][true]
 
 
 def _written(rng: Random, numbers: Sequence[int], language: Language) -> str:
-    """A list as people type it."""
+    """A list of numbers as people type it."""
     words = list(map(str, numbers))
     if language == "zh":
         return rng.choice(("、", "、", "，", " ")).join(words)

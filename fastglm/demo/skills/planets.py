@@ -41,7 +41,7 @@ _SMALLER = [two if larger is one else one for one, two, larger in _LARGER]
 
 
 def _neighbours(name: str, step: int, zh: tuple[str, str, str], en: str) -> FactKind:
-    """The questions for the next planet on one side; the planet at the end of the row is not asked about."""
+    """The questions for the next planet on one side; the last planet of the row is not asked about."""
     pairs = list(pairwise(PLANETS))
     if step < 0:
         pairs = [(outer, inner) for inner, outer in pairs]

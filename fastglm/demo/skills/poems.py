@@ -40,7 +40,7 @@ _AT_LEAST: dict[Language, int] = {"zh": 40, "en": 80}  # characters
 
 
 class Poems(Skill):
-    """Writes a short poem about the topic it is asked for."""
+    """Writes a short poem about a given topic."""
 
     name = "poems"
     titles: ClassVar = {"zh": "写诗", "en": "Poems"}
@@ -51,7 +51,7 @@ class Poems(Skill):
 
     @cached_property
     def grammars(self) -> dict[Language, Grammar]:
-        """What the poems of each language are made from."""
+        """The grammars of the poems, by language."""
         return {language: Grammar.load(f"poems_{language}.txt") for language in LANGUAGES}
 
     def sample(self, rng: Random) -> Sample:

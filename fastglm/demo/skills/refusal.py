@@ -1,4 +1,4 @@
-"""What the model does not know: it says so politely, also where the question looks like one that it can answer."""
+"""Questions that the model cannot answer: it refuses politely, even if they resemble questions that it can answer."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +23,7 @@ ANSWERS: dict[Language, str] = {
     "en": "Sorry, I cannot answer that. I can calculate, translate words, tell stories and answer simple questions.",
 }
 LONG_NUMBER = (4, 7)  # digits of a number that the model cannot calculate with
-# The questions of other skills that are asked about what they do not know: kinds of question, kind of subject.
+# Questions of other skills about unknown subjects: kinds of question, and the kind of subject.
 _BORROWED_FACTS: tuple[tuple[type[FactSkill], tuple[str, ...], str], ...] = (
     (Capitals, ("capital", "country", "continent"), "place"),
     (Elements, ("symbol", "element", "atomic number"), "bare thing"),
@@ -38,7 +38,7 @@ _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxyz"
 
 
 class Frames(NamedTuple):
-    """Phrasings that are alternatives to each other, and what they are filled in with."""
+    """Interchangeable phrasings, and the kind of subject that fills them."""
 
     language: Language
     phrasings: Sequence[str]
@@ -47,7 +47,7 @@ class Frames(NamedTuple):
 
 
 def _read(name: str) -> dict[str, dict[Language, tuple[str, ...]]]:
-    """The texts of a table by kind and language."""
+    """Read the texts of a table by kind and language."""
     texts: dict[str, dict[Language, tuple[str, ...]]] = {}
     for kind, of, text in read_table(name):
         in_language = texts.setdefault(kind, {"zh": (), "en": ()})
@@ -56,7 +56,7 @@ def _read(name: str) -> dict[str, dict[Language, tuple[str, ...]]]:
 
 
 def _read_subjects() -> dict[str, dict[Language, list[str]]]:
-    """The subjects by kind and language; English things with their article."""
+    """Read the subjects by kind and language; English things have their article."""
     subjects: dict[str, dict[Language, list[str]]] = {}
     for kind, zh, en in read_table("refusal_subjects"):
         of_kind = subjects.setdefault(kind, {"zh": [], "en": []})
@@ -86,7 +86,7 @@ def _borrow() -> Iterable[Frames]:
         yield Frames(language, Idioms.phrasings[language], "idiom", language)
     for group in Translation().groups():
         together = "".join(group)
-        if not re.search("these|这些|这几个", together):  # those are asked of lists
+        if not re.search("these|这些|这几个", together):  # these are asked about lists
             into_english = re.search("English|英语", together)
             yield Frames("en" if together.isascii() else "zh", group, "bare thing", "zh" if into_english else "en")
 
@@ -95,9 +95,9 @@ BORROWED_FRAMES = list(_borrow())
 
 
 class Refusal(Skill):
-    """Says what it can do instead, for the many things that it does not know.
+    """Refuses, and names things that the model can do instead.
 
-    `sums` are the skills whose questions are asked about numbers that are too long for them.
+    `sums` are the skills whose questions are asked with numbers that are too long for them.
     """
 
     name = "refusal"
@@ -114,13 +114,13 @@ class Refusal(Skill):
         }
 
     def groups(self) -> Iterable[Sequence[str]]:
-        """Its own phrasings by what they are about."""
+        """The skill's own phrasings by subject."""
         borrowed = {frames.phrasings for frames in BORROWED_FRAMES}
         return (group for _, group in self._grouped() if group not in borrowed)
 
     @cached_property
     def _held_out_phrasings(self) -> frozenset[str]:
-        """What another skill holds out is held out here too, and not learned as a question to refuse."""
+        """Phrasings that other skills hold out; they are held out here too, and not learned as questions to refuse."""
         lent = (lender._held_out_phrasings for lender in (*_LENDERS, *self._sums))
         return super()._held_out_phrasings.union(*lent)
 
@@ -167,7 +167,7 @@ class Refusal(Skill):
 
 
 class StrangeWords(Refusal):
-    """The same for words that mean nothing, in the questions of this and of other skills."""
+    """Refuses questions about words that mean nothing, in the phrasings of this and other skills."""
 
     name = "strange"
     weight = 0.8

@@ -1,4 +1,4 @@
-"""Stories: a protagonist with a wish or a trouble, a friend who helps, and what is learned from it."""
+"""Stories: a protagonist with a wish or a trouble, a friend who helps, and a lesson."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import ClassVar
 from ..grammar import Grammar, english
 from .base import LANGUAGES, Language, Sample, Skill, vary
 
-ANYONE = "anyone"  # the operand where no protagonist is asked for
+ANYONE = "anyone"  # the operand of a request without a protagonist
 
 _ZH = (
     "讲一个关于{}的故事。",
@@ -50,7 +50,7 @@ _LENGTHS: dict[Language, tuple[str, range]] = {
 
 
 class Stories(Skill):
-    """Tells a short story about the animal or child it is asked for, or about any."""
+    """Tells a short story about the requested animal or child, or about any."""
 
     name = "stories"
     titles: ClassVar = {"zh": "讲故事", "en": "Stories"}
@@ -63,11 +63,11 @@ class Stories(Skill):
 
     @cached_property
     def grammars(self) -> dict[Language, Grammar]:
-        """What the stories of each language are made from."""
+        """The grammars of the stories, by language."""
         return {language: Grammar.load(f"stories_{language}.txt") for language in LANGUAGES}
 
     def sample(self, rng: Random) -> Sample:
-        """Draw a question and a story whose protagonist is the one asked for."""
+        """Draw a question and a story about its protagonist."""
         language = rng.choice(LANGUAGES)
         protagonist = rng.choice(self.grammars[language].rows("animal"))
         phrasing = rng.choice(self.phrasings[language])

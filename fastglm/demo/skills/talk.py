@@ -1,4 +1,4 @@
-"""Conversation: greetings, courtesy, and who the model is."""
+"""Conversation: greetings, courtesy, and questions about the model itself."""
 
 from collections.abc import Mapping
 from random import Random
@@ -8,12 +8,12 @@ from .base import Entry, EntrySkill, Language
 
 
 def _entry(name: str, zh: str, zh_answer: str, en: str, en_answer: str) -> Entry:
-    """An entry whose phrasings are written with bars between them."""
+    """An entry whose phrasings are separated by bars."""
     return Entry(name, zh.split("|"), zh_answer, en.split("|"), en_answer)
 
 
 class _SmallTalk(EntrySkill):
-    """Phrases that nobody opens with "Please": only their marks vary."""
+    """Phrases that nobody opens with "Please"; only their marks vary."""
 
     def typed(self, rng: Random, phrasing: str, language: Language) -> str:
         mark = rng.random()
@@ -30,7 +30,7 @@ class _SmallTalk(EntrySkill):
 
 
 class Greeting(_SmallTalk):
-    """Greets back in the way it was greeted."""
+    """Returns a greeting in its own style."""
 
     name = "greeting"
     weight = 0.7
@@ -214,7 +214,7 @@ class Courtesy(_SmallTalk):
 
 
 class SelfIntroduction(EntrySkill):
-    """Says what this model is, what it can do, and what it is not."""
+    """Describes this model, its abilities and its limits."""
 
     name = "self"
     weight = 1.2

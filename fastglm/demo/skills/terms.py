@@ -1,4 +1,4 @@
-"""The words of this project, in a sentence or two each: pruning, quantisation, distillation and their company."""
+"""The terms of this project, in a sentence or two each: pruning, quantization, distillation and related ones."""
 
 from collections.abc import Mapping, Sequence
 from random import Random
@@ -9,7 +9,7 @@ from .base import LANGUAGES, Language, Sample, Skill, vary
 
 
 class Term(NamedTuple):
-    """A term and what it means, in both languages."""
+    """A term and its explanation in both languages."""
 
     zh: str
     zh_meaning: str
@@ -18,7 +18,7 @@ class Term(NamedTuple):
 
 
 class Terms(Skill):
-    """Explains the words of language models and of making them small and fast."""
+    """Explains the terms of language models and of their compression."""
 
     name = "terms"
     titles: ClassVar[Mapping[Language, str]] = {"zh": "模型术语", "en": "Model terms"}
@@ -76,7 +76,7 @@ class Terms(Skill):
         entry = rng.choice(self.entries)
         phrasing = rng.choice(self.phrasings[language])
         if language == "zh":
-            # A space before "int8" keeps it the same tokens as in the answers.
+            # A space before "int8" gives it the same tokens as in the answers.
             name = f" {entry.zh}" if entry.zh.isascii() else entry.zh
             question = vary(rng, phrasing.format(term=name), language).strip()
             return Sample([], question, entry.zh_meaning, language, phrasing, entry.zh)

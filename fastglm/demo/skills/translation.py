@@ -9,7 +9,7 @@ from .base import LANGUAGES, Language, Sample, Skill, vary
 
 FEWEST, MOST = 3, 6  # words of a list
 
-# As asked for the English; for the Chinese the names of the languages are exchanged.
+# Questions for the English word; for the Chinese word the names of the languages are exchanged.
 _ONE_WORD: dict[Language, tuple[str, ...]] = {
     "zh": (
         "{}用英语怎么说？",
@@ -92,7 +92,7 @@ _LIST: dict[Language, tuple[str, ...]] = {
 
 
 def _exchange(phrasings: Sequence[str]) -> tuple[str, ...]:
-    """The same questions asked for the Chinese, with a space before English words in Chinese."""
+    """The same questions for the Chinese word, with a space before English words in Chinese."""
     return tuple(
         p.replace("English", "Chinese")
         if p.isascii()
@@ -101,7 +101,7 @@ def _exchange(phrasings: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-# By the language asked for, then by the language of the question.
+# By the language of the answer, then by the language of the question.
 _SINGLES: Mapping[Language, Mapping[Language, tuple[str, ...]]] = {
     "en": _ONE_WORD,
     "zh": {language: _exchange(phrasings) for language, phrasings in _ONE_WORD.items()},
@@ -132,7 +132,7 @@ class Translation(Skill):
     }
 
     def groups(self) -> Iterable[Sequence[str]]:
-        """One word and a list are asked for in different ways, and so are the two directions."""
+        """The phrasings for one word and for a list, in each direction."""
         return [p for kind in (_SINGLES, _LISTS) for target in LANGUAGES for p in kind[target].values()]
 
     def sample(self, rng: Random) -> Sample:

@@ -9,7 +9,7 @@ from .base import LANGUAGES, Language, Sample, Skill, vary
 
 
 class Unit(NamedTuple):
-    """What a unit is called; Chinese may have two names for it."""
+    """The names of a unit; Chinese may have two."""
 
     one: str
     many: str
@@ -18,7 +18,7 @@ class Unit(NamedTuple):
 
 
 class Conversion(NamedTuple):
-    """How many of a smaller unit a larger one is, and up to what number of them is asked."""
+    """A larger unit in terms of a smaller one, and the largest number that is asked about."""
 
     large: Unit
     small: Unit
@@ -28,7 +28,7 @@ class Conversion(NamedTuple):
 
     @property
     def decimal(self) -> bool:
-        """Whether it only appends zeros."""
+        """Tell whether converting only appends zeros."""
         return self.factor in (10, 100, 1000)
 
 
@@ -66,7 +66,8 @@ CONVERSIONS = (
     Conversion(_YUAN, _JIAO, 10),
     Conversion(_JIAO, _FEN, 10),
     Conversion(_YUAN, _FEN, 100),
-    # What is not decimal has few numbers: one held out must follow from its parts or from another pair of that factor.
+    # Factors that are not decimal have few numbers: a held-out number must follow from its parts or from another pair
+    # with this factor.
     Conversion(_HOUR, _MINUTE, 60, highest=29),
     Conversion(_MINUTE, _SECOND, 60, highest=29),
     Conversion(_YEAR, _MONTH, 12, highest=29),
@@ -78,7 +79,7 @@ CONVERSIONS = (
 
 
 class Units(Skill):
-    """Converts a whole number of one unit into another; what does not just append zeros is worked out."""
+    """Converts a whole number of one unit into another, with steps unless it only appends zeros."""
 
     name = "units"
     titles: ClassVar[Mapping[Language, str]] = {"zh": "单位换算", "en": "Units"}
@@ -155,12 +156,14 @@ class Units(Skill):
         return Sample([], question, answer, language, phrasing, f"{source.many}-{target.many} {given}")
 
     def check(self, answer: str, expected: str) -> bool:
-        """The number after the working counts."""
+        """Compare the number after the steps."""
         return re.findall(r"\d+", answer)[-1:] == re.findall(r"\d+", expected)[-1:]
 
 
 def _steps(number: int, factor: int) -> list[str]:
-    """A product by tens and ones: each is a step of other products too, so that it is known when this one is new."""
+    """A product by tens and ones. Each step is also a step of other products, so a held-out product can be worked
+    out.
+    """
     tens, ones = number // 10 * 10, number % 10
     products = [f"{part}×{factor}={part * factor}" for part in (tens, ones) if part]
     return [*products, f"{tens * factor}+{ones * factor}={number * factor}"] if tens and ones else products

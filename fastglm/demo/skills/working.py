@@ -1,4 +1,4 @@
-"""Working shown before a result: the steps of written arithmetic, each an equation that is true by itself.
+"""Steps of written arithmetic before a result, each an equation that is true by itself.
 
 Columns go from the right, a missing digit is 0, and a carry or borrow of 1 is the last term of the next column.
 """

@@ -1,1 +1,1 @@
-"""The training of the demo model itself."""
+"""The training of the demo model."""

@@ -1,4 +1,4 @@
-"""What the demo model's training is made of, and what came of it."""
+"""The plan of the demo model's training, and its result."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,22 +10,23 @@ from ..evaluation.skills import EACH, SkillsReport
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How large the model is and how it is trained, apart from what the user chooses."""
+    """Sizes of the model and of its training, except for the user's choices."""
 
     vocabulary: int = 4800  # at most
     hidden: int = 256
     layers: int = 9
     heads: int = 8
     inner: int = 1024
-    rows: int = 5  # of packed samples in a step
-    row: int = 256  # tokens in a row, the most that a sample can have
+    rows: int = 5  # rows of packed samples in a step
+    row: int = 256  # tokens in a row, the longest possible sample
     learning_rate: float = 2e-3
-    # The last parts of the training ask more often what is hard: share of the steps, and the first learning rate.
+    # The last parts of the training ask hard questions more often: start as a share of the steps, and first learning
+    # rate.
     practice: tuple[tuple[float, float], ...] = ((1 / 4, 1e-3), (1 / 12, 7e-4))
-    questions: int = EACH  # held-out questions of each skill, split and language that are asked at the end
+    questions: int = EACH  # held-out questions of each skill, split and language at the end
 
     def restarts(self, steps: int) -> tuple[tuple[int, float], ...]:
-        """Of a training of so many steps, those that a part of the practice starts with, and its learning rate."""
+        """The steps at which a part of the practice starts, each with its learning rate."""
         shares = [share for share, _ in self.practice]
         return tuple((steps - round(steps * sum(shares[part:])), rate) for part, (_, rate) in enumerate(self.practice))
 

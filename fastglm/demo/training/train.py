@@ -23,7 +23,7 @@ from .card import card
 from .plan import Plan, Trained
 
 STATE_FILE = "training.pt"
-HISTORY_FILE = "history.json"  # the losses on the way
+HISTORY_FILE = "history.json"  # losses during the training
 QUESTIONS_AS_IT_GOES = 256
 
 
@@ -36,20 +36,20 @@ def train(
     progress: OnProgress | None,
     plan: Plan | None = None,
 ) -> Trained:
-    """Trains the demo model and writes its checkpoint into `out`, in the published layout of ChatGLM-6B.
+    """Train the demo model and write its checkpoint into `out`, in the published layout of ChatGLM-6B.
 
     Args:
-        out: a folder; made if needed. The state that a killed training resumes from is kept in it until the end.
-        steps: of training, `Plan.rows` rows of packed samples each.
+        out: a folder, created if needed. It holds the state for resuming until the training ends.
+        steps: number of steps, `Plan.rows` rows of packed samples each.
         seed: of the weights and the order of the corpus.
         device: "auto", "cpu", "cuda", "mps" or a device with a number.
-        resume: go on from the state in `out`, if there is one.
-        progress: told after every step; a bar is drawn where it is None.
+        resume: continue from the state in `out`, if there is one.
+        progress: called after every step; a bar is drawn if it is None.
 
     Raises:
-        UsageError: the state in `out` is of a training with other settings.
-        DeviceError: there is no such device.
-        CancelledError: stopped with Ctrl-C.
+        UsageError: the state in `out` belongs to a training with other settings.
+        DeviceError: this machine has no such device.
+        CancelledError: the user stopped it with Ctrl-C.
     """
     plan = plan or Plan()
     resume = resume and (out / STATE_FILE).exists()
@@ -62,7 +62,7 @@ def train(
     torch.nn.Module.to(model, own_device(device))
     questions = held_out_questions(plan.questions)
     restarts = plan.restarts(steps)
-    practice = restarts[0][0] if restarts else steps  # the step that it starts with
+    practice = restarts[0][0] if restarts else steps  # step at which the practice starts
     few = questions[:: max(len(questions) // QUESTIONS_AS_IT_GOES, 1)]
 
     def batch_of(step: int) -> Batch:
@@ -78,7 +78,7 @@ def train(
         resume=resume,
         progress=progress,
     )
-    model.half().float()  # scored as it is shipped
+    model.half().float()  # scored in the precision of the published checkpoint
     report = evaluate_skills(model, tokenizer, questions, progress)
     texts = evaluate_open(model, tokenizer, open_questions(plan.questions), progress)
     trained = Trained(out, model.num_parameters(), tokenizer.vocab_size, history, report, texts)
@@ -113,7 +113,7 @@ def _config(plan: Plan, tokenizer: ChatGLM6BTokenizer) -> ChatGLM6BConfig:
 
 @torch.no_grad()
 def _scale_branches(model: ChatGLMForConditionalGeneration) -> None:
-    """Starts what each residual branch adds at the scale of what it is added to, which learns faster."""
+    """Scale down the output of each residual branch, so that the untrained model learns faster."""
     for name, weight in model.named_parameters():
         if name.endswith(("attention.dense.weight", "mlp.dense_4h_to_h.weight")):
             weight *= RESIDUAL_SCALE
