@@ -1,5 +1,7 @@
 """Engines: how a loaded model is run. Both yield token ids, and both leave when they are closed."""
 
+from typing import Any
+
 from .batch import BatchEngine
 from .eager import EagerEngine
 from .fast import FastEngine
@@ -11,4 +13,21 @@ ENGINES: dict[str, type[EagerEngine] | type[FastEngine] | type[SpeculativeEngine
     "fast": FastEngine,
     "speculative": SpeculativeEngine,
 }
-__all__ = ["ENGINES", "GREEDY", "BatchEngine", "EagerEngine", "FastEngine", "Sampling", "SpeculativeEngine"]
+
+
+def engine_name(model: Any) -> str:
+    """The engine a model was loaded for; one from plain `from_pretrained` runs eagerly."""
+    info = getattr(model, "fastglm", None)
+    return info.engine if info else "eager"
+
+
+__all__ = [
+    "ENGINES",
+    "GREEDY",
+    "BatchEngine",
+    "EagerEngine",
+    "FastEngine",
+    "Sampling",
+    "SpeculativeEngine",
+    "engine_name",
+]

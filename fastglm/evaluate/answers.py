@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from ..engine import GREEDY, BatchEngine, Sampling
+from ..engine import GREEDY, BatchEngine, Sampling, engine_name
 from ..engine.batch import Ends
-from ..generation.stream import engine_name
 from ..models.chatglm.conversation import History
 from ..progress.progress import OnProgress, Progress
 

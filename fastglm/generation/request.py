@@ -1,0 +1,70 @@
+"""A request for an answer: token ids, lengths and sampling, read from the arguments of `fastglm.stream`."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ..engine import Sampling
+from ..errors import ContextError, UsageError
+from ..models.chatglm.generation import settings_of, stop_tokens
+
+_FEWEST_FREE = 4  # a quarter of the context is kept free for the answer when old rounds have to go
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request whose settings are sound and whose prompt fits."""
+
+    ids: list[int]  # of the prompt
+    allowed: int  # new tokens at most
+    sampling: Sampling
+    stops: tuple[int, ...]  # tokens that end the answer
+    others: dict[str, Any]  # more settings of transformers' `generate`, which runs the model where there are any
+    rounds_left_out: int
+    asked: float  # seconds, by `time.perf_counter`
+
+
+def read_request(
+    model: Any,
+    tokenizer: Any,
+    prompt: str | list[int],
+    history: Any = None,
+    max_new_tokens: int | None = None,
+    max_length: int = 2048,
+    do_sample: bool = True,
+    top_p: float | None = 0.7,
+    top_k: int | None = 50,
+    temperature: float | None = 0.95,
+    repetition_penalty: float | None = 1.0,
+    seed: int | None = None,
+    ignore_eos: bool = False,
+    **others: Any,
+) -> Request:
+    """Reads the arguments of `fastglm.stream`, and raises its errors."""
+    asked = time.perf_counter()
+    sampling = Sampling.of(do_sample, top_p, top_k, temperature, repetition_penalty, seed)
+    stops = stop_tokens(others.pop("eos_token_id", model.stop_tokens))
+    others = settings_of(others)
+    if (max_new_tokens if max_new_tokens is not None else max_length) < 1:
+        raise UsageError("The length of the answer must be at least 1 token.")
+    context = model.context_length
+    if isinstance(prompt, str):
+        room = min(max_new_tokens or max_length, context // _FEWEST_FREE)
+        ids, left_out = model.prompt_ids(tokenizer, prompt, history, room)
+    else:
+        ids, left_out = _check_ids(prompt, model), 0
+    allowed = max_new_tokens if max_new_tokens is not None else max(max_length - len(ids), 1)
+    allowed = min(allowed, context - len(ids))
+    return Request(ids, allowed, sampling, () if ignore_eos else stops, others, left_out, asked)
+
+
+def _check_ids(ids: list[int], model: Any) -> list[int]:
+    if not ids:
+        raise UsageError("The prompt holds no token ids: give at least one.")
+    if not all(0 <= token < model.config.vocab_size for token in ids):
+        raise UsageError(f"The prompt holds ids outside the vocabulary of {model.config.vocab_size} tokens.")
+    if len(ids) >= model.context_length:
+        raise ContextError(
+            f"The prompt is {len(ids)} tokens long and the model's context is {model.context_length}: shorten it."
+        )
+    return list(ids)
