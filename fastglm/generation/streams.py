@@ -42,13 +42,13 @@ class Streams:
         """Works one round: new pieces, failures, and None behind the last piece of a request."""
         news: list[News] = []
         for id, pieces in list(self._pieces.items()):
+            piece: Piece | None = None
+            failure: FastGLMError | None = None
+            self.alone = id
             try:
-                self.alone = id
                 piece = next(pieces, None)
             except FastGLMError as error:
-                piece, failure = None, error
-            else:
-                failure = None
+                failure = error
             finally:
                 self.alone = None
             if piece:
