@@ -1,4 +1,4 @@
-"""What a run was measured on: device, processor, memory, power state, libraries, and the version of this code."""
+"""The machine of a run: device, processor, memory, power state, libraries, and the version of this code."""
 
 import importlib.metadata
 import json
@@ -18,12 +18,12 @@ from fastglm.system.devices import device_card
 
 ROOT = Path(__file__).resolve().parents[2]
 CPUS = Path("/sys/devices/system/cpu")
-BUSY = 0.2  # of all processors
+BUSY = 0.2  # share of all processors
 LIBRARIES = ("torch", "transformers", "fastglm", "numpy", "scipy", "accelerate", "bitsandbytes", "triton")
 
 
 def machine(device: str = "auto") -> dict[str, Any]:
-    """The machine, as plain data for JSON; what cannot be read is left out."""
+    """Describe the machine as plain data for JSON; unreadable facts are left out."""
     frequency = psutil.cpu_freq()
     facts = {
         "node": platform.node(),
@@ -43,34 +43,38 @@ def machine(device: str = "auto") -> dict[str, Any]:
 
 
 def threads() -> int | None:
-    """How many logical processors this process may use."""
+    """The number of logical processors that this process may use."""
     return len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, "cpu_affinity") else os.cpu_count()
 
 
 def physical_cores() -> int:
-    """Cores that this process may use; two threads of one core count once where the system tells them apart."""
+    """The number of cores that this process may use; two threads of one core count once if the system tells them
+    apart.
+    """
     try:
         allowed = psutil.Process().cpu_affinity()
         siblings = (CPUS / f"cpu{number}" / "topology" / "thread_siblings_list" for number in allowed)
         return len({file.read_text(encoding="ascii") for file in siblings})
-    except (AttributeError, OSError):  # not Linux
+    except (AttributeError, OSError):  # other systems than Linux
         return psutil.cpu_count(logical=False) or 1
 
 
 def busy() -> float:
-    """The share of the processors' time that other programs take just now; what is measured beside them says little."""
+    """The share of the processors' time that other programs use just now. Beside a busy program, measurements say
+    little.
+    """
     return psutil.cpu_percent(interval=0.5) / 100
 
 
 def busy_warning(facts: dict[str, Any]) -> str | None:
-    """One line where the machine was too busy for figures to be trusted."""
+    """A one-line warning if the machine was too busy for trustworthy figures."""
     if facts["cpu_busy"] <= BUSY:
         return None
     return str(Remark("busy", {"share": facts["cpu_busy"]}))
 
 
 def versions() -> dict[str, str]:
-    """Python and the libraries that matter for speed, those that are installed."""
+    """Versions of Python and of the installed libraries that matter for speed."""
     found = {"python": platform.python_version()}
     for library in LIBRARIES:
         try:
@@ -81,7 +85,9 @@ def versions() -> dict[str, str]:
 
 
 def code_version() -> str:
-    """The commit of the checkout this code runs from, `+changes` if it is not clean; else the package's version."""
+    """The commit of this code's checkout, with `+changes` if the checkout is not clean; otherwise the package's
+    version.
+    """
     commit = _output("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD")
     if not commit or _output("git", "-C", str(ROOT), "rev-parse", "--show-toplevel") != str(ROOT):
         return versions().get("fastglm", "unknown")
@@ -90,14 +96,15 @@ def code_version() -> str:
 
 
 def command() -> str:
-    """The command line of this process, as one would type it again."""
+    """The command line of this process, as a user would type it."""
     arguments = sys.orig_argv[1:] if sys.orig_argv else sys.argv
     return shlex.join(["python", *arguments])
 
 
 def _device_card(device: str) -> dict[str, Any] | None:
-    """What `fastglm.system.devices` says, with the memory's bandwidth; of a GPU in a process of its own, so that no
-    CUDA context stays here."""
+    """The card of a device from `fastglm.system.devices`, with the memory's bandwidth. A GPU is asked in another
+    process, so that no CUDA context stays here.
+    """
     if device == "cpu":
         return asdict(device_card(device, bandwidth=True))
     text = _output(sys.executable, "-m", "fastglm.system.devices", device, "--bandwidth", timeout=120)
@@ -119,7 +126,7 @@ def _cpu_model() -> str:
 
 
 def _power() -> dict[str, str]:
-    """Governor, boost, mains or battery, and the GPU's power limit, where they can be read."""
+    """Governor, boost, mains or battery, and the GPU's power limit, as far as they can be read."""
     files = {
         "governor": "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor",
         "boost": "/sys/devices/system/cpu/cpufreq/boost",
@@ -141,19 +148,19 @@ def _power() -> dict[str, str]:
 
 
 def visible_gpu(device: str) -> str:
-    """The number or UUID by which the driver knows PyTorch's `cuda:N`."""
+    """The driver's number or UUID of PyTorch's `cuda:N`."""
     number = int(device.partition(":")[2] or 0)
     visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
     return visible[number] if number < len(visible) and visible[number] else str(number)
 
 
 def query_gpu(fields: str, device: str) -> str:
-    """What nvidia-smi says of the GPU that PyTorch calls `cuda:N`; "" where it says nothing."""
+    """Answer of nvidia-smi about PyTorch's `cuda:N`; "" if there is none."""
     return _output("nvidia-smi", "-i", visible_gpu(device), f"--query-gpu={fields}", "--format=csv,noheader")
 
 
 def _output(*arguments: str, timeout: float = 10) -> str:
-    """What a command prints, or "" where it is missing or fails."""
+    """Output of a command, or "" if the command is missing or fails."""
     try:
         done = subprocess.run(arguments, capture_output=True, text=True, timeout=timeout, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""Processes of this machine, told apart from later ones that got the same number."""
+"""Processes of this machine, distinguished from later ones with the same number."""
 
 import os
 import signal
@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import psutil
 
-GRACE = 15.0  # seconds from an interrupt to the end by force
+GRACE = 15.0  # seconds from an interrupt to a kill
 
 
 def identity(pid: int) -> str:
-    """The process as text, which `find` understands in any process until the machine starts anew.
+    """Describe a process as text, which `find` understands in any process until the machine restarts.
 
     Raises `psutil.NoSuchProcess`.
     """
@@ -20,7 +20,7 @@ def identity(pid: int) -> str:
 
 
 def find(identity: str | None) -> psutil.Process | None:
-    """The process, while it runs."""
+    """Find a process by its identity; None once it has ended."""
     if identity is None:
         return None
     pid, born = identity.split()
@@ -32,7 +32,7 @@ def find(identity: str | None) -> psutil.Process | None:
 
 
 def interrupt(process: psutil.Process) -> None:
-    """Ask it to stop cleanly."""
+    """Ask a process to stop cleanly."""
     with suppress(psutil.Error, OSError):
         if sys.platform == "win32":
             os.kill(process.pid, signal.CTRL_BREAK_EVENT)
@@ -41,7 +41,7 @@ def interrupt(process: psutil.Process) -> None:
 
 
 def kill(process: psutil.Process) -> None:
-    """End it by force, and those it started."""
+    """Kill a process and its children."""
     with suppress(psutil.Error):
         for each in [*process.children(recursive=True), process]:
             with suppress(psutil.Error):
@@ -49,7 +49,7 @@ def kill(process: psutil.Process) -> None:
 
 
 def stop(process: psutil.Process) -> None:
-    """Interrupt it, wait for its end, and where that takes longer than `GRACE`, end it by force."""
+    """Interrupt a process and wait for its end; kill it after `GRACE` seconds."""
     interrupt(process)
     until = time.monotonic() + GRACE
     while _alive(process):
@@ -59,7 +59,9 @@ def stop(process: psutil.Process) -> None:
 
 
 def _alive(process: psutil.Process) -> bool:
-    """Also where nobody asks how it ended, as in a container without an init: `wait` would wait for that."""
+    """Tell whether a process runs. An ended process that no parent waits for, as in a container without an init, does
+    not run.
+    """
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -67,5 +69,5 @@ def _alive(process: psutil.Process) -> bool:
 
 
 def _born(process: psutil.Process) -> float:
-    """In seconds; on Linux since the machine started, because the clock may be set while a process runs."""
+    """Start time in seconds; on Linux since the machine started, because the clock may be set while a process runs."""
     return process.create_time() - (psutil.boot_time() if psutil.LINUX else 0.0)

@@ -1,4 +1,4 @@
-"""What a reader must know of a run besides its numbers: facts that let it be repeated, and what weakens it."""
+"""Facts about a run for its readers: conditions to repeat it under, and remarks that weaken it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from benchmarks.measure import noise, stopping
 from benchmarks.report.caveat import Remark
 from benchmarks.report.report import quantity
 
-FEW = 5  # repeats, below which an interval says little
+FEW = 5  # repeats; an interval from fewer says little
 _UNITS = dict.fromkeys(("memory", "memory_free", "memory_free_least", "memory_total", "weights"), "bytes")
 _UNITS |= {"bandwidth": "bytes/s"}
 
@@ -16,14 +16,14 @@ Run = Mapping[str, Any]  # a row of `Store.runs()`
 
 
 def machine_name(facts: Mapping[str, Any]) -> str:
-    """A machine for people: the computer and its device. A file from elsewhere may say anything."""
+    """A machine's name for people: the computer and its device. The facts may come from a stranger's file."""
     device = facts.get("device")
     name = device.get("name") if isinstance(device, Mapping) else None
     return " · ".join(str(part) for part in (facts.get("node"), name or facts.get("cpu")) if part) or "?"
 
 
 def facts(run: Run) -> list[tuple[str, str]]:
-    """Name and text of everything that is known of how the run came about."""
+    """Name and text of every known condition of a run."""
     finished = f" – {run['finished']:%H:%M}" if run["finished"] == run["finished"] and run["finished"] else ""
     found = [
         ("run", run["id"]),
@@ -42,7 +42,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
 
 
 def remarks(run: Run) -> Iterator[Remark]:
-    """What makes the figures of the run less sure."""
+    """Remarks that make the figures of a run less certain."""
     machine, settings = run["machine"], run["settings"]
     if run["status"] != "done":
         yield Remark("status", {"status": run["status"]})
@@ -60,7 +60,9 @@ def remarks(run: Run) -> Iterator[Remark]:
 
 
 def scored(run: Run) -> Iterator[Remark]:
-    """The arithmetic that answers' figures are in. Runs of earlier versions do not say; their KL is a lower bound."""
+    """A remark about the arithmetic that answers were scored in. Runs of earlier versions do not record it; their KL is
+    a lower bound.
+    """
     settings = run["settings"]
     if "quality" in run["suites"] and settings and "arithmetic" not in settings:
         yield Remark("lower-bound")

@@ -1,4 +1,4 @@
-"""JSON from elsewhere, read piece by piece within bounds: memory stays small whatever a file holds."""
+"""JSON from elsewhere, read piece by piece within bounds, so that memory stays small whatever a file holds."""
 
 import re
 from collections.abc import Iterator
@@ -7,23 +7,23 @@ from typing import Any, BinaryIO
 
 import ijson
 
-DEPTH = 24  # of objects and lists
-KEYS = 1_000  # of an object
+DEPTH = 24  # depth of objects and lists
+KEYS = 1_000  # fields of an object
 TEXT = 1 << 20  # bytes of a text or a number
-LARGEST = 2**63  # of whole numbers: no database keeps a larger one
+LARGEST = 2**63  # largest whole number: no database keeps a larger one
 OPENING, CLOSING = ("start_map", "start_array"), ("end_map", "end_array")
 _ESCAPED = re.compile(rb"\\.", re.DOTALL)
 
-Event = tuple[str, Any]  # as ijson names them: its kind, and a key or a value
+Event = tuple[str, Any]  # an event as ijson names it: its kind, and a key or a value
 
 
 class JSONError(ValueError):
-    """JSON that is broken or beyond the bounds; says what is wrong, in a line."""
+    """JSON that is broken or exceeds the bounds; the message is one line."""
 
 
 def events(file: BinaryIO) -> Iterator[Event]:
-    """The parts of a JSON document in their order. Raises JSONError at the first that is wrong."""
-    keys: list[int] = []  # of each object or list that is open
+    """The parts of a JSON document in order. Raises JSONError at the first invalid part."""
+    keys: list[int] = []  # items of each open object or list
     try:
         for event, value in ijson.basic_parse(_Guarded(file), use_float=True):
             if event == "number":
@@ -48,8 +48,8 @@ def events(file: BinaryIO) -> Iterator[Event]:
 
 
 def build(first: Event, rest: Iterator[Event], most: int) -> Any:
-    """The value that begins with `first`. Raises JSONError where it has more than `most` parts or characters."""
-    holders: list[Any] = []  # objects and lists that are open, and of each object the field that comes next
+    """Build the value that begins with `first`. Raises JSONError if it has more than `most` parts or characters."""
+    holders: list[Any] = []  # the open objects and lists, and for each object the next field's name
     names: list[str] = []
     for event, value in chain([first], rest):
         most -= 1 + (len(value) // 20 if isinstance(value, str) else 0)
@@ -76,13 +76,13 @@ def build(first: Event, rest: Iterator[Event], most: int) -> Any:
 
 
 def read(file: BinaryIO, most: int) -> Any:
-    """A whole document of at most `most` parts. Raises JSONError."""
+    """Read a whole document of at most `most` parts. Raises JSONError."""
     found = events(file)
     first = next(found, None)
     if first is None:
         raise JSONError("the JSON is broken or cut off")
     value = build(first, found, most)
-    for _ in found:  # what follows is an error
+    for _ in found:  # anything after the end is an error
         pass
     return value
 
@@ -97,12 +97,12 @@ def _line(error: Exception) -> str:
 
 
 class _Guarded:
-    """A file that refuses to be read where a text, a number or a gap is longer than `TEXT`."""
+    """A file that refuses to be read beyond `TEXT` bytes of one text, number or gap."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._since = 0  # bytes since the last quotation mark
-        self._escaping = False  # the last byte takes the next one's meaning away
+        self._escaping = False  # the last byte escapes the next one
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes. Raises JSONError."""

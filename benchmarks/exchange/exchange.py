@@ -19,29 +19,32 @@ from fastglm.errors import UsageError
 
 # What a table of measurements tells of a run: stores may hold runs that earlier versions read from CSV or Parquet.
 TABLED = {"started", "finished", "status", "model", "suites", "machine", "code_version", "measurements"}
-ROWS = (MEASUREMENTS, SAMPLES, ANSWERS)  # of a run
-OWN = ("id", "run")  # columns that say where a row is kept, not what it says
+ROWS = (MEASUREMENTS, SAMPLES, ANSWERS)  # fields of a run
+OWN = ("id", "run")  # columns about where a row is stored, not about its content
 
 
 @dataclass
 class Imported:
-    """The ids of the runs in a file, by what became of each."""
+    """The ids of the runs in a file, by outcome."""
 
     new: list[str] = field(default_factory=list)
-    # The store had less of it: an unfinished state, or what a table of measurements carries.
+    # The store had less of the run: an unfinished state, or the fields of a table of measurements.
     completed: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)  # the store has other numbers under this id, and keeps them
+    refused: list[str] = field(default_factory=list)  # the store keeps its other numbers under this id
 
     def __str__(self) -> str:
         return ", ".join(f"{len(ids)} {name}" for name, ids in vars(self).items())
 
 
 def export_runs(store: Store, path: Path, run_ids: Sequence[str] | None = None) -> int:
-    """Write all runs, oldest first, or those of `run_ids`, to a .json, .csv or .parquet file; how many they were.
+    """Write all runs, oldest first, or those of `run_ids`, to a .json, .csv or .parquet file; return their number.
 
-    The file is there whole or not at all. Raises `UsageError` for another suffix or an unknown run, `ExchangeError`
-    where it cannot be written.
+    The file is written completely or not at all.
+
+    Raises:
+        UsageError: another suffix, or an unknown run.
+        ExchangeError: the file cannot be written.
     """
     write = WRITERS.get(path.suffix.lower())
     if write is None:
@@ -65,10 +68,14 @@ def export_runs(store: Store, path: Path, run_ids: Sequence[str] | None = None) 
 
 
 def import_runs(store: Store, path: Path) -> Imported:
-    """Merge the runs of a .json file into the store: all of them or, where one is wrong, none.
+    """Merge the runs of a .json file into the store: all of them, or none if one is wrong.
 
-    A run that the store has too is left as it is, but where the file's is finished and the store's is not, the file's
-    takes its place. Raises `UsageError` for another suffix, `ExchangeError` with the place of what is wrong.
+    A run that the store already has stays as it is, unless the file's is finished and the store's is not; then the
+    file's replaces it.
+
+    Raises:
+        UsageError: another suffix.
+        ExchangeError: a run is wrong; the message names the place.
     """
     if path.suffix.lower() != ".json":
         raise UsageError(f"{path} cannot be imported: results are read from JSON; export them as .json")
@@ -106,7 +113,7 @@ def _stored(store: Store, run_ids: Sequence[str]) -> Iterator[Data]:
 
 
 def _read(connection: Connection, name: str) -> Data | None:
-    """A run with all its rows, as files carry it."""
+    """Read a run with all its rows, as files carry it."""
     run = connection.execute(select(RUNS).where(RUNS.c.id == name)).mappings().one_or_none()
     if run is None:
         return None
@@ -123,7 +130,7 @@ def _own_left_out(row: Any) -> Data:
 
 
 def _merge(connection: Connection, record: RunRecord) -> str:
-    """What became of the run, by the names of `Imported`."""
+    """Merge one run; return the outcome, a name of `Imported`."""
     there = _read(connection, record.id)
     if there is None:
         row = _run_row(record.model_dump())
@@ -143,7 +150,7 @@ def _merge(connection: Connection, record: RunRecord) -> str:
 
 
 def _compared(record: RunRecord, there: Data) -> str:
-    """How the store's run and the file's differ; what the file leaves out is not compared."""
+    """Compare the store's run with the file's; missing fields of the file do not count."""
     given = record.model_dump(include=record.model_fields_set)
     other = {name for name, value in given.items() if not _alike(value, there[name])}
     if not other:
@@ -151,13 +158,13 @@ def _compared(record: RunRecord, there: Data) -> str:
     if there["finished"] is None:
         return "refused" if record.finished is None else "completed"
     if record.finished is None:
-        return "known"  # an earlier state of it
+        return "known"  # an earlier state of the run
     from_table = there["pid"] == 0 and not other & TABLED
     return "completed" if from_table else "refused"
 
 
 def _alike(one: Any, other: Any) -> bool:
-    if isinstance(one, list) and one and isinstance(one[0], dict):  # rows, in whatever order
+    if isinstance(one, list) and one and isinstance(one[0], dict):  # rows in any order
         return sorted(one, key=_row_key) == sorted(other, key=_row_key)
     return bool(one == other)
 

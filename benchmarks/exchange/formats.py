@@ -1,8 +1,9 @@
-"""The file formats of results: JSON with everything, which is read back; CSV and Parquet with one row a measurement.
+"""The file formats of results: JSON with everything, written and read; CSV and Parquet with one row per measurement,
+written only.
 
 JSON: {"format": "fastglm-results", "version": 2, "runs": [{…, "measurements": […], "samples": […], "answers": […]}]}.
-CSV and Parquet, for other programs: `COLUMNS`; `machine`, `suites` and `params` are JSON texts, and `run_rows` is how
-many rows the run has. All are written, and JSON is read, run by run: a file may be larger than the memory.
+CSV and Parquet, for other programs: `COLUMNS`; `machine`, `suites` and `params` are JSON texts, and `run_rows` is the
+number of the run's rows. Files are written and read run by run, so a file may be larger than memory.
 """
 
 import csv
@@ -26,12 +27,12 @@ from fastglm.system.files import open_regular
 ROW_GROUP = 20_000  # rows of a Parquet file that are in memory at once
 MOST_BYTES = 1 << 30  # of a JSON file
 MOST_RUNS = 10_000  # of it
-MOST_PARTS = 2_000_000  # numbers, texts, lists … of a run in a JSON file: a run is in memory whole
-MOST_HEAD = 1_000  # of anything else there
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # first letters that make a cell of CSV a formula
+MOST_PARTS = 2_000_000  # parts (numbers, texts, lists …) of a run in a JSON file, because a run is in memory whole
+MOST_HEAD = 1_000  # parts of anything else in it
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")  # first letters that turn a CSV cell into a formula
 
 Data = dict[str, Any]
-Found = tuple[str, Data]  # where in the file a run is, and the run
+Found = tuple[str, Data]  # the place of a run in its file, and the run
 
 _TEXT, _TIME = pa.string(), pa.timestamp("us", tz="UTC")
 _OF_RUN = {"started": _TIME, "finished": _TIME, "status": _TEXT, "suites": _TEXT, "machine": _TEXT}
@@ -75,7 +76,9 @@ def write_parquet(path: Path, runs: Iterable[Data]) -> None:
 
 
 def read_json(path: Path) -> Iterator[Found]:
-    """The runs of a file. Raises `ExchangeError` for another format, a newer version, and what is beyond the bounds."""
+    """Read the runs of a file. Raises `ExchangeError` for another format, a newer version, and content beyond the
+    bounds.
+    """
     place = ""
     try:
         with open_regular(path) as file:
@@ -107,9 +110,9 @@ def _runs(parts: Iterator[bounded.Event]) -> Iterator[Found]:
                 yield f"run {number}", bounded.build(item, parts, MOST_PARTS)
         else:
             head[name] = bounded.build(first, parts, MOST_HEAD)
-    for _ in parts:  # anything behind the end is an error
+    for _ in parts:  # anything after the end is an error
         pass
-    _check_head(head)  # also where there were no runs
+    _check_head(head)  # also without any runs
 
 
 WRITERS: dict[str, Callable[[Path, Iterable[Data]], None]] = {
@@ -131,7 +134,7 @@ def _check_head(head: Data) -> None:
 
 
 def _no_formula(value: Any) -> Any:
-    """A cell that spreadsheets take for text: names come from files of others, and a formula could load something."""
+    """A cell that spreadsheets treat as text: names come from strangers' files, and a formula could load something."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
 
 

@@ -1,9 +1,9 @@
-"""A file of figures that were measured on one machine: what `--json` of `promises`, `products` and `peers` writes.
+"""A file of figures measured on one machine, written by `--json` of the claim and peer commands.
 
 {"format": "fastglm-figures", "version": 1, "machine": {…}, "rows": [{"name": …, "figures": [{"value": …, …}], …}]}.
-A row that is measured again takes the place of the old one; each says when, with what code and how it came about. A
-figure has `least` or `most` where a bound is promised, and kept it where it is within them.
-Runs of the results store have a form of their own: `benchmarks.exchange.formats`.
+A row that is measured again replaces the old one; each row records time, code version and conditions. A figure has
+`least` or `most` if a bound is claimed, and meets the claim if it lies within.
+Runs of the results store have their own format: `benchmarks.exchange.formats`.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ from benchmarks.report.report import write_data
 from fastglm.errors import FastGLMError, UsageError
 
 FORMAT, VERSION = "fastglm-figures", 1
-SAME = ("cpu", "simd", "gpu")  # of two files of one machine
-DROPPED: tuple[object, ...] = (None, "", {})  # not written
+SAME = ("cpu", "simd", "gpu")  # facts that two files of one machine share
+DROPPED: tuple[object, ...] = (None, "", {})  # this is not written
 
 
 class ResultError(FastGLMError):
@@ -30,18 +30,18 @@ class ResultError(FastGLMError):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Figures that were measured together, and how they came about. Without figures: why there are none, in `note`."""
+    """Figures that were measured together, with their conditions. Without figures, `note` gives the reason."""
 
     name: str
     figures: Sequence[ClaimedFigure]
     promised: str = ""
     note: str = ""
-    date: str = ""  # ISO 8601, with the time of day where it is known
+    date: str = ""  # ISO 8601, with the time of day if known
     command: str = ""
     code_version: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
-    threads: int | None = None  # that it could use
-    cpu_busy: float | None = None  # the share of the processors that other programs took before it
+    threads: int | None = None  # logical processors that it could use
+    cpu_busy: float | None = None  # share of the processors that other programs used before it
 
     def __post_init__(self) -> None:
         texts = (
@@ -67,26 +67,28 @@ class Row:
         cpu_busy: float | None = None,
         note: str = "",
     ) -> "Row":
-        """What this process has just measured."""
+        """A row of figures that this process has just measured."""
         date = datetime.now(UTC).isoformat(timespec="minutes")
         return cls(name, figures, promised, note, date, command(), code_version(), versions(), threads(), cpu_busy)
 
 
 @dataclass(slots=True)
 class ResultFile:
-    """Rows by their names, in the order they were first measured."""
+    """Rows by name, in the order they were first measured."""
 
     path: Path
     machine: dict[str, Any]
     rows: dict[str, Row] = field(default_factory=dict)
-    model: str = ""  # where all rows are of one
+    model: str = ""  # the model of all rows, if it is one
 
     @classmethod
     def open(cls, path: Path, facts: Mapping[str, Any]) -> "ResultFile":
-        """The file of this machine, of which `benchmarks.environment.machine.machine` told `facts`; empty where
-        there is none yet.
+        """Open the figures of this machine, whose `facts` come from `benchmarks.environment.machine.machine`; empty if
+        there is no file yet.
 
-        Raises `ResultError` for a broken file and `UsageError` for one of another machine.
+        Raises:
+            ResultError: a broken file.
+            UsageError: a file of another machine.
         """
         here = described(facts)
         if not path.exists():
@@ -99,7 +101,7 @@ class ResultFile:
 
     @classmethod
     def of(cls, path: Path, data: Any) -> "ResultFile":
-        """What `read` gave. Raises `ResultError` with the place of what is wrong."""
+        """Make a ResultFile from the data of `read`. Raises `ResultError` with the place of the fault."""
         if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
             raise ResultError(f"{path} is no file of figures: it does not say the format {FORMAT}, version {VERSION}")
         if not isinstance(data.get("machine"), dict) or not data.get("rows"):
@@ -116,14 +118,14 @@ class ResultFile:
         return found
 
     def put(self, row: Row) -> None:
-        """Write the file with `row`, in the place of an older one of that name. Raises `FastGLMError`."""
+        """Write the file with `row`, in place of an older row of the same name. Raises `FastGLMError`."""
         self.rows[row.name] = row
         rows = [_plain(row) | {"figures": [_plain(figure) for figure in row.figures]} for row in self.rows.values()]
         write_data(self.path, {"format": FORMAT, "version": VERSION, "machine": self.machine, "rows": rows})
 
 
 def read(path: Path) -> Any:
-    """The JSON of a file. Raises `ResultError`."""
+    """Read the JSON of a file. Raises `ResultError`."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -133,7 +135,7 @@ def read(path: Path) -> Any:
 
 
 def described(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a reader of figures must know of a machine; not its name."""
+    """Facts about a machine that readers of figures need; its name is not among them."""
     card = facts.get("device") or {}
     known = {name: facts.get(name) for name in ("cpu", "cores", "memory", "os", "power")}
     known |= {"simd": card.get("simd")} if card.get("kind") == "cpu" else {"gpu": card}

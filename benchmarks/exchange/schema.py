@@ -1,4 +1,4 @@
-"""A run as files carry it between machines, checked field by field: nothing absurd gets into a store."""
+"""A run in a file, checked field by field, so that nothing absurd gets into a store."""
 
 import json
 from collections import Counter
@@ -24,11 +24,11 @@ from fastglm.errors import FastGLMError
 
 FORMAT, VERSION = "fastglm-results", 2  # 2: with answers
 NEVER_NEGATIVE = {metric.unit for metric in METRICS.values() if metric.unit} | {"J/token"}
-INTEGER = 2**31 - 1  # the largest that PostgreSQL keeps
-LARGEST = 1e100  # that charts and units can be made of
+INTEGER = 2**31 - 1  # the largest integer of PostgreSQL
+LARGEST = 1e100  # the largest value that charts and units can show
 YEARS = (2000, 2100)
-MOST_ROWS = 200_000  # of each kind in a run
-MOST_SHOWN = 100_000  # letters of what is told of a run
+MOST_ROWS = 200_000  # rows of each kind in a run
+MOST_SHOWN = 100_000  # letters of a run's facts
 MOST_NAMES = 100  # variants or suites of a run
 
 
@@ -77,7 +77,7 @@ Count = Annotated[int, Field(ge=0, le=INTEGER)]
 Counts = Annotated[list[Count], FailFast()]
 Count64 = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Time = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_in_time)]
-Rows = Annotated[list[T], FailFast(), Field(max_length=MOST_ROWS)]  # one error is told: a million would fill the memory
+Rows = Annotated[list[T], FailFast(), Field(max_length=MOST_ROWS)]  # one error suffices
 Names = Annotated[list[Name], FailFast(), Field(max_length=MOST_NAMES)]
 
 
@@ -86,7 +86,7 @@ class _Record(BaseModel):
 
 
 class _Known(BaseModel):
-    """What this program reads of data that may hold anything else; what is missing is nothing it relies on."""
+    """The fields that this program reads from data that may hold others; missing fields are not relied on."""
 
     model_config = ConfigDict(strict=True, extra="allow")
 
@@ -140,7 +140,7 @@ class _Settings(_Known):
 
 
 def _known(kind: type[_Known]) -> Callable[[dict[str, JsonValue]], dict[str, JsonValue]]:
-    """A validator of the fields that `kind` names; the data stay as they are."""
+    """A validator of the fields of `kind`; the data stay unchanged."""
 
     def check(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
         try:
@@ -153,7 +153,7 @@ def _known(kind: type[_Known]) -> Callable[[dict[str, JsonValue]], dict[str, Jso
 
 
 class MeasurementRecord(_Record):
-    """One number of a run; fields as in `benchmarks.measure.measurement.Measurement`, the run itself left out."""
+    """One number of a run; fields as in `benchmarks.measure.measurement.Measurement`, without the run itself."""
 
     model: Annotated[Text, Field(max_length=1000)]
     variant: Name
@@ -177,7 +177,7 @@ class MeasurementRecord(_Record):
 
 
 class SampleRecord(_Record):
-    """What one repeat gave; fields as in `benchmarks.measure.measurement.Sample`."""
+    """Result of one repeat; fields as in `benchmarks.measure.measurement.Sample`."""
 
     variant: Name
     metric: Annotated[Text, Field(min_length=1, max_length=60)]
@@ -193,7 +193,7 @@ class SampleRecord(_Record):
 
 
 class AnswerRecord(_Record):
-    """What a variant made of a question; fields as in `benchmarks.report.graded_answer.Graded`."""
+    """A variant's answer to a question; fields as in `benchmarks.report.graded_answer.Graded`."""
 
     variant: Name
     number: Count
@@ -210,7 +210,7 @@ class AnswerRecord(_Record):
 
 
 class RunRecord(_Record):
-    """One run with its rows; fields as in `benchmarks.store.schema.RunRow`. Those with a default only JSON carries."""
+    """One run with its rows; fields as in `benchmarks.store.schema.RunRow`. Only JSON carries fields with a default."""
 
     id: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,39}$")]
     started: Time
@@ -244,7 +244,7 @@ class RunRecord(_Record):
 
 
 def checked(data: object) -> RunRecord:
-    """`data` as a run. Raises `ExchangeError` with the field and what is wrong with it, in one line."""
+    """Validate `data` as a run. Raises `ExchangeError` with the field and its fault, in one line."""
     try:
         record = RunRecord.model_validate(data)
     except ValidationError as error:
@@ -265,7 +265,7 @@ def _check_shown(record: RunRecord) -> None:
 
 
 def _first(error: ValidationError) -> str:
-    """Where the first thing that is wrong is, and what, in a line."""
+    """Place and text of the first fault, in one line."""
     first: Any = error.errors(include_url=False)[0]
     where = " ".join(f"{part + 1}" if isinstance(part, int) else str(part) for part in first["loc"])
     said = first["msg"].removeprefix("Value error, ")

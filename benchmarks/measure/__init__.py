@@ -1,1 +1,1 @@
-"""Samples, statistics, and when to stop measuring."""
+"""Samples, statistics, and the rule that ends measuring."""

@@ -1,4 +1,4 @@
-"""How much energy an answer takes, where the machine counts it: RAPL of Intel and AMD processors, NVML of GPUs."""
+"""Energy of an answer, on machines that count it: RAPL of Intel and AMD processors, NVML of GPUs."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,26 +10,26 @@ from typing import Any
 from benchmarks.environment.machine import visible_gpu
 
 POWERCAP = Path("/sys/class/powercap")
-_ENDLESS = 2**63  # counters that never start anew
+_ENDLESS = 2**63  # the wrap-around of counters that never wrap
 
 
 @dataclass(frozen=True, slots=True)
 class Meter:
-    """Counters of the energy that a device has taken. They include what else runs on it, and its rest."""
+    """Energy counters of a device. They include other programs and idle power."""
 
     kind: str
-    ranges: Sequence[int]  # µJ at which each counter starts anew
-    count: Callable[[], list[int]]  # µJ of each; raises OSError where it cannot be read any more
+    ranges: Sequence[int]  # µJ at which each counter wraps around
+    count: Callable[[], list[int]]  # reads µJ of each counter; raises OSError once that fails
 
     def read(self) -> list[int]:
-        """The counters now, for `joules`; empty where they cannot be read."""
+        """Read the counters for `joules`; empty if they cannot be read."""
         try:
             return self.count()
         except OSError:
             return []
 
     def joules(self, before: Sequence[int], after: Sequence[int]) -> float | None:
-        """The energy between two readings; None where a counter did not move or was not read."""
+        """Energy in joules between two readings; None if a counter did not move or could not be read."""
         if not before or not after:
             return None
         spent = sum((b - a) % size for a, b, size in zip(before, after, self.ranges, strict=True))
@@ -37,22 +37,23 @@ class Meter:
 
 
 def find_meter(device: str) -> Meter | None:
-    """The meter of `cpu`, `cuda:N` or several cards with commas between; None where the device counts nothing, or not
-    for this user."""
+    """Find the meter of `cpu`, `cuda:N` or several cards with commas between. None if the device counts no energy, or
+    only for other users.
+    """
     if device.startswith("cuda"):
         return _nvml(device)
     return _rapl() if device == "cpu" else None
 
 
 def _rapl() -> Meter | None:
-    """Linux's powercap: the processor packages, and their memory where that is counted."""
+    """The meter of Linux's powercap: the processor packages, and their memory if counted."""
     counters, ranges = [], []
-    for zone in sorted(POWERCAP.glob("intel-rapl:*")):  # AMD's too
+    for zone in sorted(POWERCAP.glob("intel-rapl:*")):  # of AMD processors too
         with suppress(OSError, ValueError):
             name = (zone / "name").read_text(encoding="ascii").strip()
             if re.fullmatch(r"package-\d+|dram", name):
                 size = int((zone / "max_energy_range_uj").read_text(encoding="ascii"))
-                int((zone / "energy_uj").read_text(encoding="ascii"))  # for root alone on many systems
+                int((zone / "energy_uj").read_text(encoding="ascii"))  # readable by root alone on many systems
                 counters.append(zone / "energy_uj")
                 ranges.append(size + 1)
     if not counters:
@@ -61,7 +62,7 @@ def _rapl() -> Meter | None:
 
 
 def _nvml(device: str) -> Meter | None:
-    """NVML's total, in mJ since the driver was loaded (Volta and later)."""
+    """The meter of NVML: energy in mJ since the driver was loaded (Volta and later)."""
     try:
         import pynvml
     except ImportError:

@@ -1,4 +1,4 @@
-"""What is measured: the metrics, one raw sample, and the tidy row that a run reports."""
+"""The vocabulary of measuring: the metrics, one raw sample, and the tidy row that a run reports."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ Params = Mapping[str, Param]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Unit and meaning of a metric, and which end of it is the good one."""
+    """Unit and meaning of a metric, and its better direction."""
 
     unit: str
     meaning: str
@@ -49,13 +49,15 @@ METRICS: dict[str, Metric] = {
 
 
 def params_text(params: Params) -> str:
-    """`params` as text that is equal where the params are equal."""
+    """`params` as text; equal params give equal texts."""
     return json.dumps(dict(params), sort_keys=True, ensure_ascii=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one repeat gave: a value of each of its answers, or for `decode_latency` of each token. Units: `METRICS`."""
+    """Result of one repeat: one value for each of its answers, or for `decode_latency` one for each token. Units:
+    `METRICS`.
+    """
 
     variant: str
     metric: str
@@ -65,12 +67,12 @@ class Sample:
 
     @property
     def value(self) -> float:
-        """The median of its answers."""
+        """The median over the repeat's values."""
         return median(self.values)
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """The samples that are summarised together."""
+        """The key of samples that are summarized together."""
         return self.variant, self.metric, params_text(self.params)
 
 
@@ -87,5 +89,5 @@ class Measurement:
     value: float = 0.0
     unit: str = ""
     n: int = 1
-    low: float | None = None  # None where one repeat says nothing about the spread
+    low: float | None = None  # None if one repeat cannot show the spread
     high: float | None = None

@@ -1,6 +1,6 @@
-"""Whether a run can be trusted: what else the machine did meanwhile, and how steady the samples are.
+"""Judgement of a run: the machine's other work meanwhile, and the steadiness of the samples.
 
-`Watch` looks between turns, never while something is timed. `judge` names reasons as data.
+`Watch` reads the machine between turns, never during a timing. `judge` names reasons as data.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ from benchmarks.measure.measurement import Sample
 from benchmarks.report.caveat import Remark
 
 SYSTEM = Path("/sys/devices/system/cpu")
-WINDOW = 1.0  # seconds between two looks: the system counts processor time in hundredths
-LOAD = 0.1  # share of all processors that other programs may take
-MEMORY = 0.05  # share of the memory that has to stay free
-CLOCK = 0.98  # share of the highest clock that the system has to allow
-SLOWED = 0.1  # share of looks at which the GPU may be slowed
-DRIFT = 0.05  # share by which the second half of the repeats may differ from the first
-SPREAD = 0.1  # robust coefficient of variation that repeats may have
+WINDOW = 1.0  # seconds between two readings: the system counts processor time in hundredths
+LOAD = 0.1  # largest share of all processors for other programs
+MEMORY = 0.05  # smallest share of free memory
+CLOCK = 0.98  # smallest share of the highest clock that the system allows
+SLOWED = 0.1  # largest share of readings at which the GPU is slowed
+DRIFT = 0.05  # largest relative difference between the first and the second half of the repeats
+SPREAD = 0.1  # largest robust coefficient of variation of repeats
 TIMED = frozenset({"latency", "throughput", "load"})  # suites whose figures are times
-STEADY = frozenset({"decode_rate", "throughput"})  # metrics whose repeats are to be alike
+STEADY = frozenset({"decode_rate", "throughput"})  # metrics whose repeats should be alike
 # Bits of nvidia-smi's clocks_event_reasons.active (NVML API reference, NvmlClocksEventReasons).
 GPU_REASONS = {
     0x04: "power_cap",
@@ -36,24 +36,24 @@ GPU_REASONS = {
 
 
 class Watch:
-    """The machine while a run is at work."""
+    """Observes the machine during a run."""
 
     def __init__(self) -> None:
-        self._loads: list[tuple[float, float]] = []  # seconds of all processors in a window, those of other programs
+        self._loads: list[tuple[float, float]] = []  # seconds of all processors, and of other programs
         self._free = psutil.virtual_memory().available
-        self._gpu: dict[str, int] = {}  # at how many looks the GPU was slowed for a reason
+        self._gpu: dict[str, int] = {}  # number of readings at which the GPU was slowed, by reason
         self._gpu_looks = 0
         self._throttled = throttle_events()
         self._before = _processor_times()
 
     def look(self, device: str = "cpu") -> None:
-        """What the machine did since the last look; less than a second after that, nothing is read."""
+        """Read what the machine did since the last reading; less than a second after it, read nothing."""
         busy, ours, everything = now = _processor_times()
         busy, ours, everything = busy - self._before[0], ours - self._before[1], everything - self._before[2]
         if everything < WINDOW * (psutil.cpu_count() or 1):
             return
         self._before = now
-        if ours >= 0:  # less than before where a system forgets the processes that ended
+        if ours >= 0:  # smaller than before on systems that forget ended processes
             self._loads.append((everything, min(max(busy - ours, 0.0), everything)))
         self._free = min(self._free, psutil.virtual_memory().available)
         if device.startswith("cuda") and (active := gpu_slowed(device)) is not None:
@@ -62,7 +62,7 @@ class Watch:
                 self._gpu[reason] = self._gpu.get(reason, 0) + 1
 
     def conditions(self) -> dict[str, Any]:
-        """What was seen, as plain data; what cannot be read is left out."""
+        """The observed conditions as plain data; unreadable ones are left out."""
         found: dict[str, Any] = {"memory_free_least": self._free}
         if self._loads:
             found["other_load"] = round(
@@ -80,9 +80,9 @@ class Watch:
 
 
 def judge(conditions: Mapping[str, Any], samples: Sequence[Sample], unstable: Sequence[str] = ()) -> dict[str, Any]:
-    """The reasons not to trust the times of a run, each with its numbers and the limit; none where there are none.
+    """Find the reasons not to trust the times of a run, each with its numbers and its limit; empty if there are none.
 
-    `unstable` are variants that still got faster when their warm-up had to end.
+    `unstable` are variants that still became faster when their warm-up had to end.
     """
     found: dict[str, Any] = {}
     if (load := conditions.get("other_load", 0.0)) > LOAD:
@@ -106,7 +106,7 @@ def judge(conditions: Mapping[str, Any], samples: Sequence[Sample], unstable: Se
 
 
 def remarks(noise: Mapping[str, Any]) -> Iterator[Remark]:
-    """One for every reason that `judge` found; a file from elsewhere may name others, which are left out."""
+    """One remark for every reason from `judge`. A file from elsewhere may name other reasons, which are left out."""
     for reason, numbers in noise.items():
         with suppress(KeyError, ValueError, TypeError):
             remark = Remark(f"noise-{reason}", dict(numbers))
@@ -115,8 +115,11 @@ def remarks(noise: Mapping[str, Any]) -> Iterator[Remark]:
 
 
 def drift(samples: Iterable[Sample]) -> float | None:
-    """By what share the second half of the repeats lies above the first, the middle one left out; None where there are
-    too few. All variants and lengths together, each over its median: what the machine does, it does to all."""
+    """The relative difference of the second half of the repeats from the first, without the middle repeat; None if
+    there are too few.
+
+    All variants and lengths count together, each divided by its median, because the machine affects all of them.
+    """
     of_repeat: dict[int, list[float]] = {}
     for values in _series(samples):
         middle = median(values.values())
@@ -128,8 +131,9 @@ def drift(samples: Iterable[Sample]) -> float | None:
 
 
 def spread(samples: Iterable[Sample]) -> float | None:
-    """The largest robust coefficient of variation of repeats of the same: 1.4826 × the median distance from the median,
-    over the median; None where there are too few repeats."""
+    """The largest robust coefficient of variation of equal repeats: 1.4826 × the median distance from the median,
+    divided by the median. None if there are too few repeats.
+    """
     found = []
     for values in _series(samples):
         if len(values) >= 4:
@@ -139,7 +143,7 @@ def spread(samples: Iterable[Sample]) -> float | None:
 
 
 def throttle_events(system: Path | None = None) -> int | None:
-    """How often the processor was throttled for heat since the machine started; None where Linux does not tell."""
+    """The number of times that heat throttled the processor since the machine started; None if Linux does not tell."""
     counts = [
         int(text)
         for kind in ("core", "package")
@@ -149,16 +153,19 @@ def throttle_events(system: Path | None = None) -> int | None:
 
 
 def clock_limit(system: Path | None = None) -> float | None:
-    """The highest clock that the system allows, as a share of what the processor can; None where it is not told."""
+    """The highest clock that the system allows, as a share of the processor's own limit; None if unknown."""
     policies = (system or SYSTEM) / "cpufreq"
     allowed, able = (_read(policies.glob(f"policy*/{name}")) for name in ("scaling_max_freq", "cpuinfo_max_freq"))
     return max(map(int, allowed)) / max(map(int, able)) if allowed and able else None
 
 
 def gpu_slowed(device: str) -> list[str] | None:
-    """Why a GPU, or one of several with commas between, runs below its clock just now; None where nvidia-smi does not
-    tell. The clocks are read between turns, when the GPU may rest already, so that short slowdowns are missed."""
-    for name in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):  # new and old drivers
+    """The reasons that slow a GPU just now, or one of several cards with commas between; None if nvidia-smi does not
+    tell.
+
+    The clocks are read between turns, when the GPU may already be idle, so short slowdowns are missed.
+    """
+    for name in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):  # names of new and of old drivers
         with suppress(ValueError):
             masks = [int(query_gpu(name, card), 16) for card in device.split(",")]
             return [reason for bit, reason in GPU_REASONS.items() if any(mask & bit for mask in masks)]
@@ -166,7 +173,7 @@ def gpu_slowed(device: str) -> list[str] | None:
 
 
 def _series(samples: Iterable[Sample]) -> Iterable[dict[int, float]]:
-    """The repeats of the same variant, metric and params."""
+    """Values by repeat, one series for each variant, metric and params."""
     found: dict[tuple[str, str, str], dict[int, float]] = {}
     for sample in samples:
         if sample.metric in STEADY:
@@ -175,10 +182,13 @@ def _series(samples: Iterable[Sample]) -> Iterable[dict[int, float]]:
 
 
 def _processor_times() -> tuple[float, float, float]:
-    """Seconds that all processors worked (time stolen by other virtual machines included), those of this process and
-    its children, and all seconds."""
+    """Seconds of work of all processors (including time stolen by other virtual machines), seconds of this process and
+    its children, and all seconds.
+    """
     times = psutil.cpu_times()
-    counted = {name: value for name, value in times._asdict().items() if not name.startswith("guest")}  # in user too
+    counted = {
+        name: value for name, value in times._asdict().items() if not name.startswith("guest")
+    }  # in user time too
     everything = sum(counted.values())
     idle = counted["idle"] + counted.get("iowait", 0.0)
     process = psutil.Process()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
 RESAMPLES = 1999
-_CHUNK = 4_000_000  # values held at once while resampling
+_CHUNK = 4_000_000  # values held in memory while resampling
 
 Floats = NDArray[np.float64]
 
@@ -25,14 +25,14 @@ class Estimate:
 
 
 def median(values: Sequence[float]) -> Estimate:
-    """The median of one value a repeat."""
+    """The median of values, one per repeat."""
     return quantile([[value] for value in values], 0.5)
 
 
 def quantile(repeats: Sequence[Sequence[float]], q: float) -> Estimate:
-    """The `q` quantile of all values of all repeats (tokens of answers); whole repeats are resampled.
+    """The `q` quantile of all values (tokens of answers) of all repeats; whole repeats are resampled.
 
-    Repeats may differ in length (a cancelled answer is shorter).
+    Repeats may differ in length, because a cancelled answer is shorter.
     """
     width = max(len(values) for values in repeats)
     table = np.full((len(repeats), width), np.nan)
@@ -41,36 +41,39 @@ def quantile(repeats: Sequence[Sequence[float]], q: float) -> Estimate:
     pooled = np.quantile if not np.isnan(table).any() else np.nanquantile
 
     def statistic(indices: NDArray[np.intp], axis: int) -> Floats:
-        drawn = table[indices]  # (resamples, repeats, width), or (repeats, width) for the data themselves
+        drawn = table[indices]  # maps (resamples, repeats, width), or (repeats, width) for the data themselves
         return np.asarray(pooled(drawn.reshape(*drawn.shape[:-2], -1), q, axis=-1))
 
     return _estimate(len(repeats), statistic, width)
 
 
 def ratio(values: Sequence[float], baseline: Sequence[float]) -> Estimate:
-    """The median of `values[i] / baseline[i]`: measured in turn, a pair shares the machine's mood of its moment."""
+    """The median of `values[i] / baseline[i]`: the two of a pair were measured in turn, so both had the same
+    conditions.
+    """
     return median([value / base for value, base in zip(values, baseline, strict=True)])
 
 
 def half_width(values: Sequence[float]) -> float:
-    """How far off the median of one value a repeat may be, relative to it: half its 95 % interval, or that of as many
-    normal draws with the same spread where that is wider; infinite with a single repeat.
+    """The relative half width of the median's 95 % interval, or of the interval of as many normal draws with the same
+    spread if that is wider. Infinite with a single repeat.
 
-    The interval of a median hangs on the gap between two repeats: whoever looks at it again and again meets a small one
-    by luck, and would stop there. The spread of all repeats is steadier.
+    The interval of a median depends on the gap between two repeats: repeated looks meet a small gap by chance, and
+    would stop there. The spread of all repeats is steadier.
     """
     found = median(values)
     if found.low is None or found.high is None or found.value <= 0:
         return math.inf
     from scipy.stats import t
 
-    error = math.sqrt(math.pi / 2) * float(np.std(values, ddof=1)) / math.sqrt(found.n)  # of the median of normal draws
+    error = math.sqrt(math.pi / 2) * float(np.std(values, ddof=1)) / math.sqrt(found.n)  # of a median of normal draws
     return max((found.high - found.low) / 2, float(t.ppf((1 + CONFIDENCE) / 2, found.n - 1)) * error) / found.value
 
 
 def share(hits: int, n: int) -> Estimate:
     """`hits` of `n` as a fraction, with Wilson's interval (Journal of the American Statistical Association 1927,
-    22:209), which stays inside 0 and 1 and says something of 100 % too."""
+    22:209), which stays within 0 and 1 and is informative at 100 % too.
+    """
     from scipy.stats import binomtest
 
     interval = binomtest(hits, n).proportion_ci(CONFIDENCE, method="wilson")
@@ -78,7 +81,7 @@ def share(hits: int, n: int) -> Estimate:
 
 
 def mean_ratio(totals: Sequence[float], sizes: Sequence[float]) -> Estimate:
-    """The sum of `totals` over the sum of `sizes`, such as a mean a token; whole pairs (answers) are resampled."""
+    """The sum of `totals` over the sum of `sizes`, such as a mean per token; whole pairs (answers) are resampled."""
     pairs = np.array([totals, sizes], dtype=float)
 
     def statistic(indices: NDArray[np.intp], axis: int) -> Floats:
@@ -98,14 +101,14 @@ def _estimate(n: int, statistic: Callable[[NDArray[np.intp], int], Floats], widt
     """The statistic of the data, and its expanded percentile-bootstrap interval.
 
     Percentile, because the bias correction of BCa jackknifes, which fails for quantiles of few repeats. Expanded for
-    few repeats (Hesterberg, The American Statistician 2015, 69:371), as the plain one covers a median of 7 normal draws
-    in 88 % of the cases where it says 95 %, this one in 98 %.
+    few repeats (Hesterberg, The American Statistician 2015, 69:371): the plain 95 % interval covers the median of 7
+    normal draws in 88 % of cases, the expanded one in 98 %.
     """
     indices = np.arange(n)
     value = float(statistic(indices, -1))
     if n < 2:
         return Estimate(value, n)
-    from scipy.stats import bootstrap, norm, t  # takes a second to import: not for `--help`
+    from scipy.stats import bootstrap, norm, t  # imported late: takes a second, which `--help` should not
 
     tail = norm.cdf(math.sqrt(n / (n - 1)) * t.ppf((1 - CONFIDENCE) / 2, n - 1))
 
@@ -116,7 +119,7 @@ def _estimate(n: int, statistic: Callable[[NDArray[np.intp], int], Floats], widt
         batch=max(1, _CHUNK // (n * width)),
         confidence_level=1 - 2 * tail,
         method="percentile",
-        rng=np.random.default_rng(0),  # the same data give the same interval
+        rng=np.random.default_rng(0),  # equal data give equal intervals
     )
     interval = result.confidence_interval
     return Estimate(value, n, float(interval.low), float(interval.high))

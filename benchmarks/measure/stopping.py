@@ -1,8 +1,9 @@
-"""How often an answer is repeated: a fixed count, or until the figures are as sure as wanted, within a budget of time.
+"""The rule that ends repeats: a fixed count, or enough precision within a budget of time.
 
-The rule looks at the widths of intervals only, never at which variant is ahead: to stop as soon as a difference shows
-would call equals different far more often than 1 time in 20. To stop at a width costs little: of simulated runs
-(1200 each, log-normal noise of 1, 2, 3 %, 2 % wanted) the 95 % intervals at the stop held the truth in 97, 96, 94 %.
+The rule uses the widths of intervals only, never the order of the variants: stopping as soon as a difference shows
+would report a difference between equals far more often than 1 time in 20. Stopping at a width costs little: in
+simulated runs (1200 each, log-normal noise of 1, 2, 3 %, 2 % wanted) the 95 % intervals at the stop contained the truth
+in 97, 96, 94 %.
 """
 
 import re
@@ -16,16 +17,16 @@ from benchmarks.report.caveat import Remark
 from fastglm.errors import UsageError
 
 MOST_OF_A_PROCESS = 16  # answers
-# Variance of the answers of one process over that of the medians of several, of the demo: (3 % / 1.2 %)².
+# Variance of one process's answers over the variance of several processes' medians, for the demo: (3 % / 1.2 %)².
 _WITHIN = 6.0
-LEAST = 6  # repeats, however steady they are: all of 5 are on one side of their median in 1 of 16 cases
+LEAST = 6  # repeats, however steady: all of 5 lie on one side of their median in 1 of 16 cases
 MOST = 100
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """The wanted half width of 95 % intervals, relative to the value, and the seconds that repeats may take for it."""
+    """The wanted relative half width of 95 % intervals, and the seconds that repeats may take to reach it."""
 
     width: float = 0.02
     budget: float = 300.0
@@ -38,7 +39,7 @@ class Precision:
 
     @classmethod
     def read(cls, width: str | None, budget: str | None) -> "Precision":
-        """From command line texts such as `2%` and `5m`; None is the default. Raises `UsageError`."""
+        """Parse command-line texts such as `2%` and `5m`; None stands for the default. Raises `UsageError`."""
         default = cls()
         return cls(
             default.width if width is None else _share(width), default.budget if budget is None else _seconds(budget)
@@ -46,12 +47,12 @@ class Precision:
 
 
 def answers_of_a_process(load: float, each: float, least: int, precision: Precision | None) -> int | None:
-    """How many answers to take from each process where every repeat begins new ones; None where all repeats are to
-    share one process a variant: a count was asked for, or beginning `least` times takes longer than the budget.
+    """The number of answers to take from each process if every repeat starts new ones. None if all repeats share one
+    process per variant: for a fixed count, or if starting `least` times exceeds the budget.
 
-    Processes of one variant differ for as long as they live (memory layout), which more answers of the same do not
-    tell. As many answers as make the most of the time (Kalibera and Jones 2013, doi:10.1145/2464157.2464160,
-    section 5), an even number, asked there and back.
+    Processes of one variant differ for their lifetime (memory layout), which more answers of one process cannot show.
+    The number that uses the time best (Kalibera and Jones 2013, doi:10.1145/2464157.2464160, section 5), rounded to an
+    even number because variants are asked there and back.
 
     Args:
         load: seconds to load and warm up all variants.
@@ -65,9 +66,9 @@ def answers_of_a_process(load: float, each: float, least: int, precision: Precis
 
 
 class Repeats:
-    """The repeats of a suite at work: `count` at most, and with a precision `least` at least.
+    """Progress of a suite's repeats: at most `count`, and with a precision at least `least`.
 
-    `each` is about how long one takes, in seconds, until they are there to be timed.
+    `each` estimates the seconds of one repeat until real times are known.
     """
 
     def __init__(self, count: int, least: int, precision: Precision | None, each: float) -> None:
@@ -79,11 +80,11 @@ class Repeats:
 
     @property
     def seconds(self) -> float:
-        """Since the first one was about to begin."""
+        """Seconds since just before the first repeat."""
         return time.monotonic() - self._began
 
     def bounds(self, done: int) -> tuple[int, int]:
-        """How many more there will be, at least and at most, where `done` are there."""
+        """The least and the largest number of repeats still to come after `done`."""
         left = self.count - done
         if self._precision is None:
             return left, left
@@ -91,7 +92,7 @@ class Repeats:
         return least, max(least, min(left, self._affordable()))
 
     def ended(self, done: int, widest: Callable[[], float]) -> str | None:
-        """What ends them when `done` are there: `precision`, `budget`, `maximum`, `count`; None where they go on.
+        """The reason to stop after `done` repeats: `precision`, `budget`, `maximum` or `count`; None to continue.
 
         `widest` gives the largest relative half width so far.
         """
@@ -106,30 +107,32 @@ class Repeats:
         return None
 
     def took(self, repeats: int) -> None:
-        """So many more are there."""
+        """Count finished repeats."""
         self._taken += repeats
 
     def expected(self, done: int) -> int:
-        """How many there will be in all, as far as time and widths tell: these shrink with the square root."""
+        """The expected total number of repeats from time and widths, which shrink with the square root of the
+        number.
+        """
         least, most = self.bounds(done)
         if self._precision is None or self._width == float("inf"):
             return done + most
         return done + max(least, 1, min(most, ceil(done * (self._width / self._precision.width) ** 2) - done))
 
     def note(self, by: str, done: int) -> dict[str, Any]:
-        """What ended them, as data for the run's settings."""
+        """The reason of the stop as data for the run's settings."""
         found: dict[str, Any] = {"by": by, "repeats": done, "seconds": round(self.seconds, 1)}
         return found | ({"width": round(self._width, 4)} if self._width < float("inf") else {})
 
     def _affordable(self) -> int:
-        """How many more the budget leaves time for."""
+        """The number of further repeats that the budget has time for."""
         assert self._precision is not None
         each = self.seconds / self._taken if self._taken else self._guess
         return int(max(self._precision.budget - self.seconds, 0) / each) if each > 0 else self.count
 
 
 def remarks(settings: Mapping[str, Any]) -> Iterator[Remark]:
-    """Where repeats ended before the figures were as sure as wanted, and where they were all of one process."""
+    """Remarks on repeats that ended before the wanted precision, and on repeats from a single process."""
     ended, wanted = settings.get("ended", {}).get("latency", {}), settings.get("precision")
     if settings.get("processes", {}).get("latency") == "one":
         yield Remark("one-process")

@@ -5,17 +5,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-STEADY = 2  # times in a row that are not faster than what was before
-FASTER = 0.03  # share by which a time has to fall to count as faster
+STEADY = 2  # times in a row that are no faster than the best before them
+FASTER = 0.03  # smallest relative decrease that counts as faster
 MOST = 10  # times
-LONG = 20.0  # seconds after which no further time begins: what is so slow was warm inside its first answer
-TOKENS = 16  # of an answer: enough for every buffer to be there and every path to be taken
+LONG = 20.0  # seconds after which no further answer starts: such slow work was warm within its first answer
+TOKENS = 16  # tokens of an answer: enough to allocate every buffer and to take every path
 
 
 @dataclass(frozen=True, slots=True)
 class WarmUp:
-    """How long a warm-up took, how many answers it was, whether the last ones were steady, and the seconds of the
-    quickest of those."""
+    """A finished warm-up: seconds, number of answers, steadiness of the last ones, and seconds of the quickest of
+    those.
+    """
 
     seconds: float = 0.0
     answers: int = 0
@@ -23,7 +24,7 @@ class WarmUp:
     quickest: float = 0.0
 
     def __add__(self, other: "WarmUp") -> "WarmUp":
-        """One after the other."""
+        """Join two warm-ups that followed each other."""
         return WarmUp(
             self.seconds + other.seconds,
             self.answers + other.answers,
@@ -37,7 +38,7 @@ class WarmUp:
 
 
 def warm_up(work: Callable[[], float]) -> WarmUp:
-    """Call `work`, which returns the seconds that count of it, until they stop falling."""
+    """Call `work`, which returns its relevant seconds, until they stop falling."""
     began = time.monotonic()
     times: list[float] = []
     while True:
@@ -48,6 +49,8 @@ def warm_up(work: Callable[[], float]) -> WarmUp:
 
 
 def steady(times: list[float]) -> bool:
-    """Whether the last times are no faster than the best before them. A stall among them does no harm: it is slow."""
+    """Tell whether the last times are no faster than the best before them. A stall among them is slow and so does no
+    harm.
+    """
     before, last = times[:-STEADY], times[-STEADY:]
     return bool(before) and min(last) > (1 - FASTER) * min(before)

@@ -1,4 +1,4 @@
-"""Where a run's results go when the database they were meant for went away."""
+"""A local place for a run's results if their database went away."""
 
 from benchmarks.run.runner import Result
 from benchmarks.store.store import Store, local_url
@@ -6,7 +6,7 @@ from fastglm.errors import FastGLMError
 
 
 def keep_here(result: Result, meant: Store) -> FastGLMError | None:
-    """Keep what `result.trouble` left unwritten in the local store; returns what to tell the user."""
+    """Keep the unwritten part of a result, `result.trouble`, in the local store; return the message for the user."""
     if result.trouble is None or meant.url == local_url():
         return result.trouble
     run = result.run

@@ -1,4 +1,4 @@
-"""A run by its id, or by a beginning of it that no other run has, and what it measured."""
+"""Find a run by its id or an unambiguous beginning of the id, and its measurements."""
 
 from math import isnan
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,11 @@ from fastglm.errors import UsageError
 if TYPE_CHECKING:
     from benchmarks.store.store import Store
 
-SHOWN = 3  # runs that a beginning could mean, in the message
+SHOWN = 3  # runs that the message lists when a beginning is ambiguous
 
 
 def find_run(runs: pd.DataFrame, text: str) -> dict[str, Any]:
-    """The row of `Store.runs()` that `text` names. Raises `UsageError` where none or several begin so."""
+    """Find the row of `Store.runs()` that `text` names. Raises `UsageError` if there is none or more than one."""
     rows = runs[runs["id"].str.startswith(text)].to_dict("records") if text else []
     exact = [row for row in rows if row["id"] == text]
     if not rows:
@@ -27,7 +27,7 @@ def find_run(runs: pd.DataFrame, text: str) -> dict[str, Any]:
 
 
 def measurements_of(store: "Store", run: str) -> list[Measurement]:
-    """The rows of the run with this id. Raises `UsageError` where it measured nothing."""
+    """The measurements of a run. Raises `UsageError` if it has none."""
     table = store.measurements([run])
     rows = [
         Measurement(**{str(name): _known(value) for name, value in row.items()}) for row in table.to_dict("records")
@@ -40,5 +40,5 @@ def measurements_of(store: "Store", run: str) -> list[Measurement]:
 
 
 def _known(value: Any) -> Any:
-    """None for the NaN that a table has where there is no interval."""
+    """The value, or None for the NaN of a table without an interval."""
     return None if isinstance(value, float) and isnan(value) else value

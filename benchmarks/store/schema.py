@@ -1,4 +1,4 @@
-"""The tables of the results store as they are now; `benchmarks/migrations` says how they came to be."""
+"""The present tables of the results store; `benchmarks/store/migrations` holds their history."""
 
 from datetime import datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")  # a replaced row uses a number up too on PostgreSQL
+ROW_ID = BigInteger().with_variant(Integer, "sqlite")  # on PostgreSQL a replaced row uses up a number too
 
 
 class Base(DeclarativeBase):
@@ -32,7 +32,7 @@ class RunRow(Base):
     versions: Mapped[dict[str, str]] = mapped_column(JSON)
     code_version: Mapped[str] = mapped_column(String(100))
     pid: Mapped[int]
-    deleted: Mapped[datetime | None] = mapped_column(DateTime)  # UTC; null where it is not deleted
+    deleted: Mapped[datetime | None] = mapped_column(DateTime)  # UTC; null for a run that is not deleted
 
 
 class MeasurementRow(Base):
@@ -40,7 +40,7 @@ class MeasurementRow(Base):
 
     __tablename__ = "measurements"
     __table_args__ = (
-        UniqueConstraint("run", "variant", "metric", "params"),  # its index finds the rows of a run too
+        UniqueConstraint("run", "variant", "metric", "params"),  # its index also serves to find the rows of a run
         Index("ix_measurements_metric_run", "metric", "run"),
     )
     id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
@@ -49,7 +49,7 @@ class MeasurementRow(Base):
     variant: Mapped[str] = mapped_column(String(100))
     device: Mapped[str] = mapped_column(String(100))
     metric: Mapped[str] = mapped_column(String(60))
-    params: Mapped[str] = mapped_column(String(500))  # JSON with sorted keys, so that equal params are equal text
+    params: Mapped[str] = mapped_column(String(500))  # JSON with sorted keys, so that equal params are equal texts
     value: Mapped[float]
     unit: Mapped[str] = mapped_column(String(20))
     n: Mapped[int]
@@ -58,7 +58,7 @@ class MeasurementRow(Base):
 
 
 class SampleRow(Base):
-    """What one repeat gave: one value, or one a token."""
+    """Result of one repeat: one value, or one per token."""
 
     __tablename__ = "samples"
     __table_args__ = (UniqueConstraint("run", "variant", "metric", "params", "repeat"),)
@@ -72,7 +72,7 @@ class SampleRow(Base):
 
 
 class AnswerRow(Base):
-    """What a variant made of one question of the quality suite; figures are of the expected answer's tokens."""
+    """A variant's answer to one question of the quality suite; the figures are of the expected answer's tokens."""
 
     __tablename__ = "answers"
     __table_args__ = (UniqueConstraint("run", "variant", "number"),)
@@ -84,8 +84,8 @@ class AnswerRow(Base):
     history: Mapped[list[tuple[str, str]]] = mapped_column(JSON)
     question: Mapped[str] = mapped_column(Text)
     expected: Mapped[str] = mapped_column(Text)
-    answer: Mapped[str | None] = mapped_column(Text)  # null where it did not come to an end
-    right: Mapped[bool | None]  # null where nobody can tell
+    answer: Mapped[str | None] = mapped_column(Text)  # null if it did not end by itself
+    right: Mapped[bool | None]  # null if no rule can tell
     tokens: Mapped[int]
     nats: Mapped[float]
     kl: Mapped[float | None]
@@ -93,23 +93,23 @@ class AnswerRow(Base):
 
 
 class JobRow(Base):
-    """A command of ours that is carried out in the background, or waits for it. Jobs belong to a machine."""
+    """One of this project's commands, running in the background or waiting. A job belongs to a machine."""
 
     __tablename__ = "jobs"
     __table_args__ = (Index("ix_jobs_node_state", "node", "state"), Index("ix_jobs_finished", "finished"))
-    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)  # in the order they were queued
+    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)  # by time of queueing
     node: Mapped[str] = mapped_column(String(255))
-    arguments: Mapped[list[str]] = mapped_column(JSON)  # of Python
-    device: Mapped[str] = mapped_column(String(20))  # auto: whichever there is
+    arguments: Mapped[list[str]] = mapped_column(JSON)  # the Python version
+    device: Mapped[str] = mapped_column(String(20))  # "auto": any device of the machine
     state: Mapped[str] = mapped_column(String(20))
     cancelling: Mapped[bool]
     attempts: Mapped[int]
-    worker: Mapped[str | None] = mapped_column(String(60))  # as `benchmarks.environment.processes.identity` says it
+    worker: Mapped[str | None] = mapped_column(String(60))  # as `environment.processes.identity` describes it
     child: Mapped[str | None] = mapped_column(String(60))
     stage: Mapped[str] = mapped_column(String(300))
-    fraction: Mapped[float]  # done, from 0 to 1
+    fraction: Mapped[float]  # share that is done, 0 to 1
     eta: Mapped[float | None]  # seconds left
-    run: Mapped[str | None] = mapped_column(String(40))  # that it writes to; may be deleted
+    run: Mapped[str | None] = mapped_column(String(40))  # files that the job writes and that may be deleted
     error: Mapped[str | None] = mapped_column(String(2000))
     queued: Mapped[datetime] = mapped_column(DateTime)  # UTC
     started: Mapped[datetime | None] = mapped_column(DateTime)
@@ -117,7 +117,7 @@ class JobRow(Base):
 
 
 class JobLineRow(Base):
-    """A line that a job said."""
+    """A line of a job's output."""
 
     __tablename__ = "job_lines"
     __table_args__ = (Index("ix_job_lines_job_id", "job", "id"),)

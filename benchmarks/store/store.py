@@ -27,7 +27,7 @@ from fastglm.errors import FastGLMError
 from fastglm.system.home import folder, home, private
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writer (SQLite), or for a server to answer (PostgreSQL)
-WAITS = (0.5, 1.5, 3.0, 5.0)  # seconds between the attempts to reach a server that went away
+WAITS = (0.5, 1.5, 3.0, 5.0)  # seconds between attempts to reach a server that went away
 KEPT_DELETED = timedelta(days=30)
 RUNS, MEASUREMENTS, SAMPLES, ANSWERS = (
     cast(Table, kind.__table__) for kind in (RunRow, MeasurementRow, SampleRow, AnswerRow)
@@ -50,16 +50,18 @@ class StoreError(FastGLMError):
 class Store:
     """A connection to the results. Every method is one transaction and raises `StoreError` with one clear line.
 
-    A PostgreSQL server that goes away is waited for, about ten seconds in all; after that it is asked once a call.
+    The first call after a PostgreSQL server went away waits for the server, about ten seconds in all; later calls try
+    once.
     """
 
     def __init__(self, url: str | None = None) -> None:
-        """Open `url`, else `FASTGLM_DATABASE_URL`, else `local_url()`; bring its tables to the newest version.
+        """Open `url`, otherwise `FASTGLM_DATABASE_URL`, otherwise `local_url()`; bring its tables to the newest
+        version.
 
         Runs deleted more than 30 days ago are removed for good.
         """
         self.url = url or os.environ.get("FASTGLM_DATABASE_URL") or local_url()
-        self._away = True  # a server that has not been reached yet is not waited for: the URL may be wrong
+        self._away = True  # no wait for a server that was never reached: the URL may be wrong
         try:
             self.name = make_url(self.url).render_as_string(hide_password=True)
             self._engine = _engine(self.url)
@@ -83,7 +85,7 @@ class Store:
         self.work(lambda connection: upsert(connection, RUNS, [row | {"deleted": None}]))
 
     def restart_run(self, run: str) -> None:
-        """Record that this process goes on with a run; what failed in it is tried again."""
+        """Record that this process continues a run; failed parts of the run are tried again."""
         again = {"status": "running", "finished": None, "error": None, "pid": os.getpid()}
 
         def restart(connection: Connection) -> None:
@@ -94,21 +96,21 @@ class Store:
         self.work(restart)
 
     def note(self, run: str, settings: dict[str, Any]) -> None:
-        """Record what a run found out about itself, such as how it arranged its hosts."""
+        """Record facts that a run found out about itself, such as the order of its hosts."""
         self.work(lambda connection: connection.execute(update(RUNS).where(RUNS.c.id == run).values(settings=settings)))
 
     def add(self, measurements: Iterable[Measurement]) -> None:
-        """Write measurements; one with the same run, variant, metric and params is replaced."""
+        """Write measurements, in place of earlier ones of the same run, variant, metric and params."""
         rows = [_columns(measurement) for measurement in measurements]
         self.work(lambda connection: upsert(connection, MEASUREMENTS, rows))
 
     def add_samples(self, run: str, samples: Iterable[Sample]) -> None:
-        """Write raw samples of `run`; one of the same repeat is replaced."""
+        """Write raw samples of `run`, in place of earlier ones of the same repeat."""
         rows = [_columns(sample) | {"run": run, "values": list(sample.values)} for sample in samples]
         self.work(lambda connection: upsert(connection, SAMPLES, rows))
 
     def add_answers(self, run: str, answers: Iterable[Graded]) -> None:
-        """Write what variants answered in `run`; another answer to the same question is replaced."""
+        """Write answers of variants in `run`, in place of earlier ones to the same question."""
         rows = [asdict(answer) | {"run": run} for answer in answers]
         self.work(lambda connection: upsert(connection, ANSWERS, rows))
 
@@ -118,9 +120,9 @@ class Store:
         self.work(lambda connection: connection.execute(update(RUNS).where(RUNS.c.id == run).values(**ended)))
 
     def runs(self, deleted: bool = False) -> pd.DataFrame:
-        """All runs that are not `deleted` (or those that are), newest first.
+        """The runs that are not `deleted` (or only the deleted ones), newest first.
 
-        A run whose process is gone without having finished is `interrupted`.
+        A run whose process ended before the run did is `interrupted`.
         """
         which = RUNS.c.deleted.is_not(None) if deleted else RUNS.c.deleted.is_(None)
         query = select(RUNS).where(which).order_by(RUNS.c.started.desc(), RUNS.c.id.desc())
@@ -134,47 +136,46 @@ class Store:
         return table
 
     def measurements(self, run_ids: Sequence[str] | None = None, metric: str | None = None) -> pd.DataFrame:
-        """Tidy rows (`params` as a dict), in the order they were first written; of some runs or one metric if asked."""
+        """Tidy rows (`params` as a dict) in the order they were first written, of some runs or one metric if given."""
         return self._rows(MEASUREMENTS, run_ids, metric)
 
     def samples(self, run_ids: Sequence[str] | None = None, metric: str | None = None) -> pd.DataFrame:
-        """Raw samples, one row a repeat; `values` holds one value, or one a token for `decode_latency`."""
+        """Raw samples, one row per repeat; `values` holds one value, or for `decode_latency` one per token."""
         return self._rows(SAMPLES, run_ids, metric)
 
     def answers(self, run: str) -> pd.DataFrame:
-        """What the variants of a run answered, question by question; columns as in
-        `benchmarks.report.graded_answer.Graded`."""
+        """Answers of a run's variants by question; columns as in `benchmarks.report.graded_answer.Graded`."""
         query = select(ANSWERS).where(ANSWERS.c.run == run).order_by(ANSWERS.c.id)
         rows = self.work(lambda connection: _frame(connection, query)).drop(columns=["id", "run"])
-        for name in ("answer", "right"):  # None is an answer too, and not pandas' NaN
+        for name in ("answer", "right"):  # None is an answer too, and must not become pandas' NaN
             rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
         return rows
 
     def delete(self, run_ids: Sequence[str]) -> None:
-        """Put runs away with all their rows, for 30 days; all of them or, on error, none."""
+        """Put runs away with all their rows, for 30 days; on error no run is put away."""
         self._mark(run_ids, _utc(datetime.now(UTC)))
 
     def restore(self, run_ids: Sequence[str]) -> None:
-        """Bring deleted runs back. All of them or, on error, none."""
+        """Bring deleted runs back; on error none."""
         self._mark(run_ids, None)
 
     def purge(self) -> int:
-        """Remove for good what was deleted more than 30 days ago; how many runs that were."""
+        """Remove for good the runs deleted more than 30 days ago; return their number."""
         old = RUNS.c.deleted < _utc(datetime.now(UTC) - KEPT_DELETED)
 
         def remove(connection: Connection) -> int:
             if connection.scalar(select(RUNS.c.id).where(old).limit(1)) is None:
-                return 0  # nothing to write: opening a store never waits for another writer
+                return 0  # without anything to write, opening a store never waits for another writer
             return connection.execute(RUNS.delete().where(old)).rowcount
 
         return self.work(remove)
 
     def close(self) -> None:
-        """Close the connections; the store opens them again when it is used again."""
+        """Close the connections; the store opens them again when it is used."""
         self._engine.dispose()
 
     def work(self, steps: Callable[[Connection], T]) -> T:
-        """What `steps` give, taken in one transaction: again from the first where the server went away meanwhile."""
+        """Run `steps` in one transaction and return their result; run them again if the server went away meanwhile."""
         waits = iter(() if self._away else WAITS)
         while True:
             try:
@@ -190,7 +191,9 @@ class Store:
             time.sleep(wait)
 
     def _went_away(self, error: SQLAlchemyError) -> bool:
-        """A SQLite file does not come back by waiting, and its locks were waited for already."""
+        """Tell whether an error means that a server went away. SQLite does not: waiting brings no file back, and its
+        locks were waited for already.
+        """
         lost = isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated)
         return lost and self._engine.dialect.name != "sqlite"
 
@@ -239,7 +242,7 @@ def local_url() -> str:
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows, in place of those with the same keys."""
+    """Write rows in place of those with the same keys."""
     if not rows:
         return
     statement = UPSERTS[connection.dialect.name](table)
@@ -267,17 +270,19 @@ def _engine(url: str) -> Engine:
 
 
 def _create_private(url: URL) -> None:
-    """A new file in the home is its owner's alone; SQLite gives those beside it the same mode.
+    """Create a new SQLite file in the home for its owner alone; SQLite gives the files beside it the same mode.
 
-    One that is there is not opened: closing it would take SQLite's own locks on it from this process.
+    An existing file is not opened: closing it would take SQLite's own locks on it from this process.
     """
     if url.database and Path(url.database).is_relative_to(home()):
-        with suppress(OSError), open(url.database, "xb", opener=private):  # SQLite says what is wrong
+        with suppress(OSError), open(url.database, "xb", opener=private):  # SQLite gives the reason
             pass
 
 
 def _write_ahead(connection: Any) -> None:
-    """SQLite's timeout does not hold for this pragma: it fails at once where another program writes."""
+    """Turn on SQLite's write-ahead log. SQLite's timeout does not apply: the pragma fails at once if another program
+    writes.
+    """
     until = time.monotonic() + BUSY_TIMEOUT
     while True:
         try:
@@ -294,7 +299,7 @@ def _postgresql(url: URL) -> Engine:
         url = url.set(drivername="postgresql+psycopg")
     arguments = {
         "connect_timeout": int(BUSY_TIMEOUT),
-        "tcp_user_timeout": int(BUSY_TIMEOUT * 1000),  # a server that is switched off says no goodbye
+        "tcp_user_timeout": int(BUSY_TIMEOUT * 1000),  # a server that is switched off closes no connection
     }
     return create_engine(url, connect_args=arguments, pool_pre_ping=True)
 
@@ -309,7 +314,7 @@ def _frame(connection: Connection, query: Any) -> pd.DataFrame:
 
 
 def _utc(time_: datetime) -> datetime:
-    """As it is kept: UTC, with no zone."""
+    """Time as stored: UTC without a zone."""
     return time_.astimezone(UTC).replace(tzinfo=None)
 
 
@@ -327,5 +332,5 @@ def _explained(error: SQLAlchemyError, name: str) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    """The driver's own words, without SQLAlchemy's statement and link."""
+    """The driver's own message, without SQLAlchemy's statement and link."""
     return " ".join(str(getattr(error, "orig", None) or error).splitlines()[0].split())

@@ -1,7 +1,7 @@
-"""How the tables of the results store came to be, one step a file (Alembic), and the way from any step to the newest.
+"""The history of the store's tables, one step per file (Alembic), and the way from any step to the newest.
 
-A new step is a file in `versions` with the next number, which `HEAD` then names; `benchmarks/tables.py` says what the
-tables are after it. Steps that a user may have taken are never changed.
+A new step is a file in `versions` with the next number, and `HEAD` names it; `benchmarks/store/schema.py` holds the
+tables after it. Steps that a user may have taken are never changed.
 """
 
 import threading
@@ -9,16 +9,16 @@ from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
-HEAD = "0004"  # known without loading Alembic, because every page opens the store
+HEAD = "0004"  # kept here, because every page opens the store and Alembic takes long to load
 VERSION_TABLE = "fastglm_revision"  # not Alembic's own name: a PostgreSQL database may serve other programs too
-LOCK = 4607182418  # any number, the same in every program, of the lock on a PostgreSQL database
-_one_at_a_time = threading.Lock()  # Alembic keeps the migration at work in a global
+LOCK = 4607182418  # key of the lock on a PostgreSQL database: any number, equal in every program
+_one_at_a_time = threading.Lock()  # Alembic keeps the running migration in a global
 
 
 def revision(connection: Connection) -> str | None:
-    """The step that the tables are at; `0001` for those from before there were steps, None where there are no tables.
+    """The step of the tables: `0001` for tables from before steps existed, None without tables.
 
-    A number above those known here: the tables were written by a newer program.
+    A higher number than the known ones means that a newer program wrote the tables.
     """
     tables = inspect(connection)
     if tables.has_table(VERSION_TABLE):
@@ -31,7 +31,7 @@ def revision(connection: Connection) -> str | None:
 
 
 def lock(connection: Connection) -> None:
-    """Let no other program change the tables until this transaction ends."""
+    """Lock the tables against changes by other programs until this transaction ends."""
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
     else:
@@ -47,5 +47,5 @@ def upgrade(connection: Connection, at: str | None) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     with _one_at_a_time:
         if at is not None:
-            command.stamp(config, at)  # tables from before there were steps carry no mark
+            command.stamp(config, at)  # tables from before steps existed carry no mark
         command.upgrade(config, "head")

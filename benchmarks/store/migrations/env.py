@@ -1,4 +1,4 @@
-"""Read by Alembic: which connection the steps are taken on."""
+"""Alembic's entry: the connection on which the steps are taken."""
 
 from alembic import context
 

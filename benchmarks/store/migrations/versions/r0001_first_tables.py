@@ -8,7 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make them as the first program made them."""
+    """Create the tables as the first program did."""
     schema = op.create_table("fastglm_schema", sa.Column("version", sa.Integer, primary_key=True))
     op.bulk_insert(schema, [{"version": 1}])
     op.create_table(

@@ -1,4 +1,4 @@
-"""When a run was deleted, and indexes for a store of a million measurements."""
+"""The time of a run's deletion, and indexes for a store of a million measurements."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add column and indexes, and let programs from before Alembic refuse these tables, in their own words."""
+    """Add column and indexes; make programs from before Alembic refuse these tables with their own message."""
     op.add_column("runs", sa.Column("deleted", sa.DateTime))
     op.create_index("ix_runs_started", "runs", ["started"])
     op.create_index("ix_runs_deleted", "runs", ["deleted"])

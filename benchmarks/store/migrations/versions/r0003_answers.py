@@ -1,4 +1,4 @@
-"""What variants answered to the questions of the quality suite."""
+"""Answers of variants to the questions of the quality suite."""
 
 import sqlalchemy as sa
 from alembic import op

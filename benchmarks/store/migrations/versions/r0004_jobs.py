@@ -1,4 +1,4 @@
-"""The queue of jobs, and what they say."""
+"""The queue of jobs, and their output."""
 
 import sqlalchemy as sa
 from alembic import op
