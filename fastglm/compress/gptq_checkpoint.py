@@ -16,13 +16,13 @@ from contextlib import ExitStack, suppress
 import torch
 from torch import Tensor, nn
 
-from ..evaluate.likelihood import shortest_first
+from ..evaluate.likelihood import batches_of
 from ..kernels.format import Parts, ReferenceKernel
 from ..models.chatglm.config import ChatGLM6BConfig
 from ..models.chatglm.rotary import Rotary2D
 from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint
 from ..models.layerwise import StreamedModel
-from ..models.packing import Batch, Example, pack
+from ..models.packing import Example
 from ..progress.progress import OnProgress, Progress
 from ..text_files import Text
 from .calibration import calibration_examples
@@ -67,7 +67,7 @@ class Calibrated:
         device = torch.device("cpu") if device.type == "mps" else device
         self.model = StreamedModel(checkpoint, device, torch.float32 if device.type == "cpu" else torch.float16)
         self.pad = int(packed.pad_token_id or 0)
-        self.batches = [batch.to(device) for batch in _batches(chosen, self.pad)]
+        self.batches = [batch.to(device) for batch in batches_of(chosen, self.pad, TOKENS_AT_ONCE, len(chosen))]
         # Of every batch, [rows, length, hidden], what goes into the next layer: rounded, and in the original.
         self.states: list[Tensor] = []
         self.originals: list[Tensor] = []
@@ -173,14 +173,3 @@ def _run(block: nn.Module, name: str, x: Tensor, where: Where) -> tuple[Tensor, 
         with suppress(_SeenError):
             seen.append(block(x, *where, None))
     return seen[0], seen[-1]
-
-
-def _batches(chosen: Sequence[Example], pad: int) -> Iterator[Batch]:
-    """The examples, the shortest first, as many at once as have `TOKENS_AT_ONCE` tokens with their padding."""
-    group: list[Example] = []
-    for number in shortest_first(chosen):
-        if group and (len(group) + 1) * len(chosen[number].tokens) > TOKENS_AT_ONCE:
-            yield pack(group, len(group[-1].tokens), pad)
-            group = []
-        group.append(chosen[number])
-    yield pack(group, len(group[-1].tokens), pad)

@@ -12,7 +12,7 @@ from ..models.chatglm.model import ChatGLMForConditionalGeneration
 from ..models.packing import Batch
 from .arithmetic import Arithmetic, scoring
 from .head import FinalStates, Head
-from .likelihood import TARGETS_AT_ONCE, predicting_states
+from .likelihood import losses, target_logits
 
 PRECISELY_AT_ONCE = 32  # targets whose probabilities over the whole vocabulary are in memory in fp64
 
@@ -64,15 +64,10 @@ def divergence(
 def _compare(
     model: ChatGLMForConditionalGeneration, batch: Batch, original: FinalStates, head: Head
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """KL, agreement and losses, `TARGETS_AT_ONCE` at a time."""
-    states = predicting_states(model, batch).split(TARGETS_AT_ONCE)
-    known = original.split([len(part) for part in states])
-    for part, finals, targets in zip(states, known, batch.targets.split(TARGETS_AT_ONCE), strict=True):
-        logits = model.lm_head(part).float()
-        device = logits.device
-        kl = _kl(head.logits(finals.states.to(device, torch.float32)), logits)
-        losses = F.cross_entropy(logits, targets.to(device), reduction="none")
-        yield kl.float().cpu(), (logits.argmax(-1) == finals.best.to(device)).cpu(), losses.cpu()
+    """KL, agreement and losses, some targets at a time."""
+    for logits, targets, states, best in target_logits(model, batch, original.states, original.best):
+        kl = _kl(head.logits(states.float()), logits)
+        yield kl.float().cpu(), (logits.argmax(-1) == best).cpu(), losses(logits, targets).cpu()
 
 
 def _kl(original: Tensor, variant: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..batching import TOKENS_AT_ONCE, batches, shortest_first
 from ..models.dynamic_cache import make_cache
 from ..models.layerwise import Passage, StreamedModel
-from .likelihood import TOKENS_AT_ONCE
 
 
 @torch.inference_mode()
@@ -25,28 +25,25 @@ def streamed_answers(
         longest: tokens of an answer, with the one that ends it.
         room: bytes for keys and values; one row is run however little that is.
     """
-    waiting = deque(sorted(range(len(prompts)), key=lambda number: len(prompts[number])))
+    waiting = deque(shortest_first([len(prompt) for prompt in prompts]))
     room //= model.checkpoint.config.cache_bytes(model.dtype)  # tokens, from here on
     groups: list[_Group] = []
     while waiting or groups:
         held = sum(group.tokens for group in groups)
         if waiting and 2 * held <= room:
-            groups.append(_Group(model, prompts, _next(waiting, prompts, longest, room - held), longest))
+            sizes = [len(prompts[number]) for number in waiting]
+            numbers = [waiting.popleft() for _ in range(_fitting(sizes, longest, room - held))]
+            groups.append(_Group(model, prompts, numbers, longest))
         chosen = model.next_tokens([group.passage for group in groups])
         for group, tokens in zip(groups, chosen, strict=True):
             yield from group.take(tokens)
         groups = [group for group in groups if group.numbers]
 
 
-def _next(waiting: deque[int], prompts: Sequence[list[int]], longest: int, room: int) -> list[int]:
-    """The prompts, shortest first, that there is room for; one at least."""
-    numbers = [waiting.popleft()]
-    while waiting:
-        size, rows = len(prompts[waiting[0]]), len(numbers) + 1
-        if rows * (size + longest) > room or rows * size > TOKENS_AT_ONCE:
-            break
-        numbers.append(waiting.popleft())
-    return numbers
+def _fitting(sizes: Sequence[int], longest: int, room: int) -> int:
+    """How many of the prompts, shortest first, there is room for, with their answers; one at least."""
+    whole = batches([size + longest for size in sizes], room)
+    return min(len(next(whole)), len(next(batches(sizes, TOKENS_AT_ONCE))))
 
 
 class _Group:

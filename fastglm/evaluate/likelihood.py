@@ -8,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..batching import TOKENS_AT_ONCE, batches
 from ..models.chatglm.model import ChatGLMForConditionalGeneration
 from ..models.packing import Batch, Example, pack
 from .arithmetic import Arithmetic, scoring
 
-# Of a batch: its activations take some hundred MB at the published width.
-EXAMPLES_AT_ONCE, TOKENS_AT_ONCE = 32, 4096
+EXAMPLES_AT_ONCE = 32  # of a batch
 TARGETS_AT_ONCE = 512  # whose logits over the whole vocabulary are in memory
 
 
@@ -45,10 +45,28 @@ def predicting_states(model: ChatGLMForConditionalGeneration, batch: Batch) -> T
     return hidden.flatten(0, 1)[batch.predicting.to(hidden.device)]
 
 
+def target_logits(
+    model: ChatGLMForConditionalGeneration, batch: Batch, *beside: Tensor, at_once: int | None = None
+) -> Iterator[tuple[Tensor, ...]]:
+    """Logits in fp32, [some targets, vocabulary], with these targets and their part of each tensor of `beside`.
+
+    The head runs on the answers alone, `at_once` targets at a time (None: `TARGETS_AT_ONCE`).
+    """
+    tensors = (predicting_states(model, batch), batch.targets, *beside)
+    for states, *others in zip(*(tensor.split(at_once or TARGETS_AT_ONCE) for tensor in tensors), strict=True):
+        logits = model.lm_head(states).float()
+        yield logits, *(other.to(logits.device) for other in others)
+
+
+def losses(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of each target, in nats."""
+    return F.cross_entropy(logits, targets, reduction="none")
+
+
 def answer_loss(model: ChatGLMForConditionalGeneration, batch: Batch) -> Tensor:
-    """Cross-entropy of each target, [targets]; the head runs on the answers alone."""
-    logits = model.lm_head(predicting_states(model, batch)).float()
-    return F.cross_entropy(logits, batch.targets.to(logits.device), reduction="none")
+    """Cross-entropy of each target, [targets], all at once."""
+    ((logits, targets),) = target_logits(model, batch, at_once=len(batch.targets))
+    return losses(logits, targets)
 
 
 @torch.inference_mode()
@@ -59,11 +77,8 @@ def answer_losses(
     found = []
     with scoring(model, arithmetic):
         for batch in batches:
-            placed = batch.to(model.device)
-            states = predicting_states(model, placed).split(TARGETS_AT_ONCE)
-            for part, targets in zip(states, placed.targets.split(TARGETS_AT_ONCE), strict=True):
-                logits = model.lm_head(part).float()
-                found.append(F.cross_entropy(logits, targets.to(logits.device), reduction="none").cpu())
+            parts = target_logits(model, batch.to(model.device))
+            found += [losses(logits, targets).cpu() for logits, targets in parts]
     return torch.cat(found)
 
 
@@ -71,23 +86,14 @@ def likelihood(
     model: ChatGLMForConditionalGeneration, examples: Sequence[Example], arithmetic: Arithmetic = Arithmetic.exact
 ) -> Likelihood:
     """The likelihood of the examples' answers."""
-    losses = answer_losses(model, batches_of(examples, model.config.pad_token_id), arithmetic)
-    return Likelihood(losses.double().sum().item(), len(losses))
+    found = answer_losses(model, batches_of(examples, model.config.pad_token_id), arithmetic)
+    return Likelihood(found.double().sum().item(), len(found))
 
 
-def batches_of(examples: Sequence[Example], pad: int) -> Iterator[Batch]:
-    """The examples in batches of about equal lengths, in the order of `shortest_first`."""
-    part: list[Example] = []
-    for number in shortest_first(examples):
-        tokens = len(examples[number].tokens)
-        if part and (len(part) == EXAMPLES_AT_ONCE or (len(part) + 1) * tokens > TOKENS_AT_ONCE):
-            yield pack(part, len(part[-1].tokens), pad)
-            part = []
-        part.append(examples[number])
-    if part:
-        yield pack(part, len(part[-1].tokens), pad)
-
-
-def shortest_first(examples: Sequence[Example]) -> list[int]:
-    """The numbers of the examples in the order of their lengths."""
-    return sorted(range(len(examples)), key=lambda number: len(examples[number].tokens))
+def batches_of(
+    examples: Sequence[Example], pad: int, tokens: int = TOKENS_AT_ONCE, most: int = EXAMPLES_AT_ONCE
+) -> Iterator[Batch]:
+    """The examples in batches of about equal lengths, in the order that `batches` gives."""
+    lengths = [len(example.tokens) for example in examples]
+    for numbers in batches(lengths, tokens, most):
+        yield pack([examples[number] for number in numbers], lengths[numbers[-1]], pad)

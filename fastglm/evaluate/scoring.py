@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..batching import shortest_first
 from ..errors import ContextError
 from ..models.chatglm.conversation import History
 from ..models.chatglm.tokenizer import ChatGLMTokenizer
@@ -18,7 +19,7 @@ from ..system.devices import resolve_device
 from .answers import prompt_answers
 from .arithmetic import Arithmetic, arithmetic_of
 from .divergence import divergence
-from .likelihood import answer_losses, batches_of, shortest_first
+from .likelihood import answer_losses, batches_of
 from .reference import Reference
 
 Asked = tuple[History, str, str]  # history, question, and the known answer
@@ -149,7 +150,7 @@ def _by_example(
         return [None] * len(examples)
     counts = [batch.examples for batch in batches]
     owners = torch.cat([batch.example + sum(counts[:number]) for number, batch in enumerate(batches)])
-    order = shortest_first(examples)  # as batches hold them
+    order = shortest_first([len(example.tokens) for example in examples])  # as batches hold them
     found: list[list[float]] = [[] for _ in examples]
     for owner, value in zip(owners.tolist(), figure.tolist(), strict=True):
         found[order[owner]].append(value)

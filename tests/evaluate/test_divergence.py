@@ -12,6 +12,7 @@ import fastglm
 from fastglm.errors import UsageError
 from fastglm.evaluate import divergence as module
 from fastglm.evaluate import head as heads
+from fastglm.evaluate import likelihood
 from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.divergence import Divergence, divergence
 from fastglm.evaluate.head import FinalStates, Head
@@ -111,7 +112,7 @@ def test_64_best_logits_gave_less(batches: list[Batch], original: Pair) -> None:
 def test_parts_of_any_size_give_the_same(batches: list[Batch], original: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = fastglm.load("demo", "int4")
     whole = divergence(model, batches, *original)
-    monkeypatch.setattr(module, "TARGETS_AT_ONCE", 3)
+    monkeypatch.setattr(likelihood, "TARGETS_AT_ONCE", 3)
     monkeypatch.setattr(module, "PRECISELY_AT_ONCE", 2)
     monkeypatch.setattr(heads, "HEAD_ROWS", 777)
     parts = divergence(model, batches, *original)

@@ -14,9 +14,9 @@ import fastglm
 from fastglm.cli.commands import main
 from fastglm.engine import GREEDY
 from fastglm.errors import UsageError
-from fastglm.evaluate import harness
+from fastglm.evaluate import harness_model, likelihood
 from fastglm.evaluate.arithmetic import Arithmetic
-from fastglm.evaluate.harness import Generation, VariantLM
+from fastglm.evaluate.harness_model import Generation, VariantLM
 from fastglm.kernels.exact import is_exact
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"
@@ -104,8 +104,8 @@ def test_likelihoods_are_those_of_single_tokens_after_the_context(demo: tuple[An
 def test_batches_do_not_change_what_is_found(demo: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     requests = [request(f"{n}+{n * 7}=?", f"{n}+{n * 7}={n * 8}。") for n in range(1, 40)]
     at_once = VariantLM(*demo).loglikelihood(requests)
-    monkeypatch.setattr(harness, "TOKENS_AT_ONCE", 40)
-    monkeypatch.setattr(harness, "TARGETS_AT_ONCE", 5)
+    monkeypatch.setattr(harness_model, "TOKENS_AT_ONCE", 40)
+    monkeypatch.setattr(likelihood, "TARGETS_AT_ONCE", 5)
     apart = VariantLM(*demo).loglikelihood(requests)
     assert [nats for nats, _ in apart] == pytest.approx([nats for nats, _ in at_once], abs=1e-3)
 
@@ -131,13 +131,13 @@ def test_exact_likelihoods_are_the_same_in_a_batch_and_alone(variant: str) -> No
 def test_generating_runs_as_decoding_whatever_the_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = fastglm.load("demo", "int8")
     seen: list[bool] = []
-    plain = harness.generate
+    plain = harness_model.generate
 
     def watched(*arguments: Any) -> Any:
         seen.append(is_exact(model))
         return plain(*arguments)
 
-    monkeypatch.setattr(harness, "generate", watched)
+    monkeypatch.setattr(harness_model, "generate", watched)
     VariantLM(model, tokenizer).generate_until([request("12+30=?", {"until": ["。"], "max_gen_toks": 8})])
     assert seen == [False]
 

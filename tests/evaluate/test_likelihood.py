@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fastglm.evaluate.likelihood import EXAMPLES_AT_ONCE, TOKENS_AT_ONCE, Likelihood, batches_of, likelihood
+from fastglm.evaluate.likelihood import EXAMPLES_AT_ONCE, Likelihood, likelihood
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.packing import Example
@@ -38,14 +38,6 @@ def test_the_likelihood_is_the_sum_over_all_answers(model: ChatGLMForConditional
     found = likelihood(model, examples)
     assert found.tokens == tokens
     assert found.nats == pytest.approx(nats, rel=1e-4)
-
-
-def test_a_batch_has_a_bound_of_tokens_too() -> None:
-    examples = [Example([GMASK, SOP, *range(10, 10 + n)], 1) for n in (900, 1000, 9000, 2, 1100, 950)]
-    batches = list(batches_of(examples, 3))
-    assert [batch.examples for batch in batches] == [4, 1, 1]  # 4 × 1002, and each of the longest alone
-    assert [batch.input_ids.numel() <= TOKENS_AT_ONCE for batch in batches] == [True, True, False]
-    assert sum(batch.tokens for batch in batches) == sum(len(example.tokens) for example in examples)
 
 
 def test_perplexity_and_bits_per_byte() -> None:

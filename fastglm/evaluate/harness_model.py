@@ -1,0 +1,210 @@
+"""A variant as lm-evaluation-harness asks it: for likelihoods of continuations, or for texts.
+
+A task's context stands before `[gMASK] <sop>` and is seen in both directions, as a chat's message is; its continuation
+is scored or generated behind it, token by token. No text of a task becomes a control token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from sys import maxsize
+from typing import Any
+
+import torch
+from lm_eval.api.model import LM
+from lm_eval.models.utils import normalize_gen_kwargs
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from ..batching import TOKENS_AT_ONCE, batches, shortest_first
+from ..engine import GREEDY, Sampling
+from ..errors import UsageError
+from ..generation.detokenizer import Detokenizer
+from ..models.packing import Batch, Example
+from ..progress.progress import OnProgress, Progress
+from .answers import generate
+from .arithmetic import Arithmetic, scoring
+from .likelihood import batches_of, losses, target_logits
+
+LONGEST_ANSWER = 256  # tokens, where a task names no number; the harness's own default
+FEWSHOT_SEED = 1234  # the harness's own
+GENERATION = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
+
+
+class VariantLM(LM):
+    """The model that the harness asks, loaded by `fastglm.load`. A context that is too long loses its beginning.
+
+    Likelihoods are computed in `arithmetic`, so that exact ones do not depend on what stands beside in a batch; what is
+    generated runs as decoding does.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        progress: OnProgress | None = None,
+        arithmetic: Arithmetic = Arithmetic.exact,
+    ) -> None:
+        super().__init__()
+        self.model, self.tokenizer, self._arithmetic = model, tokenizer, arithmetic
+        self._progress = progress or (lambda _: None)
+
+    def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
+        """Nats of each continuation after its context, and whether greedy decoding would give it.
+
+        The spaces that part the two are left out: answers of this architecture begin behind <sop> without one.
+        """
+        examples = []
+        for context, continuation in (request.args for request in requests):
+            said = self.tokenizer.encode_text(continuation.lstrip(" ") or continuation)
+            examples.append(self._example(self.tokenizer.encode_text(context), said))
+        return self._score(examples)
+
+    def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
+        """Nats of whole texts after an empty context; of a longer text, window by window, every token once."""
+        room = self.model.context_length - len(self.tokenizer.prompt_end) - 1
+        examples: list[Example] = []
+        owners: list[int] = []
+        for owner, request in enumerate(requests):
+            ids = self.tokenizer.encode_text(request.args[0])
+            for number, window in enumerate(get_rolling_token_windows(ids, -1, room, 1)):
+                before, said = make_disjoint_window(window)
+                examples.append(self._example(before if number else [], said))
+                owners.append(owner)
+        sums = [0.0] * len(requests)
+        for owner, (nats, _) in zip(owners, self._score(examples), strict=True):
+            sums[owner] += nats
+        return sums
+
+    def generate_until(self, requests: Sequence[Any]) -> list[str]:
+        """Texts up to <eop>, a request's strings or number of tokens; greedy unless the task samples."""
+        room = self.model.context_length - len(self.tokenizer.prompt_end) - 1  # the last token of a context stays
+        wishes = [Generation.read(request.args[1], room) for request in requests]
+        texts = [""] * len(requests)
+        done = 0
+        for wish in dict.fromkeys(wishes):
+            numbers = [number for number, other in enumerate(wishes) if other == wish]
+            prompts = [self._prompt(requests[number].args[0], wish.tokens) for number in numbers]
+            for batch in batches([len(prompt) + wish.tokens for prompt in prompts]):
+                found = self._generate([prompts[place] for place in batch], wish, FEWSHOT_SEED + done)
+                for place, text in zip(batch, found, strict=True):
+                    texts[numbers[place]] = text
+                done += len(batch)
+                self._progress(Progress("generate", done, len(requests), "requests"))
+        return texts
+
+    def _example(self, context: list[int], continuation: list[int]) -> Example:
+        end = self.tokenizer.prompt_end
+        room = self.model.context_length - len(end) - len(continuation)
+        if room < 0:
+            raise UsageError(
+                f"A task wants {len(continuation)} tokens scored at once, which do not fit into the model's context of "
+                f"{self.model.context_length}: leave it out."
+            )
+        kept = context[max(len(context) - room, 0) :]
+        return Example([*kept, *end, *continuation], len(kept) + len(end) - 1)
+
+    def _prompt(self, context: str, answer: int) -> list[int]:
+        end = self.tokenizer.prompt_end
+        room = self.model.context_length - len(end) - answer
+        return [*self.tokenizer.encode_text(context)[-room:], *end]
+
+    def _score(self, examples: Sequence[Example]) -> list[tuple[float, bool]]:
+        scores = [(0.0, True)] * len(examples)  # as it is of an empty continuation
+        wanted = [number for number, example in enumerate(examples) if example.targets]
+        found: list[tuple[float, bool]] = []
+        pad = self.model.config.pad_token_id
+        for batch in batches_of([examples[number] for number in wanted], pad, TOKENS_AT_ONCE, maxsize):
+            with scoring(self.model, self._arithmetic):
+                found += _scores(self.model, batch.to(self.model.device))
+            self._progress(Progress("score", len(found), len(wanted), "requests"))
+        order = shortest_first([len(examples[number].tokens) for number in wanted])  # as batches hold them
+        for place, score in zip(order, found, strict=True):
+            scores[wanted[place]] = score
+        return scores
+
+    def _generate(self, prompts: Sequence[list[int]], wish: "Generation", seed: int) -> list[str]:
+        texts = Texts(self.tokenizer, wish.until, self.model.stop_tokens, len(prompts))
+        generate(self.model, prompts, wish.tokens, replace(wish.sampling, seed=seed), texts.add)
+        return texts.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """How a request is answered."""
+
+    until: tuple[str, ...]  # strings that end it and are no part of it
+    tokens: int  # at most
+    sampling: Sampling
+
+    @classmethod
+    def read(cls, wanted: dict[str, Any], room: int) -> "Generation":
+        """From a task's `generation_kwargs`.
+
+        Raises UsageError for one that is not known here, and for more tokens than `room`.
+        """
+        found: dict[str, Any] = dict(normalize_gen_kwargs(wanted, LONGEST_ANSWER))
+        if found.get("num_beams") == 1:
+            del found["num_beams"]
+        if unknown := found.keys() - GENERATION:
+            raise UsageError(f"A task sets {', '.join(sorted(unknown))} for generating, which is not known here.")
+        if found["max_gen_toks"] > room:
+            raise UsageError(
+                f"A task wants answers of up to {found['max_gen_toks']} tokens, the model's context leaves room for "
+                f"{room}: leave it out, or set a smaller max_gen_toks in a YAML file of your own."
+            )
+        until = tuple(text for text in found["until"] if text)
+        if not found["do_sample"] or found.get("temperature", 1.0) <= 0:
+            return cls(until, found["max_gen_toks"], GREEDY)
+        asked = {name: found[name] for name in ("temperature", "top_p", "top_k") if name in found}
+        sampling = Sampling(**{"temperature": 1.0, "top_p": 1.0, **asked})  # where a task says nothing, as transformers
+        sampling.check()
+        return cls(until, found["max_gen_toks"], sampling)
+
+
+class Texts:
+    """The texts of a batch while it is generated; each ends at the first of its strings, or at a stop token."""
+
+    def __init__(self, tokenizer: Any, until: Sequence[str], stops: Sequence[int], rows: int) -> None:
+        def decode(ids: Sequence[int]) -> str:
+            return tokenizer.decode(ids, skip_special_tokens=True)
+
+        self._rows = [_Row(Detokenizer(decode)) for _ in range(rows)]
+        self._until, self._stops = until, stops
+        self._overlap = max(map(len, until), default=1) - 1
+
+    def add(self, number: int, token: int) -> bool:
+        """Takes the next token of a row; whether that ends it."""
+        row, stopped = self._rows[number], token in self._stops
+        self._add(row, row.detokenizer.finish() if stopped else row.detokenizer.add(token))
+        row.ended |= stopped
+        return row.ended
+
+    def finish(self) -> list[str]:
+        """The texts of all rows."""
+        for row in self._rows:
+            if not row.ended:
+                self._add(row, row.detokenizer.finish())
+        return [row.text for row in self._rows]
+
+    def _add(self, row: "_Row", new: str) -> None:
+        begin = max(len(row.text) - self._overlap, 0)
+        row.text += new
+        ends = [place for text in self._until if (place := row.text.find(text, begin)) >= 0]
+        if ends:
+            row.text, row.ended = row.text[: min(ends)], True
+
+
+@dataclass(slots=True)
+class _Row:
+    detokenizer: Detokenizer
+    text: str = ""
+    ended: bool = False
+
+
+@torch.inference_mode()
+def _scores(model: Any, batch: Batch) -> list[tuple[float, bool]]:
+    """Of each example: nats of its targets, and whether all of them are the likeliest tokens."""
+    nats, missed = torch.zeros(2, batch.examples, dtype=torch.double)
+    for logits, targets, owners in target_logits(model, batch, batch.example):
+        nats.index_add_(0, owners.cpu(), losses(logits, targets).cpu().double())
+        missed.index_add_(0, owners.cpu(), (logits.argmax(-1) != targets).cpu().double())
+    return [(-loss, wrong == 0) for loss, wrong in zip(nats.tolist(), missed.tolist(), strict=True)]
