@@ -81,7 +81,7 @@ def parameters(config: ChatGLM6BConfig) -> int:
     if not config.tie_word_embeddings:
         total += config.vocab_size * hidden
     for layer in range(config.num_layers):
-        attention, inner = config.heads(layer) * (config.head_dim or 0), config.inner(layer)
+        attention, inner = config.query_heads(layer) * (config.head_dim or 0), config.inner(layer)
         total += 4 * attention * hidden + 3 * attention + hidden  # query, key, value; output
         total += 2 * inner * hidden + inner + hidden + 4 * hidden  # both of the FFN; two norms
     return total

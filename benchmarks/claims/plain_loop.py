@@ -51,7 +51,7 @@ class PlainLoop:
         self.embedding = weights["transformer.word_embeddings.weight"]
         self.final_norm = pair("final_layernorm")
         self.head = weights["lm_head.weight"]
-        self.heads, self.width = config.heads(0), config.head_dim
+        self.heads, self.width = config.query_heads(0), config.head_dim
         self.epsilon = config.layernorm_epsilon
         self.gmask, self.sop = config.gmask_token_id, config.bos_token_id
         self.cos, self.sin = _tables(self.width // 2, config.max_sequence_length + 1)

@@ -45,7 +45,7 @@ def smaller(teacher: ChatGLM6BConfig, fields: Mapping[str, Any]) -> ChatGLM6BCon
         raise UsageError(f"{layers} layers are more than the {teacher.num_layers} of the teacher that they begin from")
     like = [layer * teacher.num_layers // layers for layer in range(layers)]
     heads, inner = fields.get("num_attention_heads", 1.0), fields.get("inner_hidden_size", 1.0)
-    student.num_attention_heads = same_or_list([_count(heads, teacher.heads(layer)) for layer in like])
+    student.num_attention_heads = same_or_list([_count(heads, teacher.query_heads(layer)) for layer in like])
     student.inner_hidden_size = same_or_list([_width(inner, teacher.inner(layer)) for layer in like])
     student.hidden_size = _width(fields.get("hidden_size", 1.0), teacher.hidden_size)
     student.head_dim = _width(fields.get("head_dim", 1.0), int(teacher.head_dim or 0))

@@ -168,7 +168,7 @@ def make_cache(model: Any, capacity: int, rows: int = 1, stage: Stage | None = N
     """An empty cache for a model, or for a stage of it, in the format that its config asks for."""
     config = model.config
     layers, device = stage or (range(config.num_layers), model.device)
-    heads = [config.heads(layer) for layer in layers]
+    heads = [config.kv_heads(layer) for layer in layers]
     is_int8 = config.cache_format == "int8"
     return StaticCache(heads, config.head_dim, capacity, model.dtype, device, is_int8, rows, layers.start)
 

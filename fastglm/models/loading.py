@@ -221,7 +221,7 @@ def _entries(
     layers = [_weights_bytes(block, dtype) for block in model.transformer.layers]
     ends, config = needed - sum(layers), model.config
     cache = config.cache_bytes(dtype) * config.max_sequence_length
-    heads = [config.heads(layer) for layer in range(len(layers))]
+    heads = [config.kv_heads(layer) for layer in range(len(layers))]
     each = [round(layer * _HEADROOM + cache * count / sum(heads)) for layer, count in zip(layers, heads, strict=True)]
     free = [(device, free_memory(device)) for device in devices]
     found = plan(each, round(ends * _HEADROOM), free, len(devices) if spread else 1)

@@ -58,7 +58,7 @@ def prune_width(
     walk = Walk(checkpoint, calibration_examples(checkpoint, texts), device)
 
     def edit(block: Block, states: list[Tensor], layer: int) -> State:
-        return _narrow(walk, block, states, smaller.inner(layer), smaller.heads(layer))
+        return _narrow(walk, block, states, smaller.inner(layer), smaller.query_heads(layer))
 
     write_edited(walk, smaller, edit, out, "narrow layers", progress)
     layers = range(config.num_layers)
@@ -66,7 +66,10 @@ def prune_width(
         f"{1 - channels:.0%} of the FFN channels and {1 - heads:.0%} of the heads removed",
         predict_size(config),
         predict_size(smaller),
-        {"channels": [smaller.inner(layer) for layer in layers], "heads": [smaller.heads(layer) for layer in layers]},
+        {
+            "channels": [smaller.inner(layer) for layer in layers],
+            "heads": [smaller.query_heads(layer) for layer in layers],
+        },
     )
 
 
@@ -84,7 +87,7 @@ def with_widths(config: ChatGLM6BConfig, channels: float, heads: float) -> ChatG
     smaller = deepcopy(config)
     layers = range(config.num_layers)
     smaller.inner_hidden_size = same_or_list([kept(config.inner(layer), channels) for layer in layers])
-    smaller.num_attention_heads = same_or_list([max(1, round(config.heads(layer) * heads)) for layer in layers])
+    smaller.num_attention_heads = same_or_list([max(1, round(config.query_heads(layer) * heads)) for layer in layers])
     if predict_size(smaller) == predict_size(config):
         raise UsageError(f"With {channels:.0%} of the channels and {heads:.0%} of the heads nothing goes: keep fewer.")
     return smaller

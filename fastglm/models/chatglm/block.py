@@ -32,7 +32,7 @@ class Attention(nn.Module):
     def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
-        self.heads = config.heads(layer)
+        self.heads = config.query_heads(layer)
         self.head_dim: int = config.head_dim  # type: ignore[assignment]  # set by the config
         width = self.heads * self.head_dim
         self.query_key_value = make_linear(config, config.hidden_size, 3 * width)

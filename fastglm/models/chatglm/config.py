@@ -6,17 +6,17 @@ All generations publish `"model_type": "chatglm"`; `ChatGLMConfig.from_dict` tel
 from typing import Any, ClassVar
 
 import torch
-from transformers import PreTrainedConfig
 
 from ...errors import CheckpointError, FastGLMError, UsageError
 from ...kernels import Int4, Int8, WeightFormat, get_format
+from ..base import ModelConfig
 from ..ranges import check_ranges
 from .token_ids import complete_ids
 
 LATER_GENERATIONS = ("multi_query_group_num", "original_rope", "padded_vocab_size")
 
 
-class ChatGLMConfig(PreTrainedConfig):
+class ChatGLMConfig(ModelConfig):
     """What is registered for `model_type` "chatglm"; reading a config gives the subclass of its generation."""
 
     model_type = "chatglm"
@@ -76,13 +76,14 @@ class ChatGLM6BConfig(ChatGLMConfig):
     # Read by AutoTokenizer where tokenizer_config.json is missing.
     tokenizer_class: ClassVar[str] = "ChatGLMTokenizer"
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+    position_kinds: ClassVar[int] = 2  # position and block position
+    is_causal: ClassVar[bool] = False  # the context is seen in both directions
 
     vocab_size: int = 130528
     hidden_size: int = 4096
     num_layers: int = 28
     num_attention_heads: int | list[int] = 32
     inner_hidden_size: int | list[int] = 16384
-    head_dim: int | None = None
     layernorm_epsilon: float = 1e-5
     max_sequence_length: int = 2048
     position_encoding_2d: bool = True
@@ -103,7 +104,6 @@ class ChatGLM6BConfig(ChatGLMConfig):
     calibration: dict[str, Any] | None = None
     layer_numbers: list[int] | None = None
     sparsity: str | None = None
-    cache_format: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         for name, id in complete_ids(vars(self)).items():
@@ -112,24 +112,28 @@ class ChatGLM6BConfig(ChatGLMConfig):
             self.head_dim = self.hidden_size // self.num_attention_heads
         super().__post_init__(**kwargs)
 
-    def heads(self, layer: int) -> int:
-        """Attention heads of a layer."""
+    @property
+    def layers(self) -> int:
+        """The number of layers."""
+        return self.num_layers
+
+    @property
+    def hidden(self) -> int:
+        """The width of the states between layers."""
+        return self.hidden_size
+
+    @property
+    def context(self) -> int:
+        """The largest number of tokens, prompt and answer together."""
+        return self.max_sequence_length
+
+    def query_heads(self, layer: int) -> int:
+        """Attention heads of a layer; keys and values have as many."""
         return _per_layer(self.num_attention_heads, layer)
 
     def inner(self, layer: int) -> int:
         """FFN channels of a layer."""
         return _per_layer(self.inner_hidden_size, layer)
-
-    def cache_values(self) -> int:
-        """How many numbers the keys and values of one token are."""
-        return 2 * sum(self.heads(layer) for layer in range(self.num_layers)) * int(self.head_dim or 0)
-
-    def cache_bytes(self, dtype: torch.dtype) -> int:
-        """Bytes of the keys and values of one token where activations are of `dtype`."""
-        values = self.cache_values()
-        if self.cache_format == "int8":
-            return values + values // int(self.head_dim or 1) * dtype.itemsize  # a scale for each vector
-        return values * dtype.itemsize
 
     def layer_number(self, layer: int) -> int:
         """The number that a layer was trained with: its own where none was removed before it."""
