@@ -1,4 +1,4 @@
-"""A compression as a job: the one form of its command that a worker carries out, and where its files may lie."""
+"""A compression as a job: the only form of its command that a worker accepts, and the places of its files."""
 
 import re
 from collections.abc import Sequence
@@ -12,16 +12,18 @@ from fastglm.system.home import home
 
 COMMAND = ["-m", "fastglm", "compress"]
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,59}", re.ASCII)
-_TAKEN = (".", ".work", ".part", ".partial")  # ends of names that a compression gives to its own files
+_TAKEN = (".", ".work", ".part", ".partial")  # suffixes that a compression gives to its own files
 
 
 @dataclass(frozen=True, slots=True)
 class Compression:
-    """What is asked for. Making one raises UsageError where it names what visitors may not open or write."""
+    """A requested compression. Creating one raises UsageError if it names something that visitors may not open or
+    write.
+    """
 
     model: str
     recipe: str  # a name, or a file in `FASTGLM_HOME/recipes`
-    name: str  # of the folder that it makes in `FASTGLM_HOME/models`
+    name: str  # name of the folder that it makes in `FASTGLM_HOME/models`
     texts: str | None = None  # "demo", or a file below `FASTGLM_HOME/texts`
 
     def __post_init__(self) -> None:
@@ -34,12 +36,14 @@ class Compression:
             raise UsageError(f"{self.recipe!r} is neither a recipe's name nor a recipe that is kept here.")
         if self.texts not in (None, "demo") and not _lies_in("texts", self.texts):
             raise UsageError(f"{self.texts!r} are no texts that are kept here.")
-        with suppress(CheckpointError):  # its folder is gone, which the command tells of
+        with suppress(CheckpointError):  # its folder is gone; the command reports this
             find_source(self.model, restricted=True)
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> "Compression":
-        """What a command asks for. Raises UsageError as making one does, and for what `arguments` would not give."""
+        """Parse a command's arguments. Raises UsageError as creating a Compression does, and for arguments that
+        `arguments` would not give.
+        """
         options = dict(zip(arguments[len(COMMAND) :: 2], arguments[len(COMMAND) + 1 :: 2], strict=False))
         model, recipe, name = (options.get(option, "") for option in ("--model", "--recipe", "--out"))
         found = cls(model, recipe, name, options.get("--texts"))
@@ -48,24 +52,24 @@ class Compression:
         return found
 
     def arguments(self) -> list[str]:
-        """Of Python, to be run in `FASTGLM_HOME/models`."""
+        """Arguments for Python, to be run in `FASTGLM_HOME/models`."""
         texts = ["--texts", self.texts] if self.texts else []
         options = ["--model", self.model, "--recipe", self.recipe, "--out", self.name, *texts]
         return [*COMMAND, *options, "--progress", "json"]
 
     @property
     def folder(self) -> Path:
-        """What it makes; not there before its end."""
+        """The folder that it makes; it appears at the end."""
         return home() / "models" / self.name
 
     @property
     def work(self) -> Path:
-        """What is done so far, while it is not at its end."""
+        """The working folder, present until the end."""
         return self.folder.with_name(f"{self.name}.work")
 
 
 def _lies_in(kept: str, file: str | None) -> bool:
-    """Whether a path is of a file below a folder of the home."""
+    """Tell whether a path leads to a file below a folder of the home."""
     return (
         file is not None and Path(file).is_absolute() and Path(file).resolve().is_relative_to(home().resolve() / kept)
     )

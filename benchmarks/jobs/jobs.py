@@ -1,4 +1,4 @@
-"""The queue of this machine's jobs in the results store: commands of ours that a worker carries out one by one."""
+"""The queue of this machine's jobs in the results store: commands of this project that a worker runs one by one."""
 
 import platform
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from benchmarks.store.store import RUNS, Store
 from fastglm.errors import FastGLMError
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-MOST_QUEUED = 20  # jobs of a machine that wait for their turn
-LINES = 1000  # of a job's log that are kept
-KEPT = timedelta(days=30)  # jobs that ended
+MOST_QUEUED = 20  # waiting jobs of a machine
+LINES = 1000  # lines that are kept of a job's log
+KEPT = timedelta(days=30)  # ended jobs that are kept
 
 JOBS, LOG = (cast(Table, kind.__table__) for kind in (JobRow, JobLineRow))
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A command of ours, and how far it is; the columns of `benchmarks.store.schema.JobRow`."""
+    """A command of this project and its progress; the columns of `benchmarks.store.schema.JobRow`."""
 
     id: int
     arguments: list[str]
@@ -45,17 +45,17 @@ class Job:
 
     @property
     def abandoned(self) -> bool:
-        """Whether it was begun, and the process that saw to it is gone."""
+        """Tell whether the job was begun and its worker is gone."""
         return self.state == "running" and processes.find(self.worker) is None
 
     def waits_for(self, other: "Job") -> bool:
-        """Whether both cannot be carried out at once: `auto` may be any device."""
+        """Tell whether two jobs cannot run at the same time; `auto` may be any device."""
         mine, theirs = set(self.device.split(",")), set(other.device.split(","))
         return bool(mine & theirs) or "auto" in mine | theirs
 
 
 def next_of(jobs: Sequence[Job]) -> Job | None:
-    """Of all unfinished jobs that to be taken up now: one left half-done, else the first whose device is free."""
+    """The job to run next: an interrupted one first, otherwise the oldest whose device is free."""
     for job in jobs:
         if job.abandoned:
             return job
@@ -69,14 +69,16 @@ def next_of(jobs: Sequence[Job]) -> Job | None:
 
 
 class Jobs:
-    """The queue. Every method is one transaction and raises `StoreError` where the store cannot be used."""
+    """The queue. Every method is one transaction and raises `StoreError` if the store cannot be used."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._here = JOBS.c.node == platform.node()
 
     def add(self, arguments: Sequence[str]) -> Job:
-        """Queue `python arguments…`, or find it queued; raises FastGLMError where too many wait."""
+        """Queue `python arguments…`, or return the job if it is queued already. Raises FastGLMError if too many jobs
+        wait.
+        """
         now = _now()
         row: dict[str, Any] = {
             "node": platform.node(),
@@ -90,7 +92,7 @@ class Jobs:
             migrations.lock(connection)
             waiting = [job for job in self._open(connection) if job.state == "queued"]
             if (same := next((job for job in waiting if job.arguments == row["arguments"]), None)) is not None:
-                return same  # asked for by a second click
+                return same  # a second click asked for the same
             if len(waiting) >= MOST_QUEUED:
                 raise FastGLMError(f"{MOST_QUEUED} jobs wait already: cancel some, or wait for their end")
             connection.execute(delete(JOBS).where(self._here, JOBS.c.finished < now - KEPT))
@@ -100,18 +102,18 @@ class Jobs:
         return self._store.work(add)
 
     def unfinished(self) -> list[Job]:
-        """Those that are carried out or wait for it, in the order they were queued."""
+        """The running and waiting jobs in the order they were queued."""
         return self._store.work(self._open)
 
     def last(self) -> Job | None:
-        """The one that ended last."""
+        """The job that ended last."""
         ended = select(JOBS.c.id).where(self._here, JOBS.c.finished.is_not(None))
         latest = ended.order_by(JOBS.c.finished.desc(), JOBS.c.id.desc()).limit(1).scalar_subquery()
         found = self._store.work(lambda connection: self._all(connection, JOBS.c.id == latest))
         return found[0] if found else None
 
     def get(self, job: int) -> Job | None:
-        """The job of this number, as it is now."""
+        """The job of this number in its present state."""
         found = self._store.work(lambda connection: self._all(connection, JOBS.c.id == job))
         return found[0] if found else None
 
@@ -121,7 +123,7 @@ class Jobs:
         return self._store.work(lambda connection: list(connection.scalars(newest)))[::-1]
 
     def cancel(self, job: int) -> None:
-        """End a job that waits, and have one that is carried out stopped; what it measured is kept."""
+        """Cancel a waiting job, or ask a running one to stop; its measurements are kept."""
 
         def cancel(connection: Connection) -> None:
             change = update(JOBS).where(JOBS.c.id == job)
@@ -131,9 +133,9 @@ class Jobs:
         self._store.work(cancel)
 
     def claim(self, worker: str) -> Job | None:
-        """Take up the job whose turn it is; None where there is none. No two workers ever get the same.
+        """Take the next job for a worker; None if there is none. No two workers ever get the same job.
 
-        One that was begun before, by a worker that is gone, has more than one attempt; its `child` may still be alive.
+        A job that a lost worker began has more than one attempt; its `child` may still run.
         """
 
         def claim(connection: Connection) -> Job | None:
@@ -142,16 +144,16 @@ class Jobs:
                 return None
             taken = {"state": "running", "worker": worker, "attempts": job.attempts + 1}
             taken |= {"started": job.started or _now()}
-            unchanged = and_(JOBS.c.id == job.id, JOBS.c.state == job.state)  # it may be cancelled just now
+            unchanged = and_(JOBS.c.id == job.id, JOBS.c.state == job.state)  # it may be cancelled at this moment
             changed = connection.execute(update(JOBS).where(unchanged).values(**taken)).rowcount
             return self._all(connection, JOBS.c.id == job.id)[0] if changed else None
 
         return self._store.work(claim)
 
     def tell(self, job: Job, news: dict[str, Any], lines: Sequence[str]) -> bool:
-        """Write what a job tells: columns, and lines of its log.
+        """Record a job's news: columns, and lines of its log.
 
-        Returns whether it is to be stopped: it is cancelled, or another worker's.
+        Returns whether the job must stop, because it was cancelled or belongs to another worker.
         """
         mine = and_(JOBS.c.id == job.id, JOBS.c.worker == job.worker)
 
@@ -168,14 +170,14 @@ class Jobs:
         return self._store.work(tell)
 
     def finish(self, job: Job, state: State, error: str | None = None) -> None:
-        """Record how a job ended."""
+        """Record the end of a job."""
         ended = {"state": state, "error": error and error[:2000], "finished": _now(), "child": None}
         self.tell(job, ended, [])
 
     def run_of(self, job: Job) -> dict[str, Any] | None:
-        """Id, status and error of the run that a job left, if it began one.
+        """Id, status and error of the run that a job began, if any.
 
-        A worker that was killed may not have heard of it, but a run knows its process.
+        A killed worker may not have recorded the run, but a run records its process.
         """
         its = RUNS.c.id == job.run
         if job.run is None and job.child and job.started:
@@ -193,11 +195,11 @@ class Jobs:
 
 
 def _device(arguments: Sequence[str]) -> str:
-    """The device that a command names; `auto` where it names none."""
+    """The device that a command names; `auto` if it names none."""
     name = arguments[arguments.index("--device") + 1] if "--device" in arguments[:-1] else "auto"
     return "cuda:0" if name == "cuda" else name[:20]
 
 
 def _now() -> datetime:
-    """As the store keeps it: UTC, with no zone."""
+    """The present time as the store keeps it: UTC without a zone."""
     return datetime.now(UTC).replace(tzinfo=None)

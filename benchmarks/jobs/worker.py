@@ -1,7 +1,7 @@
-"""A worker: carries out the queued jobs of this machine one by one, each in a process of its own, until none is left.
+"""A worker: runs the queued jobs of this machine one by one, each in its own process, until none is left.
 
-It may be killed at any moment. Its job is then taken up by the next worker, which first sees to it that the process
-that was left alone has ended: two processes never write to one run.
+It may be killed at any moment. The next worker then takes its job, after the abandoned process has ended: two processes
+never write to one run.
 """
 
 import json
@@ -27,20 +27,20 @@ from fastglm.errors import FastGLMError, UsageError
 from fastglm.system.files import DOWNLOAD_LIMIT, VISITORS_LIMIT
 from fastglm.system.home import folder
 
-LOOK = 0.25  # seconds between two looks at what the process said and whether it is to stop
+LOOK = 0.25  # seconds between two looks at the process's output and at requests to stop
 TELL = 0.5  # seconds between two writes of progress
-NOTED = 5.0  # seconds between two lines of the log on how a stage goes
+NOTED = 5.0  # seconds between two lines of the log about a stage
 PATIENCE = 600.0  # seconds to wait for a database that went away
 MEASURING = (["-m", "benchmarks", "run"], ["-m", "benchmarks", "resume"])
-ATTEMPTS = 3  # to carry out a job whose worker is killed again and again
+ATTEMPTS = 3  # attempts at a job whose worker is killed again and again
 
 T = TypeVar("T")
 
 
 def work(store: Store) -> None:
-    """Carry out jobs until no more can be begun: those left wait for the device of another worker's job.
+    """Run jobs until no more can start; the remaining ones wait for the device of another worker's job.
 
-    SIGINT and SIGTERM stop the process of the job, which is left to the next worker, and raise KeyboardInterrupt.
+    SIGINT and SIGTERM stop the job's process, leave the job to the next worker, and raise KeyboardInterrupt.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
@@ -51,7 +51,7 @@ def work(store: Store) -> None:
 
 
 def _attempt(jobs: Jobs, job: Job, arguments: list[str]) -> None:
-    """One job; where its process cannot be begun, the job fails and not the worker."""
+    """Run one job; if its process cannot start, the job fails and the worker goes on."""
     try:
         attempt = Attempt(jobs, job, arguments)
     except (OSError, FastGLMError) as error:
@@ -62,7 +62,7 @@ def _attempt(jobs: Jobs, job: Job, arguments: list[str]) -> None:
 
 
 def _left_of(jobs: Jobs, job: Job) -> list[str] | None:
-    """The command that carries out what is left of a job; None where nothing is, which is then recorded."""
+    """The command that runs the rest of a job; None if nothing is left, which is then recorded."""
     if not _is_ours(job.arguments):
         refused = f"it is not one of our commands: python {' '.join(job.arguments)}"
         _insist(lambda: jobs.finish(job, "failed", refused))
@@ -84,13 +84,15 @@ def _left_of(jobs: Jobs, job: Job) -> list[str] | None:
     elif job.arguments[:3] in MEASURING:
         return ["-m", "benchmarks", "resume", run["id"], "--progress", "json"] if run else job.arguments
     elif compresses:
-        return job.arguments  # which go on where it stopped
+        return job.arguments  # these commands continue by themselves
     _insist(lambda: jobs.finish(job, state, error))
     return None
 
 
 def _is_ours(arguments: Sequence[str]) -> bool:
-    """A database that many write to must not become a way to run anything here, or to write just anywhere."""
+    """Tell whether this project made a command: a database with many writers must not allow running or writing anything
+    else here.
+    """
     if list(arguments[: len(COMMAND)]) != COMMAND:
         named = {argument.partition("=")[0] for argument in arguments}
         return list(arguments[:3]) in MEASURING and not named & {"--json", "--store", "--ray"}
@@ -102,7 +104,7 @@ def _is_ours(arguments: Sequence[str]) -> bool:
 
 
 class Attempt:
-    """The process of a job: what it tells goes to the store, and a cancel from there goes to it."""
+    """The process of a job: its output goes to the store, and a cancellation in the store goes to the process."""
 
     def __init__(self, jobs: Jobs, job: Job, arguments: list[str]) -> None:
         self._jobs, self._job = jobs, job
@@ -111,12 +113,12 @@ class Attempt:
         self._told = self._noted = float("-inf")
         self._stage = self._words = self._status = ""
         self._error: str | None = None
-        own_group: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in the worker's terminal is not for it
+        own_group: dict[str, Any] = {"start_new_session": True}  # Ctrl-C in the worker's terminal does not reach it
         if sys.platform == "win32":
             own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
         self._child = subprocess.Popen(
             [sys.executable, *arguments],
-            cwd=folder("models"),  # a hub id that is a relative path too can only be one that visitors may open
+            cwd=folder("models"),  # a hub id that is also a relative path is restricted to paths that visitors may open
             env={DOWNLOAD_LIMIT: str(VISITORS_LIMIT), **os.environ, "PYTHONIOENCODING": "utf-8"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -130,11 +132,11 @@ class Attempt:
         self._reader = threading.Thread(target=self._read, daemon=True)
 
     def carry_out(self) -> None:
-        """Follow the process to its end, and record that."""
+        """Follow the process to its end, and record the end."""
         self._reader.start()
         stopped = None
         try:
-            with suppress(psutil.NoSuchProcess):  # it has ended
+            with suppress(psutil.NoSuchProcess):  # the process has ended
                 self._news["child"] = processes.identity(self._child.pid)
             while self._child.poll() is None:
                 if self._exchange() and stopped is None:
@@ -146,7 +148,7 @@ class Attempt:
         finally:
             if self._child.poll() is None:
                 processes.stop(psutil.Process(self._child.pid))
-        self._reader.join(1)  # what it started may hold its output open
+        self._reader.join(1)  # its children may hold its output open
         self._hear()
         _insist(lambda: self._jobs.tell(self._job, self._news, self._lines))
         state, error = self._outcome(stopped is not None)
@@ -162,12 +164,12 @@ class Attempt:
         return "failed", self._error or self._words or f"the process ended without a word, with {how}"
 
     def _exchange(self) -> bool:
-        """Hear the process, and tell the store now and then. Returns whether it is to stop."""
+        """Read the process's output, and update the store now and then. Returns whether the process must stop."""
         self._hear()
         due = time.monotonic() - self._told > TELL
         try:
             stop = self._jobs.tell(self._job, self._news if due else {}, self._lines if due else ())
-        except StoreError:  # told later
+        except StoreError:  # recorded later
             return False
         if due:
             self._news, self._told = {}, time.monotonic()
@@ -185,12 +187,14 @@ class Attempt:
             try:
                 event = json.loads(line)
                 self._note(event["event"], event)
-            except (ValueError, TypeError, KeyError):  # no event of ours
+            except (ValueError, TypeError, KeyError):  # not one of this project's events
                 if line:
                     self._words = self._log(line)
 
     def _note(self, kind: str, event: dict[str, Any]) -> None:
-        """One line of `benchmarks.run.progress`, or of `fastglm.progress.json_lines`, whose stages can have notes."""
+        """Record one line of `benchmarks.run.progress`, or of `fastglm.progress.json_lines`, whose stages can have
+        notes.
+        """
         match kind:
             case "progress":
                 part = event["done"] / event["total"] if event["total"] else 0.0
@@ -211,26 +215,26 @@ class Attempt:
                 self._status = event["status"]
 
     def _tell_note(self, line: str, note: str) -> None:
-        """How the stage goes: always beside its name, now and then in the log."""
+        """Record a note on the stage: always beside its name, now and then in the log."""
         self._news["stage"] = _plain(f"{self._stage} · {note}")[:300]
         if time.monotonic() - self._noted > NOTED:
             self._noted = time.monotonic()
             self._log(line)
 
     def _log(self, line: str) -> str:
-        """Add a line to the log; the line as it stands there."""
+        """Add a line to the log; return the line as it stands there."""
         line = _plain(line)[:2000]
         self._lines.append(line)
         return line
 
 
 def _plain(line: str) -> str:
-    """A text as any database takes it."""
+    """Text that any database accepts."""
     return line.encode("utf-8", "replace").decode("utf-8").replace("\0", "")
 
 
 def _insist(do: Callable[[], T]) -> T:
-    """What `do` gives, tried again for a while where the database went away."""
+    """Call `do` and return its result; repeat for a while if the database went away."""
     until = time.monotonic() + PATIENCE
     while True:
         try:

@@ -1,1 +1,3 @@
-"""What others make of a model of the same sizes, in turn with ours: `python -m benchmarks peers`; a peer a file."""
+"""Other programs with a model of the same sizes, measured in turn with this one: `python -m benchmarks peers`. One peer
+per file.
+"""

@@ -1,4 +1,4 @@
-"""bitsandbytes, which is among our own variants, as it runs under transformers' `generate`."""
+"""bitsandbytes under transformers' `generate`; it is also one of this project's variants."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from fastglm.variants.variants import bitsandbytes_reason
 
 
 class BitsAndBytes:
-    """A variant of that name."""
+    """The bitsandbytes variant of that name, as a peer."""
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""chatglm.cpp, through `chatglm-cpp`: ChatGLM-6B as it is, in a file that the package's own converter writes."""
+"""chatglm.cpp through `chatglm-cpp`: ChatGLM-6B unchanged, in a file from the package's own converter."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ChatGLMCpp(OwnProcess):
-    """With weights in `q4_0` or `q8_0`."""
+    """chatglm.cpp with weights in `q4_0` or `q8_0`."""
 
     def __init__(self, format: str, bits: float) -> None:
         self.name, self.bits = f"chatglm.cpp-{format}", bits
@@ -29,7 +29,7 @@ class ChatGLMCpp(OwnProcess):
         return lacking("chatglm_cpp", "tabulate")
 
     def write(self, sizes: Sizes, folder: Path) -> None:
-        """A GGML file."""
+        """Write a GGML file."""
         from chatglm_cpp.convert import ChatGLMConverter, GGMLType
 
         tokenizer, _ = read_light("demo")
@@ -56,14 +56,14 @@ class ChatGLMCpp(OwnProcess):
             ChatGLMConverter.convert(file, model, named, GGMLType[self._format.upper()])
 
     def load(self, folder: Path, sizes: Sizes, threads: int) -> "ChatGLM":
-        """See `OwnProcess`. Raises `UsageError` where it would take other threads than it is to have."""
+        """See `OwnProcess`. Raises `UsageError` if chatglm.cpp would use another number of threads than requested."""
         if threads != (own := own_threads()):
             raise UsageError(f"chatglm.cpp takes {own} threads here and cannot be told otherwise: use --threads {own}")
         return ChatGLM(folder / "model.bin", sizes.context)
 
 
 class Weights(Mapping[str, "Tensor"]):
-    """A state dict whose tensors are made when they are asked for, one at a time."""
+    """A state dict whose tensors are made one at a time when they are read."""
 
     def __init__(self, sizes: Sizes) -> None:
         self._shapes = dict(sizes.published())
@@ -104,6 +104,6 @@ class ChatGLM:
 
 
 def own_threads() -> int:
-    """How many it takes: all processors of a small machine, half of those of a larger one."""
+    """The number of threads it uses: all processors of a small machine, half of those of a larger one."""
     processors = os.cpu_count() or 4
     return processors if processors <= 4 else processors // 2

@@ -37,7 +37,7 @@ def peers(
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
-    """Measure what others make of a model of the same sizes with random weights, on the CPU, in turn with ours."""
+    """Measure other programs with a model of the same sizes and random weights, on the CPU, in turn with this one."""
     reporter = reporter_for(progress)
     with errors(debug, reporter.error):
         from benchmarks.cli.request import RunRequest

@@ -1,4 +1,6 @@
-"""Our variants and peers in one run: the peers' models are written, measured in turn with ours, and removed."""
+"""This project's variants and peers in one run: the peers' models are written, measured in turn with the variants, and
+removed.
+"""
 
 import os
 import shutil
@@ -25,26 +27,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Comparison(RunRequest):
-    """An order whose last variants are peers; `folders` hold their models, `skipped` says why others are left out."""
+    """A request whose last variants are peers; `folders` hold their models, `skipped` gives the reasons for missing
+    peers.
+    """
 
     peers: Mapping[str, Peer] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, variant: str, progress: OnProgress) -> Host:
-        """A host of a variant or a peer."""
+        """Start a host of a variant or a peer."""
         if variant not in self.peers:
             return RunRequest.start(self, variant, progress)
         assert self.threads
         return self.peers[variant].start(self.model, self.folders[variant], self.threads, progress)
 
     def settings(self) -> dict[str, object]:
-        """With the peers, and those that are not there."""
+        """Settings of the request, with the peers and the missing peers."""
         return {**RunRequest.settings(self), "peers": list(self.peers), "skipped": dict(self.skipped)}
 
 
 def compare(order: RunRequest, peers: Mapping[str, Peer], store: "Store | None", reporter: Reporter) -> Result:
-    """Measure what is ordered with these peers in turn. Raises `FastGLMError`: nothing can be measured."""
+    """Measure a request with these peers in turn. Raises `FastGLMError` if nothing can be measured."""
     sizes = Sizes.of(read_light(order.model)[1])
     order.workload.check(sizes.context)
     with tempfile.TemporaryDirectory(prefix="fastglm-peers-") as name:
@@ -68,7 +72,7 @@ def compare(order: RunRequest, peers: Mapping[str, Peer], store: "Store | None",
 def _write(
     peers: Mapping[str, Peer], sizes: Sizes, place: Path, reporter: Reporter
 ) -> tuple[dict[str, Path], dict[str, str]]:
-    """The folders of the peers' models, and why others have none."""
+    """The folders of the peers' models, and the reasons for missing models."""
     skipped = {name: reason for name, peer in peers.items() if (reason := peer.missing())}
     there = {name: peer for name, peer in peers.items() if name not in skipped}
     bits = sum(peer.bits for peer in there.values() if isinstance(peer, OwnProcess))
@@ -95,19 +99,19 @@ def _write(
 
 
 def write(_progress: OnProgress, peer: OwnProcess, sizes: Sizes, folder: Path) -> None:
-    """Let a peer write its model; what its libraries say is not for the user, what they raise is told in a line."""
+    """Let a peer write its model. Its libraries' output is hidden from the user; their exceptions become one line."""
     try:
         with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
             peer.write(sizes, folder)
     except FastGLMError:
         raise
-    except Exception as error:  # of libraries of others
+    except Exception as error:  # exceptions of other projects' libraries
         first_line = str(error).strip().partition("\n")[0]
         raise FastGLMError(f"{type(error).__name__}: {first_line}") from error
 
 
 def select(text: str, peers: Mapping[str, Peer]) -> dict[str, Peer]:
-    """The peers that are named, all of a kind by its beginning (`openvino`). Raises `UsageError`."""
+    """Select peers by name, or all peers of a kind by the beginning (`openvino`). Raises `UsageError`."""
     found: dict[str, Peer] = {}
     for wanted in (part.strip() for part in text.split(",")):
         named = {name: peer for name, peer in peers.items() if name == wanted or name.startswith(f"{wanted}-")}

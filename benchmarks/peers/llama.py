@@ -1,8 +1,8 @@
-"""llama.cpp, through `llama-cpp-python`.
+"""llama.cpp through `llama-cpp-python`.
 
-Its architecture `gptneox` without parallel residuals has the very matrices of ChatGLM-6B: q, k and v as one, a plain
-FFN, biases, layer norms. All matrices are in the same format, the head too, which llama.cpp's own conversion would keep
-in 6 bits; embedding and head are two tensors, as it repacks only what it does not look rows up in.
+Its architecture `gptneox` without parallel residuals has exactly the matrices of ChatGLM-6B: q, k and v as one, a plain
+FFN, biases, layer norms. All matrices have the same format, including the head, which llama.cpp's own conversion would
+keep in 6 bits. Embedding and head are two tensors, because llama.cpp repacks only matrices that it looks no rows up in.
 """
 
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ _OF_MODEL = {
 
 
 class LlamaCpp(OwnProcess):
-    """With weights in `q4_0` or `q8_0`."""
+    """llama.cpp with weights in `q4_0` or `q8_0`."""
 
     def __init__(self, format: str, bits: float) -> None:
         self.name, self.bits = f"llama.cpp-{format}", bits
@@ -42,7 +42,7 @@ class LlamaCpp(OwnProcess):
         return lacking("llama_cpp", "gguf")
 
     def write(self, sizes: Sizes, folder: Path) -> None:
-        """A GGUF file."""
+        """Write a GGUF file."""
         import gguf
         from gguf.quants import quantize
 
@@ -68,7 +68,7 @@ class LlamaCpp(OwnProcess):
 
 
 class Llama:
-    """A loaded GGUF file, with what llama.cpp takes by default but for the threads."""
+    """A loaded GGUF file with llama.cpp's defaults, except for the threads."""
 
     def __init__(self, file: Path, context: int, threads: int) -> None:
         import llama_cpp as api
@@ -99,7 +99,7 @@ class Llama:
 
 
 def _describe(writer: Any, sizes: Sizes) -> None:
-    """What a GGUF file tells of its model; it has no words, only a number of tokens."""
+    """Metadata of a GGUF model; its vocabulary has a size but no words."""
     writer.add_context_length(sizes.context)
     writer.add_embedding_length(sizes.hidden)
     writer.add_block_count(sizes.layers)
@@ -122,6 +122,6 @@ def _renamed(name: str) -> str:
 
 
 def _build(api: Any) -> str:
-    """The instructions it was built for, those that it uses."""
+    """The instruction sets that llama.cpp was built for and uses."""
     told = api.llama_print_system_info().decode()
     return ", ".join(flag.split(" = ")[0].strip() for flag in told.split("|") if flag.strip().endswith("= 1"))

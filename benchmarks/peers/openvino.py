@@ -1,7 +1,8 @@
-"""OpenVINO on the CPU, with weights as its own compressor (nncf) leaves them: int4 in groups of 128, int8 per row.
+"""OpenVINO on the CPU, with weights in the form of its own compressor (nncf): int4 in groups of 128, int8 per row.
 
-A product is of the weights after convert, subtract, multiply, which OpenVINO turns into one kernel; keys and values are
-a state of the model, in the form that it turns into one attention kernel. The context is seen in both directions.
+Each product takes its weights through convert, subtract and multiply, which OpenVINO fuses into one kernel. Keys and
+values are a state of the model, in the form that OpenVINO fuses into one attention kernel. Attention sees the context
+in both directions.
 """
 
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ _GROUP = 128
 
 
 class OpenVino(OwnProcess):
-    """With weights in `int4` or `int8`."""
+    """OpenVINO with weights in `int4` or `int8`."""
 
     def __init__(self, format: str, bits: float) -> None:
         self.name, self.bits = f"openvino-{format}", bits
@@ -31,7 +32,7 @@ class OpenVino(OwnProcess):
         return lacking("openvino")
 
     def write(self, sizes: Sizes, folder: Path) -> None:
-        """An .xml file and its .bin file."""
+        """Write an .xml file and its .bin file."""
         import openvino
 
         model = Graph(sizes, self._format).model()
@@ -75,11 +76,13 @@ class Graph:
 
         self.ops: Any = opset13
         self.sizes, self.format = sizes, format
-        self.sinks: list[Any] = []  # what writes keys and values
+        self.sinks: list[Any] = []  # operators that write keys and values
         self._random = np.random.default_rng(0).integers(0, 256, 1 << 20, np.uint8)
 
     def model(self) -> Any:
-        """From ids, positions (both [1, sequence]) and beam [1] to the logits of the last token, [1, 1, vocabulary]."""
+        """The model from ids, positions (both [1, sequence]) and beam [1] to the logits of the last token, [1, 1,
+        vocabulary].
+        """
         import openvino
 
         ops, sizes = self.ops, self.sizes
@@ -107,7 +110,7 @@ class Graph:
         return self._linear(merged, sizes.hidden, sizes.hidden)
 
     def _by_head(self, x: Any) -> Any:
-        """[1, heads, sequence, width] of [1, sequence, hidden]."""
+        """Reshape [1, sequence, hidden] to [1, heads, sequence, width]."""
         ops, sizes = self.ops, self.sizes
         split = ops.reshape(x, ops.constant([0, 0, sizes.heads, sizes.width]), special_zero=True)
         return ops.transpose(split, self._order())
@@ -116,7 +119,7 @@ class Graph:
         return self.ops.constant([0, 2, 1, 3])
 
     def _extended(self, new: Any, beam: Any, name: str) -> Any:
-        """The keys or values so far, and new ones after them."""
+        """The keys or values so far, extended by new ones."""
         ops, shape = self.ops, [1, self.sizes.heads, -1, self.sizes.width]
         begin = ops.constant(np.zeros([max(size, 0) for size in shape], np.float32))
         past = ops.gather(ops.read_value(begin, name, np.float32, shape), beam, ops.constant(0))
@@ -150,7 +153,7 @@ class Graph:
         return self.ops.add(product, self.ops.constant(np.zeros(rows, np.float32))) if bias else product
 
     def _weight(self, rows: int, columns: int) -> Any:
-        """[rows, columns] in float32, of packed weights, their zero points and scales."""
+        """A [rows, columns] matrix in float32, from packed weights, their zero points and scales."""
         ops = self.ops
         if self.format == "int8":
             return self._unpacked(self._bytes((rows, columns)), ops.constant(np.full((rows, 1), 128, np.uint8)), 8)
@@ -164,12 +167,12 @@ class Graph:
         shape = [*packed.output(0).get_shape()]
         scale = np.full(
             (*shape[:-1], 1), 0.02 * sqrt(12) / 2**bits, np.float16
-        )  # as wide as the random weights of ours
+        )  # the spread of this project's random weights
         centred = ops.subtract(ops.convert(packed, np.float16), ops.convert(middle, np.float16))
         return ops.convert(ops.multiply(centred, ops.constant(scale)), np.float32)
 
     def _embed(self, ids: Any) -> Any:
-        """Rows of an int8 table, unpacked after they are looked up."""
+        """Look up rows of an int8 table and unpack them."""
         ops, sizes = self.ops, self.sizes
         rows = ops.gather(self._bytes((sizes.vocabulary, sizes.hidden)), ids, ops.constant(0))
         centred = ops.subtract(ops.convert(rows, np.float32), ops.constant(np.float32(128)))
@@ -179,7 +182,7 @@ class Graph:
         return self.ops.constant(np.resize(self._random, shape))
 
     def _nibbles(self, shape: tuple[int, ...], value: int | None = None) -> Any:
-        """A constant of unsigned 4-bit numbers, two a byte; random ones where no byte is given."""
+        """A constant of unsigned 4-bit numbers, two per byte; random if no byte is given."""
         import openvino
 
         count = -(-int(np.prod(shape)) // 2)

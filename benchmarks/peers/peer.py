@@ -1,4 +1,4 @@
-"""What every peer is: another program that runs a model of the same sizes, measured as our variants are."""
+"""The interface of a peer: another program that runs a model of the same sizes and is measured like a variant."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -16,37 +16,37 @@ from fastglm.progress.progress import OnProgress
 
 
 class Peer(Protocol):
-    """One way that others run a model, with one format of weights."""
+    """Another program's way to run a model, with one weight format."""
 
     @property
     def name(self) -> str:
-        """Under which it is measured."""
+        """The name it is measured under."""
 
     def missing(self) -> str | None:
-        """Why it cannot run here, in a line; None where it can."""
+        """The reason why it cannot run here, in one line; None if it can."""
 
     def start(self, model: str, folder: Path, threads: int, progress: OnProgress) -> Host:
-        """A host that answers with it. Raises `FastGLMError`."""
+        """Start a host that answers with it. Raises `FastGLMError`."""
 
 
 class Engine(Protocol):
-    """A model that a peer has loaded. `notes`: versions, and with which instructions it was built."""
+    """A model that a peer has loaded. `notes`: versions, and the instruction sets it was built for."""
 
     notes: list[str]
 
     def generate(self, prompt: list[int], tokens: int) -> Iterator[int]:
-        """So many greedy tokens after a prompt, each as soon as it is known."""
+        """Yield `tokens` greedy token ids after a prompt, each as soon as it is known."""
 
 
 class OwnProcess(ABC):
-    """A peer with a model's files and an engine, both its own; `benchmarks.peers.process` is its host."""
+    """A peer with model files and an engine of its own; `benchmarks.peers.process` is its host."""
 
     name: str
-    bits: float  # of a weight in its file
+    bits: float  # bits of a weight in its file
 
     @abstractmethod
     def write(self, sizes: Sizes, folder: Path) -> None:
-        """Put a model of random weights into an empty folder."""
+        """Write a model of random weights into an empty folder."""
 
     def start(self, model: str, folder: Path, threads: int, progress: OnProgress) -> Host:
         """See `Peer`."""
@@ -56,15 +56,15 @@ class OwnProcess(ABC):
 
     @abstractmethod
     def load(self, folder: Path, sizes: Sizes, threads: int) -> Engine:
-        """Load what `write` put there; called in the host."""
+        """Load the files of `write`; called in the host."""
 
 
 def lacking(*modules: str) -> str | None:
-    """Which of its modules are not installed."""
+    """Names of its modules that are not installed."""
     absent = [module for module in modules if find_spec(module) is None]
     return f"{' and '.join(absent)} not installed: pip install 'fastglm[peers]'" if absent else None
 
 
 def versions(*packages: str) -> list[str]:
-    """Name and version of each."""
+    """Name and version of each module."""
     return [f"{package} {version(package)}" for package in packages]

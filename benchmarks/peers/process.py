@@ -1,5 +1,6 @@
-"""The host of a peer, `python -m benchmarks.peers.process NAME FOLDER THREADS`: it talks as `fastglm.hosting.worker`
-does."""
+"""The host of a peer, `python -m benchmarks.peers.process NAME FOLDER THREADS`; it speaks the protocol of
+`fastglm.hosting.worker`.
+"""
 
 import faulthandler
 import sys
@@ -19,18 +20,18 @@ from fastglm.generation.piece import Piece
 from fastglm.hosting.worker import serve, standard_streams
 from fastglm.system.devices import free_memory
 
-_HEADROOM = 1.1  # beside the weights
+_HEADROOM = 1.1  # bytes beside the weights
 
 
 class Loaded:
-    """An engine, with what `fastglm.load` tells of a model."""
+    """An engine with the facts that `fastglm.load` gives about a model."""
 
     def __init__(self, engine: Engine, info: LoadedInfo) -> None:
         self.engine, self.fastglm = engine, info
 
 
 def load(peer: OwnProcess, folder: Path, threads: int, model: str, *_: Any, **__: Any) -> tuple[Loaded, None]:
-    """In place of `fastglm.load`. Raises `MemoryShortError` before it is too late."""
+    """Load a peer in place of `fastglm.load`. Raises `MemoryShortError` before memory runs out."""
     import torch
 
     began = time.perf_counter()
@@ -59,7 +60,7 @@ def load(peer: OwnProcess, folder: Path, threads: int, model: str, *_: Any, **__
 def stream(
     model: Loaded, _tokenizer: None, prompt: list[int], _history: object, max_new_tokens: int, **_: Any
 ) -> Iterator[Piece]:
-    """In place of `fastglm.stream`: the same pieces without a text."""
+    """Stream in place of `fastglm.stream`: the same pieces without text."""
     asked = time.perf_counter()
     ttft = 0.0
     for count, token in enumerate(model.engine.generate(prompt, max_new_tokens), 1):

@@ -1,6 +1,6 @@
-"""The published code, from a folder that has it, in a Python with the old transformers that still runs it.
+"""The published code, from a folder that contains it, in a Python with the old transformers that still run it.
 
-That Python is another process below the host's, which passes its tokens on.
+This Python is a child process of the host, which passes its tokens on.
 """
 
 import json
@@ -40,7 +40,7 @@ class Published(OwnProcess):
         return None if found else f"{self.python} does not have torch and transformers"
 
     def write(self, sizes: Sizes, folder: Path) -> None:
-        """Where its code is: the weights are drawn where they are used."""
+        """The folder of its code; weights are drawn by the process that uses them."""
         (folder / _PLACE).write_text(json.dumps({"code": str(self.code), "python": self.python}), encoding="utf-8")
 
     def load(self, folder: Path, sizes: Sizes, threads: int) -> "Elsewhere":
@@ -57,7 +57,7 @@ class Published(OwnProcess):
 
 
 class Elsewhere:
-    """The worker, spoken to in lines of JSON; it ends with its input."""
+    """The worker process, which exchanges lines of JSON and ends with its input."""
 
     def __init__(self, python: str, code: str, sizes: Sizes, threads: int) -> None:
         tokenizer: Any = ChatGLMTokenizer.from_pretrained(demo_folder())

@@ -1,6 +1,7 @@
-"""Runs the published code in the Python that has its transformers: standard library, torch and transformers only.
+"""Runs the published code in the Python with its transformers: uses the standard library, torch and transformers only.
 
-A first line of JSON on standard input says what to build, each later one asks for an answer; each token is a line.
+The first line of JSON on standard input says what to build, each later one asks for an answer; each token is one line
+of output.
 """
 
 import json
@@ -9,13 +10,13 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-sys.path.pop(0)  # this folder, whose modules have the names of libraries
+sys.path.pop(0)  # this folder: its modules have the names of libraries
 
 
 def main() -> None:
     """Build, then answer until the input ends."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what the code prints is no reply
+    os.dup2(2, 1)  # output of the code must not look like a reply
     import torch
     import transformers
 
@@ -34,9 +35,9 @@ def main() -> None:
 
 
 def build(order: Any) -> Any:
-    """The model with random weights, in fp32.
+    """Build the model with random weights, in fp32.
 
-    Its code is trusted: it is what the user named with --published to be measured, and nothing else is ever run.
+    The code is trusted: the user named it with --published to be measured. No other code is run.
     """
     import torch
     from transformers import AutoConfig, AutoModel
@@ -60,11 +61,11 @@ def build(order: Any) -> Any:
 
 
 def answer(model: Any, prompt: "list[int]", tokens: int) -> "Iterator[int]":
-    """Greedy tokens, through the published streaming."""
+    """Yield greedy tokens through the published streaming."""
     import torch
 
     ids = torch.tensor([prompt])
-    # It ends before it tells the last token that max_length allows, and at a token that no model gives.
+    # The published code ends before the last token that max_length allows, and at a token that no model gives.
     settings = {"max_length": len(prompt) + tokens + 1, "do_sample": False, "eos_token_id": -1}
     for count, so_far in enumerate(model.stream_generate(ids, **settings), 1):
         yield int(so_far[0, -1])

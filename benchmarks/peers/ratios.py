@@ -1,4 +1,6 @@
-"""How many times as fast as each peer each of our variants is: pair by pair, as both were measured in turn."""
+"""Ratios of speed between each of this project's variants and each peer, pair by pair, because both were measured in
+turn.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -15,7 +17,7 @@ RATES = ("decode_rate", "prefill_rate")
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A rate of one of ours over that of a peer."""
+    """A variant's rate divided by a peer's."""
 
     ours: str
     peer: str
@@ -29,7 +31,7 @@ class Ratio:
 
 
 def ratios(samples: Iterable[Sample], variants: Sequence[str], peers: Sequence[str]) -> list[Ratio]:
-    """Of every rate that one of `variants` and one of `peers` have repeats of in common."""
+    """Ratios of every rate that one of `variants` and one of `peers` both have repeats of."""
     repeats: dict[tuple[str, str, str], dict[int, Sample]] = {}
     for sample in samples:
         if sample.metric in RATES:
@@ -45,7 +47,7 @@ def ratios(samples: Iterable[Sample], variants: Sequence[str], peers: Sequence[s
 
 
 def table(found: Sequence[Ratio]) -> str:
-    """A line for each of ours and each peer, a column for each rate."""
+    """A table with a line for each variant and peer, and a column for each rate."""
     columns = list(dict.fromkeys((ratio.metric, words(ratio.params)) for ratio in found))
     cells = {
         (ratio.ours, ratio.peer, ratio.metric, words(ratio.params)): text([times(ratio.estimate)]) for ratio in found

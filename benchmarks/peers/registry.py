@@ -12,8 +12,8 @@ from benchmarks.peers.torchao import TorchAO
 
 
 def all_peers(published: Path | None = None, python: str = "") -> dict[str, Peer]:
-    """Every peer by its name; the published code from a folder, run by that Python."""
-    # Bits: the 4 or 8 of a weight and its share of a scale (fp16, for 32 weights); OpenVINO's embedding has 8.
+    """Every peer by name; the published code comes from a folder and runs in the given Python."""
+    # Bits per weight include its share of a scale (fp16, for 32 weights); OpenVINO's embedding has 8.
     peers: tuple[Peer, ...] = (
         LlamaCpp("q4_0", 4.5),
         LlamaCpp("q8_0", 8.5),

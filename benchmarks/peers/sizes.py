@@ -1,4 +1,4 @@
-"""The sizes of a model that is built anew for a peer, and random weights for it."""
+"""Sizes of a model that is rebuilt for a peer, and random weights for it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from fastglm.errors import UsageError
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 
-_BLOCK = 1 << 20  # numbers that are drawn; they are repeated, as speed does not depend on them
+_BLOCK = 1 << 20  # random numbers, which are repeated: speed does not depend on them
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """A decoder with as many weights as a ChatGLM-6B one: each layer multiplies by `matrices`, each token by a head.
+    """A decoder with as many weights as a ChatGLM-6B model: `matrices` in each layer, and a head.
 
-    A peer looks one row of the embedding up a token, so that its weights are not counted, tied to the head or not.
+    A peer looks up one row of the embedding per token, so the embedding's weights do not count, tied to the head or
+    not.
     """
 
     layers: int
@@ -29,7 +30,9 @@ class Sizes:
 
     @classmethod
     def of(cls, config: ChatGLM6BConfig) -> "Sizes":
-        """Raises `UsageError` where the layers differ from each other: no peer builds such a model."""
+        """The sizes of a config. Raises `UsageError` if its layers differ from each other: no peer builds such a
+        model.
+        """
         heads, inner = config.num_attention_heads, config.inner_hidden_size
         if isinstance(heads, list) or isinstance(inner, list) or heads * (config.head_dim or 0) != config.hidden_size:
             raise UsageError("a pruned model has layers that peers cannot build: name the model it was made from")
@@ -45,12 +48,12 @@ class Sizes:
 
     @property
     def width(self) -> int:
-        """Numbers of a head."""
+        """Numbers per head."""
         return self.hidden // self.heads
 
     @property
     def matrices(self) -> dict[str, tuple[int, int]]:
-        """Rows and columns of a layer's matrices, by the names that ChatGLM-6B has for them."""
+        """Rows and columns of a layer's matrices, by ChatGLM-6B's names."""
         return {
             "attention.query_key_value": (3 * self.hidden, self.hidden),
             "attention.dense": (self.hidden, self.hidden),
@@ -60,12 +63,12 @@ class Sizes:
 
     @property
     def weights(self) -> int:
-        """Of the matrices that every token is multiplied by, the head's included."""
+        """Number of weights in the matrices that every token is multiplied by, including the head."""
         return self.layers * sum(rows * columns for rows, columns in self.matrices.values()) + self.embedding
 
     @property
     def embedding(self) -> int:
-        """Weights of the embedding, and of the head."""
+        """Number of weights in the embedding, which the head has too."""
         return self.vocabulary * self.hidden
 
     def published(self) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -82,10 +85,10 @@ class Sizes:
 
 
 def numbers() -> NDArray[np.float32]:
-    """A block of weights as `shape:` models have them: normal, 0.02 wide."""
+    """A block of random weights as in `shape:` models: normal, standard deviation 0.02."""
     return np.random.default_rng(0).standard_normal(_BLOCK, np.float32) * np.float32(0.02)
 
 
 def plain(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """A norm's weight, which is 1, or a bias, which is 0."""
+    """The weight of a norm, all ones, or a bias, all zeros."""
     return np.full(shape, float(name.endswith("norm.weight")), np.float32)

@@ -1,4 +1,4 @@
-"""torchao's weight-only formats on `original`: the eager engine of transformers, with nothing compiled."""
+"""torchao's weight-only formats on `original`: transformers' eager engine without compilation."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,9 @@ from fastglm.progress.progress import OnProgress
 
 
 class TorchAO:
-    """With weights in `int4` (groups of 128) or `int8` (per row), activations in bfloat16 as its kernels want them."""
+    """torchao with weights in `int4` (groups of 128) or `int8` (per row), and activations in bfloat16 as its kernels
+    require.
+    """
 
     def __init__(self, format: str) -> None:
         self.name = f"torchao-{format}"
@@ -33,7 +35,7 @@ class TorchAO:
 
 
 def quantise(model: Any, _tokenizer: Any, format: str, progress: OnProgress) -> int:
-    """Let torchao pack the linear layers of a loaded model, the head too; returns bytes of weights."""
+    """Let torchao pack the linear layers of a loaded model, including the head; return the bytes of the weights."""
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
     from torchao.utils import get_model_size_in_bytes
 

@@ -1,4 +1,4 @@
-"""The hosts of the variants that are compared: one at work, the others stopped, or not loaded where memory is short."""
+"""Hosts of the variants under comparison: one works, the others are stopped, or not loaded if memory is short."""
 
 from collections.abc import Callable
 from types import TracebackType
@@ -11,8 +11,9 @@ Arrangement = Literal["interleaved", "blocks"]
 
 
 class Lineup:
-    """`interleaved` keeps every host loaded and stops (SIGSTOP) all but the one at work, so that no idle thread spins;
-    `blocks` holds one host at a time and loads again at every change."""
+    """Hosts that take turns. `interleaved` keeps every host loaded and stops (SIGSTOP) all but the working one, so that
+    no idle thread spins; `blocks` keeps one host at a time and loads again at every change.
+    """
 
     def __init__(self, start: Start, arrangement: Arrangement = "interleaved") -> None:
         self.arrangement: Arrangement = arrangement
@@ -21,9 +22,9 @@ class Lineup:
         self._at_work: str | None = None
 
     def turn(self, variant: str) -> tuple[Host, bool]:
-        """The host of `variant`, alone at work; and whether it was loaded just now and needs a warm-up.
+        """Give a variant's host the machine. Returns the host, and whether it was just loaded and needs a warm-up.
 
-        Raises what loading raises (`FastGLMError`).
+        Raises the errors of loading (`FastGLMError`).
         """
         stays = self._at_work == variant
         if not stays:
@@ -38,11 +39,11 @@ class Lineup:
         return self._hosts[variant], fresh
 
     def block(self, most: int) -> int:
-        """Answers of one turn: one where turns are cheap, `most` where each turn loads the model again."""
+        """Answers per turn: one if turns are cheap, `most` if each turn loads the model again."""
         return 1 if self.arrangement == "interleaved" else most
 
     def one_at_a_time(self, variant: str) -> bool:
-        """Make room for `variant`: from now on in blocks. False if it had the memory for itself already."""
+        """Make room for `variant` by changing to blocks. Returns False if it had the memory for itself already."""
         crowded = any(other != variant for other in self._hosts)
         if crowded:
             self.arrangement = "blocks"

@@ -1,4 +1,4 @@
-"""A measurement in a process of its own, so that nothing measured before it is in its memory."""
+"""A measurement in its own process, free from the memory of earlier measurements."""
 
 import multiprocessing
 import signal
@@ -18,9 +18,11 @@ T = TypeVar("T")
 
 
 def apart(measure: Callable[Concatenate[OnProgress, P], T], reporter: Reporter, *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `measure(progress, …)` returns, called in a fresh process that has the CPU to itself.
+    """Run `measure(progress, …)` in a fresh process that has the CPU for itself, and return its result.
 
-    Raises the `FastGLMError` it raises, and `HostError` where the process ends in another way.
+    Raises:
+        FastGLMError: an error that `measure` raises.
+        HostError: the process ended in another way.
     """
     reporter.plan(1)
 
@@ -34,9 +36,11 @@ def apart(measure: Callable[Concatenate[OnProgress, P], T], reporter: Reporter, 
 def elsewhere(
     work: Callable[Concatenate[OnProgress, P], T], progress: OnProgress, *args: P.args, **kwargs: P.kwargs
 ) -> T:
-    """What `work(progress, …)` returns, called in a fresh process, whose memory is free again afterwards.
+    """Run `work(progress, …)` in a fresh process, whose memory is free afterwards, and return its result.
 
-    Raises the `FastGLMError` it raises, and `HostError` where the process ends in another way.
+    Raises:
+        FastGLMError: an error that `work` raises.
+        HostError: the process ended in another way.
     """
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -45,7 +49,7 @@ def elsewhere(
     sender.close()
     try:
         result = _receive(receiver, progress)
-        process.join(_GRACE)  # what its libraries hold of the system is given back at a regular end
+        process.join(_GRACE)  # only a regular end gives back system resources of its libraries
         return result
     finally:
         process.terminate()
@@ -68,7 +72,7 @@ def _receive(receiver: Connection, progress: OnProgress) -> Any:
 
 
 def _run(sender: Connection, work: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this process
     try:
         sender.send((work(sender.send, *args, **kwargs),))
     except FastGLMError as error:

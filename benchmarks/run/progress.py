@@ -1,8 +1,8 @@
-"""How a benchmark tells that it moves on: JSON lines for programs, a bar for people.
+"""Progress of a benchmark: JSON lines for programs, a bar for people.
 
 The JSON lines, on standard output, one object a line:
     {"event": "run", "id": str}                                             once, first (with --ray, for each machine)
-    {"event": "estimate", "repeat": s, "repeats": [n, n], "seconds": [s, s]}  of one; in all, at least and at most
+    {"event": "estimate", "repeat": s, "repeats": [n, n], "seconds": [s, s]}  one repeat; all, at least and at most
     {"event": "progress", "stage": str, "done": x, "total": y, "eta": s}    eta in seconds, null while unknown
     {"event": "warning", "message": str}                                    a variant failed, the run goes on
     {"event": "done", "run": id, "status": "done" | "cancelled" | "failed"} the run ended
@@ -21,25 +21,25 @@ from fastglm.progress.progress import Progress, Show, TimeLeft
 
 
 class Reporter(Protocol):
-    """What a run tells about its way."""
+    """Receives the progress of a run."""
 
     def run(self, run: str) -> None:
         """The run has this id."""
 
     def plan(self, steps: int) -> None:
-        """There are so many steps; told again when that changes."""
+        """The run has this number of steps; called again when the number changes."""
 
     def estimate(self, each: float, least: int, most: int) -> None:
-        """So many repeats are to come, at least and at most, and `each` takes about so many seconds."""
+        """Between `least` and `most` repeats are to come, each of about `each` seconds."""
 
     def at(self, stage: str, part: float = 0.0) -> None:
-        """The step that is being done, and how much of it is."""
+        """The current step, and the share of it that is done."""
 
     def step(self) -> None:
         """One step is done."""
 
     def warning(self, message: str) -> None:
-        """Something failed that does not end the run."""
+        """A part failed, and the run goes on."""
 
     def done(self, run: str, status: str) -> None:
         """The run ended."""
@@ -49,7 +49,7 @@ class Reporter(Protocol):
 
 
 class JsonReporter:
-    """JSON lines."""
+    """Writes JSON lines."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._lines = JsonLines(stream)
@@ -63,7 +63,7 @@ class JsonReporter:
 
     def plan(self, steps: int) -> None:
         self._steps = steps
-        self._left.after(self._done, steps)  # it begins now
+        self._left.after(self._done, steps)  # the stage begins now
 
     def estimate(self, each: float, least: int, most: int) -> None:
         seconds = [round(each * least, 1), round(each * most, 1)]
@@ -94,7 +94,7 @@ class JsonReporter:
 
 
 class BarReporter:
-    """A bar on standard error."""
+    """Draws a bar on standard error."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
@@ -135,12 +135,12 @@ class BarReporter:
         print(f"error: {message}", file=sys.stderr)
 
     def _move(self, done: float) -> None:
-        self._at = max(self._at, min(done, self._steps))  # sums of parts come to more than the whole
+        self._at = max(self._at, min(done, self._steps))  # rounded sums of parts can exceed the whole
         if self._bar is not None:
             self._bar.show(Progress(self._stage, self._at, self._steps))
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
             self._bar = None
@@ -151,5 +151,5 @@ def _duration(seconds: float) -> str:
 
 
 def reporter_for(show: Show) -> Reporter:
-    """What tells a run as it is to be shown."""
+    """The reporter for a way to show progress."""
     return JsonReporter() if show is Show.json else BarReporter()

@@ -1,4 +1,4 @@
-"""What the quality suite asks: held-out questions of the demo model's world, or a user's own prompts and answers."""
+"""Questions of the quality suite: held-out questions of the demo model's world, or a user's own prompts and answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ from fastglm.text_files import read_rounds
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question with the answer that is expected. `labels` say what it is a question of, such as skill and language.
+    """A question with its expected answer. `labels` classify it, for example by skill and language.
 
-    A user's own has no skill, as nobody knows which answers to it are right.
+    A user's own question has no skill, because no rule knows which answers are right.
     """
 
     labels: Mapping[str, str]
@@ -25,14 +25,14 @@ class Question:
     skill: Skill | None = None
 
     def right(self, answer: str | None) -> bool | None:
-        """Whether the answer is; None where nobody can tell."""
+        """Tell whether an answer is right; None if no rule can tell."""
         if self.skill is None:
             return None
         return answer is not None and self.skill.check(answer, self.expected)
 
 
 def held_out(each: int) -> list[Question]:
-    """Up to `each` questions of every skill, split and language, the same ones every time."""
+    """Up to `each` questions of every skill, split and language; always the same ones."""
     return [
         Question(
             {"skill": q.skill.name, "split": q.split, "language": q.sample.language},
@@ -46,8 +46,12 @@ def held_out(each: int) -> list[Question]:
 
 
 def read_texts(path: Path) -> list[Question]:
-    """The questions of a JSON Lines file: a `{"prompt": …, "answer": …}` a line, and `"history": [[asked, answered]]`
-    where there were rounds before. Raises `UsageError` with the line that is wrong."""
+    """Read the questions of a JSON Lines file: `{"prompt": …, "answer": …}` per line, with `"history": [[question,
+    answer]]` for earlier rounds.
+
+    Raises:
+        UsageError: a line is wrong; the message names it.
+    """
     found = [Question({"texts": path.name}, text.prompt, text.answer, text.history) for text in read_rounds(path)]
     if not found:
         raise UsageError(f'{path} has no questions: write a {{"prompt": …, "answer": …}} a line')

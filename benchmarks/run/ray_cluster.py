@@ -1,9 +1,9 @@
-"""An order carried out on every machine of a Ray cluster at once. Needs the extra `ray`.
+"""A request that runs on every machine of a Ray cluster at once. Needs the extra `ray`.
 
-Every machine, suite and variant is a Ray task of its own, except that the variants of a `PAIRED` suite are one task:
-they take turns on their machine (A B B A …), and their ratios are of such pairs. The tasks of a machine run one after
-another, each with a GPU and all processors reserved, so that nothing is measured beside another task of the cluster.
-What a machine's tasks find is one run of the store, as if it had been measured there alone.
+Every machine, suite and variant is its own Ray task, except that the variants of a `PAIRED` suite share one task: they
+take turns on their machine (A B B A …), and their ratios are of such pairs. The tasks of a machine run one after
+another, each with a GPU and all processors reserved, so that no other task of the cluster disturbs a measurement. The
+results of a machine's tasks form one run of the store, as if measured there alone.
 
 Each machine needs this project installed, and finds the model by the same name.
 """
@@ -41,31 +41,31 @@ if TYPE_CHECKING:
     from benchmarks.store.store import Store
 
 PAIRED = frozenset({"latency", "throughput"})
-LOST = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, LocalRayletDiedError)  # no fault of what was measured
+LOST = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, LocalRayletDiedError)  # not caused by the measured variant
 LOOK_EVERY = 1.0  # seconds
-ANSWERS_WITHIN = 10.0  # seconds, a cluster that is there
-GRACE = 20.0  # seconds that a cancelled task has to hand over what it measured
+ANSWERS_WITHIN = 10.0  # seconds to find a running cluster
+GRACE = 20.0  # seconds in which a cancelled task can hand over its measurements
 
 
 @dataclass
 class Member:
-    """A machine of the cluster: what is left to measure on it, the first at work, and what it found."""
+    """A machine of the cluster: its remaining tasks, the running one first, and its results."""
 
-    node: str  # Ray's id of it
+    node: str  # Ray's id of the machine
     name: str
     resources: Mapping[str, float]
     tasks: deque[RunRequest]
     record: Record
-    lost: bool = False  # whether the task at work has lost a worker already
+    lost: bool = False  # tells whether the running task has lost a worker already
 
 
 def carry_out(order: RunRequest, address: str, store: "Store | None", reporter: Reporter) -> list[Result]:
-    """Measure on all machines of the cluster at `address`; one result a machine.
+    """Measure on all machines of the cluster at `address`; return one result per machine.
 
-    A task whose worker is lost is run again, once; one that fails is a result too, and the others go on. SIGINT and
-    SIGTERM cancel what is at work, and what was measured is kept. Raises `FastGLMError` where nothing can be measured.
+    A task whose worker is lost runs again, once. A failed task is a result too, and the others go on. SIGINT and
+    SIGTERM cancel the running tasks; measurements are kept. Raises `FastGLMError` if nothing can be measured.
     """
-    order.questions()  # wrong usage is told before a cluster is asked
+    order.questions()  # wrong usage is reported before a cluster is asked
     texts = order.texts.read_bytes() if order.texts else None
     with _connected(address):
         members = [_member(order, node, store) for node in _nodes(address)]
@@ -90,12 +90,12 @@ def carry_out(order: RunRequest, address: str, store: "Store | None", reporter: 
 
 
 def measure(task: RunRequest, texts: bytes | None) -> tuple[Result | FastGLMError, list[str]]:
-    """Carry out a task on the machine this is called on: what it gave, and its warnings.
+    """Run a task on the machine of this process; return its result and its warnings.
 
     Args:
-        texts: what is in the file of `task.texts`, which may be on another machine.
+        texts: content of the file `task.texts`, which may be on another machine.
     """
-    if os.environ.get("OMP_NUM_THREADS") == str(int(_reserved_cpus())):  # Ray's doing; PyTorch knows better
+    if os.environ.get("OMP_NUM_THREADS") == str(int(_reserved_cpus())):  # set by Ray; PyTorch's choice is better
         del os.environ["OMP_NUM_THREADS"]
     heard = _Heard()
     with tempfile.TemporaryDirectory() as folder:
@@ -129,7 +129,7 @@ def _connected(address: str) -> Iterator[None]:
 
 
 def _nodes(address: str) -> list[dict[str, Any]]:
-    """The machines that offer something to measure on. Raises `FastGLMError` where there are none."""
+    """The machines that have something to measure on. Raises `FastGLMError` if there are none."""
     found = [node for node in ray.nodes() if node["Alive"] and {"CPU", "GPU"} & node["Resources"].keys()]
     if not found:
         raise FastGLMError(f"the Ray cluster at {address} has no machine with processors: add one with `ray start`")
@@ -143,7 +143,7 @@ def _member(order: RunRequest, node: dict[str, Any], store: "Store | None") -> M
 
 
 def tasks_of(order: RunRequest) -> Iterator[RunRequest]:
-    """The parts of an order that can be carried out one by one."""
+    """The parts of a request that can run one by one."""
     for suite in order.suites:
         for variants in [order.variants] if suite in PAIRED else [[variant] for variant in order.variants]:
             yield replace(order, suites=[suite], variants=variants)
@@ -174,14 +174,14 @@ def _submit(member: Member, texts: bytes | None, reporter: Reporter) -> Any:
     options = {
         "num_cpus": member.resources.get("CPU", 0),
         "num_gpus": gpus,
-        "max_retries": 0,  # seen to here: Ray would repeat without end what ran out of memory
+        "max_retries": 0,  # handled here: Ray would repeat tasks without end that run out of memory
         "scheduling_strategy": NodeAffinitySchedulingStrategy(member.node, soft=False),
     }
     return ray.remote(measure).options(**options).remote(task, texts)
 
 
 def _take(member: Member, reference: Any, store: "Store | None", reporter: Reporter) -> None:
-    """What came of the task at work: its result, its failure, or another try."""
+    """Handle the end of the running task: a result, a failure, or another try."""
     task = member.tasks[0]
     try:
         found, warnings = ray.get(reference)
@@ -209,11 +209,11 @@ def _take(member: Member, reference: Any, store: "Store | None", reporter: Repor
 
 
 def _merge(record: Record, result: Result) -> None:
-    """Add what a task found, and what it found out about its machine."""
+    """Add a task's results, and its facts about the machine."""
     settings = dict(record.run.settings)
     for name, found in result.run.settings.items():
         settings[name] = {**settings.get(name, {}), **found} if isinstance(found, dict) else found
-    settings["texts"] = record.run.settings["texts"]  # a task has read a copy
+    settings["texts"] = record.run.settings["texts"]  # the task has read a copy
     facts = {name: getattr(result.run, name) for name in ("machine", "versions", "code_version")}
     record.run = replace(record.run, settings=settings, **facts)
     record.devices |= {row.variant: row.device for row in result.measurements if row.device}
@@ -240,7 +240,7 @@ def _keep(record: Record, store: "Store | None") -> None:
 
 
 def _cancel(at_work: Mapping[Any, Member]) -> None:
-    """End the tasks at work; what they had measured is taken where they hand it over in time."""
+    """End the running tasks; take their measurements if they hand them over in time."""
     for reference in at_work:
         ray.cancel(reference)
     ended, others = ray.wait(list(at_work), num_returns=len(at_work), timeout=GRACE) if at_work else ([], [])
@@ -275,12 +275,12 @@ def _words(task: RunRequest) -> str:
 
 
 def _line(error: Exception) -> str:
-    """The first line of what an error says."""
+    """The first line of an error's message."""
     return str(error).strip().partition("\n")[0].rstrip(". ") or type(error).__name__
 
 
 class _Heard:
-    """A reporter that keeps warnings and is silent."""
+    """A silent reporter that keeps warnings."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []

@@ -1,4 +1,4 @@
-"""What a run has measured so far: raw samples, the rows they amount to, and their way into the store."""
+"""The measurements of a run so far: raw samples, their summary rows, and their way into the store."""
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,11 +13,11 @@ from benchmarks.run.run import Run
 from fastglm.errors import FastGLMError
 
 if TYPE_CHECKING:
-    from benchmarks.store.store import Store  # needs SQLAlchemy: only where results are stored
+    from benchmarks.store.store import Store  # imported late: needs SQLAlchemy, only to store results
 
-QUANTILES = (0.5, 0.95, 0.99)  # of the time between tokens
-COMPARED = ("ttft", "decode_rate", "throughput")  # with a ratio to the baseline
-SUMMARY_EVERY = 5.0  # seconds; raw samples are written at once
+QUANTILES = (0.5, 0.95, 0.99)  # quantiles of the time between tokens
+COMPARED = ("ttft", "decode_rate", "throughput")  # metrics with a ratio to the baseline
+SUMMARY_EVERY = 5.0  # seconds between summaries; raw samples are written at once
 
 Key = tuple[str, str, str]  # variant, metric, params
 
@@ -33,19 +33,21 @@ class Keeper(Protocol):
 
 
 class Record:
-    """Samples as they come; rows whenever asked. A store that cannot be written for a while loses nothing."""
+    """Collects samples, and summarizes them as rows when asked. Nothing is lost if a store cannot be written for a
+    while.
+    """
 
     def __init__(self, run: Run, store: Keeper | None) -> None:
         self.run = run
-        self.devices: dict[str, str] = {}  # of each variant that was loaded
+        self.devices: dict[str, str] = {}  # facts of each loaded variant
         self.failures: list[Measurement] = []
         self.answers: list[Graded] = []
-        self.trouble: FastGLMError | None = None  # of the latest attempt to write
+        self.trouble: FastGLMError | None = None  # error of the latest attempt to write
         self._store = store
         self._samples: dict[Key, dict[int, Sample]] = {}
         self._unwritten: list[Sample] = []
         self._unwritten_answers: list[Graded] = []
-        self._rows: list[Measurement] = []  # of answers
+        self._rows: list[Measurement] = []  # number of answers
         self._touched: set[Key] = set()
         self._summarised = float("-inf")
 
@@ -55,14 +57,14 @@ class Record:
         return "original" if "original" in self.run.variants else self.run.variants[0]
 
     def restore(self, store: "Store") -> None:
-        """Take over what the run had measured before it was stopped."""
+        """Take over the earlier measurements of a resumed run."""
         rows = store.measurements([self.run.id]).to_dict("records")
         measured = [{str(name): value for name, value in row.items()} for row in rows]
         self.devices = {row["variant"]: row["device"] for row in measured}
         for row in store.samples([self.run.id]).to_dict("records"):
             sample = Sample(row["variant"], row["metric"], row["params"], row["repeat"], tuple(row["values"]))
             self._samples.setdefault(sample.key, {})[sample.repeat] = sample
-        self._touched = set(self._samples)  # it may have been stopped before it summed up
+        self._touched = set(self._samples)  # it may have stopped before it summed up
         known = store.answers(self.run.id).to_dict("records")
         answers = [Graded(**{str(name): value for name, value in row.items()}) for row in known]
         for variant in dict.fromkeys(answer.variant for answer in answers):
@@ -72,32 +74,34 @@ class Record:
             self.grade(variant, of_variant, figures)
 
     def has(self, variant: str, metric: str, params: Params, repeat: int = 0) -> bool:
-        """Whether this sample is there already."""
+        """Tell whether this sample exists already."""
         return repeat in self._samples.get((variant, metric, params_text(params)), {})
 
     def has_answers(self, variant: str) -> bool:
-        """Whether the variant has been asked all questions: they are kept together."""
+        """Tell whether the variant has answered all questions: its answers are stored together."""
         return any(answer.variant == variant for answer in self.answers)
 
     def add(self, variant: str, metric: str, params: Params, repeat: int, *values: float) -> None:
-        """One sample; one of the same repeat is replaced."""
+        """Add one sample, in place of an earlier one of the same repeat."""
         sample = Sample(variant, metric, dict(params), repeat, values)
         self._samples.setdefault(sample.key, {})[repeat] = sample
         self._unwritten.append(sample)
         self._touched.add(sample.key)
 
     def grade(self, variant: str, answers: Sequence[Graded], rows: Iterable[Row]) -> None:
-        """What a variant made of all questions, and the figures that amounts to."""
+        """Add a variant's answers to all questions, and the figures of these answers."""
         self.answers += answers
         self._unwritten_answers += answers
         self._rows += [self._row(variant, *row) for row in rows]
 
     def fail(self, variant: str, params: Params) -> None:
-        """A variant that could not be measured, which is a result too."""
+        """Record that a variant could not be measured, which is a result too."""
         self.failures.append(self._row(variant, "failure", params, Estimate(1.0, 1)))
 
     def save(self, everything: bool = False) -> None:
-        """Write the new samples, and now and then (or `everything`) the rows they change. Errors wait in `trouble`."""
+        """Write the new samples, and now and then (or with `everything`) the changed rows. Errors are kept in
+        `trouble`.
+        """
         if self._store is None:
             return
         try:
@@ -114,7 +118,7 @@ class Record:
             self.trouble = error
 
     def samples(self) -> list[Sample]:
-        """All samples, those of one row together."""
+        """All samples, grouped by row."""
         return [sample for repeats in self._samples.values() for _, sample in sorted(repeats.items())]
 
     def widest(self, metric: str, variants: Sequence[str]) -> float:

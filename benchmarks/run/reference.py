@@ -1,4 +1,4 @@
-"""What `original` makes of the questions, in a file: made where there is room for it, used where there is none."""
+"""Answers of `original` to the questions, in a file: made on a machine with enough memory, used on one without."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from fastglm.system.devices import resolve_device
 
 @dataclass(frozen=True, slots=True)
 class Interview:
-    """A model's original and what it is asked."""
+    """A model's original and its questions."""
 
     model: str
     questions: Sequence[Question]
@@ -31,19 +31,21 @@ class Interview:
 
     @classmethod
     def read(cls, model: str, questions: int, texts: Path | None, device: str) -> "Interview":
-        """Of the held-out questions, or a user's own. Raises `UsageError` and `DeviceError`."""
+        """Make an interview from the held-out questions, or from a user's own. Raises `UsageError` and
+        `DeviceError`.
+        """
         if find_source(model).kind == "shape":
             raise UsageError(f"{model} has random weights, so its answers have no quality: name a checkpoint or demo")
         return cls(model, read_texts(texts) if texts else held_out(questions), str(resolve_device(device)))
 
     def check_room(self, file: Path) -> tuple[int, int]:
-        """Bytes that `export` will write, and those of them that are the head. Raises `DiskShortError`."""
+        """The bytes that `export` will write, and the head's part of them. Raises `DiskShortError`."""
         reference = self._reference()
         check_room(file, reference.size)
         return reference.size, reference.head.weight().nbytes
 
     def export(self, file: Path, reporter: Reporter) -> Reference:
-        """Write what is kept to `file`, after making what is missing. Raises `FastGLMError`."""
+        """Write the stored answers to `file`, after making missing ones. Raises `FastGLMError`."""
         reference = self._reference()
         if not reference.complete:
             self._make(reporter)
@@ -52,7 +54,7 @@ class Interview:
         return reference
 
     def adopt(self, file: Path) -> Reference:
-        """Keep what another machine wrote to `file`. Raises `CheckpointError`: what is wrong with it."""
+        """Store the answers that another machine wrote to `file`. Raises `CheckpointError` with the file's fault."""
         reference = self._reference()
         reference.adopt(file)
         return reference
@@ -67,7 +69,7 @@ class Interview:
         return Reference(checkpoint, examples, LONGEST_ANSWER, resolve_device(self.device))
 
     def _make(self, reporter: Reporter) -> None:
-        """With the original loaded, or layer by layer where there is no room for it."""
+        """Make the answers with the original loaded, or layer by layer if memory is short."""
 
         def progress(news: Progress) -> None:
             reporter.at(f"{news.stage} ({news.done:.0f} of {news.total:.0f} {news.unit})", news.fraction)

@@ -1,4 +1,4 @@
-"""A run that ended too soon, taken up where it stopped: what it had measured is kept, and only the rest is measured."""
+"""Resuming of an interrupted run: its measurements are kept, and only the rest is measured."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 def resume(store: "Store", text: str, reporter: Reporter) -> Result:
-    """Measure what is missing of the run whose id begins with `text`.
+    """Measure the missing part of the run whose id begins with `text`.
 
-    Raises `UsageError` for a run that is complete or still at work, and for one of another machine or other code,
-    whose numbers do not go together with those to come.
+    Raises:
+        UsageError: the run is complete, still running, or from another machine or code version, so that new numbers
+        would not match.
     """
     row = find_run(store.runs(), text)
     name, settings = row["id"], row["settings"]
@@ -51,7 +52,7 @@ def resume(store: "Store", text: str, reporter: Reporter) -> Result:
 
 
 def _order(row: Mapping[str, Any]) -> RunRequest:
-    """What was ordered. Raises `UsageError` where the run does not say all of it, as one read from a table."""
+    """The request of a run. Raises `UsageError` if the run does not contain all of it, like one read from a table."""
     settings = row["settings"]
     try:
         workload = Workload.of(settings)
@@ -64,7 +65,7 @@ def _order(row: Mapping[str, Any]) -> RunRequest:
 
 
 def _circumstances(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """What has to be the same: its name, what it was, what it is."""
+    """Conditions that must be equal: name, former value, present value."""
     here = machine(row["settings"].get("device", "cpu"))
     then, now = (
         ", ".join(f"{name} {version}" for name, version in found.items()) for found in (row["versions"], versions())

@@ -1,4 +1,4 @@
-"""One run: what is known of a benchmark execution before and while it measures."""
+"""The facts of a benchmark execution, before and during its measurements."""
 
 import os
 import secrets
@@ -13,12 +13,12 @@ from benchmarks.environment.machine import code_version, command, machine, versi
 
 Status = Literal[
     "running", "done", "failed", "cancelled", "interrupted"
-]  # interrupted: its process ended without a word
+]  # interrupted: its process ended without a message
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Who measured what, when, where, with which code. `settings` grows while it runs."""
+    """Author, content, time, place and code version of a run. `settings` grows during the run."""
 
     model: str
     variants: Sequence[str]
@@ -39,7 +39,7 @@ class Run:
 
 
 def still_runs(pid: int, started: datetime) -> bool:
-    """Whether the process `pid` of this machine is the one that began a run then (numbers are used again)."""
+    """Tell whether the process `pid` of this machine is the one that began a run at that time (numbers are reused)."""
     try:
         return psutil.Process(pid).create_time() <= started.timestamp() + 1
     except psutil.Error:

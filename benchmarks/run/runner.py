@@ -1,4 +1,6 @@
-"""One run from first to last: suites in order, everything kept as it comes, also when it is cancelled or breaks."""
+"""One run from beginning to end: suites in order; every result is stored at once, also when the run is cancelled or
+breaks.
+"""
 
 import signal
 from collections.abc import Iterator, Sequence
@@ -18,12 +20,12 @@ from benchmarks.suites import SUITES
 from fastglm.errors import FastGLMError
 
 if TYPE_CHECKING:
-    from benchmarks.store.store import Store  # needs SQLAlchemy: only where results are stored
+    from benchmarks.store.store import Store  # imported late: needs SQLAlchemy, only to store results
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a run gave."""
+    """Result of a run."""
 
     run: Run
     status: Status
@@ -34,7 +36,7 @@ class Result:
 
 
 def prepare(workload: Workload, tokenizer: Tokenizer) -> dict[int, list[list[int]]]:
-    """The prompts of every length: one a repeat, and one for the warm-up. Raises `UsageError`."""
+    """The prompts of every length: one per repeat, and one for the warm-up. Raises `UsageError`."""
     return {length: prompts(tokenizer, length, workload.most + 1) for length in workload.prompt_tokens}
 
 
@@ -48,10 +50,10 @@ def execute(
     reporter: Reporter,
     resumed: bool = False,
 ) -> Result:
-    """Measure, or where `resumed` what the store lacks of the run.
+    """Measure everything, or the part that the store lacks if `resumed`.
 
-    SIGINT and SIGTERM end it as `cancelled`, with what was measured kept; `failed` means no variant could be measured.
-    Raises what breaks the run itself, after keeping what was measured.
+    SIGINT and SIGTERM end the run as `cancelled`, with its measurements kept; `failed` means that no variant could be
+    measured. An error that breaks the run is raised after its measurements are kept.
     """
     record = Record(run, store)
     if store and resumed:
@@ -94,7 +96,7 @@ def _measure(bench: Session, suites: Sequence[str]) -> None:
 
 @contextmanager
 def _waiting(record: Record) -> Iterator[None]:
-    """A store that cannot be written does not end a run; it is told at the end."""
+    """A block in which an unwritable store does not end the run; it is reported at the end."""
     try:
         yield
     except FastGLMError as error:
@@ -103,7 +105,7 @@ def _waiting(record: Record) -> Iterator[None]:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM raise KeyboardInterrupt, also where the parent had them ignored."""
+    """A block in which SIGINT and SIGTERM raise KeyboardInterrupt, even if the parent ignored them."""
     before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
@@ -114,7 +116,7 @@ def _stoppable() -> Iterator[None]:
 
 @contextmanager
 def _unstoppable() -> Iterator[None]:
-    """A second Ctrl-C does not lose what the first one kept."""
+    """A block in which a second Ctrl-C cannot lose the results that the first one kept."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a suite works with: the workload, hosts, the record, and what to do when a variant fails."""
+"""The tools of a suite: workload, hosts, record, and the handling of failing variants."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -31,52 +31,53 @@ class Loader(Protocol):
 
 @dataclass
 class Session:
-    """One run at work."""
+    """One running benchmark."""
 
     workload: Workload
-    prompts: dict[int, list[list[int]]]  # of each length one a repeat, and one more for the warm-up
+    prompts: dict[int, list[list[int]]]  # for each length one prompt per repeat, and one for the warm-up
     questions: Sequence[Question]
     load: Loader
     record: Record
     reporter: Reporter
-    note: Callable[[dict[str, Any]], None]  # keeps what the run finds out about itself
+    note: Callable[[dict[str, Any]], None]  # stores facts that the run finds out about itself
     suite: str = ""
-    disk_cache: str | None = None  # the state it is in for the next load, where a suite sees to that
+    disk_cache: str | None = None  # the disk cache's state for the next load, if the suite controls it
     failed: set[str] = field(default_factory=set)  # variants given up in this suite
-    loads: Counter[tuple[str, str]] = field(default_factory=Counter)  # of each variant, by the state of the disk cache
-    steps: int = 0  # that the progress counts up to
+    # Seconds of each variant's loads, by the state of the disk cache.
+    loads: Counter[tuple[str, str]] = field(default_factory=Counter)
+    steps: int = 0  # total of the progress
     watch: Watch = field(default_factory=Watch)
-    meters: dict[str, Meter | None] = field(default_factory=dict)  # of energy, by device
+    meters: dict[str, Meter | None] = field(default_factory=dict)  # meters of energy, by device
 
     @property
     def standing(self) -> list[str]:
-        """The variants that have not failed, in the order asked for."""
+        """The variants that have not failed, in the requested order."""
         return [variant for variant in self.record.run.variants if variant not in self.failed]
 
     def turns(self) -> Iterator[list[str]]:
-        """The variants of round after round, there and back again: a drift of the machine favours none."""
+        """The variants of round after round, there and back again, so that a drift of the machine favours none."""
         for back in cycle((1, -1)):
             yield self.standing[::back]
 
     def plan(self, steps: int) -> None:
-        """There are so many more steps than was thought, or fewer."""
+        """Add steps to the plan, or remove some."""
         self.steps += steps
         self.reporter.plan(self.steps)
 
     def skip(self, steps: int) -> None:
-        """So many steps are done, or were before a run was taken up."""
+        """Count steps as done, also those from before a run was resumed."""
         for _ in range(steps):
             self.reporter.step()
 
     def lineup(self, arrangement: Arrangement) -> Lineup:
-        """Hosts that are loaded as their turns come."""
+        """Hosts that are loaded when their turns come."""
         return Lineup(self._start, arrangement)
 
     def attempt(self, lineup: Lineup, variant: str, work: Work, give_up: GiveUp | None = None) -> None:
-        """One turn of `variant`: `work` gets its name, its host, and whether that was loaded just now.
+        """Take one turn of `variant`: `work` gets its name, its host, and whether the host was just loaded.
 
-        Where memory is too short beside other hosts, all turns from here on are taken one host at a time.
-        Any other failure, and a second one, goes to `give_up`, by default `fail`.
+        If memory is too short beside other hosts, all turns from here on use one host at a time. Any other failure, and
+        a second shortage, goes to `give_up`, by default `fail`.
         """
         give_up = give_up or self.fail
         try:
@@ -93,20 +94,20 @@ class Session:
             self.watch.look(self.record.devices.get(variant, "cpu"))
 
     def arranged(self, lineup: Lineup) -> None:
-        """Record how the hosts of this suite are arranged."""
+        """Record the arrangement of this suite's hosts."""
         self.found("arrangement", lineup.arrangement)
 
     def found(self, name: str, fact: Any) -> None:
-        """Record what this suite found out about itself, in the settings of the run under `name`."""
+        """Record a fact about this suite in the settings of the run under `name`."""
         self.settle(name, self.suite, fact)
 
     def warmed_up(self, variant: str, result: WarmUp) -> None:
-        """Record the warm-up of a variant; of several loads the latest."""
+        """Record the warm-up of a variant; with several loads the latest."""
         of_suite = self.record.run.settings.get("warm_up", {}).get(self.suite, {})
         self.found("warm_up", {**of_suite, variant: result.as_dict()})
 
     def judge(self) -> None:
-        """Record what the machine did meanwhile, and whether that makes the run noisy."""
+        """Record the machine's other work meanwhile, and whether the run is noisy."""
         settings = self.record.run.settings
         if TIMED.isdisjoint(self.record.run.suites):
             return
@@ -114,17 +115,17 @@ class Session:
         warm_ups = [of_suite.items() for of_suite in settings.get("warm_up", {}).values()]
         unstable = {variant for found in warm_ups for variant, result in found if not result["stable"]}
         noise = judge(settings["conditions"], self.record.samples(), sorted(unstable))
-        settings["noise"] = {**settings.get("noise", {}), **noise}  # a run that is taken up stays noisy
+        settings["noise"] = {**settings.get("noise", {}), **noise}  # a resumed run stays noisy
         self.note(settings)
 
     def meter(self, device: str) -> Meter | None:
-        """What counts the energy of a device, where anything does."""
+        """The energy meter of a device, if there is one."""
         if device not in self.meters:
             self.meters[device] = find_meter(device)
         return self.meters[device]
 
     def ask(self, host: Host, prompt: Sequence[int], tokens: int) -> list[Piece]:
-        """The pieces of one greedy answer of exactly `tokens` tokens; raises `HostError` where fewer come."""
+        """The pieces of one greedy answer of exactly `tokens` tokens. Raises `HostError` if fewer arrive."""
         settings: dict[str, Any] = {"max_new_tokens": tokens, "do_sample": False, "ignore_eos": True}
         answer = host.ask(list(prompt), lease=False, **settings)
         while not answer.wait(0.5):  # not piece by piece: reading them would take time from the host
@@ -135,11 +136,11 @@ class Session:
         return pieces
 
     def params(self, prompt_tokens: int) -> dict[str, int]:
-        """What an answer's figures depend on."""
+        """The params that an answer's figures depend on."""
         return {"prompt_tokens": prompt_tokens, "answer_tokens": self.workload.answer_tokens}
 
     def fail(self, lineup: Lineup, variant: str, error: FastGLMError, **of: int) -> None:
-        """Record a failure and end the host: of the variant, which is left out of this suite, or only `of` a part."""
+        """Record a failure and end the host. The variant is left out of this suite, or only the part `of`."""
         lineup.drop(variant)
         if not of:
             self.failed.add(variant)
@@ -165,7 +166,7 @@ class Session:
         return host
 
     def settle(self, name: str, of: str, value: Any) -> None:
-        """Keep with the run's settings what it found out about a suite or a variant."""
+        """Store a fact about a suite or a variant with the run's settings."""
         settings = self.record.run.settings
         known = settings.get(name, {})
         if known.get(of) != value:

@@ -1,4 +1,4 @@
-"""What the variants are asked: prompts of exact token lengths, the same for all of them."""
+"""The prompts for all variants, of exact token lengths."""
 
 import random
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from typing import Any, Protocol
 from benchmarks.measure.stopping import MOST, Precision
 from fastglm.errors import UsageError
 
-TEXT = Path(__file__).with_suffix(".txt")  # Chinese and English; repeated where a prompt is longer
+TEXT = Path(__file__).with_suffix(".txt")  # Chinese and English text; repeated for longer prompts
 
 
 class Tokenizer(Protocol):
-    """The part of a transformers tokenizer that prompts are made with."""
+    """The part of a transformers tokenizer that makes prompts."""
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 
@@ -23,14 +23,14 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Prompt lengths and the length of every answer, in tokens; how often each is asked; how many questions."""
+    """Prompt lengths and answer length in tokens, repeats, and number of questions."""
 
     prompt_tokens: tuple[int, ...] = (32, 128)
     answer_tokens: int = 64
-    repeats: int = 5  # with a precision: at least so many
-    questions: int = 24  # of each skill, split and language
+    repeats: int = 5  # the least number of repeats, if a precision is given
+    questions: int = 24  # questions of each skill, split and language
     precision: Precision | None = None  # of the latency suite
-    batches: tuple[int, ...] = (1, 2, 4, 8, 16)  # sequences at once, of the throughput suite
+    batches: tuple[int, ...] = (1, 2, 4, 8, 16)  # batch sizes of the throughput suite
 
     def __post_init__(self) -> None:
         if not self.prompt_tokens or min(self.prompt_tokens) < 1:
@@ -48,7 +48,7 @@ class Workload:
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> "Workload":
-        """From the settings of a run."""
+        """Read a workload from the settings of a run."""
         wanted = settings.get("precision")
         return cls(
             tuple(settings["prompt_tokens"]),
@@ -60,7 +60,7 @@ class Workload:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """For the settings of a run."""
+        """Plain data for the settings of a run."""
         return {
             "prompt_tokens": list(self.prompt_tokens),
             "answer_tokens": self.answer_tokens,
@@ -73,11 +73,11 @@ class Workload:
 
     @property
     def most(self) -> int:
-        """Repeats at most."""
+        """The largest number of repeats."""
         return max(self.repeats, MOST) if self.precision else self.repeats
 
     def check(self, context: int) -> None:
-        """Raise `UsageError` where a prompt and its answer do not fit into a context of so many tokens."""
+        """Raise `UsageError` if a prompt and its answer do not fit into `context` tokens."""
         longest = max(self.prompt_tokens)
         if longest + self.answer_tokens > context:
             raise UsageError(
@@ -87,8 +87,11 @@ class Workload:
 
 
 def prompts(tokenizer: Tokenizer, length: int, count: int, seed: int = 0) -> list[list[int]]:
-    """`count` prompts of exactly `length` token ids: real text, each beginning elsewhere while there are places, and
-    the prompt's special tokens as the tokenizer puts them. Raises `UsageError` where `length` leaves no room for text.
+    """Make `count` prompts of exactly `length` token ids: real text, each with another beginning while there are any,
+    and special tokens where the tokenizer puts them.
+
+    Raises:
+        UsageError: `length` leaves no room for text.
     """
     text = tokenizer.encode(TEXT.read_text(encoding="utf-8"), add_special_tokens=False)
     room = length - len(tokenizer.build_inputs_with_special_tokens([]))

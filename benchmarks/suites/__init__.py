@@ -1,4 +1,4 @@
-"""The suites: what is asked of the variants and what is taken from their answers, one suite a file."""
+"""The suites, one per file: each asks the variants something and measures their answers."""
 
 from typing import Protocol
 
@@ -11,7 +11,7 @@ class Suite(Protocol):
     """A module with these two functions."""
 
     def steps(self, workload: Workload) -> int:
-        """Steps a variant, for the progress bar."""
+        """The number of steps per variant, for the progress bar."""
 
     def measure(self, bench: Session) -> None:
         """Measure all variants into `bench.record`."""

@@ -1,6 +1,6 @@
-"""How fast: time to the first token, and time between tokens, of answers asked in turn (A B B A …).
+"""Latency: time to the first token and time between tokens, for answers asked in turn (A B B A …).
 
-A repeat is a new process of every variant with some answers each, or one answer each where loading takes too long.
+A repeat is a new process of every variant with a few answers each, or one answer each if loading takes too long.
 """
 
 import time
@@ -18,16 +18,16 @@ from benchmarks.run.session import Session
 from benchmarks.run.workload import Workload
 from fastglm.hosting.host import Host
 
-Figures = dict[str, list[float]]  # of an answer, by metric
-Gathered = dict[int, list[Figures]]  # of a repeat, by prompt length
+Figures = dict[str, list[float]]  # figures of an answer, by metric
+Gathered = dict[int, list[Figures]]  # answers of a repeat, by prompt length
 
 
 @dataclass
 class Cost:
-    """Seconds that the variants take, all together."""
+    """Seconds that all variants take together."""
 
     loads: dict[str, float] = field(default_factory=dict)  # a load and its warm-up
-    answers: dict[str, float] = field(default_factory=dict)  # an answer to each length
+    answers: dict[str, float] = field(default_factory=dict)  # an answer for each length
 
     @property
     def load(self) -> float:
@@ -39,15 +39,16 @@ class Cost:
 
 
 def steps(workload: Workload) -> int:
-    """Loading, a warm-up of each length, the answers."""
+    """Loading, a warm-up for each length, and the answers."""
     return 1 + len(workload.prompt_tokens) * (1 + workload.most)
 
 
 def measure(bench: Session) -> None:
-    """`ttft`, `prefill_rate`, `decode_rate`, `decode_latency` of every variant and prompt length, `energy`, and
-    `acceptance` where tokens are drafted."""
+    """Measure `ttft`, `prefill_rate`, `decode_rate` and `decode_latency` of every variant and prompt length, `energy`,
+    and `acceptance` if tokens are drafted.
+    """
     workload, ended = bench.workload, bench.record.run.settings.get("ended", {}).get("latency")
-    count = ended["repeats"] if ended else workload.most  # a run that is taken up may have had enough
+    count = ended["repeats"] if ended else workload.most  # a resumed run may have enough already
     bench.plan(-_steps(bench, workload.most - count))
     left = _left(bench, count)
     if not left:
@@ -67,7 +68,7 @@ def measure(bench: Session) -> None:
 
 
 def _answers(bench: Session, cost: Cost) -> int | None:
-    """Of each process; None where all repeats share one. A run that is taken up stays as it began."""
+    """The number of answers from each process; None if all repeats share one. A resumed run keeps its first choice."""
     kept = bench.record.run.settings.get("processes", {}).get("latency")
     if kept is None:
         found = answers_of_a_process(cost.load, cost.each, bench.workload.repeats, bench.workload.precision)
@@ -77,7 +78,7 @@ def _answers(bench: Session, cost: Cost) -> int | None:
 
 
 def _repeat(bench: Session, lineup: Lineup, repeats: Repeats, left: list[int], answers: int | None) -> None:
-    """Take turns until there is enough."""
+    """Take turns until there are enough repeats."""
     planned, turns = repeats.count, bench.turns()
     while bench.standing:
         done = repeats.count - len(left)
@@ -102,8 +103,9 @@ def _repeat(bench: Session, lineup: Lineup, repeats: Repeats, left: list[int], a
 
 
 def _processes(bench: Session, lineup: Lineup, order: list[str], repeat: int, answers: int) -> None:
-    """A repeat, of processes that it begins (the first repeat finds them there) and ends. Which variant is loaded first
-    alternates: it is mostly the slower one."""
+    """Measure a repeat with processes that start for it (the first repeat finds them running) and end with it. The
+    order of loading alternates, because the variant loaded first is mostly slower.
+    """
     gathered: dict[str, Gathered] = {variant: {} for variant in order}
     done = 0
     while done < answers:
@@ -119,12 +121,12 @@ def _processes(bench: Session, lineup: Lineup, order: list[str], repeat: int, an
 
 
 def _steps(bench: Session, repeats: int) -> int:
-    """Steps of so many repeats of all variants."""
+    """The steps of a number of repeats of all variants."""
     return repeats * len(bench.prompts) * len(bench.standing)
 
 
 def _left(bench: Session, count: int) -> list[int]:
-    """The repeats that not all variants have taken: those of a pair belong to the same moment."""
+    """The repeats that some variant lacks: both parts of a pair belong to the same moment."""
     return [
         repeat
         for repeat in range(count)
@@ -146,7 +148,7 @@ def _prepare(bench: Session, cost: Cost, variant: str, host: Host, fresh: bool) 
 
 
 def _warm_up(bench: Session, variant: str, host: Host) -> float:
-    """Seconds that an answer to each length may take."""
+    """Estimated seconds of an answer for each length."""
     took, seconds, tokens = WarmUp(), 0.0, bench.workload.answer_tokens
     for prompts in bench.prompts.values():
         bench.reporter.at(f"{variant}: warming up")
@@ -164,7 +166,7 @@ def _warm_up(bench: Session, variant: str, host: Host) -> float:
 
 
 def _turn(bench: Session, block: list[int], variant: str, host: Host, fresh: bool) -> None:
-    """Some repeats of a variant, an answer each."""
+    """Measure some repeats of a variant, one answer each."""
     _wake(bench, variant, host, fresh)
     for length, prompts in bench.prompts.items():
         for repeat in block:
@@ -182,7 +184,7 @@ def _some(
     host: Host,
     fresh: bool,
 ) -> None:
-    """Some of the answers of a repeat."""
+    """Measure some of a repeat's answers."""
     _wake(bench, variant, host, fresh)
     for length, prompts in bench.prompts.items():
         for number in part:
@@ -191,10 +193,10 @@ def _some(
 
 
 def _wake(bench: Session, variant: str, host: Host, fresh: bool) -> None:
-    """A host that was stopped meanwhile first answers something that does not count.
+    """Have a host that was stopped meanwhile give one answer that does not count.
 
-    Of two hosts of one variant the second was 2.5 % faster without that (demo, 14 runs of 11 repeats), and 1.1 % with
-    it (8 runs): before the first one's turn this process does other things, and caches go cold.
+    Without this, the second of two hosts of one variant was 2.5 % faster (demo, 14 runs of 11 repeats), with it 1.1 %
+    (8 runs): this process does other work before the first one's turn, and caches go cold.
     """
     if fresh:
         _warm_up(bench, variant, host)
@@ -203,7 +205,7 @@ def _wake(bench: Session, variant: str, host: Host, fresh: bool) -> None:
 
 
 def _answer(bench: Session, host: Host, length: int, prompt: list[int]) -> Figures:
-    """The figures of one answer."""
+    """Measure the figures of one answer."""
     variant, tokens, meter = host.info.variant, bench.workload.answer_tokens, bench.meter(host.info.device)
     bench.reporter.at(f"{variant}: {length} tokens in, {tokens} out")
     before = meter.read() if meter else []
@@ -223,7 +225,7 @@ def _answer(bench: Session, host: Host, length: int, prompt: list[int]) -> Figur
 
 
 def _keep(bench: Session, variant: str, repeat: int, answers: Gathered) -> None:
-    """A repeat of a variant: the figures of its answers, one after the other."""
+    """Record a repeat of a variant: the figures of its answers, one after another."""
     for length, found in answers.items():
         for metric in found[0]:
             values = [value for figures in found for value in figures.get(metric, [])]

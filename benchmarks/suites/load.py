@@ -1,4 +1,4 @@
-"""How long loading takes, with nothing of the files in memory and again with all of them, and how large they are."""
+"""Loading time with no file in memory and again with all files in memory, and the files' size."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,9 @@ def steps(workload: Workload) -> int:
 
 
 def measure(bench: Session) -> None:
-    """`disk_size`; `load_time` with a cold disk cache (where the system lets go of files) and with a warm one."""
+    """Measure `disk_size`, and `load_time` with a cold disk cache (if the system can drop files from memory) and with a
+    warm one.
+    """
     with bench.lineup("blocks") as lineup:
         bench.arranged(lineup)
         for variant in bench.standing:
@@ -34,14 +36,14 @@ def measure(bench: Session) -> None:
 
 
 def _first(bench: Session, files: list[Path], variant: str, host: Host, _fresh: bool) -> None:
-    """A variant that is made on first use is there afterwards. Random weights have no files."""
+    """Load a variant for the first time, which makes it if needed. Random weights have no files."""
     if host.info.folder:
         files += files_of(Path(host.info.folder))
     bench.reporter.step()
 
 
 def _again(bench: Session, lineup: Lineup, variant: str, files: list[Path]) -> None:
-    """Once cold, where that can be, and once warm."""
+    """Load once cold, if possible, and once warm."""
     lineup.drop(variant)
     for cache in ("cold", "warm") if forget(files) else ("warm",):
         if variant in bench.standing:
@@ -58,13 +60,13 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def forget(files: Sequence[Path]) -> bool:
-    """Let the system drop what it holds of files in memory; False where it cannot be asked to, or there are none."""
+    """Have the system drop files from memory; False if it cannot, or if there are none."""
     if not hasattr(os, "posix_fadvise"):
         return False
     for file in files:
         handle = os.open(file, os.O_RDONLY)
         try:
-            os.fsync(handle)  # what is not yet on the disk cannot be dropped
+            os.fsync(handle)  # data that are not yet on the disk cannot be dropped
             os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(handle)

@@ -1,4 +1,4 @@
-"""How much memory: each variant in a host that is alone on the machine, while it loads and while it answers."""
+"""Memory of each variant in a host that is alone on the machine, during loading and answering."""
 
 from functools import partial
 
@@ -9,12 +9,14 @@ from fastglm.hosting.host import Host
 
 
 def steps(workload: Workload) -> int:
-    """Loading, and one answer of each length."""
+    """Loading, and one answer for each length."""
     return 1 + len(workload.prompt_tokens)
 
 
 def measure(bench: Session) -> None:
-    """`weights_memory`, `peak_memory` of loading; `cache_memory`, `peak_memory` of an answer of each prompt length."""
+    """Measure `weights_memory` and `peak_memory` of loading; `cache_memory` and `peak_memory` of an answer for each
+    prompt length.
+    """
     with bench.lineup("blocks") as lineup:
         bench.arranged(lineup)
         for variant in bench.standing:

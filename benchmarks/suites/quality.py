@@ -1,4 +1,4 @@
-"""How good: every variant is asked the same questions, and how near it is to the original on the same answers."""
+"""Quality: all variants answer the same questions, and are compared with the original on the same answers."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.devices import resolve_devices
 
 LONGEST_ANSWER = 128  # tokens
-ORIGINAL = "original"  # what is computed layer by layer where there is no room for it
+ORIGINAL = "original"  # the variant that is computed layer by layer if memory is short
 
 
 def steps(workload: Workload) -> int:
@@ -28,7 +28,9 @@ def steps(workload: Workload) -> int:
 
 
 def measure(bench: Session) -> None:
-    """`skill_accuracy`, `perplexity`, `bits_per_byte`, `kl_divergence`, `top1_agreement`, and every answer."""
+    """Measure `skill_accuracy`, `perplexity`, `bits_per_byte`, `kl_divergence` and `top1_agreement`, and record every
+    answer.
+    """
     with bench.lineup("blocks") as lineup:
         bench.arranged(lineup)
         for variant in bench.standing:
@@ -48,7 +50,7 @@ def _turn(bench: Session, variant: str, host: Host, _fresh: bool) -> None:
 
 
 def _stream(bench: Session, lineup: Lineup, variant: str, error: FastGLMError) -> None:
-    """The original without room for it: its answers as they are kept, or else computed layer by layer."""
+    """Score the original without loading it: from its stored answers, or layer by layer."""
     if not isinstance(error, MemoryShortError):
         bench.fail(lineup, variant, error)
         return
@@ -60,7 +62,7 @@ def _stream(bench: Session, lineup: Lineup, variant: str, error: FastGLMError) -
 
 
 def _grade_streamed(bench: Session) -> None:
-    device = str(resolve_devices(bench.record.run.settings["device"])[0])  # one layer after the other
+    device = str(resolve_devices(bench.record.run.settings["device"])[0])  # one layer after another
     bench.reporter.warning(
         f"there is no room for {ORIGINAL}: unless its answers are kept, they are computed layer by layer, with all "
         "weights read from the disk for every token; a machine that has the room makes them quickly: "
@@ -81,7 +83,7 @@ def _grade_streamed(bench: Session) -> None:
 
 
 def streamed(progress: OnProgress, model: str, device: str, asked: Sequence[Asked], longest: int) -> Findings:
-    """`judge_streamed`, as `elsewhere` calls it."""
+    """Call `judge_streamed` with the arguments that `elsewhere` passes."""
     return judge_streamed(model, device, asked, longest, progress)
 
 

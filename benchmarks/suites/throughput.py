@@ -1,4 +1,6 @@
-"""How many tokens a second when many sequences are answered side by side, batch size by batch size, in turn."""
+"""Throughput: tokens per second when many sequences are answered side by side, one batch size after another, in
+turn.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,17 +16,18 @@ from fastglm.errors import FastGLMError
 from fastglm.evaluate.throughput import batch_time
 from fastglm.hosting.host import Host
 
-Size = tuple[int, int]  # tokens of a prompt, sequences at once
+Size = tuple[int, int]  # tokens of a prompt, number of sequences
 
 
 def steps(workload: Workload) -> int:
-    """Loading; of each prompt length and batch size a warm-up and the answers."""
+    """Loading; for each prompt length and batch size a warm-up and the answers."""
     return 1 + len(workload.prompt_tokens) * len(workload.batches) * (1 + workload.repeats)
 
 
 def measure(bench: Session) -> None:
-    """`throughput` of every variant, prompt length and batch size. A size that fails is a result, and larger ones of
-    the same prompt length are left out."""
+    """Measure `throughput` of every variant, prompt length and batch size. A size that fails is a result; larger ones
+    with the same prompt length are skipped.
+    """
     work = _Work(bench)
     sizes, repeats = len(list(work.sizes())), bench.workload.repeats
     left = [repeat for repeat in range(repeats) if not all(work.has(variant, repeat) for variant in bench.standing)]
@@ -51,21 +54,21 @@ def measure(bench: Session) -> None:
 @dataclass
 class _Work:
     bench: Session
-    at: Size | None = None  # the size that is at work, None while a variant is loading
-    limits: dict[tuple[str, int], int] = field(default_factory=dict)  # batches too large for variant and prompt length
+    at: Size | None = None  # the current size, None while a variant is loading
+    limits: dict[tuple[str, int], int] = field(default_factory=dict)  # too large batches by variant and prompt length
 
     def sizes(self, variant: str = "") -> Iterator[Size]:
-        """All, or those that have not failed for a variant."""
+        """All sizes, or those that have not failed for a variant."""
         for length in self.bench.prompts:
             limit = self.limits.get((variant, length), float("inf"))
             yield from ((length, batch) for batch in sorted(self.bench.workload.batches) if batch < limit)
 
     def has(self, variant: str, repeat: int) -> bool:
-        """Whether a variant has taken a repeat of every size."""
+        """Tell whether a variant has a repeat of every size."""
         return all(self._has(variant, size, repeat) for size in self.sizes())
 
     def attempt(self, lineup: Lineup, variant: str, repeats: list[int]) -> None:
-        """Some repeats of all sizes, or only the warm-up."""
+        """Measure some repeats of all sizes, or only warm up."""
         self.at = None
         self.bench.attempt(lineup, variant, partial(self._turn, repeats), partial(self._give_up, repeats))
 
@@ -84,7 +87,7 @@ class _Work:
         tokens = self.bench.workload.answer_tokens
         for size in self.sizes(variant):
             for repeat in repeats:
-                if not self._has(variant, size, repeat):  # taken before a larger size failed
+                if not self._has(variant, size, repeat):  # measured before a larger size failed
                     rate = size[1] * tokens / self._answer(variant, host, size, repeat, tokens)
                     self.bench.record.add(variant, "throughput", self._params(size), repeat, rate)
 
