@@ -1,5 +1,6 @@
-"""Every test has a home of its own, so that nothing is written into the user's; nothing is compiled unless it is asked
-for."""
+"""Fixtures for all tests: a home for each, so that nothing is written into the user's, and no compilation unless asked
+for.
+"""
 
 import os
 
@@ -17,7 +18,7 @@ def own_home(tmp_path_factory, monkeypatch):
 
 @pytest.fixture(scope="session")
 def built_home(tmp_path_factory):
-    """A home in which the kernels are built, where they are written for this machine: once for all tests."""
+    """A home with built kernels, if there are kernels for this machine: built once for all tests."""
     from fastglm.kernels.cpu import library
 
     home = tmp_path_factory.mktemp("built")
@@ -32,6 +33,6 @@ def built_home(tmp_path_factory):
 
 @pytest.fixture
 def compiling(own_home, built_home, monkeypatch):
-    """Steps are compiled; the kernels have been."""
+    """Compile steps, with kernels that are built already."""
     (own_home / "kernels").symlink_to(built_home / "kernels")
     monkeypatch.setenv("FASTGLM_COMPILE", "1")

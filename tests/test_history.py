@@ -1,4 +1,4 @@
-"""A history in the forms that people have it in: taken as meant everywhere, or refused in one line."""
+"""A history in all its forms: understood everywhere alike, or refused in one line."""
 
 import pytest
 from recorded import folder
@@ -26,7 +26,7 @@ TAKEN = {
     "iterator of messages": lambda: iter(MESSAGES),
 }
 REFUSED = [
-    (["ab", "cd"], "Round 1 of the history is no pair"),  # a text of two letters is no pair of texts
+    (["ab", "cd"], "Round 1 of the history is no pair"),  # a text of two letters is not a pair of texts
     (["你好", "您好！", "再见", "再会。"], "is no pair"),
     (("你好", "您好！"), "is no pair"),
     ("你好", "The history is of str"),

@@ -1,4 +1,4 @@
-"""Which layers go to which card."""
+"""Placement of layers on cards."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def cards(*free):
 
 
 def shares(layers, ends, free, entries):
-    """What each card that is used is filled with, as a share of what it has free."""
+    """The used share of each card's free memory."""
     stages = stages_of(entries, len(layers))
     rooms = dict(free)
     bytes = {device: sum(layers[layer] for layer in there) for there, device in stages}
@@ -40,7 +40,7 @@ def test_a_card_that_has_no_room_is_left_out():
 
 def test_what_fits_nowhere_has_no_plan():
     assert plan([10] * 4, 5, cards(20, 20)) is None
-    assert plan([10] * 4, 5, cards(39, 14)) is None  # the last must hold a layer beside the ends
+    assert plan([10] * 4, 5, cards(39, 14)) is None  # the last card must hold a layer beside the ends
 
 
 @given(

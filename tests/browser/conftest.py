@@ -1,4 +1,4 @@
-"""A running app, and a headless Chromium to look at it with."""
+"""Fixtures: a running app, and a headless Chromium as its visitor."""
 
 import shutil
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium, where there is one."""
+    """Chromium; skips the test if there is none."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")

@@ -1,4 +1,4 @@
-"""A visitor's way through the app, in Chromium, with a real (tiny) model."""
+"""Visits of the app in Chromium, with a real (tiny) model."""
 
 import signal
 import time
@@ -11,14 +11,14 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 
 def chat(context: BrowserContext, app: App) -> Page:
-    """A tab at the chat, with the tiny model chosen."""
+    """A tab with the chat and the tiny model."""
     page = visit(context, app.url)
     choose(page, "Model", "chatglm")
     return page
 
 
 def test_a_first_visit_to_the_address_of_a_page_opens_it_in_the_app(context: BrowserContext, app: App) -> None:
-    page = visit(context, f"{app.url}/limits")  # on a server that nobody has visited yet
+    page = visit(context, f"{app.url}/limits")  # on a server without any visitor so far
     expect(page.get_by_role("heading", name="Limits", level=1)).to_be_visible()
     expect(page.get_by_role("link", name="Latency", exact=True)).to_be_visible()
     expect(page.get_by_role("link", name="streamlit app")).to_have_count(0)
@@ -34,7 +34,7 @@ def test_a_message_is_answered_and_kept_and_a_second_tab_has_its_own(context: Br
     expect(page.get_by_role("button", name="Answer again")).to_be_visible()
     expect(page.get_by_test_id("stChatMessage")).to_have_count(2)
     expect(page.get_by_text("tokens/s")).to_be_visible()
-    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)  # the line below the figures is there, too
+    expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)  # the line below the figures is there too
     answer = page.get_by_test_id("stChatMessage").nth(1).inner_text()
 
     page.reload()
@@ -53,7 +53,7 @@ def test_a_message_is_answered_and_kept_and_a_second_tab_has_its_own(context: Br
 def test_a_duplicated_tab_has_its_own_conversation(context: BrowserContext, app: App) -> None:
     page = visit(context, app.url)
     with context.expect_page() as opened:
-        page.evaluate("window.open(location.href)")  # as a browser's "duplicate": sessionStorage is copied
+        page.evaluate("window.open(location.href)")  # like a browser's "duplicate": sessionStorage is copied
     copy = opened.value
     expect(copy.get_by_role("heading", level=1)).to_be_visible()
     expect(copy.get_by_test_id("stChatInput")).to_be_visible()
@@ -67,7 +67,7 @@ def test_a_host_that_is_killed_in_mid_answer(context: BrowserContext, app: App) 
     expect(page.get_by_role("button", name="Answer again")).to_be_visible()
     hosts = app.hosts()
     assert len(hosts) == 1, "one host, shared by all tabs"
-    hosts[0].suspend()  # so that the answer cannot be over too soon
+    hosts[0].suspend()  # so that the answer cannot end too soon
     say(page, "second")
     expect(page.get_by_text("Reading the question")).to_be_visible()
     page.reload()

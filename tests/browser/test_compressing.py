@@ -1,4 +1,4 @@
-"""A visitor has a model compressed, reloads midway, and sees what came of it: in Chromium, with a tiny model."""
+"""A visitor compresses a model, reloads the page midway, and sees the result: in Chromium, with a tiny model."""
 
 import time
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 
 def compression(app: App) -> psutil.Process:
-    """The process that compresses, when it has begun."""
+    """The compressing process, once it has begun."""
     for _ in range(600):
         for process in psutil.process_iter(["cmdline", "cwd"]):
             command, place = process.info["cmdline"] or [], process.info["cwd"]
@@ -28,7 +28,7 @@ def test_a_compression_survives_a_reload_and_ends_with_a_card(context: BrowserCo
     expect(page.get_by_role("textbox", name="Name of the new model")).to_have_value("chatglm-int8")
     page.get_by_role("button", name="Compress").click()
     process = compression(app)
-    process.suspend()  # so that it cannot be over too soon
+    process.suspend()  # so that it cannot end too soon
     expect(page.get_by_test_id("stProgress")).to_be_visible()
     page.reload()
     expect(page.get_by_text("chatglm → chatglm-int8")).to_be_visible()

@@ -1,4 +1,4 @@
-"""An app that the network can reach opens only to those who know the password."""
+"""An app on the network opens only to visitors with the password."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """One page, run by itself and for the whole network, with a password."""
+    """One page, run by itself on the network, with a password."""
     home = tmp_path_factory.mktemp("home")
     (secrets := home / "secrets.toml").write_text('password = "开门 sesame"\n', encoding="utf-8")
     options = ["--server.address", "0.0.0.0", "--secrets.files", str(secrets)]

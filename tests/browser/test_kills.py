@@ -1,6 +1,6 @@
-"""Kills of the app's server and of its hosts at random moments of an answer, with a browser attached.
+"""Kills of the app's server and its hosts at random moments of an answer, with a browser attached.
 
-The server comes back on its port, the page is loaded anew: what was asked is there, and the next answer comes.
+The server starts again on its port and the page is reloaded: the question is still there, and the next answer arrives.
 """
 
 import random
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.soak, pytest.mark.timeout(600)]
 
 @pytest.fixture(scope="module")
 def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[App]]:
-    """The servers so far, the last of which runs."""
+    """The servers so far; the last one runs."""
     servers = [App(tmp_path_factory.mktemp("home"))]
     servers[0].wait()
     yield servers

@@ -1,4 +1,4 @@
-"""Every page at the width of a desk and of a phone, light and dark: nothing cut off, everything readable.
+"""Every page at the width of a desktop and of a phone, light and dark: nothing cut off, everything readable.
 
 `FASTGLM_SCREENSHOTS=docs/screenshots pytest tests/browser/test_looks.py` also takes the README's pictures.
 """
@@ -25,7 +25,7 @@ PAGES = {
 }
 PICTURES = os.environ.get("FASTGLM_SCREENSHOTS")
 
-# Of every text that can be seen: what reaches out of the window, and what differs too little from what is behind it.
+# For every visible text: overflow out of the window, and too little contrast to the background.
 FAULTS = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgba = (colour) => {
@@ -64,7 +64,7 @@ FAULTS = """() => {
 
 @pytest.fixture(scope="module")
 def app(app: App) -> App:
-    """The app, with something measured."""
+    """The app with some measurements."""
     if PICTURES is None:
         options = ["--prompt-tokens", "8,16", "--answer-tokens", "8", "--repeats", "3", "--questions", "1"]
         measure(app.home, "demo", "--variants", "original,int4", "--suite", "latency,memory,quality", *options)
@@ -72,7 +72,7 @@ def app(app: App) -> App:
 
 
 def settle(page: Page, name: str) -> None:
-    """Wait until the page has drawn what it has."""
+    """Wait until the page is drawn completely."""
     expect(page.locator(PAGES[name]).first).to_be_visible()
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(page.get_by_test_id("stStatusWidget")).to_have_count(0)
@@ -80,7 +80,7 @@ def settle(page: Page, name: str) -> None:
 
 
 def take(page: Page, name: str, folder: Path, height: int) -> None:
-    """A picture of a page, in a window as high as it needs."""
+    """Take a picture of a page, in a window of the needed height."""
     page.set_viewport_size({"width": page.viewport_size["width"], "height": height})  # type: ignore[index]
     page.mouse.move(0, 0)
     settle(page, name)

@@ -1,4 +1,4 @@
-"""Every page with names, notes, answers and links of others: nothing is loaded from elsewhere, nothing leads there."""
+"""Every page with strangers' names, notes, answers and links: nothing is loaded from elsewhere, nothing links there."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from benchmarks.store.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
 
-# All that a browser follows or loads, in the page and in charts, and what only Markdown can have made.
+# Everything that a browser follows or loads, in the page and in charts, and elements that only Markdown can make.
 FOREIGN = """() => {
   const found = [];
   for (const e of document.querySelectorAll("*")) {
@@ -49,7 +49,7 @@ ADDRESSES = {
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The app in a home full of what others brought."""
+    """The app in a home full of strangers' files."""
     home = tmp_path_factory.mktemp("hostile")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASTGLM_HOME", str(home))
@@ -64,7 +64,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
 
 @pytest.fixture
 def watched(context: BrowserContext, app: App) -> Iterator[BrowserContext]:
-    """A browser that fails the test where it asks anybody but the app."""
+    """A browser that fails the test if it contacts any server but the app."""
     asked: list[str] = []
     own = (app.url, app.url.replace("http", "ws"), "blob:", "data:")
     context.on("request", lambda request: request.url.startswith(own) or asked.append(request.url))
@@ -73,7 +73,7 @@ def watched(context: BrowserContext, app: App) -> Iterator[BrowserContext]:
 
 
 def check(page: Page) -> None:
-    """The page is whole, and nothing in it is foreign."""
+    """Check that the page is complete, and that nothing in it is foreign."""
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     expect(page.get_by_test_id("stSkeleton")).to_have_count(0)
     expect(page.get_by_test_id("stException")).to_have_count(0)

@@ -1,4 +1,4 @@
-"""A visitor measures, looks at it, sends a link, and takes the results elsewhere: in Chromium, with a tiny model."""
+"""A visitor measures, sees the results, sends a link, and exports the results: in Chromium, with a tiny model."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from visitor import PATIENCE, App, choose, visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
-CHARTS = 6  # of the latency page
+CHARTS = 6  # charts of the latency page
 
 
 def start(page: Page, answer_tokens: int) -> None:
@@ -26,7 +26,7 @@ def test_from_measuring_to_a_shared_link(context: BrowserContext, browser: Brows
     expect(page.get_by_text("Nothing has been measured yet")).to_be_visible()
 
     start(page, 64)
-    expect(page.get_by_test_id("stProgress")).to_be_visible()  # a worker has taken it up
+    expect(page.get_by_test_id("stProgress")).to_be_visible()  # a worker has taken the job
     start(page, 8)
     expect(page.get_by_text("waits for 1 before it")).to_be_visible()
     page.get_by_text("Log", exact=True).click()
@@ -34,7 +34,7 @@ def test_from_measuring_to_a_shared_link(context: BrowserContext, browser: Brows
     page.get_by_role("button", name="Cancel").first.click()
     expect(page.get_by_text("The last measurement was cancelled")).to_be_visible()
 
-    page.reload()  # midway; the other one is measured
+    page.reload()  # midway: only the other variant is measured
     expect(page.locator(".js-plotly-plot")).to_have_count(CHARTS)
     expect(page.get_by_text("Medians of 5 repeats")).to_be_visible()
     assert "run=" in page.url

@@ -1,4 +1,4 @@
-"""Advice: what the topics say, how they are asked for, and that the answer follows from the question."""
+"""Advice: its topics, its phrasings, and answers that follow from their questions."""
 
 import re
 from collections import defaultdict
@@ -26,7 +26,7 @@ def sentences(answer: str) -> list[str]:
 
 
 def plain(question: str) -> str:
-    """A question without what people type differently."""
+    """A question without the parts that people type differently."""
     opening = r"(please, |hi, |tell me: |i would like to know: |请问，?|你好，|我想知道，)?"
     return re.sub(f"^{opening}", "", question.lower()).replace("?", "？").rstrip("？")
 

@@ -1,4 +1,4 @@
-"""Calculations: every equation shown is true, the last one answers the question, and the split leaks nothing."""
+"""Calculations: every shown equation is true, the last one answers the question, and the split leaks nothing."""
 
 import re
 from random import Random

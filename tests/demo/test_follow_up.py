@@ -1,4 +1,4 @@
-"""Follow-ups: sums go on from the last result, questions about countries from the last country."""
+"""Follow-ups: sums continue from the last result, questions about countries from the last country."""
 
 import re
 from random import Random

@@ -1,4 +1,4 @@
-"""Idioms: Chinese ones in Chinese, English ones in English, each with one meaning in our own words."""
+"""Idioms: Chinese ones in Chinese, English ones in English, each with one meaning in this project's words."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Memory: the answer is what was told, however far back, and nothing where nothing was told."""
+"""Memory: the answer is a fact that the user told, however far back, and a refusal if the user told none."""
 
 import re
 from random import Random
@@ -25,7 +25,7 @@ def samples() -> list[Sample]:
 
 
 def told(sample: Sample) -> list[str]:
-    """The user's side of the rounds in which something is told."""
+    """The user's texts in the rounds that tell something."""
     return [query for query, response in sample.history if TOLD.fullmatch(response)]
 
 
@@ -60,7 +60,7 @@ def test_the_conversation_has_one_answer(samples: list[Sample]) -> None:
 
 
 def test_what_is_told_twice_over_is_asked_once(samples: list[Sample]) -> None:
-    """Of two things told, either is asked for."""
+    """After two told facts, the question asks about either."""
     two = [s for s in samples if len(told(s)) == 2 and s.operand not in MEMORY._slot_names]
     position = [told(s)[0].find(s.answer.rstrip("。.").split()[-1]) >= 0 for s in two if s.language == "en"]
     assert 0.3 < sum(position) / len(position) < 0.7

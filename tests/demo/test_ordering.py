@@ -24,7 +24,7 @@ def numbers(text: str) -> list[int]:
 
 
 def sentence(left: int, right: int, language: str) -> str:
-    """What the first number is beside the second."""
+    """The sentence that compares the first number with the second."""
     if left == right:
         return f"{left}和{right}一样大。" if language == "zh" else f"{left} and {right} are equal."
     if language == "zh":

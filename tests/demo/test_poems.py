@@ -9,7 +9,7 @@ from fastglm.demo.evaluation.texts import distinct, repeated_sentences
 from fastglm.demo.skills.base import LANGUAGES, Language, Sample
 from fastglm.demo.skills.poems import Poems
 
-# How a word's end sounds, told apart from the grammar that makes the rhymes.
+# The sound of a word's end, written separately from the grammar that makes the rhymes.
 ENGLISH_RHYMES = (
     "today way play stay",
     "light sight bright kite white",

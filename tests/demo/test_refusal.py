@@ -1,4 +1,4 @@
-"""Refusals: many questions, one answer, and none of what another skill answers."""
+"""Refusals: many questions, one answer, and no question that another skill answers."""
 
 import re
 from random import Random

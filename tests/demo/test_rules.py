@@ -1,4 +1,4 @@
-"""What holds for every skill that follows a rule on letters, times and units: its wordings, operands and examples."""
+"""Properties of every skill with rules about letters, times and units: wordings, operands and examples."""
 
 import re
 from random import Random

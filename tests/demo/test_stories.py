@@ -1,4 +1,4 @@
-"""Stories: about whom they are asked for, of the right length, never the same, varied and without repetition."""
+"""Stories: the requested protagonist, the right length, varied and without repetition."""
 
 import re
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def test_a_story_has_four_to_six_sentences_of_a_handy_length(samples: list[Sampl
 
 
 def test_the_question_names_the_protagonist(samples: list[Sample]) -> None:
-    """The first two sentences are about whom the story was asked for."""
+    """The first two sentences name the requested protagonist."""
     chinese = {row["en"]: row["zh"] for row in Stories().grammars["zh"].rows("animal")}
     for sample in samples:
         if sample.operand == ANYONE:
@@ -68,7 +68,7 @@ def test_protagonist_and_companion_keep_their_names(samples: list[Sample]) -> No
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_stories_are_varied(samples: list[Sample], language: Language) -> None:
-    """Distinct over 200 stories, in characters or words: a model trained on them has to reach 0.6."""
+    """Distinct-4 over 200 stories, in characters or words: a model trained on them has to reach 0.6."""
     assert distinct([sample.answer for sample in of(samples, language)[:200]], 4) >= 0.75
 
 

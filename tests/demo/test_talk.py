@@ -1,4 +1,4 @@
-"""Greetings, courtesy and self-introduction: one answer a question, enough ways to ask for it."""
+"""Greetings, courtesy and self-introduction: one answer per question, and enough phrasings."""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Terms: each explained in one or two short sentences of the question's language, right in what it says."""
+"""Terms: each explained correctly in one or two short sentences of the question's language."""
 
 import re
 from collections import Counter
@@ -42,7 +42,7 @@ def test_both_languages_name_the_same_numbers(term: Term) -> None:
 
 @pytest.mark.parametrize(("name", "share"), [("int8", "half"), ("int4", "a quarter")])
 def test_a_format_takes_its_share_of_fp16(name: str, share: str) -> None:
-    """The share of memory is that of the bits in the names."""
+    """The share of memory follows from the bits in the format's name."""
     bits = int(name.removeprefix("int"))
     shares = {"half": (1 / 2, "一半"), "a quarter": (1 / 4, "四分之一")}
     assert bits / 16 == shares[share][0]
@@ -79,7 +79,7 @@ def test_all_terms_and_phrasings_are_drawn(samples: list[Sample]) -> None:
 
 
 def test_names_in_latin_letters_are_tokens_of_their_own(samples: list[Sample]) -> None:
-    """A word is a token with the space before it: one that follows a character is spelled."""
+    """A word is one token with the space before it; without the space it is spelled."""
     assert not [s for s in samples if re.search(r"[^\x00-\x7f\s][A-Za-z]", s.question + "\n" + s.answer)]
 
 

@@ -1,4 +1,4 @@
-"""Translation: words that have one translation each way, and answers that are the table's."""
+"""Translation: one translation of each word in each direction, and answers from the table."""
 
 import re
 from collections import Counter
@@ -68,7 +68,7 @@ def test_colours_end_in_the_word_for_colour() -> None:
 
 
 def translated(sample: Sample) -> str:
-    """The answer, worked out from the operand alone."""
+    """The answer, derived from the operand alone."""
     to_english = not sample.operand.isascii()
     words = sample.operand.split("、" if to_english else ", ")
     found = [ENGLISH[word] if to_english else CHINESE[word] for word in words]
@@ -128,7 +128,7 @@ def test_a_question_holds_its_operand_and_phrasing(samples: list[Sample]) -> Non
 
 
 def test_english_words_are_tokens_of_their_own(samples: list[Sample]) -> None:
-    """A word is a token with the space before it: one that follows a character or a quotation mark is spelled."""
+    """A word is one token with the space before it; after a character or a quotation mark it is spelled."""
     for sample in samples:
         assert not re.search(r"[^\x00-\x7f\s][A-Za-z]|[\"'][A-Za-z]", sample.question + "\n" + sample.answer)
 

@@ -22,7 +22,7 @@ CHINESE = {
 
 
 def equation(answer: str) -> list[tuple[int, str]]:
-    """The two amounts that an answer ends with."""
+    """The two amounts at the end of an answer."""
     ((a, unit, b, other),) = re.findall(r"(\d+) ?([^\d\s=×+÷]+) ?= ?(\d+) ?([^\d\s=]+)[。.]$", answer)
     return [(int(a), unit), (int(b), other)]
 
@@ -50,7 +50,7 @@ def test_the_working_is_right() -> None:
 
 
 def test_a_held_out_product_is_a_step_of_trained_ones() -> None:
-    """What does not only append zeros has few numbers, so its parts must be taught by others."""
+    """Conversions that are not decimal have few numbers, so other conversions must teach their parts."""
     rng, skill = Random(1), Units()
     samples = [skill.sample(rng) for _ in range(20_000)]
     steps: dict[str | None, set[str]] = defaultdict(set)

@@ -1,4 +1,4 @@
-"""The variants that come with the demo model: made by the named recipes, whole, small, and worth their name."""
+"""The variants that come with the demo model: made by their recipes, complete, small and useful."""
 
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,7 @@ from fastglm.models.source import demo_folder
 from fastglm.variants.variants import VARIANTS
 
 SHIPPED = sorted(path.name for path in demo_folder().with_name("variants").iterdir())
-LOST = {"pruned": 0.03, "distilled": 0.04, "turbo": 0.06}  # of the accuracy, at most, on a thousand questions and more
+LOST = {"pruned": 0.03, "distilled": 0.04, "turbo": 0.06}  # largest loss of accuracy, on a thousand questions and more
 
 
 @cache
@@ -61,6 +61,6 @@ def test_it_is_what_the_named_recipe_makes_of_the_demo(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", SHIPPED)
 def test_it_keeps_most_of_what_the_demo_knows(variant: str) -> None:
-    """With a third of the questions that its floor is of, and so with two points more room for luck."""
+    """A third of the questions of the floor's figure, and so two points more room for chance."""
     assert len(questions()) > 300
     assert accuracy(variant) >= accuracy("original") - LOST[variant] - 0.02

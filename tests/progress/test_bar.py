@@ -1,4 +1,4 @@
-"""Progress for people: bars in a terminal, few lines in a file, and no time left that is only guessed."""
+"""Progress for people: bars in a terminal, few lines in a file, and no guessed time left."""
 
 import io
 import sys
@@ -19,14 +19,14 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, which tests set."""
+    """The time, under the test's control."""
     now = [1000.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
 
 
 class Written:
-    """Standard error, as a file."""
+    """Standard error as a file."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
@@ -113,7 +113,7 @@ def test_a_terminal_has_a_bar_that_says_when_it_estimates(monkeypatch: pytest.Mo
 
 
 def told(clock: list[float], way: list[tuple[float, float]], total: float = 100) -> list[float | None]:
-    """The time left after each time and amount."""
+    """The estimated time left after each time and amount."""
     left, found = TimeLeft(), []
     start = clock[0]
     for seconds, done in way:
@@ -123,7 +123,7 @@ def told(clock: list[float], way: list[tuple[float, float]], total: float = 100)
 
 
 def test_a_first_estimate_that_is_far_off_is_not_told(clock: list[float]) -> None:
-    # 62 hours were told, and then 36 seconds: what comes first took long, as it warmed up.
+    # 62 hours, then 36 seconds: the first steps took long, because of warming up.
     assert told(clock, [(0, 0), (22.5, 0.01), (23, 40), (24, 41)]) == [None, None, None, None]
     found = told(clock, [(0, 0), (22.5, 0.01), (24, 40), (25, 42), (26, 44)])
     assert found[:3] == [None, None, None]
@@ -134,11 +134,11 @@ def test_a_first_estimate_that_is_far_off_is_not_told(clock: list[float]) -> Non
     ("way", "known"),
     [
         ([(0, 0), (1, 1), (2, 2)], [False, False, True]),
-        ([(0, 0), (1, 1), (1.01, 1.01), (1.02, 1.02)], [False] * 4),  # at once after another: one and the same
-        ([(0, 50), (1, 51), (2, 52)], [False, False, True]),  # work that was taken up again
+        ([(0, 0), (1, 1), (1.01, 1.01), (1.02, 1.02)], [False] * 4),  # immediately after another: the same note
+        ([(0, 50), (1, 51), (2, 52)], [False, False, True]),  # resumed work
         ([(0, 0), (1, 1), (2, 2), (3, 30), (4, 40), (5, 50)], [False, False, True, False, True, True]),
-        ([(0, 0), (5, 0), (10, 0)], [False] * 3),  # nothing is done
-        ([(0, 0), (1, 1), (2, 2), (3, 1), (4, 2), (5, 3)], [False, False, True, False, False, True]),  # begun anew
+        ([(0, 0), (5, 0), (10, 0)], [False] * 3),  # nothing is done yet
+        ([(0, 0), (1, 1), (2, 2), (3, 1), (4, 2), (5, 3)], [False, False, True, False, False, True]),  # started anew
     ],
 )
 def test_two_estimates_in_a_row_are_to_agree(clock: list[float], way: list[Any], known: list[bool]) -> None:

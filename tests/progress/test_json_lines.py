@@ -1,4 +1,4 @@
-"""Progress as JSON lines: what programs are told, and how the work ended."""
+"""Progress as JSON lines: the progress itself, and the end of the work."""
 
 import io
 import json
@@ -27,8 +27,8 @@ def test_news_of_a_stage_come_now_and_then_and_its_last_for_sure(monkeypatch: py
         told(Progress("score", 0, 0))
     first, later, third, last, other, done = lines(stream)
     assert first == {"event": "progress", "stage": "training", "done": 40, "total": 100, "eta": None, "note": "loss 40"}
-    assert (later["done"], later["eta"]) == (50, None)  # 10 s, where 6 s were left 2 s before
-    assert (third["done"], third["eta"]) == (60, 8.0)  # 5 a second since it was first told, as before
+    assert (later["done"], later["eta"]) == (50, None)  # 10 s, although 6 s were left 2 s before
+    assert (third["done"], third["eta"]) == (60, 8.0)  # 5 a second since the first one, as before
     assert (last["done"], last["eta"]) == (100, 0.0)
     assert (other["stage"], other["eta"]) == ("score", None)
     assert done == {"event": "done", "status": "done"}

@@ -1,7 +1,8 @@
 """Kills at random moments of hosts, workers, compressions, builds of kernels and downloads.
 
-After each: the next start works with no manual step, nothing is lost, nothing runs on after a minute. A seed decides
-what is killed when; it is in the text of every failure. The app with a browser is killed in `tests/browser`.
+After each kill the next start works without a manual step, nothing is lost, and nothing runs on after a minute. A seed
+decides the victim and the moment; every failure's text contains it. Kills of the app with a browser are in
+`tests/browser`.
 """
 
 import os
@@ -33,7 +34,7 @@ CHECKPOINT = (
     "tokenizer_config",
     "ice_text",
     "pytorch_model",
-)  # how its files' names begin
+)  # the beginning of its files' names
 
 HOST = """
 import light
@@ -65,7 +66,7 @@ print("done", flush=True)
 
 
 class Started:
-    """A command in a session of its own, for a home."""
+    """A command in its own session, for a home."""
 
     def __init__(self, home: Path, *command: str, **environment: str) -> None:
         self.home = home
@@ -84,7 +85,7 @@ class Started:
         return self.process.stdout.readline().strip()
 
     def kill(self, chance: random.Random, among_all: bool) -> str:
-        """Kill it, or any of the processes that run for its home; what that was."""
+        """Kill the command, or any of the processes that run for its home; return the victim's name."""
         victims = [each for each in running(self.home) if each.pid != self.process.pid] if among_all else []
         victim = chance.choice([psutil.Process(self.process.pid), *victims])
         with suppress(psutil.Error):
@@ -94,17 +95,17 @@ class Started:
         return "what was gone"
 
     def end(self, told: str) -> None:
-        """Wait for its end, which is to be a good one."""
+        """Wait for its end, which must be successful."""
         said, _ = self.process.communicate(timeout=240)
         assert self.process.returncode == 0, f"{told}: status {self.process.returncode}: {said}"
 
     def drop(self) -> None:
-        """Wait for its end, whatever that is."""
+        """Wait for its end, successful or not."""
         self.process.communicate(timeout=240)
 
 
 def kill_host(chance: random.Random, home: Path, told: str) -> None:
-    """The client, the server that forks, or the host, from its start to its answers."""
+    """Kill the client, the server that forks, or the host, at a moment between its start and its answers."""
     first = Started(home, "-c", HOST, **TESTS_ON_PATH)
     time.sleep(chance.uniform(0.2, 8))
     told = f"{told}, {first.kill(chance, among_all=True)}"
@@ -118,7 +119,7 @@ def kill_host(chance: random.Random, home: Path, told: str) -> None:
 
 
 def kill_worker(chance: random.Random, home: Path, told: str) -> None:
-    """The worker or the process of its job; the job is taken up again, or can be asked for again."""
+    """Kill the worker or its job's process; the job is resumed, or can be queued again."""
     store = Store()
     jobs = Jobs(store)
     made = home / "models" / "made"
@@ -136,7 +137,7 @@ def kill_worker(chance: random.Random, home: Path, told: str) -> None:
     elif first.process.poll() is None:
         first.drop()
     first.process.wait()
-    if (found := jobs.get(job.id)) and found.state == "failed":  # its process was killed, which its worker told of
+    if (found := jobs.get(job.id)) and found.state == "failed":  # its process was killed, which its worker recorded
         assert found.error, told
         job = jobs.add(arguments)
     Started(home, "-m", "benchmarks", "work").end(told)
@@ -148,7 +149,7 @@ def kill_worker(chance: random.Random, home: Path, told: str) -> None:
     else:
         (run,) = store.runs().query("status == 'done'").to_dict("records")
         if (figures := store.measurements([run["id"]], "decode_rate")).empty:
-            # The host alone was killed: the run goes on, and its record says so instead of figures.
+            # The host alone was killed: the run goes on, and records the failure instead of figures.
             (failure,) = store.measurements([run["id"]], "failure").to_dict("records")
             assert "ended (" in str(failure["params"]), f"{told}: {failure}, {figures}"
     store.close()
@@ -156,7 +157,7 @@ def kill_worker(chance: random.Random, home: Path, told: str) -> None:
 
 
 def kill_compress(chance: random.Random, home: Path, told: str) -> None:
-    """A compression in a terminal, at any moment or while it writes."""
+    """Kill a compression in a terminal, at any moment or while it writes."""
     made = home / "models" / "made"
     command = ("-m", "fastglm", "compress", "--model", "demo", "--recipe", "int4", "--out", str(made))
     first = Started(home, *command)
@@ -175,7 +176,9 @@ def kill_compress(chance: random.Random, home: Path, told: str) -> None:
 
 
 def kill_kernels(chance: random.Random, home: Path, told: str, times: int = 1) -> None:
-    """Builds of the kernels, one after the other: who waits for them, a compiler, or what watches it."""
+    """Kill builds of the kernels, one after another: the waiting process, a compiler, or the process that watches
+    it.
+    """
     for number in range(times):
         first = Started(home, "-c", KERNELS, FASTGLM_COMPILE="1")
         assert (first.line(), first.line()) == ("begins", "builds"), f"{told}, kill {number}"
@@ -190,7 +193,7 @@ def kill_kernels(chance: random.Random, home: Path, told: str, times: int = 1) -
 
 
 def kill_download(chance: random.Random, home: Path, told: str) -> None:
-    """A download from a hub, which is a slow one."""
+    """Kill a download from a slow hub."""
     environment = {"HF_HOME": str(home / "hub"), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
     wanted = {path.name: path.read_bytes() for path in GOLDEN.iterdir() if path.name.startswith(CHECKPOINT)}
     with hub(wanted, 3.0) as address:
@@ -211,7 +214,7 @@ KILLS: dict[Kill, int] = {kill_host: 12, kill_worker: 8, kill_compress: 10, kill
 
 
 def check(kind: Kill, seed: int, home: Path) -> None:
-    """One kill and the next start, after which the home is swept at the latest by one more."""
+    """Kill once and start again; at the latest one more start sweeps the home."""
     told = f"{getattr(kind, '__name__', 'kill_kernels')}, seed {seed}"
     kind(random.Random(seed), home, told)
     sweeps = "import light; from fastglm.system.sweep import sweep; sweep()"

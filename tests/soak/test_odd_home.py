@@ -1,4 +1,4 @@
-"""All that the app's own processes make, in a home whose name has every odd letter."""
+"""Processes of the app in a home whose name contains every odd letter."""
 
 import os
 import stat

@@ -1,6 +1,6 @@
-"""Random starts of two to four processes that make one variant, of which some are killed.
+"""Random starts of two to four processes that make one variant; some of them are killed.
 
-A seed decides how many there are, when each begins, and which are killed when; it is in the text of every failure.
+A seed decides their number, their starts and their kills; every failure's text contains it.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from fastglm.models.source import demo_folder
 from fastglm.system import sweep
 
 VARIANTS = ("int8", "int4")
-LONGEST = 0.6  # seconds from the first start to the last kill: making takes less
+LONGEST = 0.6  # seconds from the first start to the last kill, less than making the variant takes
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +40,14 @@ def digest(folder: Path) -> str:
 
 
 class Start(threading.Thread):
-    """One process that wants a variant."""
+    """One process that needs a variant."""
 
     def __init__(self, variant: str, begin: float, kill: float | None) -> None:
         super().__init__()
         self.variant, self.begin, self.kill = variant, begin, kill
         self.error: FastGLMError | None = None
         self.folder: Path | None = None
-        self.made = 0  # the number of the folder on its disk, when it was loaded
+        self.made = 0  # the folder's inode number when it was loaded
 
     def run(self) -> None:
         time.sleep(self.begin)
@@ -66,7 +66,7 @@ class Start(threading.Thread):
 
 
 def check(seed: int, home: Path, right: dict[str, str]) -> None:
-    """One random start, and one after it."""
+    """Run one random start, and another after it."""
     chance, told = random.Random(seed), f"seed {seed}"
     variant, count = chance.choice(VARIANTS), chance.randint(2, 4)
     killed = chance.sample(range(count), chance.randint(0, count - 1))
@@ -81,7 +81,7 @@ def check(seed: int, home: Path, right: dict[str, str]) -> None:
         assert not start.is_alive(), f"{told}: a start hangs"
         assert start.error is None or start.kill is not None, f"{told}: {start.error}"
         assert start.error is None or isinstance(start.error, HostError), f"{told}: {start.error!r}"
-    sweep._sweep.cache_clear()  # as in a process of its own
+    sweep._sweep.cache_clear()  # as in a separate process
     with Host.start("demo", variant, "cpu") as host:
         folder = Path(host.info.folder or "")
         answer = host.ask("你好", max_new_tokens=3, do_sample=False)

@@ -1,5 +1,6 @@
-"""The tiny checkpoint as it would have been published in March 2023: image tokens, and a vocabulary file that ends
-before the control tokens, which the code of that time appended."""
+"""The tiny checkpoint in the form of March 2023: with image tokens, and a vocabulary file without the control tokens,
+which the code of that time appended.
+"""
 
 import json
 from pathlib import Path
@@ -40,7 +41,7 @@ def pieces(file: Path) -> list[str]:
 
 
 def write_vocabulary(to: Path, without: tuple[str, ...] = APPENDED) -> list[str]:
-    """The tiny vocabulary file without some pieces; returns those that it keeps."""
+    """Write the tiny vocabulary file without some pieces; return the remaining ones."""
     model = proto.ModelProto()
     model.ParseFromString((folder("chatglm") / "ice_text.model").read_bytes())
     kept = [piece for piece in model.pieces if piece.piece not in without]
@@ -52,7 +53,7 @@ def write_vocabulary(to: Path, without: tuple[str, ...] = APPENDED) -> list[str]
 
 
 def make_early(to: Path, **fields: object) -> Path:
-    """The checkpoint, with the rows of its matrices where the early ids are; it answers as the tiny one does."""
+    """Make the checkpoint, with the rows of its matrices at the early ids; its answers equal the tiny one's."""
     source = folder("chatglm")
     to.mkdir()
     vocabulary = (*write_vocabulary(to / "ice_text.model"), *APPENDED)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks` on fake hosts: `python fake_benchmarks.py run …`, for tests that need a process of its own."""
+"""`python -m benchmarks` on fake hosts: `python fake_benchmarks.py run …`, for tests that need a separate process."""
 
 import sys
 from typing import Any

@@ -1,5 +1,4 @@
-"""A host process whose model does what the prompt says; `tests/test_host.py` starts it in place of
-`fastglm.hosting.worker`."""
+"""A host process whose model obeys the prompt; tests start it in place of `fastglm.hosting.worker`."""
 
 import os
 import signal
@@ -83,7 +82,7 @@ def stream(
         case "crash":
             yield piece("half", 1)
             os.kill(os.getpid(), signal.SIGKILL)
-        case "prefill":  # long before the first token
+        case "prefill":  # long before the first token arrives
             end = time.perf_counter() + 60
             while time.perf_counter() < end:
                 sum(range(1000))

@@ -1,4 +1,4 @@
-"""Hosts, tokenizer and subject that stand in for real ones; what happens to the hosts is written into a log."""
+"""Fakes of hosts, tokenizer and subject; the events of the hosts are written into a log."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ SPEEDS = {"original": 0.010, "fast": 0.005, "int8": 0.004, "int4": 0.002, "specu
 
 
 class FakeTokenizer:
-    """A token a character, and two special tokens at the end of a prompt."""
+    """Makes one token per character, and two special tokens at the end of a prompt."""
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
         assert not add_special_tokens
@@ -48,20 +48,20 @@ class FakeAnswer:
 
 @dataclass
 class FakeMachine:
-    """Starts fake hosts and keeps the log; `room` is how many fit into its memory at once."""
+    """Starts fake hosts and keeps the log; `room` is the number of hosts that fit into its memory."""
 
     room: int = 99
-    folder: str | None = None  # that variants are loaded from
-    crash: dict[str, int] = field(default_factory=dict)  # which answer of a variant kills its host
-    largest_batch: dict[str, int] = field(default_factory=dict)  # at which a variant runs out of memory
-    too_large: set[str] = field(default_factory=set)  # variants that never fit
+    folder: str | None = None  # folders of the variants
+    crash: dict[str, int] = field(default_factory=dict)  # number of the answer that kills a variant's host
+    largest_batch: dict[str, int] = field(default_factory=dict)  # batch size at which a variant runs out of memory
+    too_large: set[str] = field(default_factory=set)  # variants that never fit into memory
     log: list[tuple[str, str]] = field(default_factory=list)
     loaded: set[str] = field(default_factory=set)
     asked: dict[str, list[tuple[int, ...]]] = field(default_factory=dict)
-    noise: float = 0.1  # of the times of answers
+    noise: float = 0.1  # spread of the times of answers
     clock: Any = field(default_factory=itertools.count)
     load_time: float = 0.5
-    pace: Callable[[], float] = lambda: 1.0  # of a process, over its variant's
+    pace: Callable[[], float] = lambda: 1.0  # spread of a process's times around its variant's
     on_load: Callable[[str], object] = lambda _variant: None
 
     def load(self, variant: str, progress: Any) -> "FakeHost":
@@ -108,20 +108,20 @@ class FakeHost:
         return FakeAnswer(pieces)
 
     def apply(self, function: Any, asked: list[Any], tokens: int, *more: Any, progress: Any = None) -> Any:
-        """What the real function would return, made up."""
+        """Return an invented result of the real function."""
         assert self.variant in self.machine.loaded
         assert not self.paused
         return {judge: self._judge, batch_time: self._batch}[function](asked, tokens, *more, progress)
 
     def _batch(self, prompts: list[list[int]], tokens: int, _progress: Any) -> float:
-        """Seconds of a batch: its sequences share the weights, so that four take half as long again as one."""
+        """Seconds of a batch: sequences share the weights, so four take half as long again as one."""
         self.machine.log.append(("batch", f"{self.variant} {len(prompts)}"))
         if len(prompts) >= self.machine.largest_batch.get(self.variant, 99):
             raise MemoryShortError("Evaluating took more memory than there is: pick a smaller variant.")
         return SPEEDS[self.variant] * tokens * (5 + len(prompts)) / 6
 
     def _judge(self, questions: list[Any], _longest: int, arithmetic: Arithmetic, progress: Any) -> Findings:
-        """Judges every question alike; a host that crashes at its first answer crashes here."""
+        """Judge every question alike; a host that crashes at its first answer crashes here."""
         if self.machine.crash.get(self.variant) == 1:
             raise HostError("the process that ran it ended (signal 11): ask again")
         progress(Progress("answer", len(questions), len(questions), "questions"))
@@ -150,5 +150,5 @@ class FakeHost:
 
 
 def subject(model: str, device: str) -> Subject:
-    """Stands in for `benchmarks.cli.request.read_subject`."""
+    """Replaces `benchmarks.cli.request.read_subject`."""
     return Subject(FakeTokenizer(), 2048, "cpu")

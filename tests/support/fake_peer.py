@@ -1,4 +1,4 @@
-"""A peer that stands in for real ones: its engine counts up, its model is a file of one line.
+"""A fake peer: its engine counts up, its model is a file of one line.
 
 `python fake_peer.py FOLDER THREADS` is its host's process.
 """
@@ -17,7 +17,7 @@ from fastglm.progress.progress import OnProgress
 
 
 class Counter:
-    """An engine that breaks where the prompt begins with 0."""
+    """An engine that breaks at a prompt beginning with 0."""
 
     def __init__(self, notes: list[str]) -> None:
         self.notes = notes
@@ -28,7 +28,7 @@ class Counter:
 
 
 class FakePeer(OwnProcess):
-    """Named `counter`."""
+    """The peer `counter`."""
 
     name, bits = "counter", 1.0
 

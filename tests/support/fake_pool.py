@@ -1,4 +1,4 @@
-"""A pool of hosts that needs no model: it loads in a moment and answers with what the test says."""
+"""A pool of hosts without a model: it loads at once and answers with the test's text."""
 
 import threading
 import time
@@ -14,7 +14,9 @@ from fastglm.system.memory import Memory
 
 
 class FakeAnswer:
-    """One character a token; `gate` lets a test hold it back, `dies` ends it with an error after so many tokens."""
+    """Gives one character per token; `gate` lets a test hold it back, `dies` ends it with an error after that many
+    tokens.
+    """
 
     def __init__(self, text: str, gate: threading.Event | None, pace: float, dies: int | None, state: str) -> None:
         self.state, self.ahead, self.waiting_for = state, 2, "a benchmark"
@@ -55,7 +57,7 @@ class FakeHost:
 
 
 class FakePool:
-    """Counts users as the real one does."""
+    """Counts users as the real pool does."""
 
     def __init__(self, text: str = "你好 there", pace: float = 0.0, load_time: float = 0.0) -> None:
         self.text, self.pace, self.load_time = text, pace, load_time

@@ -1,4 +1,4 @@
-"""Runs on fake hosts, with a reporter and a store that keep what they are told."""
+"""Runs on fake hosts, with a reporter and a store that keep everything they receive."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ QUESTIONS = [
 
 
 class Silent:
-    """A reporter that keeps what it was told."""
+    """A reporter that keeps everything it receives."""
 
     def __init__(self, stop_at: int = -1) -> None:
         self.steps, self.planned, self.stop_at = 0, 0, stop_at
@@ -97,14 +97,14 @@ def run_suites(
     store: Any = None,
     workload: Workload = WORKLOAD,
 ) -> Result:
-    """A finished run."""
+    """Make a finished run."""
     run = Run("demo", variants, suites, {"device": "cpu"}, machine={}, code_version="test")
     prompts = prepare(workload, FakeTokenizer())
     return execute(run, workload, prompts, QUESTIONS, machine.load, store, reporter or Silent())  # type: ignore[arg-type]
 
 
 def rows(result: Result, variant: str, metric: str, **params: Any) -> list[Measurement]:
-    """The rows of a metric, with these params among others."""
+    """The rows of a metric whose params include these."""
     return [
         row
         for row in result.measurements

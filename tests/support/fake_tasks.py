@@ -1,7 +1,7 @@
-"""What the workers of a test's Ray cluster call in the place of `benchmarks.run.ray_cluster.measure`: it, on fake
+"""Replacement of `benchmarks.run.ray_cluster.measure` in the workers of a test's Ray cluster: it measures on fake
 hosts.
 
-`FAKE_TASKS` names a folder: every call leaves a file there, and files in it say what shall happen.
+`FAKE_TASKS` names a folder: every call leaves a file there, and files in it order failures.
 """
 
 import os
@@ -22,7 +22,7 @@ real = ray_cluster.measure
 
 
 def measure(task: RunRequest, texts: bytes | None) -> Any:
-    """As `benchmarks.run.ray_cluster.measure`."""
+    """Like `benchmarks.run.ray_cluster.measure`."""
     folder, machine = Path(os.environ["FAKE_TASKS"]), fakes.FakeMachine()
     name = f"{task.suites[0]}-{'-'.join(task.variants)}"
     node = ray.get_runtime_context().get_node_id()
@@ -52,6 +52,8 @@ def measure(task: RunRequest, texts: bytes | None) -> Any:
 
 
 def _times(file: Path, name: str) -> int:
-    """How often something shall happen to the task `name`: the file has its name and the number."""
+    """The number of times that a failure is ordered for the task `name`: the file has the failure's name and the
+    number.
+    """
     wanted = dict(line.split() for line in file.read_text().splitlines()) if file.exists() else {}
     return int(wanted.get(name, 0))

@@ -1,4 +1,6 @@
-"""Names, notes and files that others may bring into the app, made to load something from elsewhere or to lead there."""
+"""Hostile names, notes and files, as strangers may bring them into the app: made to load something from elsewhere or to
+link there.
+"""
 
 import json
 import shutil
@@ -10,7 +12,7 @@ from benchmarks.jobs.jobs import Jobs
 from benchmarks.store.store import Store
 from dashboard.session.state import Conversation, Figures, Round
 
-# Short ones, as names have few letters: each is a way of its own.
+# Short ones, because names have few letters: each is a different attack.
 EVIL = [
     "![i](http://127.0.0.1:9/i.png)",
     "[l](http://127.0.0.1:9/l)",
@@ -44,7 +46,7 @@ graph TD; A[x]; click A "http://127.0.0.1:9/k"
 
 
 def fill(home: Path, golden: Path) -> None:
-    """Put it where the app finds it; `FASTGLM_HOME` is `home`."""
+    """Put hostile content where the app finds it; `FASTGLM_HOME` is `home`."""
     models = home / "models"
     for name in (*(evil.replace("/", "∕") for evil in EVIL), "plain"):
         shutil.copytree(golden, models / name[:60])
@@ -61,7 +63,7 @@ def fill(home: Path, golden: Path) -> None:
 
 
 def conversation() -> str:
-    """A file that the chat takes."""
+    """A file that the chat accepts."""
     figures = Figures(3, 0.1, 20.0, 1000, stop="eos")
     rounds = [Round(ALL, BLOCKS, ALL, EVIL[0], figures), Round(BLOCKS, "", ALL, EVIL[0], None, ALL)]
     return Conversation(rounds, ALL, EVIL[0]).dumps()

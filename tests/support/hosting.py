@@ -1,4 +1,4 @@
-"""What tests of host processes share."""
+"""Helpers for tests of host processes."""
 
 import contextlib
 import os
@@ -37,7 +37,7 @@ def gone(pid: int) -> bool:
 
 @contextlib.contextmanager
 def small_disk(place: Path, options: str) -> Iterator[Path]:
-    """A disk of its own at a folder, made with options of tmpfs; skips the test where this user may not mount one."""
+    """A disk of its own at a folder, made with options of tmpfs; skips the test if this user may not mount one."""
     place.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
@@ -49,7 +49,7 @@ def small_disk(place: Path, options: str) -> Iterator[Path]:
 
 
 def fill(place: Path) -> Path:
-    """Takes all that is free on a disk; the file that does so."""
+    """Fill a disk; returns the file that takes all free space."""
     file = place / "filler"
     with contextlib.suppress(OSError), file.open("wb", buffering=0) as filler:
         while filler.write(bytes(1 << 16)):
@@ -58,7 +58,7 @@ def fill(place: Path) -> Path:
 
 
 def evaluated(model: Any, tokenizer: str, what: str, progress: OnProgress) -> tuple[int, str, str]:
-    """What tests let a host apply to its model."""
+    """A function that tests have a host apply to its model."""
     progress(Progress("answer", 1, 2))
     match what:
         case "threads":

@@ -15,7 +15,7 @@ CHUNK = 1 << 14
 
 @contextmanager
 def hub(files: dict[str, bytes], seconds: float) -> Iterator[str]:
-    """The address of a hub whose files take so many seconds in all."""
+    """Run a hub whose files take `seconds` in all; yields its address."""
     pause = seconds * CHUNK / sum(map(len, files.values()))
 
     class Handler(BaseHTTPRequestHandler):
@@ -67,7 +67,7 @@ def hub(files: dict[str, bytes], seconds: float) -> Iterator[str]:
                     self.wfile.write(data[place : place + CHUNK])
                     if name:
                         time.sleep(pause)
-            except OSError:  # who asked was killed
+            except OSError:  # the client was killed
                 self.close_connection = True
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -1,4 +1,4 @@
-"""`import light` first, and `fastglm` comes without torch and transformers, for helper processes that need neither."""
+"""Loads `fastglm` without torch and transformers, for helper processes that need neither: `import light` first."""
 
 import sys
 from pathlib import Path

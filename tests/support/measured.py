@@ -1,4 +1,4 @@
-"""A store with runs whose samples are drawn, for comparisons and reports."""
+"""A store with runs of random samples, for comparisons and reports."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -26,7 +26,7 @@ def measure(
     failing: Mapping[str, str] = MappingProxyType({}),
     **changes: Any,
 ) -> Run:
-    """A finished run: times with log-normal noise, `slower` times as long as `SPEED` says."""
+    """Make a finished run: times with log-normal noise, `slower` times as long as `SPEED` says."""
     draw = np.random.default_rng(seed)
     facts = {
         "machine": {"node": "here", "cpu": "A processor", "memory": 8 * 10**9, "device": {"name": "A GPU"}},

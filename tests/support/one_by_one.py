@@ -13,7 +13,7 @@ SAMPLES = [case["input_ids"] + case["new_ids"][:size] for case, size in zip(CASE
 
 
 def inputs_of(ids: list[int]) -> dict[str, Tensor]:
-    """Inputs of the model for a sample: ids, positions and a mask that is True where attended."""
+    """Inputs of the model for a sample: ids, positions, and a mask that is True for attended tokens."""
     context, anchor, count = ids.index(SOP), ids.index(GMASK), len(ids)
     positions = [[i if i < context else anchor for i in range(count)], [max(i - context + 1, 0) for i in range(count)]]
     sees = [[column < context or column <= row for column in range(count)] for row in range(count)]
@@ -25,12 +25,12 @@ def inputs_of(ids: list[int]) -> dict[str, Tensor]:
 
 
 def logits_of(model: Any, ids: list[int]) -> Tensor:
-    """[tokens, vocabulary]"""
+    """Logits of a sample, [tokens, vocabulary]."""
     return model(**inputs_of(ids)).logits[0]
 
 
 def loss_of(model: Any, samples: list[list[int]], skip: int = 0) -> Tensor:
-    """The mean over all next tokens but the first `skip` of each sample."""
+    """The mean loss over all next tokens, except the first `skip` of each sample."""
     losses = [
         F.cross_entropy(logits_of(model, ids)[:-1].float(), torch.tensor(ids[1:]), reduction="none")[skip:]
         for ids in samples

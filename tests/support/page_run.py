@@ -1,4 +1,4 @@
-"""What tests of pages share."""
+"""Helpers for tests of pages."""
 
 import re
 import time
@@ -20,7 +20,7 @@ DEMO_VARIANTS = [
     "distilled",
     "turbo",
     "speculative",
-]  # that pages offer to measure unasked
+]  # seconds that pages may offer to measure without being asked
 PAGES = {
     "chat": "Chat",
     "compare": "Compare",
@@ -36,13 +36,13 @@ Open = Callable[..., AppTest]
 
 
 def healthy(app: AppTest) -> AppTest:
-    """The page, if it raised nothing."""
+    """The page; fails if it raised an error."""
     assert not app.exception, [failure.value for failure in app.exception]
     return app
 
 
 def run_until(app: AppTest, true: Callable[[AppTest], object]) -> AppTest:
-    """Run the page again, as its fragments do, until something is true of it."""
+    """Run the page again, as its fragments do, until a condition is true."""
     for _ in range(100):
         if true(healthy(app.run())):
             return app
@@ -51,7 +51,7 @@ def run_until(app: AppTest, true: Callable[[AppTest], object]) -> AppTest:
 
 
 def words(app: AppTest) -> str:
-    """All text of a page, as it is shown: characters that Markdown would take as its own are escaped."""
+    """All text of a page as displayed, with Markdown's special characters escaped."""
     kinds = (
         app.title,
         app.subheader,
@@ -69,7 +69,7 @@ def words(app: AppTest) -> str:
 
 
 def shown(text: str) -> str:
-    """A text without the escapes of `dashboard.markup`."""
+    """Remove the escapes of `dashboard.markup`."""
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text).replace("\u200b", "")
 
 
@@ -79,7 +79,7 @@ def button(app: AppTest, key: str) -> Any:
 
 
 def place(block: Any, element: Any) -> list[int]:
-    """Where an element is in a block: the number of its container there, its own in that one, and so on."""
+    """The position of an element in a block: the number of its container, of the container in that one, and so on."""
     for number, child in getattr(block, "children", {}).items():
         if child is element:
             return [number]

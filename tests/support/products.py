@@ -1,4 +1,4 @@
-"""Random matrices, and the kernels whose products with them are checked."""
+"""Random matrices, and the kernels whose products with them are tested."""
 
 import torch
 
@@ -7,7 +7,7 @@ from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.int4 import NativeInt4Kernel
 from fastglm.kernels.int8 import CpuInt8Kernel
 
-IN_INT16 = 1e-4  # relative error where activations are rounded to int16
+IN_INT16 = 1e-4  # relative error of activations rounded to int16
 
 
 def random(rows, columns, seed=0):
@@ -19,5 +19,5 @@ def native_kernel(format):
 
 
 def in_int8(format, n):
-    """Whether so many rows of activations are rounded to int8."""
+    """Tell whether this number of rows of activations is rounded to int8."""
     return isinstance(format, Int4) or (n >= 8 and library.has_vnni())

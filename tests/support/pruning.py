@@ -1,4 +1,4 @@
-"""What the tests of pruning share: texts, a tiny checkpoint with some weights changed, and its logits."""
+"""Helpers for tests of pruning: texts, a tiny checkpoint with some weights changed, and its logits."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ LAYER = "transformer.layers.{}."
 
 
 def changed_copy(to: Path, change: Callable[[dict[str, Tensor]], None], **fields: object) -> Path:
-    """The tiny checkpoint with its weights changed in place, and fields of its config."""
+    """Copy the tiny checkpoint and change its weights in place, and fields of its config."""
     shutil.copytree(SOURCE, to)
     state = torch.load(to / "pytorch_model.bin", weights_only=True)
     change(state)
@@ -40,14 +40,14 @@ def stored(path: Path) -> dict[str, Tensor]:
 
 
 def make_walk(path: Path) -> Walk:
-    """All examples of the texts on their way through a checkpoint."""
+    """Start all examples of the texts at the first layer of a checkpoint."""
     checkpoint = open_plain(path, path / "out")
     return Walk(checkpoint, calibration_examples(checkpoint, TEXTS), "cpu")
 
 
 @torch.inference_mode()
 def logits(path: Path, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Of some text and its answer."""
+    """Logits of a text and its answer."""
     model, tokenizer = fastglm.load(str(path), device="cpu")
     model.to(dtype)
     ids = tokenizer.encode_message("你好，3加4等于多少？") + tokenizer.encode("3+4=7。", add_special_tokens=False)
@@ -55,7 +55,7 @@ def logits(path: Path, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def check_prediction(report: Pruned, out: Path) -> None:
-    """The report tells what the folder holds."""
+    """Check the report's prediction against the folder's content."""
     tensors = stored(out)
     assert report.after.parameters == sum(tensor.numel() for tensor in tensors.values())
     assert report.after.bytes == sum(tensor.nbytes for tensor in tensors.values())

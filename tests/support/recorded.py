@@ -1,4 +1,4 @@
-"""The recorded reference results of the tiny checkpoints in tests/golden."""
+"""Reference results of the tiny checkpoints, recorded in tests/golden."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Traces of processes that were killed: what still runs for a home, and what lies in it."""
+"""Traces of killed processes: processes that still run for a home, and files that they left in it."""
 
 import os
 import time
@@ -10,7 +10,7 @@ MINUTE = 60.0
 
 
 def running(home: Path) -> list[psutil.Process]:
-    """The processes that were started for a home, this one left out: all of them inherit its name."""
+    """The processes that were started for a home, except this one: all of them inherit its name."""
     found = []
     for process in psutil.process_iter():
         try:
@@ -23,7 +23,7 @@ def running(home: Path) -> list[psutil.Process]:
 
 
 def check_nothing_runs(home: Path, told: str) -> None:
-    """Fails where something still runs after a minute."""
+    """Fail if a process still runs after a minute."""
     until = time.monotonic() + MINUTE
     while left := running(home):
         assert time.monotonic() < until, f"{told}: {[' '.join(process.cmdline())[:200] for process in left]} still run"
@@ -31,7 +31,7 @@ def check_nothing_runs(home: Path, told: str) -> None:
 
 
 def check_nothing_is_left(home: Path, told: str) -> None:
-    """Fails where a start has not swept what was half made, or a lock, a ticket or an empty log of the dead."""
+    """Fail if a start did not sweep half-made files, or a lock, a ticket or an empty log of a dead process."""
     names = ("*.part", "*.partial", "*.making", "*.news")
     left = [path for name in names for path in home.rglob(name)]
     left += [path for path in home.glob("leases/*/*") if path.name != "gate"]

@@ -1,4 +1,4 @@
-"""The app in a process of its own, and what a visitor does with it."""
+"""The app in its own process, and the actions of a visitor."""
 
 import os
 import socket
@@ -29,7 +29,7 @@ class App:
     """A running server of the app."""
 
     def __init__(self, home: Path, *arguments: str, port: int = 0) -> None:
-        """On a port of its own, or on that of a server that was killed; `arguments` are streamlit's."""
+        """Start a server on its own port, or on the port of a killed server; `arguments` are streamlit's."""
         self.home = home
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -57,7 +57,7 @@ class App:
             self.process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
     def wait(self) -> None:
-        """Until it answers."""
+        """Wait until the server answers."""
         for _ in range(300):
             with suppress(OSError), urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=1):
                 return
@@ -71,13 +71,13 @@ class App:
         return [child for child in children if "fastglm.hosting.spawn" in " ".join(child.parent().cmdline())]
 
     def close(self) -> None:
-        """End it, and with it its hosts."""
+        """End the server, and with it its hosts."""
         self.process.terminate()
         self.process.wait(20)
 
 
 def visit(context: BrowserContext, url: str) -> Page:
-    """A new tab with a page of the app that is ready for use."""
+    """Open a page of the app in a new tab and wait until it is ready."""
     page = context.new_page()
     page.goto(url)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -88,7 +88,7 @@ def choose(page: Page, label: str, option: str, nth: int = 0) -> None:
     """Pick an option of a select box."""
     box = page.get_by_role("combobox", name=label).nth(nth)
     expect(box).to_be_visible()
-    # A list that is open closes when its box is drawn anew.
+    # An open list closes when its box is drawn again.
     expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
     box.click()
     page.get_by_role("option", name=option, exact=True).click()

@@ -1,4 +1,4 @@
-"""A home folder written by an earlier version opens: its store, a compressed model, a run and a job to go on with."""
+"""A home folder of an earlier version opens: its store, a compressed model, and an unfinished run and job."""
 
 import platform
 import shutil
@@ -15,13 +15,13 @@ from benchmarks.jobs.jobs import Jobs
 from benchmarks.store.store import Store
 
 TESTS = Path(__file__).parents[1]
-RECORDED = [105, 681, 145, 268, 99, 145, 699, 714, 591, 17, 521, 268]  # greedy tokens, exact weight-only arithmetic
+RECORDED = [105, 681, 145, 268, 99, 145, 699, 714, 591, 17, 521, 268]  # greedy tokens of exact weight-only arithmetic
 DONE, INTERRUPTED = "20261128-062912-9dae6c", "20261128-063200-a280ed"
 
 
 @pytest.fixture
 def home(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the recorded home, as if it had been written on this machine."""
+    """A copy of the recorded home, as if written on this machine."""
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     shutil.copytree(TESTS / "fixtures" / "home", own_home, dirs_exist_ok=True)
     manifest = own_home / "models" / "chatglm-int4" / "fastglm.json"

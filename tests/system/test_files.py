@@ -1,4 +1,4 @@
-"""Files that others give: what is no file, too large or too deep is named, and nothing waits for it."""
+"""Files from users: missing, too large and too deep ones are named, and no read waits."""
 
 import json
 import os

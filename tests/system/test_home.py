@@ -1,4 +1,4 @@
-"""The home: where it may lie, who may read it, and what is said where it cannot be used."""
+"""The home: its place, its readers, and the messages if it cannot be used."""
 
 import os
 import stat
@@ -31,7 +31,7 @@ def looked_at_anew() -> Iterator[None]:
 
 @pytest.fixture
 def read_only(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk that nobody can write to, root neither."""
+    """A folder on a disk that nobody can write to, not even root."""
     with small_disk(tmp_path / "disk", "ro") as place:
         yield place
 
@@ -49,7 +49,7 @@ def test_a_home_of_any_name_keeps_everything_inside(name: str, tmp_path: Path, m
     assert make_url(local_url()).database == str(place / "results" / "results.sqlite")
     assert (place / "results" / "results.sqlite").stat().st_size > 0
     assert make_url(store.url).database == str(place / "results" / "results.sqlite")
-    Store(local_url()).close()  # as it is passed on
+    Store(local_url()).close()  # in the form in which it is passed on
     with lease("cpu", "a chat"), part_of(folder("steps") / "x.so") as part:
         (part / "x.so").write_bytes(b"x")
         put(part / "x.so", place / "steps" / "x.so")
@@ -110,7 +110,7 @@ def test_a_home_of_ones_own_is_tightened(tmp_path: Path, monkeypatch: pytest.Mon
     folder("logs")
     made = (tmp_path, *(tmp_path / name for name in ("results", "results/results.sqlite", "models", "logs")))
     assert not any(mode(path) & 0o077 for path in made)
-    assert mode(tmp_path / "models" / "mine") == mode(outside) == 0o755  # which others made, for whom they like
+    assert mode(tmp_path / "models" / "mine") == mode(outside) == 0o755  # made by others, for users of their choice
 
 
 @posix

@@ -1,4 +1,4 @@
-"""Files that several processes want to make at once: one makes, the others wait; a kill leaves nothing half made."""
+"""Files that several processes need at once: one makes them, the others wait; a kill leaves nothing half made."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system import making
 from fastglm.system.making import alone, made_once, part_of, put, sweep_parts
 
-# Wants a folder of two files, which takes a second to make; tells what it sees, a line each.
+# Makes a folder of two files, which takes a second; prints its observations, one per line.
 MAKER = """
 import sys, time
 from pathlib import Path
@@ -54,7 +54,7 @@ print("has it", is_whole(), flush=True)
 
 
 class Maker:
-    """A process that wants the folder."""
+    """A process that makes or awaits the folder."""
 
     def __init__(self, place: Path) -> None:
         self.process = subprocess.Popen(
@@ -82,7 +82,7 @@ def makers() -> Iterator[list[Maker]]:
 
 
 def left(place: Path) -> list[str]:
-    """All that lies there beside what was made, and in the folder of locks."""
+    """All files beside the result, and in the folder of locks."""
     locks = Path(os.environ["FASTGLM_HOME"]) / "leases"
     return sorted(path.name for folder in (place.parent, locks) for path in folder.iterdir() if path != place)
 
@@ -117,7 +117,7 @@ def test_one_who_waited_for_a_maker_that_was_killed_at_its_end_leaves_nothing(tm
     assert file
     making._telling(lock, None)(Progress("make", 4, 5))
 
-    def killed(_: Progress) -> None:  # after its move, before it took its lock away
+    def killed(_: Progress) -> None:  # after its move, before it removed its lock
         place.mkdir(exist_ok=True)
         file.close()
 
@@ -179,10 +179,10 @@ def test_parts_of_killed_processes_are_swept_and_no_other(tmp_path: Path) -> Non
     eventually(lambda: any((part / "made" / "a").is_file() for part in tmp_path.glob("*.part")))
     process.send_signal(signal.SIGSTOP)
     sweep_parts(tmp_path)
-    assert len(list(tmp_path.glob("*.part"))) == 1  # it is at work
+    assert len(list(tmp_path.glob("*.part"))) == 1  # it is still making
     process.kill()
     process.wait()
-    foreign = [tmp_path / "a film.part", tmp_path / "mine.x.part"]  # of other programs, or of the user
+    foreign = [tmp_path / "a film.part", tmp_path / "mine.x.part"]  # files of other programs, or of the user
     for folder in foreign:
         folder.mkdir()
         (folder / "file").write_text("mine")

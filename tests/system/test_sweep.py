@@ -1,4 +1,4 @@
-"""The sweep: what killed processes left is removed, what is in use or kept for the user is not."""
+"""The sweep: it removes leftovers of killed processes, and no file in use or kept for the user."""
 
 import os
 import subprocess

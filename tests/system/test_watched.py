@@ -1,4 +1,4 @@
-"""Compilers end with the process that waits for them, however that ends."""
+"""Compilers end with the process that waits for them, however this process ends."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from fastglm.system.watched import watched
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no process groups")
 
-# As compilers do: starts another, which writes into the folder, and waits for it.
+# Like a compiler, starts a child that writes into the folder, and waits for it.
 COMPILER = ["sh", "-c", "sh -c 'echo x > $TMPDIR/half; sleep 300; true' & echo 'error: none' >&2; wait"]
 WAITS = f"""
 import signal, sys, time
@@ -29,7 +29,7 @@ with watched(Path(sys.argv[1]), {COMPILER!r}):
 
 
 def at_work(folder: Path) -> list[psutil.Process]:
-    """The processes that were told to work in a folder."""
+    """The processes whose command names a folder."""
     found = []
     for process in psutil.process_iter():
         try:

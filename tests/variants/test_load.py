@@ -1,4 +1,4 @@
-"""The loader: what it says of what it loaded, what it refuses, and how much memory it takes on the way."""
+"""The loader: its facts about a loaded model, its refusals, and its memory use during loading."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""How varied open answers are, and whether they repeat themselves."""
+"""Open answers: their variety and their repetitions."""
 
 import pytest
 

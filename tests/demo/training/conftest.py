@@ -1,4 +1,4 @@
-"""What is tested here is so small that a second thread only costs time."""
+"""Settings for this folder: the models are so small that a second thread only costs time."""
 
 from collections.abc import Iterator
 

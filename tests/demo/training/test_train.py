@@ -1,4 +1,4 @@
-"""Training: it learns, it resumes, it scores, and it writes a checkpoint in the published layout."""
+"""Training: it learns, resumes, scores, and writes a checkpoint in the published layout."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def tiny_model() -> ChatGLMForConditionalGeneration:
 
 
 def example(number: int) -> Example:
-    """`number` is to be answered with the next one."""
+    """An example whose answer is the number after `number`."""
     return Example([number, GMASK, SOP, number + 1, EOP], 2)
 
 
