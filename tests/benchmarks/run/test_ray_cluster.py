@@ -23,8 +23,8 @@ from benchmarks.run import ray_cluster  # noqa: E402
 from benchmarks.run.ray_cluster import tasks_of  # noqa: E402
 from benchmarks.store.store import Store  # noqa: E402
 
-HERE = Path(__file__).parent
-GOLDEN = HERE.parent / "golden" / "chatglm"
+TESTS = Path(__file__).parents[2]
+GOLDEN = TESTS / "golden" / "chatglm"
 pytestmark = pytest.mark.timeout(600)  # workers import PyTorch
 SHORT = ["--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens", "4", "--repeats", "3"]
 
@@ -37,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASTGLM_HOME", str(folder))
         patch.setenv("FAKE_TASKS", str(folder / "tasks"))
-        patch.setenv("PYTHONPATH", os.pathsep.join([str(HERE), str(HERE.parents[1]), *sys.path]))
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS / "support"), str(TESTS.parent), *sys.path]))
         patch.setenv("FAKE_ANSWER_TAKES", "0.01")
         patch.setenv("RAY_worker_niceness", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")

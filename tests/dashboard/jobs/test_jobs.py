@@ -118,7 +118,7 @@ def until(true: Callable[[], Any]) -> None:
 
 SERVER = """
 import json, sys, time
-from dashboard import jobs
+from dashboard.jobs import jobs
 from fastglm.errors import FastGLMError
 from fastglm.system.home import home
 jobs.start(json.loads(sys.argv[1]))
