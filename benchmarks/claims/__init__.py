@@ -1,1 +1,1 @@
-"""Claims of this project, each measured anew."""
+"""Claims of this project, each measured again."""

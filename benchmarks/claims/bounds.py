@@ -1,4 +1,4 @@
-"""One measured number, and the bounds that it is promised to keep."""
+"""One measured number with its claimed bounds."""
 
 import math
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ from benchmarks.report.report import size
 
 @dataclass(frozen=True, slots=True)
 class ClaimedFigure:
-    """A number with its unit, the repeats behind it and a 95 % interval; `least` and `most` where bounds are promised.
+    """A number with its unit, number of repeats and 95 % interval; `least` and `most` if bounds are claimed.
 
-    Raises `ValueError` for what cannot be one.
+    Raises `ValueError` for impossible values.
     """
 
     value: float
     unit: str = ""
-    what: str = ""  # it is, where there are several
+    what: str = ""  # name of the part, if there are several figures
     n: int = 1
-    low: float | None = None  # None where one repeat says nothing about the spread
+    low: float | None = None  # None if one repeat cannot show the spread
     high: float | None = None
     least: float | None = None
     most: float | None = None
@@ -40,14 +40,14 @@ class ClaimedFigure:
 
     @property
     def kept(self) -> bool | None:
-        """Whether the value is within its bounds; None without any."""
+        """Tell whether the value is within its bounds; None without bounds."""
         if self.least is None and self.most is None:
             return None
         return (self.least is None or self.value >= self.least) and (self.most is None or self.value <= self.most)
 
     @property
     def shown_unit(self) -> str:
-        """The unit that it reads best in."""
+        """The most readable unit."""
         return self._size[1]
 
     def number(self, unit: bool = True) -> str:
@@ -60,7 +60,7 @@ class ClaimedFigure:
 
     @property
     def text(self) -> str:
-        """The number and what it is: `int8 1.97 × (1.95 – 2.03)`."""
+        """The number with its name: `int8 1.97 × (1.95 – 2.03)`."""
         return f"{self.what} {self.number()}".lstrip()
 
     @property
@@ -74,12 +74,12 @@ def times(ratio: Estimate, what: str = "", least: float | None = None, most: flo
 
 
 def within(ratio: Estimate, share: float) -> ClaimedFigure:
-    """A ratio that is to be 1 give or take `share`."""
+    """A ratio that should be 1, plus or minus `share`."""
     return times(ratio, least=1 - share, most=1 + share)
 
 
 def count(hits: int, n: int, least: int | None = None, most: int | None = None) -> ClaimedFigure:
-    """So many of `n`, with the interval of their share."""
+    """`hits` of `n`, with the interval of their share."""
     found = statistics.share(hits, n)
     assert found.low is not None
     assert found.high is not None
@@ -87,7 +87,7 @@ def count(hits: int, n: int, least: int | None = None, most: int | None = None) 
 
 
 def kept(figures: Sequence[ClaimedFigure]) -> bool | None:
-    """Whether all figures with bounds are within them; None where none has any."""
+    """Tell whether all figures with bounds are within them; None if none has bounds."""
     judged = [figure.kept for figure in figures if figure.kept is not None]
     return all(judged) if judged else None
 
@@ -102,5 +102,5 @@ def text(figures: Sequence[ClaimedFigure]) -> str:
 
 
 def _digits(value: float) -> str:
-    """Up to four digits that count; none is made up."""
+    """Format up to four significant digits, without inventing any."""
     return f"{value:,.0f}" if abs(value) >= 1000 else format(Decimal(f"{value:.4g}"), "f")

@@ -1,4 +1,4 @@
-"""Whether this measuring can be trusted: held against itself, and against what others measure of the same thing."""
+"""Checks of the measuring itself: against itself, and against other instruments."""
 
 import subprocess
 import tempfile
@@ -32,35 +32,35 @@ from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import OnProgress, Progress
 
-WORKLOAD = Workload((32,), 64, LEAST, precision=Precision())  # as a run has it that asks for nothing else
-SLOWER = 0.05  # of every step
+WORKLOAD = Workload((32,), 64, LEAST, precision=Precision())  # as in a run with default settings
+SLOWER = 0.05  # share of each step
 ANSWER: dict[str, Any] = {"max_new_tokens": 256, "do_sample": False, "ignore_eos": True}
 PROMPT_TOKENS, ANSWERS = 32, 12
 
 
 def same_variant(reporter: Reporter) -> list[ClaimedFigure]:
-    """40 comparisons of `fast` with itself; 1 in 20 may be called different at 95 %."""
+    """Compare `fast` with itself 40 times; at 95 %, 1 in 20 may be called different."""
     return [count(sum(_differs(_compared(reporter, 0.0)) for _ in range(40)), 40, most=5)]
 
 
 def slower_variant(reporter: Reporter) -> list[ClaimedFigure]:
-    """20 comparisons of `fast` with itself slowed down."""
+    """Compare `fast` with a slowed `fast` 20 times."""
     found = sum(_differs(ratio) and ratio.value < 1 for ratio in (_compared(reporter, SLOWER) for _ in range(20)))
     return [count(found, 20, least=18)]
 
 
 def stopwatch(reporter: Reporter) -> list[ClaimedFigure]:
-    """The decode rate that is told, against a stopwatch in the process that asked."""
+    """Compare the reported decode rate with a stopwatch in the client's process."""
     return [within(apart(_told_and_stopped, reporter), 0.03)]
 
 
 def cost_of_hosting(reporter: Reporter) -> list[ClaimedFigure]:
-    """A step in a host that sends its pieces to a client that reads them, against one that sends nothing."""
+    """Compare a step in a host whose client reads every piece with a step whose pieces are not sent."""
     return [times(apart(_hosted_and_bare, reporter), most=1.01)]
 
 
 def peak_of_process(reporter: Reporter) -> list[ClaimedFigure]:
-    """`peak_memory` against what the system says of the ended process, as `/usr/bin/time -v` prints it."""
+    """Compare `peak_memory` with the system's record of the ended process, as `/usr/bin/time -v` prints it."""
     with tempfile.TemporaryDirectory() as folder:
         make_checkpoint(Path(folder), ChatGLMTokenizer.from_pretrained(demo_folder()), 1024, 8, 16, 32000)
         told, system = apart(_told_and_system_peak, reporter, folder)
@@ -71,7 +71,7 @@ def peak_of_process(reporter: Reporter) -> list[ClaimedFigure]:
 
 
 def size_on_disk(_reporter: Reporter) -> list[ClaimedFigure]:
-    """`disk_size` against `du`."""
+    """Compare `disk_size` with `du`."""
     folder = demo_folder()
     told = sum(file.stat().st_size for file in files_of(folder))
     said = subprocess.run(["du", "-cb", *files_of(folder)], capture_output=True, text=True, check=True).stdout
@@ -85,7 +85,7 @@ def _differs(ratio: Estimate) -> bool:
 
 
 def _compared(reporter: Reporter, slower: float) -> Estimate:
-    """Decode rate of a host over that of another with the same variant, measured as every run is."""
+    """Decode rate of a host relative to another host of the same variant, measured like any run."""
 
     def load(variant: str, progress: OnProgress) -> Host:
         host = Host.start("demo", "fast", "cpu", progress=progress)
@@ -104,7 +104,7 @@ def _compared(reporter: Reporter, slower: float) -> Estimate:
 
 
 def slow_down(_model: Any, _tokenizer: Any, share: float, progress: OnProgress) -> None:
-    """Let every step of this process's answers take longer by exactly `share` of it, by doing nothing."""
+    """Lengthen every step of this process's answers by exactly the share `share`, by waiting."""
     plain = fastglm.stream
 
     def slowed(*arguments: Any, **settings: Any) -> Generator[Piece]:
@@ -116,13 +116,13 @@ def slow_down(_model: Any, _tokenizer: Any, share: float, progress: OnProgress) 
             took = time.perf_counter() - began
             while (now := time.perf_counter()) < began + took * (1 + share):
                 pass
-            yield replace(piece, time=piece.time + now - began - took)  # the next piece's holds it by itself
+            yield replace(piece, time=piece.time + now - began - took)  # the next piece's time includes it
 
     fastglm.stream = slowed
 
 
 def _told_and_stopped(progress: OnProgress) -> Estimate:
-    """The rate that the pieces tell over that of their arrival."""
+    """The rate that the pieces report relative to the rate of their arrival."""
     ratios = []
     with Host.start("demo", "fast", "cpu") as host:
         for number, prompt in enumerate(_prompts(), 1):
@@ -136,7 +136,9 @@ def _told_and_stopped(progress: OnProgress) -> Estimate:
 
 
 def _hosted_and_bare(progress: OnProgress) -> Estimate:
-    """Seconds a step with a client that reads every piece over those with nobody told, in turn in one process."""
+    """Seconds per step with a client that reads every piece, relative to steps without a reader, in turn in one
+    process.
+    """
     ratios = []
     with Host.start("demo", "fast", "cpu") as host:
         for number, prompt in enumerate(_prompts(), 1):
@@ -156,10 +158,12 @@ def bare(model: Any, tokenizer: Any, prompt: list[int], threads: int, progress: 
 
 
 def _told_and_system_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
-    """Bytes at the peak of a host's life, as it tells and as the system told after its end (not on Windows)."""
+    """Bytes at the peak of a host's life, as the host reports and as the system reports after its end (not on
+    Windows).
+    """
     import resource
 
-    fastglm.hosting.host.LAUNCH = launched  # a child of this process, of whose children the system tells
+    fastglm.hosting.host.LAUNCH = launched  # a child of this process, because the system reports on children only
     with Host.start(folder, "original", "cpu", progress=progress) as host:
         host.ask(_prompts(folder)[0], lease=False, max_new_tokens=32, do_sample=False, ignore_eos=True).wait()
         told = host.memory().peak

@@ -1,4 +1,4 @@
-"""What this project promises of itself, each measured anew: `python -m benchmarks promises`."""
+"""The claims of this project, each measured again: `python -m benchmarks promises`."""
 
 import shutil
 import tempfile
@@ -45,7 +45,7 @@ NONE: Mapping[str, float] = MappingProxyType({})
 
 
 def original_at_512(reporter: Reporter) -> list[ClaimedFigure]:
-    """`original` against the plain loop where Python's share is large."""
+    """Compare `original` with the plain loop at a width where Python takes a large share of the time."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
         make_checkpoint(Path(folder), tokenizer, hidden=512, layers=8, heads=8, vocabulary=8000)
@@ -53,12 +53,12 @@ def original_at_512(reporter: Reporter) -> list[ClaimedFigure]:
 
 
 def original_at_4096(reporter: Reporter) -> list[ClaimedFigure]:
-    """`original` against the plain loop at the published width."""
+    """Compare `original` with the plain loop at the published width."""
     return [times(apart(plain_ratio, reporter, "shape:chatglm-6b@5", Workload((32,), 16, 7)), most=1.05)]
 
 
 def speed_at_4096(reporter: Reporter) -> list[ClaimedFigure]:
-    """Decoding at the published width, where it is bound by memory."""
+    """Decoding at the published width, where memory limits the speed."""
     variants = ["original", "fast", "int8", "int4", "turbo"]
     order = RunRequest("shape:chatglm-6b@5", variants, ["latency"], Workload((32,), 32, 7), "cpu")
     return _ratios(order, reporter, "decode_rate_ratio", least={"int4": 4.2, "turbo": 12})
@@ -73,14 +73,14 @@ def prompts_at_4096(reporter: Reporter) -> list[ClaimedFigure]:
 
 
 def speed_on_demo(reporter: Reporter) -> list[ClaimedFigure]:
-    """Decoding where a model is small, so that much of a step is no reading of weights."""
+    """Decoding with a small model, where reading weights takes only a part of a step."""
     variants = ["original", "fast", "int8", "int4", "turbo"]
     order = RunRequest("demo", variants, ["latency"], Workload((32,), 128, 11), "cpu")
     return _ratios(order, reporter, "decode_rate_ratio", least={"fast": 1.3, "int4": 3, "turbo": 10})
 
 
 def drafting_on_demo(reporter: Reporter) -> list[ClaimedFigure]:
-    """Speculative decoding against the model that checks what is drafted."""
+    """Speculative decoding, relative to the model that checks the drafts."""
     order = RunRequest("demo", ["fast", "speculative"], ["latency"], Workload((32,), 128, 11), "cpu")
     return _ratios(order, reporter, "decode_rate_ratio", least={"speculative": 1})
 
@@ -91,7 +91,7 @@ def fast_as_original(reporter: Reporter, questions: int = 200) -> list[ClaimedFi
 
 
 def many_rows(reporter: Reporter) -> list[ClaimedFigure]:
-    """Products of 128 and 512 rows, as a prompt has, with packed weights against fp32: the slower of the two."""
+    """Products of 128 and 512 rows, as in prompts, with packed weights relative to fp32: the slower of the two."""
     found = apart(speedups, reporter, rows=(128, 512))
     slowest = {name: min((e for (of, _), e in found.items() if of == name), key=lambda e: e.value) for name in FORMATS}
     return [times(slowest["int8"], "int8", least=1.5), times(slowest["int4-g128"], "int4", least=1)]
@@ -123,7 +123,7 @@ def memory_of_streaming(reporter: Reporter, layers: int = 28, questions: int = 8
 
 
 def quantising(reporter: Reporter, layers: int = 28) -> list[ClaimedFigure]:
-    """A checkpoint of the published size becomes int4, to nearest, on a PC."""
+    """Quantize a checkpoint of the published size to int4, to nearest, on a PC."""
     with _published(reporter, layers) as folder:
         peak, seconds = apart(quantising_peak, reporter, str(folder))
         made = Checkpoint(folder / "int4").size
@@ -135,7 +135,7 @@ def quantising(reporter: Reporter, layers: int = 28) -> list[ClaimedFigure]:
 
 
 def calibrating(reporter: Reporter, layers: int = 1) -> list[ClaimedFigure]:
-    """So many of the published layers, with embedding and head, become int4 by GPTQ on few texts."""
+    """Quantize some of the published layers with embedding and head to int4 by GPTQ on few texts."""
     with _published(reporter, layers) as folder:
         peak, seconds, tokens = apart(calibrating_peak, reporter, str(folder))
     of = f"{layers} of 28 layers"
@@ -148,7 +148,7 @@ def calibrating(reporter: Reporter, layers: int = 1) -> list[ClaimedFigure]:
 
 @contextmanager
 def _published(reporter: Reporter, layers: int) -> Iterator[Path]:
-    """A checkpoint of the published shape, with room for one made of it beside."""
+    """A checkpoint of the published shape on a disk with room for a second one."""
     with tempfile.TemporaryDirectory() as name:
         wanted, free = 3e9 + 0.55e9 * layers, shutil.disk_usage(name).free
         if free < wanted:
@@ -159,7 +159,7 @@ def _published(reporter: Reporter, layers: int) -> Iterator[Path]:
 
 
 class Promise(NamedTuple):
-    """What is promised, and the figures that show whether it is kept: none where this machine cannot tell."""
+    """A claim and the figures that decide it: none if this machine cannot tell."""
 
     promised: str
     measure: Callable[[Reporter], list[ClaimedFigure]]
@@ -218,9 +218,9 @@ PROMISES = {
 
 
 def plain_ratio(progress: OnProgress, model_name: str, workload: Workload) -> Estimate:
-    """Seconds a token of `original` over those of the plain loop, on the same weights, in turn, pair by pair.
+    """Seconds per token of `original` relative to the plain loop, on the same weights, in turn, pair by pair.
 
-    Raises `FastGLMError` where the two do not give the same tokens, as then one of them computes something else.
+    Raises `FastGLMError` if the two give different tokens, because then they compute different things.
     """
     model, tokenizer = fastglm.load(model_name, "original", "cpu", progress=progress)
     plain = PlainLoop(model)
@@ -233,14 +233,14 @@ def plain_ratio(progress: OnProgress, model_name: str, workload: Workload) -> Es
         if [piece.token for piece in ours] != [token for token, _ in theirs]:
             raise FastGLMError("original and the plain loop give different tokens: they cannot be compared")
         ratios.append((ours[-1].time - ours[0].time) / (theirs[-1][1] - theirs[0][1]))
-    return statistics.median(ratios[1:])  # the first is the warm-up
+    return statistics.median(ratios[1:])  # the first repeat is the warm-up
 
 
 def equal_answers(progress: OnProgress, model_name: str, questions: int) -> int:
-    """To how many held-out questions `fast` gives the greedy answer of `original`, token by token."""
+    """The number of held-out questions to which `fast` gives the greedy answer of `original`, token by token."""
     loaded = [fastglm.load(model_name, variant, "cpu", "float32") for variant in ("original", "fast")]
     known = held_out(20)
-    asked = known[:: max(len(known) // questions, 1)][:questions]  # of every skill
+    asked = known[:: max(len(known) // questions, 1)][:questions]  # questions of every skill
     same = 0
     for number, question in enumerate(asked):
         progress(Progress("fast and original in turn", number, len(asked)))
@@ -253,7 +253,7 @@ def equal_answers(progress: OnProgress, model_name: str, questions: int) -> int:
 
 
 def loading_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
-    """Bytes of resident memory at the peak of loading, above those before it; and bytes of the loaded weights."""
+    """Bytes of resident memory at the peak of loading, above the state before it; and bytes of the loaded weights."""
     meter = MemoryMeter("cpu", 0)
     if not meter.reset_peak():
         raise FastGLMError("the peak of a process's memory cannot be measured on this system: use Linux")
@@ -263,8 +263,9 @@ def loading_peak(progress: OnProgress, folder: str) -> tuple[int, int]:
 
 
 def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[int, float]:
-    """Bytes of resident memory at the peak, and seconds, of the losses of some answers, and of two tokens of answers
-    of its own, in fp32."""
+    """Bytes of resident memory at the peak, and seconds, for the losses of some answers and two generated tokens each,
+    in fp32.
+    """
     began = time.perf_counter()
     checkpoint, tokenizer = Checkpoint(Path(folder)), ChatGLMTokenizer.from_pretrained(folder)
     asked = [encode(tokenizer, q.history, q.question, q.expected, 2048) for q in held_out(2)[:questions]]
@@ -282,19 +283,21 @@ def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[i
 
 
 def quantising_peak(progress: OnProgress, folder: str) -> tuple[int, float]:
-    """Bytes of resident memory at the peak, and seconds, of rounding a checkpoint to int4."""
+    """Bytes of resident memory at the peak, and seconds, for rounding a checkpoint to int4."""
     began = time.perf_counter()
     quantise_folder(Path(folder), "int4-g128", Path(folder) / "int4", progress)
     return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began
 
 
 def calibrating_peak(progress: OnProgress, folder: str) -> tuple[int, float, int]:
-    """Bytes of resident memory at the peak, seconds, and tokens of the texts, of making a checkpoint int4 by GPTQ."""
+    """Bytes of resident memory at the peak, seconds, and tokens of the texts, for quantizing a checkpoint to int4 by
+    GPTQ.
+    """
     began = time.perf_counter()
     texts = [Text(question.history, question.question, question.expected) for question in held_out(4)]
     quantise_folder(Path(folder), "int4-g128", Path(folder) / "int4", progress, texts=texts)
     calibration = Checkpoint(Path(folder) / "int4").config.calibration
-    assert calibration is not None  # it was just made by GPTQ
+    assert calibration is not None  # GPTQ has just written it
     return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began, calibration["tokens"]
 
 
@@ -305,9 +308,9 @@ def _ratios(
     least: Mapping[str, float] = NONE,
     most: Mapping[str, float] = NONE,
 ) -> list[ClaimedFigure]:
-    """A metric of every variant over that of the first, and its bounds; of every length of the prompts.
+    """A metric of every variant relative to the first, with its bounds, for every prompt length.
 
-    Raises `FastGLMError` where a variant could not be measured.
+    Raises `FastGLMError` if a variant could not be measured.
     """
     found = order.carry_out(None, reporter).measurements
     if failures := [str(row.params["error"]) for row in found if row.metric == "failure"]:
@@ -326,10 +329,13 @@ def _ratios(
 
 
 def keep(only: str | None = None, json: Path | None = None) -> bool:
-    """Measure all promises, or those whose names are in `only`, and print promised and measured side by side.
+    """Measure all claims, or those named in `only`, and print claimed and measured values side by side.
 
-    In the file `json` the rows of those are written, or replaced, as they come. Returns False if one is missed or could
-    not be measured. Raises `UsageError` for a name that is none and for a file of another machine.
+    Rows are written to the file `json`, or replaced there, one by one. Returns False if a claim is missed or could not
+    be measured.
+
+    Raises:
+        UsageError: an unknown name, or a file of another machine.
     """
     names = [name.strip() for name in only.split(",")] if only else list(PROMISES)
     for name in names:

@@ -1,4 +1,6 @@
-"""Two variants' answers to the same questions: figures of both, and B over A with whole questions resampled."""
+"""Comparison of two variants' answers to the same questions: figures of both, and B over A with whole questions
+resampled.
+"""
 
 import json
 import math
@@ -10,12 +12,12 @@ import pandas as pd
 from benchmarks.measure import statistics
 from benchmarks.measure.statistics import Estimate
 
-ASKED = ["labels", "history", "question", "expected"]  # what makes two questions the same one
+ASKED = ["labels", "history", "question", "expected"]  # columns that identify a question
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A metric of both sides over the questions that both were asked, and B over A."""
+    """A metric of both sides over the questions that both answered, and B over A."""
 
     metric: str
     a: float
@@ -24,12 +26,12 @@ class Judgement:
 
 
 def judgements(a: pd.DataFrame, b: pd.DataFrame, left_out: Collection[str] = ()) -> Iterator[Judgement]:
-    """What can be compared of two tables of `Store.answers`, each of one variant; nothing where no question is shared.
+    """Compare two tables of `Store.answers`, each of one variant; empty if they share no question.
 
     A metric whose sum is 0 on a side has no ratio, and is left out.
 
     Args:
-        left_out: metrics that are not alike on both sides; bits per byte take the place of perplexity.
+        left_out: metrics that differ in kind between the sides; bits per byte replace perplexity.
     """
     both = _keyed(a).merge(_keyed(b), left_index=True, right_index=True, suffixes=("_a", "_b"))
     if both.empty:
@@ -50,7 +52,7 @@ def judgements(a: pd.DataFrame, b: pd.DataFrame, left_out: Collection[str] = ())
 
 
 def _keyed(answers: pd.DataFrame) -> pd.DataFrame:
-    """The answers under what was asked; a question that was asked twice counts once."""
+    """The answers by question; a question that was asked twice counts once."""
     keys = [json.dumps(row, sort_keys=True) for row in answers[ASKED].to_dict("records")]
     sizes = answers["expected"].map(lambda text: len(text.encode()))
     table = answers.assign(bytes=sizes)[["right", "tokens", "nats", "kl", "agreed", "bytes"]]

@@ -1,9 +1,9 @@
-"""Fills the tables of a Markdown page from files of results, so that no figure on it is written by hand.
+"""Fills the tables of a Markdown page from files of results, so that no figure on the page is written by hand.
 
 A table stands between marks: `<!-- figures: KIND FILES -->` and `<!-- end -->`, KIND one of `TABLES`, FILES a name or
-pattern in the folder of results; ` only A; B` at the end of a mark chooses columns, or promises.
-A file is one of `benchmarks.exchange.result_file`, an export of the results store, or what `--json` of `run` and
-`peers` writes.
+pattern in the folder of results; ` only A; B` at the end of a mark chooses columns, or claims.
+A file is one of `benchmarks.exchange.result_file`, an export of the results store, or an output of `run --json` or
+`peers --json`.
 """
 
 import re
@@ -24,12 +24,12 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGES = ("BENCHMARKS.md", "README.md", "README_zh.md")
 MARKED = re.compile(r"<!-- figures: ([^\n]*?) -->\n(.*?)<!-- end -->", re.DOTALL)
 MARK = re.compile(r"(\w+) (\S+?)(?: only (.+))?")
-UNTOLD = ("fastglm", "numpy", "scipy", "accelerate")  # versions that the files hold and a page does not need
+UNTOLD = ("fastglm", "numpy", "scipy", "accelerate")  # versions in the files that a page does not need
 VERDICTS = {True: "kept", False: "**missed**", None: "open: promised for other machines"}
 
 
 def fill(page: Path, folder: Path = RESULTS) -> bool:
-    """Fill the tables of a page; whether that changed it. Raises `FastGLMError`."""
+    """Fill the tables of a page; return whether the page changed. Raises `FastGLMError`."""
     try:
         before = page.read_text(encoding="utf-8")
     except OSError as error:
@@ -41,7 +41,7 @@ def fill(page: Path, folder: Path = RESULTS) -> bool:
 
 
 def filled(page: str, folder: Path) -> str:
-    """The text of a page with its tables filled. Raises `FastGLMError` for a mark or a file that is wrong."""
+    """The text of a page with its tables filled. Raises `FastGLMError` for a wrong mark or file."""
     marks = page.count("<!-- figures: ")
     if marks != len(MARKED.findall(page)) or page.count("<!-- end -->") != marks:
         raise FastGLMError("a mark <!-- figures: … --> has no <!-- end --> of its own: write one below it")
@@ -58,9 +58,9 @@ def filled(page: str, folder: Path) -> str:
 
 
 def promises(files: Sequence[ResultFile], only: Sequence[str] | None) -> Iterator[str]:
-    """Every promise, on every machine where it was measured; what was measured nowhere is there too.
+    """Table of every claim on every machine that measured it; claims without any measurement are listed too.
 
-    Raises `ResultError` for a figure of no promise, or of another than is made today.
+    Raises `ResultError` for a figure of no claim, or with other bounds than the present claim's.
     """
     from benchmarks.claims.claims import PROMISES
 
@@ -86,23 +86,23 @@ def promises(files: Sequence[ResultFile], only: Sequence[str] | None) -> Iterato
 
 
 def grid(files: Sequence[ResultFile], only: Sequence[str] | None) -> Iterator[str]:
-    """For each file a line for each row and a column for each thing that was measured of it; how, below."""
+    """For each file a table with a line per row and a column per figure, and the conditions below it."""
     if not files:
         yield "Not measured yet."
     for file in files:
-        rows = [row for row in file.rows.values() if row.figures]  # of the others the table says why
+        rows = [row for row in file.rows.values() if row.figures]  # the table gives the others' reasons
         yield from ("", *cells([file], only), "", f"{_machine(file)}.")
         for told, names in _told(rows).items():
             yield f"{told}." if len(names) == len(rows) else f"{literal(', '.join(names))}: {told}."
 
 
 def cells(files: Sequence[ResultFile], only: Sequence[str] | None) -> Iterator[str]:
-    """The tables of `grid` alone, where the text around says how they were measured.
+    """The tables of `grid` alone, for pages whose text gives the conditions.
 
-    Raises `ResultError` for a column that there is not.
+    Raises `ResultError` for an unknown column.
     """
     for file in files:
-        columns: dict[str, set[str]] = {}  # and the units in it
+        columns: dict[str, set[str]] = {}  # including the units
         for figure in (figure for row in file.rows.values() for figure in row.figures):
             columns.setdefault(figure.what, set()).add(figure.shown_unit)
         names = _chosen(file, list(columns), only) if only else list(columns)
@@ -120,7 +120,7 @@ def cells(files: Sequence[ResultFile], only: Sequence[str] | None) -> Iterator[s
 
 
 def _chosen(file: ResultFile, columns: list[str], only: Sequence[str]) -> list[str]:
-    """Those of a name, or of a metric: `decode_rate` stands for all its lengths."""
+    """The columns of a name or of a metric: `decode_rate` stands for all its lengths."""
     chosen: list[str] = []
     for name in only:
         found = [column for column in columns if column == name or column.startswith(f"{name},")]
@@ -141,7 +141,7 @@ def _read(folder: Path, pattern: str) -> list[ResultFile]:
 
 
 def _files(path: Path) -> Iterator[ResultFile]:
-    """What a file holds: the figures of one machine, or runs. Raises `ResultError`."""
+    """Read a file: the figures of one machine, or runs. Raises `ResultError`."""
     data = read(path)
     try:
         runs = _runs(data) if isinstance(data, dict) else []
@@ -156,7 +156,7 @@ def _files(path: Path) -> Iterator[ResultFile]:
 
 
 def _runs(data: dict[str, Any]) -> list[dict[str, Any]]:
-    """The runs of a file of `export`, or of `run --json` and `peers --json`; none in another file."""
+    """The runs in a file of `export`, or of `run --json` and `peers --json`; empty for another file."""
     if isinstance(data.get("run"), dict):
         rows = [{name: row[name] for name in row if name != "run"} for row in data.get("measurements", ())]
         return [data["run"] | {"finished": None, "measurements": rows, "ratios": data.get("ratios", [])}]
@@ -164,7 +164,7 @@ def _runs(data: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _of_run(path: Path, plain: dict[str, Any]) -> ResultFile:
-    """A row for each variant of a run, for each that was skipped, and for each ratio of two."""
+    """A row for each variant of a run, for each skipped variant, and for each ratio of two."""
     from benchmarks.environment import run_facts
     from benchmarks.exchange.schema import checked
 
@@ -213,7 +213,7 @@ def _line(*cells: str) -> str:
 
 
 def _name(file: ResultFile) -> str:
-    """A machine's short name: that of its file."""
+    """A machine's short name: the name of its file."""
     return literal(file.path.stem.removeprefix("promises-"))
 
 
@@ -235,7 +235,7 @@ def _size(value: Any, unit: str) -> str:
 
 
 def _usual(file: ResultFile) -> tuple[str, ...]:
-    """Threads and versions of most of the rows."""
+    """Threads and versions that most rows have."""
     return Counter(_with(row) for row in file.rows.values()).most_common(1)[0][0]
 
 
@@ -252,7 +252,7 @@ def _when(row: Row) -> list[str]:
 
 
 def _told(rows: Sequence[Row]) -> dict[str, list[str]]:
-    """How rows came about, and the names of those that came about alike."""
+    """The conditions of rows, each with the names of its rows."""
     found: dict[str, list[str]] = {}
     for row in rows:
         repeats = sorted({figure.n for figure in row.figures if figure.n > 1})

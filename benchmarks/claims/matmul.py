@@ -1,4 +1,6 @@
-"""How fast this CPU multiplies packed weights, against fp32: `python -m benchmarks products` prints a table."""
+"""Speed of products with packed weights on this CPU, relative to fp32: `python -m benchmarks products` prints a
+table.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +22,7 @@ from fastglm.kernels import get_format
 from fastglm.progress.progress import OnProgress, Progress
 
 SHAPES = ((4096, 4096), (4096, 16384), (256, 1024))  # rows and columns of the weights
-ROWS = (1, 4, 16, 128, 512)  # of activations
+ROWS = (1, 4, 16, 128, 512)  # rows of activations
 FORMATS = ("int8", "int4-g128")
 REPEATS = 7
 
@@ -32,7 +34,7 @@ def speedups(
     rows: Sequence[int] = ROWS,
     formats: Sequence[str] = FORMATS,
 ) -> dict[tuple[str, int], Estimate]:
-    """How many times as fast as with fp32 weights, by format and rows of activations; run in turn, pair by pair."""
+    """The speed relative to fp32 weights, by format and rows of activations; run in turn, pair by pair."""
     weight = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     ways = {"fp32": lambda x: F.linear(x, weight), **{name: _product(name, weight) for name in formats}}
     found = {}
@@ -49,7 +51,7 @@ def _product(name: str, weight: Tensor) -> Callable[[Tensor], Tensor]:
     prepare_kernels(torch.device("cpu"))
     format = get_format(name)
     kernel = format.kernel(torch.device("cpu"), torch.float32)
-    assert kernel is not None  # there is one for the CPU
+    assert kernel is not None  # a CPU has one
     held = kernel.prepare(format.pack(weight), *weight.shape)
     return lambda x: kernel.multiply(x, held, *weight.shape)
 
@@ -61,9 +63,9 @@ def _seconds(way: Callable[[Tensor], Tensor], x: Tensor) -> float:
 
 
 def tell(json: Path | None = None) -> None:
-    """Print a table, a line for each matrix and format; write it to the file `json` as it comes.
+    """Print a table with a line for each matrix and format, and write it to the file `json` line by line.
 
-    Raises `UsageError` where the file is of another machine.
+    Raises `UsageError` if the file is of another machine.
     """
     facts = machine("cpu")
     results = ResultFile.open(json, facts) if json else None

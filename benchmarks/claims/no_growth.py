@@ -1,4 +1,4 @@
-"""Whether what should not grow does: the time of a step with the context, and memory with the number of chats."""
+"""Checks against growth: of a step's time with the context, and of memory with the number of chats."""
 
 import gc
 from itertools import islice
@@ -17,22 +17,24 @@ from fastglm.system.memory import MemoryMeter
 MODEL = "shape:chatglm-6b@5"
 SHORT, LONG = 128, 2048  # tokens of context at the end of an answer
 ANSWER = 32  # tokens
-EARLY, CHATS = 100, 1000  # after how many chats memory is read
-ROOM = 8 * 2**20  # bytes that it may differ by
+EARLY, CHATS = 100, 1000  # numbers of chats after which memory is read
+ROOM = 8 * 2**20  # allowed growth in bytes
 
 
 def step_in_long_context(reporter: Reporter) -> list[ClaimedFigure]:
-    """`int4`, whose weights take the least time, so that what the cache takes shows the most."""
+    """Compare steps in contexts of different length, with `int4`: its weights take the least time, so the cache's share
+    shows most.
+    """
     return [times(apart(context_ratio, reporter, MODEL, "int4", 7), most=1.25)]
 
 
 def memory_of_chats(reporter: Reporter) -> list[ClaimedFigure]:
-    """`fast` on the demo model, every third chat of which is stopped midway."""
+    """Memory over many chats: `fast` on the demo model; every third chat is stopped midway."""
     return [ClaimedFigure(apart(memory_grown, reporter, "demo", CHATS), "bytes", most=ROOM)]
 
 
 def context_ratio(progress: OnProgress, model_name: str, variant: str, repeats: int) -> Estimate:
-    """Seconds a token at the end of a long context over those of a short one, in turn, pair by pair."""
+    """Seconds per token at the end of a long context relative to a short one, in turn, pair by pair."""
     loaded = fastglm.load(model_name, variant, "cpu", cache="int8", progress=progress)
     asked = [prompts(loaded[1], context - ANSWER, repeats + 1) for context in (SHORT, LONG)]
     ratios = []
@@ -46,7 +48,7 @@ def context_ratio(progress: OnProgress, model_name: str, variant: str, repeats: 
             for prompt in pair
         )
         ratios.append((long[-1] - long[0]) / (short[-1] - short[0]))
-    return statistics.median(ratios[1:])  # the first is the warm-up
+    return statistics.median(ratios[1:])  # the first repeat is the warm-up
 
 
 def memory_grown(progress: OnProgress, model_name: str, chats: int) -> int:

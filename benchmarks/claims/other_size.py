@@ -1,4 +1,4 @@
-"""Whether the recipes do at another size what they do on the demo model: one of half the width, trained briefly."""
+"""Checks of the recipes on another model than the demo: half its width, trained briefly."""
 
 import tempfile
 from collections.abc import Mapping
@@ -27,18 +27,19 @@ from fastglm.progress.progress import OnProgress
 PLAN = Plan(hidden=128, heads=4, inner=512)
 STEPS = 1500
 PROMISED = "at half the demo's width: KL of int8 ≤ int4 ≤ int4 to nearest; a pruned model is better healed"
-INT4 = {"int4": 128, "int4-g64": 64, "int4-g32": 32}  # recipes and their groups
+INT4 = {"int4": 128, "int4-g64": 64, "int4-g32": 32}  # recipes by group
 
 
 class Found(NamedTuple):
-    """Of the narrow model."""
+    """Results for the narrow model."""
 
-    divergences: Mapping[str, float]  # by recipe, and "to nearest" after it: KL to the model, nats a token
-    losses: list[float]  # of the model, after pruning depth, after pruning width, and healed: nats a token
+    divergences: Mapping[str, float]  # by recipe, and by "to nearest": KL to the model, nats per token
+    # Losses of the model, after pruning depth, after pruning width, and after healing: nats per token.
+    losses: list[float]
 
 
 def promise(reporter: Reporter, plan: Plan = PLAN, steps: int = STEPS, each: int = 10) -> list[ClaimedFigure]:
-    """The order of the formats in every group, and that healing gains."""
+    """Compare the formats in every group, and the loss before and after healing."""
     with tempfile.TemporaryDirectory() as folder:
         kl, losses = apart(measured, reporter, folder, plan, steps, each)
     of_nearest = [
@@ -53,8 +54,9 @@ def promise(reporter: Reporter, plan: Plan = PLAN, steps: int = STEPS, each: int
 
 
 def measured(progress: OnProgress, folder: str, plan: Plan, steps: int, each: int) -> Found:
-    """Trains the model, makes its variants by the named recipes, and compares them on `each` held-out questions of
-    every skill, split and language."""
+    """Train the model, make its variants by the named recipes, and compare them on `each` held-out questions of every
+    skill, split and language.
+    """
     model = Path(folder) / "model"
     model.mkdir()
     train(model, steps, 0, "cpu", False, progress, plan)
@@ -72,6 +74,6 @@ def measured(progress: OnProgress, folder: str, plan: Plan, steps: int, each: in
             loaded, _ = fastglm.load(str(out), "fast", "cpu", progress=progress)
             found[name] = divergence(loaded, batches, original, streamed.head).kl_divergence
     pruned = read_manifest(compress(str(model), "pruned", Path(folder) / "pruned", "demo", progress, device="cpu"))
-    assert pruned is not None  # it was just written
+    assert pruned is not None  # just written
     scores = [pruned["scores"]["before"], *(step["scores"] for step in pruned["steps"])]
     return Found(found, [score["loss"] for score in scores])

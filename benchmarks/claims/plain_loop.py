@@ -1,7 +1,7 @@
-"""What `original` is held against: ChatGLM-6B decoding as one would write it by hand, without transformers.
+"""The yardstick of `original`: ChatGLM-6B decoding written by hand, without transformers.
 
 A dynamic cache by concatenation, `scaled_dot_product_attention`, rotary tables, greedy choice; one prompt, no padding.
-It runs on the very weights of a loaded model, so that both read the same memory, and must give the same tokens.
+The loop uses the weights of a loaded model, so that both read the same memory, and must give the same tokens.
 """
 
 import math
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 
-ALPHA = math.sqrt(2 * 28)  # of the residual branches, at any depth
+ALPHA = math.sqrt(2 * 28)  # factor of the residual branches, at any depth
 PARTS = (
     "input_layernorm",
     "attention.query_key_value",
@@ -68,7 +68,7 @@ class PlainLoop:
 
     @torch.inference_mode()
     def nats(self, prompt: list[int], answer: list[int]) -> float:
-        """The cross-entropy of `answer` after `prompt`, token by token, summed."""
+        """The cross-entropy of `answer` after `prompt`, summed over its tokens, in nats."""
         ids, position, block, mask = self._begin(prompt)
         cache: list[tuple[Tensor, Tensor]] = []
         total = 0.0
@@ -83,19 +83,19 @@ class PlainLoop:
         position = torch.tensor([*range(context), *[anchor] * (len(prompt) - context)])
         block = torch.tensor([*[0] * context, *range(1, len(prompt) - context + 1)])
         square = torch.ones(len(prompt), len(prompt), dtype=torch.bool).tril()
-        square[:, :context] = True  # the context is seen in both directions
+        square[:, :context] = True  # attention sees the prompt in both directions
         return torch.tensor(prompt), position, block, square
 
     def _step(
         self, ids: Tensor, position: Tensor, block: Tensor, mask: Tensor | None, cache: list[tuple[Tensor, Tensor]]
     ) -> Tensor:
-        """Logits [vocabulary] of the token after `ids`; keys and values go into `cache`."""
+        """Logits [vocabulary] of the token after `ids`; adds keys and values to `cache`."""
         first, second = (self.cos[position], self.sin[position]), (self.cos[block], self.sin[block])
         x = self.embedding[ids]
         for index, layer in enumerate(self.layers):
             x = self._norm(x, layer.norm1)
             qkv = F.linear(x, *layer.qkv).view(len(ids), self.heads, 3 * self.width).transpose(0, 1)
-            q, k, v = qkv.chunk(3, -1)  # each [heads, sequence, width]
+            q, k, v = qkv.chunk(3, -1)  # keys and values, each [heads, sequence, width]
             q, k = _rotated(q, first, second), _rotated(k, first, second)
             if index < len(cache):
                 k, v = torch.cat((cache[index][0], k), 1), torch.cat((cache[index][1], v), 1)
@@ -121,7 +121,7 @@ def _tables(half: int, positions: int) -> tuple[Tensor, Tensor]:
 
 
 def _rotated(x: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> Tensor:
-    """The first half of each head turns with the position, the second with the block position."""
+    """Rotate the first half of each head by the position, the second by the block position."""
     a, b = x.chunk(2, -1)
     return torch.cat((_turned(a, *first), _turned(b, *second)), -1)
 

@@ -1,4 +1,4 @@
-"""The Triton kernels on this machine's card: are they right, and how near do they come to the memory's bandwidth?"""
+"""Checks of the Triton kernels on this machine's card: correctness, and speed relative to the memory's bandwidth."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -20,15 +20,15 @@ from fastglm.system.devices import memory_bandwidth
 MATRICES = ((12288, 4096), (4096, 4096), (16384, 4096), (4096, 16384))
 SIZES = (1, 2, 4, 16, 64, 256, 1024)  # rows of x
 BOUNDS = {torch.float16: 2e-3, torch.bfloat16: 1e-2}
-LEAST = {"int8": 0.7, "int4-g128": 0.5}  # of the copy bandwidth, for one row
+LEAST = {"int8": 0.7, "int4-g128": 0.5}  # share of the copy bandwidth, for one row
 PROMISED = "kernels on a GPU: right, int8 at 70 % and int4 at 50 % of the copy bandwidth, never slower than fp16"
 
-Clock = Callable[[Callable[[], Any]], float]  # seconds that a call takes
+Clock = Callable[[Callable[[], Any]], float]  # seconds of a call
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One way to multiply one matrix: seconds, bytes of weights, ‖error‖ / ‖exact‖, and whether the rule takes it."""
+    """One way to multiply one matrix: seconds, bytes of weights, ‖error‖ / ‖exact‖, and whether the rule chooses it."""
 
     format: str
     dtype: torch.dtype
@@ -53,10 +53,7 @@ class Timing:
 
 
 def promise(reporter: Reporter) -> list[ClaimedFigure]:
-    """Every kernel against float64, timed in turn with the library's product; prints a table of all ways.
-
-    An empty list without a card. Raises `FastGLMError` where it has no room.
-    """
+    """Compare every kernel with float64, timed in turn with the library's product; print a table of all ways."""
     if not torch.cuda.is_available():
         return []
     from triton.testing import do_bench
@@ -84,7 +81,7 @@ def measure(
     sizes: Sequence[int],
     clock: Clock,
 ) -> Iterator[Timing]:
-    """Times every way that the rule chooses from, for random weights and activations."""
+    """Time every way that the rule chooses from, with random weights and activations."""
     formats: list[tuple[WeightFormat, int]] = [(Int8(), 8), (Int4(32), 4), (Int4(128), 4)]
     for dtype in BOUNDS:
         if refusal(capability, dtype):
@@ -138,7 +135,7 @@ def _ways(
 
 
 def judge(timings: Sequence[Timing], bandwidth: int) -> list[ClaimedFigure]:
-    """Wrong ways, of which there are to be none; how fast one row reads its weights; the slowest chosen way."""
+    """The number of wrong ways, which must be zero; the bandwidth of one row; the slowest chosen way."""
     wrong = [timing for timing in timings if not timing.error <= BOUNDS[timing.dtype]]
     chosen = [timing for timing in timings if timing.chosen]
     shares = {name: _share([t for t in chosen if t.format == name and t.size == 1], bandwidth) for name in LEAST}
@@ -150,7 +147,7 @@ def judge(timings: Sequence[Timing], bandwidth: int) -> list[ClaimedFigure]:
 
 
 def _share(timings: Sequence[Timing], bandwidth: int) -> float:
-    """Of the bandwidth, that all matrices together reach; the median over the dtypes."""
+    """The share of the bandwidth that all matrices together reach; the median over the dtypes."""
     dtypes = {timing.dtype for timing in timings}
     each = [[timing for timing in timings if timing.dtype == dtype] for dtype in dtypes]
     return statistics.median(sum(t.bytes for t in some) / sum(t.seconds for t in some) / bandwidth for some in each)

@@ -21,7 +21,7 @@ from fastglm.models.source import demo_folder
 
 FOLDER = demo_folder()
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
-EXAMPLES_A_STEP = 60  # share of the answers that may come from the training texts
+EXAMPLES_A_STEP = 60  # at most, of the samples that the training saw
 
 
 @pytest.fixture(scope="module")

@@ -51,7 +51,7 @@ class FakeMachine:
     """Starts fake hosts and keeps the log; `room` is the number of hosts that fit into its memory."""
 
     room: int = 99
-    folder: str | None = None  # folders of the variants
+    folder: str | None = None  # the folder that variants are loaded from
     crash: dict[str, int] = field(default_factory=dict)  # number of the answer that kills a variant's host
     largest_batch: dict[str, int] = field(default_factory=dict)  # batch size at which a variant runs out of memory
     too_large: set[str] = field(default_factory=set)  # variants that never fit into memory

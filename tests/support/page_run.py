@@ -20,7 +20,7 @@ DEMO_VARIANTS = [
     "distilled",
     "turbo",
     "speculative",
-]  # seconds that pages may offer to measure without being asked
+]  # that pages offer to measure by themselves
 PAGES = {
     "chat": "Chat",
     "compare": "Compare",

@@ -35,7 +35,7 @@ def test_what_a_recipe_made_of_a_model_is_its_variant(model: Path, monkeypatch: 
     source = find_source(str(model))
     assert find_made(source, "turbo") == out
     assert find_made(source, "pruned") is None
-    assert find_made(find_source(str(GOLDEN)), "turbo") is None  # folder of another model
+    assert find_made(find_source(str(GOLDEN)), "turbo") is None  # another model
     loaded, _ = fastglm.load(str(model), "turbo", "cpu")
     assert loaded.fastglm.folder == str(out)
     assert loaded.fastglm.engine == "fast"
