@@ -112,11 +112,13 @@ def _among(told: frozenset[str], practice: int, steps: range) -> set[str]:
 
 
 @pytest.mark.timeout(900)
-def test_no_story_is_one_of_the_training(stories: list[str]) -> None:
+@pytest.mark.parametrize("every", [20, pytest.param(1, marks=pytest.mark.soak)])
+def test_no_story_is_one_of_the_training(stories: list[str], every: int) -> None:
+    """Draws the training's samples again: those of every so many steps, a million of all."""
     steps = json.loads((FOLDER / "history.json").read_text())["step"]
     practice = Plan().restarts(steps)[0][0]
-    parts = [range(start, steps, 8) for start in range(8)]
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as processes:  # a million samples
+    parts = [range(start * every, steps, 8 * every) for start in range(8)]
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as processes:
         assert set().union(*processes.map(partial(_among, frozenset(stories), practice), parts)) == set()
     (first,) = islice((sample for sample in training_samples(0, 0) if sample.answer), 1)
     assert _among(frozenset([first.answer]), 1, range(1)) == {first.answer}  # a training question would be found
