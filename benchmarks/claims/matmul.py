@@ -19,6 +19,7 @@ from benchmarks.run.isolated import apart
 from benchmarks.run.progress import BarReporter
 from fastglm.engine.compile.prepare import prepare_kernels
 from fastglm.kernels import get_format
+from fastglm.kernels.select import kernel_for
 from fastglm.progress.progress import OnProgress, Progress
 
 SHAPES = ((4096, 4096), (4096, 16384), (256, 1024))  # rows and columns of the weights
@@ -50,7 +51,7 @@ def speedups(
 def _product(name: str, weight: Tensor) -> Callable[[Tensor], Tensor]:
     prepare_kernels(torch.device("cpu"))
     format = get_format(name)
-    kernel = format.kernel(torch.device("cpu"), torch.float32)
+    kernel = kernel_for(format, torch.device("cpu"), torch.float32)
     assert kernel is not None  # a CPU has one
     held = kernel.prepare(format.pack(weight), *weight.shape)
     return lambda x: kernel.multiply(x, held, *weight.shape)

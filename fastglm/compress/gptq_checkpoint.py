@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ..evaluate.likelihood import batches_of
-from ..kernels.format import Parts, ReferenceKernel
+from ..kernels.format import Parts
+from ..kernels.reference import ReferenceKernel
 from ..models.chatglm.config import ChatGLM6BConfig
 from ..models.chatglm.rotary import Rotary2D
 from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.dynamic_cache import Quantised, quantise
+from ..kernels.quantized_cache import Quantised, quantise
 from ..placement import Stage
 from ..system.memory import room_for
 

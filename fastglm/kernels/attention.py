@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..models.dynamic_cache import Quantised
 from .cpu import library
+from .quantized_cache import Quantised
 
 
 def attend(q: Tensor, k: Tensor | Quantised, v: Tensor | Quantised, mask: Tensor | None) -> Tensor:

@@ -17,7 +17,8 @@ from ..system.devices import processor_name
 from ..system.home import home, private
 from . import trial
 from .cpu import library
-from .format import Kernel, Parts, WeightFormat
+from .format import Parts, WeightFormat
+from .kernel import Kernel
 
 FILE = "kernels.json"
 ROWS = (1, 4, 16, 64, 256)  # of activations: where times are taken

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .format import Kernel, Parts, Spec, WeightFormat
-from .probe import first_that_works
+from .format import Parts, Spec, WeightFormat
 
 GROUPS = (32, 64, 128, 256)
 
@@ -83,16 +82,6 @@ class Int4(WeightFormat):
         )
         return weight.flatten(1)[:, :columns]
 
-    def kernel(self, device: torch.device, dtype: torch.dtype) -> Kernel | None:
-        if device.type == "cpu":
-            from .cpu.int4 import cpu_kernel
-
-            return cpu_kernel(self)
-        from .cuda.kernel import TritonKernel
-
-        ways: list[Kernel] = [TritonKernel(self, 4, self.group)] if device.type == "cuda" else []
-        return first_that_works(self, [*ways, TiledInt4Kernel(self)], device, dtype)
-
     def operator_group(self, columns: int) -> int:
         """The group PyTorch's operators are given: one scale a row is repeated over the largest that fits."""
         if self.group:
@@ -123,54 +112,3 @@ def join(numbers: Tensor) -> Tensor:
 def split(packed: Tensor) -> Tensor:
     """Two to a byte [rows, columns / 2] → int8 in -8 … 7 [rows, columns]."""
     return torch.stack((packed >> 4, (packed << 4) >> 4), 2).flatten(1)
-
-
-class TiledInt4Kernel(Kernel):
-    """PyTorch's operator for CUDA (compute capability 8.0 and up) and MPS: bf16 activations, weights in tiles.
-
-    The order of its tiles is its own, so that restoring multiplies by the identity and rounds back to the numbers.
-    """
-
-    gathers = False
-
-    TILES = 8  # of 16 columns each, kept together in the innermost dimension
-
-    def __init__(self, format: Int4) -> None:
-        self.format = format
-
-    def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
-        scales = F.pad(self.format.scales_and_zeros(parts, rows, columns), (0, 0, 0, -rows % 16))
-        weight = parts["weight"]
-        numbers = F.pad(split(weight), (0, self._width(columns) - 2 * weight.shape[1], 0, -rows % 16)) + 8
-        packed = torch._convert_weight_to_int4pack(
-            (numbers[:, ::2] << 4 | numbers[:, 1::2]).view(torch.uint8), self.TILES
-        )
-        scales = F.pad(
-            scales, (0, 0, 0, 0, 0, self._width(columns) // self.format.operator_group(columns) - len(scales))
-        )
-        return packed, scales, *(parts[name] for name in parts if name != "weight")
-
-    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
-        names = list(self.format.spec(rows, columns))
-        width = self.format.spec(rows, columns)["weight"][0][1] * 2
-        identity = torch.eye(self._width(columns), dtype=torch.bfloat16, device=held[0].device)[:width]
-        weight = torch.cat([self._product(block, held) for block in identity.split(256)]).t()[:rows].float()
-        group = self.format.operator_group(columns)
-        scale, zero = (
-            held[1][: -(-width // group), :rows, i].t().float().repeat_interleave(group, 1)[:, :width] for i in (0, 1)
-        )
-        return {"weight": join(quantise(weight, scale, zero)), **dict(zip(names[1:], held[2:], strict=True))}
-
-    def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        return self._product(F.pad(x.bfloat16(), (0, self._width(columns) - columns)), held)[:, :rows]
-
-    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        raise RuntimeError("the tiles cannot be read row by row: an embedding keeps the portable layout beside them")
-
-    def _width(self, columns: int) -> int:
-        step = max(16 * self.TILES, self.format.operator_group(columns))
-        return -(-columns // step) * step
-
-    def _product(self, x: Tensor, held: tuple[Tensor, ...]) -> Tensor:
-        group = x.shape[1] // held[1].shape[0]
-        return torch._weight_int4pack_mm(x, held[0], group, held[1])

@@ -6,16 +6,16 @@ then what the kernel of their device wants; moving or saving them goes back to t
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .epilogue import NOTHING, Epilogue
-from .format import Kernel, Parts, ReferenceKernel, WeightFormat
-
-if TYPE_CHECKING:
-    from ..models.chatglm.config import ChatGLM6BConfig
+from .format import Parts, WeightFormat
+from .kernel import Kernel
+from .reference import ReferenceKernel
+from .select import kernel_for
 
 
 class PackedWeight(nn.Module):
@@ -61,7 +61,7 @@ class PackedWeight(nn.Module):
         """Moves the weights into the layout that the kernel for activations of `dtype` wants, once."""
         if self._kernel is None:
             parts = self.parts()
-            fast = self.format.kernel(parts["weight"].device, dtype)
+            fast = kernel_for(self.format, parts["weight"].device, dtype)
             kernel = ReferenceKernel(self.format) if fast is None or (self.exact and fast.rounds) else fast
             self._held = kernel.prepare(parts, self.rows, self.columns)
             self._kernel = kernel
@@ -176,7 +176,6 @@ def apply(linear: nn.Module, x: Tensor, after: Epilogue) -> Tensor:
     return linear(x, after) if isinstance(linear, QuantizedLinear) else after.apply(linear(x), x.dtype)
 
 
-def make_linear(config: "ChatGLM6BConfig", columns: int, rows: int) -> nn.Module:
-    """A linear map, with a bias, in the format that the config asks for."""
-    format = config.linear_format()
+def make_linear(format: WeightFormat | None, columns: int, rows: int) -> nn.Module:
+    """A linear map with a bias, its weights in a format, or as plain tensors where there is none."""
     return QuantizedLinear(format, columns, rows, bias=True) if format else nn.Linear(columns, rows)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
-    from .format import Kernel, WeightFormat
+    from .format import WeightFormat
+    from .kernel import Kernel
 
 log = logging.getLogger(__name__)
 ROWS, COLUMNS = 64, 256  # of the weights that are tried

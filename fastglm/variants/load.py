@@ -13,9 +13,9 @@ from ..engine.compile.worker import MOST_TOKENS
 from ..engine.speculative import Draft
 from ..errors import UsageError
 from ..generation.model_info import LoadedInfo, wants_one_thread
-from ..kernels.cpu.dense import take_over
-from ..kernels.format import ReferenceKernel
+from ..kernels.cpu.dense import use_few_rows_kernel
 from ..kernels.packed import PackedWeight
+from ..kernels.reference import ReferenceKernel
 from ..models.chatglm.model import ChatGLMForConditionalGeneration
 from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.loading import (
@@ -143,7 +143,7 @@ def _prepare_step(
 ) -> Preparation:
     """Compiles the decode step, of several tokens where they are drafted."""
     if device.type == "cpu":
-        take_over(model)
+        use_few_rows_kernel(model)
     threads = 1 if wants_one_thread(count_parameters(model), variant.engine) else torch.get_num_threads()
     return prepare(model, threads, progress, tokens=MOST_TOKENS if variant.drafts else 1)
 

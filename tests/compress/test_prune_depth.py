@@ -10,8 +10,9 @@ import fastglm
 from fastglm.compress.calibration import calibration_examples
 from fastglm.compress.prune import depth, prune_depth
 from fastglm.evaluate.likelihood import likelihood
+from fastglm.kernels.rotary import apply_rotary
 from fastglm.models.chatglm.positions import attention_mask, find_layout, position_ids
-from fastglm.models.chatglm.rotary import Rotary2D, apply_rotary
+from fastglm.models.chatglm.rotary import Rotary2D
 from fastglm.models.checkpoint import Checkpoint
 
 

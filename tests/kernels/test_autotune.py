@@ -10,8 +10,9 @@ import torch.nn.functional as F
 
 from fastglm.kernels import Int4, Int8, autotune, trial
 from fastglm.kernels.autotune import FILE, ROWS, MeasuredKernel, fastest, seconds, times_of
-from fastglm.kernels.int8 import CpuInt8Kernel
+from fastglm.kernels.cpu.int8 import CpuInt8Kernel
 from fastglm.kernels.packed import QuantizedLinear
+from fastglm.kernels.select import kernel_for
 
 WAYS = f"operator, unpacked; {trial.NAME}"
 KEY = f"CpuInt8Kernel int8 64 × 64: {WAYS}"
@@ -151,7 +152,7 @@ def test_a_way_that_fails_or_is_wrong_is_left_out():
 @pytest.mark.parametrize(("rows", "columns"), [(64, 128), (512, 256), (256, 4096)])
 def test_every_way_that_is_right_is_tried(monkeypatch, format, rows, columns):
     monkeypatch.setattr(autotune, "ROWS", (1, 16))
-    kernel = format.kernel(torch.device("cpu"), torch.float32)
+    kernel = kernel_for(format, torch.device("cpu"), torch.float32)
     assert set(times_of(kernel, rows, columns)) == {"operator", "unpacked"}
 
 

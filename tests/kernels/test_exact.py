@@ -15,8 +15,8 @@ from fastglm.engine.compile.prepare import Preparation
 from fastglm.evaluate.likelihood import answer_loss
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.exact import exact_arithmetic, is_exact
-from fastglm.kernels.format import ReferenceKernel
 from fastglm.kernels.packed import PackedWeight, QuantizedEmbedding, QuantizedLinear
+from fastglm.kernels.reference import ReferenceKernel
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.packing import Example, pack
 from fastglm.models.source import demo_folder

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from fastglm.errors import UsageError
 from fastglm.kernels import FORMATS, Int4, Int8, get_format
 from fastglm.kernels.cpu.int4 import row_order
-from fastglm.kernels.format import ReferenceKernel
 from fastglm.kernels.int4 import join, split
 from fastglm.kernels.packed import QuantizedEmbedding, QuantizedLinear, SharedHead
+from fastglm.kernels.reference import ReferenceKernel
+from fastglm.kernels.select import kernel_for
 
 ALL = [*FORMATS.values(), Int8(torch.float16), Int4(None)]
 CPU = torch.device("cpu")
@@ -67,7 +68,7 @@ def test_rounding_error_is_that_of_the_format(name, limit):
 )
 def test_fast_kernels_agree_with_float64_for_any_width(format, rows, columns, batch):
     parts = format.pack(weights(rows, columns))
-    kernel = format.kernel(CPU, torch.float32)
+    kernel = kernel_for(format, CPU, torch.float32)
     assert kernel is not None
     held = kernel.prepare(parts, rows, columns)
     x = weights(batch, columns, seed=1)
@@ -89,7 +90,7 @@ def test_fast_kernels_agree_with_float64_for_any_width(format, rows, columns, ba
 def test_the_published_int4_layout_on_the_fast_kernel(columns):
     format = Int4(None)
     parts = format.pack(weights(70, columns))
-    kernel = format.kernel(CPU, torch.float32)
+    kernel = kernel_for(format, CPU, torch.float32)
     held = kernel.prepare(parts, 70, columns)
     x = weights(1, columns, seed=1)
     exact = x @ format.unpack(parts, columns).T
@@ -117,9 +118,10 @@ def test_odd_widths_do_not_crash_the_process():
     code = """
 import torch
 from fastglm.kernels import FORMATS
+from fastglm.kernels.select import kernel_for
 for columns in (1, 7, 15, 17, 33, 100, 129):
     for format in FORMATS.values():
-        kernel = format.kernel(torch.device("cpu"), torch.bfloat16)
+        kernel = kernel_for(format, torch.device("cpu"), torch.bfloat16)
         held = kernel.hold(format.pack(torch.randn(5, columns)), 5, columns)
         for way in kernel.ways().values():
             for n in (1, 5, 33):

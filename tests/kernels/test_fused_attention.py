@@ -10,8 +10,8 @@ from torch import Tensor
 from fastglm.engine.compile.prepare import plain_step
 from fastglm.engine.kv_cache import make_cache
 from fastglm.kernels.cuda import fused as kernels
+from fastglm.kernels.rotary import apply_rotary
 from fastglm.models.chatglm import block
-from fastglm.models.chatglm.rotary import apply_rotary
 from fastglm.variants.load import load
 
 

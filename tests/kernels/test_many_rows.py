@@ -6,9 +6,10 @@ from products import random
 
 from fastglm.kernels import FORMATS, Int4, Int8, get_format
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel
+from fastglm.kernels.cpu.int8 import CpuInt8Kernel
 from fastglm.kernels.int4 import split
-from fastglm.kernels.int8 import CpuInt8Kernel
 from fastglm.kernels.packed import QuantizedLinear
+from fastglm.kernels.select import kernel_for
 
 CPU = torch.device("cpu")
 WAYS = {"operator": 5e-3, "unpacked": 1e-5}  # relative errors: activations in bf16, fp32
@@ -21,7 +22,7 @@ WAYS = {"operator": 5e-3, "unpacked": 1e-5}  # relative errors: activations in b
 def test_every_way_agrees_with_float64(way, format, n, rows, columns):
     assert torch.isnan(torch.empty(3)).all()
     parts, x = format.pack(random(rows, columns)), random(n, columns, seed=1)
-    kernel = format.kernel(CPU, torch.float32)
+    kernel = kernel_for(format, CPU, torch.float32)
     product = kernel.ways()[way](x, kernel.hold(parts, rows, columns), rows, columns)
     exact = x.double() @ format.unpack(parts, columns).double().T
     bound = max(WAYS[way], 4e-3 if format.name == "int4-published" else 0)  # its fp16 scales are rounded to bf16

@@ -11,10 +11,11 @@ from fastglm.errors import DeviceError
 from fastglm.kernels import FORMATS, Int4, Int8
 from fastglm.kernels.attention import attend
 from fastglm.kernels.cpu import library
-from fastglm.kernels.cpu.dense import FewRowsLinear, take_over
+from fastglm.kernels.cpu.dense import FewRowsLinear, use_few_rows_kernel
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
 from fastglm.kernels.epilogue import Epilogue
-from fastglm.models.dynamic_cache import Quantised, quantise
+from fastglm.kernels.quantized_cache import Quantised, quantise
+from fastglm.kernels.select import kernel_for
 
 CPU = torch.device("cpu")
 SMALL = str(folder("chatglm"))
@@ -103,7 +104,7 @@ def test_other_ways_rows_and_restoring_on_the_same_layout(format, columns):
 @pytest.mark.parametrize(("n", "rows", "columns"), [(1, 33, 7), (2, 64, 128), (3, 37, 100), (9, 1100, 513), (16, 3, 8)])
 def test_few_rows_of_weights_that_are_not_packed(n, rows, columns):
     linear = nn.Linear(columns, rows).requires_grad_(False)
-    take_over(nn.Sequential(linear))
+    use_few_rows_kernel(nn.Sequential(linear))
     x = random(n, columns, seed=1)
     exact = x.double() @ linear.weight.double().T
     assert (torch.ops.fastglm.float_product(x, linear.weight) - exact).norm() < 1e-6 * exact.norm()
@@ -124,7 +125,7 @@ def test_they_are_used_for_packed_weights():
     model, _ = fastglm.load(SMALL, "int4", "cpu")
     kernels = {type(module._kernel) for module in model.modules() if hasattr(module, "_kernel")}
     assert kernels == {NativeInt4Kernel}
-    assert isinstance(Int4(32).kernel(CPU, torch.float32), NativeInt4Kernel)
+    assert isinstance(kernel_for(Int4(32), CPU, torch.float32), NativeInt4Kernel)
 
 
 @pytest.mark.usefixtures("unbuilt", "unprepared")

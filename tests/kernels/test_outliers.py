@@ -15,6 +15,7 @@ from fastglm.compress.calibration import demo_samples, examples
 from fastglm.kernels import FORMATS, Int4, Int8, WeightFormat
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel
+from fastglm.kernels.cpu.int8 import CpuInt8Kernel
 from fastglm.kernels.exact import exact_arithmetic
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
@@ -51,7 +52,7 @@ def test_pytorchs_ways_cost_less_than_rounding_weights(
 ) -> None:
     weight, x = random(rows, columns), activations(n, columns, size)
     parts = format.pack(weight)
-    kernel = CpuInt4Kernel(format) if isinstance(format, Int4) else format.kernel(torch.device("cpu"), torch.float32)
+    kernel = CpuInt4Kernel(format) if isinstance(format, Int4) else CpuInt8Kernel(format)
     held, unpacked = kernel.hold(parts, rows, columns), format.unpack(parts, columns)
     rounding = ((unpacked - weight) @ x.T).norm()
     for name in ("operator", "unpacked"):

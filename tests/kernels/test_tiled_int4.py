@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from fastglm.kernels import Int4
-from fastglm.kernels.format import ReferenceKernel
-from fastglm.kernels.int4 import TiledInt4Kernel
 from fastglm.kernels.probe import first_that_works
+from fastglm.kernels.reference import ReferenceKernel
+from fastglm.kernels.weight_only import TiledInt4Kernel
 
 
 def convert(weight, tiles):

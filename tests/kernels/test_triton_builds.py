@@ -18,6 +18,7 @@ from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda import fused
 from fastglm.kernels.cuda.kernel import TritonKernel, refusal
 from fastglm.kernels.epilogue import Epilogue
+from fastglm.kernels.select import kernel_for
 
 triton = pytest.importorskip("triton", reason="Triton has no wheels for this system")
 launch = pytest.importorskip("fastglm.kernels.cuda.launch")
@@ -153,12 +154,11 @@ def test_steps(capability: int, tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("format", [Int8(), Int4(128), Int4(None)], ids=lambda format: format.name)
 def test_cuda_tries_triton_first(format: WeightFormat, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = "int8" if format.name == "int8" else "int4"
-    monkeypatch.setattr(f"fastglm.kernels.{module}.first_that_works", lambda format, kernels, *_: kernels)
-    first, slower = format.kernel(torch.device("cuda"), torch.float16)  # type: ignore[misc]
+    monkeypatch.setattr("fastglm.kernels.select.first_that_works", lambda format, kernels, *_: kernels)
+    first, slower = kernel_for(format, torch.device("cuda"), torch.float16)  # type: ignore[misc]
     assert isinstance(first, TritonKernel)
     assert not isinstance(slower, TritonKernel)
-    (only,) = format.kernel(torch.device("mps"), torch.float16)  # type: ignore[misc]
+    (only,) = kernel_for(format, torch.device("mps"), torch.float16)  # type: ignore[misc]
     assert type(only) is type(slower)
 
 

@@ -21,8 +21,9 @@ from benchmarks.claims.triton import BOUNDS, Timing, measure
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda.kernel import TritonKernel
 from fastglm.kernels.epilogue import NOTHING, Epilogue
-from fastglm.models.chatglm.rotary import Rotary2D, apply_rotary
-from fastglm.models.dynamic_cache import pack
+from fastglm.kernels.quantized_cache import pack
+from fastglm.kernels.rotary import apply_rotary
+from fastglm.models.chatglm.rotary import Rotary2D
 
 pytest.importorskip("triton", reason="Triton has no wheels for this system")
 FORMATS = [Int4(32), Int4(64), Int4(128), Int4(None), Int8()]

@@ -10,8 +10,9 @@ from transformers import AutoModel, DynamicCache
 import fastglm
 from fastglm.errors import CheckpointError, UsageError
 from fastglm.evaluate.answers import generate
+from fastglm.kernels.quantized_cache import pack, unpack
 from fastglm.models.chatglm.config import ChatGLM6BConfig
-from fastglm.models.dynamic_cache import Int8Layer, make_cache, pack, unpack
+from fastglm.models.dynamic_cache import Int8Layer, make_cache
 
 GOLDEN = str(folder("chatglm"))
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}

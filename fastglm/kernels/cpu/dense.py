@@ -25,7 +25,7 @@ class FewRowsLinear(nn.Linear):
         return product if self.bias is None else product + self.bias
 
 
-def take_over(model: nn.Module) -> None:
+def use_few_rows_kernel(model: nn.Module) -> None:
     """Makes every `nn.Linear` of a model a `FewRowsLinear`, with the same weights."""
     for module in model.modules():
         if type(module) is nn.Linear:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..autotune import MeasuredKernel, Strategy
 from ..blockwise import blockwise
-from ..format import BLOCK_ROWS, Kernel, Parts
+from ..format import BLOCK_ROWS, Parts
 from ..int4 import Int4, join, split
+from ..kernel import Kernel
 from . import library
 
 CHUNK = 64  # columns that the own kernel reads at a time

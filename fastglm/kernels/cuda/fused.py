@@ -1,6 +1,6 @@
 """Parts of a decode step that PyTorch launches as several kernels, as one where Triton runs.
 
-What follows a linear map is fused with the map where its weights are packed: see `kernels.after`.
+What follows a linear map is fused with the map where its weights are packed: see `kernels.epilogue`.
 """
 
 import logging
@@ -11,7 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from ...models.chatglm.rotary import apply_rotary
+from ..rotary import apply_rotary
 from .kernel import refusal
 
 log = logging.getLogger(__name__)

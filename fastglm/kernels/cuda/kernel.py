@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from ..epilogue import NOTHING, Epilogue
-from ..format import BLOCK_ROWS, Kernel, Parts, WeightFormat
+from ..format import BLOCK_ROWS, Parts, WeightFormat
 from ..int4 import join, split
+from ..kernel import Kernel
 from .layout import interleave, numbers_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from ...kernels.attention import attend
 from ...kernels.cuda.fused import add_norm, fuses, launch_rotate
 from ...kernels.epilogue import Epilogue
 from ...kernels.packed import apply, make_linear
+from ...kernels.rotary import apply_rotary
 from .config import ChatGLM6BConfig
-from .rotary import apply_rotary
 
 # The published blocks take 28 as their number of layers whatever the config says.
 RESIDUAL_SCALE = math.sqrt(2 * 28)
@@ -35,8 +35,9 @@ class Attention(nn.Module):
         self.heads = config.query_heads(layer)
         self.head_dim: int = config.head_dim  # type: ignore[assignment]  # set by the config
         width = self.heads * self.head_dim
-        self.query_key_value = make_linear(config, config.hidden_size, 3 * width)
-        self.dense = make_linear(config, width, config.hidden_size)
+        format = config.linear_format()
+        self.query_key_value = make_linear(format, config.hidden_size, 3 * width)
+        self.dense = make_linear(format, width, config.hidden_size)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any | None) -> Tensor:
         """x: [batch, sequence, hidden]; mask: [batch, 1, sequence, total], True (or 0.0) where attended."""
@@ -74,8 +75,9 @@ class MLP(nn.Module):
 
     def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:
         super().__init__()
-        self.dense_h_to_4h = make_linear(config, config.hidden_size, config.inner(layer))
-        self.dense_4h_to_h = make_linear(config, config.inner(layer), config.hidden_size)
+        format = config.linear_format()
+        self.dense_h_to_4h = make_linear(format, config.hidden_size, config.inner(layer))
+        self.dense_4h_to_h = make_linear(format, config.inner(layer), config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [batch, sequence, hidden]."""

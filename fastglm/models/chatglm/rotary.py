@@ -17,7 +17,7 @@ class Rotary2D:
         self._tables: dict[tuple[torch.device, torch.dtype], tuple[Tensor, Tensor]] = {}
 
     def __call__(self, position_ids: Tensor, length: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """cos and signed sin for `apply_rotary`.
+        """cos and signed sin for `kernels.rotary.apply_rotary`.
 
         Args:
             position_ids: [batch, 2, sequence], position and block position.
@@ -47,19 +47,3 @@ class Rotary2D:
             table = (torch.cat((cos, cos), -1).to(device, dtype), torch.cat((-sin, sin), -1).to(device, dtype))
             self._tables[device, dtype] = table
         return table
-
-
-def apply_rotary(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotates q and k together.
-
-    Args:
-        x: [batch, sequence, heads, 2 * head_dim], q then k of each head.
-        rotation: what `Rotary2D` returned.
-
-    Returns:
-        the same shape.
-    """
-    cos, sin = rotation
-    parts = x.unflatten(-1, (4, -1))
-    swapped = parts.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
-    return torch.addcmul(parts * cos, swapped, sin).flatten(-2)

@@ -1,0 +1,20 @@
+"""The rotation of queries and keys by their positions."""
+
+import torch
+from torch import Tensor
+
+
+def apply_rotary(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotates q and k together.
+
+    Args:
+        x: [batch, sequence, heads, 2 * head_dim], q then k of each head.
+        rotation: cos and signed sin, [batch, sequence, 1, 4, head_dim / 2] each, as `Rotary2D` returns them.
+
+    Returns:
+        the same shape.
+    """
+    cos, sin = rotation
+    parts = x.unflatten(-1, (4, -1))
+    swapped = parts.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
+    return torch.addcmul(parts * cos, swapped, sin).flatten(-2)
