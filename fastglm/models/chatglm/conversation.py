@@ -10,6 +10,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 
 from ...errors import ContextError, NumbersError, UsageError
 from ...history import History, as_history
+from ..streamer import stream
 from .generation import stop_tokens
 
 if TYPE_CHECKING:
@@ -160,8 +161,6 @@ class ChatMixin:
 
         Takes what `chat` takes, but for beams, which are known at their end only.
         """
-        from ...generation.stream import stream
-
         rounds = as_history(history)
         kwargs |= {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}
         for piece in stream(self, tokenizer, query, rounds, logits_processor=logits_processor or None, **kwargs):
