@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.texts import say
 
-# No icons: their pictures for the browser's tab would be fetched from a server elsewhere.
+# No icons: their pictures for the browser's tab would be fetched from another server.
 st.navigation(
     [
         st.Page("pages/chat.py", title=say("chat"), default=True),

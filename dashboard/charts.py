@@ -1,4 +1,4 @@
-"""Charts of the pages: those of the benchmark reports, and two answers side by side."""
+"""Charts of the pages: those of the benchmark reports, and charts of two answers side by side."""
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -46,8 +46,8 @@ __all__ = [
     "trade_off",
 ]
 
-RED = "#d03b3b"  # of what failed; its contrast with both backgrounds is 3.8 : 1 or more
-EDGE = "#8a919b"  # of lines that are no variant's
+RED = "#d03b3b"  # colour of failures; its contrast with both backgrounds is 3.8 : 1 or more
+EDGE = "#8a919b"  # colour of lines that belong to no variant
 
 
 def pair(variants: list[str], values: list[float], unit: str) -> go.Figure:
@@ -72,7 +72,8 @@ def pair(variants: list[str], values: list[float], unit: str) -> go.Figure:
 
 
 def dots(rows: pd.DataFrame, x_title: str) -> go.Figure:
-    """Shares from 0 to 1, a line of dots a group, one colour a variant; 95 % intervals are told of a dot one points at.
+    """Shares from 0 to 1: a line of dots per group, one colour per variant; hovering over a dot shows its 95 %
+    interval.
 
     `rows` has the columns variant, group, value, low, high.
     """
@@ -87,10 +88,11 @@ def dots(rows: pd.DataFrame, x_title: str) -> go.Figure:
 
 
 def spans(rows: pd.DataFrame, x_title: str, tick_format: str = ".4~g", zero: bool = False) -> go.Figure:
-    """Values with 95 % intervals side by side, a line a group, one colour a variant; the axis shows their range, with
-    0 in it if `zero`.
+    """Values with 95 % intervals side by side: a line per group, one colour per variant. The axis covers their range,
+    and 0 if `zero`.
 
-    `rows` has the columns variant, group, value, low, high; none is negative. `tick_format` is d3's: "%" is of shares.
+    `rows` has the columns variant, group, value, low, high; no value is negative. `tick_format` is d3's; "%" means
+    shares.
     """
     figure = _dots(rows, x_title, 80 + 12 * rows["group"].nunique() + 22 * len(rows))
     if rows["group"].is_unique:  # the labels say enough
@@ -103,17 +105,17 @@ def spans(rows: pd.DataFrame, x_title: str, tick_format: str = ".4~g", zero: boo
 
 
 def _dots(rows: pd.DataFrame, x_title: str, height: int) -> go.Figure:
-    """Dots of all variants on a line a group, one under the other."""
+    """Dots of all variants on a line per group, one under the other."""
     figure = traces(rows, go.Scatter, "value", "group", mode="markers", orientation="h", cliponaxis=False)
     figure.update_traces(marker={"size": 9})
     finish(figure, "", x_title, height=height)
-    figure.update_layout(scattermode="group", scattergap=0.4)  # equal values do not hide each other
+    figure.update_layout(scattermode="group", scattergap=0.4)  # so that equal values do not hide each other
     figure.update_xaxes(type="linear", tickangle=0, showgrid=True, gridcolor=GRID)
     return figure.update_yaxes(type="category", autorange="reversed", dtick=1, tickfont={"size": 11})
 
 
 def stages(names: list[str], values: list[float], y_title: str) -> go.Figure:
-    """What a value was after each of some steps, in their order; each name once."""
+    """A value after each of several steps, in order; step names are unique."""
     figure = go.Figure()
     figure.add_scatter(
         x=list(map(label, names)),
@@ -129,7 +131,7 @@ def stages(names: list[str], values: list[float], y_title: str) -> go.Figure:
 
 
 def failing(figure: go.Figure, names: list[str], word: str) -> go.Figure:
-    """Red bars that say `word`, over those of `stacked` and higher than all of them. Returns the figure."""
+    """Add red bars with the text `word` to a chart of `stacked`, higher than all its bars. Returns the figure."""
     names = list(map(label, names))
     heights = {name: sum(bar.y[i] for bar in figure.data) for i, name in enumerate(figure.data[0].x)}
     top = 1.15 * max(heights.values()) or 1.0
@@ -155,10 +157,10 @@ def reach(
     y_title: str,
     x_title: str,
 ) -> go.Figure:
-    """Computed lines over a number, one colour a variant, with measured points on them, and a mark at one number.
+    """Computed lines over a number, one colour per variant, with measured points, and a mark at one number.
 
-    `lines` and `points` have the columns variant, x, value; `edges` are horizontal lines by their names, those that
-    are labelled on the "left" and on the "right".
+    `lines` and `points` have the columns variant, x, value; `edges` are horizontal lines by name, labelled on the
+    "left" or on the "right".
     """
     figure = go.Figure()
     for table, mode in ((lines, "lines"), (points, "markers")):

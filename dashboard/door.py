@@ -1,7 +1,7 @@
-"""Who may come in: everybody on this machine, and from elsewhere those who know the password or log in.
+"""The door of the app: open for everybody on this machine; from elsewhere only with the password or a login.
 
-`st.secrets` has the `password`, or the section `auth` of `st.login`, with the list `emails` of those who may come in
-where the provider lets in others too. An app that has one of them asks for it on its own machine too.
+`st.secrets` has the `password`, or the section `auth` of `st.login`, with the list `emails` of permitted addresses if
+the provider lets in others too. An app with one of them asks for it on its own machine too.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from streamlit.errors import StreamlitAuthError, StreamlitSecretNotFoundError
 from dashboard.markup import plain
 from dashboard.texts import say
 
-STAYS = 12 * 3600.0  # seconds that a tab need not give the password again
-FIRST, LONGEST = 1.0, 300.0  # seconds to wait after the first failure, which double, and at most
+STAYS = 12 * 3600.0  # seconds for which a tab's password stays valid
+FIRST, LONGEST = 1.0, 300.0  # seconds to wait after the first failure, doubling with each, and the longest wait
 MOST = 10_000  # addresses whose failures are remembered
 PROXIED = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")  # headers that proxies add
 EXAMPLES = (
@@ -36,22 +36,24 @@ log = logging.getLogger(__name__)
 
 
 class Door:
-    """Knows which tabs gave the password, and lets nobody guess quickly."""
+    """Knows the tabs that gave the password, and slows down guessing."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._inside: dict[str, tuple[bytes, float]] = {}  # of a tab: the password it gave, and until when that holds
-        self._failures: dict[str, tuple[int, float]] = {}  # of an address: how many, and when it may try again
+        # By tab: the password it gave, and the time until which it is valid.
+        self._inside: dict[str, tuple[bytes, float]] = {}
+        # By address: the number of failures, and the time of the next permitted attempt.
+        self._failures: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
 
     def inside(self, tab: str, password: str) -> bool:
-        """Tell whether a tab has given the password, which may have changed since."""
+        """Tell whether a tab has given the present password."""
         with self._lock:
             given, until = self._inside.get(tab, (b"", 0.0))
         return until > self._clock() and hmac.compare_digest(given, _digest(password))
 
     def enter(self, tab: str, given: str, password: str, address: str) -> float | None:
-        """Let a tab in; else the seconds until `address` may try again. What is tried before that is not looked at."""
+        """Let a tab in, or return the seconds until `address` may try again. Earlier attempts are not checked."""
         with self._lock:
             now = self._clock()
             count, again = self._failures.get(address, (0, 0.0))
@@ -75,7 +77,7 @@ def _door() -> Door:
 
 
 def check(tab: str) -> None:
-    """Go on where the visitor may; else draw what is asked of them, or how it is set up, and stop."""
+    """Return if the visitor may come in; otherwise draw the form or the set-up instructions, and stop the page."""
     try:
         secrets: Mapping[str, Any] = st.secrets.to_dict()
     except (StreamlitSecretNotFoundError, OSError, ValueError) as error:
@@ -93,7 +95,9 @@ def check(tab: str) -> None:
 
 
 def is_local(address: str | None, headers: Mapping[str, str]) -> bool:
-    """Tell whether a request comes from this machine: the server listens here alone, and no proxy passes it on."""
+    """Tell whether a request comes from this machine: the server listens only here, and no proxy forwards the
+    request.
+    """
     hosts = [address or ""]
     if "Host" in headers:
         hosts.append(urlsplit(f"//{headers['Host']}").hostname or "")
@@ -126,7 +130,7 @@ def _address() -> str:
 
 
 def _check_login(auth: Mapping[str, Any], emails: Any) -> None:
-    """Let in those whom the provider knows, or those of `emails`."""
+    """Let in everybody whom the provider knows, or only `emails`."""
     try:
         if not st.user.get("is_logged_in"):
             named = [name for name, told in auth.items() if isinstance(told, Mapping)]

@@ -1,4 +1,4 @@
-"""What the machine has, found by another process so that the app never opens a context on a GPU."""
+"""The machine's device, examined by another process so that the app never opens a context on a GPU."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ def _look() -> DeviceCard:
 
 
 def device() -> DeviceCard | None:
-    """The device that models run on; None while it is not known yet."""
+    """The device that models run on; None until it is known."""
     found = _looking()
     return found.result() if found.done() and found.exception() is None else None
 
@@ -36,7 +36,7 @@ def size(memory: float) -> str:
 
 
 def draw() -> None:
-    """The device as a card; a line while it is looked for."""
+    """Draw the device as a card; a line while it is being examined."""
     found = _looking()
     with st.container(border=True, gap="xxsmall"):
         if not found.done():

@@ -1,10 +1,10 @@
-"""What metrics mean, in the visitor's language."""
+"""Meanings of metrics in the visitor's language."""
 
 from dashboard.texts import say
 
 
 def meaning(metric: str) -> str:
-    """As `benchmarks.measure.measurement.METRICS` has it in English; of a metric of another version just its name."""
+    """A metric's meaning; for a metric of another version only its name."""
     known = {
         "ttft": say("meaning-ttft"),
         "prefill_rate": say("meaning-prefill-rate"),

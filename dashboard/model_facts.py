@@ -1,4 +1,4 @@
-"""What a machine and a model are, in a line each."""
+"""Facts about a machine and a model, one line each."""
 
 import platform
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from fastglm.models.source import find_source
 
 
 def draw(model: str, device: Mapping[str, Any]) -> None:
-    """A line on the machine and one on the model."""
+    """Draw a line about the machine and one about the model."""
     facts = []
     if device.get("memory_total"):
         facts.append(say("device-memory", total=size(device["memory_total"])))
@@ -32,7 +32,7 @@ def draw(model: str, device: Mapping[str, Any]) -> None:
 
 
 def _model(model: str) -> list[str]:
-    """Parameters, size on disk, layers, context and vocabulary, as far as they are on this machine."""
+    """Parameters, size on disk, layers, context and vocabulary, if the model is on this machine."""
     try:
         known = known_config(model)
     except FastGLMError as error:
@@ -44,10 +44,10 @@ def _model(model: str) -> list[str]:
 
 
 def known_config(model: str) -> tuple[ChatGLM6BConfig, int] | None:
-    """A model's config and the bytes of its weights, none of a shape's; None where it has not been downloaded.
+    """A model's config and the bytes of its weights (0 for a shape); None if it has not been downloaded.
 
     Raises:
-        FastGLMError: it may not be opened, or cannot be read.
+        FastGLMError: visitors may not open it, or it cannot be read.
     """
     source = find_source(model, restricted=True)
     if source.kind == "shape":
@@ -61,7 +61,7 @@ def known_config(model: str) -> tuple[ChatGLM6BConfig, int] | None:
 
 
 def _config(config: ChatGLM6BConfig) -> list[str]:
-    """What a config says, and the number of parameters that follows."""
+    """Facts from a config, and the number of parameters that follows from it."""
     return [
         say("fact-parameters", count=number(parameters(config))),
         say("fact-layers", layers=config.num_layers, hidden=config.hidden_size),
@@ -71,12 +71,12 @@ def _config(config: ChatGLM6BConfig) -> list[str]:
 
 
 def number(count: float) -> str:
-    """Of parameters, in millions or billions."""
+    """A number of parameters in millions or billions."""
     return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"
 
 
 def parameters(config: ChatGLM6BConfig) -> int:
-    """How many numbers the weights hold, as published: embedding, layers, and the head where it is not shared."""
+    """The number of parameters as published: embedding, layers, and the head unless it is shared."""
     hidden, total = config.hidden_size, config.vocab_size * config.hidden_size + 2 * config.hidden_size
     if not config.tie_word_embeddings:
         total += config.vocab_size * hidden

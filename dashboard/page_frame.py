@@ -1,4 +1,4 @@
-"""The frame of every page: title, language, who is there, and what the machine has."""
+"""The frame of every page: title, language, the visitor's tab, and the machine."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from dashboard.texts import LANGUAGES, language, say
 from fastglm.errors import FastGLMError
 from fastglm.system.home import folder
 
-ICON = str(Path(__file__).parent / "icon.svg")  # a file: named icons would be fetched from a server elsewhere
+ICON = str(Path(__file__).parent / "icon.svg")  # a file: a named icon would be fetched from another server
 
 
 def _join_the_app() -> None:
-    """Let a first visit to the address of a page go through streamlit_app.py like any other.
+    """Run streamlit_app.py first when the first visit goes to the address of a page.
 
-    Until a session has run that file, streamlit takes the folder `pages/` for the list of pages, and runs one alone.
+    Until a session has run this file, streamlit treats the folder `pages/` as the list of pages, and runs a page alone.
     """
     if getattr(PagesManager, "uses_pages_directory", False):
         PagesManager.uses_pages_directory = False
@@ -27,7 +27,7 @@ def _join_the_app() -> None:
 
 
 def _check_home() -> None:
-    """Say in a line that the home cannot be used, and stop there."""
+    """Stop with one line if the home cannot be used."""
     try:
         folder("conversations")
     except FastGLMError as error:
@@ -36,14 +36,15 @@ def _check_home() -> None:
 
 
 def begin(title: str, wide: bool = True) -> tuple[Desk, str]:
-    """Open a page to those who may come in; returns the server's desk and the id of the visitor's tab. Draws title and
-    sidebar."""
+    """Open a page for permitted visitors and draw title and sidebar; returns the server's desk and the id of the
+    visitor's tab.
+    """
     _join_the_app()
     st.set_page_config(
         page_title=f"{title} · FAST-ChatGLM",
         page_icon=ICON,
         layout="wide" if wide else "centered",
-        menu_items={"About": say("about")},  # the menu it opens has the choice of light and dark
+        menu_items={"About": say("about")},  # its menu has the choice of light and dark
     )
     with st.sidebar:
         st.session_state.setdefault("language", language())
@@ -57,10 +58,10 @@ def begin(title: str, wide: bool = True) -> tuple[Desk, str]:
             label_visibility="collapsed",
         )
     st.title(title, anchor=False)
-    with st.container():  # what follows keeps its place when this is drawn no longer
+    with st.container():  # keeps the place of later elements when this is no longer drawn
         tab = tab_id()
         door.check(tab)
-    _check_home()  # whose line names a folder: not for those outside
+    _check_home()  # the message names a folder, which is not for strangers
     with st.sidebar:
         machine.draw()
     shared = desk()

@@ -1,4 +1,4 @@
-"""What to know before believing figures, in the visitor's language."""
+"""Remarks that weaken figures, in the visitor's language."""
 
 from benchmarks.report.caveat import Remark
 from dashboard.machine import size
@@ -8,7 +8,7 @@ from dashboard.texts import say
 
 
 def words(remark: Remark) -> Markdown:
-    """A remark of `benchmarks`; raises LookupError for one that the pages do not know."""
+    """A remark of `benchmarks` in words; raises LookupError for a remark that the pages do not know."""
     about = f"{plain(remark.run)}: " if remark.run else ""
     return Markdown(about + _sentence(remark))
 

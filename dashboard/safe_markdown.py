@@ -1,4 +1,4 @@
-"""Drawing what a model said and what visitors say, without trusting it: no raw HTML, no image, no link."""
+"""Drawing of texts from models and visitors without trusting them: no raw HTML, no image, no link."""
 
 import html
 import re
@@ -24,7 +24,7 @@ _LANGUAGE = re.compile(r"[\w+#.-]+")
 
 
 class _Renderer(RendererHTML):
-    """Shows pictures and links as their text and address; code blocks within lists have no colours."""
+    """Shows pictures and links as their text and address; code blocks in lists have no colours."""
 
     def image(self, tokens: Sequence[Token], idx: int, options: Any, env: MutableMapping[str, Any]) -> str:
         token = tokens[idx]
@@ -50,9 +50,9 @@ _PARSER = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enab
 
 
 def parts(text: str) -> Iterator[tuple[str | None, str]]:
-    """Cut a text in Markdown into prose (None, HTML that loads nothing) and blocks of code (language, code).
+    """Split a text in Markdown into prose (None, HTML that loads nothing) and blocks of code (language, code).
 
-    An unclosed block goes to the end of the text, as in an answer that is still written.
+    An unclosed block extends to the end of the text, as in an unfinished answer.
     """
     env: dict[str, Any] = {}
     prose: list[Token] = []
@@ -79,19 +79,19 @@ def draw(text: str) -> None:
 
 
 def draw_plain(text: str) -> None:
-    """Draw a visitor's words as they were typed."""
+    """Draw a visitor's text exactly as typed."""
     st.html(f'<div style="white-space: pre-wrap; overflow-wrap: anywhere">{html.escape(text)}</div>')
 
 
 def parting(left: str, right: str) -> int | None:
-    """The index of the first character in which two texts differ; None where they are equal."""
+    """The index of the first different character of two texts; None if they are equal."""
     if left == right:
         return None
     return next((i for i, (a, b) in enumerate(zip(left, right, strict=False)) if a != b), min(len(left), len(right)))
 
 
 def draw_parting(text: str, at: int | None) -> None:
-    """Draw a text as it is, with all from `at` on marked as where it parts from another."""
+    """Draw a text exactly, with everything from `at` on marked as different from another text."""
     body = html.escape(text)
     if at is not None:
         body = (

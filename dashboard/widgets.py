@@ -1,4 +1,4 @@
-"""The controls that pages share: model, variant and sampling; and how an answer in the making is drawn."""
+"""Controls that pages share: model, variant and sampling; and the drawing of an unfinished answer."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +21,7 @@ from fastglm.system.devices import DeviceCard
 from fastglm.system.files import read_json
 from fastglm.variants.offers import Offer, offers
 
-LISTED = 20  # folders that are no model
+LISTED = 20  # folders that are no models
 
 
 def pick(
@@ -32,9 +32,9 @@ def pick(
     variant: str = "original",
     link: str = "model",
 ) -> tuple[HostKey, str | None]:
-    """Let the visitor choose a model and a variant; returns them, and in a line why they cannot run (or None).
+    """Let the visitor choose a model and a variant; returns them, and one line on why they cannot run (or None).
 
-    Where the address names them these are chosen at first: as `model` and `variant`, or `model-a` and `variant-a`.
+    The first choice comes from the address: from `model` and `variant`, or `model-a` and `variant-a`.
     """
     variant_link = link.replace("model", "variant")
     with left:
@@ -61,9 +61,9 @@ def pick(
 
 
 def pick_model(place: str, model: str = "demo", link: str = "") -> str:
-    """Let the visitor choose one of the models that may be opened, or type in a hub id.
+    """Let the visitor choose one of the permitted models, or type a hub id.
 
-    At first it is `model`, or that which the address names as `link`.
+    The first choice is `model`, or the address's parameter `link`.
     """
     found, key = openable(), f"{place}-model"
     models = found.models
@@ -90,7 +90,7 @@ def pick_model(place: str, model: str = "demo", link: str = "") -> str:
 
 
 def _take_linked(param: str, key: str, known: Callable[[str], bool] = bool) -> str | None:
-    """What the address names takes the place of the widget's earlier value, once; returns it then, if it is known."""
+    """Give a widget the address's value once, in place of its earlier value; returns the value if it is known."""
     named = st.query_params.get(param)
     if named is None or named == st.session_state.get(f"{key}-linked") or not known(named):
         return None
@@ -99,7 +99,7 @@ def _take_linked(param: str, key: str, known: Callable[[str], bool] = bool) -> s
 
 
 def _keep_linked(param: str, key: str, chosen: str) -> None:
-    """The address names what is chosen now."""
+    """Put the present choice into the address."""
     if param:
         st.session_state[f"{key}-linked"] = st.query_params[param] = chosen
 
@@ -112,7 +112,7 @@ def model_name(model: str) -> str:
 
 
 def refusal(model: str) -> str | None:
-    """Why a visitor may not open a model, in a line; None when it may be tried."""
+    """The reason why a visitor may not open a model, in one line; None if it may be tried."""
     try:
         find_source(model, restricted=True)
     except FastGLMError as error:
@@ -121,22 +121,22 @@ def refusal(model: str) -> str | None:
 
 
 def offers_for(model: str) -> list[Offer]:
-    """Every variant, with what there is to say of it for this model on this machine, as far as that is known."""
+    """Every variant, with remarks on it for this model on this machine, as far as known."""
     card = machine.device() or DeviceCard("cpu", "", 0, 0, 1, 1)
     return offers(card, find_source(model, restricted=True), quantised=bool(read_config(model).get("quantization_bit")))
 
 
 def read_config(model: str) -> dict[str, Any]:
-    """The config of a model that lies on this machine, else nothing. Raises `FastGLMError` if it may not be opened."""
+    """The config of a model on this machine, otherwise empty. Raises `FastGLMError` if visitors may not open it."""
     folder = find_source(model, restricted=True).folder
     try:
         return read_json(folder / "config.json") if folder else {}
-    except CheckpointError:  # the loader will say what is wrong with it
+    except CheckpointError:  # the loader will name the fault
         return {}
 
 
 def sampling(now: Settings) -> Settings:
-    """Let the visitor choose how answers are sampled."""
+    """Let the visitor choose the settings of sampling."""
     top_p = st.slider(say("top-p"), 0.05, 1.0, now.top_p, 0.05, help=say("top-p-help"))
     temperature = st.slider(say("temperature"), 0.0, 2.0, now.temperature, 0.05, help=say("temperature-help"))
     max_length = st.number_input(say("max-length"), 16, 1 << 20, now.max_length, 64, help=say("max-length-help"))
@@ -145,7 +145,7 @@ def sampling(now: Settings) -> Settings:
 
 
 def figures_line(figures: Figures, model: str = "", variant: str = "", ended: bool = True) -> None:
-    """The small print under an answer: what was measured, and what the visitor should know."""
+    """Draw the line under an answer: its figures and remarks."""
     parts = [
         say("figure-tokens", count=figures.tokens),
         say("figure-ttft", seconds=f"{figures.ttft:.2f}"),
@@ -164,7 +164,7 @@ def figures_line(figures: Figures, model: str = "", variant: str = "", ended: bo
 
 
 def turn_status(turn: Turn) -> None:
-    """In a line, or a bar, where an answer in the making is; nothing while it streams."""
+    """Draw the state of an unfinished answer as a line or a bar; nothing while it streams."""
     match turn.state:
         case "loading":
             st.progress(turn.progress.fraction if turn.progress else 0.0, _loading(turn))
@@ -179,7 +179,7 @@ def turn_status(turn: Turn) -> None:
 
 
 def _loading(turn: Turn) -> str:
-    """What is being done to load a variant, and how much of it."""
+    """The current step of loading a variant, and its progress."""
     progress = turn.progress
     if progress and progress.stage == COMPILING:
         return say("loading-compile", variant=turn.key.variant)
@@ -189,5 +189,5 @@ def _loading(turn: Turn) -> str:
 
 
 def turn_text(turn: Turn) -> None:
-    """What an answer in the making says so far."""
+    """Draw the text so far of an unfinished answer."""
     safe_markdown.draw(turn.text)

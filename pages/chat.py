@@ -11,7 +11,7 @@ from dashboard.session.state import MESSAGE, NotAConversation, Round, loads
 from dashboard.texts import language, say
 from fastglm.demo.skills import SKILLS, Language, Skill
 
-FIRST = ("advice", "stories", "multiplication", "capitals", "translation", "memory")  # offered to an empty page
+FIRST = ("advice", "stories", "multiplication", "capitals", "translation", "memory")  # model of an empty page
 
 
 def main() -> None:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def choose(desk: Desk, tab: str) -> str | None:
-    """Draw what can be chosen and what can be done with the conversation; returns why nothing can be asked, if so."""
+    """Draw the choices and the buttons of the conversation; returns the reason why no question can be asked, if any."""
     conversation = desk.conversation(tab)
     left, right = st.columns(2)
     key, refused = widgets.pick("chat", left, right, conversation.model, conversation.variant)
@@ -68,7 +68,7 @@ def choose(desk: Desk, tab: str) -> str | None:
 
 
 def examples(desk: Desk, tab: str, place: str, skills: Sequence[Skill], disabled: bool = False) -> None:
-    """A question for each skill of the demo model, asked with a click."""
+    """Draw a question for each skill of the demo model, asked with a click."""
     spoken: Language = "zh" if language() == "zh" else "en"
     for skill in skills:
         question = skill.examples[spoken]
@@ -83,7 +83,7 @@ def examples(desk: Desk, tab: str, place: str, skills: Sequence[Skill], disabled
 
 
 def files(desk: Desk, tab: str) -> None:
-    """Clear, save and load the conversation."""
+    """Draw the buttons that clear, save and load the conversation."""
     conversation = desk.conversation(tab)
     st.button(
         say("clear"),
@@ -119,7 +119,7 @@ def files(desk: Desk, tab: str) -> None:
 
 
 def draw_round(past: Round) -> None:
-    """A question, its answer, and what was measured of it."""
+    """Draw a question, its answer and its figures."""
     with st.chat_message("user"):
         safe_markdown.draw_plain(past.query)
     with st.chat_message("assistant"):
@@ -133,7 +133,7 @@ def draw_round(past: Round) -> None:
 
 
 def draw_running(desk: Desk, tab: str) -> None:
-    """The last round while its answer is in the making; drawn again and again."""
+    """Draw the last round again and again while its answer is unfinished."""
     turn = desk.turn(tab)
     if turn is None:
         st.rerun()

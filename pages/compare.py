@@ -29,7 +29,7 @@ def main() -> None:
                 say("compare-go"), type="primary", icon=":material/play_arrow:", disabled=busy or refused
             )
     if go and prompt.strip():
-        # The likeliest token each time: then the texts part for one reason only, the weights.
+        # Greedy decoding, so that only the weights make the texts differ.
         desk.compare(tab, keys, prompt, {**Settings(temperature=0).for_stream(), "max_new_tokens": int(tokens)}, race)
         st.rerun()
     if duel is not None and busy:
@@ -54,7 +54,7 @@ def choose() -> tuple[tuple[HostKey, HostKey], bool]:
 
 
 def draw_running(desk: Desk, tab: str) -> None:
-    """Both answers while one of them is in the making; drawn again and again."""
+    """Draw both answers again and again until both are finished."""
     duel = desk.duels.get(tab)
     if duel is None or duel.ended:
         st.rerun()
@@ -69,12 +69,12 @@ def draw_running(desk: Desk, tab: str) -> None:
 
 
 def head(name: str, turn: Turn) -> None:
-    """Whose answer this is."""
+    """Draw the name above an answer."""
     st.markdown(f"**{name}** · {plain(widgets.model_name(turn.key.model))} · {bold(turn.key.variant)}")
 
 
 def draw_ended(duel: Comparison) -> None:
-    """Both answers with the first difference marked, and what was measured."""
+    """Draw both answers with the first difference marked, and their figures."""
     left, right = duel.turns
     st.divider()
     with st.chat_message("user"):
@@ -94,7 +94,7 @@ def draw_ended(duel: Comparison) -> None:
 
 
 def draw_parting(text: str, at: int | None) -> None:
-    """Say where the two texts part."""
+    """Name the position where the two texts begin to differ."""
     if at is None:
         st.success(say("texts-equal", count=len(text)), icon=":material/equal:")
     else:
@@ -102,7 +102,7 @@ def draw_parting(text: str, at: int | None) -> None:
 
 
 def draw_figures(duel: Comparison, left: Figures, right: Figures) -> None:
-    """The ratio of the speeds, the memory of each, and a chart of both."""
+    """Draw the ratio of the speeds, the memory of each, and a chart of both."""
     if duel.race:
         st.warning(say("race-warning"), icon=":material/warning:")
     variants = [turn.key.variant for turn in duel.turns]

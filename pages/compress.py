@@ -1,4 +1,4 @@
-"""Compress: a model and a recipe, what will come of it, the making of it, and what came of it."""
+"""Compress: a model and a recipe, the predicted result, the running job, and the finished model."""
 
 import streamlit as st
 
@@ -22,11 +22,11 @@ def main() -> None:
 
 
 def choose() -> None:
-    """Model and recipe, what they give, and the button that starts it."""
+    """Draw model and recipe, the prediction, and the start button."""
     left, right = st.columns(2)
     with left:
         model = widgets.pick_model("compress", link="model")
-    with st.container():  # what is asked for below keeps its place, so that a slow page does not show it twice
+    with st.container():  # a fixed place for the form below, so that a slow page does not show it twice
         try:
             recipe = form.pick_recipe(right)
             form.show_yaml(recipe)
@@ -40,7 +40,9 @@ def choose() -> None:
 
 
 def predict(model: str, recipe: Recipe) -> str | None:
-    """Draw what will come of it; returns why it cannot be made, if so. Raises FastGLMError where nobody can tell."""
+    """Draw the predicted result; returns the reason why it cannot be made, if any. Raises FastGLMError if it cannot be
+    predicted.
+    """
     known = model_facts.known_config(model)
     if known is None:
         st.info(say("predicted-unknown"), icon=":material/download:")
@@ -56,7 +58,7 @@ def predict(model: str, recipe: Recipe) -> str | None:
 
 
 def ask(model: str, recipe: Recipe, able: bool) -> None:
-    """Texts and name, and the button."""
+    """Draw texts and name, and the button."""
     texts = form.pick_texts(model, recipe)
     usual = form.usual_name(model, recipe)
     with st.form("make", border=False):
@@ -83,7 +85,7 @@ def ask(model: str, recipe: Recipe, able: bool) -> None:
 
 
 def draw_made() -> None:
-    """The card of the model that the visitor picks: that of the address, else the newest."""
+    """Draw the card of the model that the visitor picks: the one in the address, otherwise the newest."""
     st.divider()
     st.subheader(say("made"), anchor=False)
     folders = {folder.name: folder for folder in result_card.found()}
@@ -93,7 +95,7 @@ def draw_made() -> None:
     names, linked = list(folders), st.query_params.get("made")
     place = names.index(linked) if linked in names else 0
     chosen = str(st.selectbox(say("made-model"), names, place, key=f"made-{linked}-{names[0]}"))
-    if linked in names or chosen != names[0]:  # a link to what is still in the making stays
+    if linked in names or chosen != names[0]:  # a link to an unfinished model stays
         st.query_params["made"] = chosen
     try:
         result_card.draw(folders[chosen])

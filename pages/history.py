@@ -1,4 +1,4 @@
-"""History: all runs; one by itself, two compared, a metric over the code versions; files in and out."""
+"""History: all runs, one run alone, two runs compared, a metric over the code versions; upload and download."""
 
 from collections.abc import Sequence
 from html import escape
@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def draw(store: Store) -> None:
-    """The runs, what can be done with those that are selected, and files of others."""
+    """Draw the runs, the buttons for the selected ones, and the upload."""
     deleted_runs.tell(store)
     kept = store.runs()
     if kept.empty:
@@ -53,7 +53,9 @@ def draw(store: Store) -> None:
 
 
 def act(store: Store, chosen: pd.DataFrame, found: pd.DataFrame) -> None:
-    """Buttons: take away what is chosen, or else all that was found; delete what is chosen."""
+    """Draw the buttons that download the selected runs, or else all that pass the filters, and delete the selected
+    ones.
+    """
     with st.container(horizontal=True, vertical_alignment="center"):
         wanted = found if chosen.empty else chosen
         if len(wanted):
@@ -62,7 +64,7 @@ def act(store: Store, chosen: pd.DataFrame, found: pd.DataFrame) -> None:
 
 
 def draw_one(store: Store, run: pd.Series) -> None:
-    """What is known of a run, its numbers, and its report."""
+    """Draw a run's facts, numbers and report."""
     st.subheader(plain(results.run_title(run)), anchor=False)
     facts = {str(name): value for name, value in run.items()}
     for remark in run_facts.remarks(facts):
@@ -81,7 +83,7 @@ def draw_one(store: Store, run: pd.Series) -> None:
 
 
 def draw_facts(facts: Sequence[tuple[str, str]]) -> None:
-    """Names and texts, as they are."""
+    """Draw names and texts literally."""
     titles = {
         "run": say("run"),
         "model": say("model"),
@@ -100,7 +102,7 @@ def draw_facts(facts: Sequence[tuple[str, str]]) -> None:
 
 
 def draw_two(store: Store, a: str, b: str) -> None:
-    """Where B, the later run, is better or worse than A."""
+    """Draw the metrics in which B, the later run, is better or worse than A."""
     st.subheader(say("two-runs"), anchor=False)
     try:
         comparison = compare(store, a, b)
@@ -116,7 +118,7 @@ def draw_two(store: Store, a: str, b: str) -> None:
 
 
 def draw_lines(comparison: Comparison) -> None:
-    """Verdicts counted, ratios as a chart, and all of it as a table."""
+    """Draw the number of each verdict, a chart of ratios, and a table of everything."""
     verdicts = [line.verdict for line in comparison.lines]
     if not verdicts:
         return

@@ -1,4 +1,4 @@
-"""Latency: measure variants on this machine; times and rates, how they are spread, and what the memory would allow."""
+"""Latency: measure variants on this machine; times and rates, their spread, and the limit that memory sets."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from dashboard.texts import say
 
 
 def choose() -> None:
-    """What to measure, and the button that starts it."""
+    """Draw the form of the measurement, and its start button."""
     model, variants, able = measure_form.pick_subject("latency")
     with st.form("what", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         prompts = st.multiselect(say("prompt-tokens"), [16, 32, 64, 128, 256, 512, 1024], [32, 128], width=220)
@@ -28,7 +28,7 @@ def choose() -> None:
 
 
 def draw_results(store: Store) -> None:
-    """The run that the visitor picks: charts, sentence on how it was measured, and all numbers."""
+    """Draw the picked run: charts, a sentence on its conditions, and all numbers."""
     run = results.pick_run(store.runs(), "latency", say("latency-empty"))
     if run is None:
         return
@@ -57,13 +57,13 @@ def draw_results(store: Store) -> None:
 
 
 def draw_ratios(rows: pd.DataFrame) -> None:
-    """A sentence a variant: how much faster it answers than the baseline, after prompts of each length."""
+    """Draw a sentence per variant: its speed relative to the baseline, after prompts of each length."""
     for variant, baseline, ratios in compared(rows):
         st.markdown(say("ratios", variant=variant, baseline=baseline, ratios=ratios))
 
 
 def compared(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
-    """Variant, baseline, and in words the ratio after prompts of each length."""
+    """Yield variant, baseline, and the ratio in words after prompts of each length."""
     for variant, part in rows.groupby("variant", sort=False):
         ratios = []
         for row in part.itertuples():
@@ -73,7 +73,7 @@ def compared(rows: pd.DataFrame) -> Iterator[tuple[str, str, str]]:
 
 
 def draw_rate(rows: pd.DataFrame, metric: str, title: str) -> None:
-    """Bars of a metric, by prompt length and variant."""
+    """Draw bars of a metric, by prompt length and variant."""
     part = rows[rows["metric"] == metric]
     if part.empty:
         return
@@ -85,7 +85,7 @@ def draw_rate(rows: pd.DataFrame, metric: str, title: str) -> None:
 
 
 def draw_first(rows: pd.DataFrame) -> None:
-    """How the time to the first token grows with the prompt, and its ratios to the baseline's."""
+    """Draw the time to the first token by prompt length, and its ratios to the baseline's."""
     part = rows[rows["metric"] == "ttft"]
     if part.empty:
         return
@@ -103,7 +103,7 @@ def draw_first(rows: pd.DataFrame) -> None:
 
 
 def draw_throughput(rows: pd.DataFrame) -> None:
-    """Tokens of all sequences a second, by how many are answered at once; of the shortest prompt that was measured."""
+    """Draw tokens per second of all sequences by the number of sequences, for the shortest measured prompt."""
     rows = rows.assign(x=results.count(rows, "batch")).dropna(subset="x")
     rows = rows[rows["prompt"] == rows["prompt"].min()]
     if rows.empty:
@@ -116,7 +116,7 @@ def draw_throughput(rows: pd.DataFrame) -> None:
 
 
 def draw_floors(run: pd.Series, rows: pd.DataFrame) -> None:
-    """How near each variant comes to what the memory's bandwidth allows, where the run knows that."""
+    """Draw the speed of each variant relative to the limit of memory bandwidth, if the run knows it."""
     if rows.empty:
         return
     st.subheader(say("floor"), anchor=False)
@@ -128,7 +128,7 @@ def draw_floors(run: pd.Series, rows: pd.DataFrame) -> None:
 
 
 def draw_token_times(store: Store, run: str, rows: pd.DataFrame) -> None:
-    """How the times of single tokens are spread, after prompts of a length: three quantiles, and all of them."""
+    """Draw the spread of token times after prompts of a length: three quantiles, and all times."""
     lengths = [str(prompt) for prompt in sorted(rows["prompt"].unique())]
     if not lengths:
         return

@@ -1,4 +1,4 @@
-"""Limits: what such a model gets wrong, and what the demo model is not."""
+"""Limits: typical errors of such a model, and the limits of the demo model."""
 
 import streamlit as st
 

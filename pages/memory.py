@@ -1,4 +1,4 @@
-"""Memory: measure what variants take, and look at what fits which card."""
+"""Memory: measure the memory of variants, and see which card each fits."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from fastglm.system.devices import DeviceCard
 
 
 def choose() -> None:
-    """What to measure, and the button that starts it."""
+    """Draw the form of the measurement, and its start button."""
     model, variants, able = measure_form.pick_subject("memory")
     with st.form("what", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         prompts = st.multiselect(say("prompt-tokens"), [16, 32, 64, 128, 256, 512, 1024], [32, 512], width=220)
@@ -30,7 +30,7 @@ def choose() -> None:
 
 
 def draw_results(store: Store) -> None:
-    """The run that the visitor picks: what was measured, what is computed from it, and all numbers."""
+    """Draw the picked run: measured values, values computed from them, and all numbers."""
     run = results.pick_run(store.runs(), "memory", say("memory-empty"))
     if run is None:
         return
@@ -50,7 +50,7 @@ def draw_results(store: Store) -> None:
 
 
 def draw_parts(needs: list[Need], short: list[str]) -> None:
-    """Stacked bars: where the memory of each variant goes."""
+    """Draw the parts of each variant's memory as stacked bars."""
     st.subheader(say("memory-parts"), anchor=False)
     factor, unit = report.size(max(sum(need.parts) for need in needs), "bytes")
     titles = (say("memory-weights"), say("memory-cache"), say("memory-rest"))
@@ -63,7 +63,7 @@ def draw_parts(needs: list[Need], short: list[str]) -> None:
 
 
 def draw_reach(run: pd.Series, rows: pd.DataFrame, needs: list[Need], short: list[str]) -> None:
-    """What is computed: memory over context length, and what fits the card at hand."""
+    """Draw computed values: memory over context length, and the variants that fit the card at hand."""
     st.subheader(say("memory-reach"), anchor=False)
     peaks = memory.peaks(rows)
     limit = max(memory.context_of(run["model"]), int(peaks["x"].max()) if len(peaks) else 0, 2 * STEP)
@@ -84,7 +84,7 @@ def draw_reach(run: pd.Series, rows: pd.DataFrame, needs: list[Need], short: lis
 
 
 def draw_fit(table: pd.DataFrame, total: str, context: int, batch: int, limit: int) -> None:
-    """In words: which variants fit the card at hand, and how long a context each of them can have there."""
+    """Draw sentences: the variants that fit the card at hand, each with its longest context there."""
     place = {"memory": total, "context": str(context), "batch": batch}
     fitting, others = (table["variant"][table["fits"] == fits].tolist() for fits in (True, False))
     if fitting:
@@ -102,7 +102,7 @@ def listed(variants: list[str]) -> Markdown:
 
 
 def draw_lines(lines: pd.DataFrame, points: pd.DataFrame, context: int, card: DeviceCard | None) -> None:
-    """Memory over context length, with cards and this machine where they are not far above."""
+    """Draw memory over context length, with lines for cards and for this machine unless far above."""
     top = max([*lines["value"], *points["value"]])
     factor, unit = report.size(top, "bytes")
     cards = {f"{gigabytes} GB": gigabytes * 1e9 * factor for gigabytes in memory.cards_in_view(top)}
@@ -117,7 +117,7 @@ def draw_lines(lines: pd.DataFrame, points: pd.DataFrame, context: int, card: De
 
 
 def draw_table(table: pd.DataFrame, short: list[str]) -> None:
-    """What is computed for the chosen context and batch, a line a variant."""
+    """Draw the values computed for the chosen context and batch, a line per variant."""
     words = table["fits"].map({True: say("fits"), False: say("fits-not")})
     shown = table.assign(fits=words.mask(table["variant"].isin(short), say("out-of-memory")))
     columns: dict[str, Any] = {

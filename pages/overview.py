@@ -1,4 +1,4 @@
-"""Overview: the machine, the model, and which variant to run: speed against quality, with the memory each takes."""
+"""Overview: the machine, the model, and the variant to run: speed against quality, with the memory of each."""
 
 import platform
 import shlex
@@ -37,13 +37,14 @@ def main() -> None:
     if refused := widgets.refusal(model):
         st.error(plain(refused), icon=":material/block:")
         return
-    st.query_params["model"] = model  # a bound widget would put the name of the demo there in the visitor's language
+    # A bound widget would put the name of the demo into the address, in the visitor's language.
+    st.query_params["model"] = model
     status.watch()
     results.show(partial(draw, model))
 
 
 def draw(model: str, store: Store) -> None:
-    """What is known of the model's variants on the machine that the visitor picks."""
+    """Draw the known figures of the model's variants on the machine that the visitor picks."""
     runs = store.runs()
     runs = runs[runs["model"] == model].set_index("id", drop=False)
     runs = runs.assign(place=[machine_name(machine_facts) for machine_facts in runs["machine"]])
@@ -69,7 +70,7 @@ def draw(model: str, store: Store) -> None:
 
 
 def this_machine(card: DeviceCard | None, places: pd.Series) -> str:
-    """The name of this machine; until its device is known, as the newest run on it says."""
+    """The name of this machine; until its device is known, the name in its newest run."""
     node = platform.node()
     if card is None:
         return next((place for place in places if place.split(" · ")[0] == node), node)
@@ -77,7 +78,7 @@ def this_machine(card: DeviceCard | None, places: pd.Series) -> str:
 
 
 def pick_place(here: str, places: pd.Series) -> str:
-    """Let the visitor choose a machine where there are results of others than this one."""
+    """Let the visitor choose a machine, if there are results of other machines."""
     names = list(dict.fromkeys([here, *places]))
     linked = st.query_params.get("machine", here)
     if linked not in names:
@@ -97,7 +98,7 @@ def pick_place(here: str, places: pd.Series) -> str:
 
 
 def draw_missing(model: str, measured: Mapping[str, str], is_here: bool) -> None:
-    """What has not been measured, and how to: a command, and a button for this machine."""
+    """Draw the missing measurements, with a command and, on this machine, a button to make them."""
     missing = {"speed": say("side-speed"), "memory": say("side-memory"), "quality": say("side-quality")}
     if find_source(model, restricted=True).kind == "shape":
         st.caption(say("overview-no-quality"))
@@ -117,7 +118,7 @@ def draw_missing(model: str, measured: Mapping[str, str], is_here: bool) -> None
 
 
 def draw_advice(found: Advice, metrics: Mapping[str, str]) -> None:
-    """The variant that is recommended, why, and by what rule."""
+    """Draw the recommended variant, the reasons, and the rule."""
     words = " ".join(recommendation_text.sentences(found, metrics))
     if found.pick:
         st.success(words, icon=":material/recommend:")
@@ -127,7 +128,7 @@ def draw_advice(found: Advice, metrics: Mapping[str, str]) -> None:
 
 
 def draw_chart(known: Sequence[Standing], found: pd.DataFrame, total: float) -> None:
-    """Speed against quality (or memory, where no quality is measured), and how each was measured."""
+    """Draw speed against quality (or memory, if no quality is measured), and the conditions of the figures."""
     metrics = dict(zip(found["side"], found["metric"], strict=True))
     points = recommendation.points(known, "quality" if "quality" in metrics else "memory", total)
     if points.empty:
@@ -148,7 +149,7 @@ def draw_chart(known: Sequence[Standing], found: pd.DataFrame, total: float) -> 
 
 
 def draw_table(known: Sequence[Standing], found: pd.DataFrame, runs: pd.DataFrame, total: float) -> None:
-    """A row a variant, with the runs that its figures come from; and all figures."""
+    """Draw a row per variant with the runs of its figures, and a table of all figures."""
     if found.empty:
         return
     sources = {}

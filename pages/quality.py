@@ -1,4 +1,4 @@
-"""Quality: what each variant costs in answers, skill by skill and question by question."""
+"""Quality: the loss of each variant, skill by skill and question by question."""
 
 from itertools import cycle
 from pathlib import Path
@@ -19,7 +19,7 @@ from fastglm.errors import FastGLMError
 
 
 def choose() -> None:
-    """What to ask whom, and the button that starts it."""
+    """Draw the form of the measurement, and its start button."""
     model, variants, able = measure_form.pick_subject("quality")
     if random := model.startswith("shape:"):
         st.info(say("quality-shape"), icon=":material/casino:")
@@ -40,7 +40,7 @@ def choose() -> None:
 
 
 def draw_results(store: Store) -> None:
-    """The run that the visitor picks: charts, changed answers, sentence on how it was measured, and all numbers."""
+    """Draw the picked run: charts, changed answers, a sentence on its conditions, and all numbers."""
     run = results.pick_run(store.runs(), "quality", say("quality-empty"))
     if run is None:
         return
@@ -60,7 +60,7 @@ def draw_results(store: Store) -> None:
 
 
 def draw_figures(rows: pd.DataFrame) -> None:
-    """One chart a figure, a dot a variant."""
+    """Draw one chart per figure, a dot per variant."""
     titles = {
         "skill_accuracy": (say("accuracy"), say("share-of-questions"), ".1~%"),
         "perplexity": (say("perplexity"), say("perplexity-axis"), ".4~g"),
@@ -80,11 +80,11 @@ def draw_figures(rows: pd.DataFrame) -> None:
 
 
 def draw_skills(rows: pd.DataFrame) -> None:
-    """How many questions of each skill are answered right, in both languages or one."""
+    """Draw the share of right answers for each skill, in both languages or one."""
     if quality.of(rows, "skill_accuracy", "skill").empty:
         return
     st.subheader(say("by-skill"), anchor=False)
-    languages = [say("both-languages"), *quality.LANGUAGES]  # the first needs no place in the address
+    languages = [say("both-languages"), *quality.LANGUAGES]  # the first option needs no parameter in the address
     chosen = st.segmented_control(
         say("questions-in"), languages, default=languages[0], key="in", bind="query-params", required=True
     )
@@ -98,7 +98,7 @@ def draw_skills(rows: pd.DataFrame) -> None:
 
 
 def draw_changes(answers: pd.DataFrame) -> None:
-    """The questions that a variant lost or won, both answers side by side."""
+    """Draw the questions that a variant lost or won, both answers side by side."""
     variants = answers["variant"].unique().tolist()
     if len(variants) < 2:
         return
@@ -134,7 +134,7 @@ def draw_changes(answers: pd.DataFrame) -> None:
 
 
 def verdict(lost: int, won: int) -> str:
-    """Whether chance explains that more were lost than won."""
+    """Say whether chance explains that more questions were lost than won."""
     p = quality.chance(lost, won)
     return say("changes-sure", p=f"{p:.2g}") if p < 0.05 else say("changes-chance", p=f"{p:.2g}")
 

@@ -1,1 +1,1 @@
-"""Parts of the page that compresses."""
+"""Parts of the Compress page."""

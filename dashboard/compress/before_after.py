@@ -1,4 +1,4 @@
-"""What was measured on this machine of a model that was made, and of the one it was made from."""
+"""Measurements of a compressed model and its parent on this machine."""
 
 import platform
 from pathlib import Path
@@ -16,13 +16,13 @@ from dashboard.results import recommendation
 from dashboard.texts import say
 
 BEFORE, AFTER = "before", "after"
-VARIANTS = {BEFORE: "original", AFTER: "fast"}  # the made model's own format, run the fast way
-OPTIONS = ["--repeats", "5", "--questions", "4"]  # of each kind: minutes, not an hour, on a modest machine
-SAMPLES = 8  # answers that are shown
+VARIANTS = {BEFORE: "original", AFTER: "fast"}  # the compressed model's own format, on the fast engine
+OPTIONS = ["--repeats", "5", "--questions", "4"]  # questions of each kind: minutes, not an hour, on a modest machine
+SAMPLES = 8  # answers on the page
 
 
 def draw(store: Store, folder: Path, parent: str) -> None:
-    """Speed, memory, right answers and sample answers of both, and the button that measures them."""
+    """Draw speed, memory, right answers and sample answers of both, and the button that measures them."""
     models = {BEFORE: parent, AFTER: str(folder)}
     ids, rows = _rows(store, models)
     found = recommendation.newest(rows, ids)[0] if ids else pd.DataFrame()
@@ -39,7 +39,9 @@ def draw(store: Store, folder: Path, parent: str) -> None:
 
 
 def _rows(store: Store, models: dict[str, str]) -> tuple[list[str], pd.DataFrame]:
-    """The newest finished runs of both on this machine, newest first, and their rows; `variant` is before or after."""
+    """The newest finished runs of both models on this machine, newest first, and their rows; `variant` is before or
+    after.
+    """
     runs = store.runs()
     here = pd.Series([machine.get("node") == platform.node() for machine in runs["machine"]], runs.index, dtype=bool)
     recent = {run for model in models.values() for run in recommendation.recent(runs[here & (runs["model"] == model)])}
@@ -53,7 +55,7 @@ def _rows(store: Store, models: dict[str, str]) -> tuple[list[str], pd.DataFrame
 
 
 def _alike(rows: pd.DataFrame, ids: list[str]) -> pd.DataFrame:
-    """Without shares of other numbers of questions than the newest that both were asked, if there is one."""
+    """Leave out shares of other question sets than the newest that both models answered, if there is one."""
     shares = (rows["metric"] == "skill_accuracy") & ~rows["params"].map(bool)
     asked = {side: set(rows.loc[shares & (rows["variant"] == side), "n"]) for side in VARIANTS}
     common = rows[shares & rows["n"].isin(asked[BEFORE] & asked[AFTER])]
@@ -64,7 +66,7 @@ def _alike(rows: pd.DataFrame, ids: list[str]) -> pd.DataFrame:
 
 
 def _draw_figures(found: pd.DataFrame) -> None:
-    """The made model's figures, and what they are of the original's, where that was measured in the same way."""
+    """Draw the compressed model's figures, and their ratio to the original's if both were measured the same way."""
     values = found.set_index(["side", "variant"])["value"].to_dict()
     forms = {
         "speed": (say("overview-speed"), lambda value: f"{value:.1f}"),
@@ -81,7 +83,7 @@ def _draw_figures(found: pd.DataFrame) -> None:
 
 
 def _table(found: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
-    """A row for each of both that something is known of."""
+    """A row for each of the two models with known figures."""
     rows = []
     for side, model in models.items():
         part = found[found["variant"] == side]
@@ -106,7 +108,7 @@ def _columns() -> dict[str, Any]:
 
 
 def _how(found: pd.DataFrame) -> str:
-    """How each figure came to be."""
+    """Describe how each figure was measured."""
     by = {side: part.iloc[0] for side, part in found.groupby("side")}
     parts = [say("made-measured-how")]
     if "speed" in by:
@@ -122,13 +124,13 @@ def _how(found: pd.DataFrame) -> str:
 
 
 def _draw_answers(store: Store, found: pd.DataFrame) -> None:
-    """Some questions with what both answered: those first where they differ."""
+    """Draw some questions with both answers, differing answers first."""
     runs = found[found["side"] == "quality"].set_index("variant")["run"]
     if not {BEFORE, AFTER} <= set(runs.index):
         return
     first, second = (_answers(store, runs[side], VARIANTS[side]) for side in (BEFORE, AFTER))
     both = first.merge(second[["key", "answer"]], on="key", suffixes=("", "_after"))
-    if both.empty:  # they were asked different questions
+    if both.empty:  # they answered different questions
         return
     same = both["answer"].fillna("\0") == both["answer_after"].fillna("\0")
     shown = pd.concat([both[~same], both[same].sample(frac=1, random_state=0)]).head(SAMPLES)
@@ -146,7 +148,7 @@ def _draw_answers(store: Store, found: pd.DataFrame) -> None:
 
 
 def _answers(store: Store, run: str, variant: str) -> pd.DataFrame:
-    """What a variant answered in a run; `key` is of a question with its history and the expected answer."""
+    """The answers of a variant in a run; `key` identifies a question with its history and expected answer."""
     answers = store.answers(run)
     answers = answers[answers["variant"] == variant]
     asked = answers[["history", "question", "expected"]].to_numpy().tolist()

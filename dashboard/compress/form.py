@@ -1,4 +1,4 @@
-"""What the page that compresses asks for: recipe, texts and name, checked and queued as a job."""
+"""The form of the Compress page: recipe, texts and name, checked and queued as a job."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ USUAL = "int4"
 
 
 def pick_recipe(place: DeltaGenerator) -> Recipe:
-    """Let the visitor choose a recipe that has a name, or build one. Raises UsageError for one that cannot be."""
+    """Let the visitor choose a named recipe, or build one. Raises UsageError for an impossible one."""
     names = [*named_recipes(), OWN]
     linked = st.query_params.get("recipe", USUAL)
     chosen = str(
@@ -40,7 +40,7 @@ def pick_recipe(place: DeltaGenerator) -> Recipe:
         return recipe_builder.build(find_recipe(st.session_state.get("recipe-last", USUAL)))
     st.query_params.pop("steps", None)
     if st.session_state.get("recipe-last") != chosen:
-        st.session_state.pop(recipe_builder.KEY, None)  # what is built next begins as this one
+        st.session_state.pop(recipe_builder.KEY, None)  # the next recipe to build begins as this one
         st.session_state["recipe-last"] = chosen
     return find_recipe(chosen)
 
@@ -57,7 +57,7 @@ def show_yaml(recipe: Recipe) -> None:
 
 
 def pick_texts(model: str, recipe: Recipe) -> str:
-    """Let the visitor choose what is learned from: "demo", "own" or, where the recipe can do without, "none"."""
+    """Let the visitor choose the texts to learn from: "demo", "own" or, if the recipe needs none, "none"."""
     words = {"demo": say("texts-demo"), "own": say("texts-own"), "none": say("texts-none")}
     if recipe.needs_texts:
         del words["none"]
@@ -95,7 +95,7 @@ def start(model: str, recipe: Recipe, name: str, texts: str, own: Any) -> None:
 
 
 def usual_name(model: str, recipe: Recipe) -> str:
-    """What is proposed as the name of what is made: that of the model and the recipe, and a number if it is taken."""
+    """Propose a name for the result: model and recipe, with a number if the name is taken."""
     stem = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in Path(model).name)
     name = f"{stem.strip('-')[:40] or 'model'}-{recipe.name}"[:55]
     try:
@@ -108,7 +108,7 @@ def usual_name(model: str, recipe: Recipe) -> str:
 
 
 def offer_rest() -> None:
-    """Draw the button that goes on with the compression that ended last, if that was too soon and its work is kept."""
+    """Draw the button that continues the last compression, if it ended early and its work is kept."""
     try:
         job = None if jobs.unfinished() else jobs.last()
         if job is None or not _can_go_on(job):

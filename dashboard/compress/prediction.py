@@ -1,4 +1,4 @@
-"""What a recipe makes of a model's size, and of what has to be read for a token: known before it is carried out."""
+"""Prediction of a recipe's effect before it runs: the model's size, and the bytes read per token."""
 
 from copy import deepcopy
 
@@ -16,10 +16,10 @@ from fastglm.models.chatglm.config import ChatGLM6BConfig
 
 
 def predict(config: ChatGLM6BConfig, recipe: Recipe, kind: str) -> pd.DataFrame:
-    """A row for the model and for what each step makes of it.
+    """Predict a row for the model and for the result of each step.
 
-    Columns: step, parameters, bytes (on the disk), read (bytes a token on a device of this kind: weights that are not
-    packed are fp32 on a CPU, else fp16). Raises UsageError for a step that the model cannot go through.
+    Columns: step, parameters, bytes (on the disk), read (bytes per token on a device of this kind: weights that are not
+    packed are fp32 on a CPU, otherwise fp16). Raises UsageError for a step that the model cannot go through.
     """
     runs = deepcopy(config)
     runs.dtype = torch.float32 if kind == "cpu" else torch.float16
@@ -34,7 +34,7 @@ def predict(config: ChatGLM6BConfig, recipe: Recipe, kind: str) -> pd.DataFrame:
 
 
 def draw(rows: pd.DataFrame, recipe: Recipe, kind: str) -> None:
-    """What comes of it, with the bound of its speed, and each step's part of that."""
+    """Draw the result, with the bound of its speed, and each step's part of it."""
     before, after = rows.iloc[0], rows.iloc[-1]
     columns = st.columns(3)
     figures = {
@@ -53,13 +53,13 @@ def draw(rows: pd.DataFrame, recipe: Recipe, kind: str) -> None:
 
 
 def against(column: DeltaGenerator, label: str, words: str, ratio: float) -> None:
-    """A figure, and what it is of the original's."""
+    """Draw a figure and its ratio to the original's."""
     share = say("of-original", ratio=f"{ratio:.3g}")
     column.metric(label, words, share, delta_color="off", delta_arrow="off")
 
 
 def table(rows: pd.DataFrame) -> None:
-    """The numbers of each step, as far as `rows` has them."""
+    """Draw the numbers of each step that `rows` has."""
     columns = {
         "step": say("step"),
         "parameters": st.column_config.NumberColumn(say("parameters"), format="localized"),

@@ -1,4 +1,4 @@
-"""A recipe of the visitor's own, built step by step."""
+"""A visitor's own recipe, built step by step."""
 
 import json
 from collections.abc import Mapping
@@ -15,18 +15,18 @@ from fastglm.kernels import FORMATS
 
 KEY = "recipe-steps"
 MOST = 12  # steps
-FIRST: Mapping[str, dict[str, Any]] = {  # what a step is told when it is added
+FIRST: Mapping[str, dict[str, Any]] = {  # defaults of a newly added step
     "prune-depth": {"share": 0.1},
     "prune-width": {"channels": 0.75, "heads": 0.75},
     "distil": {"steps": 4000},
     "quantise": {"format": "int4-g128"},
 }
 
-Item = dict[str, Any]  # id, name of the step, and its fields
+Item = dict[str, Any]  # id, name and fields of a step
 
 
 def build(begin: Recipe) -> Recipe:
-    """Let the visitor change, add and remove steps; they are those of the address at first, or of `begin`.
+    """Let the visitor change, add and remove steps; the first ones come from the address or from `begin`.
 
     Raises UsageError for steps that no recipe can have in this order.
     """
@@ -47,7 +47,7 @@ def build(begin: Recipe) -> Recipe:
 
 
 def _draw(number: int, item: Item) -> None:
-    """A step: its main numbers, and what can be done with it."""
+    """Draw a step: its main numbers, and the buttons for it."""
     st.markdown(f"**{number + 1} · {item['name']}**", help=_about(item["name"]), width=150)
     _draw_fields(item)
     up, remove = say("step-up"), say("step-remove")
@@ -59,7 +59,7 @@ def _draw(number: int, item: Item) -> None:
 
 
 def _draw_fields(item: Item) -> None:
-    """Those fields that matter most; others stay as they are."""
+    """Draw the fields that matter most; others stay unchanged."""
     fields, key = item["fields"], item["id"]
     match item["name"]:
         case "prune-depth" if "layers" in fields:
@@ -88,7 +88,7 @@ def _share(label: str, value: float, key: str) -> float:
 
 
 def _about(step: str) -> str:
-    """What a step does, in a line."""
+    """Describe a step in one line."""
     return {
         "prune-depth": say("step-prune-depth"),
         "prune-width": say("step-prune-width"),
@@ -100,7 +100,7 @@ def _about(step: str) -> str:
 
 
 def _linked() -> Recipe | None:
-    """The recipe that the address tells of; None where that is none."""
+    """The recipe in the address; None if there is none."""
     try:
         steps = json.loads(st.query_params.get("steps", ""))
         return Recipe.from_dict({"name": "own", "steps": steps}, "own") if len(steps) <= MOST else None
@@ -114,7 +114,7 @@ def _item(step: Mapping[str, dict[str, Any]]) -> Item:
 
 
 def _add(name: str) -> None:
-    """At the end; but nothing can follow a quantise."""
+    """Add a step at the end, or before a final quantize step, which nothing can follow."""
     items: list[Item] = st.session_state[KEY]
     last = len(items) - (bool(items) and items[-1]["name"] == "quantise")
     items.insert(last, _item({name: FIRST.get(name, {})}))

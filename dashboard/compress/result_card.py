@@ -1,4 +1,4 @@
-"""What compression made: its record beside its weights, what was measured of it, and where to go on from here."""
+"""The card of a compressed model: its record, its measurements, and links to the next pages."""
 
 from dataclasses import dataclass
 from math import isnan, nan
@@ -19,12 +19,12 @@ from fastglm.compress.manifest import FILE, read_manifest
 from fastglm.errors import CheckpointError
 from fastglm.models.source import openable
 
-LARGEST = 1e30  # seconds, nats or perplexity that a page can show
-LOSS = 0.001  # nats: less is no loss in a sentence
+LARGEST = 1e30  # largest number of seconds, nats or perplexity on a page
+LOSS = 0.001  # nats: a smaller loss is not worth a sentence
 
 
 def found() -> list[Path]:
-    """The models that a compression made and visitors may open, the newest first."""
+    """The compressed models that visitors may open, newest first."""
     records = [Path(model) / FILE for model in openable().models if Path(model).is_absolute()]
     records = [record for record in records if record.is_file()]
     return [record.parent for record in sorted(records, key=lambda record: record.stat().st_mtime, reverse=True)]
@@ -32,8 +32,9 @@ def found() -> list[Path]:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a model was made. `stages`: a row for the parent and for what each step made of it, with the columns step,
-    parameters, bytes, seconds, loss and perplexity; what is not known is NaN."""
+    """Record of a model's making. `stages` has a row for the parent and for the result of each step, with the columns
+    step, parameters, bytes, seconds, loss and perplexity; unknown values are NaN.
+    """
 
     parent: str
     recipe: str
@@ -41,7 +42,7 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path) -> "Record":
-        """The record that lies beside a model. Raises CheckpointError where it is not as a compression writes it."""
+        """Read the record beside a model. Raises CheckpointError if it is not in the form that compression writes."""
         told = read_manifest(folder) or {}
         try:
             sizes, scores = told["sizes"], told["scores"] or {}
@@ -76,7 +77,7 @@ def _figure(number: Any) -> float:
 
 
 def draw(folder: Path) -> None:
-    """The card of a model. Raises CheckpointError where its record cannot be read."""
+    """Draw the card of a model. Raises CheckpointError if its record cannot be read."""
     record = Record.read(folder)
     rows, parent = record.stages, record.parent
     minutes = f"{rows['seconds'].sum() / 60:.1f}"
@@ -92,7 +93,7 @@ def draw(folder: Path) -> None:
 
 
 def _draw_figures(rows: pd.DataFrame) -> None:
-    """Before and after."""
+    """Draw sizes before and after."""
     before, after = rows.iloc[0], rows.iloc[-1]
     columns = st.columns(3)
     figures = {
@@ -108,7 +109,7 @@ def _draw_figures(rows: pd.DataFrame) -> None:
 
 
 def _draw_losses(rows: pd.DataFrame) -> None:
-    """What each step cost on held-out texts, and what the healing gave back."""
+    """Draw the loss that each step caused on held-out texts, and the part that healing regained."""
     scored = rows.dropna(subset="loss")
     if len(scored) < 2:
         return
@@ -120,7 +121,7 @@ def _draw_losses(rows: pd.DataFrame) -> None:
 
 
 def _draw_links(folder: Path, parent: str) -> None:
-    """Where to go on with it; nowhere, where a page runs by itself."""
+    """Draw links to the pages that can use the model; none if this page runs by itself."""
     model = str(folder)
     can_run = widgets.refusal(parent) is None
     pair = {"model-a": parent, "variant-a": "original", "model-b": model, "variant-b": "fast"}

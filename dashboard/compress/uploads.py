@@ -1,4 +1,4 @@
-"""What visitors give to be read later by a job: files in a folder of the app's own, named after what they hold."""
+"""Files from visitors that a job reads later: in a folder of the app, named after their content."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from fastglm.system.home import folder, private, writing
 
 
 def keep(name: str, content: bytes, read: Callable[[Path], object]) -> Path:
-    """A visitor's texts as a file.
+    """Keep a visitor's texts as a file.
 
-    Raises `FastGLMError` where `read` does, with the line that is wrong, and where the home has no room.
+    Raises `FastGLMError` as `read` does, naming the faulty line, and if the home has no space.
     """
     place = folder(f"texts/{_hash(content)}")
     stem = "".join(letter for letter in Path(name).stem if letter.isalnum() or letter in "-_")[:60]
@@ -22,14 +22,14 @@ def keep(name: str, content: bytes, read: Callable[[Path], object]) -> Path:
         read(file)
     except FastGLMError as error:
         file.unlink()
-        with suppress(OSError):  # the same content under another name is there, which a job may read
+        with suppress(OSError):  # the same content exists under another name, and a job may be reading it
             place.rmdir()
         raise type(error)(str(error).replace(str(file), name)) from error
     return file
 
 
 def keep_recipe(text: str) -> Path:
-    """A recipe in YAML as a file."""
+    """Keep a recipe in YAML as a file."""
     file = folder("recipes") / f"{_hash(text.encode())}.yaml"
     _write(file, text.encode())
     return file

@@ -1,7 +1,7 @@
-"""Long work: our own commands, queued in the results store, that a worker carries out in a process of its own.
+"""Long work: commands of this project, queued in the results store, that a worker runs in a separate process.
 
-A closed browser, a restarted server and a killed worker leave the queue as it is: whoever looks at it next starts a
-worker where one is needed.
+A closed browser, a restarted server and a killed worker leave the queue unchanged: the next page that looks at it
+starts a worker if one is needed.
 """
 
 import subprocess
@@ -18,22 +18,22 @@ from fastglm.system.home import folder, private, writing
 
 SHOWN_LINES = 200
 LARGEST_LOG = 10_000_000  # bytes
-PATIENCE = 15.0  # seconds from the start of a worker that broke to that of another
+PATIENCE = 15.0  # seconds between the start of a worker that broke and the next start
 
 _lock = threading.Lock()
-_worker: subprocess.Popen[bytes] | None = None  # the last that this server started
+_worker: subprocess.Popen[bytes] | None = None  # the last worker that this server started
 _started = 0.0
 
 
 def start(arguments: Sequence[str]) -> Job:
-    """Queue `python arguments…`. Raises FastGLMError where too many wait or the store cannot be used."""
+    """Queue `python arguments…`. Raises FastGLMError if too many jobs wait or the store cannot be used."""
     job = _jobs().add(arguments)
     unfinished()
     return job
 
 
 def unfinished() -> list[Job]:
-    """Jobs of this machine that are carried out or wait for their turn, in order; a worker is seen to."""
+    """The running and waiting jobs of this machine, in order; starts a worker if needed."""
     found = _jobs().unfinished()
     _see_to(found)
     return found
@@ -45,17 +45,17 @@ def last() -> Job | None:
 
 
 def lines(job: Job) -> list[str]:
-    """What a job said of late."""
+    """The latest lines of a job's log."""
     return _jobs().lines(job.id, SHOWN_LINES)
 
 
 def cancel(job: Job) -> None:
-    """Take a job that waits out of the queue, or have it stopped; it keeps what it has measured."""
+    """Take a waiting job out of the queue, or stop a running one; it keeps its measurements."""
     _jobs().cancel(job.id)
 
 
 def trouble() -> str | None:
-    """Why the worker that this server started last could not work, if so."""
+    """The reason why this server's last worker could not work, if any."""
     with _lock:
         if _worker is None or _worker.poll() in (None, 0):
             return None
@@ -72,7 +72,7 @@ def _jobs() -> Jobs:
 
 
 def _see_to(jobs: Sequence[Job]) -> None:
-    """Start a worker where a job could be taken up and none is on its way."""
+    """Start a worker if a job could run and no worker is about to take it."""
     global _worker, _started
     if next_of(jobs) is None:
         return
@@ -82,7 +82,7 @@ def _see_to(jobs: Sequence[Job]) -> None:
             busy = any(job.state == "running" and (job.worker or "").startswith(its) for job in jobs)
             if (status is None and not busy) or (status and time.monotonic() - _started < PATIENCE):
                 return
-        options: dict[str, Any] = {"start_new_session": True}  # it outlives this server
+        options: dict[str, Any] = {"start_new_session": True}  # the worker outlives this server
         if sys.platform == "win32":
             options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
         with writing(), open(folder("logs") / "worker.log", "wb", opener=private) as log:

@@ -1,4 +1,4 @@
-"""What pages that measure share: which model and variants, and the button's command as a job."""
+"""The form of measuring pages: model and variants, and the button that queues the command."""
 
 import platform
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from fastglm.variants.variants import USUAL
 
 
 def pick_subject(place: str) -> tuple[str, list[str], bool]:
-    """Let the visitor choose a model and the variants to measure; and whether they can be."""
+    """Let the visitor choose a model and the variants to measure; the last value tells whether they can be measured."""
     model = widgets.pick_model(place, link="model")
     refused = widgets.refusal(model)
     offers = [] if refused else widgets.offers_for(model)
@@ -33,30 +33,32 @@ def pick_subject(place: str) -> tuple[str, list[str], bool]:
 
 
 def running() -> bool:
-    """Whether something is being measured, or waits for it. Raises `StoreError`."""
+    """Tell whether a measurement runs or waits. Raises `StoreError`."""
     return bool(jobs.unfinished())
 
 
 def start(model: str, variants: list[str], suite: str, options: list[str]) -> None:
-    """Measure in the background when it is its turn; draws the page anew, or the reason why that cannot be."""
+    """Queue a measurement; draws the page again, or the reason why it cannot be queued."""
     _start(["run", "--model", model, "--variants", ",".join(variants), "--suite", suite, *options])
 
 
 def start_each(variants: Mapping[str, str], suite: str, options: list[str]) -> None:
-    """Measure a variant of each model, one after the other; draws the page anew, or why that cannot be."""
+    """Queue measurements of a variant of each model, one after another; draws the page again, or the reason why they
+    cannot be queued.
+    """
     rest = ["--suite", suite, *options]
     _start(*(["run", "--model", model, "--variants", name, *rest] for model, name in variants.items()))
 
 
 def offer_rest(run: pd.Series) -> None:
-    """Draw the button that measures what a run of this machine lacks that ended too soon."""
+    """Draw the button that measures the rest of an unfinished run of this machine."""
     ended = run["status"] in ("cancelled", "interrupted", "failed") and run["machine"].get("node") == platform.node()
     if ended and _may_open(run) and not running() and st.button(say("go-on"), key="go-on", icon=":material/resume:"):
         _start(["resume", str(run.name)])
 
 
 def _may_open(run: pd.Series) -> bool:
-    """Whether its files are among those that visitors may open: an imported run can name any."""
+    """Tell whether a run's files are among those that visitors may open: an imported run can name any."""
     texts = run["settings"].get("texts")
     return widgets.refusal(run["model"]) is None and (
         texts is None or folder("texts").resolve() in Path(texts).resolve().parents

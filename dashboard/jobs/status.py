@@ -1,4 +1,4 @@
-"""How far the jobs are: what is carried out, what waits for its turn, and how the last one ended."""
+"""Status of the jobs: the running one, the waiting ones, and the end of the last one."""
 
 import re
 from collections.abc import Sequence
@@ -15,34 +15,35 @@ from dashboard.markup import Markdown, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError, UsageError
 
-_LOSS = re.compile(r"(\d+)/\d+ · loss (\d+\.?\d*)")  # as a worker logs what a training notes
-_STEP = re.compile(r"step (\d+) of (\d+): (.*)")  # of a recipe
+_LOSS = re.compile(r"(\d+)/\d+ · loss (\d+\.?\d*)")  # in the form in which a worker logs the notes of a training
+_STEP = re.compile(r"step (\d+) of (\d+): (.*)")  # steps of a recipe
 
 
 def compression(job: Job) -> Compression | None:
-    """What a job makes; None of one that measures."""
+    """The compression that a job makes; None for a job that measures."""
     if job.arguments[: len(COMMAND)] != COMMAND:
         return None
     try:
         return Compression.of(job.arguments)
-    except UsageError:  # no worker will carry it out
+    except UsageError:  # no worker will run it
         return None
 
 
 def watch() -> None:
-    """What is done and what waits for its turn, and how the last job ended where that is worth a word."""
+    """Draw the running and waiting jobs, and the end of the last job if it matters."""
     try:
         left, ended = jobs.unfinished(), jobs.last()
-    except FastGLMError:  # the page tells of it where it shows results
+    except FastGLMError:  # the page reports it with its results
         return
-    if ended and ended.finished and (not left or ended.finished > left[0].queued):  # not of before these were asked for
+    # A job that ended before the running ones were queued is old news.
+    if ended and ended.finished and (not left or ended.finished > left[0].queued):
         _draw_end(ended)
     if left:
         st.fragment(_draw_jobs, run_every=0.5)([job.id for job in left])
 
 
 def _draw_jobs(drawn: list[int]) -> None:
-    """Drawn again and again; the whole page, when one came or ended."""
+    """Draw the jobs again and again; the whole page when a job came or ended."""
     try:
         left = jobs.unfinished()
     except FastGLMError as error:
@@ -58,7 +59,7 @@ def _draw_jobs(drawn: list[int]) -> None:
 
 
 def _draw_running(job: Job) -> None:
-    """How far it is, and its log for those who open it."""
+    """Draw a job's progress, and its log in an expander."""
     st.markdown(f":material/play_circle: {_title(job)}")
     time_left = say("time-left", time=f"{job.eta:.0f}") if job.eta is not None else ""
     words = f"{_stage(job)} {time_left}".strip() or say("starting")
@@ -78,25 +79,25 @@ def _draw_running(job: Job) -> None:
 
 
 def _stage(job: Job) -> str:
-    """What is being done, as far as it is known in the visitor's language."""
+    """The current stage, in the visitor's language if the stage is known."""
     found = _STEP.match(job.stage)
     return say("job-step", step=found[1], steps=found[2], doing=found[3]) if found else plain(job.stage)
 
 
 def _draw_loss(job: Job) -> None:
-    """The loss of the training that is going on, as far as the log goes back."""
+    """Draw the loss of the current training, as far back as the log goes."""
     found = pd.DataFrame([map(float, noted.groups()) for noted in map(_LOSS.match, jobs.lines(job)) if noted])
     if len(found) < 2:
         return
     found.columns = pd.Index(["x", "value"])
-    found = found.iloc[found["x"].diff().lt(0).to_numpy().nonzero()[0].max(initial=0) :]  # of the last training
+    found = found.iloc[found["x"].diff().lt(0).to_numpy().nonzero()[0].max(initial=0) :]  # values of the last training
     rows = found.assign(variant=say("loss"), low=None, high=None)
     figure = charts.against(rows, say("loss"), say("training-steps")).update_traces(mode="lines")
     st.plotly_chart(figure.update_layout(height=200, showlegend=False), key=f"loss-{job.id}", config=charts.BARE)
 
 
 def _draw_waiting(job: Job, left: Sequence[Job]) -> None:
-    """Its place in the queue."""
+    """Draw a job's position in the queue."""
     ahead = sum(job.waits_for(other) for other in left if other.id < job.id)
     st.markdown(f":material/schedule: {_title(job)} · {say('job-waits', count=ahead)}")
     _offer_cancel(job)
@@ -113,7 +114,7 @@ def _offer_cancel(job: Job) -> None:
 
 
 def _title(job: Job) -> Markdown:
-    """What a job does: model and suites, or the run that it goes on with."""
+    """The title of a job: model and suites, or the run that it resumes."""
     if making := compression(job):
         return say("job-compresses", model=widgets.model_name(making.model), name=making.name)
     options = dict(pairwise(job.arguments))

@@ -1,4 +1,4 @@
-"""Runs that are deleted, and how they come back."""
+"""Deleted runs, and the ways to restore them."""
 
 import pandas as pd
 import streamlit as st
@@ -22,7 +22,7 @@ def offer(store: Store, chosen: pd.DataFrame) -> None:
 
 
 def tell(store: Store) -> None:
-    """What the visitor has just deleted, and the button that undoes it."""
+    """Draw the runs that the visitor has just deleted, and the button that undoes it."""
     names = st.session_state.get("deleted", [])
     if names:
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -32,7 +32,7 @@ def tell(store: Store) -> None:
 
 
 def draw(store: Store) -> None:
-    """All that can be brought back."""
+    """Draw all runs that can be restored."""
     deleted = store.runs(deleted=True)
     if deleted.empty:
         return

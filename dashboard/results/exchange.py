@@ -1,4 +1,4 @@
-"""Files of results: what visitors take away, and what they bring along."""
+"""Files of results: downloads and uploads."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ UPLOAD = 200  # MB
 
 
 def offer(store: Store, run_ids: Sequence[str]) -> None:
-    """Draw the ways to take runs away."""
+    """Draw the download buttons of runs."""
     with st.popover(say("export", count=len(run_ids)), icon=":material/download:"):
         st.caption(say("export-help"))
         for name, (suffix, kind) in FORMATS.items():
@@ -50,7 +50,7 @@ def exported(store: Store, run_ids: Sequence[str], suffix: str) -> bytes:
 
 
 def report(store: Store, run: pd.Series) -> Callable[[], str]:
-    """What makes the report of a run as a page that needs no network."""
+    """A function that makes the report of a run as a page that needs no network."""
     facts = {str(name): value for name, value in run.items()}
 
     def make() -> str:
@@ -60,7 +60,7 @@ def report(store: Store, run: pd.Series) -> Callable[[], str]:
 
 
 def take_in(store: Store) -> None:
-    """Let the visitor bring a file of runs along; what became of it stays beside it."""
+    """Let the visitor upload a file of runs; the outcome stays beside the field."""
     file = st.file_uploader(say("import"), "json", key="import", max_upload_size=UPLOAD, help=say("import-help"))
     if file is None:
         return
@@ -74,7 +74,7 @@ def take_in(store: Store) -> None:
 
 
 def _import(store: Store, file: UploadedFile) -> tuple[str, Markdown]:
-    """What kind of news it is, and in a line what became of the runs in a file."""
+    """Import a file; returns the kind of news and one line about the runs in it."""
     with TemporaryDirectory() as folder:
         path = Path(folder, "runs.json")
         with path.open("wb") as copy:

@@ -1,4 +1,4 @@
-"""Times and rates of a run as the latency page shows them: token times, and the floor that memory's bandwidth sets."""
+"""Times and rates of a run for the Latency page: token times, and the floor that memory bandwidth sets."""
 
 from collections.abc import Mapping
 from itertools import chain
@@ -13,7 +13,7 @@ ENDS = ["value", "low", "high"]
 
 
 def scaled(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """Values and intervals in the unit that reads best, and that unit. There is one row or more, of one metric."""
+    """Values and intervals in the most readable unit, and this unit. `rows` has at least one row, and one metric."""
     factor, unit = report.size(rows["value"].max(), rows["unit"].iloc[0])
     return rows.assign(**{name: rows[name].astype(float) * factor for name in ENDS}), unit
 
@@ -27,7 +27,7 @@ def quantiles(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def token_times(samples: pd.DataFrame, prompt: int) -> tuple[dict[str, list[float]], str]:
-    """All times between tokens of each variant after prompts of a length, and their unit."""
+    """All times between tokens of each variant after prompts of one length, and their unit."""
     part = samples[results.count(samples, "prompt_tokens") == prompt]
     times = {str(variant): list(chain(*found)) for variant, found in part.groupby("variant", sort=False)["values"]}
     times = {variant: found for variant, found in times.items() if found}
@@ -36,15 +36,16 @@ def token_times(samples: pd.DataFrame, prompt: int) -> tuple[dict[str, list[floa
 
 
 def bandwidth(run: Mapping[str, Any]) -> float | None:
-    """Bytes/s of the device's memory, where the run measured it."""
+    """The bandwidth of the device's memory in bytes/s, if the run measured it."""
     found = run["machine"].get("device", {}).get("bandwidth")
     return float(found) if _is_size(found) else None
 
 
 def floors(run: Mapping[str, Any], rows: pd.DataFrame) -> pd.DataFrame:
-    """How near variants come to reading their weights once a token, as fast as memory can: with the shortest prompt.
+    """The speed of variants relative to reading their weights once per token at full memory bandwidth, with the
+    shortest prompt.
 
-    Of each variant whose decode rate and weights are known: value, low, high (shares of that speed), `least` (s/token).
+    For each variant with known decode rate and weights: value, low, high (shares of that speed), `least` (s/token).
     """
     speed, weights = bandwidth(run), run["settings"].get("weights", {})
     rates = rows[rows["metric"] == "decode_rate"]

@@ -1,4 +1,4 @@
-"""What memory variants take: as a run measured it, and computed from that for other contexts and batches."""
+"""Memory of variants: as measured by a run, and computed from it for other contexts and batches."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from fastglm.errors import FastGLMError
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.variants.variants import VARIANTS
 
-LONGEST = 1 << 20  # tokens that a chart goes to, whatever a config or a run says
+LONGEST = 1 << 20  # largest context of a chart in tokens, whatever a config or a run says
 CARDS = (4, 6, 8, 12, 16, 24)  # GB
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a variant took with its longest prompt, in bytes, and how its cache grows."""
+    """A variant's memory with its longest prompt, in bytes, and the growth of its cache."""
 
     variant: str
     weights: float
     cache: float = 0.0
-    rest: float = 0.0  # of the peak
-    token: float = 0.0  # bytes of cache for a token; 0 where no answer was measured
-    step: int = 1  # tokens that the cache grows by
+    rest: float = 0.0  # bytes of the peak beside weights and cache
+    token: float = 0.0  # bytes of cache per token; 0 if no answer was measured
+    step: int = 1  # tokens by which the cache grows
 
     @property
     def parts(self) -> tuple[float, float, float]:
@@ -37,34 +37,35 @@ class Need:
         return self.weights + self.rest + batch * self.token * (-(-context // self.step) * self.step)
 
     def longest(self, memory: float, batch: int) -> int:
-        """The most tokens that each of `batch` sequences can have in so many bytes."""
+        """The largest number of tokens that each of `batch` sequences can have in `memory` bytes."""
         steps = (memory - self.weights - self.rest) // (batch * self.token * self.step)
         return max(int(steps), 0) * self.step
 
 
 def needs(rows: pd.DataFrame) -> dict[str, Need]:
-    """What every variant took whose weights are known. `rows` are those of a run, without failures."""
+    """The needs of every variant with known weights. `rows` are those of a run, without failures."""
     known = rows["variant"][rows["metric"] == "weights_memory"]
     return {variant: _need(variant, rows[rows["variant"] == variant]) for variant in known}
 
 
 def peaks(rows: pd.DataFrame) -> pd.DataFrame:
-    """What was measured while answering: variant, x (tokens of prompt and answer) and value (bytes)."""
+    """Measured peaks while answering: variant, x (tokens of prompt and answer) and value (bytes)."""
     part = rows[(rows["metric"] == "peak_memory") & (results.param(rows, "during") == "answer")]
     prompts, answers = (results.count(part, name) for name in ("prompt_tokens", "answer_tokens"))
     return part.assign(x=prompts + answers)[["variant", "x", "value"]].dropna()
 
 
 def lines(found: Sequence[Need], limit: int, batch: int) -> pd.DataFrame:
-    """What is computed up to `limit` tokens: variant, x (tokens) and value (bytes); both ends of every step."""
+    """Computed memory up to `limit` tokens: variant, x (tokens) and value (bytes); both ends of every step."""
     tokens = [x for full in range(0, limit, STEP) for x in (full + 1, min(full + STEP, limit))]
     points = [(need.variant, x, need.at(x, batch)) for need in found for x in tokens]
     return pd.DataFrame(points, columns=["variant", "x", "value"])
 
 
 def fit(found: Sequence[Need], context: int, batch: int, limit: int, total: int | None) -> pd.DataFrame:
-    """A row a variant: need (bytes at this context and batch), token (bytes), and of a card with `total` bytes, where
-    that is known, whether it fits and the longest context it can have, `limit` at most."""
+    """A row per variant: need (bytes at this context and batch), token (bytes), and if the card's `total` bytes are
+    known, whether it fits and its longest possible context, at most `limit`.
+    """
     rows = []
     for need in found:
         bytes_needed = need.at(context, batch)
@@ -74,12 +75,12 @@ def fit(found: Sequence[Need], context: int, batch: int, limit: int, total: int 
 
 
 def cards_in_view(top: float) -> list[int]:
-    """The cards, in GB, that a chart up to `top` bytes shows: those within, and the next where it is not far above."""
+    """The cards, in GB, on a chart up to `top` bytes: all below, and the next one if it is not far above."""
     return [card for i, card in enumerate(CARDS) if card * 1e9 <= 2 * top and (i == 0 or CARDS[i - 1] * 1e9 < top)]
 
 
 def out_of_memory(rows: pd.DataFrame) -> list[str]:
-    """The variants that ran out of memory when it was measured."""
+    """The variants that ran out of memory during the measurement."""
     failed = rows[rows["metric"] == "failure"]
     reason = {"suite": "memory", "kind": "MemoryShortError"}
     pairs = zip(failed["variant"], failed["params"], strict=True)
@@ -87,7 +88,7 @@ def out_of_memory(rows: pd.DataFrame) -> list[str]:
 
 
 def context_of(model: str) -> int:
-    """The context of a model in tokens; that of ChatGLM-6B where the model is not here or does not say."""
+    """The context of a model in tokens; ChatGLM-6B's if the model is not on this machine or does not say."""
     try:
         said = widgets.read_config(model).get("max_sequence_length")
     except FastGLMError:

@@ -1,4 +1,4 @@
-"""Which variant to run: the newest figures of each, the Pareto front, and the rule that recommends one."""
+"""The recommended variant: the newest figures of each, the Pareto front, and the rule that recommends one."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -10,24 +10,24 @@ import pandas as pd
 from benchmarks.measure.measurement import params_text
 from fastglm.variants.variants import VARIANTS
 
-# What a variant is judged by: the suite that measures it, and its metrics, the one to prefer first.
+# The two sides of a judgement: the suite that measures it, and its metrics in order of preference.
 SIDES = {
     "speed": ("latency", ("decode_rate",)),
     "memory": ("memory", ("peak_memory", "weights_memory")),
     "quality": ("quality", ("skill_accuracy", "top1_agreement")),
 }
-# Params of figures that are not of a part only.
+# Params of figures about everything, not about a part.
 OVERALL = {"prompt_tokens", "answer_tokens", "during", "texts", "arithmetic"}
-PROMPT = 128  # tokens; the length to prefer
-RECENT = 5  # runs of each suite and variant that are looked into
-SHARE = 0.9  # of a device's memory, that a variant may take: the system and others need some too
-MARGIN = 0.02  # of quality, that may be lost
-LOSSLESS = ("original", "fast", "speculative")  # whose weights are as published
+PROMPT = 128  # tokens; the preferred length
+RECENT = 5  # runs of each suite and variant that are used
+SHARE = 0.9  # share of a device's memory for a variant: the system and others need some too
+MARGIN = 0.02  # share of quality that may be lost
+LOSSLESS = ("original", "fast", "speculative")  # variants with published weights
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A figure and its 95 % interval, which is a point where nothing is known of the spread."""
+    """A figure and its 95 % interval, which is a point if the spread is unknown."""
 
     value: float
     low: float
@@ -36,7 +36,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is known of a variant on a machine: tokens/s, bytes, a fraction; and whether it ran out of memory there."""
+    """Known figures of a variant on a machine: tokens/s, bytes, a fraction; and whether it ran out of memory there."""
 
     variant: str
     speed: Value | None = None
@@ -47,29 +47,29 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The variant to run (None: none is known to be good enough), and what there is to say beside it."""
+    """The variant to run (None: none is known to be good enough), and remarks on it."""
 
     pick: Standing | None
-    baseline: Standing | None  # what quality is compared with: original, or the best of the others where it cannot run
+    baseline: Standing | None  # the reference of quality: original, or the best other variant if original cannot run
     original: Literal["runs", "too big", "unknown"]
-    careful: Standing | None  # has the best answers of all, better than the pick's
-    unknown: tuple[str, ...]  # variants that would be faster than the pick, of unknown quality
+    careful: Standing | None  # the variant with the best answers of all, if better than the pick's
+    unknown: tuple[str, ...]  # variants of unknown quality that would be faster than the pick
 
 
 def device(machines: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """What is known of the device of a machine, from the first of its runs that says something of it."""
+    """Known facts about a machine's device, from the first of its runs that has some."""
     return next((facts["device"] for facts in machines if isinstance(facts.get("device"), dict)), {})
 
 
 def recent(runs: pd.DataFrame) -> list[str]:
-    """The ids of the newest finished runs, newest first: a few of each suite and variant, however many there are."""
+    """The ids of the newest finished runs, newest first: a few of each suite and variant."""
     done = runs.loc[runs["status"] == "done", ["id", "suites", "variants"]]
     each = done.explode("suites").explode("variants")
     return each.groupby(["suites", "variants"], sort=False).head(RECENT)["id"].drop_duplicates().tolist()
 
 
 def newest(rows: pd.DataFrame, runs: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The newest row of each variant for each of `SIDES` (in a column `side`), and its failures where they are newer.
+    """The newest row of each variant for each of `SIDES` (in a column `side`), and newer failures of the variant.
 
     All rows of a side were measured in the same way: the one that most variants share.
 
@@ -91,7 +91,7 @@ def newest(rows: pd.DataFrame, runs: Sequence[str]) -> tuple[pd.DataFrame, pd.Da
 
 
 def standings(found: pd.DataFrame, failures: pd.DataFrame) -> list[Standing]:
-    """What `newest` found, a variant each, in the order of `VARIANTS`."""
+    """The results of `newest` by variant, in the order of `VARIANTS`."""
     short = {
         variant
         for variant, params in zip(failures["variant"], failures["params"], strict=True)
@@ -107,12 +107,12 @@ def standings(found: pd.DataFrame, failures: pd.DataFrame) -> list[Standing]:
 
 
 def fits(standing: Standing, total: float) -> bool:
-    """Whether a variant has room on a device with `total` bytes of memory; where that is unknown, as far as it ran."""
+    """Tell whether a variant fits on a device with `total` bytes of memory; if that is unknown, whether it ran."""
     return not standing.short and (standing.memory is None or not total or standing.memory.value <= SHARE * total)
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Which points are on the Pareto front: no other is as high in both numbers and higher in one."""
+    """Mark the points on the Pareto front: no other point is as high in both numbers and higher in one."""
     return [
         not any(other != point and other[0] >= point[0] and other[1] >= point[1] for other in points)
         for point in points
@@ -120,7 +120,9 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def points(known: Sequence[Standing], by: Literal["quality", "memory"], total: float) -> pd.DataFrame:
-    """What `charts.trade_off` shows: speed against `by`, a row a variant; the front is of those that fit."""
+    """Points for `charts.trade_off`: speed against `by`, a row per variant; the front contains only variants that
+    fit.
+    """
     rows: list[dict[str, Any]] = []
     for standing in known:
         x, y = standing.speed, standing.quality if by == "quality" else standing.memory
@@ -135,10 +137,12 @@ def points(known: Sequence[Standing], by: Literal["quality", "memory"], total: f
 
 
 def recommend(known: Sequence[Standing], total: float) -> Advice:
-    """The fastest variant that fits into `total` bytes and keeps the quality; of those as fast, the smallest.
+    """Recommend the fastest variant that fits into `total` bytes and keeps the quality; among equally fast ones, the
+    smallest.
 
-    Keeping the quality means: not surely more than `MARGIN` below the baseline's, by both intervals. Where one of the
-    two is not measured, only what is lossless by design keeps it. As fast are those whose intervals of speed overlap.
+    A variant keeps the quality if it is not surely more than `MARGIN` below the baseline, by both intervals. If one of
+    the two is not measured, only a variant that is lossless by design keeps it. Variants whose intervals of speed
+    overlap are equally fast.
     """
     able = [standing for standing in known if standing.speed and fits(standing, total)]
     best = max((standing for standing in able if standing.quality), key=_goodness, default=None)
@@ -161,13 +165,13 @@ def _overall(params: Mapping[str, Any]) -> bool:
 
 
 def _older(values: pd.DataFrame, failed: pd.DataFrame) -> pd.Series:
-    """Which rows are from before the variant failed."""
+    """Mark the rows from before the variant failed."""
     ends = dict(zip(failed["variant"], failed["age"], strict=True))
     return values["age"] > pd.Series([ends.get(name, float("inf")) for name in values["variant"]], values.index, float)
 
 
 def _alike(rows: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:
-    """The newest row of each variant, all of one metric at the same params; `rows` are newest first."""
+    """The newest row of each variant, all of one metric with equal params; `rows` are newest first."""
     ways = list(zip(rows["metric"], map(params_text, rows["params"]), strict=True))
     lengths = [params.get("prompt_tokens") for params in rows["params"]]
     distance = {way: abs(n - PROMPT) if isinstance(n, int) else 0 for way, n in zip(ways, lengths, strict=True)}
@@ -209,7 +213,7 @@ def _without_original(known: Sequence[Standing], total: float) -> Literal["too b
 def _unknown(
     able: Sequence[Standing], good: Collection[Standing], baseline: Standing | None, pick: Standing | None
 ) -> Iterator[str]:
-    """The variants that are out only because their quality, or the baseline's, has not been measured."""
+    """The variants that are excluded only because their quality, or the baseline's, has not been measured."""
     least = pick.speed.value if pick and pick.speed else 0.0
     for standing in able:
         judged = standing.quality and baseline and baseline.quality

@@ -1,4 +1,4 @@
-"""The recommendation in sentences, and how the figures behind it were measured."""
+"""The recommendation in sentences, and the conditions under which its figures were measured."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,7 +10,9 @@ from dashboard.texts import say
 
 
 def sentences(found: Advice, metrics: Mapping[str, str]) -> Iterator[str]:
-    """What to run and why; or why nothing can be recommended. `metrics` says by which each side was judged."""
+    """The recommended variant with reasons, or the reason for no recommendation. `metrics` names the metric of each
+    side.
+    """
     if found.pick:
         yield say("advice-pick", variant=found.pick.variant)
     if found.original != "runs":
@@ -29,7 +31,7 @@ def sentences(found: Advice, metrics: Mapping[str, str]) -> Iterator[str]:
 
 
 def _gain(pick: Standing, baseline: Standing) -> Iterator[str]:
-    """Speed and memory of the pick over the baseline's."""
+    """Speed and memory of the pick relative to the baseline."""
     if pick.speed and baseline.speed:
         ratio = f"{pick.speed.value / baseline.speed.value:.2f}"
         rate, base = f"{pick.speed.value:.1f}", f"{baseline.speed.value:.1f}"
@@ -40,7 +42,7 @@ def _gain(pick: Standing, baseline: Standing) -> Iterator[str]:
 
 
 def _price(pick: Standing, baseline: Standing, metric: str | None) -> str:
-    """What the pick costs in quality."""
+    """The loss of quality of the pick."""
     if pick.quality is None or baseline.quality is None:
         return say("advice-same")
     share = _percent(pick.quality)
@@ -50,7 +52,7 @@ def _price(pick: Standing, baseline: Standing, metric: str | None) -> str:
 
 
 def _careful(careful: Standing, pick: Standing) -> str:
-    """What to take where quality matters above all."""
+    """The variant to take if quality matters most."""
     share, instead = _percent(careful.quality), _percent(pick.quality)
     rate = f"{careful.speed.value:.1f}" if careful.speed else "?"
     return say("advice-careful", variant=careful.variant, share=share, pick=instead, rate=rate)
@@ -61,7 +63,7 @@ def _percent(share: Value | None) -> str:
 
 
 def how_measured(found: pd.DataFrame, points: pd.DataFrame, total: float) -> Iterator[str]:
-    """What the chart shows and how it was measured, in sentences."""
+    """The content of the chart and the conditions of its figures, in sentences."""
     ways = {
         "peak_memory": say("overview-how-peak"),
         "weights_memory": say("overview-how-weights"),

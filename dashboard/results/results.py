@@ -1,4 +1,4 @@
-"""What pages that show results share: the open store, the choice of a run, its failures and its numbers."""
+"""Parts of the result pages: the open store, the choice of a run, its failures and its numbers."""
 
 from collections.abc import Callable
 
@@ -15,9 +15,10 @@ from dashboard.results.store import store
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
 
-SUITES = {"latency": ("latency", "throughput"), "memory": ("memory",), "quality": ("quality",)}  # of a page
-LISTED = 200  # runs to choose from, the newest: a list of ten thousand takes seconds to draw
-METRICS = {  # that a page shows of a run, which may have measured more
+# Suites that each page measures.
+SUITES = {"latency": ("latency", "throughput"), "memory": ("memory",), "quality": ("quality",)}
+LISTED = 200  # newest runs to choose from: a list of ten thousand takes seconds to draw
+METRICS = {  # metrics on each page; a run may have more
     "latency": ("ttft", "prefill_rate", "decode_rate", "decode_latency", "acceptance", "throughput", "energy"),
     "memory": ("weights_memory", "cache_memory", "peak_memory"),
     "quality": ("skill_accuracy", "perplexity", "bits_per_byte", "kl_divergence", "top1_agreement"),
@@ -25,7 +26,7 @@ METRICS = {  # that a page shows of a run, which may have measured more
 
 
 def page(title: str, intro: str, choose: Callable[[], None], draw: Callable[[Store], None]) -> None:
-    """A page that measures: what to measure, how far that is, and below it what was measured."""
+    """Draw a measuring page: the form, the progress, and below it the results."""
     page_frame.begin(title)
     st.caption(intro)
     choose()
@@ -34,7 +35,7 @@ def page(title: str, intro: str, choose: Callable[[], None], draw: Callable[[Sto
 
 
 def show(draw: Callable[[Store], None]) -> None:
-    """Draw from the results; where they cannot be read, say why in a line."""
+    """Draw from the results; if they cannot be read, give the reason in one line."""
     try:
         draw(store())
     except FastGLMError as error:
@@ -42,9 +43,10 @@ def show(draw: Callable[[Store], None]) -> None:
 
 
 def pick_run(runs: pd.DataFrame, place: str, empty: str) -> pd.Series | None:
-    """Let the visitor choose among the runs for the page `place`; where there is none, say `empty` and return None.
+    """Let the visitor choose a run for the page `place`; without any, draw `empty` and return None.
 
-    It is the run that the address names, or else the newest; one that ends meanwhile is shown when it is there.
+    The first choice is the run in the address, otherwise the newest; a run that ends meanwhile appears once it is
+    finished.
     """
     st.divider()
     measured = runs["suites"].map(lambda names: not set(SUITES[place]).isdisjoint(names)).to_numpy(bool)
@@ -68,19 +70,20 @@ def pick_run(runs: pd.DataFrame, place: str, empty: str) -> pd.Series | None:
         key=f"run-{names[0]}",
         help=say("run-newest", count=LISTED) if len(names) > LISTED else None,
     )
-    if not (unknown and chosen == names[0]):  # a link to what is not here stays, and is told of, until one is chosen
-        st.query_params["run"] = chosen  # a bound widget would put the title there, in the visitor's language
+    if not (unknown and chosen == names[0]):  # a link to a missing run stays, with a message, until a run is chosen
+        # A bound widget would put the title into the address, in the visitor's language.
+        st.query_params["run"] = chosen
     measure_form.offer_rest(runs.loc[chosen])
     return runs.loc[chosen]
 
 
 def run_title(run: pd.Series) -> str:
-    """When, what, and how it ended."""
+    """A title of time, content and status."""
     return f"{local_time(run['started']):%Y-%m-%d %H:%M} · {widgets.model_name(run['model'])} · {status(run['status'])}"
 
 
 def local_time(moment: pd.Timestamp) -> pd.Timestamp:
-    """The moment in the visitor's zone."""
+    """The time in the visitor's zone."""
     try:
         return moment.tz_convert(st.context.timezone or "UTC")
     except (KeyError, ValueError):  # a zone that this machine does not know
@@ -88,7 +91,7 @@ def local_time(moment: pd.Timestamp) -> pd.Timestamp:
 
 
 def status(name: str) -> str:
-    """How a run ended, in words."""
+    """The status of a run in words."""
     words = {
         "done": say("status-done"),
         "cancelled": say("status-cancelled"),
@@ -100,7 +103,7 @@ def status(name: str) -> str:
 
 
 def without_failures(rows: pd.DataFrame, place: str | None = None) -> pd.DataFrame:
-    """The rows that are numbers, for the page `place` or all; what could not be measured is told in a line each."""
+    """The rows with numbers, for the page `place` or all; failures are drawn as one line each."""
     failed = rows["metric"] == "failure"
     for params, variant in zip(rows["params"][failed], rows["variant"][failed], strict=True):
         if place is None or params.get("suite", place) in SUITES[place]:
@@ -111,18 +114,20 @@ def without_failures(rows: pd.DataFrame, place: str | None = None) -> pd.DataFra
 
 
 def param(rows: pd.DataFrame, name: str) -> pd.Series:
-    """One of the params of every row; None where it has none."""
+    """One param of every row; None for rows without it."""
     return pd.Series([params.get(name) for params in rows["params"]], rows.index, dtype=object)
 
 
 def count(rows: pd.DataFrame, name: str) -> pd.Series:
-    """One of the params of every row as a whole number; missing where it has none, or a file from elsewhere another."""
+    """One param of every row as a whole number; missing for rows without it, or with another value in a foreign
+    file.
+    """
     found = [value if isinstance(value, int) and not isinstance(value, bool) else None for value in param(rows, name)]
     return pd.Series(found, rows.index, dtype="Int64")
 
 
 def measured_on(run: pd.Series, rows: pd.DataFrame) -> str:
-    """On what machine, with which versions and which command."""
+    """The machine, versions and command of a run."""
     machine = run["machine"]
     return say(
         "measured-on",
@@ -136,7 +141,7 @@ def measured_on(run: pd.Series, rows: pd.DataFrame) -> str:
 
 
 def numbers(rows: pd.DataFrame) -> None:
-    """All numbers of a run, which can be searched and downloaded as CSV."""
+    """Draw all numbers of a run, with search and a download as CSV."""
     names = [
         f"{metric} {report.words({'quantile': params['quantile']})}" if "quantile" in params else metric
         for metric, params in zip(rows["metric"], rows["params"], strict=True)

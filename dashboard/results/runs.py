@@ -1,4 +1,4 @@
-"""All runs as a table: filters, and rows to select. Both are in the address."""
+"""All runs as a table with filters and selectable rows; the address contains both."""
 
 import zlib
 from collections.abc import Collection, Iterable
@@ -16,7 +16,7 @@ SHOWN = 1000  # rows of a table; the filters find the others
 
 
 def find(runs: pd.DataFrame) -> pd.Series:
-    """Draw the filters; returns which of the runs they leave."""
+    """Draw the filters; returns a mask of the runs that pass."""
     where = runs["machine"].map(machine_name)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         text = st.text_input(
@@ -38,7 +38,7 @@ def find(runs: pd.DataFrame) -> pd.Series:
 
 
 def pick(runs: pd.DataFrame, found: pd.Series) -> list[str]:
-    """Let the visitor select runs, newest first; those that the address names are, and stay whatever the filters."""
+    """Let the visitor select runs, newest first; runs in the address are selected, whatever the filters."""
     linked = st.query_params.get_all("runs")
     if missing := [name for name in linked if name not in set(runs["id"])]:
         unknown = ", ".join(missing)
@@ -55,7 +55,7 @@ def pick(runs: pd.DataFrame, found: pd.Series) -> list[str]:
 
 
 def select(runs: pd.DataFrame, name: str, chosen: Collection[str] = ()) -> list[str]:
-    """Draw a table whose rows can be selected, those of `chosen` at first; returns the ids of those that are."""
+    """Draw a table with selectable rows, initially those of `chosen`; returns the ids of the selected runs."""
     ids = runs["id"].tolist()
     columns = {
         "when": say("column-when"),
@@ -80,7 +80,8 @@ def select(runs: pd.DataFrame, name: str, chosen: Collection[str] = ()) -> list[
         on_select="rerun",
         selection_mode="multi-row",
         selection_default={"selection": {"rows": [row for row, run in enumerate(ids) if run in chosen]}},
-        key=f"{name}-{zlib.crc32(' '.join(ids).encode())}",  # rows are numbers: other rows are another table
+        # The selection holds row numbers, so other rows need another table.
+        key=f"{name}-{zlib.crc32(' '.join(ids).encode())}",
     )
     return [ids[row] for row in sorted(state["selection"]["rows"]) if row < len(ids)]
 
@@ -90,7 +91,7 @@ def _filter(name: str, label: str, values: Iterable[str]) -> list[str]:
 
 
 def _pick_states(values: Iterable[str]) -> list[str]:
-    """As `_filter`, with options in the visitor's language, which no address should hold."""
+    """Like `_filter`, with options in the visitor's language, which addresses do not contain."""
     options = sorted(set(values))
     linked = [name for name in st.query_params.get_all("status") if name in options]
     chosen = st.multiselect(
@@ -107,7 +108,7 @@ def _pick_states(values: Iterable[str]) -> list[str]:
 
 
 def _mentioning(runs: pd.DataFrame, where: pd.Series, text: str) -> pd.Series:
-    """The runs that have every word of a text somewhere, whatever its case."""
+    """Mark the runs that contain every word of a text in any field, ignoring case."""
     texts = runs["id"] + " " + runs["model"] + " " + runs["code_version"] + " " + runs["command"] + " " + where
     texts = (texts + " " + runs["variants"].map(" ".join) + " " + runs["suites"].map(" ".join)).str.lower()
     return pd.concat([texts.str.contains(word, regex=False) for word in text.lower().split()], axis=1).all(axis=1)

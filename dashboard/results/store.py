@@ -1,4 +1,4 @@
-"""The results store, as all visitors of this server share it."""
+"""The results store that all visitors of this server share."""
 
 import os
 from pathlib import Path
@@ -11,13 +11,13 @@ from benchmarks.store.store import Store, local_url
 
 
 class _Opened(NamedTuple):
-    """A store, and which file it had open."""
+    """An open store and the identity of its file."""
 
     store: Store
     file: tuple[int, int] | None
 
     def lasts(self) -> bool:
-        """Whether the file of the store is still the one that was opened; else closes the store."""
+        """Tell whether the store's file is still the opened one; otherwise close the store."""
         lasts = _identity(self.store.url) == self.file
         if not lasts:
             self.store.close()
@@ -25,7 +25,7 @@ class _Opened(NamedTuple):
 
 
 def store() -> Store:
-    """The results, opened once for all visitors, and again where their file was taken away. Raises `StoreError`."""
+    """The results, opened once for all visitors, and again if their file was removed. Raises `StoreError`."""
     return _opened(os.environ.get("FASTGLM_DATABASE_URL") or local_url()).store
 
 
@@ -35,7 +35,7 @@ def _opened(url: str) -> _Opened:
 
 
 def _identity(url: str) -> tuple[int, int] | None:
-    """Device and inode of a SQLite file; None of any other database, and where there is no file."""
+    """Device and inode of a SQLite file; None for another database or a missing file."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:
         return None

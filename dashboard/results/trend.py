@@ -1,4 +1,4 @@
-"""One metric from run to run: what changed with the code."""
+"""One metric from run to run, with changes of the code."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -16,13 +16,13 @@ from dashboard.meanings import meaning
 from dashboard.results import results
 from dashboard.texts import say
 
-RUNS = 1000  # that are looked at, the newest
-POINTS = 200  # that are drawn, the newest
-ALL = "–"  # in place of params where there are none
+RUNS = 1000  # newest runs to look at
+POINTS = 200  # newest runs to draw
+ALL = "–"  # stands for missing params
 
 
 def draw(store: Store, runs: pd.DataFrame) -> None:
-    """Let the visitor choose what, and draw its values over the runs."""
+    """Let the visitor choose a metric, and draw its values over the runs."""
     st.subheader(say("trend"), anchor=False)
     with st.container(horizontal=True):
         model = _select("trend-model", say("model"), runs["model"])
@@ -48,7 +48,7 @@ def draw(store: Store, runs: pd.DataFrame) -> None:
 
 
 def _draw(rows: pd.DataFrame, metric: str, where: str) -> None:
-    """The chart, how it was measured, and its numbers."""
+    """Draw the chart, its conditions and its numbers."""
     ends = ["value", "low", "high"]
     factor, unit = report.size(rows["value"].max(), rows["unit"].iloc[0])
     figure = charts.course(rows.assign(**{name: rows[name] * factor for name in ends}), unit, say("trend-axis"))
@@ -68,7 +68,7 @@ def _draw(rows: pd.DataFrame, metric: str, where: str) -> None:
 
 
 def _metrics(store: Store, runs: pd.DataFrame) -> list[str]:
-    """What the newest runs of each kind measured, in the order of the list of metrics."""
+    """The metrics of the newest runs of each kind, in the order of the list of metrics."""
     newest = runs.groupby(runs["suites"].map(tuple)).head(3)
     measured = set(store.measurements(newest["id"].tolist())["metric"]) - {"failure"}
     return [name for name in METRICS if name in measured] + sorted(measured - METRICS.keys())
@@ -84,7 +84,7 @@ def _over_time(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _kind(metric: str, params: Params) -> str:
-    """Params as an option: equal where values can be compared."""
+    """Params as an option; equal if values are comparable."""
     baseline = f"× {params['baseline']}" if "baseline" in params else ""
     return ", ".join(text for text in (report.kind(metric, params), baseline) if text) or ALL
 

@@ -1,4 +1,4 @@
-"""Answers in the making: they belong to the server, not to a page's run, which draws what it finds."""
+"""Unfinished answers: they belong to the server, not to a page's run, which only draws them."""
 
 import logging
 import threading
@@ -28,7 +28,7 @@ class Turn:
         self.key, self.user, self.prompt = key, user, prompt
         self.progress: Progress | None = None
         self.piece: Piece | None = None
-        self.memory = 0  # bytes, known when the answer ended
+        self.memory = 0  # bytes, known once the answer ended
         self.failure: Exception | None = None
         self._pool, self._history, self._settings = pool, history, settings
         self._state: State = "loading"
@@ -38,19 +38,19 @@ class Turn:
 
     @property
     def state(self) -> State:
-        """Where the answer is; "waiting" is for the device, "queued" for other answers of the same host."""
+        """State of the answer; "waiting" is for the device, "queued" for other answers of the same host."""
         if self._state == "running" and self._answer is not None and self._answer.state in ("queued", "waiting"):
             return self._answer.state
         return self._state
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will come."""
+        """Tell whether the answer is finished."""
         return self._state in ("done", "failed", "cancelled")
 
     @property
     def error(self) -> str | None:
-        """One line that says why the answer failed."""
+        """One line with the reason why the answer failed."""
         if self.failure is None:
             return None
         if isinstance(self.failure, OSError) and self.failure.strerror:
@@ -59,22 +59,22 @@ class Turn:
 
     @property
     def ahead(self) -> int:
-        """Answers that come before this one."""
+        """The number of answers before this one."""
         return self._answer.ahead if self._answer is not None else 0
 
     @property
     def waiting_for(self) -> str:
-        """Who has the device that this answer waits for."""
+        """The holder of the device that this answer waits for."""
         return self._waiting_for or (self._answer.waiting_for if self._answer is not None else "")
 
     @property
     def text(self) -> str:
-        """What was said so far."""
+        """The text so far."""
         return self.piece.text if self.piece else ""
 
     @property
     def figures(self) -> Figures | None:
-        """What was measured so far; None before the first token."""
+        """The figures so far; None before the first token."""
         if (piece := self.piece) is None:
             return None
         return Figures(
@@ -88,7 +88,7 @@ class Turn:
         )
 
     def start(self, on_end: Callable[["Turn"], None]) -> "Turn":
-        """Work in the background and call `on_end` from there, before anybody sees that the answer ended."""
+        """Answer in the background and call `on_end` there, before the answer is seen as ended."""
 
         def work() -> None:
             self._end(self._run(alone=False), on_end)
@@ -101,17 +101,17 @@ class Turn:
         return self
 
     def fail(self, error: Exception) -> None:
-        """End an answer that nobody works at any more."""
+        """End an answer that no thread works on any more."""
         self.failure, self._state = error, "failed"
 
     def cancel(self) -> None:
-        """Stop the answer; what was said so far stays."""
+        """Stop the answer; its text so far stays."""
         self._cancelled.set()
         if (answer := self._answer) is not None:
             answer.cancel()
 
     def run_alone(self) -> None:
-        """Load the variant and answer with the device to itself and after a warm-up, to be measured."""
+        """Load the variant and answer alone on the device and after a warm-up, for measuring."""
         self._state = self._run(alone=True)
 
     def _end(self, ended: State, on_end: Callable[["Turn"], None]) -> None:
@@ -184,7 +184,7 @@ class Turn:
 
 
 class Comparison:
-    """One prompt for two variants: one after the other, each alone on the device, or both at once (a race)."""
+    """One prompt for two variants: one after another, each alone on the device, or both at once (a race)."""
 
     def __init__(
         self, left: Turn, right: Turn, race: bool, release: Callable[[str], None], on_end: Callable[[], None]
@@ -198,7 +198,7 @@ class Comparison:
         return all(turn.ended for turn in self.turns)
 
     def start(self) -> "Comparison":
-        """Work in the background."""
+        """Answer in the background."""
         if self.race:
             for turn in self.turns:
                 turn.start(lambda turn: self._on_end())
@@ -219,7 +219,7 @@ class Comparison:
         try:
             left.run_alone()
             right.run_alone()
-            if isinstance(right.failure, MemoryShortError):  # the left one has its figures, so it can make room
+            if isinstance(right.failure, MemoryShortError):  # the left one has its figures, so its host can be unloaded
                 self._release(left.user)
                 right.run_alone()
             self._on_end()

@@ -1,8 +1,9 @@
-"""Who is there: a browser tab has an id that only it and the server know, and its things are given back when it goes.
+"""Identity of visitors: a browser tab has an id that only it and the server know; its resources are freed when it
+closes.
 
-The server makes the id, the tab keeps it in its sessionStorage: it outlives a reload and a server restart, and never
-shows in an address. A tab that the browser duplicates copies its sessionStorage too; the lock below, which one living
-document can hold, tells the copy, and it takes a new id.
+The server makes the id, the tab keeps it in its sessionStorage: it survives a reload and a server restart, and never
+shows in an address. A duplicated tab copies its sessionStorage too; the lock below, which only one living document can
+hold, reveals the copy, which then gets a new id.
 """
 
 import secrets
@@ -12,7 +13,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-GRACE = 20.0  # seconds between the end of a session and the tab's leaving: a reload must not unload a model
+GRACE = 20.0  # seconds between the end of a session and the tab's leaving, so that a reload does not unload a model
 
 _SCRIPT = """
 const NAME = "fastglm-tab";
@@ -49,7 +50,9 @@ _identify = st.components.v2.component("fastglm_tab", js=_SCRIPT)
 
 
 class Presence:
-    """Counts the sessions of each tab (two for a moment while it reloads); calls `leave` after the last one's grace."""
+    """Counts the sessions of each tab (two for a moment during a reload); calls `leave` some seconds after the last one
+    ended.
+    """
 
     def __init__(self, leave: Callable[[str], None], grace: float = GRACE) -> None:
         self._leave, self._grace = leave, grace
@@ -57,7 +60,7 @@ class Presence:
         self._lock = threading.Lock()
 
     def here(self, tab: str) -> bool:
-        """Whether the tab is open, or was within the grace."""
+        """Tell whether the tab is open, or was a few seconds ago."""
         with self._lock:
             return tab in self._sessions
 
@@ -84,7 +87,9 @@ class Presence:
 
 
 def tab_id() -> str:
-    """The id of the visitor's tab; the first run of a session ends here and goes on when the browser has told it."""
+    """The id of the visitor's tab; the first run of a session stops here and continues when the browser has sent the
+    id.
+    """
     if "tab" not in st.session_state:
         fresh = st.session_state.setdefault("fresh_tab", secrets.token_urlsafe(24))
         told = _identify(key="tab_component", data={"fresh": fresh}, on_id_change=lambda: None, height=1)
@@ -98,7 +103,7 @@ def attend(tab: str, presence: Presence) -> None:
     """Note that this session belongs to the tab.
 
     A session-scoped resource is released when the browser's connection ends (tab closed, reloaded, network gone), and
-    made again by the first run after a reconnection: streamlit's own account of who is there.
+    made again by the first run after a reconnection: this is streamlit's own record of open sessions.
     """
 
     @st.cache_resource(scope="session", show_spinner=False, on_release=presence.exit)

@@ -1,4 +1,4 @@
-"""What the server keeps between the runs of a page: loaded variants, conversations, answers in the making."""
+"""State that the server keeps between the runs of a page: loaded variants, conversations, unfinished answers."""
 
 import gc
 import threading
@@ -13,11 +13,11 @@ from dashboard.session.state import Conversation, Round, Shelf
 from fastglm.hosting.host import HostKey
 from fastglm.hosting.pool import Pool
 
-PLACES = ("chat", "left", "right")  # where a tab can have a variant loaded; one at a time in each
+PLACES = ("chat", "left", "right")  # places where a tab can have a variant loaded, one at a time in each
 
 
 class Desk:
-    """Shared by all visitors; everything is told apart by the id of a browser tab."""
+    """Shared by all visitors; entries are separated by the id of a browser tab."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
@@ -33,7 +33,7 @@ class Desk:
         return self.shelf.get(tab)
 
     def turn(self, tab: str) -> Turn | None:
-        """The tab's answer in the making, if any."""
+        """The tab's unfinished answer, if any."""
         turn = self.turns.get(tab)
         return turn if turn is not None and not turn.ended else None
 
@@ -44,7 +44,7 @@ class Desk:
         self.answer_last(tab)
 
     def answer_last(self, tab: str) -> None:
-        """Answer the last question, (again) with the model, variant and settings that are chosen now."""
+        """Answer the last question (again) with the present model, variant and settings."""
         conversation = self.conversation(tab)
         if self.turn(tab) is not None or not conversation.rounds:
             return
@@ -65,12 +65,12 @@ class Desk:
         self.turns[tab] = turn.start(keep)
 
     def stop(self, tab: str) -> None:
-        """Stop the tab's answer; what was said so far stays."""
+        """Stop the tab's answer; its text so far stays."""
         if (turn := self.turn(tab)) is not None:
             turn.cancel()
 
     def clear(self, tab: str, put: Conversation | None = None) -> None:
-        """Begin a new conversation with what is chosen now, or go on with a loaded one."""
+        """Begin a new conversation with the present choices, or continue with a loaded one."""
         self.stop(tab)
         self.turns.pop(tab, None)
         self.shelf.put(tab, put or replace(self.conversation(tab), rounds=[]))
@@ -88,13 +88,13 @@ class Desk:
         self.duels[tab] = Comparison(left, right, race, self.release, lambda: self._after(tab)).start()
 
     def release(self, user: str) -> None:
-        """Give back what a user has loaded; its memory is free when no other user has it."""
+        """Give back a user's variants; the memory is free once no other user has them."""
         with self._lock:
             self._keys.pop(user, None)
         self.pool.release_all(user)
 
     def leave(self, tab: str) -> None:
-        """The tab was closed: stop what it waits for and give back what it has loaded."""
+        """Handle a closed tab: stop its answers and give back its variants."""
         self.stop(tab)
         if (duel := self.duels.pop(tab, None)) is not None:
             duel.cancel()
@@ -103,7 +103,7 @@ class Desk:
             self._forget(tab)
 
     def _after(self, tab: str) -> None:
-        """An answer ended; its variant may have been loading while its tab left."""
+        """Handle the end of an answer, whose variant may have been loading while its tab left."""
         if not self.presence.here(tab):
             self._give_back(tab)
             self._forget(tab)
@@ -129,8 +129,8 @@ class Desk:
 @st.cache_resource(show_spinner=False)
 def desk() -> Desk:
     """The one desk of this server."""
-    # Streamlit collects garbage after every run of a script or fragment. What the imported libraries hold never becomes
-    # garbage, and going through it would take longer than the run itself.
+    # Streamlit collects garbage after every run of a script or fragment. Objects of the imported libraries never become
+    # garbage, and examining them would take longer than the run itself.
     gc.collect()
     gc.freeze()
     return Desk(Pool())

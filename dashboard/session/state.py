@@ -1,4 +1,4 @@
-"""Conversations: what was said, how it was measured, and the files they are kept in."""
+"""Conversations: texts, measured figures, and the files that keep them."""
 
 import hashlib
 import io
@@ -19,9 +19,9 @@ from fastglm.system.home import folder, private
 
 FORMAT = "fastglm-conversation"
 VERSION = 1
-MOST_PARTS = 500_000  # of a visitor's file: numbers, texts, lists …
-OWN_PARTS, OWN_BYTES = 10 * MOST_PARTS, 1 << 28  # of a file that this app wrote
-MESSAGE = 200_000  # characters that a visitor can send: more fit into no context
+MOST_PARTS = 500_000  # parts of a visitor's file: numbers, texts, lists …
+OWN_PARTS, OWN_BYTES = 10 * MOST_PARTS, 1 << 28  # parts of a file that this app wrote
+MESSAGE = 200_000  # characters in a visitor's message: more fit into no context
 
 T = TypeVar("T")
 _STRICT = ConfigDict(extra="forbid")
@@ -36,16 +36,16 @@ class NotAConversation(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """How answers are sampled; the defaults are those of the published `chat`, the ranges those of the page."""
+    """Settings of sampling; the defaults are those of the published `chat`, the ranges those of the page."""
 
     __pydantic_config__ = _STRICT
     top_p: Annotated[float, Field(strict=True, ge=0.05, le=1)] = 0.7
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.95
-    max_length: Annotated[int, Field(strict=True, ge=16, le=1 << 20)] = 2048  # tokens, the prompt counted
+    max_length: Annotated[int, Field(strict=True, ge=16, le=1 << 20)] = 2048  # tokens, including the prompt
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] | None = None
 
     def for_stream(self) -> dict[str, Any]:
-        """As arguments of `fastglm.stream`; at temperature 0 the likeliest token is always taken."""
+        """Arguments for `fastglm.stream`; temperature 0 means greedy decoding."""
         if self.temperature == 0:
             return {"do_sample": False, "max_length": self.max_length}
         return {"do_sample": True, **asdict(self)}
@@ -53,7 +53,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Figures:
-    """What was measured of one answer. Times in seconds, memory in bytes, rate in tokens a second after the first."""
+    """Figures of one answer. Times in seconds, memory in bytes, rate in tokens per second after the first."""
 
     __pydantic_config__ = _STRICT
     tokens: Count
@@ -61,13 +61,13 @@ class Figures:
     decode_rate: Number | None
     memory: Count
     rounds_left_out: Count = 0
-    stop: Name | None = None  # "eos", "length", or None for an answer that was stopped
-    acceptance: Number | None = None  # share of the drafted tokens that were kept; None where none is drafted
+    stop: Name | None = None  # "eos", "length", or None for a stopped answer
+    acceptance: Number | None = None  # accepted share of the drafted tokens; None without drafting
 
 
 @dataclass
 class Round:
-    """A question and its answer; `error` says why there is none."""
+    """A question and its answer; `error` gives the reason for a missing answer."""
 
     __pydantic_config__ = _STRICT
     query: str
@@ -80,7 +80,7 @@ class Round:
 
 @dataclass
 class Conversation:
-    """The rounds of a conversation, and what was last chosen for it."""
+    """The rounds of a conversation, and the latest choices for it."""
 
     __pydantic_config__ = _STRICT
     rounds: Annotated[list[Round], FailFast()] = field(default_factory=list)
@@ -89,7 +89,7 @@ class Conversation:
     settings: Settings = field(default_factory=Settings)
 
     def history(self) -> list[tuple[str, str]]:
-        """The answered rounds, as models take them."""
+        """The answered rounds in the form that models take."""
         return [(r.query, r.response) for r in self.rounds if r.response]
 
     def dumps(self) -> str:
@@ -101,7 +101,7 @@ _CONVERSATION = TypeAdapter(Conversation)
 
 
 def loads(text: str | bytes, most: int = MOST_PARTS) -> Conversation:
-    """Read what `dumps` wrote; raises NotAConversation for anything else, and for more than `most` parts."""
+    """Read the output of `dumps`. Raises NotAConversation for anything else, and for more than `most` parts."""
     try:
         data = bounded.read(io.BytesIO(text.encode() if isinstance(text, str) else text), most)
         if not isinstance(data, dict) or data.pop("format", None) != FORMAT or data.pop("version", None) != VERSION:
@@ -114,9 +114,9 @@ def loads(text: str | bytes, most: int = MOST_PARTS) -> Conversation:
 
 
 class Shelf:
-    """The conversations of all tabs, each in a file that is named after the hash of the tab's id.
+    """The conversations of all tabs, each in a file named after the hash of the tab's id.
 
-    The name tells nothing about the id, so that somebody who sees the folder cannot take a conversation over.
+    The name does not reveal the id, so a person who sees the folder cannot take a conversation over.
     """
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class Shelf:
         self._lock = threading.Lock()
 
     def path(self, tab: str) -> Path:
-        """The file of a tab's conversation. Raises FastGLMError where the home cannot be used."""
+        """The file of a tab's conversation. Raises FastGLMError if the home cannot be used."""
         return folder("conversations") / f"{hashlib.sha256(tab.encode()).hexdigest()}.json"
 
     def get(self, tab: str) -> Conversation:
@@ -136,11 +136,11 @@ class Shelf:
             return self._open[tab]
 
     def unsaved(self, tab: str) -> str | None:
-        """Why the tab's conversation is not on the disk as it is now; None where it is."""
+        """The reason why the tab's conversation on the disk is not the present one; None if it is."""
         return self._unsaved.get(tab)
 
     def put(self, tab: str, conversation: Conversation) -> None:
-        """Let another conversation take the tab's place, and write it."""
+        """Replace the tab's conversation, and write the new one."""
         with self._lock:
             self._open[tab] = conversation
         self.save(tab)
@@ -148,19 +148,19 @@ class Shelf:
     def save(self, tab: str) -> None:
         """Write the tab's conversation: a reader sees the old file or the new one, never a part.
 
-        What cannot be written stays in memory, and `unsaved` says why.
+        A conversation that cannot be written stays in memory, and `unsaved` gives the reason.
         """
         with self._lock:
             self._note(tab, self._write)
 
     def forget(self, tab: str) -> None:
-        """Let go of a conversation in memory; its file stays for when the tab comes back."""
+        """Remove a conversation from memory; its file stays until the tab comes back."""
         with self._lock:
             self._open.pop(tab, None)
             self._unsaved.pop(tab, None)
 
     def _note(self, tab: str, work: Callable[[str], T]) -> T | None:
-        """Do something with the tab's file, and note why that failed."""
+        """Work on the tab's file, and note the reason for a failure."""
         try:
             done = work(tab)
         except OSError as error:
@@ -179,7 +179,7 @@ class Shelf:
         except FileNotFoundError:
             return None
         except (OSError, NotAConversation):
-            path.replace(path.with_suffix(".damaged"))  # set aside, never overwritten
+            path.replace(path.with_suffix(".damaged"))  # put aside, never overwritten
             return None
 
     def _write(self, tab: str) -> None:

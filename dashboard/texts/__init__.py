@@ -1,4 +1,4 @@
-"""The words of the app, in English and Chinese: one Fluent file a language, beside this one."""
+"""The texts of the app in English and Chinese: one Fluent file per language, beside this one."""
 
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ def bundle(language: str) -> FluentBundle:
 
 
 def language() -> str:
-    """The visitor's choice, or else the browser's language, or else English."""
+    """The visitor's choice, otherwise the browser's language, otherwise English."""
     chosen = st.session_state.get("language") or st.query_params.get("language")
     if chosen in LANGUAGES:
         return str(chosen)
@@ -28,9 +28,9 @@ def language() -> str:
 
 
 def say(key: str, **values: object) -> Markdown:
-    """The message `key` in the visitor's language, as Markdown in which values that are no Markdown show as they are.
+    """The message `key` in the visitor's language, as Markdown; values that are not Markdown are shown literally.
 
-    Raises LookupError where there is none.
+    Raises LookupError for an unknown key.
     """
     messages = bundle(language())
     message = messages.get_message(key)
