@@ -194,7 +194,7 @@ class Comparison:
 
     @property
     def ended(self) -> bool:
-        """Whether both answers ended."""
+        """Tell whether both answers ended."""
         return all(turn.ended for turn in self.turns)
 
     def start(self) -> "Comparison":

@@ -17,7 +17,7 @@ PLACES = ("chat", "left", "right")  # places where a tab can have a variant load
 
 
 class Desk:
-    """Shared by all visitors; entries are separated by the id of a browser tab."""
+    """Resources of all visitors; entries are separated by the id of a browser tab."""
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool

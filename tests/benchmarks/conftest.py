@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, in a temporary folder, and an empty database of each kind."""
+"""Fixtures: a PostgreSQL server in a temporary folder, and an empty database of each kind."""
 
 import itertools
 import shutil
@@ -36,7 +36,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
 @contextmanager
 def _server() -> Iterator[Any]:
     pgserver = pytest.importorskip("pgserver", reason="pgserver has no PostgreSQL for this platform or Python")
-    folder = tempfile.mkdtemp(prefix="fastglm-pg-")  # not pytest's: the server's own user cannot enter that
+    folder = tempfile.mkdtemp(prefix="fastglm-pg-")  # not pytest's folder: the server's own user cannot enter it
     server = pgserver.get_server(folder, cleanup_mode="stop")
     try:
         yield server

@@ -1,4 +1,4 @@
-"""Charts: values and intervals arrive, and colours can be told apart and read."""
+"""Charts: they contain values and intervals, and their colours can be distinguished and read."""
 
 from collections.abc import Callable
 from itertools import combinations
@@ -10,7 +10,7 @@ import pytest
 from dashboard import charts
 from fastglm.variants.variants import VARIANTS
 
-BACKGROUNDS = ("#ffffff", "#11151b")  # .streamlit/config.toml
+BACKGROUNDS = ("#ffffff", "#11151b")  # backgrounds of .streamlit/config.toml
 
 
 def rgb(colour: str) -> tuple[float, ...]:
@@ -34,14 +34,14 @@ def test_every_colour_can_be_seen_on_both_themes(colour: str, background: str) -
 
 
 def deuteranope(colour: str) -> tuple[float, ...]:
-    """As one without green cones sees it (Machado, Oliveira and Fernandes 2009), linear RGB."""
+    """A colour as seen without green cones (Machado, Oliveira and Fernandes 2009), linear RGB."""
     matrix = ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881))
     seen = (sum(weight * part for weight, part in zip(row, rgb(colour), strict=True)) for row in matrix)
     return tuple(min(max(part, 0.0), 1.0) for part in seen)
 
 
 def oklab(parts: tuple[float, ...]) -> tuple[float, ...]:
-    """Of linear RGB, in Oklab (Ottosson 2020): distances are as seen; 0.02 is just a difference."""
+    """Convert linear RGB to Oklab (Ottosson 2020): distances match perception; 0.02 is barely visible."""
     cones = (
         (0.4122214708, 0.5363325363, 0.0514459929),
         (0.2119034982, 0.6806995451, 0.1073969566),
@@ -132,7 +132,8 @@ def test_spans_show_the_range_of_values_and_intervals() -> None:
     assert charts.spans(rows.assign(group="p50"), "ms", zero=True).layout.xaxis.range[0] == 0
     best = rows.assign(value=1.0, low=1.0, high=1.0, group=rows["variant"])
     assert charts.spans(best, "share", ".0%").layout.xaxis.range[1] == 1  # nothing is above 100 %
-    assert charts.spans(best.assign(value=1.3, high=1.4), "share", ".0%").layout.xaxis.range[1] > 1.4  # unless it is
+    # Unless a value is.
+    assert charts.spans(best.assign(value=1.3, high=1.4), "share", ".0%").layout.xaxis.range[1] > 1.4
 
 
 def test_labels_of_lengths_do_not_run_into_each_other() -> None:

@@ -1,4 +1,4 @@
-"""Who may come in, and how slowly a password is guessed."""
+"""Admission of visitors, and the delays that slow down guessing a password."""
 
 import pytest
 

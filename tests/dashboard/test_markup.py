@@ -1,4 +1,4 @@
-"""Text of others is made Markdown that shows it as it is; browser/test_browser_markup.py looks at what comes of it."""
+"""Strangers' text as Markdown is shown literally; tests/browser/test_markup.py checks the drawn page."""
 
 import pytest
 from markdown_it import MarkdownIt

@@ -1,4 +1,4 @@
-"""What metrics mean, in both languages."""
+"""Meanings of metrics in both languages."""
 
 import pytest
 

@@ -34,7 +34,7 @@ VALUES = {
 def test_pages_say_every_remark_as_files_do_and_in_chinese(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     remark = Remark(key, VALUES, run="20250101-one")
     monkeypatch.setattr(texts, "language", lambda: "en")
-    if key != "noise-memory_short":  # pages say bytes in their own way
+    if key != "noise-memory_short":  # pages write bytes differently
         assert remarks.words(remark) == str(remark)
     monkeypatch.setattr(texts, "language", lambda: "zh")
     chinese = remarks.words(remark)

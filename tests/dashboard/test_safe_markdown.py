@@ -1,4 +1,4 @@
-"""What a model says is drawn without fetching anything, and code stays as it is."""
+"""A model's text is drawn without fetching anything, and code stays unchanged."""
 
 import pytest
 

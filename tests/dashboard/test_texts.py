@@ -1,4 +1,4 @@
-"""Both languages say the same things, and every text that is asked for exists."""
+"""Both languages have the same messages, and every requested message exists."""
 
 import ast
 from pathlib import Path
@@ -21,7 +21,7 @@ def messages(language: str) -> dict[str, fluent.Message]:
 
 
 def variables(node: object) -> set[str]:
-    """The names of the values that a message takes."""
+    """The names of the values in a message."""
     if isinstance(node, fluent.VariableReference):
         return {node.id.name}
     parts = vars(node).values() if isinstance(node, fluent.BaseNode) else node if isinstance(node, list) else ()
@@ -29,7 +29,9 @@ def variables(node: object) -> set[str]:
 
 
 def asked() -> dict[str, set[str]]:
-    """The keys that the app asks for, with the values it gives; every key is spelled out, so that it can be found."""
+    """The message keys that the app requests, with the values it gives; every key is spelled out, so that a search
+    finds it.
+    """
     found: dict[str, set[str]] = {}
     for source in SOURCES:
         for call in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):

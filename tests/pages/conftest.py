@@ -1,4 +1,4 @@
-"""Pages, run without a browser and with hosts that need no model."""
+"""Fixtures for pages without a browser, with hosts that need no model."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ CARD = DeviceCard("cuda", "Test GPU", 24_000_000_000, 20_000_000_000, 8, 8, comp
 
 @pytest.fixture
 def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePool]:
-    """What the server has loaded."""
+    """The hosts that the server has loaded."""
     fake = FakePool()
     st.cache_resource.clear()
     monkeypatch.setattr(dashboard.session.conversation, "Pool", lambda: fake)
@@ -33,7 +33,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePool]:
 
 @pytest.fixture
 def open_page(pool: FakePool) -> Open:
-    """Opens a file of the app in the test's tab, by an address with a query if one is given."""
+    """Opens a file of the app in the test's tab, at an address with a query if given."""
 
     def opened(file: str, locale: str = "en-US", tab: str | None = TAB, **query: str | list[str]) -> AppTest:
         app = AppTest.from_file(str(ROOT / file), default_timeout=60)
@@ -48,7 +48,7 @@ def open_page(pool: FakePool) -> Open:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Job]:
-    """The test itself is the worker: takes up the next job."""
+    """A worker played by the test: takes the next job."""
     monkeypatch.setattr(jobs, "_see_to", lambda _: None)
 
     def claim() -> Job:

@@ -1,4 +1,4 @@
-"""Runs that say little of how they came about, as files from elsewhere may: every page shows them."""
+"""Runs with few facts, as foreign files may contain: every page shows them."""
 
 import pytest
 from page_run import Open, words

@@ -137,7 +137,7 @@ def test_the_settings_are_the_published_ones_and_reach_the_model(open_page: Open
 
 
 def test_a_path_that_a_visitor_makes_up_is_refused(open_page: Open, pool: FakePool) -> None:
-    desk().conversation(TAB).model = "/etc"  # as a conversation file may say
+    desk().conversation(TAB).model = "/etc"  # as a conversation file may contain
     app = open_page(PAGE)
     assert "may not be opened here" in app.error[0].value
     assert app.chat_input[0].disabled

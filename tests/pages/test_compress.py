@@ -1,4 +1,4 @@
-"""The page that compresses: what it predicts, what it asks of the queue, and what it shows of what was made."""
+"""The Compress page: its predictions, its jobs, and its card of a compressed model."""
 
 import json
 import platform
@@ -41,19 +41,19 @@ def figures(app: AppTest) -> dict[str, tuple[str, str]]:
 
 
 def address(app: AppTest, param: str) -> str:
-    """What the address says."""
+    """The value of a parameter in the address."""
     value = app.query_params[param]
     return value if isinstance(value, str) else value[0]
 
 
 def steps(app: AppTest) -> list[str]:
-    """Of the recipe that is shown."""
+    """The steps of the displayed recipe."""
     return [next(iter(step)) for step in json.loads(address(app, "steps"))]
 
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """What is queued."""
+    """The commands of the queued jobs."""
     found: list[list[str]] = []
     monkeypatch.setattr(jobs, "start", found.append)
     return found
@@ -106,7 +106,7 @@ def test_choices_come_from_the_address_and_go_there(open_page: Open) -> None:
 
 
 def test_what_is_asked_for_keeps_its_place_whatever_is_told_above_it(open_page: Open) -> None:
-    """Else a browser shows it twice, until a slow page is whole."""
+    """Otherwise a browser shows the form twice, until a slow page is complete."""
     app = open_page(PAGE, model="shape:chatglm-6b")
     places = [place(app.main, app.text_input[0])]
     for label, value in (("Model", "demo"), ("Recipe", "own"), ("Texts to learn from", "own")):
@@ -119,7 +119,7 @@ def test_what_is_asked_for_keeps_its_place_whatever_is_told_above_it(open_page: 
 def test_a_recipe_is_built_step_by_step(open_page: Open, commands: list[list[str]]) -> None:
     app = open_page(PAGE, recipe="pruned")
     healthy(box(app, "Recipe").set_value("own").run())
-    assert steps(app) == ["prune-depth", "prune-width", "distil"]  # those of the recipe that was chosen before
+    assert steps(app) == ["prune-depth", "prune-width", "distil"]  # steps of the recipe that was chosen before
     before = figures(app)["Parameters"]
     healthy(number(app, "Share that goes").set_value(0.5).run())
     assert figures(app)["Parameters"] != before

@@ -1,4 +1,4 @@
-"""Every page asks for the password or a login, and says how they are set up."""
+"""Every page asks for the password or a login, and explains their set-up."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,13 +31,13 @@ def opened(pool: FakePool) -> Callable[..., AppTest]:
 
 @pytest.fixture
 def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The server listens to the whole network."""
+    """A server that listens on the whole network."""
     get_option = st.get_option
     monkeypatch.setattr(st, "get_option", lambda name: "0.0.0.0" if name == "server.address" else get_option(name))
 
 
 def closed(app: AppTest) -> bool:
-    """Tell whether nothing of a page is there but its title, and nothing of the machine."""
+    """Tell whether a page shows only its title, and nothing about the machine."""
     return not app.caption and not app.selectbox and not app.chat_input and "Test GPU" not in words(app)
 
 

@@ -1,4 +1,4 @@
-"""Folders and addresses that are no model hurt no page: they are listed, or refused in a line."""
+"""Folders and addresses that are not models break no page: they are listed, or refused in one line."""
 
 import os
 from pathlib import Path

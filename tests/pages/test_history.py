@@ -24,7 +24,7 @@ FACTS = {"node": "here", "cpu": "A processor", "threads": 2, "device": {"name": 
 def measured(
     number: int = 0, speed: float = 20.0, status: Any = "done", prompts: tuple[int, ...] = (32,), **changes: Any
 ) -> Run:
-    """A kept run, `number` days after the first, that writes so many tokens a second."""
+    """A stored run, `number` days after the first, with `speed` tokens per second."""
     facts = {"machine": FACTS, "versions": {"torch": "2.11"}, "code_version": f"code{number}", "command": "measure"}
     facts |= {"id": f"run-{number}", "started": BEGAN + timedelta(days=number), "settings": {"repeats": 5}}
     facts |= {"model": "demo", "variants": ("original", "int4"), "suites": ("latency",)}
@@ -239,7 +239,7 @@ def test_what_is_exported_here_is_imported_there_once(
     assert told.value == "mine.json: 1 new, 0 completed, 0 already here, 0 refused."
     assert len(Store().measurements()) == 3
     healthy(app.run())
-    assert app.success[0].value == told.value  # a second import would say that it is already here
+    assert app.success[0].value == told.value  # a second import would report that it exists already
 
 
 def test_a_broken_file_is_one_line_with_its_own_name(open_page: Open) -> None:

@@ -27,7 +27,7 @@ PAGE = "pages/latency.py"
 
 @pytest.fixture(autouse=True)
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has to start a process to find out what this machine has."""
+    """The machine's card, without a process that examines the machine."""
     monkeypatch.setattr(machine, "_device_card", lambda device: {"name": "Test CPU"})
 
 
@@ -52,7 +52,7 @@ def measured(**changes: Any) -> Run:
 
 
 def timed(lengths: tuple[int, ...] = (32, 128), **about: Any) -> Run:
-    """A run in the store with samples of tokens that take 10 ms and 2 ms each, weights of 40 MB and 10 MB."""
+    """A stored run with samples of tokens that take 10 ms and 2 ms each, weights of 40 MB and 10 MB."""
     facts = {"device": {"name": "Test CPU", "bandwidth": 10 * 10**9}}
     weights = {"original": 40_000_000, "int4": 10_000_000}
     run = Run("demo", tuple(weights), ("latency", "quality"), {"weights": weights}, **({"machine": facts} | about))
@@ -75,7 +75,7 @@ def timed(lengths: tuple[int, ...] = (32, 128), **about: Any) -> Run:
 
 
 def chart(app: AppTest, name: str) -> dict[str, Any]:
-    """The chart with a key, as plotly gets it."""
+    """The chart with a key, in plotly's form."""
     (found,) = (element for element in app.get("plotly_chart") if element.proto.id.endswith(f"-chart-{name}"))
     return dict(json.loads(found.proto.spec))
 
@@ -120,7 +120,7 @@ def measure(app: AppTest) -> AppTest:
 
 
 def bar(app: AppTest) -> str:
-    """The words at the bar."""
+    """The text beside the progress bar."""
     (found,) = app.get("progress")
     return str(found.proto.text)
 

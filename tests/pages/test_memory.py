@@ -22,20 +22,20 @@ from fastglm.models.chatglm.config import ChatGLM6BConfig
 
 PAGE = "pages/memory.py"
 TOKEN = 1000  # bytes of cache
-DEMO = {"original": (40e6, 300e6), "int4": (10e6, 290e6)}  # weights, peak of all but the cache
+DEMO = {"original": (40e6, 300e6), "int4": (10e6, 290e6)}  # weights, and the peak without the cache
 BIG = {"original": (26e9, 30e9), "int4": (4e9, 5e9)}
 
 
 @pytest.fixture(autouse=True)
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has to start a process to find out what this machine has."""
+    """The machine's card, without a process that examines the machine."""
     monkeypatch.setattr(machine, "_device_card", lambda device: {"name": "Test GPU"})
 
 
 def measured(
     variants: dict[str, tuple[float, float]], model: str = "demo", token: float = TOKEN, short: str = "", **reason: str
 ) -> Run:
-    """A run in the store, with prompts of 36 and 192 tokens and answers of 64; `short` is a variant that failed."""
+    """A stored run, with prompts of 36 and 192 tokens and answers of 64; `short` is a variant that failed."""
     run = Run(model, [*variants, *([short] if short else [])], ("memory",), {"threads": 2})
     kept = Store()
     kept.start_run(run)
@@ -45,7 +45,7 @@ def measured(
 
     for variant, (weights, others) in variants.items():
         add(variant, "weights_memory", {}, weights)
-        add(variant, "peak_memory", {"during": "load"}, 9e12)  # which no chart is to show
+        add(variant, "peak_memory", {"during": "load"}, 9e12)  # no chart shows these
         for prompt, held in ((192, 256), (36, 100 if variant == "original" else 128)):
             params = {"prompt_tokens": prompt, "answer_tokens": 64}
             add(variant, "cache_memory", params, token * held)
@@ -59,7 +59,7 @@ def measured(
 
 
 def figures(app: AppTest) -> list[dict[str, Any]]:
-    """What the page plots."""
+    """The charts of the page, in plotly's form."""
     return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
@@ -74,7 +74,7 @@ def traces(app: AppTest, mode: str) -> dict[str, Any]:
 
 
 def table(app: AppTest) -> pd.DataFrame:
-    """What is computed, a row a variant."""
+    """The computed values, a row per variant."""
     return app.dataframe[0].value.set_index("variant")
 
 
@@ -217,7 +217,7 @@ def test_measuring_is_started_with_what_was_chosen(open_page: Open, monkeypatch:
 
 
 class Tiny:
-    """A model of one layer with two heads of 4 numbers, that always says 1."""
+    """A model of one layer with two heads of 4 numbers, which always answers 1."""
 
     device, dtype = torch.device("cpu"), torch.float32
     config = ChatGLM6BConfig(num_layers=1, num_attention_heads=2, hidden_size=8, vocab_size=8)

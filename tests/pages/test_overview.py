@@ -25,12 +25,12 @@ FIGURES = {  # tokens/s, bytes, share of right answers
     "int8": (20.0, 7e9, 0.94),
     "int4": (30.0, 4e9, 0.80),
 }
-HERE = {"name": "Test GPU", "memory_total": 24_000_000_000, "cores": 8, "threads": 8}  # as conftest.CARD
+HERE = {"name": "Test GPU", "memory_total": 24_000_000_000, "cores": 8, "threads": 8}  # equal to conftest.CARD
 
 
 @pytest.fixture(autouse=True)
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are measured on the machine that the pages are told of."""
+    """The machine of the runs is the machine of the pages."""
     monkeypatch.setattr(machine, "_device_card", lambda device: HERE)
     monkeypatch.setattr(machine, "busy", lambda: 0.0)
 

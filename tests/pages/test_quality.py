@@ -21,7 +21,7 @@ PAGE = "pages/quality.py"
 
 @pytest.fixture(autouse=True)
 def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has to start a process to find out what this machine has."""
+    """The machine's card, without a process that examines the machine."""
     monkeypatch.setattr(machine, "_device_card", lambda device: {"name": "Test CPU"})
 
 

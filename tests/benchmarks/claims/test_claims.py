@@ -1,4 +1,4 @@
-"""The plain loop computes what `original` computes; promises are judged and told rightly. Nothing timed is asserted."""
+"""The plain loop computes the same as `original`; claims are judged and reported correctly. No time is asserted."""
 
 import json
 import math
@@ -111,7 +111,7 @@ def test_a_measurement_apart_that_fails_says_why(error: Exception | None) -> Non
 
     if error:
         isolated._run(sender, measure, (), {})
-    sender.close()  # as when the process is killed
+    sender.close()  # as if the process were killed
     with pytest.raises(CheckpointError if error else HostError):
         isolated._receive(receiver, _silent)
 
@@ -159,7 +159,7 @@ def test_a_missed_promise_is_status_1(
 
 @pytest.mark.usefixtures("quiet")
 def test_what_is_measured_again_takes_the_place_of_its_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Others stay as they are: those that were not asked for, that broke, or of which this machine says nothing."""
+    """Other rows stay: claims that were not requested, that broke, or that this machine cannot tell."""
     file = tmp_path / "promises.json"
 
     def measure(only: str, **chosen: Promise) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Answers of two variants, or runs, to the same questions."""
+"""Answers of two variants or runs to the same questions."""
 
 import math
 from pathlib import Path
@@ -88,7 +88,7 @@ def test_across_vocabularies_bits_per_byte_take_the_place_of_perplexity() -> Non
 
 
 def kept(store: Store, settings: dict[str, Any], variants: tuple[str, ...] = ("original", "int4")) -> str:
-    """A run with the answers of each variant."""
+    """A stored run with the answers of each variant."""
     run = Run("demo", variants, ("quality",), settings, machine={})
     store.start_run(run)
     record = Record(run, store)

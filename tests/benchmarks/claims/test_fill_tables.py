@@ -1,4 +1,4 @@
-"""The tables of the pages are what the committed results give; wrong marks and files are told in a line."""
+"""The tables of the pages match the committed results; wrong marks and files are reported in one line."""
 
 import json
 from dataclasses import replace
@@ -27,7 +27,7 @@ EARLIER: dict[str, Any] = {"date": "2026-11-22", "versions": {"torch": "2.12", "
 def _table(folder: Path, mark: str) -> list[str]:
     """The lines that a mark is filled with."""
     page = filled(f"before\n<!-- figures: {mark} -->\n| old |\n<!-- end -->\nafter", folder)
-    assert page == filled(page, folder)  # the same again
+    assert page == filled(page, folder)  # the same row again
     lines = page.splitlines()
     assert lines[:3] == ["before", f"<!-- figures: {mark} -->", ""]
     assert lines[-3:] == ["", "<!-- end -->", "after"]
@@ -48,7 +48,7 @@ def promised(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_the_tables_are_what_the_results_give(name: str) -> None:
-    """`python -m benchmarks fill` fills them."""
+    """`python -m benchmarks fill` makes them match."""
     page = (ROOT / name).read_text(encoding="utf-8")
     assert "<!-- figures: " in page
     assert filled(page, RESULTS) == page
@@ -140,7 +140,7 @@ def test_a_grid_has_a_column_for_each_thing_and_says_how_it_was_measured(tmp_pat
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three variants, of which one could not be measured."""
+    """A run of three variants; one of them could not be measured."""
     folder = tmp_path_factory.mktemp("exported")
     store = Store(f"sqlite:///{folder / 'results.sqlite'}")
     measure(store, ("original", "int4", "fast"), repeats=5, failing={"fast": "no memory"})

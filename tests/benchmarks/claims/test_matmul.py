@@ -1,4 +1,4 @@
-"""Products with packed weights against fp32: what is timed and how it is told; no time is asserted."""
+"""Products with packed weights relative to fp32: their timing and their report; no time is asserted."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""What should not grow is measured, and judged, as it is promised. Nothing timed is asserted."""
+"""The claims against growth are measured and judged as stated. No time is asserted."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_memory_is_read_after_a_tenth_of_the_chats_and_after_all(monkeypatch: py
 
     monkeypatch.setattr(no_growth, "MemoryMeter", Meter)
     assert no_growth.memory_grown(note, "demo", 10) == 10
-    assert read == [0, 9]  # chats told before
+    assert read == [0, 9]  # numbers of chats in the progress
 
 
 @pytest.mark.parametrize(("grown", "kept"), [(no_growth.ROOM, True), (no_growth.ROOM + 1, False)])

@@ -1,4 +1,4 @@
-"""The promise on a model of half the width is kept only where every order holds."""
+"""The claim about a model of half the width holds only if every order holds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The promise of the kernels: judged by what was timed, and never guessed where there is no card."""
+"""The claim about the kernels: judged by the timings, and never guessed without a card."""
 
 from dataclasses import replace
 
@@ -25,7 +25,7 @@ def test_without_a_card_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> 
     ("also", "kept"),
     [
         (GOOD, True),
-        (replace(GOOD, chosen=False, plain=5e-7), True),  # a way that is not taken may be slow
+        (replace(GOOD, chosen=False, plain=5e-7), True),  # a way that is not chosen may be slow
         (replace(GOOD, chosen=False, error=3e-3), False),  # but not wrong
         (replace(GOOD, error=float("nan")), False),
         (replace(GOOD, dtype=torch.bfloat16, error=3e-3), True),

@@ -1,4 +1,4 @@
-"""The command line, in this process on fake hosts, and in processes of its own that are stopped and killed."""
+"""The command line, in this process on fake hosts, and in separate processes that are stopped and killed."""
 
 import json
 import os
@@ -180,7 +180,7 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert captured.err.startswith("error: ")
     assert captured.err.count("\n") == 1
     assert said in captured.err
-    assert machine.log == []  # told before anything was loaded
+    assert machine.log == []  # reported before anything was loaded
 
 
 def test_errors_are_json_lines_too(lines: Any) -> None:

@@ -1,4 +1,4 @@
-"""Export and import: nothing lost, nothing twice, nothing half, and nothing absurd."""
+"""Export and import: nothing lost, nothing twice, nothing partial, and nothing absurd."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Files of figures: written, read back, and refused in a line where they are broken or of another machine."""
+"""Files of figures: written, read back, and refused in one line if broken or of another machine."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The one form of a compression's command: what it may name, and that nothing else is taken for one."""
+"""The only form of a compression's command: its permitted names, and the refusal of every other form."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The queue of jobs on both databases: order, devices, workers that come at once or are gone, and the log."""
+"""The queue of jobs on both databases: order, devices, simultaneous and lost workers, and the log."""
 
 import os
 import platform
@@ -17,7 +17,7 @@ from benchmarks.run.run import Run
 from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError
 
-GONE = "4194305 1.00"  # no system gives such a number
+GONE = "4194305 1.00"  # no system assigns such a number
 ME = processes.identity(os.getpid())
 
 
@@ -66,7 +66,7 @@ def test_devices_are_waited_for_one_by_one(jobs: Jobs) -> None:
         taken = jobs.claim(ME)
         return taken and ids.index(taken.id)
 
-    assert [claim(), claim(), claim()] == [0, 2, None]  # `cpu` does not overtake the one that may take any device
+    assert [claim(), claim(), claim()] == [0, 2, None]  # `cpu` does not overtake a job for any device
     first, second = (job for job in jobs.unfinished() if job.state == "running")
     jobs.finish(first, "done")
     assert [claim(), claim()] == [1, None]
@@ -81,7 +81,7 @@ def test_a_second_click_queues_nothing_and_the_queue_has_an_end(jobs: Jobs, monk
     first = jobs.add(command(1))
     assert jobs.add(command(1)).id == first.id
     jobs.claim(ME)
-    again = jobs.add(command(1))  # asked for while it runs: measured again
+    again = jobs.add(command(1))  # queued while it runs: measured again
     assert again.id != first.id
     jobs.add(command(2))
     with pytest.raises(FastGLMError, match="2 jobs wait already"):
@@ -122,7 +122,7 @@ def test_a_job_whose_worker_is_gone_is_given_to_the_next(jobs: Jobs) -> None:
     jobs.finish(lost, "failed")
     again = now(jobs, lost)
     assert (again.state, again.stage) == ("running", "")
-    assert jobs.tell(lost, {}, [])  # it is to stop
+    assert jobs.tell(lost, {}, [])  # it must stop
     assert not jobs.tell(found, {}, [])
 
 
@@ -202,7 +202,7 @@ def test_a_process_is_told_from_a_later_one_with_its_number() -> None:
     its = processes.identity(child.pid)
     while processes.find(its) is not None:
         pass
-    assert child.wait() == 0  # it was found to be gone while it still had its number
+    assert child.wait() == 0  # `find` saw its end before `wait` freed its number
 
 
 def test_a_process_that_does_not_listen_is_ended_by_force(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A worker: what jobs tell, how they end, and what becomes of them when it is killed."""
+"""A worker: its jobs' output and end, and the recovery after it is killed."""
 
 import io
 import os
@@ -37,9 +37,9 @@ def progress(stage, done): say(event="progress", stage=stage, done=done, total=4
 
 @pytest.fixture(autouse=True)
 def unchanged_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A worker in the tests' own process leaves its signals alone; its jobs may be any.
+    """Leave the signals of the tests' own process alone, and allow any command as a job.
 
-    Tests that run in the background ignore Ctrl-C, and so would what they start.
+    Tests that run in the background ignore Ctrl-C, and their child processes would too.
     """
     monkeypatch.setattr(worker, "_is_ours", lambda _: True)
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
@@ -55,7 +55,7 @@ def jobs() -> Jobs:
 
 
 def done(jobs: Jobs, script: str) -> Job:
-    """A job of this script that was carried out."""
+    """A job of this script that has run."""
     job = jobs.add(["-c", SAYS + script])
     worker.work(Store())
     return now(jobs, job)
@@ -199,7 +199,7 @@ _workers: list[BaseProcess] = []
 
 @pytest.fixture(autouse=True)
 def no_workers_left() -> Iterator[None]:
-    """What a test that fails leaves behind is ended, with what it started."""
+    """End all processes that a failing test leaves, with their children."""
     yield
     while _workers:
         if (found := _workers.pop()).is_alive():
@@ -212,8 +212,8 @@ def _work() -> None:
 
 
 def begun(jobs: Jobs, job: Job, true: Callable[[Job], Any]) -> tuple[BaseProcess, Job]:
-    """A worker in a process of its own, and the job once something is true of it."""
-    started = get_context("fork").Process(target=_work)  # it need not import everything again
+    """A worker in a separate process, and the job once a condition on it is true."""
+    started = get_context("fork").Process(target=_work)  # so that it need not import everything again
     started.start()
     _workers.append(started)
     until(lambda: not started.is_alive() or (now(jobs, job).state == "running" and true(now(jobs, job))))
@@ -221,7 +221,7 @@ def begun(jobs: Jobs, job: Job, true: Callable[[Job], Any]) -> tuple[BaseProcess
 
 
 def killed(jobs: Jobs, job: Job, true: Callable[[Job], Any]) -> Job:
-    """The job as a worker leaves it that is killed once something is true of it."""
+    """The state of a job whose worker is killed once a condition is true."""
     started, found = begun(jobs, job, true)
     started.kill()
     started.join()
@@ -230,12 +230,12 @@ def killed(jobs: Jobs, job: Job, true: Callable[[Job], Any]) -> Job:
 
 
 def said(jobs: Jobs, lines: int, job: Job) -> bool:
-    """Whether there are so many in the log."""
+    """Tell whether the log has this number of lines."""
     return len(jobs.lines(job.id)) == lines
 
 
 def reached(attempt: int, fraction: float, job: Job) -> bool:
-    """Whether this attempt is so far."""
+    """Tell whether this attempt has reached a share of its work."""
     return job.attempts == attempt and job.fraction > fraction
 
 
@@ -264,7 +264,7 @@ def test_a_measurement_of_a_job_writes_only_to_the_store(arguments: list[str]) -
 
 @pytest.fixture
 def wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Has `python -m benchmarks …` of jobs run something else, which gets the arguments after that."""
+    """Replace `python -m benchmarks …` of jobs by another program, which gets the arguments after it."""
 
     def wrap(command: str) -> None:
         script = tmp_path / "python"
@@ -278,7 +278,7 @@ def wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 def test_a_job_whose_worker_is_killed_is_gone_on_with_and_given_up_in_the_end(
     jobs: Jobs, tmp_path: Path, wrapped: Callable[[str], None]
 ) -> None:
-    """Its process ignores what ends those of ours: it says nothing, so that it cannot notice that nobody listens."""
+    """Its process ignores signals and prints nothing, so that it cannot notice that its reader is gone."""
     (tmp_path / "quiet.py").write_text("import sys, time; print(sys.argv[1:], flush=True); time.sleep(600)")
     wrapped(f"{sys.executable} {tmp_path / 'quiet.py'}")
     job = jobs.add(["-m", "benchmarks", "run", "--progress", "json"])
@@ -335,7 +335,7 @@ def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
     options = ["--variants", "original,int4", "--prompt-tokens", "8,24", "--answer-tokens", "6", "--repeats", "4"]
     job = jobs.add(["-m", "benchmarks", "run", *options, "--suite", "latency,memory", "--progress", "json"])
     draw = random.Random(0)
-    for attempt, (low, high) in enumerate([(0.05, 0.4), (0.5, 0.8)], 1):  # also in the middle of one that goes on
+    for attempt, (low, high) in enumerate([(0.05, 0.4), (0.5, 0.8)], 1):  # also in the middle of a resumed one
         left = killed(jobs, job, partial(reached, attempt, draw.uniform(low, high)))
         samples = Store().samples()
     worker.work(Store())

@@ -1,4 +1,4 @@
-"""Energy: counters that start anew, that may not be read, and GPUs."""
+"""Energy: counters that wrap around, unreadable counters, and GPUs."""
 
 import itertools
 import sys
@@ -15,7 +15,7 @@ from benchmarks.measure.energy import find_meter
 
 @pytest.fixture
 def powercap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two packages, one with memory; zones that are parts of a package or of the whole are not to be counted."""
+    """Two packages, one with memory; zones that are parts of a package or of the whole must not count."""
     names = {
         "intel-rapl:0": "package-0",
         "intel-rapl:0:0": "core",
@@ -51,7 +51,7 @@ def test_what_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(energy, "POWERCAP", tmp_path / "none")
     assert find_meter("cpu") is None
     assert find_meter("mps") is None
-    monkeypatch.setitem(sys.modules, "pynvml", None)  # is not installed
+    monkeypatch.setitem(sys.modules, "pynvml", None)  # not installed
     assert find_meter("cuda:0") is None
     assert not rows(run_suites(FakeMachine()), "int4", "energy")
 
@@ -66,7 +66,7 @@ def test_an_answer_has_its_energy_a_token(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 class NVMLError(Exception):
-    """As pynvml's."""
+    """The name of pynvml's error."""
 
 
 @pytest.mark.parametrize("visible", ["", "3", "GPU-abc"])

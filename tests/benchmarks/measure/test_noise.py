@@ -1,4 +1,4 @@
-"""Noise: what is seen of the machine, what is made of it, and how it is told."""
+"""Noise: the observation of the machine, the judgement, and the report."""
 
 import time
 from collections.abc import Callable
@@ -91,7 +91,7 @@ def test_a_slowed_gpu_is_seen(said: str, found: list[str] | None, monkeypatch: p
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]:
-    """Lets a second of two processors pass, with so much work of others and of ours."""
+    """Lets a second of two processors pass, with given work of other programs and of this one."""
     at = [0.0, 0.0, 0.0]
 
     def passes(others: float, ours: float) -> None:
@@ -105,7 +105,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]:
 def test_the_load_of_others_is_what_is_not_ours(clock: Callable[[float, float], None]) -> None:
     watch = Watch()
     assert "other_load" not in watch.conditions()
-    for others, ours in ((0.0, 2.0), (1.0, 1.0), (0.2, 0.0), (0.0, -5.0)):  # in the last a system forgot our children
+    # In the last one a system forgot the child processes.
+    for others, ours in ((0.0, 2.0), (1.0, 1.0), (0.2, 0.0), (0.0, -5.0)):
         clock(others, ours)
         watch.look()
     found = watch.conditions()

@@ -8,8 +8,8 @@ def test_median_and_interval_of_known_values() -> None:
     estimate = statistics.median([5.0, 1.0, 4.0, 2.0, 3.0])
     assert estimate.value == 3.0
     assert estimate.n == 5
-    # The median of 5 draws with replacement from 5 values is the smallest or the largest in 5.8 % of the cases each:
-    # more than 2.5 %, so that the interval reaches both ends.
+    # The median of 5 draws with replacement from 5 values is the smallest or the largest in 5.8 % of cases each: more
+    # than 2.5 %, so the interval reaches both ends.
     assert (estimate.low, estimate.high) == (1.0, 5.0)
 
 
@@ -27,7 +27,7 @@ def test_same_data_give_the_same_interval() -> None:
 
 
 def test_quantile_pools_tokens_and_resamples_repeats() -> None:
-    # Ten answers alike inside, different from each other: ten repeats tell little, however many tokens they have.
+    # Ten answers, uniform inside and different from each other: ten repeats say little, however many tokens they have.
     repeats = [[float(level)] * 500 for level in range(10)]
     estimate = statistics.quantile(repeats, 0.5)
     assert estimate.value == 4.5
@@ -45,7 +45,7 @@ def test_quantile_of_answers_of_different_lengths() -> None:
 
 
 def test_ratio_is_taken_pair_by_pair() -> None:
-    # The machine becomes ten times slower halfway; each pair still says 2.
+    # The machine becomes ten times slower halfway; each pair still gives 2.
     estimate = statistics.ratio([2.0, 4.0, 20.0, 40.0], [1.0, 2.0, 10.0, 20.0])
     assert estimate == statistics.Estimate(2.0, 4, 2.0, 2.0)
     with pytest.raises(ValueError, match="argument 2 is longer"):
@@ -73,5 +73,5 @@ def test_half_width_is_that_of_the_interval_or_of_the_spread() -> None:
     assert found.low is not None
     assert found.high is not None
     assert statistics.half_width(values) >= (found.high - found.low) / 2 / found.value
-    # Most are alike, so that the interval is narrow; the spread says that they are not that steady.
+    # Most values are equal, so the interval is narrow; the spread shows that they are less steady.
     assert statistics.half_width([1.0] * 30 + [3.0]) > 0.1

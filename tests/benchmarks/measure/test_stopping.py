@@ -1,4 +1,4 @@
-"""Repeats until figures are as sure as wanted: what ends them, what is told, and that the intervals still hold."""
+"""Repeats until figures are precise enough: the reason of the end, the report, and valid intervals."""
 
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,9 @@ def test_steady_answers_need_the_fewest_repeats() -> None:
         (1.0, 1.0, Precision(), 2),
         (1.0, 0.1, Precision(), 8),
         (9.0, 0.01, Precision(), 16),
-        (40.0, 1.0, Precision(), None),  # six times would take 6 minutes and more
+        (40.0, 1.0, Precision(), None),  # six times would take 6 minutes or more
         (40.0, 1.0, Precision(budget=600), 16),
-        (1.0, 0.1, None, None),  # a count was asked for
+        (1.0, 0.1, None, None),  # a count was requested
     ],
 )
 def test_processes_begin_anew_where_that_is_cheap(
@@ -88,7 +88,7 @@ def test_every_repeat_begins_processes_and_the_first_alternates() -> None:
 
 
 def test_what_differs_from_process_to_process_is_in_the_interval() -> None:
-    """A machine whose processes are as slow as the draw of their beginning."""
+    """Processes of the fake machine are slow or fast by a draw at their start."""
     draw = np.random.default_rng(1)
     machine = FakeMachine(noise=0, load_time=9.0, pace=lambda: float(draw.lognormal(0, 0.05)))
     result = _run(machine, Precision(0.9, 3600), Silent())
@@ -162,7 +162,8 @@ def test_a_run_taken_up_that_had_enough_measures_no_more(tmp_path: Path) -> None
 def test_a_workload_is_that_of_its_settings() -> None:
     for workload in (Workload((8, 9), 6, 4), Workload(precision=Precision(0.01, 60), batches=(1, 3))):
         assert Workload.of(workload.as_dict()) == workload
-    assert Workload.of({"prompt_tokens": [8], "answer_tokens": 6, "repeats": 4}) == Workload((8,), 6, 4)  # of old
+    # From an earlier version.
+    assert Workload.of({"prompt_tokens": [8], "answer_tokens": 6, "repeats": 4}) == Workload((8,), 6, 4)
 
 
 def test_widths_are_of_the_baseline_and_of_ratios_to_it() -> None:
@@ -171,14 +172,15 @@ def test_widths_are_of_the_baseline_and_of_ratios_to_it() -> None:
     for repeat, mood in enumerate(draw.lognormal(0, 0.2, 9)):
         record.add("original", "decode_rate", {}, repeat, 100 * mood)
         record.add("int4", "decode_rate", {}, repeat, 400 * mood)
-    assert record.widest("decode_rate", ["int4"]) == pytest.approx(0, abs=1e-9)  # the pair shares its mood
+    # Both of a pair share the machine's state.
+    assert record.widest("decode_rate", ["int4"]) == pytest.approx(0, abs=1e-9)
     assert record.widest("decode_rate", ["original", "int4"]) > 0.05
     assert record.widest("ttft", ["original"]) == float("inf")
 
 
 def test_what_is_expected_follows_from_the_widths() -> None:
     plan = Repeats(100, 6, Precision(0.02, 3600), 1.0)
-    assert plan.expected(0) == 100  # as far as the budget goes
+    assert plan.expected(0) == 100  # as many as the budget allows
     assert plan.ended(10, lambda: 0.04) is None
     assert plan.expected(10) == 40  # half the width, four times the repeats
     assert plan.ended(40, lambda: 0.02) == "precision"

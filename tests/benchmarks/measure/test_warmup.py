@@ -1,4 +1,4 @@
-"""Warm-up: it goes on while answers get faster, and not for ever."""
+"""Warm-up: it continues while answers become faster, but not for ever."""
 
 import pytest
 from fake_hosts import FakeMachine

@@ -1,4 +1,4 @@
-"""The peers themselves, those that are installed, on a tiny model: it is written, loaded and answers."""
+"""The installed peers on a tiny model: each writes it, loads it and answers."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ SIZES = Sizes(layers=2, hidden=64, heads=2, inner=256, vocabulary=512, context=6
 PROMPT = [5, 300, 17, 9, 200, 11]
 OWN = [name for name, peer in all_peers().items() if isinstance(peer, OwnProcess) and name != "published"]
 
-# A model that answers with the token after the last one, in the interface of the published code.
+# A model in the interface of the published code that answers with the token after the last one.
 MODEL = """
 from types import SimpleNamespace
 
@@ -54,7 +54,7 @@ class ChatGLMConfig(PretrainedConfig):
 
 @pytest.fixture
 def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder as the published code's."""
+    """A folder like that of the published code."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
     folder = tmp_path / "code"
     folder.mkdir()
@@ -84,7 +84,7 @@ def test_a_tiny_model_is_written_and_answers(name: str, tmp_path: Path) -> None:
     assert all(0 <= token < SIZES.vocabulary for token in answer)
     assert list(engine.generate([*PROMPT[:-1], 400], 4)) != answer
     assert list(engine.generate(PROMPT, 4)) == answer  # nothing is left of the answer before
-    if "llama" in name:  # the others see the prompt in both directions: an answer's tokens are not like it
+    if "llama" in name:  # the others attend to the prompt in both directions: a token of an answer differs
         assert list(engine.generate([*PROMPT, *answer[:3]], 1)) == answer[3:]
 
 

@@ -1,4 +1,4 @@
-"""Peers: what is measured with them and how it is told, on fake hosts; and the process of a peer."""
+"""Peers: their measurement and its report on fake hosts; and the process of a peer."""
 
 import json
 import tempfile
@@ -28,7 +28,7 @@ SHORT = ["--model", "demo", "--variants", "original,int4", "--prompt-tokens", "8
 
 
 class HostedPeer(FakePeer):
-    """On a fake host; `slow` answers in twice the time of `counter`."""
+    """A peer on a fake host; `slow` answers in twice the time of `counter`."""
 
     def __init__(self, name: str, machine: FakeMachine, reason: str | None = None, broken: str = "") -> None:
         self.name, self.machine, self.reason, self.broken = name, machine, reason, broken
@@ -55,7 +55,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def peers(machine: FakeMachine, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, HostedPeer]]:
-    """Two that can be measured, one that is not installed, one whose model cannot be written."""
+    """Two measurable peers, one that is not installed, one whose model cannot be written."""
     found = {
         "counter": HostedPeer("counter", machine),
         "slow": HostedPeer("slow", machine),
@@ -183,7 +183,8 @@ def test_a_peer_has_the_weights_of_the_model() -> None:
         model = ChatGLMForConditionalGeneration(config)
     sizes = Sizes.of(config)
     assert dict(sizes.published()) == {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    assert sizes.weights == sum(weight.numel() for weight in model.parameters() if weight.ndim == 2)  # tied: once
+    # Tied embedding and head count once.
+    assert sizes.weights == sum(weight.numel() for weight in model.parameters() if weight.ndim == 2)
     assert sizes.width == 8
 
 

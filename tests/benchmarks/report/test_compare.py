@@ -1,4 +1,4 @@
-"""`compare`: the method calls as often as it says, and the command says what is better, worse or undecided."""
+"""`compare`: the method errs as rarely as documented, and the command reports better, worse or undecided."""
 
 import json
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 def called(
     method: Method, n: int, noise: float, truth: float = 1.0, drift: float = 0.0, trials: int = TRIALS
 ) -> tuple[float, float]:
-    """Of `trials` comparisons, the shares that call B larger and smaller."""
+    """The shares of `trials` comparisons that call B larger, and smaller."""
     draw = np.random.default_rng(n)
     larger = smaller = 0
     for _ in range(trials):
@@ -182,6 +182,6 @@ def test_a_beginning_of_an_id_is_enough(store: Store) -> None:
     before, after = measure(store, id="20250101-one"), measure(store, id="20250102-two")
     assert compare(store, "20250101", "20250102").lines
     longer = measure(store, id=f"{before.id}-and-more")
-    assert compare(store, before.id, longer.id).a.startswith(f"{before.id}  ")  # a whole id wins
+    assert compare(store, before.id, longer.id).a.startswith(f"{before.id}  ")  # a whole id takes precedence
     with pytest.raises(UsageError, match=r"3 runs begin with '2025010' \(.*\): give more"):
         compare(store, "2025010", after.id)

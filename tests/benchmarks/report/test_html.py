@@ -1,4 +1,4 @@
-"""`report`: one HTML file that needs nothing else and shows what was measured; Markdown; errors."""
+"""`report`: one self-contained HTML file with all measurements; Markdown; errors."""
 
 import re
 from html.parser import HTMLParser
@@ -25,7 +25,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
 
 
 class Reader(HTMLParser):
-    """Text, scripts and what the page would load."""
+    """Collects text, scripts and everything that the page would load."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def test_the_charts_show_what_was_measured(store: Store) -> None:
     assert row.low is not None
     assert first.name == "int4"
     assert list(first.x) == [32, 128]
-    assert first.y[1] == pytest.approx(row.value)  # s, as the longest takes more than one
+    assert first.y[1] == pytest.approx(row.value)  # s, because the longest takes more than one
     assert first.error_y.arrayminus[1] == pytest.approx(row.value - row.low)
     rate = figures["Decode rate"].data[1]
     assert rate.y[1] == pytest.approx(rows["decode_rate", "int4"].value)

@@ -1,4 +1,4 @@
-"""The bar of a run: it moves on and ends at its end."""
+"""The bar of a run: it moves and ends at its end."""
 
 import io
 import sys
@@ -14,7 +14,7 @@ def test_the_bar_ends_at_its_end_however_its_parts_add_up(monkeypatch: pytest.Mo
     monkeypatch.setattr(terminal, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys, "stderr", terminal)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # tqdm warns of a bar that is beyond its end
+        warnings.simplefilter("error")  # tqdm warns of a bar beyond its end
         for layers in range(2, 40):
             reporter = BarReporter()
             reporter.plan(3)

@@ -1,4 +1,4 @@
-"""A run on a Ray cluster of two machines, which are two on this one: on fake hosts, and once on real ones."""
+"""A run on a Ray cluster of two machines, both on this one: on fake hosts, and once on real ones."""
 
 import json
 import os
@@ -31,7 +31,7 @@ SHORT = ["--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Of all machines, whose workers inherit it; a folder `tasks` in it is for `fake_tasks`."""
+    """The home of all machines, whose workers inherit it; its folder `tasks` is for `fake_tasks`."""
     folder = tmp_path_factory.mktemp("cluster")
     (folder / "tasks").mkdir()
     with pytest.MonkeyPatch.context() as patch:
@@ -47,7 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def address(home: Path) -> Iterator[str]:
-    """Of a cluster with two machines of one processor each."""
+    """The address of a cluster with two machines of one processor each."""
     started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
     try:
         started.add_node(num_cpus=1)
@@ -59,7 +59,7 @@ def address(home: Path) -> Iterator[str]:
 
 @pytest.fixture
 def tasks(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Fake hosts, an empty store, and the folder where `fake_tasks` reads what shall happen and leaves what did."""
+    """Fake hosts, an empty store, and the folder in which `fake_tasks` finds orders and leaves records."""
     for file in (home / "tasks").iterdir():
         file.unlink()
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
@@ -69,7 +69,7 @@ def tasks(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def calls(tasks: Path, name: str) -> list[int]:
-    """How often a task was called on each machine."""
+    """The number of calls of a task on each machine."""
     nodes = [file.name.split(".")[1] for file in tasks.glob(f"{name}.*")]
     return sorted(nodes.count(node) for node in set(nodes))
 
@@ -97,7 +97,7 @@ def test_every_machine_is_a_run(address: str, tasks: Path, capsys: pytest.Captur
         assert set(rows["variant"]) == {"original", "int4"}
         assert set(rows["metric"]) > {"ttft", "decode_rate_ratio", "peak_memory", "skill_accuracy"}
         loads = Store().samples([run["id"]], metric="load_time")
-        assert len(loads) == 2 * 3  # of each variant one in every suite
+        assert len(loads) == 2 * 3  # one of each variant in every suite
         assert len(Store().answers(run["id"])) > 100
     times = [file.read_text().split() for file in tasks.iterdir()]
     assert len(times) == 2 * 5
@@ -116,7 +116,7 @@ def test_what_fails_is_a_result_and_the_rest_goes_on(
     asked = ["--suite", "latency,memory,load", "--progress", "json", "--ray", address]
     assert main(["run", *SHORT, *asked]) == 0
     said = capsys.readouterr().out.splitlines()
-    told = [json.loads(line) for line in said if line.startswith("{")]  # Ray tells of dead workers in between
+    told = [json.loads(line) for line in said if line.startswith("{")]  # Ray reports dead workers in between
     warnings = [line["message"] for line in told if line["event"] == "warning"]
     assert sum("original (memory) lost its worker" in text and text.endswith("is run again") for text in warnings) == 2
     assert sum("int4 (memory) could not be measured" in text for text in warnings) == 2
@@ -143,7 +143,7 @@ def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
     asked = [*SHORT, "--suite", "latency,memory", "--repeats", "2000", "--progress", "json", "--ray", address]
     with subprocess.Popen([sys.executable, "-c", code, "run", *asked], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
-        # One is at work on the latency, the other waits for it: they share this machine's device.
+        # One measures latency, the other waits for it: they share this machine's device.
         while "loaded" not in [file.read_text() for file in tasks.iterdir()]:
             assert process.poll() is None
             time.sleep(0.1)
@@ -153,7 +153,7 @@ def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
     assert process.returncode == 1
     assert [line["status"] for line in told if line["event"] == "done"] == ["cancelled", "cancelled"]
     assert Store().runs()["status"].tolist() == ["cancelled", "cancelled"]
-    assert Store().samples(metric="decode_rate")["run"].nunique() == 1  # of the task that was not done
+    assert Store().samples(metric="decode_rate")["run"].nunique() == 1  # rows of the task that did not run
 
 
 def test_texts_of_the_user_travel(address: str, tasks: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A run on real hosts. Times are there and positive; how large they are is not for a test."""
+"""A run on real hosts. Times exist and are positive; no test asserts their size."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A reference goes from a machine with room for the original to one without."""
+"""A reference goes from a machine with memory for the original to one without."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A run that is stopped or killed anywhere is taken up where it stopped."""
+"""A run that is stopped or killed at any moment resumes where it stopped."""
 
 import os
 import random
@@ -57,7 +57,7 @@ def _measure(run: Run, store: Store, machine: FakeMachine, reporter: Stopping, r
 
 
 def _samples(store: Store) -> dict[tuple[str, str, str, int], list[float]]:
-    """But for the times of loading: a run that is taken up loads again."""
+    """Samples without the times of loading, because a resumed run loads again."""
     return {
         (row["variant"], row["metric"], params_text(row["params"]), row["repeat"]): row["values"]
         for row in store.samples().to_dict("records")
@@ -66,7 +66,7 @@ def _samples(store: Store) -> dict[tuple[str, str, str, int], list[float]]:
 
 
 def _measured(machine: FakeMachine) -> int:
-    """Answers that were asked for, those of warm-ups left out."""
+    """The number of requested answers, without those of warm-ups."""
     warm_up = {tuple(prompts[-1]) for prompts in prepare(WORKLOAD, FakeTokenizer()).values()}
     return sum(prompt not in warm_up for asked in machine.asked.values() for prompt in asked)
 
@@ -104,7 +104,7 @@ def test_a_variant_that_failed_is_tried_again(tmp_path: Path) -> None:
 
 
 def _stop(machine: FakeMachine) -> str:
-    """A run of the command line that is stopped when the second variant is loaded."""
+    """A run of the command line that stops when the second variant is loaded."""
 
     def interrupt(variant: str) -> None:
         if variant == "int4":
@@ -145,7 +145,7 @@ def test_other_circumstances_are_refused(
 
 
 def test_a_run_that_does_not_say_how_it_was_measured_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """One that was imported from a table."""
+    """A run that was imported from a table."""
     run = Run("demo", ("original",), ("memory",), {}, machine={"cpu": "other"})
     store = Store()
     store.start_run(run)
@@ -157,7 +157,7 @@ def test_a_run_that_does_not_say_how_it_was_measured_is_refused(capsys: pytest.C
 
 
 def test_killed_at_random_moments_nothing_is_lost_or_double(home: Path) -> None:
-    """SIGKILL, again and again, until the run comes to its end."""
+    """SIGKILL, again and again, until the run reaches its end."""
     draw, kills = random.Random(0), 0
     environment = {**os.environ, "FAKE_ANSWER_TAKES": "0.02"}
     command = ["run", *OPTIONS, "--suite", SUITES, "--questions", "1"]

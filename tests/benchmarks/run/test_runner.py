@@ -15,7 +15,7 @@ from benchmarks.run.runner import prepare
 from benchmarks.suites import quality
 from fastglm.errors import FastGLMError
 
-TURN = 1 + len(WORKLOAD.prompt_tokens)  # what does not count, and an answer to each length
+TURN = 1 + len(WORKLOAD.prompt_tokens)  # one answer that does not count, and one for each length
 
 
 def test_variants_take_turns_and_only_one_is_awake() -> None:
@@ -47,7 +47,7 @@ def test_variants_are_asked_the_same_and_every_repeat_something_else() -> None:
     assert len(set(measured)) == len(measured)
     warm_up = machine.asked["original"][: -TURN * WORKLOAD.repeats] + turns[::TURN]
     assert len(set(warm_up)) == 2
-    assert not set(measured) & set(warm_up)  # the warm-up asks something else
+    assert not set(measured) & set(warm_up)  # the warm-up has another prompt
 
 
 @pytest.mark.parametrize("room", [1, 2])
@@ -134,7 +134,8 @@ def test_every_variant_is_asked_the_same_questions_and_every_answer_is_kept() ->
     assert notebook.answers == result.answers
     first, own = result.answers[:2]
     assert (first.question, first.expected, first.answer) == ("Of France?", "Paris", "you said: Of France?")
-    assert (first.right, own.right) == (False, None)  # nobody knows what is right of a user's own
+    # No rule can tell whether answers to a user's own questions are right.
+    assert (first.right, own.right) == (False, None)
     assert own.history == [("Hi", "Hello")]
     mean, p99, largest = rows(result, "int4", "kl_divergence")
     assert (mean.value, mean.params) == (0.25, {"arithmetic": "exact"})
@@ -147,7 +148,7 @@ def test_every_variant_is_asked_the_same_questions_and_every_answer_is_kept() ->
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes a process of its own is done in this one, and answers are short."""
+    """Work of other processes is done in this one, and answers are short."""
     monkeypatch.setattr(quality, "elsewhere", lambda work, progress, *arguments: work(progress, *arguments))
     monkeypatch.setattr(quality, "LONGEST_ANSWER", 4)
 
@@ -159,7 +160,7 @@ def test_the_original_without_room_is_computed_layer_by_layer() -> None:
     assert result.status == "done"
     assert not rows(result, "original", "failure")
     assert [answer.variant for answer in result.answers] == ["original"] * 2 + ["int4"] * 2
-    assert result.answers[0].answer is None  # 4 tokens are no answer
+    assert result.answers[0].answer is None  # 4 tokens are not an answer
     assert result.answers[0].nats > 0
     kl = rows(result, "original", "kl_divergence")
     assert [(row.value, row.device) for row in kl] == [(0, "cpu")] * 3

@@ -1,4 +1,4 @@
-"""From the tables of the first program to the newest, on both databases, also by several programs at once."""
+"""Migration from the first program's tables to the newest, on both databases, also by several programs at once."""
 
 import multiprocessing
 import sqlite3
@@ -84,7 +84,7 @@ def test_steps_lead_to_the_tables_of_the_program(url: str, before: str) -> None:
         _first_tables(url)
     store = Store(url)
     with store._engine.connect() as connection:
-        types = connection.dialect.name == "postgresql"  # SQLite has no types worth the name
+        types = connection.dialect.name == "postgresql"  # SQLite hardly has types
         options = {"version_table": migrations.VERSION_TABLE, "compare_type": types}
         context = MigrationContext.configure(connection, opts=options)
         found = compare_metadata(context, Base.metadata)
@@ -120,7 +120,7 @@ def _open(url: str, together: Any, said: Any) -> None:
     together.wait()
     try:
         said.put(len(Store(url).runs()))
-    except BaseException as error:  # of another process: told there
+    except BaseException as error:  # an error in another process, reported there
         said.put(repr(error))
         raise
 
@@ -129,7 +129,7 @@ def _open(url: str, together: Any, said: Any) -> None:
 def test_programs_that_open_a_store_at_once(url: str, before: str) -> None:
     if before == "the first tables":
         _first_tables(url)
-    processes = multiprocessing.get_context("fork")  # they need not import everything again
+    processes = multiprocessing.get_context("fork")  # so that they need not import everything again
     together, said = processes.Barrier(4), processes.Queue()
     programs = [processes.Process(target=_open, args=(url, together, said)) for _ in range(4)]
     for program in programs:

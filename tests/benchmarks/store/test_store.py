@@ -141,9 +141,9 @@ def test_a_locked_database_is_told_in_one_line(tmp_path: Path, monkeypatch: pyte
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match=r"results\.sqlite is locked by another program: close") as caught:
             store.add([_row(run)])
-        assert len(Store(f"sqlite:///{path}").runs()) == 1  # what is there can be read all the same
+        assert len(Store(f"sqlite:///{path}").runs()) == 1  # existing data can still be read
     assert "\n" not in str(caught.value)
-    store.add([_row(run)])  # and it works again
+    store.add([_row(run)])  # and the store works again
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_large_store_finds_its_rows_by_indexes(url: str) -> None:
 def _plan(connection: Any, query: str) -> str:
     if connection.dialect.name == "sqlite":
         return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}").all())
-    connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # which a small table is read by
+    connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # PostgreSQL would scan so small a table
     return str(connection.exec_driver_sql(f"EXPLAIN {query}").all())
 
 
@@ -322,13 +322,13 @@ def test_trouble_with_the_local_store_itself_is_only_told() -> None:
 
 
 def test_opening_a_store_once_more_keeps_the_locks_of_this_process(home: Path) -> None:
-    """POSIX takes a process's locks on a file from it when it closes that file, however it had opened it."""
+    """POSIX removes a process's locks on a file when it closes the file, however it had opened it."""
     first = Store()
     path = home / "results" / "results.sqlite"
     reads = f"import sqlite3; c = sqlite3.connect({str(path)!r}); print(c.execute('SELECT 1 FROM runs').fetchall())"
     with first._engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1 FROM runs").fetchall()
-        Store()  # as another session of the app
+        Store()  # like another session of the app
         subprocess.run([sys.executable, "-c", f"{reads}; c.close()"], check=True)
-        assert path.with_name(f"{path.name}-wal").exists()  # the last to close a database removes it
+        assert path.with_name(f"{path.name}-wal").exists()  # the last process to close a database removes it
     first.close()

@@ -1,4 +1,4 @@
-"""The quality suite: what is asked, and what the answers amount to."""
+"""The quality suite: its questions, and the figures of the answers."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The throughput suite: batches in turn, ratios, and sizes that do not fit."""
+"""The throughput suite: batches in turn, ratios, and too large sizes."""
 
 import pytest
 from fake_hosts import FakeMachine
@@ -46,7 +46,7 @@ def test_a_size_that_does_not_fit_is_a_result_and_smaller_ones_stay(room: int) -
 
 
 def test_a_size_that_fits_only_alone_is_measured_alone() -> None:
-    """The variants are loaded side by side until a size needs the room of the others."""
+    """The variants stay loaded side by side until a size needs the memory of the others."""
     machine = FakeMachine(largest_batch={"int4": 4})
     result = _run(machine)
     assert _rows_of(result, "int4") == {1, 2}

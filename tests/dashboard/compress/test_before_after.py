@@ -1,4 +1,4 @@
-"""The figures of a made model beside its parent's."""
+"""The figures of a compressed model beside its parent's."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""What visitors give is kept under its content."""
+"""Uploads of visitors are kept under a name of their content."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Background jobs: a worker is started when one is needed, and only then, and outlives whoever started it."""
+"""Background jobs: a worker starts only if one is needed, and outlives its starter."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from dashboard.jobs import jobs
 from fastglm.errors import FastGLMError
 from fastglm.system.home import home
 
-GONE = "4194305 1.00"  # no system gives such a number
+GONE = "4194305 1.00"  # no system assigns such a number
 ME = processes.identity(os.getpid())
 
 
 @pytest.fixture(autouse=True)
 def own_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As a server that has just started."""
+    """A server that has just started."""
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     monkeypatch.setattr(jobs, "_worker", None)
     st.cache_resource.clear()
@@ -37,7 +37,7 @@ def own_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
-    """The workers that were started: none works."""
+    """The started workers, none of which works."""
     started: list[SimpleNamespace] = []
 
     def start(command: list[str], **_options: Any) -> SimpleNamespace:
@@ -67,9 +67,9 @@ def test_one_worker_is_started_and_given_time_to_begin(workers: list[SimpleNames
     taken = queue.claim(ME)
     assert taken is not None
     assert taken.id == first.id
-    workers[0].returncode = 0  # it found the device in use
+    workers[0].returncode = 0  # it finds the device in use
     jobs.unfinished()
-    assert len(workers) == 1  # the other one waits for this one's worker
+    assert len(workers) == 1  # the other job waits for this worker's device
     queue.finish(taken, "done")
     jobs.unfinished()
     assert len(workers) == 2
@@ -78,7 +78,7 @@ def test_one_worker_is_started_and_given_time_to_begin(workers: list[SimpleNames
 def test_a_job_for_a_free_device_gets_a_worker_of_its_own(workers: list[SimpleNamespace]) -> None:
     jobs.start(["-c", "1", "--device", "cpu"])
     Jobs(Store()).claim(ME)
-    workers[0].pid = os.getpid()  # at work
+    workers[0].pid = os.getpid()  # still running
     jobs.start(["-c", "2", "--device", "cuda"])
     assert len(workers) == 2
 
@@ -136,7 +136,7 @@ def test_a_job_outlives_the_server_that_started_it() -> None:
         assert server.stdout is not None
         worker = processes.identity(int(server.stdout.readline()))
         os.killpg(server.pid, signal.SIGKILL)
-    queue = Jobs(Store())  # looks on, and starts no worker of its own
+    queue = Jobs(Store())  # it only watches, and starts no worker of its own
     until(lambda: (left := queue.unfinished()) and left[0].run)
     (job,) = queue.unfinished()
     assert job.worker == worker

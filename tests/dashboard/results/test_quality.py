@@ -1,4 +1,4 @@
-"""Which answers changed, and whether chance explains it."""
+"""Changed answers, and whether chance explains them."""
 
 import pandas as pd
 import pytest

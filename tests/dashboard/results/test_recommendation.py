@@ -1,4 +1,4 @@
-"""Which variant is recommended: newest figures of each, the Pareto front, the rule."""
+"""The recommended variant: newest figures of each, the Pareto front, the rule."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ def standing(
     doubt: float = 0.0,
     short: bool = False,
 ) -> Standing:
-    """Speed with a relative `spread`, memory in GB, quality give or take a `doubt`."""
+    """Figures with a relative `spread` of speed, memory in GB, and quality plus or minus `doubt`."""
     return Standing(
         variant,
         None if speed is None else Value(speed, speed * (1 - spread), speed * (1 + spread)),

@@ -1,4 +1,4 @@
-"""Answers in the making, and giving back what a closed tab had."""
+"""Unfinished answers, and the release of a closed tab's resources."""
 
 import threading
 import time
