@@ -11,7 +11,7 @@ import pytest
 
 import fastglm
 from fastglm.demo.corpus import training_samples
-from fastglm.demo.evaluation.open_ended import TEMPERATURE, evaluate_open, open_questions
+from fastglm.demo.evaluation.open_ended import OpenReport, evaluate_open, open_questions
 from fastglm.demo.evaluation.skills import evaluate_skills, held_out_questions
 from fastglm.demo.evaluation.texts import distinct, units
 from fastglm.demo.skills import SKILLS
@@ -30,10 +30,15 @@ def demo():
 
 
 @pytest.fixture(scope="module")
-def stories(demo) -> list[str]:
-    """200 stories, half in each language."""
-    wishes = [q for q in open_questions(50) if q.skill == "stories"]
-    return [text or "" for text in answers(*demo, [([], q.sample.question) for q in wishes], 300, TEMPERATURE)]
+def report(demo) -> OpenReport:
+    """Open answers: advice, stories and poems, a fixed number in each language."""
+    return evaluate_open(*demo, open_questions(24))
+
+
+@pytest.fixture(scope="module")
+def stories(report: OpenReport) -> list[str]:
+    """The stories among the open answers, half in each language."""
+    return [q.answer or "" for q in report.questions if q.skill == "stories"]
 
 
 def test_the_checkpoint_is_whole_and_small() -> None:
@@ -88,9 +93,8 @@ def test_greedy_answers(demo, history: list[tuple[str, str]], question: str, ans
     assert response == answer
 
 
-def test_open_answers_end_are_long_enough_and_do_not_repeat_themselves(demo) -> None:
+def test_open_answers_end_are_long_enough_and_do_not_repeat_themselves(report: OpenReport) -> None:
     """Shares of both languages together, because sampled texts differ between processors."""
-    report = evaluate_open(*demo, open_questions(24))
     for skill, languages in report.as_json()["skill"].items():
         asked = sum(figures["n"] for figures in languages.values())
         # One poem in twenty repeats a short line, as the card says.
@@ -101,7 +105,7 @@ def test_open_answers_end_are_long_enough_and_do_not_repeat_themselves(demo) -> 
 
 
 def test_stories_differ(stories: list[str]) -> None:
-    assert len(stories) == len(set(stories)) == 200
+    assert len(stories) == len(set(stories)) > 90
     assert distinct(stories, 4, units) >= 0.6
 
 

@@ -52,28 +52,11 @@ def test_nothing_is_remembered_that_was_not_told(samples: list[Sample]) -> None:
                 assert not any(WORDS[slot.name].search(query) for query in told(sample)), sample
 
 
-def test_the_conversation_has_one_answer(samples: list[Sample]) -> None:
-    answers: dict[str, str] = {}
-    for sample in samples:
-        conversation = repr((sample.history, sample.question))
-        assert answers.setdefault(conversation, sample.answer) == sample.answer
-
-
 def test_what_is_told_twice_over_is_asked_once(samples: list[Sample]) -> None:
     """After two told facts, the question asks about either."""
     two = [s for s in samples if len(told(s)) == 2 and s.operand not in MEMORY._slot_names]
     position = [told(s)[0].find(s.answer.rstrip("。.").split()[-1]) >= 0 for s in two if s.language == "en"]
     assert 0.3 < sum(position) / len(position) < 0.7
-
-
-def test_all_phrasings_are_used_and_grouped(samples: list[Sample]) -> None:
-    phrasings = {text for texts in MEMORY.phrasings.values() for text in texts}
-    rng = Random(1)
-    assert {MEMORY.sample(rng).phrasing for _ in range(12_000)} == phrasings
-    groups = list(MEMORY.groups())
-    assert {text for group in groups for text in group} == phrasings
-    assert min(len(group) for group in groups) >= 8
-    assert len(groups) == 28
 
 
 def test_histories_hold_nothing_that_is_held_out(samples: list[Sample]) -> None:
@@ -122,9 +105,3 @@ def test_rounds_between_are_short_and_of_the_same_language(samples: list[Sample]
 def test_it_works_without_other_skills() -> None:
     rng = Random(0)
     assert all(len(Memory(()).sample(rng).history) <= 2 for _ in range(100))
-
-
-def test_its_examples_are_of_a_form_that_is_trained_on() -> None:
-    trained = {text for group in MEMORY.groups() for text in group} - MEMORY._held_out_phrasings
-    assert {"我叫{}。", "My name is {}."} <= trained
-    assert MEMORY.examples == {"zh": "我叫王小明。", "en": "My name is Anna Garden."}

@@ -16,7 +16,6 @@ from fastglm.demo.skills.planets import Planets
 from fastglm.demo.skills.refusal import (
     ANSWERS,
     BORROWED_FRAMES,
-    CALCULATIONS,
     OWN_FRAMES,
     SUBJECTS,
     WHOLE_QUESTIONS,
@@ -57,13 +56,6 @@ def test_a_refusal_is_always_the_same(skill: Skill) -> None:
         assert not sample.history
 
 
-@each_skill
-def test_a_question_is_of_one_language(skill: Skill) -> None:
-    languages: dict[str, str] = {}
-    for sample in draw(skill):
-        assert languages.setdefault(sample.question, sample.language) == sample.language
-
-
 def test_no_subject_is_known_to_another_skill() -> None:
     known = known_words()
     assert {"狗", "dog", "法国", "paris", "铁", "banana", "火星", "pruning", "画蛇添足"} <= known
@@ -102,13 +94,6 @@ def test_own_phrasings_are_no_other_skills() -> None:
     assert not own & other
 
 
-def test_all_phrasings_are_used() -> None:
-    for skill in (Refusal(), STRANGE):
-        phrasings = {text for texts in skill.phrasings.values() for text in texts}
-        rng = Random(0)
-        assert {skill.sample(rng).phrasing for _ in range(30_000)} == phrasings
-
-
 def test_borrowed_questions_are_of_every_skill() -> None:
     used = {sample.phrasing for sample in draw(REFUSAL, 8000)}
     for other in (*FACTS, Idioms(), Terms(), Translation(), *SUMS):
@@ -120,20 +105,3 @@ def test_numbers_are_too_long_for_sums() -> None:
     asked = [sample for sample in draw(REFUSAL) if sample.phrasing in phrasings]
     assert len(asked) > 100
     assert all(max(map(int, re.findall(r"\d+", sample.question))) > 999 for sample in asked)
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_there_are_many_subjects_and_questions(language: str) -> None:
-    assert sum(len(in_language[language]) for in_language in SUBJECTS.values()) >= 120  # type: ignore[index]
-    assert sum(len(texts[language]) for texts in WHOLE_QUESTIONS.values()) >= 60  # type: ignore[index]
-    for frames in OWN_FRAMES:
-        assert len(frames.phrasings) >= 16
-    for texts in (*WHOLE_QUESTIONS.values(), *CALCULATIONS.values()):
-        assert len(texts[language]) >= 8  # type: ignore[index]
-
-
-@each_skill
-def test_its_examples_are_of_a_form_that_is_trained_on(skill: Skill) -> None:
-    trained = {text for group in skill.groups() for text in group} - skill._held_out_phrasings - {"{}"}
-    for example in skill.examples.values():
-        assert any(re.fullmatch(re.escape(text).replace(r"\{\}", ".+"), example) for text in trained)
