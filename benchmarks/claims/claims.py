@@ -33,7 +33,7 @@ from fastglm.evaluate.layerwise_answers import streamed_answers
 from fastglm.evaluate.likelihood import batches_of
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.layerwise import StreamedModel
+from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import encode
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import OnProgress, Progress
@@ -269,14 +269,12 @@ def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[i
     began = time.perf_counter()
     checkpoint, tokenizer = Checkpoint(Path(folder)), ChatGLMTokenizer.from_pretrained(folder)
     asked = [encode(tokenizer, q.history, q.question, q.expected, 2048) for q in held_out(2)[:questions]]
-    model = StreamedModel(checkpoint, torch.device("cpu"), torch.float32)
+    model = LayerwiseModel(checkpoint, torch.device("cpu"), torch.float32)
 
     def on_layer(done: int, layers: int) -> None:
         progress(Progress("layer by layer", done, layers))
 
-    pad = checkpoint.config.pad_token_id
-    assert pad is not None  # set by the config
-    model.finals(list(batches_of(asked, pad)), on_layer)
+    model.finals(list(batches_of(asked, checkpoint.pad)), on_layer)
     for _ in streamed_answers(model, [example.prompt for example in asked], 2, 1 << 30):
         progress(Progress("answers, layer by layer", 1, 1))
     return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began

@@ -21,7 +21,7 @@ from fastglm.evaluate.likelihood import batches_of
 from fastglm.evaluate.scoring import encoded
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.layerwise import StreamedModel
+from fastglm.models.layerwise import LayerwiseModel
 from fastglm.progress.progress import OnProgress
 
 PLAN = Plan(hidden=128, heads=4, inner=512)
@@ -62,10 +62,8 @@ def measured(progress: OnProgress, folder: str, plan: Plan, steps: int, each: in
     train(model, steps, 0, "cpu", False, progress, plan)
     checkpoint, tokenizer = Checkpoint(model), ChatGLMTokenizer.from_pretrained(model)
     asked = [(question.history, question.question, question.expected) for question in held_out(each)]
-    pad = checkpoint.config.pad_token_id
-    assert pad is not None  # set by the config
-    batches = list(batches_of(encoded(tokenizer, asked, checkpoint.config.max_sequence_length), pad))
-    streamed = StreamedModel(checkpoint, torch.device("cpu"), torch.float32)
+    batches = list(batches_of(encoded(tokenizer, asked, checkpoint.config.max_sequence_length), checkpoint.pad))
+    streamed = LayerwiseModel(checkpoint, torch.device("cpu"), torch.float32)
     original = streamed.finals(batches)
     found = {}
     for recipe in ("int8", *INT4):

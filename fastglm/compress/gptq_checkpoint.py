@@ -20,9 +20,8 @@ from ..evaluate.likelihood import batches_of
 from ..kernels.format import Parts
 from ..kernels.reference import ReferenceKernel
 from ..models.chatglm.config import ChatGLM6BConfig
-from ..models.chatglm.rotary import Rotary2D
-from ..models.checkpoint import EMBEDDING, HEAD, LAYER, NORM, Checkpoint
-from ..models.layerwise import StreamedModel
+from ..models.checkpoint import EMBEDDING, HEAD, LAYER, Checkpoint
+from ..models.layerwise import LayerwiseModel, Where
 from ..models.packing import Example
 from ..progress.progress import OnProgress, Progress
 from ..text_files import Text
@@ -35,7 +34,6 @@ MOST_TOKENS = 65_536  # of all texts
 ADDED = {"attention.dense": "post_attention_layernorm", "mlp.dense_4h_to_h": None}
 
 Packed = tuple[str, Parts]  # the name of a matrix, with the suffix `weight`, and what it is packed into
-Where = tuple[tuple[Tensor, Tensor], Tensor]  # rotation and mask of a batch, as a layer takes them
 
 
 class _SeenError(Exception):
@@ -66,8 +64,8 @@ class Calibrated:
         assert embedding_format
         self.config, self.format, self.embedding_format = packed, format, embedding_format
         device = torch.device("cpu") if device.type == "mps" else device
-        self.model = StreamedModel(checkpoint, device, torch.float32 if device.type == "cpu" else torch.float16)
-        self.pad = int(packed.pad_token_id or 0)
+        self.model = LayerwiseModel(checkpoint, device)
+        self.pad = checkpoint.pad
         self.batches = [batch.to(device) for batch in batches_of(chosen, self.pad, TOKENS_AT_ONCE, len(chosen))]
         # Of every batch, [rows, length, hidden], what goes into the next layer: rounded, and in the original.
         self.states: list[Tensor] = []
@@ -84,15 +82,11 @@ class Calibrated:
 
     def _matrices(self) -> Iterator[Packed]:
         yield EMBEDDING, self._embed()
-        rotary = Rotary2D(int(self.config.head_dim or 0), self.config.max_sequence_length + 1)
-        placed = [
-            (rotary(batch.position_ids, batch.input_ids.shape[1] + 1, self.model.dtype), batch.attention_mask)
-            for batch in self.batches
-        ]
+        placed = [self.model.where(batch) for batch in self.batches]
         for layer in range(self.config.num_layers):
             block = self.model.block(layer)
             yield from self._layer(block, self.model.block(layer), placed, LAYER.format(layer))
-            self.states = [block(x, *where, None) for x, where in zip(self.states, placed, strict=True)]
+            self.states = self.model.run(block, self.batches, self.states)
         if not self.config.tie_word_embeddings:
             yield HEAD, self._head()
 
@@ -106,7 +100,7 @@ class Calibrated:
             ids = batch.input_ids.cpu()
             rows = kernel.gather(ids.flatten(), held, *shape).unflatten(0, ids.shape)
             self.states.append(rows.to(self.model.device, self.model.dtype))
-            self.originals.append(table[ids].to(self.model.device, self.model.dtype))
+        self.originals = self.model.embed(self.batches)
         return parts
 
     def _layer(self, block: nn.Module, original: nn.Module, placed: Sequence[Where], prefix: str) -> Iterator[Packed]:
@@ -144,9 +138,8 @@ class Calibrated:
 
     def _head(self) -> Parts:
         """By the tokens that predict, the only ones that a head sees."""
-        config = self.config
-        norm = self.model.filled(nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta"), NORM)
-        hessian = Hessian(config.hidden_size, self.model.device)
+        norm = self.model.norm()
+        hessian = Hessian(self.config.hidden_size, self.model.device)
         for batch, x in zip(self.batches, self.states, strict=True):
             hessian.add(norm(x).flatten(0, 1)[batch.predicting])
         return quantise(self.model.read(HEAD), factorise(hessian.matrix), self.embedding_format)

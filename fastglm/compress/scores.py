@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from ..evaluate.head import Head
 from ..evaluate.likelihood import Likelihood, batches_of, likelihood
 from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.checkpoint import Checkpoint
-from ..models.layerwise import StreamedModel
+from ..models.head import Head
+from ..models.layerwise import LayerwiseModel
 from ..models.loading import load_checkpoint
 from ..models.packing import Batch, Example
 from ..progress.progress import OnProgress, Progress
@@ -60,22 +59,17 @@ def _streamed(
     rows: Tensor | None,
 ) -> Likelihood:
     """Layer by layer; of examples in a smaller vocabulary, whose tokens are those `rows` of the checkpoint's."""
-    where = resolve_device(device)
-    dtype = torch.float32 if where.type == "cpu" else torch.float16
-    pad = checkpoint.config.pad_token_id
-    assert pad is not None  # set by the config
     if rows is None:
-        batches = list(batches_of(found, pad))
+        batches = list(batches_of(found, checkpoint.pad))
     else:
-        inverse = rows.tolist()
-        batches = [_renumbered(batch, rows) for batch in batches_of(found, inverse.index(pad))]
+        batches = [_renumbered(batch, rows) for batch in batches_of(found, rows.tolist().index(checkpoint.pad))]
 
     def on_layer(done: int, layers: int) -> None:
         if progress:
             progress(Progress("score", done, layers, "layers"))
 
     head = None if rows is None else Head(checkpoint, rows)
-    losses = StreamedModel(checkpoint, where, dtype).finals(batches, on_layer, head).losses
+    losses = LayerwiseModel(checkpoint, resolve_device(device)).finals(batches, on_layer, head).losses
     return Likelihood(losses.double().sum().item(), len(losses))
 
 

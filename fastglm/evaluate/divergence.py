@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..errors import UsageError
 from ..models.chatglm.model import ChatGLMForConditionalGeneration
+from ..models.head import FinalStates, Head
 from ..models.packing import Batch
 from .arithmetic import Arithmetic, scoring
-from .head import FinalStates, Head
 from .likelihood import losses, target_logits
 
 PRECISELY_AT_ONCE = 32  # targets whose probabilities over the whole vocabulary are in memory in fp64

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from ..batching import TOKENS_AT_ONCE, batches, shortest_first
 from ..models.dynamic_cache import make_cache
-from ..models.layerwise import Passage, StreamedModel
+from ..models.layerwise import LayerwiseModel
+from ..models.packing import Passage
 
 
 @torch.inference_mode()
 def streamed_answers(
-    model: StreamedModel, prompts: Sequence[list[int]], longest: int, room: int
+    model: LayerwiseModel, prompts: Sequence[list[int]], longest: int, room: int
 ) -> Iterator[tuple[int, list[int]]]:
     """The number of every prompt with the token ids of its answer, as it ends.
 
@@ -50,16 +51,15 @@ class _Group:
     """Rows that began together, padded on the left, and their answers so far."""
 
     def __init__(
-        self, model: StreamedModel, prompts: Sequence[list[int]], numbers: Sequence[int], longest: int
+        self, model: LayerwiseModel, prompts: Sequence[list[int]], numbers: Sequence[int], longest: int
     ) -> None:
-        pad, width = model.checkpoint.config.pad_token_id, max(len(prompts[number]) for number in numbers)
+        pad, width = model.checkpoint.pad, max(len(prompts[number]) for number in numbers)
         ids = torch.tensor([[pad] * (width - len(prompts[n])) + prompts[n] for n in numbers])
         real = torch.arange(width) >= torch.tensor([[width - len(prompts[n])] for n in numbers])
         plan = model.empty.plan(ids, real.long())
         self.numbers = list(numbers)
-        self.passage = Passage(ids, plan.position_ids, plan.attention_mask, make_cache(model.checkpoint.config)).to(
-            model.device
-        )
+        cache = make_cache(model.checkpoint.config)
+        self.passage = Passage(ids, plan.position_ids, plan.attention_mask, cache=cache).to(model.device)
         self._answers: list[list[int]] = [[] for _ in numbers]
         self._stop, self._longest, self._most = model.empty.stop_tokens, longest, width + longest
 
@@ -91,4 +91,4 @@ class _Group:
         positions = self.passage.position_ids[rows, :, -1:]
         positions[:, 1] += 1  # only the block position counts on
         seen = F.pad(self.passage.attention_mask[rows, :, -1:], (0, 1), value=True)
-        self.passage = Passage(tokens[rows, None], positions, seen, cache)
+        self.passage = Passage(tokens[rows, None], positions, seen, cache=cache)

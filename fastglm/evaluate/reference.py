@@ -9,14 +9,14 @@ from typing import Any
 import torch
 
 from ..models.checkpoint import Checkpoint
-from ..models.layerwise import StreamedModel
+from ..models.head import FinalStates, Head
+from ..models.layerwise import LayerwiseModel
 from ..models.packing import Batch, Example
 from ..progress.progress import OnProgress, Progress
-from ..system.devices import free_memory
+from ..system.devices import default_dtype, free_memory
 from ..system.home import folder
 from ..system.making import made_once
 from .answers import answer_text
-from .head import FinalStates, Head
 from .layerwise_answers import streamed_answers
 from .likelihood import batches_of
 from .reference_file import FINALS, Kept, Subject, read, rounded
@@ -44,11 +44,9 @@ class Reference:
             longest: tokens of the original's own answers.
             device: to compute on, in the precision that `original` has there.
         """
-        pad = checkpoint.config.pad_token_id
-        assert pad is not None  # set by the config
         self.checkpoint, self.examples, self.longest, self.device = checkpoint, examples, longest, device
-        self.dtype = torch.float32 if device.type == "cpu" else torch.float16
-        self.batches = list(batches_of(examples, pad))
+        self.dtype = default_dtype(device)
+        self.batches = list(batches_of(examples, checkpoint.pad))
         targets = sum(len(batch.targets) for batch in self.batches)
         asked = _asked(examples, self.batches, longest)
         sizes = checkpoint.config.vocab_size, checkpoint.config.hidden_size
@@ -96,7 +94,7 @@ class Reference:
         missing = [number for number in range(len(self.examples)) if number not in found]
         if missing:
             self._tell(progress, len(found))
-            model, saved = StreamedModel(self.checkpoint, self.device, self.dtype), time.monotonic()
+            model, saved = LayerwiseModel(self.checkpoint, self.device), time.monotonic()
             prompts = [self.examples[number].prompt for number in missing]
             room = free_memory(self.device) // CACHE_SHARE
             for place, ids in streamed_answers(model, prompts, self.longest, room):
@@ -162,7 +160,7 @@ class Reference:
             progress(Progress("original's answers", answered, len(self.examples), "questions"))
 
     def _compute(self, progress: OnProgress | None) -> FinalStates:
-        model = StreamedModel(self.checkpoint, self.device, self.dtype)
+        model = LayerwiseModel(self.checkpoint, self.device)
         groups = _groups(self.batches)
         found: list[FinalStates] = []
         for number, group in enumerate(groups):

@@ -13,8 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..models.head import FinalStates
 from ..system.making import put
-from .head import FinalStates
 
 FORMAT = "fastglm-reference-3"  # 3: with the last states
 OLD_FORMAT = "fastglm-reference-2"  # with the 64 best logits of every token, from which KL comes out too low

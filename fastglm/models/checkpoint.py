@@ -111,6 +111,13 @@ class Checkpoint:
         return found
 
     @property
+    def pad(self) -> int:
+        """The token that fills rows up."""
+        pad = self.config.pad_token_id
+        assert pad is not None  # set by the config
+        return pad
+
+    @property
     def head(self) -> str:
         """The name of the matrix that gives logits: the embedding's where a head of its own is not stored."""
         return HEAD if HEAD in self.places else EMBEDDING

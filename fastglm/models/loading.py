@@ -12,7 +12,7 @@ from ..errors import MemoryShortError, UsageError
 from ..kernels.packed import PackedWeight, QuantizedEmbedding
 from ..placement import Entries, plan
 from ..progress.progress import OnProgress, Progress
-from ..system.devices import free_memory, resolve_devices
+from ..system.devices import default_dtype, free_memory, resolve_devices
 from . import bitsandbytes
 from .chatglm.config import ChatGLM6BConfig
 from .chatglm.image_tokens import trim_config, trim_rows
@@ -62,7 +62,7 @@ def load_checkpoint(
 def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     """The dtype of a name; `auto` is float32 on CPUs and float16 elsewhere. Raises UsageError."""
     if dtype == "auto":
-        return torch.float32 if device.type == "cpu" else torch.float16
+        return default_dtype(device)
     if dtype not in DTYPES:
         raise UsageError(f"Unknown dtype {dtype!r}; known are auto, {', '.join(DTYPES)}.")
     return DTYPES[dtype]

@@ -5,10 +5,12 @@ the answer is generated after it, token by token, and only the answer is learned
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Self
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import Cache
 
 from .chatglm.conversation import History, build_prompt
 from .chatglm.tokenizer import ChatGLM6BTokenizer
@@ -49,30 +51,29 @@ def encode(tokenizer: ChatGLM6BTokenizer, history: History, question: str, answe
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Passage:
+    """Rows of tokens that pass through the layers together."""
+
+    input_ids: Tensor  # [rows, tokens]
+    position_ids: Tensor  # [rows, 2, tokens]
+    attention_mask: Tensor  # [rows, 1, tokens, total], True where attended
+    cache: Cache | None = field(default=None, kw_only=True)  # keys and values of the tokens before, to be added to
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same on another device; the cache stays where it is."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{name: x.to(device) for name, x in values.items() if isinstance(x, Tensor)})
+
+
+@dataclass(frozen=True, slots=True)
+class Batch(Passage):
     """Packed examples, as the model takes them, with what it should predict and where."""
 
-    input_ids: Tensor  # [rows, length]
-    position_ids: Tensor  # [rows, 2, length]
-    attention_mask: Tensor  # [rows, 1, length, length], True where attended
     predicting: Tensor  # [targets], indices into the flattened [rows · length] of the tokens that predict
     targets: Tensor  # [targets], the tokens they should predict
     example: Tensor  # [targets], the number of the example a target belongs to
     tokens: int  # without padding
     examples: int
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device."""
-        return Batch(
-            self.input_ids.to(device),
-            self.position_ids.to(device),
-            self.attention_mask.to(device),
-            self.predicting.to(device),
-            self.targets.to(device),
-            self.example.to(device),
-            self.tokens,
-            self.examples,
-        )
 
     def part(self, number: int, of: int) -> "Batch":
         """Every `of`-th row from `number` on; `tokens` and `examples` stay those of the whole batch."""

@@ -79,6 +79,11 @@ def resolve_devices(devices: str = "auto") -> list[torch.device]:
     return [chosen]
 
 
+def default_dtype(device: torch.device) -> torch.dtype:
+    """The precision that a model runs in where none is named: fp32 on CPUs, fp16 elsewhere."""
+    return torch.float32 if device.type == "cpu" else torch.float16
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be allocated on a device."""
     if device.type == "cuda":

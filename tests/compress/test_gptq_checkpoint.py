@@ -19,14 +19,14 @@ from fastglm.compress.gptq_checkpoint import Calibrated
 from fastglm.compress.quantize import packed_config, quantise_folder
 from fastglm.errors import DiskShortError, UsageError
 from fastglm.evaluate.divergence import divergence
-from fastglm.evaluate.head import FinalStates, Head
 from fastglm.evaluate.likelihood import batches_of
 from fastglm.kernels import Int4
 from fastglm.kernels.packed import PackedWeight
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import EMBEDDING, Checkpoint
-from fastglm.models.layerwise import Passage, StreamedModel
+from fastglm.models.head import FinalStates, Head
+from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Batch
 from fastglm.progress.progress import Progress
 from fastglm.text_files import Text
@@ -76,7 +76,7 @@ def asked(generated: Path) -> tuple[list[Batch], FinalStates, Head]:
     checkpoint = Checkpoint(generated)
     found = calibration_examples(checkpoint, demo_samples(40, seed=9))
     batches = list(batches_of(found, PAD))
-    model = StreamedModel(checkpoint, CPU, torch.float32)
+    model = LayerwiseModel(checkpoint, CPU, torch.float32)
     return batches, model.finals(batches), model.head
 
 
@@ -163,8 +163,7 @@ def test_what_a_layer_adds_makes_up_for_the_rounding_before_it(
         return calibration
 
     found = calibrate()
-    passages = [Passage(batch.input_ids, batch.position_ids, batch.attention_mask) for batch in found.batches]
-    originals = found.model._states(passages)
+    originals = found.model._states(found.batches)
     for batch, state, original in zip(found.batches, found.originals, originals, strict=True):
         torch.testing.assert_close(state[batch.input_ids != PAD], original[batch.input_ids != PAD])
     monkeypatch.setattr(gptq_checkpoint, "ADDED", {})

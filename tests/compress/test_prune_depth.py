@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from pruning import LAYER, LAYERS, SOURCE, TEXTS, changed_copy, check_prediction, logits, make_walk, stored
+from pruning import LAYER, LAYERS, SOURCE, TEXTS, changed_copy, check_prediction, logits, stored
 from transformers import AutoModelForCausalLM
 
 import fastglm
@@ -136,18 +136,3 @@ def test_the_layer_whose_loss_is_least_goes(tmp_path):
 def test_from_pretrained_reads_it_too(idle):
     model = AutoModelForCausalLM.from_pretrained(idle[1]).eval()
     assert len(model.transformer.layers) == 2
-
-
-@pytest.fixture(scope="module")
-def walk():
-    return make_walk(SOURCE)
-
-
-def test_a_walk_has_the_loss_of_the_whole_model(walk):
-    model, _ = fastglm.load(str(SOURCE), device="cpu")
-    states = walk.embed()
-    for layer in range(LAYERS):
-        states = walk.run(walk.block(layer), states)
-    assert walk.loss(states) == pytest.approx(
-        likelihood(model, calibration_examples(walk.checkpoint, TEXTS)).loss, abs=1e-4
-    )

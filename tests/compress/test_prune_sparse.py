@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pruning import LAYER, LAYERS, SOURCE, TEXTS, logits, make_walk, stored
+from pruning import LAYER, LAYERS, SOURCE, TEXTS, layerwise, logits, stored
 from transformers import AutoModelForCausalLM
 
 from fastglm.compress.prune import sparsify_24
@@ -46,16 +46,16 @@ def test_two_of_four_are_zero_and_the_others_as_they_were(sparse):
 
 def test_the_masks_go_by_the_inputs_of_each_layer(sparse):
     after = stored(sparse[0])
-    original, changed = make_walk(SOURCE), make_walk(sparse[0])
-    states = changed.embed()
+    (original, _), (changed, batches) = layerwise(SOURCE), layerwise(sparse[0])
+    states = changed.embed(batches)
     for layer in range(LAYERS):
         block = original.block(layer)
         seen = {name: [] for name in LINEAR}
-        original.run(block, states, {block.get_submodule(name): found.append for name, found in seen.items()})
+        original.run(block, batches, states, {block.get_submodule(name): found.append for name, found in seen.items()})
         for name, found in seen.items():
             mask = mask_24(block.get_submodule(name).weight, torch.cat(found).norm(dim=0))
             assert ((after[LAYER.format(layer) + name + ".weight"] != 0) == mask).float().mean() > 0.999
-        states = changed.run(changed.block(layer), states)
+        states = changed.run(changed.block(layer), batches, states)
 
 
 def test_the_config_says_so_and_both_loaders_read_it(sparse):

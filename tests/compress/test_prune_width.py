@@ -1,7 +1,7 @@
 """Width pruning: what adds nothing goes without a trace, and else what adds least."""
 
 import torch
-from pruning import LAYER, LAYERS, SOURCE, TEXTS, changed_copy, check_prediction, logits, make_walk, stored
+from pruning import LAYER, LAYERS, SOURCE, TEXTS, changed_copy, check_prediction, layerwise, logits, stored
 from transformers import AutoModelForCausalLM
 
 from fastglm.compress.prune import prune_depth, prune_width
@@ -50,9 +50,10 @@ def test_what_stays_is_what_spreads_most_in_the_outputs(tmp_path):
     prune_width(SOURCE, tmp_path / "out", TEXTS, 0.5, 0.25, device="cpu")
     before, after = torch.load(SOURCE / "pytorch_model.bin", weights_only=True), stored(tmp_path / "out")
     seen = {"mlp.dense_4h_to_h": [], "attention.dense": []}
-    walk = make_walk(SOURCE)
-    block = walk.block(0)
-    walk.run(block, walk.embed(), {block.get_submodule(name): found.append for name, found in seen.items()})
+    model, batches = layerwise(SOURCE)
+    block = model.block(0)
+    watch = {block.get_submodule(name): found.append for name, found in seen.items()}
+    model.run(block, batches, model.embed(batches), watch)
     at = LAYER.format(0)
 
     activations = torch.cat(seen["mlp.dense_4h_to_h"])

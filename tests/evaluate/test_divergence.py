@@ -11,15 +11,15 @@ from recorded import folder
 import fastglm
 from fastglm.errors import UsageError
 from fastglm.evaluate import divergence as module
-from fastglm.evaluate import head as heads
 from fastglm.evaluate import likelihood
 from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.divergence import Divergence, divergence
-from fastglm.evaluate.head import FinalStates, Head
 from fastglm.evaluate.reference_file import rounded
 from fastglm.kernels.exact import exact_arithmetic
+from fastglm.models import head as heads
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.layerwise import StreamedModel
+from fastglm.models.head import FinalStates, Head
+from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Batch, encode, pack
 from fastglm.models.source import demo_folder
 
@@ -44,7 +44,7 @@ def batches() -> list[Batch]:
 
 
 def finals(batches: list[Batch], place: Path | None = None) -> Pair:
-    model = StreamedModel(Checkpoint(place or demo_folder()), torch.device("cpu"), torch.float32)
+    model = LayerwiseModel(Checkpoint(place or demo_folder()), torch.device("cpu"), torch.float32)
     return model.finals(batches), model.head
 
 

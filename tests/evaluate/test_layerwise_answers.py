@@ -7,7 +7,8 @@ import fastglm
 from fastglm.evaluate.answers import answer_text, prompt_answers
 from fastglm.evaluate.layerwise_answers import streamed_answers
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.layerwise import Passage, StreamedModel
+from fastglm.models.layerwise import LayerwiseModel
+from fastglm.models.packing import Passage
 from fastglm.models.source import demo_folder
 
 ASKED = [
@@ -37,19 +38,19 @@ def prompts(demo) -> list[list[int]]:
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
     """The rows of every group, at every pass through the weights."""
     seen: list[list[int]] = []
-    plain = StreamedModel.next_tokens
+    plain = LayerwiseModel.next_tokens
 
-    def next_tokens(self: StreamedModel, passages: list[Passage]) -> list[torch.Tensor]:
+    def next_tokens(self: LayerwiseModel, passages: list[Passage]) -> list[torch.Tensor]:
         seen.append([len(passage.input_ids) for passage in passages])
         return plain(self, passages)
 
-    monkeypatch.setattr(StreamedModel, "next_tokens", next_tokens)
+    monkeypatch.setattr(LayerwiseModel, "next_tokens", next_tokens)
     return seen
 
 
 def answered(demo, prompts: list[list[int]], room: int) -> list[str | None]:
     _, tokenizer = demo
-    model = StreamedModel(Checkpoint(demo_folder()), torch.device("cpu"), torch.float32)
+    model = LayerwiseModel(Checkpoint(demo_folder()), torch.device("cpu"), torch.float32)
     found = dict(streamed_answers(model, prompts, LONGEST, room))
     assert sorted(found) == list(range(len(prompts)))
     return [answer_text(model.empty, tokenizer, found[number]) for number in range(len(prompts))]

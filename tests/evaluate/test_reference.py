@@ -12,11 +12,11 @@ from fastglm.errors import CheckpointError
 from fastglm.evaluate import reference as module
 from fastglm.evaluate.answers import prompt_answers
 from fastglm.evaluate.divergence import divergence
-from fastglm.evaluate.head import FinalStates
 from fastglm.evaluate.reference import Reference
 from fastglm.evaluate.reference_file import FINALS, OLD_FORMAT
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.layerwise import StreamedModel
+from fastglm.models.head import FinalStates
+from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Example, encode
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import Progress
@@ -57,7 +57,7 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch):
     """From when it is called."""
 
     def forbid() -> None:
-        monkeypatch.setattr(StreamedModel, "_states", lambda *_: pytest.fail("it was computed again"))
+        monkeypatch.setattr(LayerwiseModel, "_states", lambda *_: pytest.fail("it was computed again"))
 
     return forbid
 

@@ -11,8 +11,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fastglm.errors import CheckpointError
-from fastglm.evaluate.head import FinalStates
 from fastglm.evaluate.reference_file import FINALS, FORMAT, OLD_FORMAT, Kept, Subject, read
+from fastglm.models.head import FinalStates
 
 SUBJECT = Subject("c" * 64, "q" * 64, examples=3, targets=5, vocabulary=100, hidden=8)
 HEAD = torch.ones(100, 8, dtype=torch.float16)

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 import fastglm
 from fastglm.errors import CheckpointError
-from fastglm.evaluate import head
-from fastglm.evaluate.head import Head
 from fastglm.evaluate.likelihood import answer_loss
+from fastglm.models import head
 from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
-from fastglm.models.layerwise import StreamedModel
+from fastglm.models.head import Head
+from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Batch, encode, pack
 from fastglm.models.source import demo_folder
 
@@ -53,7 +53,7 @@ def test_the_logits_are_those_of_the_whole_model(
     monkeypatch.setattr(head, "HEAD_ROWS", rows)
     model, _ = demo
     done: list[tuple[int, int]] = []
-    streamed = StreamedModel(Checkpoint(demo_folder()), CPU, torch.float32)
+    streamed = LayerwiseModel(Checkpoint(demo_folder()), CPU, torch.float32)
     found = streamed.finals(batches, lambda *layers: done.append(layers))
     for batch, part in zip(batches, found.split([len(batch.targets) for batch in batches]), strict=True):
         logits = whole(model, batch)
@@ -71,7 +71,7 @@ def test_over_some_tokens_only_probabilities_are_renormalised(demo, batches: lis
     used = torch.cat([batch.targets for batch in batches]).unique()
     tokens = torch.cat((used, torch.tensor([n for n in range(50) if n not in used]))).sort().values
     fewer = [replace(batch, targets=torch.searchsorted(tokens, batch.targets)) for batch in batches]
-    found = StreamedModel(checkpoint, CPU, torch.float32).finals(fewer, head=Head(checkpoint, tokens))
+    found = LayerwiseModel(checkpoint, CPU, torch.float32).finals(fewer, head=Head(checkpoint, tokens))
     kept = torch.cat([whole(model, batch) for batch in batches])[:, tokens]
     expected = torch.nn.functional.cross_entropy(kept, torch.cat([b.targets for b in fewer]), reduction="none")
     torch.testing.assert_close(found.losses, expected, rtol=0, atol=1e-4)
@@ -79,7 +79,7 @@ def test_over_some_tokens_only_probabilities_are_renormalised(demo, batches: lis
 
 def test_a_quantised_checkpoint_is_refused() -> None:
     with pytest.raises(CheckpointError, match="is quantised: load it"):
-        StreamedModel(Checkpoint(GOLDEN / "chatglm-int4"), CPU, torch.float32)
+        LayerwiseModel(Checkpoint(GOLDEN / "chatglm-int4"), CPU, torch.float32)
 
 
 def test_a_head_of_its_own_is_used(tmp_path: Path, batches: list[Batch]) -> None:
@@ -90,7 +90,7 @@ def test_a_head_of_its_own_is_used(tmp_path: Path, batches: list[Batch]) -> None
     tensors[HEAD] = -tensors[EMBEDDING]
     save_file(tensors, weights, {"format": "pt"})
     model, _ = fastglm.load(str(folder))
-    streamed = StreamedModel(Checkpoint(folder), CPU, torch.float32)
+    streamed = LayerwiseModel(Checkpoint(folder), CPU, torch.float32)
     found = streamed.head.logits(streamed.finals(batches[:1]).states)
     torch.testing.assert_close(found, whole(model, batches[0]), rtol=0, atol=1e-4)
 
@@ -101,7 +101,7 @@ def test_weights_that_are_not_of_the_config_are_told(tmp_path: Path, batches: li
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(config | {"inner_hidden_size": 64}), encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"by its config: config\.json and the weights are not of the same model"):
-        StreamedModel(Checkpoint(folder), CPU, torch.float32).finals(batches[:1])
+        LayerwiseModel(Checkpoint(folder), CPU, torch.float32).finals(batches[:1])
 
 
 def test_tensors_are_read_by_name_and_missed() -> None:

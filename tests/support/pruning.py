@@ -12,9 +12,11 @@ from torch import Tensor
 
 import fastglm
 from fastglm.compress.calibration import calibration_examples
-from fastglm.compress.checkpoint_writer import open_plain
-from fastglm.compress.layerwise import Walk
 from fastglm.compress.prune import Pruned
+from fastglm.evaluate.likelihood import batches_of
+from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.layerwise import LayerwiseModel
+from fastglm.models.packing import Batch
 from fastglm.text_files import Text
 
 SOURCE = folder("chatglm")
@@ -39,10 +41,11 @@ def stored(path: Path) -> dict[str, Tensor]:
     return {name: tensor for shard in sorted(path.glob("*.safetensors")) for name, tensor in load_file(shard).items()}
 
 
-def make_walk(path: Path) -> Walk:
-    """Start all examples of the texts at the first layer of a checkpoint."""
-    checkpoint = open_plain(path, path / "out")
-    return Walk(checkpoint, calibration_examples(checkpoint, TEXTS), "cpu")
+def layerwise(path: Path) -> tuple[LayerwiseModel, list[Batch]]:
+    """A checkpoint layer by layer, and all examples of the texts."""
+    checkpoint = Checkpoint(path)
+    examples = calibration_examples(checkpoint, TEXTS)
+    return LayerwiseModel(checkpoint, torch.device("cpu")), list(batches_of(examples, checkpoint.pad))
 
 
 @torch.inference_mode()

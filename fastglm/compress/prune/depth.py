@@ -20,14 +20,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import UsageError
+from ...evaluate.likelihood import batches_of
 from ...models.chatglm.block import Block
 from ...models.chatglm.config import ChatGLM6BConfig
 from ...models.checkpoint import LAYER, Checkpoint
+from ...models.layerwise import LayerwiseModel
+from ...models.packing import Example
 from ...progress.progress import OnProgress, Progress
+from ...system.devices import resolve_device
 from ...text_files import Text
 from ..calibration import calibration_examples
 from ..checkpoint_writer import copy_tokenizer, new_folder, open_plain, split_name, stored_tensors, write_checkpoint
-from ..layerwise import Walk
 from ..size import predict_size
 from .report import Pruned
 
@@ -73,7 +76,7 @@ def _choose(
 ) -> tuple[list[int], dict[str, Any]]:
     """The layers to remove, in their order, and the details of the report."""
     examples = calibration_examples(checkpoint, texts)
-    trials = _Trials(Walk(checkpoint, examples[::2], device), Walk(checkpoint, examples[1::2], device))
+    trials = _Trials(LayerwiseModel(checkpoint, resolve_device(device)), examples[::2], examples[1::2])
     kept = list(range(checkpoint.config.num_layers))
     removed: list[int] = []
 
@@ -135,9 +138,11 @@ class _Trial:
 class _Trials:
     """Runs through the layers, with one or another of them left out."""
 
-    def __init__(self, seen: Walk, held: Walk) -> None:
-        self.seen, self.held = seen, held
-        self.real = [seen.real(batch) for batch in seen.batches]
+    def __init__(self, model: LayerwiseModel, seen: Sequence[Example], held: Sequence[Example]) -> None:
+        self.model, pad = model, model.checkpoint.pad
+        self.seen = [batch.to(model.device) for batch in batches_of(seen, pad)]
+        self.held = [batch.to(model.device) for batch in batches_of(held, pad)]
+        self.real = [batch.input_ids.ne(pad) for batch in self.seen]
 
     def run(
         self, layers: Sequence[int], candidates: Collection[int], on_layer: Callable[[int], None]
@@ -146,11 +151,11 @@ class _Trials:
 
         The runs share their way up to the layer that each leaves out, and every layer's weights.
         """
-        trunk = _Trial(self.seen.embed(), self.held.embed())
+        trunk = _Trial(self.model.embed(self.seen), self.model.embed(self.held))
         ways: dict[int | None, _Trial] = {} if candidates else {None: trunk}
         waiting = set(candidates)
         for done, layer in enumerate(layers, 1):
-            block = self.seen.block(layer)
+            block = self.model.block(layer)
             running = list(ways.values())
             if layer in waiting:
                 ways[layer] = trunk.fork()
@@ -161,13 +166,13 @@ class _Trials:
                 self._step(way, layer, block)
             on_layer(done)
         for way in ways.values():
-            way.loss = self.held.loss(way.held)
-            way.seen, way.held = [], []  # room for the next runs
+            way.loss = self.model.results(self.held, way.held).losses.mean().item()
+            way.seen.clear()  # room for the next runs
         return ways
 
     def _step(self, way: _Trial, layer: int, block: Block) -> None:
-        before, way.seen = way.seen, self.seen.run(block, way.seen)
-        way.held = self.held.run(block, way.held)
+        before, way.seen = way.seen, self.model.run(block, self.seen, way.seen)
+        way.held = self.model.run(block, self.held, way.held)
         way.influence[layer] = _influence(before, way.seen, self.real)
 
 

@@ -1,48 +1,73 @@
 """Checkpoints whose layers are changed one by one, each behind the changed ones before it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from ...evaluate.likelihood import batches_of
 from ...models.chatglm.block import Block
 from ...models.chatglm.config import ChatGLM6BConfig
-from ...models.checkpoint import LAYER
+from ...models.checkpoint import LAYER, Checkpoint
+from ...models.layerwise import LayerwiseModel, Watch
+from ...models.packing import Batch
 from ...progress.progress import OnProgress, Progress
+from ...system.devices import resolve_device
+from ...text_files import Text
+from ..calibration import calibration_examples
 from ..checkpoint_writer import copy_tokenizer, new_folder, split_name, stored_tensors, write_checkpoint
-from ..layerwise import Walk
 
 State = dict[str, Tensor]
-# From a block, the states before it and its number to its changed weights.
-Edit = Callable[[Block, list[Tensor], int], State]
+Run = Callable[[Watch], object]  # shows the inputs of a block's linear layers, example by example
+# From a block, what runs it and its number to its changed weights, on the CPU.
+Edit = Callable[[Block, Run, int], State]
 
 
 def write_edited(
-    walk: Walk, config: ChatGLM6BConfig, edit: Edit, out: Path, stage: str, progress: OnProgress | None
+    checkpoint: Checkpoint,
+    texts: Sequence[Text],
+    config: ChatGLM6BConfig,
+    edit: Edit,
+    out: Path,
+    stage: str,
+    device: str,
+    progress: OnProgress | None,
 ) -> None:
-    """Writes the walk's checkpoint with its layers changed by `edit`, and `config`, which describes them."""
-    with new_folder(out, walk.checkpoint.size) as folder:
-        write_checkpoint(folder, config, _edited(walk, config, edit, stage, progress))
-        copy_tokenizer(walk.checkpoint.folder, folder)
+    """Writes a checkpoint with its layers changed by `edit`, and `config`, which describes them.
+
+    Args:
+        texts: what runs through the layers.
+    """
+    model = LayerwiseModel(checkpoint, resolve_device(device))
+    batches = [batch.to(model.device) for batch in batches_of(calibration_examples(checkpoint, texts), checkpoint.pad)]
+    with new_folder(out, checkpoint.size) as folder:
+        write_checkpoint(folder, config, _edited(model, batches, config, edit, stage, progress))
+        copy_tokenizer(checkpoint.folder, folder)
 
 
 def _edited(
-    walk: Walk, config: ChatGLM6BConfig, edit: Edit, stage: str, progress: OnProgress | None
+    model: LayerwiseModel,
+    batches: Sequence[Batch],
+    config: ChatGLM6BConfig,
+    edit: Edit,
+    stage: str,
+    progress: OnProgress | None,
 ) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in stored_tensors(walk.checkpoint, "copy", None):
+    for name, tensor in stored_tensors(model.checkpoint, "copy", None):
         if split_name(name)[0] is None:
             yield name, tensor.clone()
-    states = walk.embed()
+    states = model.embed(batches)
     for layer in range(config.num_layers):
-        prefix = LAYER.format(layer)
-        changed = edit(walk.block(layer), states, layer)
-        stored = walk.checkpoint.named([prefix + name for name in changed])
+        prefix, block = LAYER.format(layer), model.block(layer)
+        changed = edit(block, partial(model.run, block, batches, states), layer)
+        stored = model.checkpoint.named([prefix + name for name in changed])
         rounded = {name: tensor.to(stored[prefix + name].dtype) for name, tensor in changed.items()}
         with torch.device("meta"):
             block = Block(config, layer)
-        block.load_state_dict({n: t.to(walk.device, walk.dtype) for n, t in rounded.items()}, assign=True)
-        states = walk.run(block, states)
+        block.load_state_dict({n: t.to(model.device, model.dtype) for n, t in rounded.items()}, assign=True)
+        states = model.run(block, batches, states)
         for name, tensor in rounded.items():
             yield prefix + name, tensor
         if progress:

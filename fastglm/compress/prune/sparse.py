@@ -17,11 +17,9 @@ from ...models.chatglm.block import Block
 from ...models.chatglm.config import ChatGLM6BConfig
 from ...progress.progress import OnProgress
 from ...text_files import Text
-from ..calibration import calibration_examples
 from ..checkpoint_writer import open_plain
-from ..layerwise import Walk
 from ..size import predict_size
-from .edit_layers import State, write_edited
+from .edit_layers import Run, State, write_edited
 from .report import Pruned
 
 
@@ -43,12 +41,7 @@ def sparsify_24(
     checkpoint = open_plain(source, out)
     config = checkpoint.config
     sparse = with_sparsity(config)
-    walk = Walk(checkpoint, calibration_examples(checkpoint, texts), device)
-
-    def edit(block: Block, states: list[Tensor], layer: int) -> State:
-        return _sparsify(walk, block, states)
-
-    write_edited(walk, sparse, edit, out, "make 2:4 sparse", progress)
+    write_edited(checkpoint, texts, sparse, _sparsify, out, "make 2:4 sparse", device, progress)
     return Pruned("half of the layers' weights made zero, 2 of each 4", predict_size(config), predict_size(sparse))
 
 
@@ -76,7 +69,7 @@ def mask_24(weight: Tensor, norms: Tensor) -> Tensor:
     return torch.zeros_like(importance, dtype=torch.bool).scatter(-1, best, True).flatten(-2)
 
 
-def _sparsify(walk: Walk, block: Block, states: list[Tensor]) -> State:
+def _sparsify(block: Block, run: Run, _: int) -> State:
     """The block's weights with the masks applied, on the CPU in fp32."""
     squares: dict[str, Tensor] = {}
 
@@ -87,9 +80,9 @@ def _sparsify(walk: Walk, block: Block, states: list[Tensor]) -> State:
         return see
 
     linear = {name: module for name, module in block.named_modules() if isinstance(module, nn.Linear)}
-    walk.run(block, states, {module: watcher(name) for name, module in linear.items()})
+    run({module: watcher(name) for name, module in linear.items()})
     state = {name: tensor.cpu().float() for name, tensor in block.state_dict().items()}
     for name, square in squares.items():
         weight = state[name + ".weight"]
-        weight *= mask_24(weight, square.sqrt().cpu())
+        state[name + ".weight"] = weight * mask_24(weight, square.sqrt().cpu())
     return state

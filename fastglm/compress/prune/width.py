@@ -17,11 +17,9 @@ from ...models.chatglm.block import Block
 from ...models.chatglm.config import ChatGLM6BConfig
 from ...progress.progress import OnProgress
 from ...text_files import Text
-from ..calibration import calibration_examples
 from ..checkpoint_writer import open_plain
-from ..layerwise import Walk
 from ..size import predict_size
-from .edit_layers import State, write_edited
+from .edit_layers import Run, State, write_edited
 from .report import Pruned
 
 STEPS = (128, 64, 32, 16, 8, 4, 2, 1)  # what kept channels are a multiple of: the first that suits a layer
@@ -55,12 +53,11 @@ def prune_width(
     checkpoint = open_plain(source, out)
     config = checkpoint.config
     smaller = with_widths(config, channels, heads)
-    walk = Walk(checkpoint, calibration_examples(checkpoint, texts), device)
 
-    def edit(block: Block, states: list[Tensor], layer: int) -> State:
-        return _narrow(walk, block, states, smaller.inner(layer), smaller.query_heads(layer))
+    def edit(block: Block, run: Run, layer: int) -> State:
+        return _narrow(block, run, smaller.inner(layer), smaller.query_heads(layer))
 
-    write_edited(walk, smaller, edit, out, "narrow layers", progress)
+    write_edited(checkpoint, texts, smaller, edit, out, "narrow layers", device, progress)
     layers = range(config.num_layers)
     return Pruned(
         f"{1 - channels:.0%} of the FFN channels and {1 - heads:.0%} of the heads removed",
@@ -130,7 +127,7 @@ class _Moments:
         return torch.as_tensor(self.products) / self.count - self.mean[:, :, None] * self.mean[:, None, :]
 
 
-def _narrow(walk: Walk, block: Block, states: list[Tensor], channels: int, heads: int) -> State:
+def _narrow(block: Block, run: Run, channels: int, heads: int) -> State:
     """The block's weights with only its most important channels and heads, on the CPU in fp32."""
     down, dense = block.mlp.dense_4h_to_h, block.attention.dense
     of_channels, of_heads = _Moments(), _Moments()
@@ -138,7 +135,7 @@ def _narrow(walk: Walk, block: Block, states: list[Tensor], channels: int, heads
         down: lambda x: of_channels.add(x[:, :, None]),
         dense: lambda x: of_heads.add(x.unflatten(-1, (block.attention.heads, -1))),
     }
-    walk.run(block, states, watch)
+    run(watch)
     state = {name: tensor.cpu().float() for name, tensor in block.state_dict().items()}
     _keep_best(state, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", of_channels, channels)
     _keep_best(state, "attention.query_key_value", "attention.dense", of_heads, heads)
@@ -152,7 +149,7 @@ def _keep_best(state: State, inner: str, outer: str, moments: _Moments, count: i
     importance = torch.einsum("ogi,gij,ogj->g", columns, moments.covariance.float(), columns)
     best = importance.topk(count).indices.sort().values
     gone = torch.ones(len(mean), dtype=torch.bool).index_fill(0, best, False)
-    state[outer + ".bias"] += torch.einsum("ogi,gi->o", columns[:, gone], mean[gone])
+    state[outer + ".bias"] = state[outer + ".bias"] + torch.einsum("ogi,gi->o", columns[:, gone], mean[gone])
     state[outer + ".weight"] = columns[:, best].flatten(1)
     for name in (inner + ".weight", inner + ".bias"):
         state[name] = state[name].unflatten(0, (len(mean), -1))[best].flatten(0, 1)

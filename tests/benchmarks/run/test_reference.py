@@ -17,7 +17,7 @@ from fastglm.errors import MemoryShortError
 from fastglm.evaluate.reference_file import OLD_FORMAT
 from fastglm.evaluate.scoring import judge, judge_streamed
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.layerwise import StreamedModel
+from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.source import demo_folder
 from fastglm.variants.load import load
 
@@ -74,7 +74,7 @@ def test_it_is_made_there_and_used_here(
     with safe_open(file, framework="pt") as opened:
         assert opened.get_tensor("head").nbytes == head
     monkeypatch.setenv("FASTGLM_HOME", str(machine / "there"))
-    monkeypatch.setattr(StreamedModel, "_states", lambda *_: pytest.fail("it was computed again"))
+    monkeypatch.setattr(LayerwiseModel, "_states", lambda *_: pytest.fail("it was computed again"))
     assert main(["reference", "import", str(file), *asked]) == 0
     assert "2 answers and their probabilities kept (made with float32 on cpu)" in capsys.readouterr().out
     judged = judge_streamed("demo", "cpu", [([], asked, known) for asked, known in QUESTIONS], 12)

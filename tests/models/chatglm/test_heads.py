@@ -15,7 +15,7 @@ import fastglm
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import CheckpointError
 from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
-from fastglm.models.layerwise import StreamedModel
+from fastglm.models.layerwise import LayerwiseModel
 
 KINDS = ("as published", "false", "true")
 
@@ -64,7 +64,7 @@ def by_auto_model(place: Path) -> torch.Tensor:
 
 
 def by_streaming(place: Path) -> torch.Tensor:
-    model = StreamedModel(Checkpoint(place), torch.device("cpu"), torch.float32)
+    model = LayerwiseModel(Checkpoint(place), torch.device("cpu"), torch.float32)
     hidden = fastglm.load(place)[0].transformer(torch.tensor([CASE_IDS])).last_hidden_state[0, -1:]
     return model.head.logits(hidden)[0]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..models.checkpoint import Checkpoint
+from .checkpoint import Checkpoint
 
 HEAD_ROWS = 8192  # of the head at once
 
