@@ -1,8 +1,6 @@
 """Results from one machine to another: export to a file, and import that merges without duplicates."""
 
 import json
-import os
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from benchmarks.exchange.schema import ExchangeError, RunRecord, checked
 from benchmarks.measure.measurement import params_text
 from benchmarks.store.store import ANSWERS, MEASUREMENTS, RUNS, SAMPLES, Store
 from fastglm.errors import UsageError
+from fastglm.system.files import replacing
 
 # What a table of measurements tells of a run: stores may hold runs that earlier versions read from CSV or Parquet.
 TABLED = {"started", "finished", "status", "model", "suites", "machine", "code_version", "measurements"}
@@ -53,17 +52,14 @@ def export_runs(store: Store, path: Path, run_ids: Sequence[str] | None = None) 
     if missing := [name for name in run_ids or () if name not in known]:
         raise UsageError(f"there is no run {', '.join(missing)}: see python -m benchmarks list")
     wanted = known if run_ids is None else list(dict.fromkeys(run_ids))
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        write(beside, _stored(store, wanted))
-        os.replace(beside, path)
+        with replacing(path) as partial:
+            write(partial, _stored(store, wanted))
     except OSError as error:
         reason = error.strerror or error
         raise ExchangeError(f"{path} could not be written ({reason}): make room or name another file") from error
     except ValueError as error:
         raise ExchangeError(f"{path} could not be written: a run has a number that is not finite") from error
-    finally:
-        beside.unlink(missing_ok=True)
     return len(wanted)
 
 

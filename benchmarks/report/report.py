@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import secrets
 import unicodedata
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from benchmarks.measure.measurement import Measurement, Params
 from benchmarks.report.literal import literal
 from benchmarks.run.runner import Result
 from fastglm.errors import FastGLMError, UsageError
-from fastglm.system.files import open_regular
+from fastglm.system.files import open_regular, replacing
 
 HEADER = ("metric", "of", "variant", "value", "95 % interval", "n", "ratio")
 
@@ -97,7 +96,7 @@ def check_file(path: Path, option: str) -> None:
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder: name a file for {option}")
-        probe = _beside(path)
+        probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         probe.touch()
         probe.unlink()
     except OSError as error:
@@ -130,17 +129,11 @@ def write_data(path: Path, data: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all. Raises `FastGLMError`."""
-    whole = _beside(path)
     try:
-        whole.write_text(text, encoding="utf-8")
-        os.replace(whole, path)
+        with replacing(path) as partial:
+            partial.write_text(text, encoding="utf-8")
     except OSError as error:
-        whole.unlink(missing_ok=True)
         raise FastGLMError(f"{path} could not be written ({error.strerror}): make room or name another file") from error
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def _plain(record: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import threading
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -14,8 +13,8 @@ from pydantic import ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 
 from benchmarks.exchange import bounded
 from fastglm.errors import FastGLMError
-from fastglm.system.files import read_regular
-from fastglm.system.home import folder, private
+from fastglm.system.files import read_regular, replacing
+from fastglm.system.home import folder
 
 FORMAT = "fastglm-conversation"
 VERSION = 1
@@ -186,7 +185,5 @@ class Shelf:
         if tab not in self._open:  # its tab left meanwhile
             return
         path = self.path(tab)
-        part = path.with_suffix(".part")
-        with open(part, "w", encoding="utf-8", opener=private) as file:
-            file.write(self._open[tab].dumps())
-        os.replace(part, path)
+        with replacing(path) as partial:
+            partial.write_text(self._open[tab].dumps(), encoding="utf-8")

@@ -17,9 +17,9 @@ from ..models.chatglm.tokenizer_files import read_tokenizer
 from ..models.checkpoint import HEAD, LAYER, Checkpoint
 from ..models.weights import is_finite
 from ..progress.progress import OnProgress, Progress
-from ..system.files import read_json
+from ..system.files import put, read_json
 from ..system.home import make_parents
-from ..system.making import part_of, put
+from ..system.making import part_of
 
 SHARD_BYTES = 1 << 30  # of tensors, collected before they are written as a shard
 TOKENIZER_FILES = ("tokenizer_config.json", "ice_text.model")

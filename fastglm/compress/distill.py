@@ -48,6 +48,18 @@ class Distillation:
     tie: bool = False  # one matrix for embedding and head, also where the student had two
     save_every: int = 100  # steps between state files
 
+    @property
+    def training(self) -> Settings:
+        """Settings of the trainer."""
+        return Settings(
+            self.steps,
+            self.seed,
+            self.learning_rate,
+            warmup=min(100, self.steps // 10),
+            weight_decay=0.0,
+            save_every=self.save_every,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Distilled:
@@ -90,34 +102,10 @@ def distil(
     tokenizer = ChatGLMTokenizer.from_pretrained(teacher)
     master = load_floating(teacher, where)
     torch.manual_seed(settings.seed)
-    student = load_floating(start, where) if isinstance(start, Path) else begin(start, master).to(where)
-    if student.config.vocab_size != master.config.vocab_size:
-        raise UsageError(
-            f"The student knows {student.config.vocab_size:,} tokens and its teacher {master.config.vocab_size:,}: "
-            "prune the vocabulary after distilling."
-        )
-    if settings.tie:
-        student.lm_head.weight = student.transformer.word_embeddings.weight
-        student.config.tie_word_embeddings = True
-    if student.num_parameters() > LARGE:
-        student.gradient_checkpointing_enable()
-    learner = DistilLearner(student.train(), master.requires_grad_(False).eval(), settings)
-    if student.config.sparsity:
-        keep_zeros(student)
+    student = _student(start, master, settings.tie, where)
+    learner = DistilLearner(student.train(), master.requires_grad_(False).eval(), settings).to(where)
     history = fit(
-        learner.to(where),
-        batches(tokenizer, corpus, settings),
-        Settings(
-            settings.steps,
-            settings.seed,
-            settings.learning_rate,
-            warmup=min(100, settings.steps // 10),
-            weight_decay=0.0,
-            save_every=settings.save_every,
-        ),
-        state,
-        resume=True,
-        progress=progress,
+        learner, batches(tokenizer, corpus, settings), settings.training, state, resume=True, progress=progress
     )
     size = student.num_parameters()
     if is_first():
@@ -125,6 +113,26 @@ def distil(
             write_checkpoint(folder, student.config, _weights(student, Checkpoint(teacher).config))
             copy_tokenizer(teacher, folder)
     return Distilled(master.num_parameters(), size, history)
+
+
+def _student(
+    start: Path | ChatGLM6BConfig, master: ChatGLMForConditionalGeneration, tie: bool, device: torch.device
+) -> ChatGLMForConditionalGeneration:
+    """The student as it begins. Raises UsageError where its vocabulary is not its teacher's."""
+    student = load_floating(start, device) if isinstance(start, Path) else begin(start, master).to(device)
+    if student.config.vocab_size != master.config.vocab_size:
+        raise UsageError(
+            f"The student knows {student.config.vocab_size:,} tokens and its teacher {master.config.vocab_size:,}: "
+            "prune the vocabulary after distilling."
+        )
+    if tie:
+        student.lm_head.weight = student.transformer.word_embeddings.weight
+        student.config.tie_word_embeddings = True
+    if student.num_parameters() > LARGE:
+        student.gradient_checkpointing_enable()
+    if student.config.sparsity:
+        keep_zeros(student)
+    return student
 
 
 def load_floating(folder: Path, device: torch.device) -> ChatGLMForConditionalGeneration:

@@ -9,8 +9,7 @@ from typing import Any
 
 from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress, Progress
-from ..system.files import read_json
-from ..system.making import put
+from ..system.files import read_json, replacing
 from .checkpoint_writer import TOKENIZER_FILES
 
 FILE = "fastglm.json"
@@ -23,9 +22,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes beside the place and moves there, so that a kill leaves the old file or the new one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    put(partial, path)
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def checkpoint_files(checkpoint: Checkpoint) -> list[Path]:

@@ -17,9 +17,8 @@ from ..models.chatglm.config import ChatGLM6BConfig
 from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress, Progress
 from ..system.devices import resolve_device
-from ..system.files import read_json
+from ..system.files import put, read_json
 from ..system.home import make_parents, make_private
-from ..system.making import put
 from ..text_files import Text
 from . import manifest
 from .calibration import calibration_examples

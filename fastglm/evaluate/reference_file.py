@@ -1,7 +1,6 @@
 """The file that a reference is kept in, and carried between machines by: written whole, and checked as it is read."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError
 from ..models.head import FinalStates
-from ..system.making import put
+from ..system.files import replacing
 
 FORMAT = "fastglm-reference-3"  # 3: with the last states
 OLD_FORMAT = "fastglm-reference-2"  # with the 64 best logits of every token, from which KL comes out too low
@@ -53,15 +52,12 @@ class Kept:
             tensors["head"] = head
         text = json.dumps([[number, answer] for number, answer in sorted(self.answers.items())])
         tensors["answers"] = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         try:
-            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            save_file(contiguous, partial, metadata | {"questions": subject.questions})
-            put(partial, path)
+            with replacing(path) as partial:
+                save_file(contiguous, partial, metadata | {"questions": subject.questions})
         except (SafetensorError, OSError) as error:
             raise CheckpointError(f"{path} could not be written ({error}): make room there.") from error
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def rounded(states: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Which of several ways to multiply is the fastest here: measured once for a machine, and remembered in its home."""
 
 import json
-import os
 import time
 from abc import abstractmethod
 from bisect import bisect_left
@@ -14,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ..system.devices import processor_name
-from ..system.home import home, private
+from ..system.files import replacing
+from ..system.home import home
 from . import trial
 from .cpu import library
 from .format import Parts, WeightFormat
@@ -161,13 +161,8 @@ def _keep(machine: str, key: str, kernel: MeasuredKernel, rows: int, columns: in
     everything[machine] = {other: kept for other, kept in shapes.items() if other.endswith(trial.NAME)} | {
         key: measured
     }
-    partial = home() / f"{FILE}.{os.getpid()}"
-    try:
+    with suppress(OSError):  # without a place to write it lasts as long as this process
         home().mkdir(parents=True, exist_ok=True)
-        with open(partial, "w", encoding="utf-8", opener=private) as file:
-            json.dump(everything, file, indent=1, ensure_ascii=False)
-        os.replace(partial, home() / FILE)
-    except OSError:  # no place to write: it lasts as long as this process
-        with suppress(OSError):
-            partial.unlink()
+        with replacing(home() / FILE) as partial:
+            partial.write_text(json.dumps(everything, indent=1, ensure_ascii=False), encoding="utf-8")
     return measured

@@ -1,14 +1,18 @@
-"""Files from users: regular files of a bounded size, and JSON of a bounded depth."""
+"""Files: reading those that others give, regular ones of a bounded size only, and replacing files whole."""
 
+import contextlib
 import errno
 import json
 import os
 import re
+import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import CheckpointError
+from .home import private, protect
 
 DOWNLOAD_LIMIT = "FASTGLM_MAX_DOWNLOAD"  # the variable that says how many GB may be downloaded at once
 VISITORS_LIMIT = 20  # GB for visitors of the app by default: every published checkpoint of the family fits
@@ -78,8 +82,46 @@ def check_depth(text: str) -> None:
             raise ValueError(f"nested more than {DEEPEST} levels deep")
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A new file beside `path`, to write in the block: at its end the file takes the place of `path`.
+
+    A kill or a loss of power leaves the old file or the new one; a kill may leave a file `….partial` too.
+    """
+    partial = path.with_name(f"{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        os.close(private(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        yield partial
+        put(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def put(made: Path, path: Path) -> None:
+    """Move a complete file or folder to its place, so that it survives a loss of power.
+
+    A file replaces an existing one. Raises OSError if a folder is in the place.
+    """
+    protect(made)
+    for each in (*made.rglob("*"), made):
+        _write_through(each)
+    made.replace(path)
+    _write_through(path.parent)
+
+
 def _check_regular(path: Path, mode: int) -> None:
     if stat.S_ISREG(mode):
         return
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "something else")
     raise OSError(errno.EINVAL, f"it is {kind}, not a file", str(path))
+
+
+def _write_through(path: Path) -> None:
+    """Have the system write a file, or a folder's list of names, to the disk."""
+    if os.name != "posix" or path.is_symlink():
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)

@@ -8,7 +8,6 @@ import contextlib
 import glob
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import IO
 
 from fastglm.errors import UsageError
 from fastglm.progress.progress import OnProgress, Progress
-from fastglm.system.home import folder, private, protect, writing
+from fastglm.system.home import folder, private, writing
 from fastglm.system.locks import remove_locked, try_lock
 
 PART = ".part"  # end of the names of the folders where results are made
@@ -83,18 +82,6 @@ def part_of(path: Path) -> Iterator[Path]:
         yield part
     finally:
         _remove_part(part, lock)
-
-
-def put(made: Path, path: Path) -> None:
-    """Move a complete file or folder to its place, so that it survives a loss of power.
-
-    A file replaces an existing one. Raises OSError if a folder is in the place.
-    """
-    protect(made)
-    for each in (*made.rglob("*"), made):
-        _write_through(each)
-    made.replace(path)
-    _write_through(path.parent)
 
 
 def sweep_parts(place: Path, name: str | None = None) -> None:
@@ -178,14 +165,3 @@ def _read_news(lock: Path) -> Progress | None:
         return Progress(**json.loads(_news_of(lock).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):  # half written, or missing so far
         return None
-
-
-def _write_through(path: Path) -> None:
-    """Have the system write a file, or a folder's list of names, to the disk."""
-    if os.name != "posix" or path.is_symlink():
-        return
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

@@ -21,6 +21,7 @@ from ..models.packing import Batch
 from ..progress.bar import Bars
 from ..progress.progress import OnProgress, Progress
 from ..system.devices import resolve_device
+from ..system.files import replacing
 from .learner import Learner
 
 Weights = dict[str, Tensor]  # by name
@@ -107,44 +108,24 @@ def fit(
         DivergedError: the loss became infinite or NaN; the last state stays.
         CancelledError: the user stopped it with Ctrl-C.
     """
-    device = next(learner.parameters()).device
-    accelerator = _accelerator(_half(device))
-    optimizer = _optimizer(learner, settings)
-    history, ends = _load(state, learner, optimizer, settings) if resume and state.exists() else (History(), [])
-    prepared, running = accelerator.prepare(learner, optimizer)
-    last_steps = {step for step, _ in settings.restarts[1:]} | {settings.steps}
-    first = is_first()
+    training = _Training(learner, settings, state, resume)
+    history = training.history
     bars = Bars()
     tell = progress or bars
     learner.train()
     try:
         while history.step < settings.steps:
             began = time.perf_counter()
-            batch = batch_of(history.step)
-            for group in optimizer.param_groups:
-                group["lr"] = settings.rate(history.step)
-            loss = _loss(accelerator, prepared, batch, device)
-            if not loss.isfinite():
-                raise DivergedError(_diverged(loss.item(), history.step, state))
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(learner.parameters(), settings.clip)
-            running.step()
-            running.zero_grad()
-
-            history.losses.append(round(accelerator.reduce(loss.detach(), "mean").item(), 4))
-            history.step += 1
-            history.tokens += batch.tokens
-            history.examples += batch.examples
-            if first and held_out and (history.step % settings.score_every == 0 or history.step == settings.steps):
+            training.step(batch_of(history.step))
+            is_last = history.step == settings.steps
+            if is_first() and held_out and (history.step % settings.score_every == 0 or is_last):
                 learner.eval()
                 history.held_out[history.step] = held_out()
                 learner.train()
-            if history.step in last_steps:
-                ends.append({name: part.detach().cpu().clone() for name, part in learner.model.state_dict().items()})
             history.seconds += time.perf_counter() - began
-            if first and (history.step % settings.save_every == 0 or history.step == settings.steps):
-                _save(state, learner, optimizer, settings, history, ends)
-            if first:
+            if is_first():
+                if history.step % settings.save_every == 0 or is_last:
+                    training.save()
                 tell(Progress("training", history.step, settings.steps, "steps", _summary(history)))
     except KeyboardInterrupt:
         saved = history.step - history.step % settings.save_every
@@ -152,8 +133,68 @@ def fit(
     finally:
         bars.close()
         learner.eval()
+    ends = training.ends
     learner.model.load_state_dict({name: torch.stack([end[name] for end in ends]).mean(0) for name in ends[0]})
     return history
+
+
+class _Training:
+    """A training between two steps."""
+
+    def __init__(self, learner: Learner, settings: Settings, state: Path, resume: bool) -> None:
+        self.learner, self.settings, self.state = learner, settings, state
+        self.history = History()
+        self.ends: list[Weights] = []  # of the parts whose weights are averaged
+        self._device = next(learner.parameters()).device
+        self._accelerator = _accelerator(_half(self._device))
+        self._optimizer = _optimizer(learner, settings)
+        if resume and state.exists():
+            self._load()
+        self._prepared, self._running = self._accelerator.prepare(learner, self._optimizer)
+
+    def step(self, batch: Batch) -> None:
+        """Learn from a batch. Raises DivergedError if its loss is infinite or NaN."""
+        history, settings = self.history, self.settings
+        for group in self._optimizer.param_groups:
+            group["lr"] = settings.rate(history.step)
+        loss = _loss(self._accelerator, self._prepared, batch, self._device)
+        if not loss.isfinite():
+            raise DivergedError(_diverged(loss.item(), history.step, self.state))
+        self._accelerator.backward(loss)
+        self._accelerator.clip_grad_norm_(self.learner.parameters(), settings.clip)
+        self._running.step()
+        self._running.zero_grad()
+
+        history.losses.append(round(self._accelerator.reduce(loss.detach(), "mean").item(), 4))
+        history.step += 1
+        history.tokens += batch.tokens
+        history.examples += batch.examples
+        if history.step in {step for step, _ in settings.restarts[1:]} | {settings.steps}:
+            weights = self.learner.model.state_dict()
+            self.ends.append({name: part.detach().cpu().clone() for name, part in weights.items()})
+
+    def save(self) -> None:
+        """Write the state file; a kill leaves the old or the new one."""
+        content = {
+            "settings": asdict(self.settings),
+            "history": asdict(self.history),
+            "ends": self.ends,
+            "learner": self.learner.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+        with replacing(self.state) as partial:
+            torch.save(content, partial)
+
+    def _load(self) -> None:
+        content: dict[str, Any] = torch.load(self.state, weights_only=True, map_location="cpu")
+        if content["settings"] != asdict(self.settings):
+            raise UsageError(
+                f"{self.state} was made with other steps, seed or settings: "
+                "pass the same ones, or start anew without --resume."
+            )
+        self.learner.load_state_dict(content["learner"])
+        self._optimizer.load_state_dict(content["optimizer"])
+        self.history, self.ends = History(**content["history"]), content["ends"]
 
 
 def _accelerator(precision: str | None) -> Any:
@@ -197,37 +238,3 @@ def _optimizer(learner: Learner, settings: Settings) -> torch.optim.Optimizer:
     others = [p for p in learner.parameters() if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=settings.betas, fused=True)
-
-
-def _save(
-    state: Path,
-    learner: Learner,
-    optimizer: torch.optim.Optimizer,
-    settings: Settings,
-    history: History,
-    ends: list[Weights],
-) -> None:
-    """Write the state to a temporary file and move it into place, so that a kill leaves the old or the new state."""
-    content = {
-        "settings": asdict(settings),
-        "history": asdict(history),
-        "ends": ends,
-        "learner": learner.state_dict(),
-        "optimizer": optimizer.state_dict(),
-    }
-    partial = state.with_name(state.name + ".partial")
-    torch.save(content, partial)
-    os.replace(partial, state)
-
-
-def _load(
-    state: Path, learner: Learner, optimizer: torch.optim.Optimizer, settings: Settings
-) -> tuple[History, list[Weights]]:
-    content: dict[str, Any] = torch.load(state, weights_only=True, map_location="cpu")
-    if content["settings"] != asdict(settings):
-        raise UsageError(
-            f"{state} was made with other steps, seed or settings: pass the same ones, or start anew without --resume."
-        )
-    learner.load_state_dict(content["learner"])
-    optimizer.load_state_dict(content["optimizer"])
-    return History(**content["history"]), content["ends"]

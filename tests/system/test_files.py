@@ -9,7 +9,7 @@ from recorded import folder
 
 from fastglm.errors import CheckpointError, UsageError
 from fastglm.models.source import openable
-from fastglm.system.files import DEEPEST, read_json
+from fastglm.system.files import DEEPEST, read_json, replacing
 from fastglm.text_files import read_lines
 
 
@@ -130,3 +130,25 @@ def test_what_is_listed_follows_the_files(tmp_path, monkeypatch):
     config = json.loads((place / "config.json").read_text())
     (place / "config.json").write_text(json.dumps(config | {"model_type": "llama"}))
     assert "'llama'" in openable().refused[str(place)]
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "facts.json"
+    path.write_text("old")
+    with pytest.raises(TypeError), replacing(path) as partial:
+        partial.write_text("ha") + "lf"
+    assert path.read_text() == "old"
+    with replacing(path) as partial:
+        partial.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_replaces_a_file_of_the_home_is_its_owners_alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTGLM_HOME", str(home := tmp_path / "home"))
+    home.mkdir(mode=0o700)
+    with replacing(home / "facts.json") as partial:
+        assert partial.stat().st_mode & 0o777 == 0o600  # before it is complete, too
+        partial.write_text("new")
+    assert (home / "facts.json").stat().st_mode & 0o777 == 0o600

@@ -15,8 +15,9 @@ from benchmarks.store.store import Store, local_url
 from fastglm.errors import HomeError
 from fastglm.hosting.lease import lease
 from fastglm.system import home as homes
+from fastglm.system.files import put
 from fastglm.system.home import folder, home, make_parents, private, protect
-from fastglm.system.making import part_of, put
+from fastglm.system.making import part_of
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has other rights than these modes")
 ODD = ["a?b", "100%41", "a#b", "it's", 'say "hi"', "two words", "模型", "a;b&c", "$HOME", "a:b@c", "[x]*", "-o", "a\\b"]

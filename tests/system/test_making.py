@@ -15,14 +15,16 @@ from hosting import TESTS_ON_PATH, eventually
 from fastglm.errors import UsageError
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system import making
-from fastglm.system.making import alone, made_once, part_of, put, sweep_parts
+from fastglm.system.files import put
+from fastglm.system.making import alone, made_once, part_of, sweep_parts
 
 # Makes a folder of two files, which takes a second; prints its observations, one per line.
 MAKER = """
 import sys, time
 from pathlib import Path
 import light
-from fastglm.system.making import made_once, part_of, put
+from fastglm.system.files import put
+from fastglm.system.making import made_once, part_of
 from fastglm.progress.progress import Progress
 
 place = Path(sys.argv[1])

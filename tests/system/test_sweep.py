@@ -20,6 +20,7 @@ PARTIAL = (
     "kernels.json.{}",
     "references/{}.partial",
     "conversations/{}.part",
+    "conversations/x.json.{}.partial",
     "models/m.work/{}.partial",
 )
 

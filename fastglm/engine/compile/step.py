@@ -25,8 +25,9 @@ from ...errors import DeviceError
 from ...models.chatglm.decoder import Decoder
 from ...progress.progress import COMPILING, OnProgress, Progress
 from ...system.devices import instruction_set
+from ...system.files import put
 from ...system.home import folder
-from ...system.making import made_once, part_of, put
+from ...system.making import made_once, part_of
 from ...system.watched import watched
 from ..decode_step import DecodeStep
 from .worker import REQUEST, BuildRequest, Form

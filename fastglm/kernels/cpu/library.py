@@ -16,8 +16,9 @@ from torch import Tensor
 
 from ...errors import DeviceError
 from ...progress.progress import COMPILING, OnProgress, Progress
+from ...system.files import put
 from ...system.home import folder, home
-from ...system.making import made_once, part_of, put
+from ...system.making import made_once, part_of
 from ...system.watched import watched
 
 SOURCES = sorted(path for path in Path(__file__).parent.iterdir() if path.suffix in (".cpp", ".h"))
