@@ -17,7 +17,7 @@ from benchmarks.measure import statistics
 from benchmarks.measure.statistics import Estimate
 from benchmarks.measure.stopping import LEAST, Precision
 from benchmarks.run.isolated import apart
-from benchmarks.run.progress import Reporter
+from benchmarks.run.progress import Reporter, alone
 from benchmarks.run.run import Run
 from benchmarks.run.runner import execute, prepare
 from benchmarks.run.workload import Workload, prompts
@@ -26,7 +26,6 @@ from benchmarks.synthetic_checkpoints import make_checkpoint
 from fastglm.errors import FastGLMError
 from fastglm.generation.piece import Piece
 from fastglm.hosting.host import Host
-from fastglm.hosting.lease import lease
 from fastglm.hosting.spawn import launched
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
@@ -95,7 +94,7 @@ def _compared(reporter: Reporter, slower: float) -> Estimate:
 
     asked = prepare(WORKLOAD, read_subject("demo", "cpu").tokenizer)
     run = Run("demo", ("first", "second"), ("latency",), {"device": "cpu"}, machine={})
-    with lease("cpu", "benchmark", exclusive=True, on_wait=lambda holder: reporter.at(f"waiting for {holder}")):
+    with alone("cpu", "benchmark", reporter):
         result = execute(run, WORKLOAD, asked, [], load, None, reporter)
     for row in result.measurements:
         if row.metric == "decode_rate_ratio":

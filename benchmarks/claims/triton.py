@@ -9,9 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.claims.bounds import ClaimedFigure
-from benchmarks.run.progress import Reporter
+from benchmarks.run.progress import Reporter, alone
 from fastglm.errors import FastGLMError
-from fastglm.hosting.lease import lease
 from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda.kernel import TritonKernel, refusal
 from fastglm.system.devices import memory_bandwidth
@@ -62,7 +61,7 @@ def promise(reporter: Reporter) -> list[ClaimedFigure]:
         return float(do_bench(call, warmup=10, rep=40, return_mode="median")) / 1e3  # empties the cache before each
 
     device = torch.device("cuda", torch.cuda.current_device())
-    with lease(str(device), "benchmark", exclusive=True, on_wait=lambda holder: reporter.at(f"waiting for {holder}")):
+    with alone(str(device), "benchmark", reporter):
         bandwidth = memory_bandwidth(device)
         if not bandwidth:
             raise FastGLMError(f"{device} has no room for it: end what else uses the card")

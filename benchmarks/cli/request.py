@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.environment.machine import busy_warning, machine
 from benchmarks.measure.stopping import LEAST, Precision
-from benchmarks.run.progress import Reporter
+from benchmarks.run.progress import Reporter, alone
 from benchmarks.run.questions import Question, held_out, read_texts
 from benchmarks.run.run import Run
 from benchmarks.run.runner import Result, execute, prepare
@@ -15,7 +15,6 @@ from benchmarks.suites import SUITES
 from fastglm.errors import UsageError
 from fastglm.evaluate.arithmetic import Arithmetic, read_arithmetic
 from fastglm.hosting.host import Host
-from fastglm.hosting.lease import lease
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.chatglm.tokenizer_files import read_tokenizer
@@ -103,10 +102,7 @@ class RunRequest:
         prompts = prepare(self.workload, subject.tokenizer)
         questions = self.questions()
 
-        def on_wait(holder: str) -> None:
-            reporter.at(f"waiting for {holder}")
-
-        with lease(subject.device, f"benchmark of {self.model}", exclusive=True, on_wait=on_wait):
+        with alone(subject.device, f"benchmark of {self.model}", reporter):
             facts = machine(subject.device)
             if warning := busy_warning(facts):
                 reporter.warning(warning)

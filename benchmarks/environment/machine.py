@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 
 from benchmarks.report.caveat import Remark
-from fastglm.system.devices import device_card
+from fastglm.system.devices import device_card, processor_name
 
 ROOT = Path(__file__).resolve().parents[2]
 CPUS = Path("/sys/devices/system/cpu")
@@ -29,7 +29,7 @@ def machine(device: str = "auto") -> dict[str, Any]:
         "node": platform.node(),
         "os": platform.platform(),
         "device": _device_card(device),
-        "cpu": _cpu_model(),
+        "cpu": processor_name(),
         "cores": psutil.cpu_count(logical=False),
         "threads": threads(),
         "cpu_mhz": round(frequency.current) if frequency else None,
@@ -113,16 +113,6 @@ def _device_card(device: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     return card if isinstance(card, dict) else None
-
-
-def _cpu_model() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    if sys.platform == "darwin" and (name := _output("sysctl", "-n", "machdep.cpu.brand_string")):
-        return name
-    return platform.processor() or platform.machine()
 
 
 def _power() -> dict[str, str]:

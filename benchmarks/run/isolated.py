@@ -6,9 +6,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from benchmarks.run.progress import Reporter
+from benchmarks.run.progress import Reporter, alone
 from fastglm.errors import FastGLMError, HostError
-from fastglm.hosting.lease import lease
 from fastglm.progress.progress import OnProgress, Progress
 
 _GRACE = 5.0  # seconds
@@ -29,7 +28,7 @@ def apart(measure: Callable[Concatenate[OnProgress, P], T], reporter: Reporter, 
     def progress(news: Progress) -> None:
         reporter.at(news.stage, news.fraction)
 
-    with lease("cpu", "benchmark", exclusive=True, on_wait=lambda holder: reporter.at(f"waiting for {holder}")):
+    with alone("cpu", "benchmark", reporter):
         return elsewhere(measure, progress, *args, **kwargs)
 
 

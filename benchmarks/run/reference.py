@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.run.isolated import elsewhere
-from benchmarks.run.progress import Reporter
+from benchmarks.run.progress import Reporter, alone
 from benchmarks.run.questions import Question, held_out, read_texts
 from benchmarks.suites.quality import LONGEST_ANSWER, streamed
 from fastglm.compress.checkpoint_writer import check_room
@@ -13,7 +13,6 @@ from fastglm.errors import MemoryShortError, UsageError
 from fastglm.evaluate.reference import Reference
 from fastglm.evaluate.scoring import Asked, encoded, judge
 from fastglm.hosting.host import Host
-from fastglm.hosting.lease import lease
 from fastglm.models.chatglm.tokenizer_files import read_tokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import find_source
@@ -74,12 +73,9 @@ class Interview:
         def progress(news: Progress) -> None:
             reporter.at(f"{news.stage} ({news.done:.0f} of {news.total:.0f} {news.unit})", news.fraction)
 
-        def on_wait(holder: str) -> None:
-            reporter.at(f"waiting for {holder}")
-
         reporter.plan(1)
         asked = self._asked()
-        with lease(self.device, f"reference of {self.model}", exclusive=True, on_wait=on_wait):
+        with alone(self.device, f"reference of {self.model}", reporter):
             try:
                 with Host.start(self.model, "original", self.device, progress=progress) as host:
                     host.apply(judge, asked, LONGEST_ANSWER, progress=progress)

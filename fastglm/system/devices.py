@@ -6,6 +6,7 @@ the device itself.
 
 import json
 import platform
+import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass, replace
@@ -164,6 +165,10 @@ def instruction_set() -> str:
 
 def processor_name() -> str:
     """The processor's name as the system gives it."""
+    if sys.platform == "darwin":
+        asked = subprocess.run(["sysctl", "-n", "machdep.cpu.brand_string"], capture_output=True, text=True)
+        if name := asked.stdout.strip():
+            return name
     return _of_processor("model name") or platform.processor() or platform.machine()
 
 
