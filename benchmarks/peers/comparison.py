@@ -20,6 +20,7 @@ from benchmarks.run.runner import Result
 from fastglm.errors import DiskShortError, FastGLMError, UsageError
 from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress
+from fastglm.system.files import in_words
 
 if TYPE_CHECKING:
     from benchmarks.store.store import Store
@@ -79,7 +80,7 @@ def _write(
     needed = bits / 8 * (sizes.weights + sizes.embedding)
     if needed > (free := shutil.disk_usage(place).free):
         raise DiskShortError(
-            f"the peers' models take {needed / 1e9:.1f} GB and {place} has {free / 1e9:.1f} GB free: "
+            f"the peers' models take {in_words(needed)} and {place} has {in_words(free)} free: "
             "set TMPDIR to a disk with more, or name fewer --peers"
         )
     reporter.plan(1)

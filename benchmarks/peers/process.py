@@ -19,6 +19,7 @@ from fastglm.generation.model_info import LoadedInfo
 from fastglm.generation.piece import Piece
 from fastglm.hosting.worker import serve, standard_streams
 from fastglm.system.devices import free_memory
+from fastglm.system.files import in_words
 
 _HEADROOM = 1.1  # bytes beside the weights
 
@@ -39,7 +40,7 @@ def load(peer: OwnProcess, folder: Path, threads: int, model: str, *_: Any, **__
     size = sum(file.stat().st_size for file in folder.iterdir())
     needed, free = round(size * _HEADROOM), free_memory(torch.device("cpu"))
     if needed > free:
-        raise MemoryShortError(f"{peer.name} needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free", needed, free)
+        raise MemoryShortError(f"{peer.name} needs {in_words(needed)}, {in_words(free)} are free", needed, free)
     engine = peer.load(folder, sizes, threads)
     info = LoadedInfo(
         model=model,

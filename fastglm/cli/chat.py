@@ -12,6 +12,7 @@ from fastglm.errors import FastGLMError
 from fastglm.generation.piece import Piece
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.host import Host
+from fastglm.system.files import in_words
 
 # What could move the cursor or ring the bell; a model may say anything.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
@@ -113,7 +114,7 @@ def _tell(text: str, **style: Any) -> None:
 def _headline(host: Host) -> str:
     info = host.info
     lines = [
-        f"{info.model} as {info.variant} on {info.device}, {info.dtype}, {size(info.weights_memory)} of weights.",
+        f"{info.model} as {info.variant} on {info.device}, {info.dtype}, {in_words(info.weights_memory)} of weights.",
         *info.notes,
         "clear forgets the conversation, stop leaves, Ctrl-C stops an answer.",
     ]
@@ -152,10 +153,5 @@ def _figures(answer: Answer, piece: Piece) -> str:
     if piece.acceptance is not None:
         parts.append(f"{piece.acceptance:.0%} of the draft kept")
     if answer.memory:
-        parts.append(f"memory {size(answer.memory.current)}, at most {size(answer.memory.peak)}")
+        parts.append(f"memory {in_words(answer.memory.current)}, at most {in_words(answer.memory.peak)}")
     return " · ".join(parts)
-
-
-def size(count: int) -> str:
-    """Bytes for people: 1.2 GB, 34 MB."""
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -112,16 +112,16 @@ def variants(
     debug: Debug = False,
 ) -> None:
     """List the variants: what each is, and whether it runs on this machine."""
-    from fastglm.cli.chat import size
     from fastglm.models.checkpoint import Checkpoint
     from fastglm.models.source import find_source
     from fastglm.system.devices import device_card
+    from fastglm.system.files import in_words
     from fastglm.variants.offers import offers
 
     source, card = find_source(model), device_card(device)
     quantised = source.folder is not None and bool(Checkpoint(source.folder).config.linear_format())
     offered = offers(card, source, quantised)
-    typer.echo(f"{card.name} ({card.kind}), {size(card.memory_free)} of {size(card.memory_total)} free")
+    typer.echo(f"{card.name} ({card.kind}), {in_words(card.memory_free)} of {in_words(card.memory_total)} free")
     for offer in offered:
         runs = f"no: {offer.reason}" if offer.reason else f"yes; {offer.note}" if offer.note else "yes"
         typer.echo(f"  {offer.name:11} {offer.summary}\n  {'':11} runs here: {runs}")

@@ -17,7 +17,7 @@ from ..models.chatglm.tokenizer_files import read_tokenizer
 from ..models.checkpoint import HEAD, LAYER, Checkpoint
 from ..models.weights import is_finite
 from ..progress.progress import OnProgress, Progress
-from ..system.files import put, read_json
+from ..system.files import in_words, put, read_json
 from ..system.home import make_parents
 from ..system.making import part_of
 
@@ -69,7 +69,7 @@ def check_room(out: Path, needed: int) -> None:
     free = shutil.disk_usage(next(parent for parent in out.absolute().parents if parent.is_dir())).free
     if needed * _SLACK > free:
         raise DiskShortError(
-            f"{out} needs {needed * _SLACK / 1e6:,.1f} MB, {free / 1e6:,.1f} MB are free on its disk: make room there."
+            f"{out} needs {in_words(needed * _SLACK)}, {in_words(free)} are free on its disk: make room there."
         )
 
 

@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..errors import CheckpointError, DiskShortError, UsageError
-from ..system.files import DOWNLOAD_LIMIT, VISITORS_LIMIT
+from ..system.files import DOWNLOAD_LIMIT, VISITORS_LIMIT, in_words
 from .checkpoint import Checkpoint, read_config
 
 _CONFIG = "config.json"
@@ -134,13 +134,13 @@ def _chosen(repo: str, sizes: dict[str, int]) -> dict[str, int]:
 def _check_size(repo: str, whole: int, missing: int, cache: str | Path, most: float) -> None:
     if whole > most:
         raise UsageError(
-            f"{repo} has {whole / 1e9:,.1f} GB, at most {most / 1e9:,.1f} GB are downloaded here: "
+            f"{repo} has {in_words(whole)}, at most {in_words(most)} are downloaded here: "
             "whoever runs this machine can download it by other means."
         )
     place = Path(cache).absolute()
     free = shutil.disk_usage(next(parent for parent in (place, *place.parents) if parent.is_dir())).free
     if missing * _ROOM > free:
         raise DiskShortError(
-            f"{repo} needs {missing * _ROOM / 1e9:,.1f} GB, {free / 1e9:,.1f} GB are free where {place} lies: "
+            f"{repo} needs {in_words(missing * _ROOM)}, {in_words(free)} are free where {place} lies: "
             "make room there, or set HF_HOME to another disk."
         )

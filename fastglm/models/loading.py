@@ -13,6 +13,7 @@ from ..kernels.packed import PackedWeight, QuantizedEmbedding
 from ..placement import Entries, plan
 from ..progress.progress import OnProgress, Progress
 from ..system.devices import default_dtype, free_memory, resolve_devices
+from ..system.files import in_words
 from . import bitsandbytes
 from .chatglm.config import ChatGLM6BConfig
 from .chatglm.image_tokens import trim_config, trim_rows
@@ -227,9 +228,9 @@ def _entries(
     found = plan(each, round(ends * _HEADROOM), free, len(devices) if spread else 1)
     if found is None:
         total = sum(each) + round(ends * _HEADROOM)
-        cards = ", ".join(f"{device} ({room / 1e9:.1f} GB free)" for device, room in free)
+        cards = ", ".join(f"{device} ({in_words(room)} free)" for device, room in free)
         raise MemoryShortError(
-            f"{name} needs {total / 1e9:.1f} GB with its cache, and does not fit on {cards}, layer by layer: "
+            f"{name} needs {in_words(total)} with its cache, and does not fit on {cards}, layer by layer: "
             "close other programs, choose a smaller variant (int8, int4) or more cards.",
             needed=total,
             free=sum(room for _, room in free),
@@ -241,7 +242,7 @@ def _check_memory(needed: int, device: torch.device, name: str) -> None:
     free = free_memory(device)
     if needed * _HEADROOM > free:
         raise MemoryShortError(
-            f"{name} needs {needed * _HEADROOM / 1e9:.1f} GB on {device}, {free / 1e9:.1f} GB are free: "
+            f"{name} needs {in_words(needed * _HEADROOM)} on {device}, {in_words(free)} are free: "
             "close other programs, choose a smaller variant (int8, int4) or another device.",
             needed=int(needed * _HEADROOM),
             free=free,

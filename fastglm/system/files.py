@@ -51,7 +51,7 @@ def read_regular(path: Path, most: int) -> bytes:
         content = file.read(most + 1)
         if len(content) > most:
             size = os.fstat(file.fileno()).st_size
-            raise OSError(errno.EFBIG, f"it has {size / 1e6:,.1f} MB, at most {most / 1e6:,.1f} MB are read", str(path))
+            raise OSError(errno.EFBIG, f"it has {in_words(size)}, at most {in_words(most)} are read", str(path))
     return content
 
 
@@ -80,6 +80,11 @@ def check_depth(text: str) -> None:
         depth += (mark in "[{") - (mark in "]}")
         if depth > DEEPEST:
             raise ValueError(f"nested more than {DEEPEST} levels deep")
+
+
+def in_words(size: float) -> str:
+    """Bytes for people: 1.2 GB, 34.5 MB."""
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...system.files import in_words
 from ..size import Size
 
 
@@ -25,7 +26,7 @@ class Pruned:
         before, after = self.before, self.after
         return (
             f"{self.removed}: {before.parameters / 1e6:,.1f} to {after.parameters / 1e6:,.1f} million parameters "
-            f"({after.parameters / before.parameters - 1:+.0%}), {before.bytes / 1e6:,.1f} to {after.bytes / 1e6:,.1f} "
-            f"MB, {before.read / 1e6:,.1f} to {after.read / 1e6:,.1f} MB read for a token: up to {self.speedup:.2f} "
-            "times as fast"
+            f"({after.parameters / before.parameters - 1:+.0%}), {in_words(before.bytes)} to {in_words(after.bytes)}, "
+            f"{in_words(before.read)} to {in_words(after.read)} read for a token: up to {self.speedup:.2f} times as "
+            "fast"
         )
