@@ -1,29 +1,45 @@
 """FAST-ChatGLM: load, compress and run ChatGLM fast.
 
 Importing this package registers ChatGLM with transformers, so that its Auto classes read every supported checkpoint.
+It imports neither torch nor transformers itself: its public names do, when they are used.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .compress import compress
-from .generation.piece import Piece
-from .generation.stream import stream
-from .models import register
+from .models import registration
 from .models.streamer import hand_down
-from .variants.load import load
+
+if TYPE_CHECKING:
+    from .generation.piece import Piece
+    from .generation.stream import stream
+    from .variants.load import load
 
 __version__ = "0.1.0"
 __all__ = ["Piece", "compress", "load", "stream"]
 
-register()
+_MODULES = {"Piece": ".generation.piece", "load": ".variants.load", "stream": ".generation.stream"}
 
 
-def _stream(*arguments: Any, **settings: Any) -> Iterator[Piece]:
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_MODULES[name], __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _stream(*arguments: Any, **settings: Any) -> "Iterator[Piece]":
     """Streams for a model's own `stream_chat`, which lies below `generation`."""
     from .generation.stream import stream
 
     return stream(*arguments, **settings)
 
 
+registration.install()
 hand_down(_stream)

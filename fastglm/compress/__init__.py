@@ -3,27 +3,23 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from ..models.source import find_source
-from ..progress.progress import OnProgress
-from ..system.making import alone
-from ..system.sweep import sweep
-from ..text_files import Text
-from .calibration import read_texts
-from .pipeline import Pipeline
-from .recipe import Recipe, find_recipe
-from .text_split import Texts
-
-__all__ = ["Recipe", "compress"]
+# `fastglm` has this function under the name of this package, and must have it before anyone imports a module from here.
+# So nothing that needs torch is imported with it.
+if TYPE_CHECKING:
+    from ..progress.progress import OnProgress
+    from ..text_files import Text
+    from .recipe import Recipe
+    from .text_split import Texts
 
 
 def compress(
     model: str | Path,
-    recipe: str | Path | Recipe,
+    recipe: "str | Path | Recipe",
     out: str | Path,
-    texts: str | Path | Sequence[Text] | None = None,
-    progress: OnProgress | None = None,
+    texts: "str | Path | Sequence[Text] | None" = None,
+    progress: "OnProgress | None" = None,
     *,
     device: str = "auto",
 ) -> Path:
@@ -47,6 +43,13 @@ def compress(
         DivergedError: a distillation's loss became no number.
         CancelledError: stopped with Ctrl-C.
     """
+    from ..errors import UsageError
+    from ..models.source import find_source
+    from ..system.making import alone
+    from ..system.sweep import sweep
+    from .pipeline import Pipeline
+    from .recipe import Recipe, find_recipe
+
     chosen = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
     source = find_source(model)
     if source.kind == "shape":
@@ -60,7 +63,9 @@ def compress(
         return Pipeline(source.name, source.fetch(), chosen, out, _read(texts), device, progress).run()
 
 
-def _read(texts: str | Path | Sequence[Text] | None) -> Texts | None:
+def _read(texts: "str | Path | Sequence[Text] | None") -> "Texts | None":
+    from .calibration import read_texts
+
     if not isinstance(texts, str | Path):
         return texts
     return "demo" if texts == "demo" else read_texts(Path(texts))

@@ -155,7 +155,9 @@ def _server(log: BinaryIO) -> _Server:
 
 def serve(channel: socket.socket) -> None:
     """Fork and reap until the client's end is closed. Returns in each fork, ready to be a host."""
-    import fastglm  # noqa: F401  what takes the time
+    import fastglm
+
+    fastglm.load, fastglm.stream  # noqa: B018  # importing what they need takes the time
 
     while True:
         data, files, *_ = socket.recv_fds(channel, _LONGEST, 3)

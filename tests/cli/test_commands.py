@@ -32,7 +32,6 @@ REAL = fastglm.hosting.host.LAUNCH
 # The command with the model that does what it is told in the place of a real one.
 COMMAND = """
 import sys
-import light
 import fastglm.hosting.host
 from hosting import LAUNCH_FAKE
 fastglm.hosting.host.LAUNCH = LAUNCH_FAKE

@@ -316,7 +316,6 @@ def test_pause_and_resume(host: Host) -> None:
 PARENT = """
 import sys, time
 import psutil
-import light
 import fastglm.hosting.host
 from hosting import LAUNCH_FAKE
 fastglm.hosting.host.LAUNCH = LAUNCH_FAKE

@@ -19,7 +19,6 @@ from fastglm.system.locks import try_lock
 # Takes a lease, says so, and gives it back when its input ends; "waits" is said once while it waits.
 USER = """
 import sys
-import light
 from fastglm.hosting.lease import lease
 told = []
 def on_wait(holder):
@@ -165,7 +164,6 @@ def test_several_devices_are_used_at_once() -> None:
 # Takes the device alone, again and again, with a letter in a file for each time, until it is killed.
 LOOPER = """
 import sys, time
-import light
 from fastglm.hosting.lease import lease
 while True:
     with lease("cpu", "a looper", exclusive=True), open(sys.argv[1], "a") as turns:

@@ -5,14 +5,20 @@ import signal
 import sys
 import time
 from collections.abc import Generator
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import light  # noqa: F401  # isort: skip
 from fastglm.errors import CheckpointError, ContextError, MemoryShortError, UsageError
 from fastglm.generation.piece import Piece
 from fastglm.hosting.worker import serve, standard_streams
 from fastglm.progress.progress import OnProgress, Progress
+
+# Of torch, the worker asks for the number of threads alone; importing the real one takes seconds.
+torch: Any = ModuleType("torch")
+threads = SimpleNamespace(count=2)
+torch.set_num_threads = lambda count: setattr(threads, "count", count)
+torch.get_num_threads = lambda: threads.count
+sys.modules["torch"] = torch
 
 
 def load(

@@ -19,7 +19,7 @@ from fastglm.errors import UsageError
 from fastglm.hosting.spawn import launched
 from fastglm.progress.progress import OnProgress, Progress
 
-TESTS_ON_PATH = {"PYTHONPATH": str(Path(__file__).parent)}
+TESTS_ON_PATH = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])}
 FAKE = Path(__file__).with_name("fake_host.py")
 LAUNCH_FAKE = partial(launched, command=(sys.executable, str(FAKE)))
 

@@ -22,7 +22,6 @@ from fastglm.system.making import alone, made_once, part_of, sweep_parts
 MAKER = """
 import sys, time
 from pathlib import Path
-import light
 from fastglm.system.files import put
 from fastglm.system.making import made_once, part_of
 from fastglm.progress.progress import Progress
@@ -219,7 +218,7 @@ def test_nothing_takes_the_place_of_a_folder_that_is_there(tmp_path: Path) -> No
 
 def test_a_folder_is_made_by_one_process_at_a_time(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    maker = "import sys; import light; from pathlib import Path; from fastglm.system.making import alone\n"
+    maker = "import sys; from pathlib import Path; from fastglm.system.making import alone\n"
     maker += f"with alone(Path({str(out)!r})):\n    print('has it', flush=True)\n    sys.stdin.read()"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", maker], **pipes, text=True, env=os.environ | TESTS_ON_PATH) as other:

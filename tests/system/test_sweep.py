@@ -45,7 +45,7 @@ def put(path: Path, age: float = 0.0, content: str = "x") -> Path:
 )
 def test_parts_of_killed_makers_are_removed_and_of_others_kept(home: Path, place: str) -> None:
     (home / place).mkdir(parents=True)
-    dies = "import os, sys, light; from pathlib import Path; from fastglm.system.making import part_of\n"
+    dies = "import os, sys; from pathlib import Path; from fastglm.system.making import part_of\n"
     dies += "with part_of(Path(sys.argv[1])) as part:\n    (part / 'x').write_text('half')\n    os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", dies, str(home / place / "x")], env=os.environ | TESTS_ON_PATH)
     assert len(list((home / place).glob("*.part"))) == 1

@@ -1,0 +1,92 @@
+"""Registration of the architectures with transformers, put off until its Auto classes are imported.
+
+`import transformers` is quick and `from transformers import AutoModel` is not: only then are torch and the model's own
+module wanted. So `install` puts a finder before Python's own. It answers for three modules of transformers alone, has
+Python load them as ever, and registers what belongs there as soon as they are loaded. Modules that are loaded already
+get theirs at once.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_AUTO = "transformers.models.auto."
+
+
+def _register_config(auto: ModuleType) -> None:
+    from .chatglm.config import ChatGLMConfig
+
+    auto.AutoConfig.register("chatglm", ChatGLMConfig, exist_ok=True)
+
+
+def _register_tokenizers(auto: ModuleType) -> None:
+    from .chatglm.config import ChatGLMConfig
+    from .chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
+
+    # By the names of their classes alone, under a config that no checkpoint has: for a tokenizer that is registered for
+    # the config of a checkpoint, AutoTokenizer prefers remote code where `trust_remote_code` is left in a call.
+    for tokenizer in (ChatGLM6BTokenizer, ChatGLMTokenizer):
+        auto.AutoTokenizer.register(ChatGLMConfig, tokenizer_class=tokenizer, exist_ok=True)
+
+
+def _register_models(auto: ModuleType) -> None:
+    from .chatglm.config import ChatGLM6BConfig
+    from .chatglm.model import ChatGLMForConditionalGeneration
+
+    # The published checkpoints name the conditional-generation class under AutoModel and AutoModelForSeq2SeqLM.
+    for each in (auto.AutoModel, auto.AutoModelForCausalLM, auto.AutoModelForSeq2SeqLM):
+        each.register(ChatGLM6BConfig, ChatGLMForConditionalGeneration, exist_ok=True)
+
+
+# By the module of transformers that they wait for. What each imports of this package must not import that module: one
+# of them would find the other half loaded.
+_REGISTER: dict[str, Callable[[ModuleType], None]] = {
+    f"{_AUTO}configuration_auto": _register_config,
+    f"{_AUTO}tokenization_auto": _register_tokenizers,
+    f"{_AUTO}modeling_auto": _register_models,
+}
+
+
+class _RegisteringLoader(Loader):
+    """Loads a module as `inner` does, then registers what belongs there."""
+
+    def __init__(self, inner: Loader) -> None:
+        self._inner = inner
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._inner.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self._inner  # nobody else is to meet this one
+        self._inner.exec_module(module)
+        _REGISTER[module.__name__](module)
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules of `_REGISTER` as the finders behind it do, and nothing else."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in _REGISTER:
+            return None
+        for finder in sys.meta_path:
+            spec = None if isinstance(finder, _Finder) else finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None:
+                    spec.loader = _RegisteringLoader(spec.loader)
+                return spec
+        return None
+
+
+def install() -> None:
+    """Have the Auto classes of transformers read the architectures of this package, whichever is imported first."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+    for name, register in _REGISTER.items():
+        if name in sys.modules:
+            register(importlib.import_module(name))  # waits for a thread that is still loading it
