@@ -48,7 +48,7 @@ def predict(model: str, recipe: Recipe) -> str | None:
         st.info(say("predicted-unknown"), icon=":material/download:")
         return None
     config, _ = known
-    if config.linear_format():
+    if config.is_quantized:
         return say("compress-quantised")
     card = machine.device()
     kind = card.kind if card else "cpu"

@@ -119,7 +119,7 @@ def variants(
     from fastglm.variants.offers import offers
 
     source, card = find_source(model), device_card(device)
-    quantised = source.folder is not None and bool(Checkpoint(source.folder).config.linear_format())
+    quantised = source.folder is not None and Checkpoint(source.folder).config.is_quantized
     offered = offers(card, source, quantised)
     typer.echo(f"{card.name} ({card.kind}), {in_words(card.memory_free)} of {in_words(card.memory_total)} free")
     for offer in offered:

@@ -37,7 +37,7 @@ def open_plain(source: Path, out: Path) -> Checkpoint:
     if out.exists():
         raise UsageError(f"{out} exists already: name a folder that does not.")
     checkpoint = Checkpoint(source)
-    if checkpoint.config.linear_format():
+    if checkpoint.config.is_quantized:
         raise UsageError(f"{source} is quantised already: run it as it is, or name the checkpoint it was made from.")
     read_tokenizer(source)
     checkpoint.settle_head()

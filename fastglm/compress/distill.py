@@ -137,7 +137,7 @@ def _student(
 
 def load_floating(folder: Path, device: torch.device) -> ChatGLMForConditionalGeneration:
     """A checkpoint's model in fp32. Raises UsageError where it is quantised."""
-    if Checkpoint(folder).config.linear_format():
+    if Checkpoint(folder).config.is_quantized:
         raise UsageError(f"{folder} is quantised, which cannot learn: distil the checkpoint it was made from.")
     return load_checkpoint(folder, str(device), "float32").requires_grad_(True)
 

@@ -44,7 +44,7 @@ def score(
     found = examples(tokenizer, texts, min(ROW, checkpoint.config.max_sequence_length))[:MOST]
     if not found:
         return None
-    if checkpoint.config.linear_format():
+    if checkpoint.config.is_quantized:
         result = likelihood(load_checkpoint(folder, device, progress=progress), found)
     else:
         result = _streamed(checkpoint, found, device, progress, kept_rows(folder, within) if within else None)

@@ -72,7 +72,7 @@ def judge(
     precision = f"{model.fastglm.dtype} on {model.device.type}"
     checkpoint = Checkpoint(find_source(model.fastglm.model).fetch())
     own = _own_vocabulary(model, checkpoint, questions, examples)
-    if own or checkpoint.config.linear_format():
+    if own or checkpoint.config.is_quantized:
         batches = list(batches_of(examples, model.config.pad_token_id))
         judged = _judged(examples, texts, batches, answer_losses(model, batches, arithmetic), None, None)
         return Findings(judged, used, precision, own)

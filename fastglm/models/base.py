@@ -47,6 +47,11 @@ class ModelConfig(PreTrainedConfig):
         """Channels of a layer's MLP."""
         raise NotImplementedError
 
+    @property
+    def is_quantized(self) -> bool:
+        """Tell whether the linear layers are packed in a format."""
+        return self.linear_format() is not None
+
     def linear_format(self) -> WeightFormat | None:
         """The format of the linear layers; None where they are plain tensors."""
         raise NotImplementedError

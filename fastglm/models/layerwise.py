@@ -36,7 +36,7 @@ class LayerwiseModel:
         Raises:
             CheckpointError: the checkpoint is quantised, so that its weights are small enough to be loaded.
         """
-        if checkpoint.config.linear_format():
+        if checkpoint.config.is_quantized:
             raise CheckpointError(f"{checkpoint.folder} is quantised: load it, it is small.")
         self.checkpoint, self.device = checkpoint, device
         self.dtype = dtype or default_dtype(device)

@@ -26,7 +26,7 @@ def fetch(weights: Weights, progress: OnProgress | None = None) -> Path:
     if not variant.quantises and not variant.recipe and not variant.drafts:
         return origin
     checkpoint = Checkpoint(origin)
-    if checkpoint.config.linear_format():
+    if checkpoint.config.is_quantized:
         raise UsageError(
             f"{source.name} is quantised already, so that it has no {variant.name}: run it as original or fast, "
             "or name the checkpoint it was made from."

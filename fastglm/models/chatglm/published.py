@@ -37,7 +37,7 @@ class PublishedMixin:
     @property
     def quantized(self) -> bool:
         """Tell whether the linear layers hold packed weights."""
-        return self.config.linear_format() is not None
+        return self.config.is_quantized
 
     def process_response(self, response: str) -> str:
         """An answer as the published `chat` shows it."""
