@@ -19,7 +19,7 @@ FUNCTION_LINES = 60
 UNREAD = (
     "benchmarks/cli", "benchmarks/report",
     "fastglm/cli", "fastglm/compress", "fastglm/engine",
-    "fastglm/evaluate", "fastglm/generation", "fastglm/hosting", "fastglm/kernels", "fastglm/models",
+    "fastglm/evaluate", "fastglm/generation", "fastglm/hosting", "fastglm/models",
     "fastglm/variants",
     "tests/cli/", "tests/compress/", "tests/engine/",
     "tests/evaluate/", "tests/hosting/", "tests/kernels/", "tests/models/",

@@ -1,4 +1,4 @@
-"""Weight formats: pack, unpack, multiply, and what each takes."""
+"""Weight formats, their packing, and the kernels that multiply packed weights."""
 
 from ..errors import UsageError
 from .format import WeightFormat
@@ -11,7 +11,7 @@ FORMATS: dict[str, WeightFormat] = {
 
 
 def get_format(name: str) -> WeightFormat:
-    """The format of a name. Raises UsageError, listing the names, where there is none."""
+    """The format of a name. Raises UsageError with a list of names if there is none."""
     if name not in FORMATS:
         raise UsageError(f"Unknown weight format {name!r}; known are {', '.join(FORMATS)}.")
     return FORMATS[name]

@@ -1,4 +1,4 @@
-"""Attention over a cache: PyTorch's operator, or another way where that is faster."""
+"""Attention over a cache by PyTorch's operator, or by a faster way if there is one."""
 
 import torch
 import torch.nn.functional as F
@@ -11,13 +11,13 @@ from .quantized_cache import Quantised
 def attend(q: Tensor, k: Tensor | Quantised, v: Tensor | Quantised, mask: Tensor | None) -> Tensor:
     """softmax(q kᵀ / √head_dim + mask) v, [batch, heads, queries, head_dim].
 
-    PyTorch's CPU operator was measured to take five times as long as the compiled sum in bf16 on a processor without
-    instructions for it, and as long in fp32.
+    In bf16 on a processor without instructions for it, PyTorch's CPU operator took five times as long as the compiled
+    sum; in fp32, as long.
 
     Args:
         q: [batch, heads, queries, head_dim].
         k, v: [batch, heads, tokens, head_dim].
-        mask: broadcast to [batch, heads, queries, tokens], True (or 0.0) where attended; as numbers where k is int8.
+        mask: broadcast to [batch, heads, queries, tokens], True (or 0.0) for attended tokens; as numbers if k is int8.
     """
     native = None
     if mask is not None and mask.dtype == q.dtype == torch.float32 and q.device.type == "cpu" and library.ready():
@@ -38,5 +38,7 @@ def attend(q: Tensor, k: Tensor | Quantised, v: Tensor | Quantised, mask: Tensor
 
 
 def _is_cached(x: Tensor) -> bool:
-    """Whether the tokens of each head lie one behind the other, as in a cache; as they are projected they do not."""
+    """Tell whether the tokens of each head are contiguous, as in a cache; directly after the projection they are
+    not.
+    """
     return x.stride()[2:] == (x.shape[3], 1)

@@ -1,4 +1,4 @@
-"""Which of several ways to multiply is the fastest here: measured once for a machine, and remembered in its home."""
+"""Autotuning of products: the fastest of several ways is measured once per machine and stored in its home."""
 
 import json
 import time
@@ -21,27 +21,28 @@ from .format import Parts, WeightFormat
 from .kernel import Kernel
 
 FILE = "kernels.json"
-ROWS = (1, 4, 16, 64, 256)  # of activations: where times are taken
-LARGEST = (1024, 4096)  # rows and columns of the weights that are tried: larger matrices are multiplied in such blocks
-REPEATS = 4  # the quickest counts: what else runs here only ever makes it longer
+ROWS = (1, 4, 16, 64, 256)  # rows of activations at which times are measured
+LARGEST = (1024, 4096)  # rows and columns of the test weights: larger matrices are multiplied in such blocks
+REPEATS = 4  # repeats, of which the quickest counts: other programs only ever make one longer
 
-Strategy = Callable[[Tensor, tuple[Tensor, ...], int, int], Tensor]  # as `Kernel.multiply`
+Strategy = Callable[[Tensor, tuple[Tensor, ...], int, int], Tensor]  # the same as `Kernel.multiply`
 Times = dict[str, list[float]]  # seconds at each of ROWS, by the name of the way
 
 _known: dict[str, dict[str, Times]] = {}  # by machine, then by format and shape
 
 
 class MeasuredKernel(Kernel):
-    """A kernel with several ways to multiply what it holds; for each number of rows it takes the fastest."""
+    """A kernel with several ways to multiply; for each number of rows it uses the fastest."""
 
     def __init__(self, format: WeightFormat) -> None:
         self.format = format
         self._times: Times = {}
-        self._fastest: dict[int, str] = {}  # names: a method would refer back to this, and a step could not be pickled
+        # Names: a method would refer back to this object, and a step could not be pickled.
+        self._fastest: dict[int, str] = {}
 
     @abstractmethod
     def hold(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
-        """From the portable layout to the kernel's own."""
+        """Convert the portable layout to the kernel's own."""
 
     @abstractmethod
     def ways(self) -> dict[str, Strategy]:
@@ -52,7 +53,7 @@ class MeasuredKernel(Kernel):
         return self.hold(parts, rows, columns)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without times: a compiled step is kept under what was chosen, however long that took."""
+        """Leave out the times: the key of a compiled step contains the chosen ways, not their times."""
         return self.__dict__ | {"_times": {}}
 
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
@@ -65,8 +66,9 @@ class MeasuredKernel(Kernel):
 
 
 def seconds(times: list[float], rows: int) -> float:
-    """Of a product of so many rows of activations, or of the last of ROWS where they are more: on the line through the
-    two nearest."""
+    """Seconds of a product of `rows` rows of activations, on the line through the two nearest of ROWS; above the last
+    of them, its time.
+    """
     rows = min(rows, ROWS[-1])
     right = min(max(bisect_left(ROWS, rows), 1), len(ROWS) - 1)
     a, b = ROWS[right - 1], ROWS[right]
@@ -74,17 +76,17 @@ def seconds(times: list[float], rows: int) -> float:
 
 
 def fastest(times: Times, rows: int) -> str:
-    """The name of the way that takes the least time for so many rows of activations."""
+    """The name of the fastest way for `rows` rows of activations."""
     return min(times, key=lambda name: seconds(times[name], rows))
 
 
 def times_of(kernel: MeasuredKernel, rows: int, columns: int) -> Times:
-    """How long each way of a kernel takes for matrices of about this shape: remembered, or measured now.
+    """Times of each way of a kernel for matrices of about this shape: stored ones, or measured now.
 
-    A way that fails or is wrong has no times.
+    A way that fails or gives wrong products has no times.
     """
     rows, columns = (min(_above(size), most) for size, most in zip((rows, columns), LARGEST, strict=True))
-    ways = ", ".join(kernel.ways())  # what is measured with one less holds until there is one more
+    ways = ", ".join(kernel.ways())  # stored times hold for these ways only
     machine = _machine(torch.get_num_threads())
     key = f"{type(kernel).__name__} {kernel.format.name} {rows} × {columns}: {ways}; {trial.NAME}"
     known = _known.setdefault(machine, {})
@@ -113,7 +115,7 @@ def _measure(kernel: MeasuredKernel, rows: int, columns: int) -> Times:
     def right(way: Strategy) -> bool:
         try:
             return products.passed(lambda x: way(x, held, rows, columns))
-        except (RuntimeError, AttributeError):  # an operator that refuses, or is not in this PyTorch
+        except (RuntimeError, AttributeError):  # an operator that refuses, or is missing in this PyTorch
             return False
 
     def timed(way: Strategy, n: int) -> float:
@@ -124,14 +126,15 @@ def _measure(kernel: MeasuredKernel, rows: int, columns: int) -> Times:
     ways = {name: way for name, way in kernel.ways().items() if right(way)}
     taken: Times = {name: [] for name in ways}
     for n in ROWS:
-        runs = [[timed(way, n) for way in ways.values()] for _ in range(1 + REPEATS)]  # in turn; the first warms up
+        # In turn; the first round is the warm-up.
+        runs = [[timed(way, n) for way in ways.values()] for _ in range(1 + REPEATS)]
         for name, each in zip(ways, zip(*runs[1:], strict=True), strict=True):
             taken[name].append(min(each))
     return taken
 
 
 def _read(machine: str, key: str, ways: dict[str, Strategy]) -> Times | None:
-    """What is remembered: None where it is not, or the file is not ours or older than these ways."""
+    """Read stored times; None if there are none, or the file is not valid or older than these ways."""
     shapes = _read_all().get(machine)
     found = shapes.get(key) if isinstance(shapes, dict) else None
     if not isinstance(found, dict) or not found or not found.keys() <= ways.keys():
@@ -149,7 +152,7 @@ def _read_all() -> dict[str, Any]:
 
 
 def _keep(machine: str, key: str, kernel: MeasuredKernel, rows: int, columns: int) -> Times:
-    """Measures, and adds it to the file, whole or not at all; what another process kept meanwhile holds."""
+    """Measure, and add the times to the file atomically; times that another process stored meanwhile stay."""
     measured = _measure(kernel, rows, columns)
     if theirs := _read(machine, key, kernel.ways()):
         return theirs
@@ -157,7 +160,7 @@ def _keep(machine: str, key: str, kernel: MeasuredKernel, rows: int, columns: in
     shapes = everything.get(machine)
     if not isinstance(shapes, dict):
         shapes = {}
-    # What has passed another trial, an older one, is forgotten.
+    # Times of ways that passed an older version of the trial are dropped.
     everything[machine] = {other: kept for other, kept in shapes.items() if other.endswith(trial.NAME)} | {
         key: measured
     }

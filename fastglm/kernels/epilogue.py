@@ -1,4 +1,4 @@
-"""What follows a linear map at once, so that a kernel may do it before it writes its sums."""
+"""The epilogue of a linear map: operations that a kernel may apply before it writes its sums."""
 
 from dataclasses import dataclass
 
@@ -11,18 +11,17 @@ from .cpu import library
 
 @dataclass(frozen=True, slots=True)
 class Epilogue:
-    """Add `bias` [rows], take GELU in its tanh form, add `scale · residual`, in this order; what is not asked for is
-    left out."""
+    """Add `bias` [rows], apply GELU in its tanh form, add `scale · residual`, in this order; each part is optional."""
 
     bias: Tensor | None = None
     gelu: bool = False
-    residual: Tensor | None = None  # of the shape of the product
+    residual: Tensor | None = None  # in the shape of the product
     scale: float = 1.0
 
     def apply(self, product: Tensor, dtype: torch.dtype, over: bool = False) -> Tensor:
         """product: [..., rows] in `dtype` or a narrower one → [..., rows] in `dtype`.
 
-        `over` allows writing over the product: memory that is new to the process costs as much time as the sums.
+        `over` allows overwriting the product: memory that is new to the process costs as much time as the sums.
         """
         over = over and product.dtype == dtype and not torch.is_grad_enabled()
         if over and self.gelu and self.bias is not None and _in_one_pass(product, self.bias):
@@ -40,7 +39,7 @@ class Epilogue:
 
 
 def _in_one_pass(product: Tensor, bias: Tensor) -> bool:
-    """Whether this package's own kernel adds a bias and takes GELU; the compiler makes one of a step's."""
+    """Tell whether this package's kernel adds a bias and applies GELU; in a compiled step the compiler fuses them."""
     own = product.is_cpu and product.dtype == bias.dtype == torch.float32
     return own and library.ready() and not torch.compiler.is_compiling()
 

@@ -1,4 +1,4 @@
-"""Weight-only arithmetic for a while: what the rounding of weights costs, without that of activations beside it."""
+"""Exact weight-only arithmetic inside a block: it shows the cost of rounding weights, without rounded activations."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,10 +10,10 @@ from .packed import PackedWeight
 
 @contextmanager
 def exact_arithmetic(model: nn.Module) -> Iterator[None]:
-    """Multiplies activations as they are within the block, never rounded: in fp32 where the model is loaded so.
+    """A block in which activations are multiplied exactly, never rounded: in fp32 if the model is loaded in fp32.
 
-    Weights stay where they lie, also those that a compiled step reads; a block of rows at a time is unpacked to fp32.
-    The fast kernels are back after the block, as they were.
+    Weights stay in place, including those that a compiled step reads; one block of rows at a time is unpacked to fp32.
+    After the block the fast kernels work as before.
     """
     packed = _packed(model)
     before = [module.exact for module in packed]
@@ -27,7 +27,7 @@ def exact_arithmetic(model: nn.Module) -> Iterator[None]:
 
 
 def is_exact(model: nn.Module) -> bool:
-    """Tell whether a model has packed weights, all of which multiply activations as they are."""
+    """Tell whether a model has packed weights, and all of them multiply exact activations."""
     packed = _packed(model)
     return bool(packed) and all(module.exact for module in packed)
 

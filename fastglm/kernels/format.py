@@ -1,7 +1,7 @@
-"""The contract of a weight format: how a matrix of weights is stored.
+"""The contract of a weight format: the storage of a matrix of weights.
 
-A format has one portable layout, the tensors that lie on disk and are the same for every device. Rows are outputs,
-columns are inputs, as in `nn.Linear`. `kernel` has the contract of products with such a matrix.
+A format has one portable layout, the tensors on disk, equal for every device. Rows are outputs, columns are inputs, as
+in `nn.Linear`. `kernel` has the contract of products with such a matrix.
 """
 
 from abc import ABC, abstractmethod
@@ -12,12 +12,12 @@ from torch import Tensor
 Parts = dict[str, Tensor]
 Spec = dict[str, tuple[tuple[int, ...], torch.dtype]]
 
-# Rows unpacked at a time where a whole matrix in floating point would be too much memory.
+# Rows to unpack at a time when a whole matrix in floating point would need too much memory.
 BLOCK_ROWS = 4096
 
 
 class WeightFormat(ABC):
-    """How weights become packed numbers. Instances are small and immutable."""
+    """A way to store weights as packed numbers. Instances are small and immutable."""
 
     name: str
     limits: tuple[int, int]  # the smallest and the largest of the packed numbers
@@ -28,33 +28,35 @@ class WeightFormat(ABC):
 
     @abstractmethod
     def pack(self, weight: Tensor, grid: Parts | None = None) -> Parts:
-        """Rounds to nearest, on a `grid` or on that of `weight`: [rows, columns], floating point, any device."""
+        """Round to nearest, on a `grid` or on the grid of `weight`: [rows, columns], floating point, any device."""
 
     @abstractmethod
     def grid(self, weight: Tensor) -> Parts:
-        """The portable tensors beside the numbers, scales and zeros, with which nothing of `weight` is out of range."""
+        """The portable tensors beside the numbers: scales and zeros that put nothing of `weight` out of range."""
 
     @abstractmethod
     def scale_and_zero(self, grid: Parts, columns: Tensor) -> tuple[Tensor, Tensor]:
-        """Of the given columns, fp32 [rows, len(columns)] each: a number stands for `number · scale + zero`."""
+        """Scale and zero of the given columns, fp32 [rows, len(columns)] each: a number means `number · scale +
+        zero`.
+        """
 
     @abstractmethod
     def pooled(self, values: Tensor) -> Tensor:
-        """Sums over the columns that share a scale: [rows, columns] → the shape of the scales."""
+        """Sum over the columns that share a scale: [rows, columns] → the shape of the scales."""
 
     @abstractmethod
     def pack_with(self, numbers: Tensor, grid: Parts) -> Parts:
-        """Packs numbers in `limits` as they are, int8 [rows, columns]."""
+        """Pack numbers in `limits`, int8 [rows, columns], unchanged."""
 
     def pack_blocks(self, weight: Tensor) -> Parts:
-        """`pack`, a block of rows at a time, so that little more than the packed numbers is held."""
+        """Pack a block of rows at a time, so that memory holds little more than the packed numbers."""
         blocks = [self.pack(block) for block in weight.split(BLOCK_ROWS)]
         return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
 
     @abstractmethod
     def unpack(self, parts: Parts, columns: int) -> Tensor:
-        """The weights that the packed numbers stand for, fp32 [rows, columns]."""
+        """Unpack to the weights, fp32 [rows, columns]."""
 
     def bytes(self, rows: int, columns: int) -> int:
-        """Bytes of the portable tensors."""
+        """Number of bytes of the portable tensors."""
         return sum(torch.Size(shape).numel() * dtype.itemsize for shape, dtype in self.spec(rows, columns).values())

@@ -1,6 +1,6 @@
-"""int4 weights in groups along the input: `w ≈ weight · scale + zero`, two to a byte.
+"""int4 weights in groups along the input: `w ≈ weight · scale + zero`, two per byte.
 
-Columns 2j and 2j+1 share a byte, the even one in the high nibble, both signed: the published `chatglm-6b-int4`
+Columns 2j and 2j+1 share a byte, the even one in the high nibble, both signed. This is the published `chatglm-6b-int4`
 layout, which has one scale per row and no zero. Widths that the group does not divide are padded.
 """
 
@@ -14,7 +14,7 @@ GROUPS = (32, 64, 128, 256)
 
 
 class Int4(WeightFormat):
-    """int4 in groups of `group` columns with a scale and a zero each; `group` None: the published layout."""
+    """int4 in groups of `group` columns with a scale and a zero each; with `group` None the published layout."""
 
     def __init__(self, group: int | None = 128) -> None:
         self.group = group
@@ -44,7 +44,8 @@ class Int4(WeightFormat):
             return {"weight_scale": (weight.abs().amax(1) / 7).clamp(min=1e-7).half()}
         grouped = self._grouped(weight)
         low, high = grouped.amin(2), grouped.amax(2)
-        # Rounded to what is stored before the weights are, so that packing is against the numbers used later.
+        # Scale and zero are rounded to their stored dtype before the weights are, so that packing uses the final
+        # values.
         scale = ((high - low) / 15).clamp(min=1e-12).bfloat16()
         return {"weight_scale": scale, "weight_zero": (low + 8 * scale.float()).bfloat16()}
 
@@ -64,12 +65,12 @@ class Int4(WeightFormat):
         return {"weight": join(self._padded(numbers)), **grid}
 
     def _padded(self, matrix: Tensor) -> Tensor:
-        """Padding repeats the last column, so that it does not widen the range of the last group."""
+        """Pad by repeating the last column, which does not widen the range of the last group."""
         missing = -matrix.shape[1] % (self.group or 1)
         return torch.cat((matrix, matrix[:, -1:].expand(-1, missing)), 1) if missing else matrix
 
     def _grouped(self, matrix: Tensor) -> Tensor:
-        """[rows, groups, group]."""
+        """Reshape to [rows, groups, group]."""
         return self._padded(matrix).unflatten(1, (-1, self.group))
 
     def unpack(self, parts: Parts, columns: int) -> Tensor:
@@ -83,13 +84,13 @@ class Int4(WeightFormat):
         return weight.flatten(1)[:, :columns]
 
     def operator_group(self, columns: int) -> int:
-        """The group PyTorch's operators are given: one scale a row is repeated over the largest that fits."""
+        """The group for PyTorch's operators: one scale per row is repeated over the largest group that fits."""
         if self.group:
             return self.group
         return next((group for group in reversed(GROUPS) if columns % group == 0), 32)
 
     def scales_and_zeros(self, parts: Parts, rows: int, columns: int) -> Tensor:
-        """[columns / group, rows, 2] in bf16, as PyTorch's operators read them."""
+        """Scales and zeros as [columns / group, rows, 2] in bf16, the layout of PyTorch's operators."""
         groups = -(-columns // self.operator_group(columns))
         if self.group is None:
             scale = parts["weight_scale"].bfloat16()[:, None].expand(-1, groups)
@@ -100,15 +101,15 @@ class Int4(WeightFormat):
 
 
 def quantise(weight: Tensor, scale: Tensor, zero: Tensor | float) -> Tensor:
-    """To the nearest of -8 … 7, int8."""
+    """Round to the nearest of -8 … 7, int8."""
     return ((weight - zero) / scale).round().clamp(-8, 7).to(torch.int8)
 
 
 def join(numbers: Tensor) -> Tensor:
-    """int8 in -8 … 7 [rows, columns] → two to a byte [rows, columns / 2]."""
+    """int8 in -8 … 7 [rows, columns] → two per byte [rows, columns / 2]."""
     return (numbers[:, ::2] << 4) | (numbers[:, 1::2] & 15)
 
 
 def split(packed: Tensor) -> Tensor:
-    """Two to a byte [rows, columns / 2] → int8 in -8 … 7 [rows, columns]."""
+    """Two per byte [rows, columns / 2] → int8 in -8 … 7 [rows, columns]."""
     return torch.stack((packed >> 4, (packed << 4) >> 4), 2).flatten(1)

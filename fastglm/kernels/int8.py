@@ -7,7 +7,9 @@ from .format import Parts, Spec, WeightFormat
 
 
 class Int8(WeightFormat):
-    """int8 per output channel. Scales are bf16 so that every kernel multiplies by the same number; published: fp16."""
+    """int8 per output channel. Scales are bf16, so that every kernel multiplies by the same number; the published ones
+    are fp16.
+    """
 
     name = "int8"
     limits = (-127, 127)
@@ -24,7 +26,7 @@ class Int8(WeightFormat):
         return self.pack_with(numbers.to(torch.int8), grid)
 
     def grid(self, weight: Tensor) -> Parts:
-        least = 1e-7 if self.scale_dtype == torch.float16 else 1e-12  # no 0 in the dtype, for rows of zeros
+        least = 1e-7 if self.scale_dtype == torch.float16 else 1e-12  # never 0 in this dtype, for rows of zeros
         return {"weight_scale": (weight.float().abs().amax(1) / 127).clamp(min=least).to(self.scale_dtype)}
 
     def scale_and_zero(self, grid: Parts, columns: Tensor) -> tuple[Tensor, Tensor]:

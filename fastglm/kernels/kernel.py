@@ -1,6 +1,6 @@
-"""The contract of a kernel: how a packed matrix is held on a device, and multiplied.
+"""The contract of a kernel: its layout of a packed matrix on a device, and its product.
 
-A kernel may keep the numbers in an order of its own; `x @ W.T` is the product.
+A kernel may keep the numbers in its own order; the product is `x @ W.T`.
 """
 
 from abc import ABC, abstractmethod
@@ -14,25 +14,25 @@ from .format import Parts
 class Kernel(ABC):
     """One way to hold and multiply a packed matrix of `rows` × `columns` on a device."""
 
-    gathers = True  # whether single rows can be read, as an embedding does
-    rounds = True  # whether activations are rounded on their way into the products
+    gathers = True  # tells whether single rows can be read, as an embedding does
+    rounds = True  # tells whether activations are rounded on their way into the products
 
     @abstractmethod
     def prepare(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
-        """From the portable layout to the kernel's own, on the device of the parts."""
+        """Convert from the portable layout to the kernel's own, on the device of the parts."""
 
     @abstractmethod
     def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
-        """Back to the portable layout, bit by bit."""
+        """Convert back to the portable layout, bit by bit."""
 
     @abstractmethod
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """x: [n, columns] → [n, rows], in the dtype of x or a narrower one."""
 
     def fused(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int, after: Epilogue) -> Tensor:
-        """`multiply` and what follows it: → [n, rows] in the dtype of x."""
+        """`multiply` with the epilogue: → [n, rows] in the dtype of x."""
         return after.apply(self.multiply(x, held, rows, columns), x.dtype, over=True)
 
     @abstractmethod
     def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """Rows of the matrix, [n, columns] in fp32, for ids [n]: what an embedding reads."""
+        """Read the rows of an embedding's ids [n]: [n, columns] in fp32."""

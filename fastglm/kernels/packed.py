@@ -1,7 +1,7 @@
-"""Modules that hold packed weights: a linear map, an embedding, and a head that shares the embedding's matrix.
+"""Modules with packed weights: a linear map, an embedding, and a head that shares the embedding's matrix.
 
-They hold the portable tensors under the names on disk (`weight`, `weight_scale`, …) until they are first used, and
-then what the kernel of their device wants; moving or saving them goes back to the portable ones first.
+They hold the portable tensors under the names on disk (`weight`, `weight_scale`, …) until their first use, then the
+layout of their device's kernel; moving or saving them first restores the portable tensors.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from .select import kernel_for
 class PackedWeight(nn.Module):
     """A packed matrix [rows, columns].
 
-    `exact` multiplies activations as they are, never rounded: by the reference kernel where the fast one of the device
-    rounds them. Variants with an engine of their own clear it.
+    `exact` multiplies activations without rounding: by the reference kernel if the device's fast kernel rounds them.
+    Variants with an engine of their own clear it.
     """
 
     def __init__(self, format: WeightFormat, rows: int, columns: int) -> None:
@@ -36,13 +36,13 @@ class PackedWeight(nn.Module):
 
     @property
     def exact(self) -> bool:
-        """Tell whether activations are multiplied as they are."""
+        """Tell whether activations are multiplied without rounding."""
         return self._exact
 
     @exact.setter
     def exact(self, exact: bool) -> None:
         if isinstance(self._kernel, ReferenceKernel) and not exact:
-            self.set_parts(self.parts())  # what is fast is chosen with the next product
+            self.set_parts(self.parts())  # the next product chooses the fast kernel
         self._exact = exact
 
     def parts(self) -> Parts:
@@ -52,13 +52,13 @@ class PackedWeight(nn.Module):
         return {name: self.get_buffer(name) for name in self.format.spec(self.rows, self.columns)}
 
     def set_parts(self, parts: Parts) -> None:
-        """Takes packed weights in the portable layout."""
+        """Set packed weights in the portable layout."""
         self._kernel, self._held = None, ()
         for name in self.format.spec(self.rows, self.columns):
             self.register_buffer(name, parts[name])
 
     def prepare(self, dtype: torch.dtype) -> Kernel:
-        """Moves the weights into the layout that the kernel for activations of `dtype` wants, once."""
+        """Convert the weights once into the layout of the kernel for activations of `dtype`."""
         if self._kernel is None:
             parts = self.parts()
             fast = kernel_for(self.format, parts["weight"].device, dtype)
@@ -71,16 +71,16 @@ class PackedWeight(nn.Module):
         return self._kernel
 
     def _keeps_portable(self, kernel: Kernel) -> bool:
-        """Whether the kernel's layout does not serve every use of this matrix."""
+        """Tell whether the kernel's layout does not serve every use of this matrix."""
         return False
 
     def _reference(self) -> tuple[Kernel, tuple[Tensor, ...]]:
-        """The reference kernel and what it holds, made anew where that lies otherwise."""
+        """The reference kernel and its tensors, converted again if the held layout differs."""
         kernel = ReferenceKernel(self.format)
         return kernel, kernel.prepare(self.parts(), self.rows, self.columns)
 
     def _multiplying(self, dtype: torch.dtype) -> tuple[Kernel, tuple[Tensor, ...]]:
-        """The kernel that multiplies activations of `dtype`, and what it holds."""
+        """The kernel for activations of `dtype`, and its tensors."""
         kernel = self.prepare(dtype)
         return self._reference() if self.exact and kernel.rounds else (kernel, self._held)
 
@@ -90,14 +90,14 @@ class PackedWeight(nn.Module):
         return kernel.multiply(x.flatten(0, -2), held, self.rows, self.columns).unflatten(0, x.shape[:-1])
 
     def fused(self, x: Tensor, after: Epilogue) -> Tensor:
-        """`multiply` and what follows it: x: [..., columns] → [..., rows], in the dtype of x."""
+        """`multiply` with the epilogue: x: [..., columns] → [..., rows], in the dtype of x."""
         (kernel, held), residual = self._multiplying(x.dtype), after.residual
         if residual is not None:
             after = replace(after, residual=residual.flatten(0, -2))
         return kernel.fused(x.flatten(0, -2), held, self.rows, self.columns, after).unflatten(0, x.shape[:-1])
 
     def memory(self) -> int:
-        """Bytes held, in either layout."""
+        """Number of bytes held, in either layout."""
         tensors = (*self._held, *self.buffers(recurse=False), *self.parameters(recurse=False))
         return sum({tensor.data_ptr(): tensor.nbytes for tensor in tensors}.values())
 
@@ -107,7 +107,7 @@ class PackedWeight(nn.Module):
         super()._apply(fn, recurse)
         for name, part in before.items():
             moved = self.get_buffer(name)
-            if moved.dtype != part.dtype:  # `.half()` and the like are for activations, not for packed numbers
+            if moved.dtype != part.dtype:  # `.half()` and the like affect activations, not packed numbers
                 self.register_buffer(name, part.to(moved.device))
         return self
 
@@ -124,7 +124,7 @@ class QuantizedLinear(PackedWeight):
         self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
 
     def forward(self, x: Tensor, after: Epilogue = NOTHING) -> Tensor:
-        """x: [..., columns] → [..., rows], and what follows after the bias of the map itself."""
+        """x: [..., columns] → [..., rows], with the map's own bias and then the epilogue."""
         return self.fused(x, replace(after, bias=self.bias))
 
     def extra_repr(self) -> str:
@@ -136,7 +136,7 @@ class QuantizedEmbedding(PackedWeight):
 
     def __init__(self, format: WeightFormat, rows: int, columns: int) -> None:
         super().__init__(format, rows, columns)
-        # Follows `.half()` and the like, to say in which dtype rows are wanted.
+        # Follows `.half()` and the like, and so gives the dtype of the output.
         self.register_buffer("like", torch.empty(0), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -159,11 +159,11 @@ class SharedHead(nn.Module):
 
     def __init__(self, embedding: QuantizedEmbedding) -> None:
         super().__init__()
-        self._embedding = (embedding,)  # in a tuple, so that it is not registered, and saved, a second time
+        self._embedding = (embedding,)  # in a tuple, so that the module is not registered and saved a second time
 
     @property
     def embedding(self) -> QuantizedEmbedding:
-        """The matrix that is shared."""
+        """The shared matrix."""
         return self._embedding[0]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -172,10 +172,10 @@ class SharedHead(nn.Module):
 
 
 def apply(linear: nn.Module, x: Tensor, after: Epilogue) -> Tensor:
-    """A linear map and what follows it, at once where the map's weights are packed. `after` has no bias."""
+    """Apply a linear map and its epilogue, in one kernel if the map's weights are packed. The epilogue has no bias."""
     return linear(x, after) if isinstance(linear, QuantizedLinear) else after.apply(linear(x), x.dtype)
 
 
 def make_linear(format: WeightFormat | None, columns: int, rows: int) -> nn.Module:
-    """A linear map with a bias, its weights in a format, or as plain tensors where there is none."""
+    """A linear map with a bias, with weights in a format, or as plain tensors without a format."""
     return QuantizedLinear(format, columns, rows, bias=True) if format else nn.Linear(columns, rows)

@@ -1,4 +1,4 @@
-"""Which kernel works on a device: each is tried once on small products, and compared with the reference."""
+"""A test of kernels on a device: each is tried once on small products, and compared with the reference."""
 
 import logging
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from .kernel import Kernel
 
 log = logging.getLogger(__name__)
-ROWS, COLUMNS = 64, 256  # of the weights that are tried
-SIZES = (1, 16, 300)  # rows of activations: a kernel may have a way of its own for few and for many
+ROWS, COLUMNS = 64, 256  # rows and columns of the test weights
+SIZES = (1, 16, 300)  # rows of activations: a kernel may have different ways for few and for many
 
 _found: dict[tuple[str, torch.device, torch.dtype], int | None] = {}
 
@@ -20,9 +20,10 @@ _found: dict[tuple[str, torch.device, torch.dtype], int | None] = {}
 def first_that_works(
     format: "WeightFormat", kernels: Sequence["Kernel"], device: torch.device, dtype: torch.dtype
 ) -> "Kernel | None":
-    """The first of `kernels`, the fastest first, that works on the device with activations in `dtype`; None: none does.
+    """The first of `kernels`, given fastest first, that works on the device with activations in `dtype`; None if none
+    does.
 
-    Where that is not the first one, a warning says once why, and what is used instead.
+    If the first one does not work, a warning says once why, and which kernel replaces it.
     """
     key = (format.name, device, dtype)
     if key not in _found:
@@ -47,7 +48,9 @@ def _find(format: "WeightFormat", kernels: Sequence["Kernel"], device: torch.dev
 
 
 def trouble(format: "WeightFormat", kernel: "Kernel", device: torch.device, dtype: torch.dtype) -> str | None:
-    """Why a kernel does not work: an error, as it may fail to build in many ways, or a wrong product. None: it does."""
+    """The reason why a kernel does not work: an error (building may fail in many ways) or a wrong product. None if it
+    works.
+    """
     generator = torch.Generator().manual_seed(0)
     parts = format.pack(torch.randn(ROWS, COLUMNS, generator=generator))
     x = torch.randn(SIZES[-1], COLUMNS, generator=generator)

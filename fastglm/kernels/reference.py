@@ -1,4 +1,4 @@
-"""The kernel that works for every format on every device, and that others are compared with."""
+"""The reference kernel: works for every format on every device; other kernels are compared with it."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from .kernel import Kernel
 
 
 class ReferenceKernel(Kernel):
-    """Unpacks a block of rows at a time and multiplies: in the dtype of x, or in fp32 on CPUs, where x is narrower."""
+    """Unpacks a block of rows at a time and multiplies in the dtype of x, or on CPUs in fp32 if x is narrower."""
 
     rounds = False
 
@@ -26,7 +26,7 @@ class ReferenceKernel(Kernel):
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         out = x.new_empty(x.shape[0], rows)
         wide = x.to(torch.promote_types(x.dtype, torch.float32)) if x.is_cpu else x
-        # A GPU has work enough only in large blocks.
+        # Only large blocks keep a GPU busy.
         for block in row_blocks(rows, columns if x.is_cpu else WEIGHTS // BLOCK_ROWS):
             out[:, block] = F.linear(wide, self._unpack(held, rows, columns, block).to(wide.dtype)).to(x.dtype)
         return out

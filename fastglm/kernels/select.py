@@ -1,4 +1,4 @@
-"""The kernel that multiplies a packed matrix the fastest on a device."""
+"""The choice of the fastest kernel for a packed matrix on a device."""
 
 import torch
 
@@ -14,7 +14,7 @@ from .weight_only import Int8Kernel, TiledInt4Kernel
 
 
 def kernel_for(format: WeightFormat, device: torch.device, dtype: torch.dtype) -> Kernel | None:
-    """The fast kernel for a format, a device and a dtype of activations; None where only the reference works."""
+    """The fast kernel for a format, a device and a dtype of activations; None if only the reference works."""
     kernels: list[Kernel]
     match format:
         case Int8():

@@ -1,4 +1,4 @@
-"""Products that a way to multiply has to get right before it is used: large sums, and activations with outliers."""
+"""The trial of a way to multiply before its use: large sums, and activations with outliers."""
 
 from collections.abc import Callable
 
@@ -7,16 +7,17 @@ from torch import Tensor
 
 from .format import WeightFormat
 
-Product = Callable[[Tensor], Tensor]  # from x [n, columns] to x @ W.T [n, rows]
+Product = Callable[[Tensor], Tensor]  # a product: x [n, columns] → x @ W.T [n, rows]
 
-ROWS = (1, 16)  # of activations: kernels may have a way of their own for few and for many
-OUTLIERS = (1, 10, 100, 1000)  # times the rest: sizes of some channels of the activations
-# Times the error of rounding the weights: what rounding activations may cost. In small matrices, where both are rounded
-# to as many bits in groups of one size, it is 1; one scale a row costs 3 and more where there are outliers.
+ROWS = (1, 16)  # rows of activations: kernels may have different ways for few and for many
+OUTLIERS = (1, 10, 100, 1000)  # sizes of some channels of the activations, relative to the rest
+# Largest error of rounding activations, relative to the error of rounding weights. In small matrices, with both rounded
+# to as many bits in groups of one size, it is 1; with one scale per row and outliers it is 3 and more.
 MOST = 1.25
-# Of the lengths of a row of activations and of weights: integers that overflow cost 0.06 and more.
+# Largest error relative to the lengths of a row of activations and of weights: overflowing integers cause 0.06 and
+# more.
 LARGEST_ERROR = 0.02
-# Changes with what is asked of a way.
+# Part of the key of stored times: it changes with the demands on a way.
 NAME = f"outliers to {OUTLIERS[-1]} × within {MOST} × the error of the weights"
 
 
@@ -39,17 +40,19 @@ class Trial:
         )
 
     def _adds_up(self, product: Product, x: Tensor) -> bool:
-        """Tell whether large sums are right, which show where integers overflow."""
+        """Tell whether large sums are right, in which overflowing integers show."""
         x = x.abs()
         bound = LARGEST_ERROR * x.norm(dim=1)[:, None] * self._weight.norm(dim=1)
         return bool(((product(x) - x.double() @ self._unpacked.T).abs() <= bound).all())
 
     def _error(self, product: Product, x: Tensor, size: float) -> float:
-        """Times that of rounding the weights, where one to three channels of activations are `size` times the rest."""
+        """Error relative to rounding the weights, with one to three channels of activations `size` times as large as
+        the rest.
+        """
         x = x.clone()
         middle = x.shape[1] // 2
         x[:, [middle, middle + 1, 0][: max(1, x.shape[1] // 100)]] *= size
         exact = x.double() @ self._unpacked.T
         rounding = exact - x.double() @ self._weight.double().T
-        # Rounded activations by weights of one sign have errors of one sign, which one row in a few has many times.
+        # Rounded activations times weights of one sign give errors of one sign, which one row in a few has many times.
         return float((product(x) - exact)[:, 1::2].norm() / rounding[:, 1::2].norm())

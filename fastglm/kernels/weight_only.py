@@ -8,13 +8,13 @@ from .format import Parts
 from .int4 import Int4, join, quantise, split
 from .kernel import Kernel
 
-PAD = 32  # int8 columns are padded to a multiple of it: what the own CPU kernel reads at a time
+PAD = 32  # multiple to which int8 columns are padded: this package's CPU kernel reads as many at a time
 
 
 class Int8Kernel(Kernel):
     """PyTorch's weight-only operator, with activations in `dtype`.
 
-    The CPU operator crashes the process in bf16 where the columns are no multiple of 16, so that they are padded.
+    The CPU operator crashes the process in bf16 unless the columns are a multiple of 16, so they are padded.
     """
 
     rounds = False
@@ -40,12 +40,12 @@ class Int8Kernel(Kernel):
 class TiledInt4Kernel(Kernel):
     """PyTorch's operator for CUDA (compute capability 8.0 and up) and MPS: bf16 activations, weights in tiles.
 
-    The order of its tiles is its own, so that restoring multiplies by the identity and rounds back to the numbers.
+    The order of the tiles is undocumented, so restoring multiplies by the identity and rounds back to the numbers.
     """
 
     gathers = False
 
-    TILES = 8  # of 16 columns each, kept together in the innermost dimension
+    TILES = 8  # number of tiles, of 16 columns each, that are stored together in the innermost dimension
 
     def __init__(self, format: Int4) -> None:
         self.format = format

@@ -1,1 +1,1 @@
-"""This package's own kernels for CPUs, in C++."""
+"""C++ kernels for CPUs."""

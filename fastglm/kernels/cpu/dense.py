@@ -1,4 +1,4 @@
-"""Weights that are not packed, on a CPU: few rows of activations read them once, and on all threads."""
+"""Plain weights on a CPU: a product with few rows of activations reads the weights once, with all threads."""
 
 import math
 
@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from . import library
 
-MOST_ROWS = 16  # of activations; more are PyTorch's, which then is the faster
+MOST_ROWS = 16  # most rows of activations; with more, PyTorch's product is faster
 
 
 class FewRowsLinear(nn.Linear):
-    """`nn.Linear` in fp32, on this package's own kernel where that is the faster."""
+    """`nn.Linear` in fp32, on this package's own kernel if that is faster."""
 
     def forward(self, input: Tensor) -> Tensor:
         """input: [..., columns] → [..., rows]."""
@@ -26,7 +26,7 @@ class FewRowsLinear(nn.Linear):
 
 
 def use_few_rows_kernel(model: nn.Module) -> None:
-    """Makes every `nn.Linear` of a model a `FewRowsLinear`, with the same weights."""
+    """Turn every `nn.Linear` of a model into a `FewRowsLinear` with the same weights."""
     for module in model.modules():
         if type(module) is nn.Linear:
             module.__class__ = FewRowsLinear

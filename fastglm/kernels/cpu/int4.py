@@ -1,4 +1,6 @@
-"""int4 weights on a CPU: in the layout of PyTorch's operator, or as they lie on disk for this package's own kernel."""
+"""int4 weights on a CPU: in the layout of PyTorch's operator, or in the portable layout for this package's own
+kernel.
+"""
 
 from abc import abstractmethod
 from functools import cache
@@ -14,27 +16,29 @@ from ..int4 import Int4, join, split
 from ..kernel import Kernel
 from . import library
 
-CHUNK = 64  # columns that the own kernel reads at a time
+CHUNK = 64  # columns that this package's kernel reads at a time
 
 
 def cpu_kernel(format: Int4) -> Kernel | None:
-    """The own kernel where it is built, or else PyTorch's, where its layout is known."""
+    """This package's kernel if it is built, otherwise PyTorch's if its layout is known."""
     if library.ready():
         return NativeInt4Kernel(format)
     return CpuInt4Kernel(format) if row_order() is not None else None
 
 
 class UnpackedProducts(MeasuredKernel):
-    """Products with weights that are unpacked on the way: for many rows of activations, and to compare with.
+    """Products that unpack weights on the way: for many rows of activations, and for comparison.
 
-    Rows, and the layout of what is held, are those of a subclass.
+    A subclass defines the order of rows and the layout of the held tensors.
     """
 
     format: Int4
 
     @abstractmethod
     def _scale_and_zero(self, held: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """fp32 [rows, groups] each, rows as packed: a nibble of 0 … 15 stands for `nibble · scale + zero`."""
+        """fp32 scale and zero, [rows, groups] each, rows as packed: a nibble of 0 … 15 means `nibble · scale +
+        zero`.
+        """
 
     @abstractmethod
     def _scaled(self, packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
@@ -45,7 +49,7 @@ class UnpackedProducts(MeasuredKernel):
         """[rows as packed, n] → [rows, n]."""
 
     def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """In fp32, to which the weights are unpacked."""
+        """Product in fp32, to which the weights are unpacked."""
         packed, (scale, zero) = held[0], self._scale_and_zero(held)
         x = F.pad(x.float(), (0, 2 * packed.shape[1] - columns)).t()
 
@@ -56,7 +60,7 @@ class UnpackedProducts(MeasuredKernel):
 
 
 class CpuInt4Kernel(UnpackedProducts):
-    """In the layout of PyTorch's CPU operator: rows in blocks whose order depends on the processor."""
+    """int4 weights in the layout of PyTorch's CPU operator: rows in blocks whose order depends on the processor."""
 
     def __init__(self, format: Int4) -> None:
         super().__init__(format)
@@ -75,7 +79,7 @@ class CpuInt4Kernel(UnpackedProducts):
             numbers = split(parts["weight"][start : start + BLOCK_ROWS])
             numbers = F.pad(numbers, (0, width - numbers.shape[1], 0, -numbers.shape[0] % 64)).int() + 8
             packed[start : start + BLOCK_ROWS] = torch._convert_weight_to_int4pack_for_cpu(numbers, 1)
-        # The published scale is finer than bf16; it is kept so that restoring is exact.
+        # The published scale is finer than bf16; keeping it makes restoring exact.
         return packed, scales, *([parts["weight_scale"]] if self.format.group is None else [])
 
     def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
@@ -91,7 +95,7 @@ class CpuInt4Kernel(UnpackedProducts):
         return {"operator": self._operator, "unpacked": self._unpacked}
 
     def _operator(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """With activations in bf16."""
+        """Product by PyTorch's operator, with activations in bf16."""
         packed, scales = held[:2]
         x = F.pad(x.bfloat16(), (0, 2 * packed.shape[1] - columns))
         group = 2 * packed.shape[1] // scales.shape[0]
@@ -124,7 +128,7 @@ class CpuInt4Kernel(UnpackedProducts):
         return weight.flatten(1)[:, :columns]
 
     def _numbers(self, packed: Tensor) -> list[Tensor]:
-        """int8 in -8 … 7, [BLOCK_ROWS, width] each."""
+        """Unpack to int8 in -8 … 7, [BLOCK_ROWS, width] each."""
         size = self.order.numel()
         found = []
         for start in range(0, packed.shape[0], BLOCK_ROWS):
@@ -135,7 +139,9 @@ class CpuInt4Kernel(UnpackedProducts):
 
 
 class NativeInt4Kernel(UnpackedProducts):
-    """The weights as they lie, for this package's own kernel, which rounds activations to int8 in the same groups."""
+    """int4 weights in the portable layout for this package's kernel, which rounds activations to int8 in the same
+    groups.
+    """
 
     def hold(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
         group = self.format.operator_group(columns)
@@ -148,7 +154,7 @@ class NativeInt4Kernel(UnpackedProducts):
         else:
             scale, zero = parts["weight_scale"], parts["weight_zero"]
         held = _widened(parts["weight"], width // 2), _widened(scale, width // group), _widened(zero, width // group)
-        # The published scale is finer than bf16; it is kept so that restoring is exact.
+        # The published scale is finer than bf16; keeping it makes restoring exact.
         return *held, *([parts["weight_scale"]] if self.format.group is None else [])
 
     def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
@@ -186,23 +192,23 @@ class NativeInt4Kernel(UnpackedProducts):
 
 
 def _widened(part: Tensor, columns: int) -> Tensor:
-    """With zeros at the end of the rows; the same tensor where there are enough."""
+    """Pad the rows with zeros; returns the same tensor if it is wide enough."""
     return F.pad(part, (0, columns - part.shape[1])) if part.shape[1] < columns else part
 
 
 @cache
 def row_order() -> Tensor | None:
-    """In which order PyTorch's CPU packing on this processor puts the rows of a block, low nibbles first.
+    """The order in which PyTorch's CPU packing on this processor stores the rows of a block, low nibbles first.
 
-    Found by packing matrices that spell their own indices, since it differs between instruction sets. None: the
-    packing has a shape that is not known here.
+    Found by packing matrices that contain their own indices, because the order differs between instruction sets. None
+    if the packing has an unknown shape.
     """
     rows, columns = 64, 32
     index = torch.arange(rows)[:, None].expand(-1, columns)
     column = torch.arange(columns)[None].expand(rows, -1)
 
     def nibbles(of: Tensor, bits: int) -> Tensor:
-        """What the packed nibbles hold of `of`, [2 (low, high), bytes]."""
+        """Values of the packed nibbles of `of`, [2 (low, high), bytes]."""
         found = torch.zeros(2, rows * columns // 2, dtype=torch.int64)
         for bit in range(bits):
             packed = torch._convert_weight_to_int4pack_for_cpu((of >> bit & 1).int().contiguous(), 1).flatten().long()

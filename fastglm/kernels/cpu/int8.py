@@ -1,4 +1,4 @@
-"""int8 weights on a CPU, as they lie on disk."""
+"""int8 weights on a CPU in the portable layout."""
 
 from functools import partial
 
@@ -15,7 +15,9 @@ from . import library
 
 
 class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
-    """The weights as they lie, for PyTorch's weight-only operator, this package's own, and products of many rows."""
+    """int8 weights in the portable layout, for PyTorch's weight-only operator, this package's own, and products of many
+    rows.
+    """
 
     rounds = True
 
@@ -31,11 +33,12 @@ class CpuInt8Kernel(MeasuredKernel, Int8Kernel):
         return native | {"operator": partial(Int8Kernel.multiply, self), "unpacked": self._unpacked}
 
     def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """With activations in int16; with VNNI many rows of them in int8, each group of columns with its own scale, and
-        outliers in fp32."""
+        """Product with activations in int16; many rows on a processor with VNNI use int8, with a scale for each group
+        of columns and outliers in fp32.
+        """
         return torch.ops.fastglm.int8_product(x.float().contiguous(), held[0], held[3])
 
     def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """In fp32, to which the weights are unpacked."""
+        """Product in fp32, to which the weights are unpacked."""
         x, (weight, scale, *_) = F.pad(x.float(), (0, -columns % PAD)), held
         return blockwise(lambda block: weight[block].float() @ x.t(), *weight.shape) * scale

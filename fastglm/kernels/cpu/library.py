@@ -1,4 +1,4 @@
-"""The C++ kernels: compiled once for a version of PyTorch, kept in `FASTGLM_HOME`, and loaded."""
+"""The library of C++ kernels: compiled once per version of PyTorch, stored in `FASTGLM_HOME`, and loaded."""
 
 import contextlib
 import ctypes
@@ -29,58 +29,58 @@ _loaded = False
 
 
 def compiler() -> str:
-    """The C++ compiler. Raises DeviceError where there is none."""
+    """Find the C++ compiler. Raises DeviceError if there is none."""
     if not has_compiler():
         raise DeviceError(f"there is no C++ compiler here ({_compiler()}); install one and load the model again.")
     return _compiler()
 
 
 def has_compiler() -> bool:
-    """Whether there is a C++ compiler."""
+    """Tell whether there is a C++ compiler."""
     return shutil.which(_compiler()) is not None
 
 
 @cache
 def written_for() -> bool:
-    """Whether the kernels are written for this system and processor."""
+    """Tell whether the kernels support this system and processor."""
     here = sys.platform == "linux" and platform.machine() == "x86_64"
     return here and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
 
 
 def flags() -> tuple[str, ...]:
-    """What the compiler is told of this processor."""
+    """The compiler's flags for this processor."""
     return FLAGS + VNNI if has_vnni() else FLAGS
 
 
 @cache
 def has_vnni() -> bool:
-    """Whether the processor adds up products of 8 bits in 32, in registers of 512 bits."""
+    """Tell whether the processor adds products of 8 bits in 32 bits, in registers of 512 bits."""
     return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_vnni_supported()
 
 
 def possible() -> bool:
-    """Whether they may be used; FASTGLM_COMPILE=0 switches them off."""
+    """Tell whether the kernels may be used; FASTGLM_COMPILE=0 switches them off."""
     return written_for() and os.environ.get("FASTGLM_COMPILE") != "0"
 
 
 def ready() -> bool:
-    """Whether the operators `torch.ops.fastglm.*` are there; loads them where they have been built."""
+    """Tell whether the operators `torch.ops.fastglm.*` exist; loads them if they have been built."""
     return possible() and (_loaded or (_path().is_file() and _load()))
 
 
 def build(on_build: Callable[[], None]) -> None:
-    """Compiles and loads the kernels, unless that has been done.
+    """Compile and load the kernels, unless done already.
 
     Args:
-        on_build: called before they are compiled, which takes ten seconds or more.
+        on_build: called before compiling, which takes ten seconds or more.
 
     Raises:
-        DeviceError: they cannot be compiled or loaded here; says why.
+        DeviceError: they cannot be compiled or loaded here; the message gives the reason.
     """
     path = _path()
 
     def usable() -> bool:
-        # The file is to be there even where this process has loaded that of another home: its children look for it.
+        # The file must exist even if this process has loaded another home's library: child processes look for it.
         return path.is_file() and (_loaded or _load())
 
     def make(tell: OnProgress) -> None:
@@ -110,7 +110,7 @@ def _compile(compiler: str, path: Path) -> None:
 
 
 def _run(work: Path, commands: Sequence[Sequence[str | Path]]) -> None:
-    """Runs compilers side by side, which end where this process stops waiting for them, or is killed."""
+    """Run compilers side by side; they end if this process stops waiting for them, or is killed."""
     with contextlib.ExitStack() as running:
         for process in [running.enter_context(watched(work, command)) for command in commands]:
             assert process.stderr is not None
@@ -121,7 +121,7 @@ def _run(work: Path, commands: Sequence[Sequence[str | Path]]) -> None:
 
 
 def c_shims() -> dict[torch._ops.OpOverload, list[str]]:
-    """What a compiled step is to call in place of each operator: its declaration in C."""
+    """The C declaration that a compiled step calls in place of each operator."""
     handles = "AtenTensorHandle, AtenTensorHandle, AtenTensorHandle"
     return {
         torch.ops.fastglm.int4_product.default: [
@@ -148,7 +148,7 @@ def _compiler() -> str:
 
 @cache
 def version() -> str:
-    """Of the kernels as they are compiled here: another where source, flags, PyTorch or kind of machine are others."""
+    """Version of the kernels as compiled here: source, flags, PyTorch and kind of machine determine it."""
     made_of = ([path.read_bytes() for path in SOURCES], flags(), torch.__version__, platform.machine())
     return hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]
 
@@ -160,9 +160,9 @@ def _path() -> Path:
 def _load() -> bool:
     global _loaded
     try:
-        ctypes.CDLL(str(_path()), mode=ctypes.RTLD_GLOBAL)  # global: compiled steps call into it
+        ctypes.CDLL(str(_path()), mode=ctypes.RTLD_GLOBAL)  # global: compiled steps call into the library
     except OSError:
-        return False  # `build` makes it anew
+        return False  # `build` will compile it again
 
     @torch.library.register_fake("fastglm::int4_product")
     def _(x: Tensor, weight: Tensor, scale: Tensor, zero: Tensor, group: int) -> Tensor:

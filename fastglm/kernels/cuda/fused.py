@@ -1,6 +1,6 @@
-"""Parts of a decode step that PyTorch launches as several kernels, as one where Triton runs.
+"""Parts of a decode step for which PyTorch launches several kernels, as one Triton kernel each.
 
-What follows a linear map is fused with the map where its weights are packed: see `kernels.epilogue`.
+Operations after a linear map are fused with the map if its weights are packed: see `kernels.epilogue`.
 """
 
 import logging
@@ -25,7 +25,7 @@ def add_norm(x: Tensor, residual: Tensor, scale: float, norm: nn.LayerNorm) -> T
 
 
 def fuses(x: Tensor) -> bool:
-    """Whether the kernels below are for x: on a card where they work, and no gradients are wanted."""
+    """Tell whether the kernels below can run on x: on a card where they work, and without gradients."""
     return x.is_cuda and not torch.is_grad_enabled() and _works(x.device, x.dtype)
 
 
@@ -47,14 +47,14 @@ def launch_add_norm(x: Tensor, residual: Tensor, scale: float, norm: nn.LayerNor
 
 
 def launch_rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[Tensor], places: Tensor) -> Tensor:
-    """Rotates q and k of a few tokens and writes k and v into a cache, as one kernel.
+    """Rotate q and k of a few tokens and write k and v into a cache, in one kernel.
 
     Args:
         qkv: [batch, tokens, heads, 3 * head_dim], q then k then v of each head.
-        rotation: what `Rotary2D` returned.
-        held: keys and values, [batch, heads, capacity, head_dim] each; in int8 each with its scales behind it,
-            [batch, heads, capacity, 1].
-        places: where in the capacity the tokens go, int64 [tokens].
+        rotation: the output of `Rotary2D`.
+        held: keys and values, [batch, heads, capacity, head_dim] each; in int8 each followed by its scales, [batch,
+        heads, capacity, 1].
+        places: positions of the tokens in the cache, int64 [tokens].
 
     Returns:
         q, [batch, heads, tokens, head_dim].
@@ -78,13 +78,15 @@ def launch_rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[T
 
 
 def _on_device(x: Tensor) -> AbstractContextManager[None]:
-    """Triton launches on the current card: makes it that of x. Tests run the kernels on a CPU, which has none."""
+    """Make the device of x the current one, on which Triton launches. Tests run the kernels on a CPU, which has
+    none.
+    """
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
 @cache
 def _works(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the kernels build on a device and agree with PyTorch; a warning says once where they do not."""
+    """Tell whether the kernels build on a device and agree with PyTorch; warns once if they do not."""
     reason = refusal(torch.cuda.get_device_capability(device), dtype)
     try:
         reason = reason or difference(device, dtype)
@@ -97,7 +99,7 @@ def _works(device: torch.device, dtype: torch.dtype) -> bool:
 
 @torch.no_grad()
 def difference(device: torch.device, dtype: torch.dtype) -> str | None:
-    """What the kernels compute other than PyTorch does in fp32, on small random tensors; None: nothing."""
+    """Compare the kernels with PyTorch in fp32 on small random tensors; describes the difference, or returns None."""
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:

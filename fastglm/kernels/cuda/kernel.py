@@ -19,7 +19,7 @@ LOWEST_FOR_BF16 = (8, 0)
 
 
 def refusal(capability: tuple[int, int], dtype: torch.dtype) -> str | None:
-    """Why the kernels do not run on a card with activations in `dtype`; None where they do."""
+    """The reason why the kernels do not run on a card with activations in `dtype`; None if they do."""
     if capability < LOWEST:
         return "the Triton kernels need compute capability 7.5 or more, this card has {}.{}".format(*capability)
     if dtype == torch.bfloat16 and capability < LOWEST_FOR_BF16:
@@ -30,7 +30,7 @@ def refusal(capability: tuple[int, int], dtype: torch.dtype) -> str | None:
 
 
 class TritonKernel(Kernel):
-    """Numbers in units of 16 bytes (see `products`), scales and zeros as on disk."""
+    """Multiplies numbers in units of 16 bytes (see `products`), with scales and zeros in the portable layout."""
 
     rounds = False
 
@@ -73,7 +73,7 @@ class TritonKernel(Kernel):
             return unpacked(self.matrix(held, columns), torch.float32, ids)
 
     def matrix(self, held: tuple[Tensor, ...], columns: int) -> "Packed":
-        """What `launch` multiplies."""
+        """The matrix in the form that `launch` multiplies."""
         from .launch import Packed
 
         words, scale, *zero = held

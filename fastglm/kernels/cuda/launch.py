@@ -1,17 +1,18 @@
-"""Which kernel multiplies how many rows on which card, and its launch.
+"""The choice of a kernel by number of rows and card, and its launch.
 
-The rule, by what has to be read and done, is not measured yet (`python -m benchmarks promises --only kernels` times
-every way it chooses from):
+The rule follows from the bytes to read and the work to do; it is not measured yet (`python -m benchmarks promises
+--only kernels` times every way it chooses from):
 
-- One row: the ordinary cores, a unit of 16 bytes a thread, as many warps as a row has units for. They take about four
-  instructions a weight, and a card of 130 multiprocessors at 1.9 GHz starts 32 · 10^12 a second: enough for the int4
+- One row: the ordinary cores, a unit of 16 bytes per thread, as many warps as a row has units for. They take about four
+  instructions per weight, and a card of 130 multiprocessors at 1.9 GHz starts 32 · 10^12 per second: enough for the
+  int4
   weights of 4 TB/s.
 - To 256 rows: tensor cores, from shared memory, the numbers dequantised tile by tile.
 - More: the weights are unpacked, a block of rows at a time, for the library's product, which the unpacking (2.5 bytes
-  read and written a weight) no longer delays much.
+  read and written per weight) no longer delays much.
 - Compute capability 7.5 has tensor cores that Triton does not use: there the ordinary cores take up to 4 rows.
 
-Where the programs are fewer than two a multiprocessor, several share the columns of a row.
+If there are fewer than two programs per multiprocessor, several programs share the columns of a row.
 """
 
 from dataclasses import dataclass
@@ -28,17 +29,18 @@ from . import products
 from .layout import span
 
 ONE = 0x3FC00000  # see `products.mantissa`
-VECTOR, TILE = 1, 256  # rows of x, at most, for each way
+VECTOR, TILE = 1, 256  # largest number of rows of x for each way
 VECTOR_BEFORE_8 = 4
-PROGRAMS = 2  # a multiprocessor should have
+PROGRAMS = 2  # programs that a multiprocessor should have
 MOST_PARTS = 16
-STEP = 128  # columns that a tile takes at a time where scales have no groups; 4 units of int4
+STEP = 128  # columns of a tile's step if scales have no groups; 4 units of int4
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
     """A packed matrix of rows × columns: words [rows, 4 · units] in int32, and scales and zeros, [rows, groups], or
-    [rows] and None where `group` is 0."""
+    [rows] and None if `group` is 0.
+    """
 
     words: Tensor
     scale: Tensor
@@ -49,19 +51,20 @@ class Packed:
 
     @property
     def rows(self) -> int:
-        """Outputs."""
+        """Number of outputs."""
         return self.words.shape[0]
 
     @property
     def units(self) -> int:
-        """Of 16 bytes, in a row."""
+        """Number of 16-byte units in a row."""
         return self.words.shape[1] // 4
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How to multiply: by `vector`, `tile` or `library`; `rows` × `batch` a program, `units` a step, by `parts` that
-    share the columns."""
+    """A way to multiply: by `vector`, `tile` or `library`; `rows` × `batch` per program, `units` per step, by `parts`
+    programs that share the columns.
+    """
 
     kernel: str
     rows: int = 0
@@ -83,13 +86,13 @@ def choose(matrix: Packed, size: int, capability: tuple[int, int], multiprocesso
 
 
 def vector(matrix: Packed, size: int, multiprocessors: int) -> Way:
-    """On the ordinary cores."""
+    """A way on the ordinary cores."""
     warps = next(warps for warps in (4, 2, 1) if 32 * warps <= matrix.units or warps == 1)
     return _shared(Way("vector", rows=4, units=32 * warps, warps=warps), matrix, size, multiprocessors)
 
 
 def tile(matrix: Packed, size: int, multiprocessors: int) -> Way:
-    """On the tensor cores: tiles of 64 × 16, or of 128 × 64 where x has more rows."""
+    """A way on the tensor cores: tiles of 64 × 16, or of 128 × 64 if x has more rows."""
     units = (matrix.group or STEP) // span(matrix.bits)
     if size <= 16:
         way = Way("tile", rows=64, batch=16, units=units, warps=4, stages=4)
@@ -113,12 +116,12 @@ def card(device: torch.device) -> tuple[tuple[int, int], int]:
 
 
 def linear(x: Tensor, matrix: Packed, after: Epilogue = NOTHING) -> Tensor:
-    """x: [size, columns] in fp16 or bf16 → [size, rows], with what follows, in the dtype of x."""
+    """x: [size, columns] in fp16 or bf16 → [size, rows], including the epilogue, in the dtype of x."""
     return run(choose(matrix, x.shape[0], *card(x.device)), x, matrix, after)
 
 
 def run(way: Way, x: Tensor, matrix: Packed, after: Epilogue = NOTHING) -> Tensor:
-    """As `linear`, in the given way. Launches on the current device."""
+    """Multiply like `linear`, in the given way. Launches on the current device."""
     if way.kernel == "library":
         return _library(x, matrix, after)
     x, size, rows = x.contiguous(), x.shape[0], matrix.rows
@@ -160,7 +163,7 @@ def run(way: Way, x: Tensor, matrix: Packed, after: Epilogue = NOTHING) -> Tenso
 
 
 def unpacked(matrix: Packed, dtype: torch.dtype, ids: Tensor) -> Tensor:
-    """Rows `ids` of the weights that the packed numbers stand for, [len(ids), columns] in `dtype`."""
+    """Unpack the rows `ids` of the weights, [len(ids), columns] in `dtype`."""
     out = torch.empty(len(ids), matrix.columns, dtype=dtype, device=ids.device)
     units = 64
     products.unpack[len(ids), triton.cdiv(matrix.units, units)](

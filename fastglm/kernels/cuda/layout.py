@@ -1,4 +1,4 @@
-"""The order of packed numbers that the Triton kernels read: see `products`. Exact both ways, on any device."""
+"""The order of packed numbers for the Triton kernels: see `products`. Exact both ways, on any device."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ WORDS = 4  # in a unit of 16 bytes
 
 
 def span(bits: int) -> int:
-    """Columns of a unit."""
+    """Number of columns in a unit."""
     return 128 // bits
 
 
@@ -22,7 +22,7 @@ def interleave(numbers: Tensor, bits: int) -> Tensor:
 
 
 def numbers_of(words: Tensor, bits: int) -> Tensor:
-    """The way back: int8 [rows, columns with the padding]."""
+    """Convert back to int8 [rows, columns with the padding]."""
     held = words.contiguous().view(torch.int8).unflatten(1, (-1, WORDS, 4))
     if bits == 4:
         held = torch.stack(((held << 4) >> 4, held >> 4), -1).flatten(3)

@@ -1,14 +1,14 @@
 """Products of activations with packed weights, in Triton: weights are read once and dequantised in registers.
 
-A row of the matrix is a run of units of 16 bytes, four words of 32 bits each. Number n of word w of a unit stands for
-column 4n + w of the unit's, so that one shift of the four words, which is what a thread loads at once, meets four
-neighbours in x. A unit holds 16 columns in int8 and 32 in int4, and no group of a scale cuts one.
+A row of the matrix is a sequence of units of 16 bytes, four words of 32 bits each. Number n of word w of a unit is
+column 4n + w of the unit. A thread loads four words at once, and one shift of these gives four numbers whose columns
+are neighbours in x. A unit holds 16 columns in int8 and 32 in int4, and no group of a scale cuts a unit.
 
-x is [batch, columns] and ends there; the words go on to whole units, and to whole groups where scales have groups. Sums
-are in fp32, and of a group `Σ x·(q·scale + zero)` is taken as `scale · Σ x·q + zero · Σ x`.
+x is [batch, columns] without padding; the words are padded to whole units, and to whole groups if scales have groups.
+Sums are in fp32, and the sum `Σ x·(q·scale + zero)` of a group is computed as `scale · Σ x·q + zero · Σ x`.
 
-Where there are too few rows to fill the card, several programs share the columns of a row (split-K): each writes its
-sum in fp32, and `finish` adds them, always in the same order.
+If there are too few rows to fill the card, several programs share the columns of a row (split-K): each writes its sum
+in fp32, and `finish` adds the sums, always in the same order.
 """
 
 import triton
@@ -17,11 +17,11 @@ import triton.language as tl
 
 @triton.jit
 def mantissa(words, one, PLACE: tl.constexpr, BITS: tl.constexpr):
-    """The number at `PLACE` of each word, as a float in [1, 2), by a shift and an operation of logic.
+    """The number at `PLACE` of each word, as a float in [1, 2), by a shift and one logical operation.
 
-    The number's bits become the first of a mantissa, its sign bit flipped, below the exponent of 1: for q of b bits
-    that is 1 + (q + 2^(b-1)) / 2^b, so that q = 2^b · result - 1.5 · 2^b. `one` is 0x3FC00000, an argument because
-    mask and exclusive or are one instruction only where not both are constants of the code.
+    The number's bits become the first bits of a mantissa with exponent 0, with the sign bit flipped: for q of b bits
+    the result is 1 + (q + 2^(b-1)) / 2^b, so q = 2^b · result - 1.5 · 2^b. `one` is 0x3FC00000; it is an argument
+    because mask and exclusive or become one instruction only if they are not both constants of the code.
     """
     SHIFT: tl.constexpr = 23 - BITS - BITS * PLACE
     MASK: tl.constexpr = ((1 << BITS) - 1) << (23 - BITS)
@@ -32,9 +32,9 @@ def mantissa(words, one, PLACE: tl.constexpr, BITS: tl.constexpr):
 @triton.jit
 def write(y, out, batch, row, fits, part, size, rows, bias, residual, alpha, SPLIT: tl.constexpr,
           HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, GELU: tl.constexpr):  # fmt: skip
-    """Writes sums, of a part only where columns are shared; else with bias, GELU (tanh form) and `alpha · residual`.
+    """Write sums: partial ones if columns are shared, otherwise with bias, GELU (tanh form) and `alpha · residual`.
 
-    `batch` (int64) and `row` broadcast to the shape of y; `size` is of the batch.
+    `batch` (int64) and `row` broadcast to the shape of y; `size` is the size of the batch.
     """
     at = batch * rows + row
     if SPLIT:
@@ -54,10 +54,11 @@ def vector_product(x, words, scale, zero, bias, residual, out, alpha, one, size,
                    BITS: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
                    SPLIT: tl.constexpr, HAS_ZERO: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
                    GELU: tl.constexpr):  # fmt: skip
-    """A row of x by `ROWS` rows of the matrix, on the ordinary cores. Grid: [size of the batch, rows / ROWS, parts].
+    """Multiply a row of x by `ROWS` rows of the matrix, on the ordinary cores. Grid: [size of the batch, rows / ROWS,
+    parts].
 
-    A thread takes a unit, of every row: what it reads of x serves `ROWS` times. `UNITS` is 32 times the warps. The rows
-    of a batch follow each other, so that all but the first find the weights in the cache. `GROUP` 0: one scale a row.
+    A thread takes one unit of every row, so its part of x serves `ROWS` times. `UNITS` is 32 times the warps. The rows
+    of a batch follow each other, so all but the first find the weights in the cache. `GROUP` 0: one scale per row.
     """
     batch = tl.program_id(0).to(tl.int64)
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
@@ -97,10 +98,11 @@ def tile_product(x, words, scale, zero, bias, residual, out, alpha, one, size, r
                  BITS: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, BATCH: tl.constexpr,
                  SPLIT: tl.constexpr, HAS_ZERO: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
                  GELU: tl.constexpr):  # fmt: skip
-    """`BATCH` rows of x by `ROWS` rows of the matrix, on the tensor cores. Grid: [size / BATCH, rows / ROWS, parts].
+    """Multiply `BATCH` rows of x by `ROWS` rows of the matrix, on the tensor cores. Grid: [size / BATCH, rows / ROWS,
+    parts].
 
-    A step takes `UNITS` units, a whole group where scales have groups: the numbers themselves, exact in either dtype
-    of x, are multiplied, and scales come after, in fp32.
+    A step takes `UNITS` units, a whole group if scales have groups: the numbers, exact in either dtype of x, are
+    multiplied first, and scaled afterwards in fp32.
     """
     batch = (tl.program_id(0) * BATCH + tl.arange(0, BATCH)).to(tl.int64)
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
@@ -140,7 +142,7 @@ def tile_product(x, words, scale, zero, bias, residual, out, alpha, one, size, r
 @triton.jit
 def finish(sums, bias, residual, out, alpha, size, rows, parts, ROWS: tl.constexpr,
            HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, GELU: tl.constexpr):  # fmt: skip
-    """Adds what the programs that shared columns wrote, [parts, size, rows]. Grid: [rows / ROWS, size]."""
+    """Add the sums of the programs that shared columns, [parts, size, rows]. Grid: [rows / ROWS, size]."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     batch = tl.program_id(1).to(tl.int64)
     y = tl.zeros((ROWS,), tl.float32)
@@ -152,7 +154,9 @@ def finish(sums, bias, residual, out, alpha, size, rows, parts, ROWS: tl.constex
 @triton.jit
 def unpack(words, scale, zero, ids, out, columns, units, BITS: tl.constexpr, GROUP: tl.constexpr, UNITS: tl.constexpr,
            HAS_ZERO: tl.constexpr):  # fmt: skip
-    """Rows `ids` (int64) of the weights, [len(ids), columns] in the dtype of out. Grid: [len(ids), units / UNITS]."""
+    """Unpack rows `ids` (int64) of the weights to [len(ids), columns] in the dtype of out. Grid: [len(ids), units /
+    UNITS].
+    """
     place = tl.program_id(0).to(tl.int64)
     row = tl.load(ids + place)
     SPAN: tl.constexpr = 128 // BITS

@@ -1,4 +1,6 @@
-"""What a decode step does between its linear maps, in Triton: norm with the scaled residual, rotary into the cache."""
+"""Operations of a decode step between its linear maps, in Triton: norm with the scaled residual, and rotary embedding
+into the cache.
+"""
 
 import triton
 import triton.language as tl
@@ -21,7 +23,7 @@ def add_norm(x, residual, weight, bias, out, alpha, epsilon, width, WIDTH: tl.co
 
 @triton.jit
 def keep(cache, scales, y, at, width, inside, column, DTYPE: tl.constexpr, LEAST: tl.constexpr, INT8: tl.constexpr):
-    """Writes a vector of a cache, [width], at its place; as numbers in ±127 and their scale where asked."""
+    """Write a vector of a cache, [width], at its place; if wanted as numbers in ±127 and their scale."""
     y = y.to(DTYPE)
     if INT8:
         scale = tl.maximum((tl.max(tl.abs(y.to(tl.float32)), 0) / 127).to(DTYPE).to(tl.float32), LEAST)
