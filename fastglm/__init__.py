@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ._version import __version__ as __version__
 from .compress import compress
 from .models import registration
 from .models.streamer import hand_down
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from .generation.stream import stream
     from .variants.load import load
 
-__version__ = "0.1.0"
 __all__ = ["Piece", "compress", "load", "stream"]
 
 _MODULES = {"Piece": ".generation.piece", "load": ".variants.load", "stream": ".generation.stream"}

@@ -46,7 +46,7 @@ def compress(
     from ..errors import UsageError
     from ..models.source import find_source
     from ..system.making import alone
-    from ..system.sweep import sweep
+    from ..hosting.sweep import sweep
     from .pipeline import Pipeline
     from .recipe import Recipe, find_recipe
 

@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from .._version import __version__
 from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress, Progress
 from ..system.files import read_json, replacing
@@ -54,6 +55,4 @@ def parents(model: str, folder: Path, files: dict[str, str]) -> list[dict[str, A
 
 def versions() -> dict[str, str]:
     """Of what carried the steps out."""
-    from .. import __version__
-
     return {"fastglm": __version__} | {name: version(name) for name in ("torch", "transformers")}

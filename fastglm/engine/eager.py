@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .generate_loop import steps
 from .sampling import Sampling
 
 
@@ -48,7 +47,9 @@ class EagerEngine:
         }
         draw = _Draw(sampling, inputs.device)
         mask = torch.ones_like(inputs)
-        tokens = self.model.generate(inputs, attention_mask=mask, custom_generate=steps, draw=draw, **settings)
+        tokens = self.model.generate(
+            inputs, attention_mask=mask, custom_generate=self.model.generate_loop, draw=draw, **settings
+        )
         for token in tokens:
             yield int(token)
 

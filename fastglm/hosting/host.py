@@ -23,12 +23,12 @@ from fastglm.history import as_history
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.lease import lease
 from fastglm.hosting.spawn import Launch, Process, forked, launched
+from fastglm.hosting.sweep import sweep
 from fastglm.hosting.worker import HostInfo
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.home import folder, writing
 from fastglm.system.locks import lock_while_open
 from fastglm.system.memory import Memory
-from fastglm.system.sweep import sweep
 
 __all__ = ["Answer", "Host", "HostInfo", "HostKey", "Memory"]
 

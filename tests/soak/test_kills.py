@@ -216,7 +216,7 @@ def check(kind: Kill, seed: int, home: Path) -> None:
     """Kill once and start again; at the latest one more start sweeps the home."""
     told = f"{getattr(kind, '__name__', 'kill_kernels')}, seed {seed}"
     kind(random.Random(seed), home, told)
-    sweeps = "from fastglm.system.sweep import sweep; sweep()"
+    sweeps = "from fastglm.hosting.sweep import sweep; sweep()"
     Started(home, "-c", sweeps, **TESTS_ON_PATH).end(told)
     check_nothing_is_left(home, told)
 

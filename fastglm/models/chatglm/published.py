@@ -11,6 +11,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from ...errors import UsageError
 from ...kernels.format import WeightFormat
 from ...kernels.packed import QuantizedLinear
+from ..generate_loop import steps
 from .conversation import clean_response
 from .generation import check_streams, stop_tokens
 from .positions import attention_mask, find_layout, position_ids
@@ -23,6 +24,7 @@ class PublishedMixin:
 
     config: Any
     generation_config: GenerationConfig
+    generate_loop = staticmethod(steps)  # what `generate` takes as `custom_generate` to give out each token
 
     @property
     def max_sequence_length(self) -> int:
@@ -90,8 +92,6 @@ class PublishedMixin:
         Raises:
             UsageError: beams, which are known at their end only.
         """
-        from ...engine.generate_loop import steps
-
         check_streams({**kwargs, "generation_config": generation_config})
         tokens = self.generate(  # type: ignore[attr-defined]
             input_ids,
@@ -99,7 +99,7 @@ class PublishedMixin:
             logits_processor=logits_processor,
             stopping_criteria=stopping_criteria,
             prefix_allowed_tokens_fn=prefix_allowed_tokens_fn,
-            custom_generate=steps,
+            custom_generate=self.generate_loop,
             **kwargs,
         )
         return _grown(input_ids, tokens, stop_tokens(kwargs.get("eos_token_id", self.config.eos_token_id)))

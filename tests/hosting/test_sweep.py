@@ -11,10 +11,10 @@ from hosting import LAUNCH_FAKE, TESTS_ON_PATH
 
 import fastglm.hosting.host
 from fastglm.hosting.host import Host
+from fastglm.hosting.sweep import LOG_KEPT, LOGS, sweep
 from fastglm.system import sweep as sweeping
 from fastglm.system.locks import try_lock
 from fastglm.system.making import part_of
-from fastglm.system.sweep import LOG_KEPT, LOGS, sweep
 
 PARTIAL = (
     "kernels.json.{}",

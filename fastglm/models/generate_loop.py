@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-from .sampling import checked, flagged
+from ..errors import NumbersError
 
 
 def steps(
@@ -43,14 +43,16 @@ def steps(
             logits = outputs.logits[:, -1].float()
             largest = logits.amax(-1, keepdim=True)
             # Nothing can be drawn by what is no number.
-            logits = logits.where(largest - largest == 0, 0.0)
-            token = flagged(draw(logits_processor(input_ids, logits)), largest)
+            finite = largest - largest == 0
+            logits = logits.where(finite, 0.0)
+            token = draw(logits_processor(input_ids, logits))
+            is_known = ended | finite[:, 0]
             if len(ended) > 1:
                 token = token.masked_fill(ended[:, None], model.config.pad_token_id)
             input_ids = torch.cat((input_ids, token), -1)
             ended = ended | stopping_criteria(input_ids, None)
-            for drawn in token.flatten().tolist():
-                checked(drawn)
+            if not is_known.all():
+                raise NumbersError
         yield token
         step = {"next_sequence_length": 1} if model_kwargs.get("use_cache", True) else {}
 
