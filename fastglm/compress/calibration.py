@@ -1,7 +1,6 @@
 """Calibration text: what a model is run on while it is compressed, to see which of its numbers matter."""
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 from random import Random
 from sys import maxsize
@@ -13,8 +12,6 @@ from ..models.checkpoint import Checkpoint
 from ..models.packing import Example, encode
 from ..text_files import Text, is_text, read_lines, read_rounds
 
-DEMO_SAMPLES = 320  # of the demo model's world, to see by what matters
-DEMO_FITTED = 1280  # to fit numbers to, which must also suit other texts
 FEWEST = 32  # examples: fewer say little of which numbers matter
 TOKENS = 16_384  # of all examples together, where their states are in memory at once
 ROW = 512  # tokens of an example at most
@@ -34,14 +31,6 @@ def read_texts(path: Path) -> list[Text]:
     if path.suffix == ".jsonl" or first[1].startswith("{"):
         return read_rounds(path)
     return [_plain(line, f"{path}, line {number}") for number, line in read_lines(path)]
-
-
-def demo_samples(count: int, seed: int = 0) -> list[Text]:
-    """Rounds of the demo model's world, as it was trained on; none of them is held out."""
-    from ..demo.corpus import training_samples  # takes a while to make, and few want it
-
-    samples = islice(training_samples(seed, 0), count)
-    return [Text(sample.history, sample.question, sample.answer) for sample in samples]
 
 
 def calibration_examples(

@@ -5,6 +5,7 @@ from random import Random
 from typing import Protocol
 
 from ..text_files import Text
+from .text_source import demo_practice
 
 
 class Corpus(Protocol):
@@ -32,7 +33,4 @@ class DemoCorpus:
 
     def draw(self, seed: int, step: int) -> Iterator[Text]:
         """None of them is held out."""
-        from ..demo.corpus import training_samples  # takes a while to make, and few want it
-
-        for sample in training_samples(seed, step, practising=step % 2 == 1):
-            yield Text(sample.history, sample.question, sample.answer)
+        return demo_practice(seed, step)

@@ -6,12 +6,14 @@ from typing import Literal
 
 from ..errors import UsageError
 from ..text_files import Text
-from .calibration import DEMO_FITTED, DEMO_SAMPLES, demo_samples
+from .text_source import demo_held_out, demo_samples, demo_vocabulary
 
 Texts = Sequence[Text] | Literal["demo"]
 
 EVERY = 10  # of so many texts one is held out
 MOST = 128  # that are held out
+DEMO_SAMPLES = 320  # of the demo model's world, to see by what matters
+DEMO_FITTED = 1280  # to fit numbers to, which must also suit other texts
 
 
 class Split:
@@ -28,10 +30,7 @@ class Split:
         """To score on."""
         if self.given != "demo":
             return list(self.given[::EVERY][:MOST])
-        from ..demo.evaluation.skills import held_out_questions  # takes a while to make, and few want it
-
-        samples = [question.sample for question in held_out_questions(1)][:MOST]
-        return [Text(sample.history, sample.question, sample.answer) for sample in samples]
+        return demo_held_out(MOST)
 
     @cached_property
     def learn(self) -> Texts:
@@ -56,6 +55,4 @@ class Split:
         """To keep the tokens of."""
         if self.learn != "demo":
             return list(self.learn)
-        from ..demo.corpus import vocabulary_texts
-
-        return [Text([], "", text) for text in vocabulary_texts(0)]
+        return demo_vocabulary()

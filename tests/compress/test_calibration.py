@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from fastglm.compress import text_split
-from fastglm.compress.calibration import demo_samples, examples, read_texts
+from fastglm.compress.calibration import examples, read_texts
+from fastglm.compress.text_source import demo_samples
 from fastglm.compress.text_split import Split
 from fastglm.demo.corpus import training_samples
 from fastglm.errors import UsageError

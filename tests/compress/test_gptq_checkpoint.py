@@ -13,10 +13,11 @@ from torch import nn
 import fastglm
 from fastglm.cli.commands import main
 from fastglm.compress import gptq_checkpoint
-from fastglm.compress.calibration import calibration_examples, demo_samples, examples
+from fastglm.compress.calibration import calibration_examples, examples
 from fastglm.compress.gptq import nearest
 from fastglm.compress.gptq_checkpoint import Calibrated
 from fastglm.compress.quantize import packed_config, quantise_folder
+from fastglm.compress.text_source import demo_samples
 from fastglm.errors import DiskShortError, UsageError
 from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.likelihood import batches_of

@@ -9,8 +9,8 @@ from recorded import expected, folder, tensors
 from transformers import AutoModel
 
 import fastglm
-from fastglm.compress.calibration import demo_samples
 from fastglm.compress.calibration import examples as examples_of
+from fastglm.compress.text_source import demo_samples
 from fastglm.engine.compile.prepare import Preparation
 from fastglm.evaluate.likelihood import answer_loss
 from fastglm.kernels import Int4, Int8, WeightFormat

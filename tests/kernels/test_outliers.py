@@ -11,7 +11,8 @@ from outliers import add_outliers, divergence, with_outliers
 from products import IN_INT16, in_int8, native_kernel, random
 
 import fastglm
-from fastglm.compress.calibration import demo_samples, examples
+from fastglm.compress.calibration import examples
+from fastglm.compress.text_source import demo_samples
 from fastglm.kernels import FORMATS, Int4, Int8, WeightFormat
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel
