@@ -10,9 +10,9 @@ import pytest
 from hosting import LAUNCH_FAKE, TESTS_ON_PATH
 
 import fastglm.hosting.host
+from fastglm.hosting import sweep as sweeping
 from fastglm.hosting.host import Host
 from fastglm.hosting.sweep import LOG_KEPT, LOGS, sweep
-from fastglm.system import sweep as sweeping
 from fastglm.system.locks import try_lock
 from fastglm.system.making import part_of
 
