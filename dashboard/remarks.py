@@ -1,6 +1,6 @@
 """Remarks that weaken figures, in the visitor's language."""
 
-from benchmarks.report.caveat import Remark
+from benchmarks.measure.caveat import Remark
 from dashboard.machine import size
 from dashboard.markup import Markdown, plain
 from dashboard.results import results

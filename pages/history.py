@@ -9,8 +9,8 @@ import streamlit as st
 
 from benchmarks.environment import run_facts
 from benchmarks.measure.measurement import METRICS
+from benchmarks.measure.wording import quantity, words
 from benchmarks.report.compare import Comparison, Line, compare
-from benchmarks.report.report import quantity, words
 from benchmarks.store.store import Store
 from dashboard import charts, page_frame, remarks
 from dashboard.markup import plain

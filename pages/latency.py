@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pandas as pd
 import streamlit as st
 
-from benchmarks.report import report
+from benchmarks.measure import wording
 from benchmarks.store.store import Store
 from dashboard import charts
 from dashboard.jobs import measure_form
@@ -121,8 +121,8 @@ def draw_floors(run: pd.Series, rows: pd.DataFrame) -> None:
         return
     st.subheader(say("floor"), anchor=False)
     st.plotly_chart(charts.spans(rows, say("floor-axis"), ".0%", zero=True), key="chart-floor", config=charts.BARE)
-    each = [f"{bold(row.variant)} {report.quantity(row.least, 's/token')}" for row in rows.itertuples()]
-    speed = report.quantity(latency.bandwidth(run) or 0.0, "bytes/s")
+    each = [f"{bold(row.variant)} {wording.quantity(row.least, 's/token')}" for row in rows.itertuples()]
+    speed = wording.quantity(latency.bandwidth(run) or 0.0, "bytes/s")
     prompt = str(rows["prompt"].iloc[0])
     st.caption(say("floor-how", speed=speed, each=Markdown(say("comma").join(each)), prompt=prompt))
 

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from benchmarks.report import report
+from benchmarks.measure import wording
 from benchmarks.store.store import Store
 from dashboard import charts, machine
 from dashboard.jobs import measure_form
@@ -52,7 +52,7 @@ def draw_results(store: Store) -> None:
 def draw_parts(needs: list[Need], short: list[str]) -> None:
     """Draw the parts of each variant's memory as stacked bars."""
     st.subheader(say("memory-parts"), anchor=False)
-    factor, unit = report.size(max(sum(need.parts) for need in needs), "bytes")
+    factor, unit = wording.size(max(sum(need.parts) for need in needs), "bytes")
     titles = (say("memory-weights"), say("memory-cache"), say("memory-rest"))
     parts = {title: [need.parts[i] * factor for need in needs] for i, title in enumerate(titles)}
     figure = charts.stacked(parts, [need.variant for need in needs], unit)
@@ -104,7 +104,7 @@ def listed(variants: list[str]) -> Markdown:
 def draw_lines(lines: pd.DataFrame, points: pd.DataFrame, context: int, card: DeviceCard | None) -> None:
     """Draw memory over context length, with lines for cards and for this machine unless far above."""
     top = max([*lines["value"], *points["value"]])
-    factor, unit = report.size(top, "bytes")
+    factor, unit = wording.size(top, "bytes")
     cards = {f"{gigabytes} GB": gigabytes * 1e9 * factor for gigabytes in memory.cards_in_view(top)}
     if not cards:
         st.caption(say("memory-below", card=f"{memory.CARDS[0]} GB"))

@@ -11,7 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.environment.run_facts import machine_name
-from benchmarks.report import report
+from benchmarks.measure import wording
 from benchmarks.store.store import Store
 from dashboard import charts, machine, model_facts, page_frame, widgets
 from dashboard.jobs import measure_form, status
@@ -137,7 +137,7 @@ def draw_chart(known: Sequence[Standing], found: pd.DataFrame, total: float) -> 
     titles = {"skill_accuracy": say("overview-accuracy"), "top1_agreement": say("overview-agreement")}
     title, y_format = titles.get(metrics.get("quality", "")), ".1~%"
     if title is None:
-        factor, unit = report.size(points["size"].max(), "bytes")
+        factor, unit = wording.size(points["size"].max(), "bytes")
         points[["y", "y_low", "y_high"]] *= factor
         title, y_format = say("overview-memory", unit=unit), ".3~g"
     figure = charts.trade_off(points, say("overview-speed"), title, y_format)

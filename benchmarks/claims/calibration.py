@@ -11,16 +11,16 @@ from typing import Any
 
 import fastglm
 import fastglm.hosting.host
-from benchmarks.claims.bounds import ClaimedFigure, count, times, within
-from benchmarks.cli.request import read_subject
+from benchmarks.execution.request import read_subject
+from benchmarks.execution.runner import execute, prepare
 from benchmarks.measure import statistics
+from benchmarks.measure.bounds import ClaimedFigure, count, times, within
 from benchmarks.measure.statistics import Estimate
 from benchmarks.measure.stopping import LEAST, Precision
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import Reporter, alone
-from benchmarks.run.run import Run
-from benchmarks.run.runner import execute, prepare
 from benchmarks.run.workload import Workload, prompts
+from benchmarks.store.run import Run
 from benchmarks.suites.load import files_of
 from benchmarks.synthetic_checkpoints import make_checkpoint
 from fastglm.errors import FastGLMError

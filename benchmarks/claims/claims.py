@@ -14,13 +14,13 @@ import torch
 import fastglm
 from benchmarks.claims import calibration as trust
 from benchmarks.claims import no_growth, other_size, triton
-from benchmarks.claims.bounds import ClaimedFigure, count, kept, text, times
 from benchmarks.claims.matmul import FORMATS, speedups
 from benchmarks.claims.plain_loop import PlainLoop
-from benchmarks.cli.request import RunRequest
 from benchmarks.environment.machine import busy, busy_warning, machine
 from benchmarks.exchange.result_file import ResultFile, Row
+from benchmarks.execution.request import RunRequest
 from benchmarks.measure import statistics
+from benchmarks.measure.bounds import ClaimedFigure, count, kept, text, times
 from benchmarks.measure.statistics import Estimate
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import BarReporter, Reporter

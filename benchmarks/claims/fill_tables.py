@@ -12,12 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.claims.bounds import ClaimedFigure, kept, text, times
 from benchmarks.environment.machine import BUSY, ROOT
 from benchmarks.exchange.result_file import ResultError, ResultFile, Row, described, read
+from benchmarks.measure.bounds import ClaimedFigure, kept, text, times
 from benchmarks.measure.statistics import Estimate
+from benchmarks.measure.wording import kind, quantity
 from benchmarks.report.literal import literal
-from benchmarks.report.report import kind, quantity, write_text
+from benchmarks.report.report import write_text
 from fastglm.errors import FastGLMError
 
 RESULTS = ROOT / "benchmarks" / "results"

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.claims.bounds import text, times
 from benchmarks.environment.machine import busy, busy_warning, machine
 from benchmarks.exchange.result_file import ResultFile, Row
 from benchmarks.measure import statistics
+from benchmarks.measure.bounds import text, times
 from benchmarks.measure.statistics import Estimate
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import BarReporter

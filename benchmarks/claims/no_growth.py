@@ -4,8 +4,8 @@ import gc
 from itertools import islice
 
 import fastglm
-from benchmarks.claims.bounds import ClaimedFigure, times
 from benchmarks.measure import statistics
+from benchmarks.measure.bounds import ClaimedFigure, times
 from benchmarks.measure.statistics import Estimate
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import Reporter

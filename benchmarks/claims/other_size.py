@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 
 import fastglm
-from benchmarks.claims.bounds import ClaimedFigure
+from benchmarks.measure.bounds import ClaimedFigure
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import Reporter
 from benchmarks.run.questions import held_out

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from benchmarks.claims.bounds import ClaimedFigure
+from benchmarks.measure.bounds import ClaimedFigure
 from benchmarks.run.progress import Reporter, alone
 from fastglm.errors import FastGLMError
 from fastglm.kernels import Int4, Int8, WeightFormat

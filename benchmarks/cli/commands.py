@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmarks.cli.options import Debug, StoreUrl, errors, open_store, opened_store, tell
-from benchmarks.peers.command import peers
+from benchmarks.cli.peers import peers
+from benchmarks.measure import wording
 from benchmarks.report import report
 from benchmarks.run.progress import BarReporter, Reporter, reporter_for
 from fastglm.errors import FastGLMError, UsageError, shortened
 from fastglm.progress.progress import Show
 
 if TYPE_CHECKING:
-    from benchmarks.cli.request import RunRequest
+    from benchmarks.execution.request import RunRequest
     from benchmarks.store.store import Store
 
 app = typer.Typer(
@@ -88,7 +89,7 @@ def run(
     """Measure variants in turn and keep the results."""
     reporter = reporter_for(progress)
     with errors(debug, reporter.error):
-        from benchmarks.cli.request import RunRequest
+        from benchmarks.execution.request import RunRequest
 
         order = RunRequest.read(
             model,
@@ -130,7 +131,7 @@ def resume_run(
     reporter = reporter_for(progress)
     with errors(debug, reporter.error):
         kept_in = opened_store(store)
-        from benchmarks.run.resume import resume
+        from benchmarks.execution.resume import resume
 
         tell(resume(kept_in, run, reporter), kept_in, reporter)
 
@@ -275,11 +276,11 @@ def export_reference(
     reporter = BarReporter()
     with errors(debug, reporter.error):
         report.check_file(file, "FILE")
-        from benchmarks.run.reference import Interview
+        from benchmarks.execution.reference import Interview
 
         interview = Interview.read(model, questions, texts, device)
         size, head = interview.check_room(file)
-        print(f"{file} will take {report.quantity(size, 'bytes')}, {report.quantity(head, 'bytes')} of it the head")
+        print(f"{file} will take {wording.quantity(size, 'bytes')}, {wording.quantity(head, 'bytes')} of it the head")
         written = interview.export(file, reporter)
         reporter.close()
         print(f"{written.answered} answers and their probabilities written to {file} (made with {written.made})")
@@ -296,7 +297,7 @@ def import_reference(
     """Keep such a file: quality runs of the same model and questions compare with it."""
     with errors(debug):
         report.check_source(file)
-        from benchmarks.run.reference import Interview
+        from benchmarks.execution.reference import Interview
 
         kept = Interview.read(model, questions, texts, "cpu").adopt(file)
         if kept.complete:
@@ -377,7 +378,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _measure_on_cluster(order: "RunRequest", address: str, kept_in: "Store | None", reporter: Reporter) -> None:
     """Measure on every machine there, and tell how each run ended. Raises as `_tell` does, after all are told."""
     try:
-        from benchmarks.run.ray_cluster import carry_out
+        from benchmarks.execution.ray_cluster import carry_out
     except ModuleNotFoundError as error:
         raise FastGLMError(f"--ray needs {error.name}: pip install {error.name}") from error
     ends: list[Exception] = []

@@ -13,7 +13,7 @@ from benchmarks.run.progress import BarReporter, Reporter
 from fastglm.errors import FastGLMError, UsageError, shortened
 
 if TYPE_CHECKING:
-    from benchmarks.run.runner import Result
+    from benchmarks.run.record import Result
     from benchmarks.store.store import Store
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -34,7 +34,7 @@ def tell(result: "Result", kept_in: "Store | None", reporter: Reporter, more: st
     if isinstance(reporter, BarReporter):
         print(report.table(result.measurements), more, sep="\n" if more else "")
     if result.trouble and kept_in:
-        from benchmarks.store.fallback import keep_here
+        from benchmarks.run.fallback import keep_here
 
         raise keep_here(result, kept_in) or result.trouble
     if result.status != "done":

@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.report.caveat import Remark
+from benchmarks.measure.caveat import Remark
 from fastglm.system.devices import device_card, processor_name
 
 ROOT = Path(__file__).resolve().parents[2]

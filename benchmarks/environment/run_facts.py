@@ -5,8 +5,8 @@ from typing import Any
 
 from benchmarks.environment.machine import BUSY
 from benchmarks.measure import noise, stopping
-from benchmarks.report.caveat import Remark
-from benchmarks.report.report import quantity
+from benchmarks.measure.caveat import Remark
+from benchmarks.measure.wording import quantity
 
 FEW = 5  # repeats; an interval from fewer says little
 _UNITS = dict.fromkeys(("memory", "memory_free", "memory_free_least", "memory_total", "weights"), "bytes")

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.claims.bounds import ClaimedFigure
 from benchmarks.environment.machine import code_version, command, threads, versions
+from benchmarks.measure.bounds import ClaimedFigure
 from benchmarks.report.report import write_data
 from fastglm.errors import FastGLMError, UsageError
 

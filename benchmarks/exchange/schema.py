@@ -193,7 +193,7 @@ class SampleRecord(_Record):
 
 
 class AnswerRecord(_Record):
-    """A variant's answer to a question; fields as in `benchmarks.report.graded_answer.Graded`."""
+    """A variant's answer to a question; fields as in `benchmarks.measure.graded_answer.Graded`."""
 
     variant: Name
     number: Count

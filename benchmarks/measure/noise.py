@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 
 from benchmarks.environment.machine import query_gpu
+from benchmarks.measure.caveat import Remark
 from benchmarks.measure.measurement import Sample
-from benchmarks.report.caveat import Remark
 
 SYSTEM = Path("/sys/devices/system/cpu")
 WINDOW = 1.0  # seconds between two readings: the system counts processor time in hundredths

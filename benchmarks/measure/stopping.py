@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import ceil, sqrt
 from typing import Any
 
-from benchmarks.report.caveat import Remark
+from benchmarks.measure.caveat import Remark
 from fastglm.errors import UsageError
 
 MOST_OF_A_PROCESS = 16  # answers

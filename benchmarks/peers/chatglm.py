@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.cli.request import read_light
+from benchmarks.execution.request import read_light
 from benchmarks.peers.peer import OwnProcess, lacking, versions
 from benchmarks.peers.sizes import Sizes, numbers, plain
 from fastglm.errors import UsageError

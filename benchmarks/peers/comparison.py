@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cli.request import RunRequest, read_light
+from benchmarks.execution.request import RunRequest, read_light
 from benchmarks.peers.peer import OwnProcess, Peer
 from benchmarks.peers.sizes import Sizes
 from benchmarks.run.isolated import elsewhere
 from benchmarks.run.progress import Reporter
-from benchmarks.run.runner import Result
+from benchmarks.run.record import Result
 from fastglm.errors import DiskShortError, FastGLMError, UsageError
 from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cli.request import read_light
+from benchmarks.execution.request import read_light
 from benchmarks.peers.peer import Engine, OwnProcess
 from benchmarks.peers.registry import all_peers
 from benchmarks.peers.sizes import Sizes

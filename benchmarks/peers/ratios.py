@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.claims.bounds import text, times
 from benchmarks.measure import statistics
+from benchmarks.measure.bounds import text, times
 from benchmarks.measure.measurement import Params, Sample, params_text
 from benchmarks.measure.statistics import Estimate
-from benchmarks.report.report import aligned, words
+from benchmarks.measure.wording import words
+from benchmarks.report.report import aligned
 
 RATES = ("decode_rate", "prefill_rate")
 

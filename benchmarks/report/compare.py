@@ -13,7 +13,7 @@ bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section
 sign flips are right at 10 pairs but can call nothing at 5, where the smallest p is 2/32.
 
 Figures of quality are of questions, thousands of them, and paired wherever both sides were asked the same ones: there
-the bootstrap holds (`benchmarks.claims.compare_quality`).
+the bootstrap holds (`benchmarks.report.compare_quality`).
 """
 
 import json
@@ -26,12 +26,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from benchmarks.claims.compare_quality import judgements
 from benchmarks.environment.run_facts import remarks
+from benchmarks.measure.caveat import Remark
 from benchmarks.measure.measurement import METRICS, Params, params_text
 from benchmarks.measure.statistics import CONFIDENCE, Estimate
-from benchmarks.report.caveat import Remark
-from benchmarks.report.report import aligned, quantity, words
+from benchmarks.measure.wording import quantity, words
+from benchmarks.report.compare_quality import judgements
+from benchmarks.report.report import aligned
 from benchmarks.run.record import QUANTILES
 from benchmarks.store.find_run import find_run
 from fastglm.errors import UsageError

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from benchmarks.environment import run_facts
+from benchmarks.measure import wording
 from benchmarks.measure.measurement import METRICS, Measurement, params_text
 from benchmarks.report import charts, report
 
@@ -61,7 +62,7 @@ def _frame(measurements: Sequence[Measurement]) -> pd.DataFrame:
         {
             "metric": row.metric,
             "variant": row.variant,
-            "group": report.words(row.params),
+            "group": wording.words(row.params),
             "params": row.params,
             "unit": row.unit,
             "value": row.value,
@@ -94,7 +95,7 @@ def draw(measurements: Sequence[Measurement], samples: pd.DataFrame) -> Iterator
 
 def _measured(part: pd.DataFrame) -> go.Figure:
     """Values with intervals: what only the prompt's length changes as lines over it, all else as bars."""
-    factor, unit = report.size(part["value"].max(), part["unit"].iloc[0])
+    factor, unit = wording.size(part["value"].max(), part["unit"].iloc[0])
     columns = ["value", "low", "high"]
     part = part.assign(**{name: part[name] * factor for name in columns})
     lengths = [params.get("prompt_tokens") for params in part["params"]]
@@ -114,9 +115,9 @@ def _token_times(samples: pd.DataFrame) -> Iterator[Chart]:
     """A chart for each prompt length: how the times of single tokens are distributed."""
     for _, part in samples.groupby(samples["params"].map(params_text), sort=False):
         times = {str(variant): list(chain(*found)) for variant, found in part.groupby("variant", sort=False)["values"]}
-        factor, unit = report.size(max(map(max, times.values())), "s/token")
+        factor, unit = wording.size(max(map(max, times.values())), "s/token")
         times = {variant: [time * factor for time in found] for variant, found in times.items()}
-        title = f"Times of single tokens, {report.words(part['params'].iloc[0])}"
+        title = f"Times of single tokens, {wording.words(part['params'].iloc[0])}"
         yield Chart(title, "share of tokens that took at most so long", charts.shares(times, unit, "share"))
 
 
@@ -126,7 +127,7 @@ def _memory(rows: pd.DataFrame) -> Chart:
     table = table.reindex(columns=MEMORY).fillna(0.0)
     weights, cache, peak = (table[metric] for metric in MEMORY)
     parts = {"weights": weights, "KV cache": cache, "all else at the peak": (peak - weights - cache).clip(lower=0)}
-    factor, unit = report.size(max(peak.max(), weights.max()), "bytes")
+    factor, unit = wording.size(max(peak.max(), weights.max()), "bytes")
     scaled = {name: (part * factor).tolist() for name, part in parts.items()}
     figure = charts.stacked(scaled, list(map(str, table.index)), unit)
     return Chart("Memory", "at the longest prompt; the peak is of the whole isolated process", figure)

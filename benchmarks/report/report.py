@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure.measurement import Measurement, Params
+from benchmarks.measure.wording import kind, quantity, short, size, words
 from benchmarks.report.literal import literal
-from benchmarks.run.runner import Result
+from benchmarks.run.record import Result
 from fastglm.errors import FastGLMError, UsageError
 from fastglm.system.files import open_regular, replacing
 
@@ -47,7 +48,7 @@ def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
     for row in shown:
         group = (row.metric, kind(row.metric, row.params))
         ratio = ratios.get((row.variant, *group))
-        beside = f"{_short(ratio.value)} × {ratio.params.get('baseline', '?')}, {_interval(ratio)}" if ratio else ""
+        beside = f"{short(ratio.value)} × {ratio.params.get('baseline', '?')}, {_interval(ratio)}" if ratio else ""
         found.append((*group, row.variant, quantity(row.value, row.unit), _interval(row), str(row.n), beside))
     return found
 
@@ -68,22 +69,6 @@ def failures(measurements: Sequence[Measurement]) -> list[str]:
         for row in measurements
         if row.metric == "failure"
     ]
-
-
-def quantity(value: float, unit: str) -> str:
-    """A number with its unit, in the size that reads best."""
-    factor, shown = size(value, unit)
-    return f"{_short(value * factor)} {shown}".rstrip()
-
-
-def size(value: float, unit: str) -> tuple[float, str]:
-    """The factor and the unit that a value reads best in."""
-    if unit in ("s", "s/token") and value < 1:
-        return 1e3, f"m{unit}"
-    if unit in ("bytes", "bytes/s"):
-        factor, shown = (1e-9, "GB") if value >= 1e9 else (1e-6, "MB")
-        return factor, unit.replace("bytes", shown)
-    return 1, unit
 
 
 def check_json(path: Path) -> None:
@@ -140,36 +125,6 @@ def _plain(record: Any) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
-def kind(metric: str, params: Params) -> str:
-    """Params in words; of a KL that earlier versions measured, also what it is."""
-    bound = metric == "kl_divergence" and "arithmetic" not in params
-    return ", ".join(filter(None, [words(params), "lower bound" if bound else ""]))
-
-
-def words(params: Params) -> str:
-    """Params in words: `32 in, 64 out, p95`."""
-    known = {
-        "prompt_tokens": "{} in",
-        "answer_tokens": "{} out",
-        "quantile": "{}",
-        "disk_cache": "disk cache {}",
-        "during": "{}",
-        "batch": "batch {}",
-        "meter": "{}",
-        "arithmetic": "{} arithmetic",
-        "vocabulary": "over {} tokens",
-    }
-    quantile = params.get("quantile")
-    shown = {**params, "quantile": _quantile(quantile)} if isinstance(quantile, float) else params
-    texts = [text.format(shown[name]) for name, text in known.items() if name in shown]
-    others = [f"{name} {value}" for name, value in params.items() if name not in known and name != "baseline"]
-    return ", ".join([*texts, *others])
-
-
-def _quantile(share: float) -> str:
-    return "largest" if share == 1 else f"p{100 * share:.0f}"
-
-
 def _part(params: Params) -> str:
     """Of what only a part failed, which."""
     return f" of batch {params['batch']} after {params['prompt_tokens']} tokens" if "batch" in params else ""
@@ -179,12 +134,7 @@ def _interval(row: Measurement) -> str:
     if row.low is None or row.high is None:
         return ""
     factor, unit = size(row.value, row.unit)
-    return f"{_short(row.low * factor)} – {_short(row.high * factor)} {unit}".rstrip()
-
-
-def _short(value: float) -> str:
-    """Three digits that count."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{short(row.low * factor)} – {short(row.high * factor)} {unit}".rstrip()
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from benchmarks.measure import statistics
+from benchmarks.measure import graded_answer, statistics
+from benchmarks.measure.graded_answer import Graded, Row
 from benchmarks.measure.measurement import METRICS, Measurement, Params, Sample, params_text
 from benchmarks.measure.statistics import Estimate
-from benchmarks.report import graded_answer
-from benchmarks.report.graded_answer import Graded, Row
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run, Status
 from fastglm.errors import FastGLMError
 
 if TYPE_CHECKING:
@@ -30,6 +30,18 @@ class Keeper(Protocol):
     def add_samples(self, run: str, samples: list[Sample]) -> None: ...
 
     def add_answers(self, run: str, answers: list[Graded]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Result of a run."""
+
+    run: Run
+    status: Status
+    measurements: list[Measurement]
+    samples: list[Sample]
+    answers: list[Graded]
+    trouble: FastGLMError | None  # the store could not be written in the end
 
 
 class Record:

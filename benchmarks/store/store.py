@@ -18,10 +18,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
+from benchmarks.measure.graded_answer import Graded
 from benchmarks.measure.measurement import Measurement, Sample, params_text
-from benchmarks.report.graded_answer import Graded
-from benchmarks.run.run import Run, Status, still_runs
 from benchmarks.store import migrations
+from benchmarks.store.run import Run, Status, still_runs
 from benchmarks.store.schema import AnswerRow, MeasurementRow, RunRow, SampleRow
 from fastglm.errors import FastGLMError
 from fastglm.system.home import folder, home, private
@@ -144,7 +144,7 @@ class Store:
         return self._rows(SAMPLES, run_ids, metric)
 
     def answers(self, run: str) -> pd.DataFrame:
-        """Answers of a run's variants by question; columns as in `benchmarks.report.graded_answer.Graded`."""
+        """Answers of a run's variants by question; columns as in `benchmarks.measure.graded_answer.Graded`."""
         query = select(ANSWERS).where(ANSWERS.c.run == run).order_by(ANSWERS.c.id)
         rows = self.work(lambda connection: _frame(connection, query)).drop(columns=["id", "run"])
         for name in ("answer", "right"):  # None is an answer too, and must not become pandas' NaN

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from functools import partial
 
+from benchmarks.measure import graded_answer
+from benchmarks.measure.graded_answer import Graded
 from benchmarks.measure.measurement import Param
-from benchmarks.report import graded_answer
-from benchmarks.report.graded_answer import Graded
 from benchmarks.run.host_rotation import Lineup
 from benchmarks.run.isolated import elsewhere
 from benchmarks.run.session import Session

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.report import report
+from benchmarks.measure import wording
 from dashboard.results import results
 
 ENDS = ["value", "low", "high"]
@@ -14,7 +14,7 @@ ENDS = ["value", "low", "high"]
 
 def scaled(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """Values and intervals in the most readable unit, and this unit. `rows` has at least one row, and one metric."""
-    factor, unit = report.size(rows["value"].max(), rows["unit"].iloc[0])
+    factor, unit = wording.size(rows["value"].max(), rows["unit"].iloc[0])
     return rows.assign(**{name: rows[name].astype(float) * factor for name in ENDS}), unit
 
 
@@ -23,7 +23,7 @@ def quantiles(rows: pd.DataFrame) -> pd.DataFrame:
     part = rows[rows["metric"] == "decode_latency"]
     part = part.assign(order=pd.to_numeric(results.param(part, "quantile"), errors="coerce")).dropna(subset="order")
     part = part.sort_values("order", kind="stable")
-    return part.assign(group=[report.words({"quantile": quantile}) for quantile in part["order"]])
+    return part.assign(group=[wording.words({"quantile": quantile}) for quantile in part["order"]])
 
 
 def token_times(samples: pd.DataFrame, prompt: int) -> tuple[dict[str, list[float]], str]:
@@ -31,7 +31,7 @@ def token_times(samples: pd.DataFrame, prompt: int) -> tuple[dict[str, list[floa
     part = samples[results.count(samples, "prompt_tokens") == prompt]
     times = {str(variant): list(chain(*found)) for variant, found in part.groupby("variant", sort=False)["values"]}
     times = {variant: found for variant, found in times.items() if found}
-    factor, unit = report.size(max(map(max, times.values()), default=0.0), "s/token")
+    factor, unit = wording.size(max(map(max, times.values()), default=0.0), "s/token")
     return {variant: [factor * time for time in found] for variant, found in times.items()}, unit
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from benchmarks.report import report
+from benchmarks.measure import wording
 from benchmarks.store.store import Store
 from dashboard import page_frame, widgets
 from dashboard.jobs import measure_form
@@ -143,11 +143,11 @@ def measured_on(run: pd.Series, rows: pd.DataFrame) -> str:
 def numbers(rows: pd.DataFrame) -> None:
     """Draw all numbers of a run, with search and a download as CSV."""
     names = [
-        f"{metric} {report.words({'quantile': params['quantile']})}" if "quantile" in params else metric
+        f"{metric} {wording.words({'quantile': params['quantile']})}" if "quantile" in params else metric
         for metric, params in zip(rows["metric"], rows["params"], strict=True)
     ]
     details = [{name: value for name, value in params.items() if name != "quantile"} for params in rows["params"]]
-    kinds = [report.kind(metric, params) for metric, params in zip(rows["metric"], details, strict=True)]
+    kinds = [wording.kind(metric, params) for metric, params in zip(rows["metric"], details, strict=True)]
     table = rows.assign(metric=names, params=kinds)
     columns = {
         "metric": say("column-metric"),

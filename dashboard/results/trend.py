@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.environment.run_facts import machine_name
+from benchmarks.measure import wording
 from benchmarks.measure.measurement import METRICS, Params
-from benchmarks.report import report
 from benchmarks.store.store import Store
 from dashboard import charts
 from dashboard.meanings import meaning
@@ -50,7 +50,7 @@ def draw(store: Store, runs: pd.DataFrame) -> None:
 def _draw(rows: pd.DataFrame, metric: str, where: str) -> None:
     """Draw the chart, its conditions and its numbers."""
     ends = ["value", "low", "high"]
-    factor, unit = report.size(rows["value"].max(), rows["unit"].iloc[0])
+    factor, unit = wording.size(rows["value"].max(), rows["unit"].iloc[0])
     figure = charts.course(rows.assign(**{name: rows[name] * factor for name in ends}), unit, say("trend-axis"))
     st.plotly_chart(figure, key="chart-trend", config=charts.BARE)
     st.caption(say("trend-how", machine=where, metric=metric, meaning=meaning(metric)))
@@ -86,7 +86,7 @@ def _over_time(rows: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 def _kind(metric: str, params: Params) -> str:
     """Params as an option; equal if values are comparable."""
     baseline = f"× {params['baseline']}" if "baseline" in params else ""
-    return ", ".join(text for text in (report.kind(metric, params), baseline) if text) or ALL
+    return ", ".join(text for text in (wording.kind(metric, params), baseline) if text) or ALL
 
 
 def _select(name: str, label: str, options: Iterable[str], first: str = "") -> str:

@@ -12,7 +12,7 @@ import pytest
 from fake_hosts import FakeMachine, subject
 
 import benchmarks.environment.machine
-from benchmarks.cli import request as order
+from benchmarks.execution import request as order
 
 _numbers = itertools.count()
 

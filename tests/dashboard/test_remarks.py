@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.report.caveat import ENGLISH, Remark
+from benchmarks.measure.caveat import ENGLISH, Remark
 from dashboard import remarks, texts
 
 VALUES = {

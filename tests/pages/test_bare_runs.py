@@ -4,7 +4,7 @@ import pytest
 from page_run import Open, words
 
 from benchmarks.measure.measurement import METRICS, Measurement, Sample
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 
 ROWS = {

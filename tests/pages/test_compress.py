@@ -13,9 +13,9 @@ from streamlit.testing.v1 import AppTest
 
 from benchmarks.jobs.compression import Compression
 from benchmarks.jobs.jobs import Job, Jobs
+from benchmarks.measure.graded_answer import Graded
 from benchmarks.measure.measurement import Measurement
-from benchmarks.report.graded_answer import Graded
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from dashboard.jobs import jobs
 from fastglm.compress.recipe import find_recipe

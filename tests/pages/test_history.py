@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from benchmarks.measure.measurement import Measurement
 from benchmarks.run.record import Record
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from dashboard.results import exchange, runs
 

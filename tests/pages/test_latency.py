@@ -16,8 +16,8 @@ from benchmarks.environment import machine
 from benchmarks.jobs.jobs import Job, Jobs
 from benchmarks.measure.measurement import Measurement
 from benchmarks.run.record import Record
-from benchmarks.run.run import Run
 from benchmarks.store import store
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from dashboard.jobs import jobs
 from dashboard.results import results

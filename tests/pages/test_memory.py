@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 
 from benchmarks.environment import machine
 from benchmarks.measure.measurement import Measurement
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from dashboard.jobs import jobs
 from dashboard.results import memory

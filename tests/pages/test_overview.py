@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from benchmarks.environment import machine
 from benchmarks.measure.measurement import METRICS, Measurement
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from dashboard.jobs import measure_form
 from fastglm.models.checkpoint import Checkpoint

@@ -9,10 +9,10 @@ from page_run import Open, healthy, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.environment import machine
-from benchmarks.report import graded_answer
-from benchmarks.report.graded_answer import Graded
+from benchmarks.measure import graded_answer
+from benchmarks.measure.graded_answer import Graded
 from benchmarks.run.record import Record
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from dashboard.jobs import jobs
 

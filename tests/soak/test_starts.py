@@ -14,9 +14,9 @@ from traces import check_nothing_is_left
 
 from fastglm.compress.checkpoint_writer import is_whole
 from fastglm.errors import FastGLMError, HostError
+from fastglm.hosting import sweep
 from fastglm.hosting.host import Host, HostKey
 from fastglm.models.source import demo_folder
-from fastglm.system import sweep
 
 VARIANTS = ("int8", "int4")
 LONGEST = 0.6  # seconds from the first start to the last kill, less than making the variant takes

@@ -5,8 +5,8 @@ from typing import Any
 
 import fake_hosts as fakes
 
-from benchmarks.cli import request
 from benchmarks.cli.commands import main
+from benchmarks.execution import request
 
 machine = fakes.FakeMachine()
 

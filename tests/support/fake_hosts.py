@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.cli.request import Subject
+from benchmarks.execution.request import Subject
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
 from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.scoring import Findings, Judged, judge
@@ -150,5 +150,5 @@ class FakeHost:
 
 
 def subject(model: str, device: str) -> Subject:
-    """Replaces `benchmarks.cli.request.read_subject`."""
+    """Replaces `benchmarks.execution.request.read_subject`."""
     return Subject(FakeTokenizer(), 2048, "cpu")

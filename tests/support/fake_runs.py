@@ -4,12 +4,13 @@ from typing import Any
 
 from fake_hosts import FakeMachine, FakeTokenizer
 
+from benchmarks.execution.runner import execute, prepare
+from benchmarks.measure.graded_answer import Graded
 from benchmarks.measure.measurement import Measurement, Sample
-from benchmarks.report.graded_answer import Graded
 from benchmarks.run.questions import Question
-from benchmarks.run.run import Run
-from benchmarks.run.runner import Result, execute, prepare
+from benchmarks.run.record import Result
 from benchmarks.run.workload import Workload
+from benchmarks.store.run import Run
 from fastglm.demo.skills import SKILLS
 from fastglm.errors import FastGLMError
 

@@ -1,4 +1,4 @@
-"""Replacement of `benchmarks.run.ray_cluster.measure` in the workers of a test's Ray cluster: it measures on fake
+"""Replacement of `benchmarks.execution.ray_cluster.measure` in the workers of a test's Ray cluster: it measures on fake
 hosts.
 
 `FAKE_TASKS` names a folder: every call leaves a file there, and files in it order failures.
@@ -14,15 +14,14 @@ import fake_hosts as fakes
 import ray
 
 import benchmarks.environment.machine
-from benchmarks.cli import request
-from benchmarks.cli.request import RunRequest
-from benchmarks.run import ray_cluster
+from benchmarks.execution import ray_cluster, request
+from benchmarks.execution.request import RunRequest
 
 real = ray_cluster.measure
 
 
 def measure(task: RunRequest, texts: bytes | None) -> Any:
-    """Like `benchmarks.run.ray_cluster.measure`."""
+    """Like `benchmarks.execution.ray_cluster.measure`."""
     folder, machine = Path(os.environ["FAKE_TASKS"]), fakes.FakeMachine()
     name = f"{task.suites[0]}-{'-'.join(task.variants)}"
     node = ray.get_runtime_context().get_node_id()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.run.record import Record
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 
 SPEED = {"original": 0.010, "fast": 0.005, "int4": 0.0025}  # s/token

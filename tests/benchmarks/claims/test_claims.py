@@ -12,11 +12,12 @@ import pytest
 import torch
 
 import fastglm
-from benchmarks.claims import bounds, claims
-from benchmarks.claims.bounds import ClaimedFigure
+from benchmarks.claims import claims
 from benchmarks.claims.claims import Promise, plain_ratio
 from benchmarks.claims.plain_loop import PlainLoop
 from benchmarks.cli.commands import main
+from benchmarks.measure import bounds
+from benchmarks.measure.bounds import ClaimedFigure
 from benchmarks.measure.statistics import Estimate
 from benchmarks.run import isolated
 from benchmarks.run.progress import JsonReporter

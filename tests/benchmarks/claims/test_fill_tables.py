@@ -9,12 +9,12 @@ import pytest
 from measured import measure
 
 from benchmarks.claims import claims, fill_tables
-from benchmarks.claims.bounds import ClaimedFigure
 from benchmarks.claims.claims import Promise
 from benchmarks.claims.fill_tables import PAGES, RESULTS, ROOT, filled
 from benchmarks.cli.commands import main
 from benchmarks.exchange.exchange import export_runs
 from benchmarks.exchange.result_file import ResultError, ResultFile, Row
+from benchmarks.measure.bounds import ClaimedFigure
 from benchmarks.report import report
 from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError

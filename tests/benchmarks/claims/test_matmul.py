@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from benchmarks.claims import claims, matmul
-from benchmarks.claims.bounds import kept as all_kept
 from benchmarks.cli.commands import main
+from benchmarks.measure.bounds import kept as all_kept
 from benchmarks.measure.statistics import Estimate
 from fastglm.progress.progress import Progress
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.claims import bounds, no_growth
+from benchmarks.claims import no_growth
+from benchmarks.measure import bounds
 from benchmarks.measure.statistics import Estimate
 from benchmarks.run.progress import JsonReporter
 from fastglm.progress.progress import Progress

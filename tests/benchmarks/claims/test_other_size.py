@@ -2,8 +2,9 @@
 
 import pytest
 
-from benchmarks.claims import bounds, other_size
+from benchmarks.claims import other_size
 from benchmarks.claims.other_size import INT4, Found
+from benchmarks.measure import bounds
 
 LOSSES = [0.1, 0.2, 0.4, 0.15]
 ORDERED = {"int8": 0.001} | dict.fromkeys(INT4, 0.01) | {f"{name} to nearest": 0.02 for name in INT4}

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from benchmarks.claims import triton
-from benchmarks.claims.bounds import kept as all_kept
-from benchmarks.claims.bounds import text
 from benchmarks.claims.triton import Timing
+from benchmarks.measure.bounds import kept as all_kept
+from benchmarks.measure.bounds import text
 from benchmarks.run.progress import JsonReporter
 
 BANDWIDTH = 10**12

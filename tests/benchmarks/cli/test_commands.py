@@ -278,7 +278,7 @@ def test_both_ways_to_stop_a_program_cancel(number: signal.Signals, machine: Fak
 
 def test_the_measuring_core_needs_neither_database_nor_app() -> None:
     code = (
-        "import sys, benchmarks.cli.request, "
+        "import sys, benchmarks.execution.request, "
         "benchmarks.report.report, benchmarks.cli.commands, "
         "benchmarks.measure.statistics, benchmarks.claims.claims\n"
         "print({'sqlalchemy', 'pandas', 'streamlit', 'plotly'} & set(sys.modules))"

@@ -16,9 +16,9 @@ from benchmarks.cli.commands import main
 from benchmarks.exchange import formats
 from benchmarks.exchange.exchange import export_runs, import_runs
 from benchmarks.exchange.schema import ExchangeError
+from benchmarks.measure.graded_answer import Graded
 from benchmarks.measure.measurement import Measurement, Sample
-from benchmarks.report.graded_answer import Graded
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import RUNS, SAMPLES, Store
 from fastglm.errors import UsageError
 

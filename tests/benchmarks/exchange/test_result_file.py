@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.claims.bounds import ClaimedFigure
 from benchmarks.exchange.result_file import FORMAT, VERSION, ResultError, ResultFile, Row, described, read
+from benchmarks.measure.bounds import ClaimedFigure
 from fastglm.errors import UsageError
 
 FACTS = {"node": "secret", "cpu": "A", "memory": 8, "device": {"kind": "cpu", "simd": "AVX2", "bandwidth": 7}}

@@ -13,7 +13,7 @@ from sqlalchemy import update
 from benchmarks.environment import processes
 from benchmarks.jobs import jobs as queue
 from benchmarks.jobs.jobs import JOBS, Job, Jobs
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError
 

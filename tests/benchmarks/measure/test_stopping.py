@@ -8,12 +8,12 @@ import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
 from fake_runs import Silent, run_suites
 
+from benchmarks.execution.runner import execute, prepare
 from benchmarks.measure import statistics, stopping
 from benchmarks.measure.stopping import Precision, Repeats, answers_of_a_process
-from benchmarks.run.record import Record
-from benchmarks.run.run import Run
-from benchmarks.run.runner import Result, execute, prepare
+from benchmarks.run.record import Record, Result
 from benchmarks.run.workload import Workload
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from fastglm.errors import UsageError
 

@@ -13,7 +13,7 @@ from fake_peer import FakePeer
 
 import benchmarks.environment.machine
 from benchmarks.cli.commands import main
-from benchmarks.cli.request import read_light
+from benchmarks.execution.request import read_light
 from benchmarks.measure.measurement import Sample
 from benchmarks.peers import comparison, process, registry
 from benchmarks.peers.comparison import select

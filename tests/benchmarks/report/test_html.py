@@ -10,8 +10,8 @@ from measured import measure
 
 from benchmarks.cli.commands import main
 from benchmarks.report import html
-from benchmarks.run.run import Run
 from benchmarks.store.find_run import measurements_of
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 
 EVIL = "<script>alert(1)</script> & | *bold*"

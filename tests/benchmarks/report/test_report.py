@@ -4,9 +4,10 @@ import pytest
 
 from benchmarks.environment import machine, run_facts
 from benchmarks.environment.run_facts import machine_name
+from benchmarks.measure import wording
 from benchmarks.measure.measurement import Measurement
 from benchmarks.report import report
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from fastglm.errors import UsageError
 
 
@@ -22,7 +23,7 @@ from fastglm.errors import UsageError
     ],
 )
 def test_quantities_are_in_the_size_that_reads_best(value: float, unit: str, text: str) -> None:
-    assert report.quantity(value, unit) == text
+    assert wording.quantity(value, unit) == text
 
 
 def _row(variant: str, metric: str, value: float, unit: str, **changes: object) -> Measurement:

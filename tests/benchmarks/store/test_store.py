@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, update
 
+from benchmarks.measure.graded_answer import Graded
 from benchmarks.measure.measurement import Measurement, Sample
-from benchmarks.report.graded_answer import Graded
-from benchmarks.run.run import Run, still_runs
-from benchmarks.run.runner import Result
+from benchmarks.run.fallback import keep_here
+from benchmarks.run.record import Result
 from benchmarks.store import store as stores
-from benchmarks.store.fallback import keep_here
+from benchmarks.store.run import Run, still_runs
 from benchmarks.store.store import RUNS, Store, StoreError, local_url
 
 

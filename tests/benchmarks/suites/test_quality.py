@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.cli.request import RunRequest
 from benchmarks.environment import run_facts
-from benchmarks.measure import statistics
-from benchmarks.report import graded_answer, report
-from benchmarks.report.graded_answer import Graded
+from benchmarks.execution.request import RunRequest
+from benchmarks.measure import graded_answer, statistics, wording
+from benchmarks.measure.graded_answer import Graded
 from benchmarks.run.questions import held_out, read_texts
 from fastglm.errors import UsageError
 
@@ -93,7 +92,7 @@ def test_the_tail_of_kl_is_that_of_all_tokens() -> None:
     assert near.low < near.value
     assert (largest.value, largest.low) == (flat.max(), None)
     assert (p99["quantile"], top["quantile"]) == (0.99, 1.0)
-    assert [report.words(params) for params in (p99, top)] == ["p99, exact arithmetic", "largest, exact arithmetic"]
+    assert [wording.words(params) for params in (p99, top)] == ["p99, exact arithmetic", "largest, exact arithmetic"]
     assert list(graded_answer.tails([None, *kl], answers([True] * 61), {})) == []
 
 
@@ -107,9 +106,9 @@ def test_a_kl_of_an_earlier_version_is_marked_as_a_lower_bound() -> None:
     exact, decoding = run_facts.scored(run({"arithmetic": "exact", "scored": scored}))
     assert "(int8)" in str(exact)
     assert "(bnb-int8)" in str(decoding)
-    assert report.kind("kl_divergence", {"texts": "a"}) == "texts a, lower bound"
-    assert report.kind("kl_divergence", {"arithmetic": "exact"}) == "exact arithmetic"
-    assert report.kind("perplexity", {}) == ""
+    assert wording.kind("kl_divergence", {"texts": "a"}) == "texts a, lower bound"
+    assert wording.kind("kl_divergence", {"arithmetic": "exact"}) == "exact arithmetic"
+    assert wording.kind("perplexity", {}) == ""
 
 
 def test_a_share_of_all_or_none_has_an_interval_too() -> None:

@@ -5,7 +5,7 @@ from fake_hosts import FakeMachine
 from fake_runs import Silent, rows, run_suites
 
 from benchmarks.report import report
-from benchmarks.run.runner import Result
+from benchmarks.run.record import Result
 from benchmarks.run.workload import Workload
 
 WORKLOAD = Workload((8,), 6, 3, batches=(1, 2, 4))

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.cli.request import RunRequest
 from benchmarks.environment.machine import code_version, machine, versions
 from benchmarks.environment.run_facts import machine_name
+from benchmarks.execution.request import RunRequest
 from benchmarks.run.progress import Reporter
-from benchmarks.run.run import Run
-from benchmarks.run.runner import Result
+from benchmarks.run.record import Result
 from benchmarks.run.workload import Workload
 from benchmarks.store.find_run import find_run
+from benchmarks.store.run import Run
 from fastglm.errors import UsageError
 from fastglm.evaluate.arithmetic import Arithmetic
 

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.claims.compare_quality import judgements
-from benchmarks.report import graded_answer
+from benchmarks.measure import graded_answer
+from benchmarks.measure.graded_answer import Graded
 from benchmarks.report.compare import compare
-from benchmarks.report.graded_answer import Graded
+from benchmarks.report.compare_quality import judgements
 from benchmarks.run.record import Record
-from benchmarks.run.run import Run
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 
 

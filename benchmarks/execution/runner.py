@@ -5,34 +5,19 @@ breaks.
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.measure.measurement import Measurement, Sample
-from benchmarks.report.graded_answer import Graded
 from benchmarks.run.progress import Reporter
 from benchmarks.run.questions import Question
-from benchmarks.run.record import Record
-from benchmarks.run.run import Run, Status
+from benchmarks.run.record import Record, Result
 from benchmarks.run.session import Loader, Session
 from benchmarks.run.workload import Tokenizer, Workload, prompts
+from benchmarks.store.run import Run, Status
 from benchmarks.suites import SUITES
 from fastglm.errors import FastGLMError
 
 if TYPE_CHECKING:
     from benchmarks.store.store import Store  # imported late: needs SQLAlchemy, only to store results
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """Result of a run."""
-
-    run: Run
-    status: Status
-    measurements: list[Measurement]
-    samples: list[Sample]
-    answers: list[Graded]
-    trouble: FastGLMError | None  # the store could not be written in the end
 
 
 def prepare(workload: Workload, tokenizer: Tokenizer) -> dict[int, list[list[int]]]:
@@ -65,24 +50,24 @@ def execute(
 
     def note(settings: dict[str, Any]) -> None:
         if store:
-            with _waiting(record):
+            with waiting(record):
                 store.note(run.id, settings)
 
     bench = Session(workload, asked, questions, load, record, reporter, note)
     status: Status = "failed"
     try:
-        with _stoppable():
+        with stoppable():
             bench.plan(len(run.variants) * sum(SUITES[suite].steps(workload) for suite in run.suites))
             _measure(bench, run.suites)
         status = "done" if record.samples() or record.answers else "failed"
     except KeyboardInterrupt:
         status = "cancelled"
     finally:
-        with _unstoppable():
+        with unstoppable():
             bench.judge()
             record.save(everything=True)
             if store:
-                with _waiting(record):
+                with waiting(record):
                     store.finish(run.id, status, "; ".join(str(row.params["error"]) for row in record.failures) or None)
     return Result(run, status, record.measurements(), record.samples(), record.answers, record.trouble)
 
@@ -95,7 +80,7 @@ def _measure(bench: Session, suites: Sequence[str]) -> None:
 
 
 @contextmanager
-def _waiting(record: Record) -> Iterator[None]:
+def waiting(record: Record) -> Iterator[None]:
     """A block in which an unwritable store does not end the run; it is reported at the end."""
     try:
         yield
@@ -104,7 +89,7 @@ def _waiting(record: Record) -> Iterator[None]:
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def stoppable() -> Iterator[None]:
     """A block in which SIGINT and SIGTERM raise KeyboardInterrupt, even if the parent ignored them."""
     before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -115,7 +100,7 @@ def _stoppable() -> Iterator[None]:
 
 
 @contextmanager
-def _unstoppable() -> Iterator[None]:
+def unstoppable() -> Iterator[None]:
     """A block in which a second Ctrl-C cannot lose the results that the first one kept."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:

@@ -18,9 +18,9 @@ import fake_tasks  # noqa: E402
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from benchmarks.cli.commands import main  # noqa: E402
-from benchmarks.cli.request import RunRequest  # noqa: E402
-from benchmarks.run import ray_cluster  # noqa: E402
-from benchmarks.run.ray_cluster import tasks_of  # noqa: E402
+from benchmarks.execution import ray_cluster  # noqa: E402
+from benchmarks.execution.ray_cluster import tasks_of  # noqa: E402
+from benchmarks.execution.request import RunRequest  # noqa: E402
 from benchmarks.store.store import Store  # noqa: E402
 
 TESTS = Path(__file__).parents[2]
@@ -198,7 +198,7 @@ def test_wrong_usage_is_one_line(
 
 
 def test_a_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delitem(sys.modules, "benchmarks.run.ray_cluster", raising=False)
+    monkeypatch.delitem(sys.modules, "benchmarks.execution.ray_cluster", raising=False)
     monkeypatch.setitem(sys.modules, "ray", None)
     assert main(["run", "--ray", "127.0.0.1:1", "--store", "none"]) == 1
     assert capsys.readouterr().err == "error: --ray needs ray: pip install ray\n"

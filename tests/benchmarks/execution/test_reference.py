@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from benchmarks.cli.commands import main
-from benchmarks.run import reference
+from benchmarks.execution import reference
 from fastglm.compress import checkpoint_writer as compress_folder
 from fastglm.errors import MemoryShortError
 from fastglm.evaluate.reference_file import OLD_FORMAT

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.environment.machine import busy_warning, machine
+from benchmarks.execution.runner import execute, prepare
 from benchmarks.measure.stopping import LEAST, Precision
 from benchmarks.run.progress import Reporter, alone
 from benchmarks.run.questions import Question, held_out, read_texts
-from benchmarks.run.run import Run
-from benchmarks.run.runner import Result, execute, prepare
+from benchmarks.run.record import Result
 from benchmarks.run.workload import Tokenizer, Workload
+from benchmarks.store.run import Run
 from benchmarks.suites import SUITES
 from fastglm.errors import UsageError
 from fastglm.evaluate.arithmetic import Arithmetic, read_arithmetic

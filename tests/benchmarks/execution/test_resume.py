@@ -12,11 +12,11 @@ import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
 
 from benchmarks.cli.commands import main
+from benchmarks.execution import resume
+from benchmarks.execution.runner import execute, prepare
 from benchmarks.measure.measurement import params_text
-from benchmarks.run import resume
-from benchmarks.run.run import Run
-from benchmarks.run.runner import execute, prepare
 from benchmarks.run.workload import Workload
+from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from fastglm.errors import UsageError
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from benchmarks.measure import statistics
 from benchmarks.measure.statistics import Estimate
-from benchmarks.report.report import size
+from benchmarks.measure.wording import size
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,8 +40,8 @@ def peers(
     """Measure other programs with a model of the same sizes and random weights, on the CPU, in turn with this one."""
     reporter = reporter_for(progress)
     with errors(debug, reporter.error):
-        from benchmarks.cli.request import RunRequest
         from benchmarks.environment.machine import physical_cores
+        from benchmarks.execution.request import RunRequest
         from benchmarks.peers import ratios
         from benchmarks.peers.comparison import compare, select
         from benchmarks.peers.registry import all_peers

@@ -9,9 +9,9 @@ from fake_hosts import FakeMachine, FakeTokenizer
 from fake_runs import WORKLOAD, Notebook, Silent, rows, run_suites
 
 from benchmarks.environment import run_facts
+from benchmarks.execution.runner import prepare
 from benchmarks.run.record import Record
-from benchmarks.run.run import Run
-from benchmarks.run.runner import prepare
+from benchmarks.store.run import Run
 from benchmarks.suites import quality
 from fastglm.errors import FastGLMError
 

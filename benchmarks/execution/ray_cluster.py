@@ -29,12 +29,12 @@ from ray.exceptions import (
 )
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from benchmarks.cli.request import RunRequest
-from benchmarks.report import graded_answer
+from benchmarks.execution.request import RunRequest
+from benchmarks.execution.runner import stoppable, unstoppable, waiting
+from benchmarks.measure import graded_answer
 from benchmarks.run.progress import Reporter
-from benchmarks.run.record import Record
-from benchmarks.run.run import Run, Status
-from benchmarks.run.runner import Result, _stoppable, _unstoppable, _waiting
+from benchmarks.run.record import Record, Result
+from benchmarks.store.run import Run, Status
 from fastglm.errors import FastGLMError
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def carry_out(order: RunRequest, address: str, store: "Store | None", reporter: 
             reporter.run(member.record.run.id)
         reporter.plan(sum(len(member.tasks) for member in members))
         try:
-            with _stoppable():
+            with stoppable():
                 _work(members, texts, store, reporter)
             cancelled = False
         except KeyboardInterrupt:
@@ -84,7 +84,7 @@ def carry_out(order: RunRequest, address: str, store: "Store | None", reporter: 
         except RayError as error:
             raise FastGLMError(f"the cluster at {address} is lost ({_line(error)}): what came is kept") from error
         finally:
-            with _unstoppable():
+            with unstoppable():
                 results = [_finish(member, cancelled, store) for member in members]
     return results
 
@@ -162,7 +162,7 @@ def _work(members: list[Member], texts: bytes | None, store: "Store | None", rep
                 if member.tasks:
                     at_work[_submit(member, texts, reporter)] = member
     except KeyboardInterrupt:
-        with _unstoppable():
+        with unstoppable():
             _cancel(at_work)
         raise
 
@@ -234,7 +234,7 @@ def _merge(record: Record, result: Result) -> None:
 
 def _keep(record: Record, store: "Store | None") -> None:
     if store:
-        with _waiting(record):
+        with waiting(record):
             store.start_run(record.run)
     record.save(everything=True)
 
@@ -260,7 +260,7 @@ def _finish(member: Member, cancelled: bool, store: "Store | None") -> Result:
     status: Status = "cancelled" if cancelled and member.tasks else "done" if record.samples() else "failed"
     _keep(record, store)
     if store:
-        with _waiting(record):
+        with waiting(record):
             failures = "; ".join(str(row.params["error"]) for row in record.failures)
             store.finish(record.run.id, status, failures or None)
     return Result(record.run, status, record.measurements(), record.samples(), record.answers, record.trouble)

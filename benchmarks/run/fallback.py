@@ -1,6 +1,6 @@
 """A local place for a run's results if their database went away."""
 
-from benchmarks.run.runner import Result
+from benchmarks.run.record import Result
 from benchmarks.store.store import Store, local_url
 from fastglm.errors import FastGLMError
 
