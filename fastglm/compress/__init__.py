@@ -44,9 +44,9 @@ def compress(
         CancelledError: stopped with Ctrl-C.
     """
     from ..errors import UsageError
+    from ..hosting.sweep import sweep
     from ..models.source import find_source
     from ..system.making import alone
-    from ..hosting.sweep import sweep
     from .pipeline import Pipeline
     from .recipe import Recipe, find_recipe
 
