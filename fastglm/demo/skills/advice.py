@@ -5,7 +5,7 @@ from random import Random
 from typing import ClassVar, NamedTuple
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, vary
+from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
 
 
 class _Topic(NamedTuple):
@@ -33,40 +33,7 @@ class Advice(Skill):
     }
     kind = "open"
     weight = 1.6
-    phrasings: Mapping[Language, Sequence[str]] = {
-        "zh": (
-            "{}应该怎么办？",
-            "{}怎么办？",
-            "我{}，怎么办？",
-            "我{}，应该怎么办？",
-            "如果{}，应该怎么办？",
-            "我{}，应该怎么做？",
-            "如果{}，应该怎么做？",
-            "{}有什么好办法？",
-            "如果{}，有什么好办法？",
-            "怎样才能{wish}？",
-            "我怎样才能{wish}？",
-            "怎么才能{wish}？",
-            "怎样做才能{wish}？",
-            "有什么好办法能{wish}？",
-        ),
-        "en": (
-            "{}. What should I do?",
-            "{}. What can I do?",
-            "{}, what should I do?",
-            "{}, what can I do?",
-            "What should I do if {}?",
-            "What can I do if {}?",
-            "If {}, what should I do?",
-            "If {}, what can I do?",
-            "How can I {wish}?",
-            "How do I {wish}?",
-            "What should I do to {wish}?",
-            "I want to {wish}. What should I do?",
-            "I want to {wish}, how can I do it?",
-            "If I want to {wish}, what can I do?",
-        ),
-    }
+    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("advice")
 
     def __init__(self) -> None:
         self._topics = {language: _topics(language) for language in LANGUAGES}
@@ -81,6 +48,6 @@ class Advice(Skill):
 
     def groups(self) -> Iterable[Sequence[str]]:
         """The phrasings of a situation and of a wish, which differ in meaning; a fifth of each kind is held out."""
-        for phrasings in self.phrasings.values():
+        for group in self.phrasings.values():
             for asks_wish in (False, True):
-                yield [phrasing for phrasing in phrasings if ("{wish}" in phrasing) is asks_wish]
+                yield [phrasing for phrasing in group if ("{wish}" in phrasing) is asks_wish]

@@ -12,6 +12,8 @@ from random import Random
 from typing import ClassVar, Literal, NamedTuple
 from zlib import crc32
 
+from ..tables import read_table
+
 Language = Literal["zh", "en"]
 Kind = Literal["rule", "lookup", "open"]  # open: answers that are not right or wrong, judged by `open_ended`
 Split = Literal["new operands", "new phrasing"]
@@ -20,6 +22,12 @@ Round = tuple[str, str]  # (query, response), as in the published history
 LANGUAGES: tuple[Language, ...] = ("zh", "en")
 PHRASINGS_HELD_OUT_ONE_IN = 5
 OPERANDS_HELD_OUT_ONE_IN = 10
+
+
+def read_phrasings(kind: str) -> dict[Language, tuple[str, ...]]:
+    """The templates of a kind of question, from `data/phrasings.tsv`."""
+    rows = [(language, template) for name, language, template in read_table("phrasings") if name == kind]
+    return {each: tuple(template for language, template in rows if language == each) for each in LANGUAGES}
 
 
 class Sample(NamedTuple):

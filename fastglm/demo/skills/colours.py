@@ -5,7 +5,7 @@ from itertools import permutations
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import Language
+from .base import Language, read_phrasings
 from .lookup import Fact, FactKind, FactSkill
 
 COLOURS = {
@@ -50,39 +50,7 @@ class Colours(FactSkill):
                 "zh": [Fact(en, (zh,), f"{zh}是{COLOURS[colour]}色的。") for zh, en, colour in THINGS],
                 "en": [Fact(en, (en,), f"The colour of {en} is {colour}.") for _, en, colour in THINGS],
             },
-            {
-                "zh": (
-                    "{}是什么颜色的？",
-                    "{}是什么颜色？",
-                    "{}是哪种颜色的？",
-                    "{}是哪种颜色？",
-                    "{}的颜色是什么？",
-                    "{}的颜色是哪种？",
-                    "{}一般是什么颜色的？",
-                    "{}一般是什么颜色？",
-                    "{}一般是哪种颜色？",
-                    "{}的颜色一般是什么？",
-                    "你知道{}是什么颜色的吗？",
-                    "你知道{}的颜色是什么吗？",
-                    "你知道{}一般是什么颜色吗？",
-                ),
-                "en": (
-                    "What colour is {}?",
-                    "Which colour is {}?",
-                    "What is the colour of {}?",
-                    "What color is {}?",
-                    "What colour does {} have?",
-                    "Which colour does {} have?",
-                    "Which color is {}?",
-                    "What colour is {} usually?",
-                    "Which colour is {} usually?",
-                    "What colour does {} usually have?",
-                    "What is the color of {}?",
-                    "Do you know the colour of {}?",
-                    "Do you know what colour {} is?",
-                    "Do you know which colour {} is?",
-                ),
-            },
+            read_phrasings("colours: colour"),
         ),
         FactKind(
             "mixture",
@@ -101,38 +69,6 @@ class Colours(FactSkill):
                     for one, two, mixed in _MIXED
                 ],
             },
-            {
-                "zh": (
-                    "{}色和{}色混在一起是什么颜色？",
-                    "{}色和{}色混在一起变成什么颜色？",
-                    "{}色和{}色混在一起是哪种颜色？",
-                    "{}色和{}色混合是什么颜色？",
-                    "{}色和{}色混合变成什么颜色？",
-                    "{}色加{}色是什么颜色？",
-                    "{}色加{}色变成什么颜色？",
-                    "{}色加{}色是哪种颜色？",
-                    "{}色和{}色的颜料混合变成哪种颜色？",
-                    "{}色颜料加{}色颜料是什么颜色？",
-                    "{}色颜料和{}色颜料混在一起变成什么颜色？",
-                    "你知道{}色和{}色混合是什么颜色吗？",
-                    "你知道{}色加{}色是什么颜色吗？",
-                ),
-                "en": (
-                    "What colour do {} and {} make?",
-                    "Which colour do {} and {} make?",
-                    "What do {} and {} paint make?",
-                    "What colour do {} and {} paint make?",
-                    "What colour do {} and {} make together?",
-                    "Which colour do {} and {} paint make together?",
-                    "What colour is {} mixed with {}?",
-                    "Which colour is {} mixed with {}?",
-                    "What colour is {} paint mixed with {} paint?",
-                    "What color do {} and {} make?",
-                    "What color is {} mixed with {}?",
-                    "Do you know what colour {} and {} make?",
-                    "Do you know which colour {} and {} make together?",
-                    "Do you know what colour {} mixed with {} is?",
-                ),
-            },
+            read_phrasings("colours: mixture"),
         ),
     )

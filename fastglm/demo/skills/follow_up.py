@@ -6,7 +6,7 @@ from random import Random
 from typing import ClassVar, Literal, NamedTuple
 
 from .arithmetic import Calculation
-from .base import LANGUAGES, Language, Round, Sample, Skill, Split
+from .base import LANGUAGES, Language, Round, Sample, Skill, Split, read_phrasings
 from .countries import COUNTRIES, Country
 
 _Fact = Literal["capital", "continent"]
@@ -16,44 +16,7 @@ LARGEST_STEP = 20  # the number to add or to subtract
 _INTEGER = re.compile(r"-?\d+")
 _LONGER_ONE_IN = 3  # one conversation in so many has an earlier follow-up before the last one
 
-_ADD: dict[Language, tuple[str, ...]] = {
-    "zh": (
-        "再加{}呢？",
-        "再加上{}呢？",
-        "那再加{}呢？",
-        "那再加上{}呢？",
-        "再加{}等于多少？",
-        "再加上{}等于多少？",
-        "再加{}是多少？",
-        "再加上{}是多少？",
-        "那再加{}是多少？",
-        "那再加{}等于多少？",
-        "加上{}呢？",
-        "那加上{}呢？",
-        "结果再加{}呢？",
-        "结果再加{}等于多少？",
-        "结果再加上{}是多少？",
-        "结果加{}呢？",
-    ),
-    "en": (
-        "Plus {}?",
-        "And plus {}?",
-        "Now plus {}?",
-        "And now plus {}?",
-        "And if you add {}?",
-        "What if you add {}?",
-        "And what if you add {}?",
-        "Now add {}.",
-        "And now add {}.",
-        "Add {} to that.",
-        "Add {} to the result.",
-        "Now add {} to that.",
-        "Now add {} to the result.",
-        "What is that plus {}?",
-        "And what is that plus {}?",
-        "What is the result plus {}?",
-    ),
-}
+_ADD: dict[Language, tuple[str, ...]] = read_phrasings("follow-up: add")
 _TAKE: dict[Language, tuple[str, ...]] = {
     "zh": tuple(phrasing.replace("加上", "减去").replace("加", "减") for phrasing in _ADD["zh"]),
     "en": tuple(
@@ -65,112 +28,10 @@ _TAKE: dict[Language, tuple[str, ...]] = {
         for phrasing in _ADD["en"]
     ),
 }
-_OTHER: dict[Language, tuple[str, ...]] = {
-    "zh": (
-        "{}呢？",
-        "那{}呢？",
-        "那么{}呢？",
-        "换成{}呢？",
-        "那换成{}呢？",
-        "那么换成{}呢？",
-        "如果是{}呢？",
-        "那如果是{}呢？",
-        "那么如果是{}呢？",
-        "要是{}呢？",
-        "那要是{}呢？",
-        "如果换成{}呢？",
-        "要是换成{}呢？",
-    ),
-    "en": (
-        "And {}?",
-        "And {} then?",
-        "And for {}?",
-        "And for {} then?",
-        "What about {}?",
-        "What about {} then?",
-        "And what about {}?",
-        "Then what about {}?",
-        "How about {}?",
-        "How about {} then?",
-        "And how about {}?",
-        "Then how about {}?",
-        "Then for {}?",
-    ),
-}
+_OTHER: dict[Language, tuple[str, ...]] = read_phrasings("follow-up: other")
 _SAME: dict[_Fact, dict[Language, tuple[str, ...]]] = {
-    "capital": {
-        "zh": (
-            "它的首都呢？",
-            "那它的首都呢？",
-            "它的首都是哪里？",
-            "那它的首都是哪里？",
-            "它的首都在哪里？",
-            "那它的首都在哪里？",
-            "它的首都是哪个城市？",
-            "那它的首都是哪个城市？",
-            "它的首都叫什么？",
-            "那它的首都叫什么？",
-            "这个国家的首都呢？",
-            "那这个国家的首都呢？",
-            "这个国家的首都是哪里？",
-            "这个国家的首都叫什么？",
-            "这个国家的首都是哪个城市？",
-        ),
-        "en": (
-            "And its capital?",
-            "What is its capital?",
-            "And what is its capital?",
-            "What about its capital?",
-            "And what about its capital?",
-            "Which city is its capital?",
-            "And which city is its capital?",
-            "And the capital?",
-            "And what is the capital?",
-            "What about the capital?",
-            "And what about the capital?",
-            "And which city is the capital?",
-            "And the capital of that country?",
-            "What is the capital of that country?",
-            "Which city is the capital of that country?",
-        ),
-    },
-    "continent": {
-        "zh": (
-            "它在哪个洲？",
-            "那它在哪个洲？",
-            "它在哪个大洲？",
-            "那它在哪个大洲？",
-            "它位于哪个洲？",
-            "那它位于哪个洲？",
-            "它位于哪个大洲？",
-            "它属于哪个洲？",
-            "那它属于哪个洲？",
-            "它属于哪个大洲？",
-            "这个国家在哪个洲？",
-            "那这个国家在哪个洲？",
-            "这个国家在哪个大洲？",
-            "这个国家位于哪个洲？",
-            "这个国家属于哪个大洲？",
-        ),
-        "en": (
-            "And its continent?",
-            "What is its continent?",
-            "And what is its continent?",
-            "What about its continent?",
-            "And what about its continent?",
-            "And the continent?",
-            "And what is the continent?",
-            "What about the continent?",
-            "And what about the continent?",
-            "Which continent is it in?",
-            "And which continent is it in?",
-            "What continent is it in?",
-            "And what continent is it in?",
-            "Which continent is that country in?",
-            "And which continent is that country in?",
-            "What continent is that country in?",
-        ),
-    },
+    "capital": read_phrasings("follow-up: capital"),
+    "continent": read_phrasings("follow-up: continent"),
 }
 
 

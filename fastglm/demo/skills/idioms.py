@@ -5,7 +5,7 @@ from random import Random
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, vary
+from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
 
 
 class Idioms(Skill):
@@ -16,41 +16,7 @@ class Idioms(Skill):
     examples: ClassVar[Mapping[Language, str]] = {"zh": "画蛇添足是什么意思？", "en": "What does a piece of cake mean?"}
     kind = "lookup"
     weight = 1.5
-    phrasings: Mapping[Language, Sequence[str]] = {
-        "zh": (
-            "{}是什么意思？",
-            "成语{}是什么意思？",
-            "{}这个成语是什么意思？",
-            "{}的意思是什么？",
-            "成语{}的意思是什么？",
-            "{}这个成语的意思是什么？",
-            "{}怎么解释？",
-            "成语{}怎么解释？",
-            "{}这个成语怎么解释？",
-            "解释一下{}。",
-            "解释一下成语{}。",
-            "解释一下{}这个成语。",
-            "说一下{}的意思。",
-            "说一下成语{}的意思。",
-            "说一下{}这个成语的意思。",
-        ),
-        "en": (
-            "What does {} mean?",
-            "What does the idiom {} mean?",
-            "What does this idiom mean: {}?",
-            "What is the meaning of {}?",
-            "What is the meaning of the idiom {}?",
-            "What is the meaning of this idiom: {}?",
-            "Explain {}.",
-            "Explain the idiom {}.",
-            "Explain this idiom: {}.",
-            "Explain what {} means.",
-            "Explain the meaning of {}.",
-            "Do you know what {} means?",
-            "Do you know what the idiom {} means?",
-            "Do you know the meaning of {}?",
-        ),
-    }
+    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("idioms")
 
     meanings: Mapping[Language, Sequence[tuple[str, str]]] = {
         language: [(idiom, meaning) for idiom, meaning in read_table(f"idioms_{language}")] for language in LANGUAGES

@@ -7,7 +7,7 @@ from string import ascii_lowercase
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, vary
+from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
 
 _WORDS = {
     kind: tuple(word for row_kind, words in read_table("letters") if row_kind == kind for word in words.split())
@@ -21,72 +21,8 @@ _REAL, _ONE_WORD_IN_ENGLISH = 0.5, 0.7
 _REPETITIVE = 0.4  # share of made-up words with few different letters, so that counts above 2 occur
 _ABSENT = 0.15  # share of counts that are 0
 
-_LENGTH_PHRASINGS: Mapping[Language, Sequence[str]] = {
-    "zh": (
-        "{word}有几个{unit}？",
-        "{word}有多少个{unit}？",
-        "{word}里有几个{unit}？",
-        "{word}里有多少个{unit}？",
-        "{word}这个词有几个{unit}？",
-        "{word}这个词有多少个{unit}？",
-        "{word}一共有几个{unit}？",
-        "{word}一共有多少个{unit}？",
-        "{word}这个词一共有几个{unit}？",
-        "数一数{word}有几个{unit}。",
-        "数一数{word}里有多少个{unit}。",
-        "数一数{word}这个词有几个{unit}。",
-    ),
-    "en": (
-        "How many {unit}s are in {word}?",
-        "How many {unit}s are there in {word}?",
-        "How many {unit}s does {word} have?",
-        "How many {unit}s does the word {word} have?",
-        "How many {unit}s are in the word {word}?",
-        "How many {unit}s are there in the word {word}?",
-        "Count the {unit}s in {word}.",
-        "Count the {unit}s in the word {word}.",
-        "Can you count the {unit}s in {word}?",
-        "Can you count the {unit}s in the word {word}?",
-        "How many {unit}s does this word have: {word}?",
-        "{word} has how many {unit}s?",
-        "The word {word} has how many {unit}s?",
-        "This word has how many {unit}s: {word}?",
-    ),
-}
-_OCCURRENCE_PHRASINGS: Mapping[Language, Sequence[str]] = {
-    "zh": (
-        "{word}里有几个{letter}？",
-        "{word}里有多少个{letter}？",
-        "{word}里字母{letter}出现了几次？",
-        "{word}这个词里有几个{letter}？",
-        "{word}这个词里有几个字母{letter}？",
-        "{word}里一共有几个{letter}？",
-        "{word}里一共有多少个字母{letter}？",
-        "字母{letter}在{word}里出现了几次？",
-        "字母{letter}在{word}里出现了多少次？",
-        "{letter}在{word}里一共出现了几次？",
-        "{letter}在{word}这个词里出现了多少次？",
-        "数一数{word}里有几个{letter}。",
-        "数一数{word}里有多少个字母{letter}。",
-        "数一数字母{letter}在{word}里出现了几次。",
-    ),
-    "en": (
-        "How many times is the letter {letter} in {word}?",
-        "How many times does the letter {letter} appear in {word}?",
-        "How many times does {letter} appear in {word}?",
-        "How many times does {letter} appear in the word {word}?",
-        "How many {letter} are in {word}?",
-        "How many {letter} are there in {word}?",
-        "How many {letter} are there in the word {word}?",
-        "How often does {letter} appear in {word}?",
-        "How often does the letter {letter} appear in the word {word}?",
-        "How often is the letter {letter} in the word {word}?",
-        "Count the letter {letter} in {word}.",
-        "Count how many times the letter {letter} is in {word}.",
-        "Can you count the letter {letter} in {word}?",
-        "In {word}, how many times does {letter} appear?",
-    ),
-}
+_LENGTH_PHRASINGS: Mapping[Language, Sequence[str]] = read_phrasings("letters: length")
+_OCCURRENCE_PHRASINGS: Mapping[Language, Sequence[str]] = read_phrasings("letters: occurrence")
 
 
 class Counting(Skill):
@@ -127,41 +63,7 @@ class Reversal(Skill):
     kind = "rule"
     weight = 2.5
     salt = "1"
-    phrasings: Mapping[Language, Sequence[str]] = {
-        "zh": (
-            "{word}倒过来是什么？",
-            "{word}倒过来怎么写？",
-            "{word}倒过来写是什么？",
-            "{word}倒着写是什么？",
-            "{word}倒着怎么写？",
-            "{word}从后往前写是什么？",
-            "{word}从后往前怎么写？",
-            "把{word}倒过来写。",
-            "把{word}倒着写。",
-            "把{word}从后往前写。",
-            "把{word}倒过来是什么？",
-            "{word}这个词倒过来是什么？",
-            "{word}这个词倒着怎么写？",
-            "{word}这个词从后往前写是什么？",
-        ),
-        "en": (
-            "What is {word} backwards?",
-            "What is {word} in reverse?",
-            "What is the word {word} backwards?",
-            "What is the word {word} in reverse?",
-            "How do you {write} {word} backwards?",
-            "How do you {write} {word} in reverse?",
-            "How do you {write} the word {word} backwards?",
-            "Write {word} backwards.",
-            "Write {word} in reverse.",
-            "Write the word {word} backwards.",
-            "Can you {write} {word} backwards?",
-            "Can you {write} {word} in reverse?",
-            "Can you reverse {word}?",
-            "Reverse {word}.",
-            "Reverse the word {word}.",
-        ),
-    }
+    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("reversal")
 
     def sample(self, rng: Random) -> Sample:
         word = draw_word(rng, longest=7)
@@ -194,36 +96,7 @@ class FirstLast(Skill):
         1: ("第二个", "second"),
         -1: ("最后一个", "last"),
     }
-    phrasings: Mapping[Language, Sequence[str]] = {
-        "zh": (
-            "{word}的{which}{unit}是什么？",
-            "{word}的{which}{unit}是哪个？",
-            "{word}的{which}{unit}是哪一个？",
-            "{word}这个词的{which}{unit}是什么？",
-            "{word}这个词的{which}{unit}是哪个？",
-            "{word}里{which}{unit}是什么？",
-            "{word}里{which}{unit}是哪个？",
-            "{word}里的{which}{unit}是哪一个？",
-            "{word}这个词里，{which}{unit}是什么？",
-            "在{word}里，{which}{unit}是什么？",
-            "在{word}里，{which}{unit}是哪个？",
-            "在{word}这个词里，{which}{unit}是哪一个？",
-        ),
-        "en": (
-            "What is the {which} {unit} of {word}?",
-            "What is the {which} {unit} in {word}?",
-            "What is the {which} {unit} of the word {word}?",
-            "What is the {which} {unit} in the word {word}?",
-            "Which {unit} is {which} in {word}?",
-            "Which {unit} is {which} in the word {word}?",
-            "Which {unit} comes {which} in {word}?",
-            "Which {unit} comes {which} in the word {word}?",
-            "In {word}, what is the {which} {unit}?",
-            "In the word {word}, what is the {which} {unit}?",
-            "In {word}, which {unit} comes {which}?",
-            "In the word {word}, which {unit} is {which}?",
-        ),
-    }
+    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("first_last")
 
     def sample(self, rng: Random) -> Sample:
         word = draw_word(rng, longest=8)

@@ -5,34 +5,9 @@ from random import Random
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Round, Sample, Skill, Split, vary
+from .base import LANGUAGES, Language, Round, Sample, Skill, Split, read_phrasings, vary
 
-_ASKING: dict[Language, tuple[str, ...]] = {
-    "zh": (
-        "{}？",
-        "你记得{}吗？",
-        "你还记得{}吗？",
-        "你知道{}吗？",
-        "你还知道{}吗？",
-        "{}，你记得吗？",
-        "{}，你还记得吗？",
-        "告诉我{}。",
-        "你能告诉我{}吗？",
-        "我刚才说{}？",
-        "我说过{}？",
-    ),
-    "en": (
-        "Do you remember {}?",
-        "Do you still remember {}?",
-        "Can you remember {}?",
-        "Can you still remember {}?",
-        "Do you know {}?",
-        "Do you still know {}?",
-        "Tell me {}.",
-        "Please tell me {}.",
-        "Can you tell me {}?",
-    ),
-}
+_ASKING: dict[Language, tuple[str, ...]] = read_phrasings("memory: asking")
 _MOST_CHARACTERS_BETWEEN = 60  # forms of a question and its answer
 
 

@@ -6,125 +6,21 @@ from random import Random
 from typing import Literal
 
 from .arithmetic import bilingual, number
-from .base import LANGUAGES, Language, Sample, Skill, vary
+from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
 
 Direction = Literal["up", "down"]  # towards the larger number, and towards the smaller
 DIRECTIONS: tuple[Direction, ...] = ("up", "down")
 _Wordings = Mapping[Language, Mapping[Direction, Sequence[str]]]
 
-_WHICH: _Wordings = {
-    "zh": {
-        "up": (
-            "{a}和{b}哪个大？",
-            "{a}和{b}哪个更大？",
-            "{a}和{b}哪个数更大？",
-            "哪个更大，{a}还是{b}？",
-            "哪个数大，{a}还是{b}？",
-            "比较{a}和{b}，哪个更大？",
-        ),
-        "down": (
-            "{a}和{b}哪个小？",
-            "{a}和{b}哪个更小？",
-            "{a}和{b}哪个数更小？",
-            "哪个更小，{a}还是{b}？",
-            "比较{a}和{b}，哪个小？",
-            "比较{a}和{b}，哪个数更小？",
-        ),
-    },
-    "en": {
-        "up": (
-            "Which is larger, {a} or {b}?",
-            "Which is bigger, {a} or {b}?",
-            "Which number is larger, {a} or {b}?",
-            "Which number is bigger, {a} or {b}?",
-            "Which of {a} and {b} is larger?",
-            "Which is the larger number, {a} or {b}?",
-        ),
-        "down": (
-            "Which is smaller, {a} or {b}?",
-            "Which number is smaller, {a} or {b}?",
-            "Which of {a} and {b} is smaller?",
-            "Which is the smaller number, {a} or {b}?",
-            "Which of {a} and {b} is the smaller number?",
-        ),
-    },
-}
-_WHETHER: _Wordings = {
-    "zh": {
-        "up": ("{a}比{b}大吗？", "{a}是不是比{b}大？", "{a}大于{b}吗？", "{a}是不是大于{b}？"),
-        "down": ("{a}比{b}小吗？", "{a}是不是比{b}小？", "{a}小于{b}吗？", "{a}是不是小于{b}？"),
-    },
-    "en": {
-        "up": (
-            "Is {a} larger than {b}?",
-            "Is {a} bigger than {b}?",
-            "Is {a} a larger number than {b}?",
-            "Is it true that {a} is larger than {b}?",
-            "Is it true that {a} is bigger than {b}?",
-        ),
-        "down": (
-            "Is {a} smaller than {b}?",
-            "Is {a} a smaller number than {b}?",
-            "Is it true that {a} is smaller than {b}?",
-        ),
-    },
-}
-_SORT: _Wordings = {
-    "zh": {
-        "up": (
-            "把{n}从小到大排列。",
-            "把{n}从小到大排序。",
-            "{n}从小到大怎么排列？",
-            "{n}从小到大怎么排序？",
-            "把{n}按从小到大的顺序排列。",
-            "按从小到大的顺序排列{n}。",
-            "从小到大排列这些数：{n}。",
-            "把这些数从小到大排序：{n}。",
-            "把{n}按升序排列。",
-            "按升序排列这些数：{n}。",
-            "{n}按升序怎么排列？",
-        ),
-        "down": (
-            "把{n}从大到小排列。",
-            "把{n}从大到小排序。",
-            "{n}从大到小怎么排列？",
-            "{n}从大到小怎么排序？",
-            "把{n}按从大到小的顺序排列。",
-            "按从大到小的顺序排列{n}。",
-            "从大到小排列这些数：{n}。",
-            "把这些数从大到小排序：{n}。",
-            "把{n}按降序排列。",
-            "按降序排列这些数：{n}。",
-            "{n}按降序怎么排列？",
-        ),
-    },
-    "en": {
-        "up": (
-            "Sort {n} from smallest to largest.",
-            "Can you sort {n} from smallest to largest?",
-            "Sort these numbers from smallest to largest: {n}.",
-            "Put {n} in order from smallest to largest.",
-            "Can you put {n} in order from smallest to largest?",
-            "Put these numbers in order from smallest to largest: {n}.",
-            "Sort {n} in ascending order.",
-            "Put {n} in ascending order.",
-            "Can you put {n} in ascending order?",
-            "Sort these numbers in ascending order: {n}.",
-        ),
-        "down": (
-            "Sort {n} from largest to smallest.",
-            "Can you sort {n} from largest to smallest?",
-            "Sort these numbers from largest to smallest: {n}.",
-            "Put {n} in order from largest to smallest.",
-            "Can you put {n} in order from largest to smallest?",
-            "Put these numbers in order from largest to smallest: {n}.",
-            "Sort {n} in descending order.",
-            "Put {n} in descending order.",
-            "Can you put {n} in descending order?",
-            "Sort these numbers in descending order: {n}.",
-        ),
-    },
-}
+
+def _wordings(kind: str) -> _Wordings:
+    each = {direction: read_phrasings(f"ordering: {kind} {direction}") for direction in DIRECTIONS}
+    return {language: {direction: each[direction][language] for direction in DIRECTIONS} for language in LANGUAGES}
+
+
+_WHICH: _Wordings = _wordings("which")
+_WHETHER: _Wordings = _wordings("whether")
+_SORT: _Wordings = _wordings("sort")
 
 
 def _together(*wordings: _Wordings) -> dict[Language, tuple[str, ...]]:

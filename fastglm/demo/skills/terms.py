@@ -5,7 +5,7 @@ from random import Random
 from typing import ClassVar, NamedTuple
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, vary
+from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
 
 
 class Term(NamedTuple):
@@ -25,49 +25,7 @@ class Terms(Skill):
     examples: ClassVar[Mapping[Language, str]] = {"zh": "什么是量化？", "en": "What is pruning?"}
     kind = "lookup"
     weight = 1.3
-    phrasings: Mapping[Language, Sequence[str]] = {
-        "zh": (
-            "什么是{term}？",
-            "什么叫{term}？",
-            "{term}是什么？",
-            "{term}是什么意思？",
-            "{term}的意思是什么？",
-            "{term}是指什么？",
-            "{term}指的是什么？",
-            "{term}指什么？",
-            "解释一下{term}。",
-            "解释一下{term}是什么意思。",
-            "解释一下什么是{term}。",
-            "解释一下什么叫{term}。",
-            "说一下{term}的意思。",
-            "说一下什么是{term}。",
-            "解释一下{term}的意思。",
-            "说一下什么叫{term}。",
-        ),
-        "en": (
-            "What is {the_term}?",
-            "What does {term} mean?",
-            "What does the term {term} mean?",
-            "What does this term mean: {term}?",
-            "What is the meaning of {term}?",
-            "What is the meaning of the term {term}?",
-            "Explain {term}.",
-            "Explain the term {term}.",
-            "Explain this term: {term}.",
-            "Explain the term {term} to me.",
-            "Explain the meaning of {term} to me.",
-            "Explain what {the_term} is.",
-            "Explain to me what {the_term} is.",
-            "Explain what {term} means.",
-            "Can you explain the term {term}?",
-            "Can you explain this term: {term}?",
-            "Can you explain what {the_term} is?",
-            "Can you explain to me what {term} means?",
-            "Do you know what {the_term} is?",
-            "Do you know what {term} means?",
-            "Do you know what the term {term} means?",
-        ),
-    }
+    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("terms")
 
     entries: Sequence[Term] = [Term(*row) for row in read_table("terms")]
 

@@ -5,90 +5,13 @@ from random import Random
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, vary
+from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
 
 FEWEST, MOST = 3, 6  # words of a list
 
 # Questions for the English word; for the Chinese word the names of the languages are exchanged.
-_ONE_WORD: dict[Language, tuple[str, ...]] = {
-    "zh": (
-        "{}用英语怎么说？",
-        "{}用英文怎么说？",
-        "{}的英语怎么说？",
-        "{}的英文怎么说？",
-        "{}的英语是什么？",
-        "{}的英文是什么？",
-        "{}用英语说是什么？",
-        "用英语怎么说{}？",
-        "用英文怎么说{}？",
-        "怎么用英语说{}？",
-        "把{}翻译成英语。",
-        "把{}翻译成英文。",
-        "{}翻译成英语是什么？",
-        "{}翻译成英语怎么说？",
-        "怎么把{}翻译成英语？",
-    ),
-    "en": (
-        "What is {} in English?",
-        "What is the English for {}?",
-        "What is the English word for {}?",
-        "What is the English for this word: {}?",
-        "What does {} mean in English?",
-        "What does the word {} mean in English?",
-        "What does this word mean in English: {}?",
-        "How do you say {} in English?",
-        "How do I say {} in English?",
-        "How do you say this word in English: {}?",
-        "How would you say {} in English?",
-        "How would I say {} in English?",
-        "How do you translate {} into English?",
-        "How would you translate {} into English?",
-        "Translate {} into English.",
-        "Translate this word into English: {}.",
-        "Say {} in English.",
-        "Can you translate {} into English?",
-    ),
-}
-_LIST: dict[Language, tuple[str, ...]] = {
-    "zh": (
-        "{}用英语分别怎么说？",
-        "{}用英文分别怎么说？",
-        "{}的英语分别怎么说？",
-        "{}的英语分别是什么？",
-        "{}的英文分别是什么？",
-        "{}这几个词用英语怎么说？",
-        "{}这几个词的英语是什么？",
-        "{}这些词的英语是什么？",
-        "这些词用英语怎么说：{}？",
-        "这些词的英文是什么：{}？",
-        "这几个词用英文怎么说：{}？",
-        "用英语怎么说这些词：{}？",
-        "把{}都翻译成英语。",
-        "把这些词翻译成英语：{}。",
-        "把这几个词翻译成英文：{}。",
-        "把这些词都翻译成英语：{}。",
-        "把这几个词都翻译成英语：{}。",
-    ),
-    "en": (
-        "What are these words in English: {}?",
-        "What are these in English: {}?",
-        "What are all of these in English: {}?",
-        "What are all of these words in English: {}?",
-        "What is the English for these words: {}?",
-        "What is the English for all of these: {}?",
-        "What is the English for all of these words: {}?",
-        "How do you say these words in English: {}?",
-        "How do you say all of these in English: {}?",
-        "How do you translate these words into English: {}?",
-        "Say these words in English: {}.",
-        "Say all of these in English: {}.",
-        "Translate these words into English: {}.",
-        "Translate all of these into English: {}.",
-        "Can you say these words in English: {}?",
-        "Can you translate these words into English: {}?",
-        "Can you translate all of these into English: {}?",
-    ),
-}
+_ONE_WORD: dict[Language, tuple[str, ...]] = read_phrasings("translation: one word")
+_LIST: dict[Language, tuple[str, ...]] = read_phrasings("translation: list")
 
 
 def _exchange(phrasings: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import ClassVar, NamedTuple
 
-from .base import LANGUAGES, Language, Sample, Skill, vary
+from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
 
 
 class Unit(NamedTuple):
@@ -90,43 +90,7 @@ class Units(Skill):
     kind = "rule"
     weight = 2.0
     practice = 2.0
-    phrasings: Mapping[Language, Sequence[str]] = {
-        "zh": (
-            "{amount}是多少{target}？",
-            "{amount}等于多少{target}？",
-            "{amount}有多少{target}？",
-            "{amount}一共是多少{target}？",
-            "{amount}一共等于多少{target}？",
-            "{amount}一共有多少{target}？",
-            "{amount}换成{target}是多少？",
-            "{amount}换成{target}等于多少？",
-            "{amount}换算成{target}是多少？",
-            "{amount}换算成{target}等于多少？",
-            "把{amount}换成{target}。",
-            "把{amount}换算成{target}。",
-            "把{amount}换成{target}是多少？",
-            "多少{target}等于{amount}？",
-            "多少{target}是{amount}？",
-        ),
-        "en": (
-            "How many {target} are in {amount}?",
-            "How many {target} are there in {amount}?",
-            "How many {target} is {amount}?",
-            "In {amount}, how many {target} are there?",
-            "{amount} is how many {target}?",
-            "What is {amount} in {target}?",
-            "In {target}, what is {amount}?",
-            "How much is {amount} in {target}?",
-            "{amount} is how much in {target}?",
-            "In {target}, how much is {amount}?",
-            "Convert {amount} to {target}.",
-            "Convert {amount} into {target}.",
-            "Can you convert {amount} to {target}?",
-            "Change {amount} to {target}.",
-            "Change {amount} into {target}.",
-            "Can you change {amount} into {target}?",
-        ),
-    }
+    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("units")
 
     def sample(self, rng: Random) -> Sample:
         conversion = rng.choice(CONVERSIONS)
