@@ -18,7 +18,7 @@ FUNCTION_LINES = 60
 # Places that are still to be read; each goes when the rules hold there.
 UNREAD = (
     "benchmarks/cli", "benchmarks/report",
-    "fastglm/cli", "fastglm/compress", "fastglm/engine",
+    "fastglm/cli", "fastglm/engine",
     "fastglm/evaluate", "fastglm/generation", "fastglm/hosting", "fastglm/models",
     "fastglm/variants",
     "tests/cli/", "tests/compress/", "tests/engine/",

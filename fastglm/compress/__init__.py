@@ -23,25 +23,25 @@ def compress(
     *,
     device: str = "auto",
 ) -> Path:
-    """Makes a compressed checkpoint folder, which `fastglm.load` and `from_pretrained` read back.
+    """Make a compressed checkpoint folder, which `fastglm.load` and `from_pretrained` read back.
 
-    Beside it, in `<out>.work`, lies what is done so far; the same call goes on with it after a stop.
+    Finished steps lie beside it in `<out>.work`; the same call after a stop continues with them.
 
     Args:
-        model: what `fastglm.load` takes, but for shapes.
-        recipe: a name, such as `int4` or `turbo`, a file in YAML, or a recipe (see `recipe`).
-        out: a folder that does not exist yet; it appears when it is whole, with its record `fastglm.json`.
-        texts: to learn from, to calibrate and to score on: a file (see `calibration.read_texts`), `demo` for the demo
-            model's world, or texts. Quantising without them rounds to nearest; other steps need them.
-        device: where to run layers, as in `fastglm.load`.
+        model: a model as for `fastglm.load`, except shapes.
+        recipe: a name such as `int4` or `turbo`, a YAML file, or a recipe (see `recipe`).
+        out: a new folder; it appears when it is complete, with its record `fastglm.json`.
+        texts: for learning, calibration and scoring: a file (see `calibration.read_texts`), `demo` for the demo model's
+        world, or texts. Without them quantizing rounds to nearest; other steps need them.
+        device: the device that runs layers, as in `fastglm.load`.
 
     Raises:
-        UsageError: an unknown or wrong recipe, an `out` that exists or that another process makes, a model with no
-            weights, quantised already or too small for a step, texts that are missing, cannot be read or are too few.
+        UsageError: an unknown or wrong recipe; an `out` that exists or that another process makes; a model without
+        weights, already quantized or too small for a step; texts that are missing, unreadable or too few.
         CheckpointError, DeviceError, MemoryShortError: the model or the device cannot be used.
-        DiskShortError: the disk has too little room, found before starting.
-        DivergedError: a distillation's loss became no number.
-        CancelledError: stopped with Ctrl-C.
+        DiskShortError: the disk has too little space, found before starting.
+        DivergedError: the loss of a distillation became infinite or NaN.
+        CancelledError: the user stopped it with Ctrl-C.
     """
     from ..errors import UsageError
     from ..hosting.sweep import sweep
@@ -59,7 +59,7 @@ def compress(
     out = Path(os.path.abspath(out))
     if os.path.lexists(out):
         raise UsageError(f"{out} exists already: name a folder that does not.")
-    with alone(out):  # what is done so far is another's, too
+    with alone(out):  # before any look at finished steps, which another process may be writing
         return Pipeline(source.name, source.fetch(), chosen, out, _read(texts), device, progress).run()
 
 

@@ -1,4 +1,4 @@
-"""Calibration text: what a model is run on while it is compressed, to see which of its numbers matter."""
+"""Calibration texts: a compression runs the model on them to see which of its numbers matter."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +12,18 @@ from ..models.checkpoint import Checkpoint
 from ..models.packing import Example, encode
 from ..text_files import Text, is_text, read_lines, read_rounds
 
-FEWEST = 32  # examples: fewer say little of which numbers matter
-TOKENS = 16_384  # of all examples together, where their states are in memory at once
-ROW = 512  # tokens of an example at most
+FEWEST = 32  # examples: fewer say little about which numbers matter
+TOKENS = 16_384  # tokens of all examples together, whose states are in memory at once
+ROW = 512  # most tokens of an example
 
 
 def read_texts(path: Path) -> list[Text]:
-    """The texts of a UTF-8 file: JSON Lines of `{"prompt": …, "answer": …}`, or else a plain text a line.
+    """Read the texts of a UTF-8 file: JSON Lines of `{"prompt": …, "answer": …}`, or otherwise a plain text per line.
 
     A file is JSON Lines if its name ends in `.jsonl` or it begins with a brace.
 
     Raises:
-        UsageError: no such file, another encoding, no texts, or a line that is wrong, with its number.
+        UsageError: no such file, another encoding, no texts, or a wrong line, named by its number.
     """
     first = next(read_lines(path), None)
     if first is None:
@@ -36,10 +36,10 @@ def read_texts(path: Path) -> list[Text]:
 def calibration_examples(
     checkpoint: Checkpoint, texts: Sequence[Text], most: int = TOKENS, wanted: int = 0
 ) -> list[Example]:
-    """Examples of `most` tokens from all over the texts, or of them all; the same ones every time.
+    """Examples of `most` tokens from all over the texts, or of all texts; always the same ones.
 
     Args:
-        wanted: the fewest tokens that will do.
+        wanted: the least number of tokens.
 
     Raises:
         UsageError: the texts give fewer than `wanted` tokens or `FEWEST` examples.
@@ -64,10 +64,10 @@ def calibration_examples(
 
 
 def examples(tokenizer: ChatGLMTokenizer, texts: Sequence[Text], room: int) -> list[Example]:
-    """The texts as the model meets them, at most `room` tokens each: the prompt, `[gMASK] <sop>`, the answer.
+    """The texts in the form that the model reads, at most `room` tokens each: the prompt, `[gMASK] <sop>`, the answer.
 
-    Plain text is the answer to an empty prompt. An answer that is too long is cut into parts that follow the same
-    prompt each; where the prompt takes more than half of the room, the text is left out.
+    Plain text is the answer to an empty prompt. A long answer is cut into parts that follow the same prompt each; a
+    text whose prompt takes more than half of the room is left out.
     """
     return [example for text in texts for example in _examples(tokenizer, text, room)]
 

@@ -1,4 +1,4 @@
-"""Checkpoint folders that are made from others: read and written tensor by tensor, there only when they are whole."""
+"""Writing of checkpoint folders from other checkpoints: tensor by tensor; a folder appears only when it is complete."""
 
 import errno
 import json
@@ -21,17 +21,17 @@ from ..system.files import in_words, put, read_json
 from ..system.home import make_parents
 from ..system.making import part_of
 
-SHARD_BYTES = 1 << 30  # of tensors, collected before they are written as a shard
+SHARD_BYTES = 1 << 30  # bytes of tensors that are collected before they are written as a shard
 TOKENIZER_FILES = ("tokenizer_config.json", "ice_text.model")
 INDEX = "model.safetensors.index.json"
-_SLACK = 1.02  # config, tokenizer and headers, beside the weights
+_SLACK = 1.02  # bytes of config, tokenizer and headers, beside the weights
 
 
 def open_plain(source: Path, out: Path) -> Checkpoint:
-    """The checkpoint that `out` will be made from; its config says whether head and embedding are one matrix.
+    """Open the checkpoint that `out` will be made from; its config tells whether head and embedding are one matrix.
 
     Raises:
-        UsageError: `out` exists, or the checkpoint is quantised.
+        UsageError: `out` exists, or the checkpoint is quantized.
         CheckpointError: the checkpoint cannot be read.
     """
     if out.exists():
@@ -45,7 +45,7 @@ def open_plain(source: Path, out: Path) -> Checkpoint:
 
 
 def stored_tensors(checkpoint: Checkpoint, stage: str, progress: OnProgress | None) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of an opened checkpoint that a copy of it holds: no rotary tables, and a shared head only once."""
+    """Yield the tensors of an opened checkpoint that a copy contains: no rotary tables, and a shared head only once."""
     done = 0
     for name, tensor in checkpoint.tensors():
         done += tensor.nbytes
@@ -56,7 +56,9 @@ def stored_tensors(checkpoint: Checkpoint, stage: str, progress: OnProgress | No
 
 
 def split_name(name: str) -> tuple[int | None, str]:
-    """The number of the layer that a tensor belongs to, and its name in there; None for those outside the layers."""
+    """Split a tensor's name into the number of its layer and its name in the layer; the number is None outside the
+    layers.
+    """
     prefix = LAYER.format("")[:-1]
     if not name.startswith(prefix):
         return None, name
@@ -65,7 +67,7 @@ def split_name(name: str) -> tuple[int | None, str]:
 
 
 def check_room(out: Path, needed: int) -> None:
-    """Raises DiskShortError where `needed` bytes of weights do not fit on the disk that `out` will lie on."""
+    """Raise DiskShortError if `needed` bytes of weights do not fit on the disk of `out`."""
     free = shutil.disk_usage(next(parent for parent in out.absolute().parents if parent.is_dir())).free
     if needed * _SLACK > free:
         raise DiskShortError(
@@ -75,13 +77,13 @@ def check_room(out: Path, needed: int) -> None:
 
 @contextmanager
 def new_folder(out: Path, needed: int) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` in one move at the end, or goes away if that is not reached.
+    """A folder to write into; it becomes `out` in one move at the end of the block, and is removed after an error.
 
     Args:
         needed: bytes of the weights to be written.
 
     Raises:
-        DiskShortError: the disk has no room for them.
+        DiskShortError: the disk has no space for them.
     """
     check_room(out, needed)
     try:
@@ -100,12 +102,12 @@ def new_folder(out: Path, needed: int) -> Iterator[Path]:
 
 
 def _is_full(error: Exception) -> bool:
-    """Tell whether a file could not be written because the disk is full; safetensors says so in words only."""
+    """Tell whether writing failed because the disk is full; safetensors says so in words only."""
     return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "os error 28" in str(error)
 
 
 def is_whole(folder: Path, source: Path) -> bool:
-    """Tell whether a folder that was made from a checkpoint has all its files, each as long as it should be."""
+    """Tell whether a folder that was made from a checkpoint has all its files, each with its full length."""
     try:
         shards = {name: _names_in(folder / name) for name in {shard.name for shard in Checkpoint(folder).shards}}
         places = read_json(folder / INDEX)["weight_map"]
@@ -116,13 +118,13 @@ def is_whole(folder: Path, source: Path) -> bool:
 
 
 def _names_in(shard: Path) -> set[str]:
-    """Names of the tensors in a file, whose length is checked."""
+    """Names of the tensors in a file; checks the file's length."""
     with safe_open(shard, framework="pt") as file:
         return set(file.keys())
 
 
 def write_checkpoint(folder: Path, config: ChatGLM6BConfig, tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Config and shards (`model-00001.safetensors` and so on, with an index) as transformers reads them."""
+    """Write config and shards (`model-00001.safetensors` and so on, with an index) for transformers."""
     shard: dict[str, Tensor] = {}
     places: dict[str, str] = {}
     held = written = 0
@@ -152,7 +154,7 @@ def write_checkpoint(folder: Path, config: ChatGLM6BConfig, tensors: Iterable[tu
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
-    """The tokenizer's files, where they are; older releases of transformers keep added tokens in files of their own."""
+    """Copy the tokenizer's files that exist; older releases of transformers store added tokens in separate files."""
     for name in (*TOKENIZER_FILES, "added_tokens.json", "special_tokens_map.json"):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

@@ -1,9 +1,9 @@
-"""Distillation: a smaller model learns what a larger one says, and how it comes to it.
+"""Distillation: a smaller model learns a larger model's predictions and the states that lead to them.
 
 The loss is the forward KL from the teacher's next-token distribution, softened by a temperature (Hinton et al. 2015,
 arXiv 1503.02531, section 2), the distance of the states between the layers (FitNets: Romero et al. 2015, arXiv
 1412.6550, section 2.2; evenly spread layers and a learned map to the teacher's width as in TinyBERT: Jiao et al. 2020,
-arXiv 1909.10351, section 3.1), and the answers themselves.
+arXiv 1909.10351, section 3.1), and the cross-entropy of the answers.
 """
 
 from collections.abc import Callable, Iterator
@@ -29,23 +29,23 @@ from .calibration import examples
 from .checkpoint_writer import HEAD, copy_tokenizer, new_folder, split_name, write_checkpoint
 from .distill_corpus import Corpus
 
-LARGE = 500_000_000  # parameters of a student whose activations are computed twice rather than kept
+LARGE = 500_000_000  # parameters; activations of a larger student are computed twice instead of kept
 
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """How a student learns from its teacher."""
+    """Settings of a distillation."""
 
     steps: int = 4000
     seed: int = 0
-    rows: int = 4  # of packed texts in a step
+    rows: int = 4  # rows of packed texts in a step
     row: int = 256  # tokens in a row
     learning_rate: float = 1e-3
     temperature: float = 1.0
-    logits: float = 1.0  # weight of the KL, at a temperature T times T²
+    logits: float = 1.0  # weight of the KL, with T² at a temperature T
     hidden: float = 1.0  # weight of the distance between states
     labels: float = 0.1  # weight of the answers' own cross-entropy
-    tie: bool = False  # one matrix for embedding and head, also where the student had two
+    tie: bool = False  # one matrix for embedding and head, even if the student began with two
     save_every: int = 100  # steps between state files
 
     @property
@@ -63,11 +63,11 @@ class Distillation:
 
 @dataclass(frozen=True, slots=True)
 class Distilled:
-    """What came of it."""
+    """Result of a distillation."""
 
     teacher: int  # parameters
     student: int
-    history: History  # its losses are of all three parts
+    history: History  # its losses are sums of all three parts
 
 
 def distil(
@@ -81,20 +81,20 @@ def distil(
     device: str = "auto",
     progress: OnProgress | None = None,
 ) -> Distilled:
-    """Trains a student and writes its checkpoint, the first of several processes; `out` appears when it is whole.
+    """Train a student and write its checkpoint, in the first process of several; `out` appears when it is complete.
 
     Args:
         teacher: its checkpoint.
-        start: a checkpoint to heal, such as a pruned one, or the config of a student, which begins with those of the
-            teacher's layers, evenly spread, and of its tensors, that have its shapes.
-        state: the file that a killed distillation goes on from, where it is there.
+        start: a checkpoint to heal, such as a pruned one; or the config of a student, which begins with evenly spread
+        layers of the teacher and with the teacher's tensors of equal shape.
+        state: the file for resuming a killed distillation.
 
     Raises:
-        UsageError: `out` exists, the start is quantised or of another vocabulary, no text fits a row, or the state is
-            of other settings.
+        UsageError: `out` exists, the start is quantized or has another vocabulary, no text fits a row, or the state
+        belongs to other settings.
         CheckpointError, DeviceError, MemoryShortError: a model cannot be read, or run there.
-        DivergedError: the loss became no number; the last state stays.
-        CancelledError: stopped with Ctrl-C; the last state stays.
+        DivergedError: the loss became infinite or NaN; the last state stays.
+        CancelledError: the user stopped it with Ctrl-C; the last state stays.
     """
     if out.exists():
         raise UsageError(f"{out} exists already: name a folder that does not.")
@@ -118,7 +118,7 @@ def distil(
 def _student(
     start: Path | ChatGLM6BConfig, master: ChatGLMForConditionalGeneration, tie: bool, device: torch.device
 ) -> ChatGLMForConditionalGeneration:
-    """The student as it begins. Raises UsageError where its vocabulary is not its teacher's."""
+    """The student at the start. Raises UsageError if its vocabulary differs from its teacher's."""
     student = load_floating(start, device) if isinstance(start, Path) else begin(start, master).to(device)
     if student.config.vocab_size != master.config.vocab_size:
         raise UsageError(
@@ -136,14 +136,14 @@ def _student(
 
 
 def load_floating(folder: Path, device: torch.device) -> ChatGLMForConditionalGeneration:
-    """A checkpoint's model in fp32. Raises UsageError where it is quantised."""
+    """Load a checkpoint's model in fp32. Raises UsageError if it is quantized."""
     if Checkpoint(folder).config.is_quantized:
         raise UsageError(f"{folder} is quantised, which cannot learn: distil the checkpoint it was made from.")
     return load_checkpoint(folder, str(device), "float32").requires_grad_(True)
 
 
 def begin(config: ChatGLM6BConfig, teacher: ChatGLMForConditionalGeneration) -> ChatGLMForConditionalGeneration:
-    """A student on the CPU with everything of its teacher that has its shape; the rest is drawn at random."""
+    """Create a student on the CPU with all of its teacher's tensors of equal shape; the rest is random."""
     student = ChatGLMForConditionalGeneration(deepcopy(config))
     layers = spread(config.num_layers, teacher.config.num_layers)
     held = teacher.state_dict()
@@ -156,7 +156,7 @@ def begin(config: ChatGLM6BConfig, teacher: ChatGLMForConditionalGeneration) -> 
 
 
 def spread(few: int, many: int) -> list[int]:
-    """`few` of the layers 0 … `many` - 1, evenly spread, the first and the last among them."""
+    """Choose `few` of the layers 0 … `many` - 1, evenly spread, including the first and the last."""
     if few > many:
         raise UsageError(f"A student of {few} layers cannot begin from a teacher of {many}: give it {many} or fewer.")
     return [round(layer * (many - 1) / max(few - 1, 1)) for layer in range(few)]
@@ -193,7 +193,7 @@ class DistilLearner(Learner):
         return loss
 
     def _distance(self, x: Tensor, y: Tensor) -> Tensor:
-        """Of states as the next layer sees them: normalised."""
+        """Distance of states after normalization, as the next layer sees them."""
         width = y.shape[-1:]
         return F.mse_loss(F.layer_norm(self.widen(x).float(), width), F.layer_norm(y.float(), width))
 
@@ -205,7 +205,7 @@ def soft_loss(logits: Tensor, wanted: Tensor, temperature: float) -> Tensor:
 
 
 def batches(tokenizer: ChatGLMTokenizer, corpus: Corpus, settings: Distillation) -> Callable[[int], Batch]:
-    """The batch of a step. Its call raises UsageError where none of very many texts fits a row."""
+    """A function that gives the batch of a step. Its call raises UsageError if none of very many texts fits a row."""
 
     def batch_of(step: int) -> Batch:
         return fill(examples_of(step), settings.rows, settings.row, tokenizer.pad_token_id)
@@ -223,7 +223,7 @@ def batches(tokenizer: ChatGLMTokenizer, corpus: Corpus, settings: Distillation)
 
 
 def keep_zeros(student: ChatGLMForConditionalGeneration) -> None:
-    """A 2:4 student learns with the weights that it has."""
+    """Keep the zeros of a 2:4 student: only its other weights learn."""
     for module in student.transformer.layers.modules():
         if isinstance(module, nn.Linear):
             module.weight.register_hook(module.weight.ne(0).mul)
@@ -239,9 +239,9 @@ def _run(model: ChatGLMForConditionalGeneration, batch: Batch) -> tuple[tuple[Te
 
 
 def _matched(student: ChatGLM6BConfig, teacher: ChatGLM6BConfig) -> list[int]:
-    """For the states after each of the student's layers those of the teacher, by their number in `_run`.
+    """The teacher's states to match after each of the student's layers, by their number in `_run`.
 
-    What goes into a student's layer is to be what goes into the teacher's layer that it began from.
+    The input of a student's layer should equal the input of the teacher's layer that it began from.
     """
     if student.layer_numbers is not None:
         numbers = [teacher.layer_number(layer) for layer in range(teacher.num_layers)]
@@ -252,7 +252,7 @@ def _matched(student: ChatGLM6BConfig, teacher: ChatGLM6BConfig) -> list[int]:
 
 
 def _weights(student: ChatGLMForConditionalGeneration, teacher: ChatGLM6BConfig) -> Iterator[tuple[str, Tensor]]:
-    """What a checkpoint holds of a student, in its teacher's dtype, which its config will name."""
+    """The tensors of a student's checkpoint, in its teacher's dtype, which its config will name."""
     student.config.dtype = teacher.dtype or torch.float16
     for name, tensor in student.state_dict().items():
         if name != HEAD or not student.config.tie_word_embeddings:

@@ -1,4 +1,4 @@
-"""What a student learns from: texts, without end."""
+"""Endless texts for a student."""
 
 from collections.abc import Iterator, Sequence
 from random import Random
@@ -9,28 +9,28 @@ from .text_source import demo_practice
 
 
 class Corpus(Protocol):
-    """A source of texts, the same ones for the same seed and step, so that a training can resume."""
+    """A source of texts, equal for equal seed and step, so that a training can resume."""
 
     def draw(self, seed: int, step: int) -> Iterator[Text]:
         """The endless texts of a training step."""
 
 
 class TextCorpus:
-    """Texts of a file, in an order that is drawn anew for each step."""
+    """Texts of a file, in a new random order for each step."""
 
     def __init__(self, texts: Sequence[Text]) -> None:
         self.texts = texts
 
     def draw(self, seed: int, step: int) -> Iterator[Text]:
-        """Any of the texts, each as often as the others."""
+        """The texts of a step; each is as frequent as the others."""
         rng = Random(f"{seed} {step}")
         while True:
             yield rng.choice(self.texts)
 
 
 class DemoCorpus:
-    """The demo model's world: what it was trained on itself. Every second step asks more often what is hard."""
+    """Texts of the demo model's own training. Every second step draws the skills that are hard to learn more often."""
 
     def draw(self, seed: int, step: int) -> Iterator[Text]:
-        """None of them is held out."""
+        """The texts of a step; none of them is held out."""
         return demo_practice(seed, step)

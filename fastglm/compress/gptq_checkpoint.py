@@ -1,13 +1,13 @@
-"""A checkpoint's matrices rounded by GPTQ, layer by layer, while calibration texts flow through the rounded model.
+"""GPTQ for a whole checkpoint, layer by layer, while calibration texts flow through the rounded model.
 
-Every matrix is rounded for the inputs that it will have: those that come out of the rounded matrices before it, in its
-own layer too. One that adds to the residual stream is first moved, by least squares, to where the stream becomes what
-it is in the original, so that it makes up for the rounding before it: the asymmetric target of GPTAQ (Li et al., ICML
-2025, arXiv 2504.02692) and Qronos (Zhang et al., arXiv 2505.11695), taken behind the sum instead of behind the matrix.
+Every matrix is rounded for its future inputs: the outputs of the rounded matrices before it, also in its own layer. A
+matrix that adds to the residual stream is first moved, by least squares, so that the stream after it equals the
+original's, which compensates earlier rounding: the asymmetric target of GPTAQ (Li et al., ICML 2025, arXiv 2504.02692)
+and Qronos (Zhang et al., arXiv 2505.11695), taken behind the sum instead of behind the matrix.
 
 In memory at once are one layer in floating point, twice, the texts' states in both models (tokens × hidden size), and
-two matrices of the widest input's width squared, all in fp32: for ChatGLM-6B with 16,384 tokens about 1.6, 0.6 and
-2.1 GB, beside the shards that are being read and written.
+two matrices of the widest input's width squared, all in fp32: for ChatGLM-6B with 16,384 tokens about 1.6, 0.6 and 2.1
+GB, beside the shards that are being read and written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,21 +28,21 @@ from ..text_files import Text
 from .calibration import calibration_examples
 from .gptq import Hessian, factorise, nearest, quantise
 
-TOKENS_AT_ONCE = 2048  # that run through a layer together
-MOST_TOKENS = 65_536  # of all texts
-# The matrices that add to the residual stream: what is given the sum, None where it leaves the layer.
+TOKENS_AT_ONCE = 2048  # tokens that run through a layer together
+MOST_TOKENS = 65_536  # tokens of all texts
+# The matrices that add to the residual stream: the module that gets the sum, None if the sum leaves the layer.
 ADDED = {"attention.dense": "post_attention_layernorm", "mlp.dense_4h_to_h": None}
 
-Packed = tuple[str, Parts]  # the name of a matrix, with the suffix `weight`, and what it is packed into
+Packed = tuple[str, Parts]  # the name of a matrix, with the suffix `weight`, and its packed tensors
 
 
 class _SeenError(Exception):
-    """Ends a pass through a layer where its purpose is reached."""
+    """Ends a pass through a layer once its purpose is reached."""
 
 
 def gptq_examples(checkpoint: Checkpoint, texts: Sequence[Text]) -> list[Example]:
-    """The examples to calibrate on. Raises UsageError, with the number wanted, where there are too few."""
-    # With fewer inputs than columns, nothing is known of some of the directions that a matrix reads.
+    """The examples to calibrate on. Raises UsageError, with the needed number, if there are too few."""
+    # With fewer inputs than columns, some directions that a matrix reads remain unknown.
     widest = max(checkpoint.config.inner(layer) for layer in range(checkpoint.config.num_layers))
     return calibration_examples(checkpoint, texts, MOST_TOKENS, widest)
 
@@ -53,11 +53,11 @@ class Calibrated:
     def __init__(
         self, checkpoint: Checkpoint, packed: ChatGLM6BConfig, chosen: Sequence[Example], device: torch.device
     ) -> None:
-        """Packs nothing yet.
+        """Create it without packing anything yet.
 
         Args:
-            packed: what the packed checkpoint's config will be: it names the formats.
-            device: where layers run and are rounded; MPS, which lacks some of what that takes, leaves it to the CPU.
+            packed: the config of the packed checkpoint, which names the formats.
+            device: the device that runs and rounds layers; MPS lacks some operators for it and leaves it to the CPU.
         """
         format, embedding_format = packed.linear_format(), packed.embedding_weight_format()
         assert format
@@ -67,13 +67,16 @@ class Calibrated:
         self.model = LayerwiseModel(checkpoint, device)
         self.pad = checkpoint.pad
         self.batches = [batch.to(device) for batch in batches_of(chosen, self.pad, TOKENS_AT_ONCE, len(chosen))]
-        # Of every batch, [rows, length, hidden], what goes into the next layer: rounded, and in the original.
+        # The input of the next layer for every batch, [rows, length, hidden]: in the rounded model, and in the
+        # original.
         self.states: list[Tensor] = []
         self.originals: list[Tensor] = []
 
     @torch.inference_mode()
     def matrices(self, progress: OnProgress | None = None) -> Iterator[Packed]:
-        """Embedding, layers and head, on the CPU. An embedding, and a head that shares it, are rounded to nearest."""
+        """Yield embedding, layers and head, on the CPU. An embedding, and a head that shares it, are rounded to
+        nearest.
+        """
         total = 4 * self.config.num_layers + (1 if self.config.tie_word_embeddings else 2)
         for done, (name, parts) in enumerate(self._matrices(), 1):
             yield name, {part: tensor.cpu() for part, tensor in parts.items()}
@@ -104,7 +107,7 @@ class Calibrated:
         return parts
 
     def _layer(self, block: nn.Module, original: nn.Module, placed: Sequence[Where], prefix: str) -> Iterator[Packed]:
-        """Rounds the matrices of a layer, in place, in the order in which they are used; the originals move on."""
+        """Round the matrices of a layer, in place, in the order of their use; the originals move on."""
         for name, linear in block.named_modules():
             if not isinstance(linear, nn.Linear):
                 continue
@@ -119,7 +122,9 @@ class Calibrated:
     def _sums(
         self, name: str, block: nn.Module, original: nn.Module, placed: Sequence[Where]
     ) -> tuple[Tensor, Tensor | None]:
-        """Over all tokens, of a matrix: `2 X Xᵀ`, and `2 D Xᵀ` where D is what the residual stream lacks behind it."""
+        """Sums over all tokens for a matrix: `2 X Xᵀ`, and `2 D Xᵀ` with D the deviation of the residual stream behind
+        it.
+        """
         linear = block.get_submodule(name)
         assert isinstance(linear, nn.Linear)
         hessian = Hessian(linear.in_features, self.model.device)
@@ -137,7 +142,7 @@ class Calibrated:
         return hessian.matrix, lack
 
     def _head(self) -> Parts:
-        """By the tokens that predict, the only ones that a head sees."""
+        """Pack the head by the tokens that predict, the only ones that a head sees."""
         norm = self.model.norm()
         hessian = Hessian(self.config.hidden_size, self.model.device)
         for batch, x in zip(self.batches, self.states, strict=True):
@@ -146,9 +151,9 @@ class Calibrated:
 
 
 def _run(block: nn.Module, name: str, x: Tensor, where: Where) -> tuple[Tensor, Tensor]:
-    """What the matrix `name` is given when its block runs on x, and the residual stream once its output is added to it.
+    """The input of the matrix `name` when its block runs on x, and the residual stream after its output is added.
 
-    The rest of the block does not run; of a matrix that adds nothing to the stream, the second is the first.
+    The rest of the block does not run; for a matrix that adds nothing to the stream, the second equals the first.
     """
     seen: list[Tensor] = []
 

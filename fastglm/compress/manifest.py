@@ -1,4 +1,4 @@
-"""The record that lies beside a compressed checkpoint, `fastglm.json`: from what, by which recipe, and with what."""
+"""The record beside a compressed checkpoint, `fastglm.json`: its parent, its recipe, and the versions used."""
 
 import hashlib
 import json
@@ -17,18 +17,18 @@ FILE = "fastglm.json"
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The record of how a checkpoint was made; None where it has none. Raises CheckpointError where it is broken."""
+    """Read the record of a checkpoint's making; None if it has none. Raises CheckpointError if the record is broken."""
     return read_json(folder / FILE) if (folder / FILE).is_file() else None
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes beside the place and moves there, so that a kill leaves the old file or the new one."""
+    """Write to a temporary file and move it into place, so that a kill leaves the old file or the new one."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
 def checkpoint_files(checkpoint: Checkpoint) -> list[Path]:
-    """Those that make a checkpoint what it is: weights, config and tokenizer."""
+    """The files that define a checkpoint: weights, config and tokenizer."""
     others = [checkpoint.folder / name for name in ("config.json", *TOKENIZER_FILES)]
     return [*checkpoint.shards, *(path for path in others if path.is_file())]
 
@@ -48,11 +48,11 @@ def hash_files(paths: Iterable[Path], progress: OnProgress | None = None) -> dic
 
 
 def parents(model: str, folder: Path, files: dict[str, str]) -> list[dict[str, Any]]:
-    """A model's own record and those of the models that it was made from, the nearest first."""
+    """The records of a model and of its parents, nearest first."""
     made = read_manifest(folder) or {}
     return [{"model": model, "files": files, "recipe": made.get("recipe")}, *made.get("parents", [])]
 
 
 def versions() -> dict[str, str]:
-    """Of what carried the steps out."""
+    """Versions of the software that runs the steps."""
     return {"fastglm": __version__} | {name: version(name) for name in ("torch", "transformers")}

@@ -1,7 +1,7 @@
-"""A recipe carried out on a model, step by step, so that what is killed goes on at the step it was in.
+"""A recipe applied to a model, step by step, so that a killed compression continues with the interrupted step.
 
-The steps' folders lie in `<out>.work` beside what is known of them so far. The last one becomes `out` in one move, with
-the record of how it was made.
+The steps' folders lie in `<out>.work` beside the record so far. The last one becomes `out` in one move, with the record
+of its making.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ STATE = "state.json"
 
 
 class Pipeline:
-    """A model, a recipe, and how far it is carried out."""
+    """A model, a recipe, and the progress of its steps."""
 
     def __init__(
         self,
@@ -47,13 +47,13 @@ class Pipeline:
         device: str = "auto",
         progress: OnProgress | None = None,
     ) -> None:
-        """Finds what is wrong before anything is written.
+        """Check everything before any file is written.
 
         Raises:
-            UsageError: `out` exists, the model is quantised or too small for a step, texts are missing or too few, or
-                what was stopped there was another compression.
+            UsageError: `out` exists, the model is quantized or too small for a step, texts are missing or too few, or
+            the unfinished work there belongs to another compression.
             CheckpointError, DeviceError: the model or the device cannot be used.
-            DiskShortError: the disk has no room for all steps together.
+            DiskShortError: the disk has no space for all steps together.
         """
         recipe.check_texts(texts is not None)
         self.model, self.source, self.recipe, self.out = model, source, recipe, out.absolute()
@@ -68,11 +68,11 @@ class Pipeline:
         self._check_room(configs)
 
     def run(self) -> Path:
-        """Carries out the steps that are not done.
+        """Run the unfinished steps.
 
         Raises:
-            CancelledError: stopped with Ctrl-C.
-            FastGLMError: a step's own. What is done stays in both cases, as the error's text or its note says.
+            CancelledError: the user stopped it with Ctrl-C.
+            FastGLMError: an error of a step. In both cases finished work stays, as the error's text or its note says.
         """
         make_parents(self.work)
         make_private(self.work)
@@ -102,7 +102,7 @@ class Pipeline:
 
     def _step(self, number: int) -> None:
         step, out, began = self.recipe.steps[number - 1], self._folder(number), time.perf_counter()
-        shutil.rmtree(out, ignore_errors=True)  # whole, but killed before that was written down
+        shutil.rmtree(out, ignore_errors=True)  # complete, but killed before this was recorded
         tell = self._tell(f"step {number} of {len(self.recipe.steps)}")
         given = StepContext(
             source=self._folder(number - 1),
@@ -121,7 +121,7 @@ class Pipeline:
         given.state.unlink(missing_ok=True)
 
     def _score(self, number: int) -> None:
-        """What the model is worth after a step."""
+        """Score the model after a step."""
         record = self.state["steps"][number - 1]
         if not self.texts or "scores" in record:
             return
@@ -133,13 +133,15 @@ class Pipeline:
         self._save()
 
     def _score_within(self, number: int, held_out: list[Text], tell: OnProgress) -> None:
-        """Scores the model and all steps before anew, over the tokens that step `number` left: like goes with like."""
+        """Score the model and all earlier steps again over the tokens that step `number` left, so that scores are
+        comparable.
+        """
         for before, place in enumerate([self.state, *self.state["steps"][: number - 1]]):
             within = score(self._folder(before), held_out, self.device, tell, self._folder(number))
             place |= {"scores": within, "scores_over_all_tokens": place["scores"]}
 
     def _record(self, made: Path) -> dict[str, Any]:
-        """The manifest of what was made."""
+        """The manifest of the result."""
         steps = self.state["steps"]
         paths = [path for path in made.iterdir() if path.name != manifest.FILE]
         return {
@@ -159,7 +161,9 @@ class Pipeline:
         }
 
     def _scores(self) -> dict[str, Any] | None:
-        """Scores before and after all steps, over the same tokens; where some went, `over` says which those are."""
+        """Scores before and after all steps, over the same tokens; if some were removed, `over` names the remaining
+        ones.
+        """
         if not self.state.get("scores"):
             return None
         found = {"before": self.state["scores"], "after": self.state["steps"][-1]["scores"]}
@@ -169,7 +173,7 @@ class Pipeline:
         return found
 
     def _folder(self, number: int) -> Path:
-        """Where a step's checkpoint lies; before the first one, the model's."""
+        """The folder of a step's checkpoint; before the first step, the model's."""
         return self.work / f"{number}-{self.recipe.steps[number - 1].name}" if number else self.source
 
     def _teacher(self, number: int) -> Path:
@@ -185,19 +189,19 @@ class Pipeline:
         return tell
 
     def _check_calibration(self) -> None:
-        """Raises UsageError where there are too few texts for a step."""
+        """Raise UsageError if there are too few texts for a step."""
         if self.texts and any(isinstance(step, Quantise) for step in self.recipe.steps):
             gptq_examples(self.checkpoint, self.texts.fit)
         elif self.texts and any(step.calibrates for step in self.recipe.steps):
             calibration_examples(self.checkpoint, self.texts.calibrate)
 
     def _check_room(self, configs: list[ChatGLM6BConfig]) -> None:
-        """Of the steps to come, all together."""
+        """Check the disk for all remaining steps together."""
         to_come = list(zip(self.recipe.steps, configs, strict=True))[len(self.state["steps"]) :]
         check_room(self.out, sum(predict_size(config).bytes + step.scratch(config) for step, config in to_come))
 
     def _read_state(self) -> dict[str, Any]:
-        """What is done already. Raises UsageError where it is of something else."""
+        """Read the state of finished steps. Raises UsageError if it belongs to another compression."""
         recipe = self.recipe.as_dict()
         texts = self.texts and (self.texts.given if self.texts.given == "demo" else _hash(self.texts.given))
         own = {"recipe": [recipe["seed"], recipe["steps"]], "model": self.files, "texts": texts}
@@ -218,7 +222,7 @@ class Pipeline:
         write_json(self.work / STATE, self.state)
 
     def _leave(self) -> list[str]:
-        """Removes the work where no step has come to anything; else a line that says what is kept."""
+        """Remove the work if no step has a result; otherwise return a line that names the kept work."""
         done, steps = len(self.state["steps"]), len(self.recipe.steps)
         if not done and not any(self.work.glob("*.state")):
             shutil.rmtree(self.work, ignore_errors=True)
@@ -232,7 +236,7 @@ def _is_student(step: object) -> bool:
 
 
 def _size(folder: Path, paths: list[Path] | None = None, config: ChatGLM6BConfig | None = None) -> dict[str, int]:
-    """Of a checkpoint: its parameters, and the bytes of its files."""
+    """Parameters of a checkpoint, and bytes of its files."""
     parameters = predict_size(config or Checkpoint(folder).config).parameters
     return {"parameters": parameters, "bytes": sum(path.stat().st_size for path in paths or folder.iterdir())}
 

@@ -1,4 +1,4 @@
-"""Quantisation of a checkpoint folder, shard by shard, without ever holding the model: to nearest, or calibrated."""
+"""Quantization of a checkpoint folder, shard by shard, without loading the model: to nearest, or calibrated."""
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,22 +28,22 @@ def quantise_folder(
     embedding_format: str | None = None,
     device: str = "cpu",
 ) -> None:
-    """Writes `source` with its linear layers, embedding and head packed in a format; `out` appears when it is whole.
+    """Write `source` with its linear layers, embedding and head packed in a format; `out` appears when it is complete.
 
-    Without texts it rounds to nearest, and peak memory is that of the largest tensor in fp32, a shard as it is read,
-    and a shard as it is written. With texts it rounds by GPTQ: `calibrated` says what that takes.
+    Without texts it rounds to nearest, and peak memory is that of the largest tensor in fp32, one shard being read and
+    one being written. With texts it rounds by GPTQ, whose memory `gptq_checkpoint` describes.
 
     Args:
         weight_format: a name of `fastglm.kernels.FORMATS`.
-        out: a folder that does not exist yet.
-        texts: what to calibrate on.
-        embedding_format: of embedding and head; None: as the layers.
-        device: where to calibrate, as in `fastglm.load`.
+        out: a new folder.
+        texts: to calibrate on.
+        embedding_format: format of embedding and head; None means the layers' format.
+        device: the device for calibration, as in `fastglm.load`.
 
     Raises:
-        UsageError: unknown format, `out` exists, the checkpoint is quantised already, or the texts are too few.
+        UsageError: unknown format, `out` exists, the checkpoint is quantized already, or the texts are too few.
         CheckpointError: the checkpoint cannot be read, or a tensor is missing.
-        DiskShortError: the disk has no room for `out`, found before starting.
+        DiskShortError: the disk has no space for `out`, found before starting.
     """
     checkpoint = open_plain(source, out)
     packed = packed_config(checkpoint.config, weight_format, embedding_format)
@@ -60,12 +60,12 @@ def quantise_folder(
 
 
 def is_packed(name: str, tensor: Tensor) -> bool:
-    """Whether a tensor of the published layout is a matrix that is quantised."""
+    """Tell whether a tensor of the published layout is a matrix to quantize."""
     return name.endswith(".weight") and tensor.ndim == 2
 
 
 def packed_config(config: ChatGLM6BConfig, weight_format: str, embedding_format: str | None) -> ChatGLM6BConfig:
-    """The config of a checkpoint once it is packed. Raises UsageError: there is no such format."""
+    """The config of a checkpoint after packing. Raises UsageError for an unknown format."""
     for format in filter(None, (weight_format, embedding_format)):
         get_format(format)
     packed = copy.deepcopy(config)
@@ -76,7 +76,7 @@ def packed_config(config: ChatGLM6BConfig, weight_format: str, embedding_format:
 def _pack(
     checkpoint: Checkpoint, packed: ChatGLM6BConfig, calibrated: Iterable[Packed], progress: OnProgress | None
 ) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of the packed checkpoint: the matrices that are `calibrated`, then all others, rounded to nearest."""
+    """The tensors of the packed checkpoint: the `calibrated` matrices, then all others, rounded to nearest."""
     packed_already = set()
     for name, parts in calibrated:
         yield from _named(name, parts)

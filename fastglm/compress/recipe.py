@@ -1,4 +1,4 @@
-"""A recipe: the steps of a compression in their order, as data that is read from and written to YAML.
+"""A recipe: the steps of a compression in order, as data that is read from and written to YAML.
 
 name: mine
 seed: 0
@@ -32,10 +32,10 @@ _KINDS = {int: "a whole number", float: "a number", str: "a word", dict: "a tabl
 
 
 class _Loader(yaml.SafeLoader):
-    """Takes no aliases: with them a few lines say a billion values."""
+    """Refuses aliases: with them a few lines can mean a billion values."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """As yaml's own, for all else."""
+        """Compose everything else as yaml does."""
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark
             raise yaml.composer.ComposerError(problem="a recipe has no aliases (*name)", problem_mark=mark)
@@ -44,11 +44,11 @@ class _Loader(yaml.SafeLoader):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Making one raises UsageError where its steps cannot be carried out in their order on any model."""
+    """A recipe. Creating one raises UsageError if its steps cannot run in this order on any model."""
 
     name: str
     steps: tuple[Step, ...]
-    seed: int = 0  # of what is drawn at random; the same recipe and seed give the same weights on the same machine
+    seed: int = 0  # seed of random choices; equal recipe and seed give equal weights on the same machine
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -64,13 +64,13 @@ class Recipe:
 
     @classmethod
     def from_yaml(cls, text: str, name: str) -> "Recipe":
-        """The recipe of a text.
+        """Read a recipe from YAML text.
 
         Args:
-            name: how it is called, in errors and where the text names none.
+            name: the recipe's name in errors, and if the text has none.
 
         Raises:
-            UsageError: no YAML, or no recipe; one line that says where and what is wrong.
+            UsageError: not YAML, or not a recipe; one line gives place and fault.
         """
         if len(text) > LARGEST:
             raise UsageError(f"{name} is no recipe: it is larger than {LARGEST >> 10} kB.")
@@ -86,7 +86,7 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, data: Any, name: str) -> "Recipe":
-        """The recipe of what YAML or JSON says. Raises UsageError as `from_yaml` does."""
+        """Read a recipe from the data of YAML or JSON. Raises UsageError as `from_yaml` does."""
         _check_bounds(data, name)
         if not isinstance(data, dict) or not isinstance(data.get("steps"), list):
             raise UsageError(f'{name} is no recipe: wanted is a list of "steps", with "name" and "seed" if you like.')
@@ -101,21 +101,21 @@ class Recipe:
         return cls(title, tuple(_step(name, number, item) for number, item in enumerate(data["steps"], 1)), seed)
 
     def as_dict(self) -> dict[str, Any]:
-        """What `from_dict` reads."""
+        """Data for `from_dict`."""
         steps = [{s.name: {k: v for k, v in asdict(s).items() if v is not None}} for s in self.steps]
         return {"name": self.name, "seed": self.seed, "steps": steps}
 
     def to_yaml(self) -> str:
-        """What `from_yaml` reads."""
+        """Text for `from_yaml`."""
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
 
     @property
     def needs_texts(self) -> bool:
-        """Whether a step does."""
+        """Tell whether a step needs texts."""
         return any(step.needs_texts for step in self.steps)
 
     def configs(self, config: ChatGLM6BConfig) -> list[ChatGLM6BConfig]:
-        """What becomes of a model's config with each step. Raises UsageError for a step that it cannot go through."""
+        """The config of a model after each step. Raises UsageError for a step that it cannot go through."""
         found = [config]
         for number, step in enumerate(self.steps):
             with self._at(number):
@@ -123,7 +123,7 @@ class Recipe:
         return found[1:]
 
     def check_texts(self, given: bool) -> None:
-        """Raises UsageError for a step that needs texts where none are given."""
+        """Raise UsageError if a step needs texts and none are given."""
         for number, step in enumerate(self.steps):
             with self._at(number):
                 if step.needs_texts and not given:
@@ -142,7 +142,7 @@ def named_recipes() -> dict[str, Path]:
 
 
 def find_recipe(recipe: str | Path) -> Recipe:
-    """The recipe of a name or a file.
+    """Find the recipe of a name or a file.
 
     Raises:
         UsageError: there is none, or it is wrong.
@@ -165,7 +165,9 @@ def find_recipe(recipe: str | Path) -> Recipe:
 
 
 def _check_bounds(data: Any, name: str) -> None:
-    """Raises UsageError for more values, levels, digits or characters than any recipe has: errors repeat them."""
+    """Raise UsageError for more values, levels, digits or characters than any recipe has, because errors repeat
+    them.
+    """
     waiting, count = [(data, 0)], 0
     while waiting:
         value, depth = waiting.pop()
@@ -182,7 +184,7 @@ def _check_bounds(data: Any, name: str) -> None:
 
 
 def _step(recipe: str, number: int, item: Any) -> Step:
-    """A step as YAML has it: its name, alone or with its fields."""
+    """A step in its YAML form: its name, alone or with fields."""
     if isinstance(item, str):
         item = {item: None}
     if not isinstance(item, dict) or len(item) != 1:
@@ -211,7 +213,7 @@ def _fields(kind: type[Step], told: Any) -> dict[str, Any]:
 
 
 def _typed(name: str, value: Any, hint: Any) -> Any:
-    """The value as its field has it: 1 is a number too, and 1e-3, which YAML takes for a word."""
+    """Convert a value to its field's type: 1 may stand for 1.0, and 1e-3, which YAML reads as a word, for a number."""
     kinds = [get_origin(kind) or kind for kind in (get_args(hint) if isinstance(hint, UnionType) else (hint,))]
     if type(value) in kinds:
         return value
@@ -226,7 +228,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
 
 @contextmanager
 def _at(recipe: str, number: int, name: str) -> Iterator[None]:
-    """Errors say which step they are of."""
+    """A block whose errors name the step."""
     try:
         yield
     except UsageError as error:

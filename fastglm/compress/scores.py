@@ -1,4 +1,4 @@
-"""How well a checkpoint finds held-out answers: what a compression costs, seen step by step."""
+"""Scores of a checkpoint on held-out answers, which show the cost of a compression step by step."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,15 +26,15 @@ Scores = dict[str, float]
 def score(
     folder: Path, texts: Sequence[Text], device: str, progress: OnProgress | None = None, within: Path | None = None
 ) -> Scores | None:
-    """Loss in nats per token, perplexity, and the number of tokens; None where no text fits the context.
+    """Loss in nats per token, perplexity, and the number of tokens; None if no text fits the context.
 
-    A plain checkpoint is read layer by layer, so that it needs no room for the model; a packed one is loaded, and
+    A plain checkpoint is read layer by layer, so it needs no memory for the whole model; a packed one is loaded, and
     multiplies its weights exactly.
 
     Args:
         within: a checkpoint of the same model with a smaller vocabulary. Texts are read with its tokenizer, and
-            probabilities are renormalised over its tokens: fewer tokens to choose from make every one of them
-            likelier, so that only such scores go beside those of the smaller model.
+        probabilities are renormalized over its tokens. Fewer tokens to choose from make each one likelier, so only such
+        scores are comparable with the smaller model's.
 
     Raises:
         CheckpointError, DeviceError, MemoryShortError: the checkpoint cannot be read, or run there.
@@ -58,7 +58,9 @@ def _streamed(
     progress: OnProgress | None,
     rows: Tensor | None,
 ) -> Likelihood:
-    """Layer by layer; of examples in a smaller vocabulary, whose tokens are those `rows` of the checkpoint's."""
+    """The likelihood, computed layer by layer; for examples in a smaller vocabulary `rows` are its tokens in the
+    checkpoint.
+    """
     if rows is None:
         batches = list(batches_of(found, checkpoint.pad))
     else:
@@ -74,5 +76,5 @@ def _streamed(
 
 
 def _renumbered(batch: Batch, rows: Tensor) -> Batch:
-    """The batch as the whole vocabulary numbers its inputs; what it should predict keeps its smaller numbers."""
+    """The batch with its inputs in the whole vocabulary's ids; its targets keep the smaller vocabulary's ids."""
     return replace(batch, input_ids=rows[batch.input_ids])

@@ -1,4 +1,4 @@
-"""How large a model of a config is, and what it has to read for a token: known before any weight is made."""
+"""Size of a model and the bytes it reads per token, predicted from its config before any weight is made."""
 
 from dataclasses import dataclass
 
@@ -8,23 +8,25 @@ from ..kernels.packed import PackedWeight
 from ..models.chatglm.config import ChatGLM6BConfig
 from ..models.chatglm.model import ChatGLMForConditionalGeneration
 
-# Of the bytes of a matrix that sparse tensor cores read at 2:4: half of the 16-bit numbers, and 2 bits of place each.
+# Share of a matrix's bytes that sparse tensor cores read at 2:4: half of the 16-bit numbers, and 2 bits of position
+# each.
 SPARSE_SHARE = (2 * 16 + 2 * 2) / (4 * 16)
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Of a model's weights, those used twice counted once."""
+    """Size of a model's weights; weights that are used twice count once."""
 
     parameters: int
     bytes: int
-    read: int  # bytes of weights read for each token: all but the rows of the embedding that are not looked up
+    read: int  # bytes of weights read per token: all except the embedding's other rows
 
 
 def predict_size(config: ChatGLM6BConfig) -> Size:
-    """The size of a model of `config`; what is not packed has the config's dtype, or is fp16 where it names none.
+    """Predict the size of a model of `config`; weights that are not packed have the config's dtype, or fp16 if it names
+    none.
 
-    One sequence at a time. At 2:4 the matrices are read as sparse tensor cores do, and are stored with zeros.
+    One sequence at a time. At 2:4 the matrices are read as by sparse tensor cores, and stored with zeros.
     """
     dtype: torch.dtype = config.dtype or torch.float16
     with torch.device("meta"):

@@ -1,7 +1,7 @@
-"""The steps of a recipe: what each is told, what it makes of a config, and how it is carried out.
+"""The steps of a recipe: the fields of each, its effect on a config, and its work.
 
-The fields of a step are those it has in a recipe's file. A share is a part of the whole, so that a recipe suits models
-of any size.
+The fields of a step are its fields in a recipe's file. A share is a part of the whole, so a recipe suits models of any
+size.
 """
 
 from abc import ABC, abstractmethod
@@ -25,16 +25,17 @@ from .size import predict_size
 from .student import check_student, smaller
 from .text_split import Split
 
-STATE_BYTES = 32  # of a distillation's state, for each parameter: weights, moments, means in fp32, and the next one
+# Bytes of a distillation's state for each parameter: weights, moments, means in fp32, and the next state.
+STATE_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What a step is carried out on."""
+    """Inputs of a step."""
 
-    source: Path  # the checkpoint that the steps before made
-    teacher: Path  # what a pruned model learns from: the whole model, or its student once there is one
-    out: Path  # to be written; it appears when it is whole
+    source: Path  # the checkpoint of the steps before
+    teacher: Path  # the teacher of a pruned model: the whole model, or its latest student
+    out: Path  # the folder to write, which appears when it is complete
     texts: Split | None
     seed: int
     device: str
@@ -42,7 +43,7 @@ class StepContext:
 
     @property
     def state(self) -> Path:
-        """The file that a killed step goes on from."""
+        """The file from which a killed step resumes."""
         return self.out.with_name(f"{self.out.name}.state")
 
     @property
@@ -54,29 +55,29 @@ class StepContext:
 
 @dataclass(frozen=True)
 class Step(ABC):
-    """A step of a recipe. Making one raises UsageError where a value is out of its range."""
+    """A step of a recipe. Creating one raises UsageError if a value is out of its range."""
 
     name: ClassVar[str]
     needs_texts: ClassVar[bool] = True
-    calibrates: ClassVar[bool] = True  # on texts, where there are some
+    calibrates: ClassVar[bool] = True  # calibrates on texts, if there are any
     cannot_follow: ClassVar[Mapping[str, str]] = {}  # steps that may not come before, each with the reason
 
     @abstractmethod
     def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
-        """What becomes of a config, as far as it is known beforehand. Raises UsageError where the step cannot be."""
+        """The config after the step, as far as it is predictable. Raises UsageError if the step is impossible."""
 
     @abstractmethod
     def run(self, given: StepContext) -> dict[str, Any]:
-        """Carries it out; the report, ready for JSON. Raises FastGLMError."""
+        """Run the step; returns its report, ready for JSON. Raises FastGLMError."""
 
     def scratch(self, after: ChatGLM6BConfig) -> int:
-        """Bytes on the disk that it takes beside its folder, which will be of the config `after`."""
+        """Bytes on the disk beside the result's folder, whose config is `after`."""
         return 0
 
 
 @dataclass(frozen=True)
 class PruneDepth(Step):
-    """The layers that matter least go: so many, or such a share of them."""
+    """Removes the least important layers: a number of them, or a share."""
 
     name = "prune-depth"
     layers: int | None = None
@@ -88,7 +89,7 @@ class PruneDepth(Step):
         _want(self.share is None or 0 < self.share < 1, f"share is {self.share}: it is what goes, between 0 and 1")
 
     def count(self, config: ChatGLM6BConfig) -> int:
-        """How many layers go; of a share, at least one."""
+        """The number of layers to remove; at least one for a share."""
         return self.layers or max(1, round(config.num_layers * (self.share or 0)))
 
     def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
@@ -103,7 +104,7 @@ class PruneDepth(Step):
 
 @dataclass(frozen=True)
 class PruneWidth(Step):
-    """FFN channels and heads go from every layer; named are the shares that stay."""
+    """Removes FFN channels and heads from every layer; the fields are the shares that stay."""
 
     name = "prune-width"
     cannot_follow: ClassVar[Mapping[str, str]] = {"sparse24": "narrower layers would not be 2:4 sparse"}
@@ -126,13 +127,13 @@ class PruneWidth(Step):
 
 @dataclass(frozen=True)
 class PruneVocabulary(Step):
-    """The tokens go that the texts to learn from never use."""
+    """Removes the tokens that the texts to learn from never use."""
 
     name = "prune-vocabulary"
     calibrates = False
 
     def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
-        return before  # what the texts use is not known yet
+        return before  # the tokens of the texts are not known yet
 
     def run(self, given: StepContext) -> dict[str, Any]:
         return _pruned(prune_vocabulary(given.source, given.out, given.split.vocabulary, given.progress))
@@ -140,7 +141,7 @@ class PruneVocabulary(Step):
 
 @dataclass(frozen=True)
 class Sparse24(Step):
-    """Half of the layers' weights become zero, 2 of each 4."""
+    """Zeroes half of the layers' weights, 2 of each 4."""
 
     name = "sparse24"
     cannot_follow: ClassVar[Mapping[str, str]] = {"sparse24": "the model is 2:4 sparse already"}
@@ -155,9 +156,9 @@ class Sparse24(Step):
 
 @dataclass(frozen=True)
 class Distil(Step):
-    """The pruned model learns from the whole one; or a smaller student from what the steps before made.
+    """Trains the pruned model to imitate the whole one; or a smaller student to imitate the result of the steps before.
 
-    What is not named is as `distill.Distillation` has it; `student` is told of in `student`.
+    Missing fields have the defaults of `distill.Distillation`; the module `student` describes the field `student`.
     """
 
     name = "distil"
@@ -221,12 +222,12 @@ class Distil(Step):
 
 @dataclass(frozen=True)
 class Quantise(Step):
-    """Every matrix is packed in a format, by GPTQ where there are texts, else to nearest."""
+    """Packs every matrix in a format, by GPTQ if there are texts, otherwise to nearest."""
 
     name = "quantise"
     needs_texts = False
     format: str = "int4-g128"
-    embedding: str | None = None  # of embedding and head; None: as the layers
+    embedding: str | None = None  # format of embedding and head; None: the layers' format
 
     def __post_init__(self) -> None:
         for format in filter(None, (self.format, self.embedding)):

@@ -14,7 +14,7 @@ TIE = "tie_word_embeddings"
 
 
 def check_student(fields: Mapping[str, Any]) -> None:
-    """Raises UsageError: no fields, one that a student does not have, or a value that cannot be."""
+    """Raise UsageError for no fields, an unknown field of a student, or an impossible value."""
     if not fields:
         raise UsageError(f"student has no fields: name some of {', '.join((*COUNTS, TIE))}")
     for name, value in fields.items():
@@ -30,12 +30,12 @@ def check_student(fields: Mapping[str, Any]) -> None:
 
 
 def smaller(teacher: ChatGLM6BConfig, fields: Mapping[str, Any]) -> ChatGLM6BConfig:
-    """The teacher's config with these fields; heads stay as wide as they are where `head_dim` is not named.
+    """The teacher's config with these fields; heads keep their width if `head_dim` is not given.
 
-    Where a teacher's layers differ, the student's are like those of the teacher's at the same depth.
+    If a teacher's layers differ, the student's layers are like the teacher's at the same depth.
 
     Raises:
-        UsageError: the student would not be smaller than its teacher, or is none.
+        UsageError: the student would not be smaller than its teacher, or is impossible.
     """
     if teacher.sparsity:
         raise UsageError("the teacher is 2:4 sparse, which its student would not be: distil before sparse24")

@@ -1,4 +1,4 @@
-"""Pruning: layers, widths, vocabulary, and 2:4 sparsity. Each writes a folder in the published layout."""
+"""Pruning of layers, widths and vocabulary, and 2:4 sparsity. Each writes a folder in the published layout."""
 
 from .depth import prune_depth
 from .report import Pruned

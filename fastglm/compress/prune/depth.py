@@ -1,12 +1,12 @@
-"""Fewer layers: those go that turn their input least, and that the answers miss least.
+"""Depth pruning: removes the layers that change their input least and whose removal costs the answers least.
 
-Block influence is Men et al.'s (2024, arXiv 2403.03853). What a layer turns little can still matter, so that each of
-the least influential layers is left out on trial, and the one goes that costs the least loss; then again.
+Block influence is Men et al.'s (2024, arXiv 2403.03853). A layer with little influence can still matter, so each of the
+least influential layers is left out on trial, and the one with the smallest increase of loss is removed; then the next.
 
-Nothing has to be folded into what follows. In `m = LN2(α·LN1(x) + attention)`, `out = α·m + mlp(m)`, a layer that
-adds nothing and whose norms are plain gives `α·LN1(x)`, and what reads it begins with a norm, to which that is the
-same as `x`. What the gains of a removed layer's norms do goes with it: a refit of the next norm that makes up for it,
-channel by channel, was measured on the demo model to win back less than a tenth of the damage.
+No following weights need to change. In `m = LN2(α·LN1(x) + attention)`, `out = α·m + mlp(m)`, a layer that adds nothing
+and whose norms are plain gives `α·LN1(x)`; its reader begins with a norm, for which that equals `x`. The gains of a
+removed layer's norms are lost: a refit of the next norm, channel by channel, regained less than a tenth of the damage
+on the demo model.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -34,7 +34,7 @@ from ..checkpoint_writer import copy_tokenizer, new_folder, open_plain, split_na
 from ..size import predict_size
 from .report import Pruned
 
-CANDIDATES = 4  # of the least influential layers, left out on trial before one goes
+CANDIDATES = 4  # least influential layers that are left out on trial before one is removed
 
 
 def prune_depth(
@@ -45,18 +45,18 @@ def prune_depth(
     progress: OnProgress | None = None,
     device: str = "auto",
 ) -> Pruned:
-    """Writes `source` without `layers` of its layers; `out` appears when it is whole.
+    """Write `source` without `layers` of its layers; `out` appears when it is complete.
 
-    Half of the examples tell the influence, the other half the loss. The weights are read once, and once more for every
-    layer that goes; one layer is in memory at a time, beside the states of the examples on `CANDIDATES` + 1 ways.
-    `details`: the layers removed in their order, by their numbers in `source`, the influence of each, and the loss in
-    nats per token before and after.
+    Half of the examples give the influence, the other half the loss. The weights are read once, and once more for every
+    removed layer; one layer is in memory at a time, beside the states of the examples on `CANDIDATES` + 1 ways.
+    `details`: the removed layers in order, by their numbers in `source`, the influence of each, and the loss in nats
+    per token before and after.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised, too few texts, or no layer would be left.
-        DiskShortError: the disk has no room for `out`, found before starting.
+        UsageError: `out` exists, `source` is quantized, too few texts, or no layer would be left.
+        DiskShortError: the disk has no space for `out`, found before starting.
         CheckpointError: the checkpoint cannot be read.
-        DeviceError: the device is not there.
+        DeviceError: this machine has no such device.
     """
     checkpoint = open_plain(source, out)
     config = checkpoint.config
@@ -74,7 +74,7 @@ def prune_depth(
 def _choose(
     checkpoint: Checkpoint, layers: int, texts: Sequence[Text], progress: OnProgress | None, device: str
 ) -> tuple[list[int], dict[str, Any]]:
-    """The layers to remove, in their order, and the details of the report."""
+    """The layers to remove, in order, and the details of the report."""
     examples = calibration_examples(checkpoint, texts)
     trials = _Trials(LayerwiseModel(checkpoint, resolve_device(device)), examples[::2], examples[1::2])
     kept = list(range(checkpoint.config.num_layers))
@@ -103,13 +103,13 @@ def _choose(
 
 
 def check_count(config: ChatGLM6BConfig, layers: int) -> None:
-    """Raises UsageError where so many layers cannot go."""
+    """Raise UsageError if this number of layers cannot be removed."""
     if not 1 <= layers < config.num_layers:
         raise UsageError(f"{layers} of {config.num_layers} layers cannot go: name 1 to {config.num_layers - 1}.")
 
 
 def without_layers(config: ChatGLM6BConfig, removed: Collection[int]) -> ChatGLM6BConfig:
-    """The config without these layers; those that stay keep the numbers that they were trained with."""
+    """The config without these layers; the others keep the numbers they were trained with."""
     kept = [layer for layer in range(config.num_layers) if layer not in removed]
     smaller = deepcopy(config)
     smaller.num_layers = len(kept)
@@ -123,20 +123,20 @@ def without_layers(config: ChatGLM6BConfig, removed: Collection[int]) -> ChatGLM
 
 @dataclass(slots=True)
 class _Trial:
-    """Where examples are on their way through some of the layers."""
+    """The position of examples on their way through some of the layers."""
 
-    seen: list[Tensor]  # states of the examples that tell the influence
-    held: list[Tensor]  # of those that tell the loss
+    seen: list[Tensor]  # states of the examples that give the influence
+    held: list[Tensor]  # states of the examples that give the loss
     influence: dict[int, float] = field(default_factory=dict)
     loss: float = float("nan")
 
     def fork(self) -> "_Trial":
-        """The same place, to go on from by another way."""
+        """Copy the position, to continue on another way."""
         return replace(self, seen=list(self.seen), held=list(self.held), influence=dict(self.influence))
 
 
 class _Trials:
-    """Runs through the layers, with one or another of them left out."""
+    """Runs through the layers, each with another layer left out."""
 
     def __init__(self, model: LayerwiseModel, seen: Sequence[Example], held: Sequence[Example]) -> None:
         self.model, pad = model, model.checkpoint.pad
@@ -147,9 +147,9 @@ class _Trials:
     def run(
         self, layers: Sequence[int], candidates: Collection[int], on_layer: Callable[[int], None]
     ) -> dict[int | None, _Trial]:
-        """Every candidate's run without it; without candidates the run through all layers, under None.
+        """Run without each candidate; without candidates run through all layers, under the key None.
 
-        The runs share their way up to the layer that each leaves out, and every layer's weights.
+        The runs share the way up to their left-out layers, and every layer's weights.
         """
         trunk = _Trial(self.model.embed(self.seen), self.model.embed(self.held))
         ways: dict[int | None, _Trial] = {} if candidates else {None: trunk}
@@ -167,7 +167,7 @@ class _Trials:
             on_layer(done)
         for way in ways.values():
             way.loss = self.model.results(self.held, way.held).losses.mean().item()
-            way.seen.clear()  # room for the next runs
+            way.seen.clear()  # memory for the next runs
         return ways
 
     def _step(self, way: _Trial, layer: int, block: Block) -> None:
@@ -177,7 +177,7 @@ class _Trials:
 
 
 def _influence(before: Sequence[Tensor], after: Sequence[Tensor], real: Sequence[Tensor]) -> float:
-    """1 - the mean cosine between a layer's input and output, over the tokens that are no padding."""
+    """1 - the mean cosine between a layer's input and output, over all tokens except padding."""
     cosines = [
         F.cosine_similarity(x[where].float(), y[where].float(), dim=-1)
         for x, y, where in zip(before, after, real, strict=True)

@@ -21,7 +21,7 @@ from ..checkpoint_writer import copy_tokenizer, new_folder, split_name, stored_t
 
 State = dict[str, Tensor]
 Run = Callable[[Watch], object]  # shows the inputs of a block's linear layers, example by example
-# From a block, what runs it and its number to its changed weights, on the CPU.
+# From a block, the function that runs it, and its number, to its changed weights on the CPU.
 Edit = Callable[[Block, Run, int], State]
 
 
@@ -35,10 +35,10 @@ def write_edited(
     device: str,
     progress: OnProgress | None,
 ) -> None:
-    """Writes a checkpoint with its layers changed by `edit`, and `config`, which describes them.
+    """Write a checkpoint with its layers changed by `edit`, and `config`, which describes them.
 
     Args:
-        texts: what runs through the layers.
+        texts: run through the layers.
     """
     model = LayerwiseModel(checkpoint, resolve_device(device))
     batches = [batch.to(model.device) for batch in batches_of(calibration_examples(checkpoint, texts), checkpoint.pad)]

@@ -1,4 +1,4 @@
-"""What pruning removed, and what it predicts."""
+"""The report of a pruning: the removed parts, and the predicted effect."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,16 +9,16 @@ from ..size import Size
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """`before` and `after` are predictions from the configs, which the folder's files bear out."""
+    """Report of a pruning. `before` and `after` are predictions from the configs, which match the folder's files."""
 
     removed: str
     before: Size
     after: Size
-    details: dict[str, Any] = field(default_factory=dict)  # ready for JSON; what they are is said where they are made
+    details: dict[str, Any] = field(default_factory=dict)  # ready for JSON; described by the functions that fill it
 
     @property
     def speedup(self) -> float:
-        """Predicted tokens per second over those before, one sequence, where reading the weights takes the time."""
+        """Predicted tokens per second relative to before, for one sequence limited by reading the weights."""
         return self.before.read / self.after.read
 
     def as_text(self) -> str:

@@ -1,8 +1,8 @@
 """2:4 sparsity: of each 4 consecutive inputs of a linear layer 2 are zero, which sparse tensor cores read at half size.
 
-Those go whose size times the norm of their input is least, row by row (Wanda: Sun et al., ICLR 2024, arXiv 2306.11695).
-The zeros are stored among the others, so that every device runs the checkpoint; `sparsity` in its config says that a
-GPU may compress it.
+The zeroed weights are those with the smallest product of size and norm of their input, row by row (Wanda: Sun et al.,
+ICLR 2024, arXiv 2306.11695). The zeros are stored among the others, so every device runs the checkpoint; `sparsity` in
+its config says that a GPU may compress it.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,17 +26,16 @@ from .report import Pruned
 def sparsify_24(
     source: Path, out: Path, texts: Sequence[Text], progress: OnProgress | None = None, device: str = "auto"
 ) -> Pruned:
-    """Writes `source` with half of the weights of every layer's matrices zero; `out` appears when it is whole.
+    """Write `source` with half of the weights of every layer's matrices zero; `out` appears when it is complete.
 
     Layer by layer, each measured behind the sparse ones before it; one is in memory at a time. Embedding and head stay
-    as they are.
+    unchanged.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised or 2:4 already, a width is no multiple of 4, or too few
-            texts.
-        DiskShortError: the disk has no room for `out`.
+        UsageError: `out` exists, `source` is quantized or 2:4 already, a width is no multiple of 4, or too few texts.
+        DiskShortError: the disk has no space for `out`.
         CheckpointError: the checkpoint cannot be read.
-        DeviceError: the device is not there.
+        DeviceError: this machine has no such device.
     """
     checkpoint = open_plain(source, out)
     config = checkpoint.config
@@ -46,7 +45,7 @@ def sparsify_24(
 
 
 def with_sparsity(config: ChatGLM6BConfig) -> ChatGLM6BConfig:
-    """The config with 2:4 sparsity. Raises UsageError: it has it already, or a width that is no multiple of 4."""
+    """The config with 2:4 sparsity. Raises UsageError if it is 2:4 already, or has a width that is no multiple of 4."""
     if config.sparsity:
         raise UsageError("The model is 2:4 sparse already: use it as it is.")
     widths = {config.hidden_size, *(config.inner(layer) for layer in range(config.num_layers))}
@@ -58,7 +57,7 @@ def with_sparsity(config: ChatGLM6BConfig) -> ChatGLM6BConfig:
 
 
 def mask_24(weight: Tensor, norms: Tensor) -> Tensor:
-    """True where a weight stays: the 2 of each 4 in a row whose size times their input's norm is largest.
+    """True for weights that stay: in each 4 of a row, the 2 with the largest product of size and norm of their input.
 
     Args:
         weight: [rows, columns], columns a multiple of 4.

@@ -1,8 +1,8 @@
-"""A smaller vocabulary: the tokens that given texts and the chat itself never use go, and the texts read as before.
+"""Vocabulary pruning: removes tokens that given texts and the chat itself never use; the texts read as before.
 
-Tokens that are not learned pieces stay: control tokens, line breaks and runs of spaces, bytes. A character that has no
-piece any more is spelled in bytes, so that every text can still be written; where a vocabulary has no bytes, all its
-single characters stay.
+Tokens that are not learned pieces stay: control tokens, line breaks and runs of spaces, bytes. A character without its
+piece is spelled in bytes, so every text can still be written; if a vocabulary has no bytes, all its single characters
+stay.
 """
 
 import json
@@ -29,22 +29,23 @@ from ..checkpoint_writer import TOKENIZER_FILES, new_folder, open_plain, stored_
 from ..size import predict_size
 from .report import Pruned
 
-STEP = 64  # rows are filled up to a multiple of it with the likeliest of the other tokens
-ROUNDS = 100  # whose numbers a conversation can write
+STEP = 64  # multiple to which rows are filled up with the likeliest of the other tokens
+ROUNDS = 100  # rounds whose numbers a conversation can write
 _NORMAL = proto.ModelProto.SentencePiece.NORMAL
 _ID_FIELDS = ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id", "gmask_token_id")
 _CONFIG, _PIECES = TOKENIZER_FILES
 
 
 def prune_vocabulary(source: Path, out: Path, texts: Sequence[Text], progress: OnProgress | None = None) -> Pruned:
-    """Writes `source` with the tokens that `texts` use, as first rounds or later ones; `out` appears when it is whole.
+    """Write `source` with the tokens that `texts` use, as first rounds or later ones; `out` appears when it is
+    complete.
 
-    Lossless for the texts: their pieces stay the same, and so do the logits of the tokens that stay. Memory: the
-    largest tensor. `details`: the tokens before and after, and how many are needed.
+    Lossless for the texts: their pieces stay the same, and so do the logits of the remaining tokens. Memory: the
+    largest tensor. `details`: the numbers of tokens before and after, and of needed tokens.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised, no texts, or every token is used.
-        DiskShortError: the disk has no room for `out`.
+        UsageError: `out` exists, `source` is quantized, no texts, or every token is used.
+        DiskShortError: the disk has no space for `out`.
         CheckpointError: the checkpoint or its tokenizer cannot be read.
     """
     checkpoint = open_plain(source, out)
@@ -59,7 +60,7 @@ def prune_vocabulary(source: Path, out: Path, texts: Sequence[Text], progress: O
         )
     model = read_model(Path(tokenizer.vocab_file))
     images = tokenizer.num_image_tokens
-    config.pad_token_id = tokenizer.pad_token_id  # of all ids the one that a config may be wrong about and still work
+    config.pad_token_id = tokenizer.pad_token_id  # the only id about which a config may be wrong and still work
     fixed = [place for name in _ID_FIELDS for place in _as_list(getattr(config, name))]
     if bad := [place for place in fixed if not 0 <= place - images < len(model.pieces)]:
         raise CheckpointError(f"{source}: config.json names token {bad[0]}, which the tokenizer has not.")
@@ -87,9 +88,9 @@ def prune_vocabulary(source: Path, out: Path, texts: Sequence[Text], progress: O
 
 
 def kept_rows(before: Path, after: Path) -> Tensor:
-    """The tokens of a pruned vocabulary by their numbers in the one before, in the order of their own numbers.
+    """The old ids of a pruned vocabulary's tokens, in the order of their new ids.
 
-    Raises CheckpointError where one of them is not in the vocabulary before.
+    Raises CheckpointError if the old vocabulary lacks one of them.
     """
     old, new = (ChatGLMTokenizer.from_pretrained(folder) for folder in (before, after))
     place = {piece.piece: number + old.num_image_tokens for number, piece in enumerate(_pieces(old))}
@@ -110,7 +111,7 @@ def _as_list(value: int | list[int] | None) -> list[int]:
 
 
 def _encoded(tokenizer: ChatGLM6BTokenizer, texts: Iterable[Text]) -> Iterator[list[int]]:
-    """Every text as the model meets it: as it stands, as a round of a longer conversation, and as plain text."""
+    """Every text in the forms that the model reads: alone, as a round of a longer conversation, and as plain text."""
     for history, prompt, answer in texts:
         yield encode(tokenizer, history, prompt, answer, maxsize).tokens
         yield tokenizer.encode_message(build_prompt(prompt, [*history, (prompt, answer)]))
@@ -118,16 +119,16 @@ def _encoded(tokenizer: ChatGLM6BTokenizer, texts: Iterable[Text]) -> Iterator[l
 
 
 def _used(tokenizer: ChatGLM6BTokenizer, texts: Iterable[Text]) -> set[int]:
-    """Ids that the texts and the frame of a conversation use."""
+    """Ids used by the texts and by the frame of a conversation."""
     rounds = tokenizer.encode_message(build_prompt("", [("", "")] * ROUNDS))
     return set(rounds).union(*_encoded(tokenizer, texts))
 
 
 def _needed(model: proto.ModelProto, used: set[int]) -> set[int]:
-    """The pieces that have to stay so that what uses `used` is still cut into the same pieces.
+    """The pieces that must stay so that all uses of `used` are still cut into the same pieces.
 
-    Scores of control tokens and of unknown characters go by the largest and the smallest score, so that these stay.
-    Where pieces are merged from smaller ones (BPE), the smaller ones stay too.
+    Scores of control tokens and of unknown characters depend on the largest and the smallest score, so these two stay.
+    If pieces are merged from smaller ones (BPE), the smaller ones stay too.
     """
     pieces = model.pieces
     normal = [number for number, piece in enumerate(pieces) if piece.type == _NORMAL]
@@ -166,7 +167,7 @@ def _write_tokenizer(model: proto.ModelProto, kept: Sequence[int], source: Path,
     smaller.trainer_spec.vocab_size = len(pieces)
     (folder / _PIECES).write_bytes(smaller.SerializeToString())
     config = read_json(source / _CONFIG) | {"num_image_tokens": 0}
-    config.pop("added_tokens_decoder", None)  # ids by their old numbers; the names say the same
+    config.pop("added_tokens_decoder", None)  # ids by their old numbers; the names contain the same
     (folder / _CONFIG).write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

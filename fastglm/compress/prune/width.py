@@ -1,8 +1,8 @@
-"""Narrower layers: FFN channels and attention heads whose changing part reaches the outputs least.
+"""Width pruning: removes the FFN channels and attention heads whose varying part reaches the outputs least.
 
 A channel's importance is the spread of its activation times the norm of its column of the down-projection; a head's is
-the root mean square of what of its spread comes through `dense`. What is constant in them loses nothing: their mean
-contribution goes into the bias (FLAP: An et al., AAAI 2024, arXiv 2312.11983).
+the root mean square of its spread after `dense`. Constant parts are not lost: their mean contribution goes into the
+bias (FLAP: An et al., AAAI 2024, arXiv 2312.11983).
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from ..size import predict_size
 from .edit_layers import Run, State, write_edited
 from .report import Pruned
 
-STEPS = (128, 64, 32, 16, 8, 4, 2, 1)  # what kept channels are a multiple of: the first that suits a layer
+STEPS = (128, 64, 32, 16, 8, 4, 2, 1)  # multiples for the number of kept channels: the first one that suits a layer
 
 
 def prune_width(
@@ -34,21 +34,21 @@ def prune_width(
     progress: OnProgress | None = None,
     device: str = "auto",
 ) -> Pruned:
-    """Writes `source` with the same shares of every layer's FFN channels and heads; `out` appears when it is whole.
+    """Write `source` with the same shares of every layer's FFN channels and heads; `out` appears when it is complete.
 
     Layer by layer, each measured behind the narrower ones before it; one is in memory at a time.
-    `details`: the channels and heads of each layer that are left.
+    `details`: the remaining channels and heads of each layer.
 
     Args:
-        channels: share of the FFN channels that stays, above 0 up to 1; kept as a multiple of 128 where that fits.
+        channels: share of the FFN channels that stays, above 0 up to 1; rounded to a multiple of 128 if that fits.
         heads: share of the heads that stays; at least one does.
 
     Raises:
-        UsageError: `out` exists, `source` is quantised or 2:4, too few texts, or a share out of range or too large
-            to remove anything.
-        DiskShortError: the disk has no room for `out`.
+        UsageError: `out` exists, `source` is quantized or 2:4, too few texts, or a share out of range or too large to
+        remove anything.
+        DiskShortError: the disk has no space for `out`.
         CheckpointError: the checkpoint cannot be read.
-        DeviceError: the device is not there.
+        DeviceError: this machine has no such device.
     """
     checkpoint = open_plain(source, out)
     config = checkpoint.config
@@ -74,7 +74,7 @@ def with_widths(config: ChatGLM6BConfig, channels: float, heads: float) -> ChatG
     """The config with these shares of the FFN channels and heads of every layer.
 
     Raises:
-        UsageError: a share that is not above 0 and up to 1, or so large that nothing goes, or a config that is 2:4.
+        UsageError: a share that is not above 0 and up to 1, or too large to remove anything, or a config that is 2:4.
     """
     if config.sparsity:
         raise UsageError("The model is 2:4 sparse, which narrower layers would not be: prune it before.")
@@ -97,7 +97,7 @@ def kept(width: int, share: float) -> int:
 
 
 def same_or_list(values: list[int]) -> int | list[int]:
-    """What a config says of its layers: one number where they are alike."""
+    """A config's value for its layers: one number if they are equal, otherwise a list."""
     return values[0] if len(set(values)) == 1 else values
 
 
@@ -110,7 +110,7 @@ class _Moments:
         self.products: Tensor | float = 0.0
 
     def add(self, x: Tensor) -> None:
-        """x: [tokens, groups, size]."""
+        """Add activations x: [tokens, groups, size]."""
         x = x.float()
         self.count += len(x)
         self.sum = self.sum + x.sum(0).cpu().double()
@@ -118,12 +118,12 @@ class _Moments:
 
     @property
     def mean(self) -> Tensor:
-        """[groups, size]."""
+        """The means, [groups, size]."""
         return torch.as_tensor(self.sum) / self.count
 
     @property
     def covariance(self) -> Tensor:
-        """[groups, size, size]."""
+        """The covariances, [groups, size, size]."""
         return torch.as_tensor(self.products) / self.count - self.mean[:, :, None] * self.mean[:, None, :]
 
 
@@ -143,7 +143,7 @@ def _narrow(block: Block, run: Run, channels: int, heads: int) -> State:
 
 
 def _keep_best(state: State, inner: str, outer: str, moments: _Moments, count: int) -> None:
-    """Cuts the groups of rows of `inner`, and of columns of `outer`, to the `count` most important ones."""
+    """Cut the groups of rows of `inner`, and of columns of `outer`, to the `count` most important ones."""
     mean = moments.mean.float()
     columns = state[outer + ".weight"].unflatten(1, mean.shape)  # [outputs, groups, size]
     importance = torch.einsum("ogi,gij,ogj->g", columns, moments.covariance.float(), columns)
