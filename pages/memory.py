@@ -13,7 +13,6 @@ from dashboard.markup import Markdown, bold
 from dashboard.results import memory, results
 from dashboard.results.memory import Need
 from dashboard.texts import say
-from fastglm.engine.kv_cache import STEP
 from fastglm.system.devices import DeviceCard
 
 
@@ -66,10 +65,10 @@ def draw_reach(run: pd.Series, rows: pd.DataFrame, needs: list[Need], short: lis
     """Draw computed values: memory over context length, and the variants that fit the card at hand."""
     st.subheader(say("memory-reach"), anchor=False)
     peaks = memory.peaks(rows)
-    limit = max(memory.context_of(run["model"]), int(peaks["x"].max()) if len(peaks) else 0, 2 * STEP)
+    limit = max(memory.context_of(run["model"]), int(peaks["x"].max()) if len(peaks) else 0, 2 * memory.STEP)
     limit = min(limit, memory.LONGEST)
     left, right = st.columns(2)
-    context = left.slider(say("context"), STEP, limit, limit, STEP, key="context", bind="query-params")
+    context = left.slider(say("context"), memory.STEP, limit, limit, memory.STEP, key="context", bind="query-params")
     batch = right.slider(say("batch"), 1, 32, 1, key="batch", bind="query-params", help=say("batch-help"))
     card = machine.device()
     table = memory.fit(needs, context, batch, limit, card.memory_total if card else None)

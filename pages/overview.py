@@ -20,7 +20,6 @@ from dashboard.markup import code, plain
 from dashboard.results import recommendation, recommendation_text, results
 from dashboard.results.recommendation import Advice, Standing, fits
 from dashboard.texts import say
-from fastglm.models.source import find_source
 from fastglm.system.devices import DeviceCard
 from fastglm.variants.variants import USUAL
 
@@ -100,7 +99,7 @@ def pick_place(here: str, places: pd.Series) -> str:
 def draw_missing(model: str, measured: Mapping[str, str], is_here: bool) -> None:
     """Draw the missing measurements, with a command and, on this machine, a button to make them."""
     missing = {"speed": say("side-speed"), "memory": say("side-memory"), "quality": say("side-quality")}
-    if find_source(model, restricted=True).kind == "shape":
+    if model.startswith("shape:"):
         st.caption(say("overview-no-quality"))
         del missing["quality"]
     missing = {side: words for side, words in missing.items() if side not in measured}

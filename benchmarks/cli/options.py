@@ -34,7 +34,7 @@ def tell(result: "Result", kept_in: "Store | None", reporter: Reporter, more: st
     if isinstance(reporter, BarReporter):
         print(report.table(result.measurements), more, sep="\n" if more else "")
     if result.trouble and kept_in:
-        from benchmarks.run.fallback import keep_here
+        from benchmarks.cli.fallback import keep_here
 
         raise keep_here(result, kept_in) or result.trouble
     if result.status != "done":

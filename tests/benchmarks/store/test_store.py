@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, update
 
+from benchmarks.cli.fallback import keep_here
 from benchmarks.measure.graded_answer import Graded
 from benchmarks.measure.measurement import Measurement, Sample
-from benchmarks.run.fallback import keep_here
 from benchmarks.run.record import Result
 from benchmarks.store import store as stores
 from benchmarks.store.run import Run, still_runs
