@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 
 from ...errors import DeviceError
-from ...models.chatglm.decoder import Decoder
 from ...progress.progress import COMPILING, OnProgress, Progress
 from ...system.devices import instruction_set
 from ...system.files import put
@@ -30,6 +29,7 @@ from ...system.home import folder
 from ...system.making import made_once, part_of
 from ...system.watched import watched
 from ..decode_step import DecodeStep
+from ..types import Decoder
 from .worker import REQUEST, BuildRequest, Form
 
 BUILD = [sys.executable, "-m", "fastglm.engine.compile.worker"]

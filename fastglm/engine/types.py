@@ -1,0 +1,20 @@
+"""What an engine asks of a model."""
+
+from typing import Any, Protocol, Self
+
+import torch
+from torch import Tensor
+
+
+class Decoder(Protocol):
+    """The layers of a model, from ids to logits, with positions, mask and cache given (`models.chatglm.decoder`)."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The dtype of the activations."""
+
+    def part(self, layers: range) -> Self:
+        """A decoder of some layers."""
+
+    def __call__(self, ids: Tensor, position_ids: Tensor, mask: Any, cache: Any, keep: int) -> Tensor:
+        """Logits of the last `keep` positions, [rows, keep, vocabulary]; hidden states where more layers follow."""
