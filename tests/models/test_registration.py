@@ -51,10 +51,19 @@ def test_every_class_reads_a_checkpoint() -> None:
     assert lines == [NAMES.get(used, MODEL) for used in USES]
 
 
-def test_a_module_of_the_family_imported_first_is_registered() -> None:
-    """Importing a model imports parts of transformers, its table of configs among them."""
-    lines = run(f"from fastglm.models.chatglm.model import {MODEL}\n{USES['AutoModel']}\n{USES['AutoTokenizer']}")
-    assert lines == [MODEL, "ChatGLM6BTokenizer"]
+def test_a_module_of_the_family_imported_first_is_registered_and_streams() -> None:
+    """Importing a model imports parts of transformers, its table of configs among them. The stream lies above models,
+    which get it from the package.
+    """
+    streams = (
+        "from transformers import AutoModel, AutoTokenizer\n"
+        "model, tokenizer = (each.from_pretrained(folder) for each in (AutoModel, AutoTokenizer))\n"
+        "*_, (text, rounds) = model.stream_chat(tokenizer, '你好', max_length=24, do_sample=False)\n"
+        "print(rounds == [('你好', text)])"
+    )
+    first = f"from fastglm.models.chatglm.model import {MODEL}"
+    lines = run("\n".join([first, USES["AutoModel"], USES["AutoTokenizer"], streams]))
+    assert lines == [MODEL, "ChatGLM6BTokenizer", "True"]
 
 
 def test_no_module_of_the_family_imports_the_class_it_is_registered_with() -> None:
