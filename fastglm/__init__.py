@@ -35,7 +35,7 @@ def __dir__() -> list[str]:
 
 
 def _stream(*arguments: Any, **settings: Any) -> "Iterator[Piece]":
-    """Streams for a model's own `stream_chat`, which lies below `generation`."""
+    """Stream for a model's own `stream_chat`, which lies below `generation`."""
     from .generation.stream import stream
 
     return stream(*arguments, **settings)

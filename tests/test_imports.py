@@ -14,7 +14,7 @@ FORBIDDEN = "import sys; sys.modules |= {'torch': None, 'transformers': None}\n"
 
 
 def run(code: str) -> str:
-    """What Python prints in a process of its own."""
+    """Run code in a process of its own; return its output."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
     assert done.returncode == 0, done.stderr

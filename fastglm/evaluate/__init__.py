@@ -1,1 +1,1 @@
-"""Quality: what a model answers to held-out questions, and how likely it finds the right answers."""
+"""Quality of a model: its answers to held-out questions, and its likelihood of the right answers."""

@@ -1,4 +1,4 @@
-"""What a model answers by itself, many questions at a time."""
+"""A model's own answers to many questions at a time."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from ..engine.batch import Ends
 from ..models.chatglm.conversation import History
 from ..progress.progress import OnProgress, Progress
 
-TOP_P = 0.7  # of sampling, as in the published chat
+TOP_P = 0.7  # top-p of sampling, as in the published chat
 QUESTIONS_AT_ONCE = 64
 
 
@@ -25,13 +25,13 @@ def answers(
     seed: int = 0,
     progress: OnProgress | None = None,
 ) -> list[str | None]:
-    """Answers to `questions`, each a history and what is asked.
+    """Answer `questions`, each a history and a prompt.
 
-    Neighbours run side by side, padded on the left: it is quick where their answers are about equally long.
+    Neighbouring questions run side by side, padded on the left; this is fast if their answers are about equally long.
 
     Args:
-        max_new_tokens: of an answer; one that is not ended by then is None.
-        temperature: greedy decoding where it is None, else sampling with `TOP_P`.
+        max_new_tokens: the most tokens of an answer; an answer that has not ended by then is None.
+        temperature: None means greedy decoding, otherwise sampling with `TOP_P`.
         seed: of the sampling; question n draws with `seed + n`.
     """
     prompts = [model.prompt_ids(tokenizer, question, history)[0] for history, question in questions]
@@ -47,7 +47,7 @@ def prompt_answers(
     seed: int = 0,
     progress: OnProgress | None = None,
 ) -> list[str | None]:
-    """`answers` to prompts that are token ids already."""
+    """Run `answers` on prompts that are token ids already."""
     sampling = GREEDY if temperature is None else Sampling(temperature=temperature, top_p=TOP_P, seed=seed)
     stops = model.stop_tokens
     found: list[str | None] = []
@@ -61,7 +61,7 @@ def prompt_answers(
 
 
 def answer_text(model: Any, tokenizer: Any, ids: Sequence[int]) -> str | None:
-    """The answer that new tokens are; None where nothing ends it."""
+    """The text of new tokens; None if no stop token ends them."""
     end = next((place for place, token in enumerate(ids) if token in model.stop_tokens), None)
     return None if end is None else model.clean_response(tokenizer.decode(ids[:end], skip_special_tokens=True))
 
@@ -73,8 +73,8 @@ def generate(
     sampling: Sampling = GREEDY,
     ends: Ends | None = None,
 ) -> list[list[int]]:
-    """New token ids of each prompt, side by side: by `BatchEngine.answer`, or transformers' `generate` where the model
-    is run eagerly. There rows stay until the last has ended, and draw from one source of random numbers.
+    """New token ids of each prompt, side by side: by `BatchEngine.answer`, or by transformers' `generate` for the eager
+    engine. With `generate`, rows stay until the last has ended, and all draw from one source of random numbers.
     """
     if engine_name(model) != "eager":
         return BatchEngine(model).answer(prompts, max_new_tokens, sampling, ends)
@@ -99,14 +99,14 @@ def generate(
 
 
 class _Ending(StoppingCriteria):
-    """Tells `generate` what `Ends` says, and keeps the answers up to there."""
+    """Stops `generate` by the rule of `Ends`, and keeps the answers up to there."""
 
     def __init__(self, rows: int, ends: Ends) -> None:
         self.answers: list[list[int]] = [[] for _ in range(rows)]
         self._ends, self._ended = ends, [False] * rows
 
     def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
-        """Takes the last token of each row; returns which are ended, [rows]."""
+        """Take the last token of each row; returns which rows are ended, [rows]."""
         for row, token in enumerate(input_ids[:, -1].tolist()):
             if not self._ended[row]:
                 self.answers[row].append(token)

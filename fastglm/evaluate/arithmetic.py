@@ -1,4 +1,4 @@
-"""The arithmetic that scores are computed in: exact, or as answers are decoded."""
+"""The arithmetic of scores: exact, or as in decoding."""
 
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
@@ -8,17 +8,17 @@ from ..errors import UsageError
 
 
 class Arithmetic(StrEnum):
-    """How a variant multiplies while its likelihoods, divergence and likeliest tokens are computed.
+    """Arithmetic of a variant while its likelihoods, divergence and likeliest tokens are computed.
 
-    Its own answers are always generated as decoding runs, since that is what users get.
+    A variant's own answers always use the arithmetic of decoding, because users get these.
     """
 
-    exact = "exact"  # activations as they are: the error of packed weights alone, whatever stands beside in a batch
-    decoding = "decoding"  # the kernels that prompts and answers run on, some of which round activations too
+    exact = "exact"  # activations are not rounded: the error of packed weights alone, whatever else is in a batch
+    decoding = "decoding"  # the kernels of prompts and answers, some of which round activations too
 
 
 def read_arithmetic(name: str) -> Arithmetic:
-    """An arithmetic by its name. Raises UsageError, with all names, for any other."""
+    """Find an arithmetic by its name. Raises UsageError with all names for any other."""
     try:
         return Arithmetic(name)
     except ValueError:
@@ -26,16 +26,17 @@ def read_arithmetic(name: str) -> Arithmetic:
 
 
 def scoring(model: Any, arithmetic: Arithmetic) -> AbstractContextManager[None]:
-    """A block within which a model multiplies as `arithmetic` says."""
-    from ..kernels.exact import exact_arithmetic  # torch takes a while, and command lines only want the names
+    """A block in which a model uses `arithmetic`."""
+    # Imported late: torch takes a while, and command lines need only the names.
+    from ..kernels.exact import exact_arithmetic
 
     return exact_arithmetic(model) if arithmetic == Arithmetic.exact else nullcontext()
 
 
 def arithmetic_of(model: Any, wanted: Arithmetic) -> Arithmetic:
-    """The arithmetic that a model is scored in where `wanted` is asked for.
+    """The arithmetic that a model is scored in when `wanted` is requested.
 
-    LLM.int8() of bitsandbytes rounds activations whoever asks.
+    LLM.int8() of bitsandbytes always rounds activations.
     """
     rounds = any(type(parameter).__name__ == "Int8Params" for parameter in model.parameters())
     return Arithmetic.decoding if rounds else wanted

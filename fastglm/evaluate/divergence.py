@@ -1,4 +1,4 @@
-"""How far a variant's next-token probabilities are from those of the original, on the tokens of the same answers."""
+"""Divergence of a variant's next-token probabilities from the original's, on the tokens of the same answers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from ..models.packing import Batch
 from .arithmetic import Arithmetic, scoring
 from .likelihood import losses, target_logits
 
-PRECISELY_AT_ONCE = 32  # targets whose probabilities over the whole vocabulary are in memory in fp64
+PRECISELY_AT_ONCE = 32  # targets whose probabilities over the whole vocabulary are in memory in fp64 at once
 
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Of every target, in the order of the batches."""
+    """Figures of every target, in the order of the batches."""
 
     kl: Tensor  # [targets], nats: KL(original ‖ variant)
-    agrees: Tensor  # [targets], bool: the best token is the same, the first of equals
+    agrees: Tensor  # [targets], bool: equal best token, the first of equals
     losses: Tensor  # [targets], nats: the variant's cross-entropy
 
     @property
@@ -44,9 +44,9 @@ def divergence(
     head: Head,
     arithmetic: Arithmetic = Arithmetic.exact,
 ) -> Divergence:
-    """Compares a variant with what the original found for the same batches, over the whole vocabulary.
+    """Compare a variant with the original's final states for the same batches, over the whole vocabulary.
 
-    The original's logits are computed anew, in fp32, from its last states and its own head; a variant's by its own
+    The original's logits are computed again, in fp32, from its last states and its own head; a variant's by its own
     head, packed or not.
 
     Raises:

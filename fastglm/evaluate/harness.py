@@ -28,10 +28,10 @@ TOLD = ("results", "groups", "group_subtasks", "versions", "n-shot", "n-samples"
 
 @dataclass(frozen=True, slots=True)
 class HarnessReport:
-    """What the harness found, as its `evaluate` gives it."""
+    """Results of the harness, in the form of its `evaluate`."""
 
     found: dict[str, Any]
-    arithmetic: Arithmetic  # of the likelihoods
+    arithmetic: Arithmetic  # arithmetic of the likelihoods
     seconds: float
 
     def as_text(self) -> str:
@@ -50,16 +50,16 @@ class HarnessReport:
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Tasks with their data, ready to be asked."""
+    """Tasks with their data, ready to run."""
 
     loaded: Any  # the harness's TaskDict
 
     @classmethod
     def load(cls, names: Sequence[str], folder: Path | None = None) -> "Tasks":
-        """Read tasks, groups or tags, of the harness or defined by the YAML files in `folder`.
+        """Read tasks, groups or tags, of the harness or from the YAML files in `folder`.
 
         Raises:
-            UsageError: there is no such folder or task, or the task runs what a model wrote.
+            UsageError: there is no such folder or task, or the task runs code that a model wrote.
             FastGLMError: a task or its data cannot be read.
         """
         if folder and not folder.is_dir():
@@ -74,7 +74,7 @@ class Tasks:
                 raise UsageError(f"lm-eval has no task {name!r}, nor is it in a folder given by --tasks: {hint}")
         try:
             loaded = manager.load(list(names))
-        except Exception as error:  # whatever YAML, data and code of tasks can raise
+        except Exception as error:  # YAML, data and code of tasks can raise anything
             reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
             raise FastGLMError(
                 f"lm-eval cannot read {', '.join(names)} ({reason}): check its YAML and data."
@@ -105,7 +105,9 @@ class Tasks:
 
 
 def _manager(names: Sequence[str], folder: Path | None) -> TaskManager:
-    """One's own tasks alone where those are all that is asked: to list the harness's thousands takes seconds."""
+    """A manager for the user's own tasks alone, if no others are requested: listing the harness's thousands takes
+    seconds.
+    """
     if folder:
         own = TaskManager(include_path=folder, include_defaults=False)
         if set(names) <= set(own.all_subtasks):

@@ -1,7 +1,7 @@
-"""A variant as lm-evaluation-harness asks it: for likelihoods of continuations, or for texts.
+"""A variant in the interface of lm-evaluation-harness: likelihoods of continuations, and generated texts.
 
-A task's context stands before `[gMASK] <sop>` and is seen in both directions, as a chat's message is; its continuation
-is scored or generated behind it, token by token. No text of a task becomes a control token.
+A task's context stands before `[gMASK] <sop>` and is seen in both directions, like a chat's message; its continuation
+is scored or generated after it, token by token. No text of a task becomes a control token.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,16 @@ from .answers import generate
 from .arithmetic import Arithmetic, scoring
 from .likelihood import batches_of, losses, target_logits
 
-LONGEST_ANSWER = 256  # tokens, where a task names no number; the harness's own default
+LONGEST_ANSWER = 256  # tokens, if a task gives no number; the harness's own default
 FEWSHOT_SEED = 1234  # the harness's own
 GENERATION = {"until", "max_gen_toks", "do_sample", "temperature", "top_p", "top_k"}
 
 
 class VariantLM(LM):
-    """The model that the harness asks, loaded by `fastglm.load`. A context that is too long loses its beginning.
+    """A model, loaded by `fastglm.load`, for the harness. A context that is too long loses its beginning.
 
-    Likelihoods are computed in `arithmetic`, so that exact ones do not depend on what stands beside in a batch; what is
-    generated runs as decoding does.
+    Likelihoods are computed in `arithmetic`, so exact ones do not depend on the rest of a batch; generated texts use
+    the arithmetic of decoding.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class VariantLM(LM):
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Nats of each continuation after its context, and whether greedy decoding would give it.
 
-        The spaces that part the two are left out: answers of this architecture begin behind <sop> without one.
+        The spaces between the two are left out: answers of this architecture begin after <sop> without one.
         """
         examples = []
         for context, continuation in (request.args for request in requests):
@@ -59,7 +59,7 @@ class VariantLM(LM):
         return self._score(examples)
 
     def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
-        """Nats of whole texts after an empty context; of a longer text, window by window, every token once."""
+        """Nats of whole texts after an empty context; a longer text is scored window by window, every token once."""
         room = self.model.context_length - len(self.tokenizer.prompt_end) - 1
         examples: list[Example] = []
         owners: list[int] = []
@@ -75,7 +75,7 @@ class VariantLM(LM):
         return sums
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
-        """Texts up to <eop>, a request's strings or number of tokens; greedy unless the task samples."""
+        """Generate texts up to <eop>, a request's strings or number of tokens; greedy unless the task samples."""
         room = self.model.context_length - len(self.tokenizer.prompt_end) - 1  # the last token of a context stays
         wishes = [Generation.read(request.args[1], room) for request in requests]
         texts = [""] * len(requests)
@@ -108,7 +108,7 @@ class VariantLM(LM):
         return [*self.tokenizer.encode_text(context)[-room:], *end]
 
     def _score(self, examples: Sequence[Example]) -> list[tuple[float, bool]]:
-        scores = [(0.0, True)] * len(examples)  # as it is of an empty continuation
+        scores = [(0.0, True)] * len(examples)  # as for an empty continuation
         wanted = [number for number, example in enumerate(examples) if example.targets]
         found: list[tuple[float, bool]] = []
         pad = self.model.config.pad_token_id
@@ -129,17 +129,17 @@ class VariantLM(LM):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """How a request is answered."""
+    """Settings of a request's answer."""
 
-    until: tuple[str, ...]  # strings that end it and are no part of it
-    tokens: int  # at most
+    until: tuple[str, ...]  # strings that end the text and do not belong to it
+    tokens: int  # largest number of tokens
     sampling: Sampling
 
     @classmethod
     def read(cls, wanted: dict[str, Any], room: int) -> "Generation":
-        """From a task's `generation_kwargs`.
+        """Read a task's `generation_kwargs`.
 
-        Raises UsageError for one that is not known here, and for more tokens than `room`.
+        Raises UsageError for an unknown setting, and for more tokens than `room`.
         """
         found: dict[str, Any] = dict(normalize_gen_kwargs(wanted, LONGEST_ANSWER))
         if found.get("num_beams") == 1:
@@ -155,13 +155,13 @@ class Generation:
         if not found["do_sample"] or found.get("temperature", 1.0) <= 0:
             return cls(until, found["max_gen_toks"], GREEDY)
         asked = {name: found[name] for name in ("temperature", "top_p", "top_k") if name in found}
-        sampling = Sampling(**{"temperature": 1.0, "top_p": 1.0, **asked})  # where a task says nothing, as transformers
+        sampling = Sampling(**{"temperature": 1.0, "top_p": 1.0, **asked})  # transformers' value if a task gives none
         sampling.check()
         return cls(until, found["max_gen_toks"], sampling)
 
 
 class Texts:
-    """The texts of a batch while it is generated; each ends at the first of its strings, or at a stop token."""
+    """The texts of a batch during generation; each ends at the first of its strings, or at a stop token."""
 
     def __init__(self, tokenizer: Any, until: Sequence[str], stops: Sequence[int], rows: int) -> None:
         def decode(ids: Sequence[int]) -> str:
@@ -172,7 +172,7 @@ class Texts:
         self._overlap = max(map(len, until), default=1) - 1
 
     def add(self, number: int, token: int) -> bool:
-        """Takes the next token of a row; whether that ends it."""
+        """Add the next token of a row; returns whether it ends the text."""
         row, stopped = self._rows[number], token in self._stops
         self._add(row, row.detokenizer.finish() if stopped else row.detokenizer.add(token))
         row.ended |= stopped
@@ -202,7 +202,7 @@ class _Row:
 
 @torch.inference_mode()
 def _scores(model: Any, batch: Batch) -> list[tuple[float, bool]]:
-    """Of each example: nats of its targets, and whether all of them are the likeliest tokens."""
+    """For each example: nats of its targets, and whether all of them are the likeliest tokens."""
     nats, missed = torch.zeros(2, batch.examples, dtype=torch.double)
     for logits, targets, owners in target_logits(model, batch, batch.example):
         nats.index_add_(0, owners.cpu(), losses(logits, targets).cpu().double())

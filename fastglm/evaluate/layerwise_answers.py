@@ -1,4 +1,4 @@
-"""Greedy answers of a model that is run layer by layer: every token costs all weights once, for all rows together."""
+"""Greedy answers of a model that runs layer by layer: every token reads all weights once, for all rows together."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,17 +17,17 @@ from ..models.packing import Passage
 def streamed_answers(
     model: LayerwiseModel, prompts: Sequence[list[int]], longest: int, room: int
 ) -> Iterator[tuple[int, list[int]]]:
-    """The number of every prompt with the token ids of its answer, as it ends.
+    """Yield the number of each prompt with the token ids of its answer, when the answer ends.
 
-    Rows run side by side in groups of about equally long prompts. A row leaves when it has ended; where half of the
-    room is free, the next group joins, so that few rows ever run alone.
+    Rows run side by side in groups of about equally long prompts. A finished row leaves; when half of the room is free,
+    the next group joins, so that few rows never run alone for long.
 
     Args:
-        longest: tokens of an answer, with the one that ends it.
-        room: bytes for keys and values; one row is run however little that is.
+        longest: tokens of an answer, including the one that ends it.
+        room: bytes for keys and values; at least one row runs, however little that is.
     """
     waiting = deque(shortest_first([len(prompt) for prompt in prompts]))
-    room //= model.checkpoint.config.cache_bytes(model.dtype)  # tokens, from here on
+    room //= model.checkpoint.config.cache_bytes(model.dtype)  # new tokens from here on
     groups: list[_Group] = []
     while waiting or groups:
         held = sum(group.tokens for group in groups)
@@ -42,7 +42,7 @@ def streamed_answers(
 
 
 def _fitting(sizes: Sequence[int], longest: int, room: int) -> int:
-    """How many of the prompts, shortest first, there is room for, with their answers; one at least."""
+    """The number of prompts, shortest first, that fit with their answers; at least one."""
     whole = batches([size + longest for size in sizes], room)
     return min(len(next(whole)), len(next(batches(sizes, TOKENS_AT_ONCE))))
 
@@ -65,11 +65,11 @@ class _Group:
 
     @property
     def tokens(self) -> int:
-        """That the rows may come to."""
+        """The largest number of tokens of the rows."""
         return len(self.numbers) * self._most
 
     def take(self, tokens: Tensor) -> Iterator[tuple[int, list[int]]]:
-        """Takes the next token of every row, [rows]; number and answer of those that it ends."""
+        """Take the next token of every row, [rows]; yields number and answer of the rows that it ends."""
         going = []
         for row, token in enumerate(tokens.tolist()):
             answer = self._answers[row]
@@ -81,7 +81,7 @@ class _Group:
         self._go_on(going, tokens)
 
     def _go_on(self, going: list[int], tokens: Tensor) -> None:
-        """With these rows, and with their new tokens."""
+        """Continue with these rows and their new tokens."""
         cache, rows = self.passage.cache, torch.tensor(going, dtype=torch.long, device=tokens.device)
         assert cache is not None
         if len(going) < len(self.numbers):
@@ -89,6 +89,6 @@ class _Group:
             self._answers = [self._answers[row] for row in going]
             cache.batch_select_indices(rows)
         positions = self.passage.position_ids[rows, :, -1:]
-        positions[:, 1] += 1  # only the block position counts on
+        positions[:, 1] += 1  # only the block position advances
         seen = F.pad(self.passage.attention_mask[rows, :, -1:], (0, 1), value=True)
         self.passage = Passage(tokens[rows, None], positions, seen, cache=cache)

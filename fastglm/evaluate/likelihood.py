@@ -1,4 +1,4 @@
-"""How likely a model finds the right answers, without generating."""
+"""Likelihood of the right answers under a model, without generating."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,13 +13,13 @@ from ..models.chatglm.model import ChatGLMForConditionalGeneration
 from ..models.packing import Batch, Example, pack
 from .arithmetic import Arithmetic, scoring
 
-EXAMPLES_AT_ONCE = 32  # of a batch
-TARGETS_AT_ONCE = 512  # whose logits over the whole vocabulary are in memory
+EXAMPLES_AT_ONCE = 32  # tokens of a batch
+TARGETS_AT_ONCE = 512  # targets whose logits over the whole vocabulary are in memory at once
 
 
 @dataclass(frozen=True, slots=True)
 class Likelihood:
-    """Of answers after their context, each ended by <eop>."""
+    """Likelihood of answers after their context, each ended by <eop>."""
 
     nats: float  # the sum over all tokens
     tokens: int
@@ -35,12 +35,12 @@ class Likelihood:
         return math.exp(self.loss)
 
     def bits_per_byte(self, texts: Sequence[str]) -> float:
-        """Of the answers' texts in UTF-8, which vocabularies of any size can be compared by."""
+        """Bits per byte of the answers' texts in UTF-8, comparable between vocabularies of any size."""
         return self.nats / math.log(2) / sum(len(text.encode()) for text in texts)
 
 
 def predicting_states(model: ChatGLMForConditionalGeneration, batch: Batch) -> Tensor:
-    """The model's last states at the tokens that predict, [targets, hidden size]: what its head is given."""
+    """The model's last states at the predicting tokens, [targets, hidden size]: the input of its head."""
     hidden = model.transformer(batch.input_ids, batch.position_ids, batch.attention_mask).last_hidden_state
     return hidden.flatten(0, 1)[batch.predicting.to(hidden.device)]
 

@@ -1,4 +1,6 @@
-"""What the original makes of given questions, computed once and kept: variants are compared with it on any machine."""
+"""Reference of given questions: the original's states and answers, computed once and stored; variants are compared with
+it on any machine.
+"""
 
 import hashlib
 import time
@@ -21,22 +23,21 @@ from .layerwise_answers import streamed_answers
 from .likelihood import batches_of
 from .reference_file import FINALS, Kept, Subject, read, rounded
 
-STATES_AT_ONCE = 16_384  # tokens whose states are in memory together, while the weights pass once
-SAVED_EVERY = 60.0  # seconds, of answers as they come
-CACHE_SHARE = 3  # keys and values of streamed answers take this part of the free memory
+STATES_AT_ONCE = 16_384  # tokens whose states are in memory together while the weights are read once
+SAVED_EVERY = 60.0  # seconds between writes of answers during their generation
+CACHE_SHARE = 3  # share of the free memory for keys and values of streamed answers
 
 
 class Reference:
     """The original's last states at the known answers of `examples`, and its own greedy answers to their prompts.
 
-    From the states and the checkpoint's head its logits are computed anew, over the whole vocabulary.
+    Its logits over the whole vocabulary are computed again from the states and the checkpoint's head.
 
-    Kept in `FASTGLM_HOME/references`, under a name made of the checkpoint's weights and what is asked: a file that
-    another machine made for the same serves as well. What is not kept is computed layer by layer, with the weights
-    read from disk.
+    Stored in `FASTGLM_HOME/references`, under a name made from the checkpoint's weights and the questions, so a file
+    from another machine serves as well. Missing parts are computed layer by layer, with the weights read from disk.
     """
 
-    batches: list[Batch]  # of the examples; every variant is asked these
+    batches: list[Batch]  # batches of the examples; every variant is scored on these
 
     def __init__(self, checkpoint: Checkpoint, examples: Sequence[Example], longest: int, device: torch.device) -> None:
         """
@@ -56,23 +57,23 @@ class Reference:
 
     @property
     def path(self) -> Path:
-        """Where it is kept."""
+        """The path of the stored file."""
         return folder("references") / f"{self._subject.checkpoint[:24]}-{self._subject.questions[:24]}.safetensors"
 
     @property
     def made(self) -> str:
-        """In which precision, and on what."""
+        """The precision and the device of its states."""
         return self._whole().made
 
     @property
     def answered(self) -> int:
-        """How many of its answers are kept."""
+        """The number of stored answers."""
         found = self._found()
         return len(found.answers) if found else 0
 
     @property
     def complete(self) -> bool:
-        """Tell whether states and answers are all kept."""
+        """Tell whether all states and answers are stored."""
         found = self._found()
         return found is not None and found.finals is not None and len(found.answers) == len(self.examples)
 
@@ -83,13 +84,17 @@ class Reference:
         return states + self.head.weight().nbytes
 
     def finals(self, progress: OnProgress | None = None) -> FinalStates:
-        """States of all batches. Raises CheckpointError: the checkpoint is quantised or broken, or the kept file is."""
+        """States of all batches. Raises CheckpointError if the checkpoint is quantized or broken, or the stored file
+        is.
+        """
         found = self._whole(progress).finals
         assert found is not None  # computed by now
         return found
 
     def answers(self, tokenizer: Any, progress: OnProgress | None = None) -> list[str | None]:
-        """To every example's prompt; None where an answer did not end. Raises CheckpointError as `finals` does."""
+        """Answers to every example's prompt; None for an answer that did not end. Raises CheckpointError as `finals`
+        does.
+        """
         found = dict(self._whole(progress).answers)
         missing = [number for number in range(len(self.examples)) if number not in found]
         if missing:
@@ -107,34 +112,34 @@ class Reference:
         return [found[number] for number in range(len(self.examples))]
 
     def keep_answers(self, answers: Sequence[str | None]) -> None:
-        """Keeps answers that the original gave when it was loaded, unless there are some."""
+        """Store answers that the loaded original gave, unless there are some already."""
         if not self.complete:
             self._keep(self.finals(), dict(enumerate(answers)))
 
     def write(self, path: Path) -> None:
-        """Writes what is kept to a file for another machine, with the head."""
+        """Write the stored content to a file for another machine, with the head."""
         self._whole().write(path, self._subject, self.head.weight())
 
     def adopt(self, path: Path) -> None:
-        """Keeps what another machine wrote, in place of what is kept. Raises CheckpointError: what is wrong with it.
+        """Store another machine's file, in place of the present one. Raises CheckpointError with the file's fault.
 
-        Of a file of an earlier version, which has no states, the answers alone.
+        A file of an earlier version has no states, so only its answers are stored.
         """
         self._kept = read(path, self._subject, "export it again from this checkpoint, with these questions")
         self._kept.write(self.path, self._subject)
 
     def _found(self) -> Kept | None:
-        """The content of the file as it is; read anew until its states are there, which another process may make."""
+        """The present content of the file, read again until it has states, which another process may be computing."""
         if (self._kept is None or self._kept.finals is None) and self.path.is_file():
             self._kept = read(self.path, self._subject, "remove it, it will be made again")
         return self._kept
 
     def _whole(self, progress: OnProgress | None = None) -> Kept:
-        """The content of the file, once its states are there."""
+        """The content of the file, once it has states."""
         if not self._has_states():
             made_once(self.path, self._has_states, self._make, progress)
         found = self._found()
-        assert found is not None  # it was made, here or by another process
+        assert found is not None  # this process or another one made it
         return found
 
     def _has_states(self) -> bool:
@@ -142,7 +147,7 @@ class Reference:
         return found is not None and found.finals is not None
 
     def _make(self, progress: OnProgress) -> None:
-        """Computes the states; answers that are kept without them stay."""
+        """Compute the states; stored answers without states stay."""
         found = self._found()
         self._keep(self._compute(progress), dict(found.answers) if found else {})
 
@@ -175,7 +180,7 @@ class Reference:
 
 
 def _asked(examples: Sequence[Example], batches: Sequence[Batch], longest: int) -> str:
-    """SHA-256 of what is asked and expected, and of the order that the logits come in."""
+    """SHA-256 of the questions with their expected answers, and of the order of the logits."""
     digest = hashlib.sha256(repr((longest, [(example.tokens, example.context) for example in examples])).encode())
     for batch in batches:
         digest.update(batch.targets.numpy().tobytes())
@@ -183,7 +188,7 @@ def _asked(examples: Sequence[Example], batches: Sequence[Batch], longest: int) 
 
 
 def _groups(batches: Sequence[Batch]) -> list[list[Batch]]:
-    """Batches that are in memory together."""
+    """Group batches that are in memory together."""
     groups: list[list[Batch]] = []
     room = 0
     for batch in batches:

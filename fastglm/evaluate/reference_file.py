@@ -1,4 +1,6 @@
-"""The file that a reference is kept in, and carried between machines by: written whole, and checked as it is read."""
+"""The file of a reference, for storage and for transport between machines: written atomically, and checked when
+read.
+"""
 
 import json
 from collections.abc import Mapping
@@ -16,16 +18,16 @@ from ..models.head import FinalStates
 from ..system.files import replacing
 
 FORMAT = "fastglm-reference-3"  # 3: with the last states
-OLD_FORMAT = "fastglm-reference-2"  # with the 64 best logits of every token, from which KL comes out too low
+OLD_FORMAT = "fastglm-reference-2"  # with the 64 best logits of every token, which give a too low KL
 FINALS = ("states", "best", "losses")
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a reference is of, and what its tensors have to fit."""
+    """Identity of a reference, and the shapes of its tensors."""
 
     checkpoint: str  # SHA-256 of config and weights
-    questions: str  # SHA-256 of what is asked, with the known answers
+    questions: str  # SHA-256 of the questions, with the known answers
     examples: int
     targets: int  # tokens of the known answers
     vocabulary: int
@@ -34,17 +36,17 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What a file holds."""
+    """Content of a file."""
 
-    made: str  # in which precision, and on what
-    finals: FinalStates | None  # of all targets; None in a file of `OLD_FORMAT`, and until they are computed anew
-    answers: Mapping[int, str | None]  # the original's own, by the number of the example; None: it did not end
+    made: str  # precision and device of the states
+    finals: FinalStates | None  # of all targets; None in a file of `OLD_FORMAT` until they are computed again
+    answers: Mapping[int, str | None]  # the original's own answers by the number of the example; None: it did not end
 
     def write(self, path: Path, subject: Subject, head: Tensor | None = None) -> None:
-        """Writes beside the place and moves there, so that a kill leaves no half of a file.
+        """Write to a temporary file and move it into place, so that a kill leaves no partial file.
 
         Args:
-            head: the original's, for a file that is to hold all that its logits are computed from.
+            head: the original's, for a file with everything that its logits are computed from.
         """
         metadata = {"format": FORMAT, "made": self.made, "checkpoint": subject.checkpoint}
         tensors = {} if self.finals is None else {name: getattr(self.finals, name).cpu() for name in FINALS}
@@ -61,18 +63,19 @@ class Kept:
 
 
 def rounded(states: Tensor) -> Tensor:
-    """States as they are kept: in fp16, or in fp32 where they go beyond its range.
+    """States as they are stored: in fp16, or in fp32 if they exceed its range.
 
-    On tokens that the demo is unsure of it then differs from itself by 4e-8 nats; with bf16 it would be 3e-6.
+    On tokens that the demo is unsure of, the stored states differ from the original by 4e-8 nats; in bf16 it would be
+    3e-6.
     """
     fits = states.abs().max() <= torch.finfo(torch.float16).max
     return states.to(torch.float16 if fits else torch.float32)
 
 
 def read(path: Path, subject: Subject, advice: str) -> Kept:
-    """The file's content, but for a head, which the checkpoint has too.
+    """Read a file's content, except for a head, which the checkpoint has too.
 
-    Raises CheckpointError: what is wrong with the file, and `advice`, in one line.
+    Raises CheckpointError with the file's fault and `advice`, in one line.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -92,7 +95,7 @@ def read(path: Path, subject: Subject, advice: str) -> Kept:
 
 
 class _WrongError(Exception):
-    """What is wrong with a file, to be read after its name."""
+    """A file's fault, worded to follow the file's name."""
 
 
 def _check_origin(metadata: Mapping[str, str], subject: Subject) -> None:
@@ -109,7 +112,7 @@ def _check_origin(metadata: Mapping[str, str], subject: Subject) -> None:
 
 
 def _checked_names(file: Any, subject: Subject) -> set[str]:
-    """The tensors to read, after a look at the shapes of all."""
+    """The names of the tensors to read, after checking the shapes of all."""
     shapes = {
         "states": (subject.targets, subject.hidden),
         "best": (subject.targets,),

@@ -1,4 +1,4 @@
-"""What a variant makes of questions with known answers: its own answers, and how likely it finds the known ones."""
+"""Scoring of questions with known answers: the variant's own answers, and its likelihood of the known ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,19 +29,19 @@ Asked = tuple[History, str, str]  # history, question, and the known answer
 class Judged:
     """One question: the variant's greedy answer, and figures of the known answer, token by token."""
 
-    answer: str | None  # None where it did not come to an end
+    answer: str | None  # None if it did not end by itself
     losses: tuple[float, ...]  # nats, cross-entropy of each token of the known answer and its <eop>
     kl: tuple[float, ...] | None  # nats, KL(original ‖ variant); None where the two cannot be compared
-    agreed: int | None  # tokens at which variant and original would have chosen the same
+    agreed: int | None  # tokens for which variant and original have the same best choice
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All questions, and how the figures of the known answers came about."""
+    """All questions, and the conditions of the known answers' figures."""
 
     questions: list[Judged]
     arithmetic: Arithmetic
-    precision: str  # and on what
+    precision: str  # and the device
     vocabulary: int | None = None  # tokens of the variant's own vocabulary; None: the original's
 
 
@@ -53,15 +53,15 @@ def judge(
     arithmetic: Arithmetic = Arithmetic.exact,
     progress: OnProgress | None = None,
 ) -> Findings:
-    """Asks `questions`, each a history, what is asked, and the known answer.
+    """Score `questions`, each a history, a prompt and its known answer.
 
-    The original is not loaded for the comparison: what it makes of the known answers is computed layer by layer once,
-    and kept (`fastglm.evaluate.reference`). Where it is what is asked, its own answers are kept there too. A variant
-    with a vocabulary of its own is not compared, nor one whose original is not there, as it was published quantised.
+    The original is not loaded for the comparison: its states at the known answers are computed layer by layer once, and
+    stored (`fastglm.evaluate.reference`). If the original itself is scored, its own answers are stored there too. A
+    variant with its own vocabulary is not compared, nor one whose original was published quantized only.
 
     Args:
-        longest: tokens of an answer; one that is not ended by then is None.
-        arithmetic: of the known answers' figures; the variant's own answers run as decoding does.
+        longest: tokens of an answer; an answer that has not ended by then is None.
+        arithmetic: of the known answers' figures; the variant's own answers use the arithmetic of decoding.
 
     Raises:
         ContextError: a question and its answer do not fit into the model's context.
@@ -90,11 +90,11 @@ def judge_streamed(
     longest: int,
     progress: OnProgress | None = None,
 ) -> Findings:
-    """What `judge` gives for the original, without room for it: as it is kept, or else computed layer by layer.
+    """The result of `judge` for the original without loading it: from its stored reference, or computed layer by layer.
 
     Raises:
         ContextError: a question and its answer do not fit into the model's context.
-        CheckpointError: the checkpoint is quantised or broken, or what is kept is broken.
+        CheckpointError: the checkpoint is quantized or broken, or the stored reference is broken.
     """
     checkpoint = Checkpoint(find_source(model).fetch())
     tokenizer = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
@@ -110,7 +110,7 @@ def judge_streamed(
 def _own_vocabulary(
     model: Any, checkpoint: Checkpoint, questions: Sequence[Asked], examples: Sequence[Example]
 ) -> int | None:
-    """How many tokens a variant knows where they are not those of its original, by number or by what they stand for."""
+    """The number of a variant's tokens if they differ from its original's, in number or meaning; otherwise None."""
     if model.config.vocab_size == checkpoint.config.vocab_size:
         theirs = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
         if encoded(theirs, questions, model.context_length) == list(examples):
@@ -119,7 +119,7 @@ def _own_vocabulary(
 
 
 def encoded(tokenizer: Any, questions: Sequence[Asked], context: int) -> list[Example]:
-    """The questions with their known answers as tokens. Raises ContextError where one does not fit into `context`."""
+    """The questions with their known answers as tokens. Raises ContextError if one does not fit into `context`."""
     try:
         return [encode(tokenizer, *question, context) for question in questions]
     except ValueError as error:
@@ -134,7 +134,7 @@ def _judged(
     kl: Tensor | None,
     agrees: Tensor | None,
 ) -> list[Judged]:
-    """Question by question; the tensors are of all targets, in the order of the batches."""
+    """The scores by question; the tensors are of all targets, in the order of the batches."""
     each = [_by_example(batches, examples, figure) for figure in (losses, kl, agrees)]
     return [
         Judged(text, nats or (), kl, None if agreed is None else int(sum(agreed)))

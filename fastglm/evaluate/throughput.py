@@ -1,4 +1,4 @@
-"""How long a model takes to answer many prompts at once."""
+"""Time of a model to answer many prompts at once."""
 
 import time
 from collections.abc import Sequence
@@ -14,9 +14,10 @@ from .answers import generate
 def batch_time(
     model: Any, _tokenizer: Any, prompts: Sequence[list[int]], new_tokens: int, progress: OnProgress | None = None
 ) -> float:
-    """Seconds for `new_tokens` tokens after each of `prompts`, side by side and greedily, past the end of an answer.
+    """Seconds for `new_tokens` tokens after each of `prompts`, side by side and greedily, ignoring stop tokens.
 
-    Every variant runs on its own engine, but for `speculative`, which drafts for one sequence only: here as `fast`.
+    Every variant runs on its own engine, except `speculative`, which drafts for one sequence only and runs like `fast`
+    here.
 
     Raises:
         HostError: an answer has another length.
@@ -32,7 +33,7 @@ def batch_time(
 
 
 def _wait_for(device: torch.device) -> None:
-    """Let the device come to the end of its work."""
+    """Wait until the device has finished its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

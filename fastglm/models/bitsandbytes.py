@@ -1,4 +1,4 @@
-"""Linear layers of bitsandbytes in a model, put there by transformers' own quantiser, as `from_pretrained` does.
+"""Linear layers of bitsandbytes in a model, created by transformers' own quantizer as in `from_pretrained`.
 
 int8 is LLM.int8() (Dettmers et al., arXiv 2208.07339) with its threshold of 6; nf4 is the data type of QLoRA (Dettmers
 et al., arXiv 2305.14314) in blocks of 64, one fp32 scale each. Head and embedding stay in floating point.
@@ -16,7 +16,7 @@ Form = Literal["int8", "nf4"]
 
 
 def replace_linears(model: Any, form: Form, device: torch.device, dtype: torch.dtype) -> None:
-    """Gives a model on the meta device, which is not filled yet, the linear layers of bitsandbytes.
+    """Replace the linear layers of a model on the meta device, not filled yet, by those of bitsandbytes.
 
     Args:
         dtype: of the activations; nf4 multiplies in it.
@@ -39,18 +39,18 @@ def replace_linears(model: Any, form: Form, device: torch.device, dtype: torch.d
     quantizer.preprocess_model(model, dtype=dtype, device_map={"": device})
     model.hf_quantizer = quantizer
     quantizer.postprocess_model(model)
-    # It says at every product that it casts to fp16, which takes longer than the cast.
+    # At every product bitsandbytes reports a cast to fp16, which takes longer than the cast.
     logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
 
 
 def quantise(place: nn.Parameter, weight: Tensor, device: torch.device) -> nn.Parameter:
-    """The packed weight for a parameter of a layer that `replace_linears` put in. weight: floating point."""
+    """The packed weight for a parameter of a layer from `replace_linears`. weight: floating point."""
     make: Any = type(place)
-    return make(weight.cpu(), requires_grad=False, **vars(place)).to(device)  # packed on its way from the CPU
+    return make(weight.cpu(), requires_grad=False, **vars(place)).to(device)  # packed while it moves from the CPU
 
 
 def planned_bytes(place: Tensor) -> int | None:
-    """Bytes that a weight will take with its scales once it is packed; None where it stays in floating point."""
+    """Bytes of a weight with its scales after packing; None if it stays in floating point."""
     match type(place).__name__:
         case "Int8Params":
             return place.numel() + 4 * place.shape[0]
@@ -60,17 +60,17 @@ def planned_bytes(place: Tensor) -> int | None:
 
 
 def scales(layer: Any) -> list[Tensor]:
-    """What a layer holds beside its packed weight: its scales, and the 16 values of nf4."""
+    """Tensors of a layer beside its packed weight: its scales, and the 16 values of nf4."""
     weight = layer._parameters.get("weight")
     found: list[Tensor | None] = []
     if type(weight).__name__ == "Int8Params":
-        found = [weight.SCB, layer.state.SCB]  # in either place, by whether the layer has been used
+        found = [weight.SCB, layer.state.SCB]  # in one of two places, depending on whether the layer has been used
     elif type(weight).__name__ == "Params4bit":
         found = [weight.quant_state.absmax, weight.quant_state.code]
     return [tensor for tensor in found if tensor is not None]
 
 
 def count(parameter: nn.Parameter) -> int:
-    """Numbers that a parameter stands for, of which nf4 packs two into a byte."""
+    """Number of weights in a parameter; nf4 packs two into a byte."""
     state = getattr(parameter, "quant_state", None)
     return state.shape.numel() if state else parameter.numel()

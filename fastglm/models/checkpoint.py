@@ -20,15 +20,16 @@ from .weights import check_file, is_finite, is_kind, read_tensors
 EMBEDDING, HEAD = "transformer.word_embeddings.weight", "lm_head.weight"
 NORM, LAYER = "transformer.final_layernorm.", "transformer.layers.{}."
 _EMBEDDING, _HEAD = (name.removesuffix("weight") for name in (EMBEDDING, HEAD))
-_UNUSED = "rotary_emb.inv_freq"  # ends the name of a table that follows from the config
+_UNUSED = "rotary_emb.inv_freq"  # end of the name of a table that follows from the config
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _SHARD = re.compile(r"-(\d{1,6})-of-(\d{1,6})\.")
-_NAMED = 3  # of many names in an error
+_NAMED = 3  # names in an error
 
 
 class Checkpoint:
-    """A folder with a config and weights. Making one reads the config and checks that every weight file is whole
-    enough to open; `places` checks all tensors against the config, and `tensors` and `named` read them."""
+    """A folder with a config and weights. Creating one reads the config and checks that every weight file can be
+    opened; `places` checks all tensors against the config, and `tensors` and `named` read them.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Raises CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
@@ -46,7 +47,7 @@ class Checkpoint:
         return sum(shard.stat().st_size for shard in self.shards)
 
     def content_hash(self) -> str:
-        """SHA-256 of the config and the weight files: the same for the same checkpoint on any machine."""
+        """SHA-256 of the config and the weight files, equal for the same checkpoint on any machine."""
         digest = hashlib.sha256((self.folder / "config.json").read_bytes())
         for shard in self.shards:
             with shard.open("rb") as file:
@@ -54,11 +55,11 @@ class Checkpoint:
         return digest.hexdigest()
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Names and tensors on the CPU, at most one shard mapped into memory at a time, without tables that follow from
-        the config.
+        """Yield names and tensors on the CPU, with at most one shard mapped into memory at a time, without tables that
+        follow from the config.
 
         Raises:
-            CheckpointError: what `places` raises, or a number that is none.
+            CheckpointError: an error of `places`, or a number that is NaN or infinite.
         """
         assert self.places is not None  # all are checked before the first is used
         for shard in self.shards:
@@ -67,10 +68,10 @@ class Checkpoint:
                     yield self._called(name), self._checked(name, tensor)
 
     def named(self, names: Collection[str]) -> dict[str, Tensor]:
-        """The tensors of these names on the CPU, mapped from their files where that is possible.
+        """The tensors of these names on the CPU, mapped from their files if possible.
 
         Raises:
-            CheckpointError: what `places` raises, one is missing, or a number is none.
+            CheckpointError: an error of `places`, a missing tensor, or a number that is NaN or infinite.
         """
         if missing := set(names) - self.places.keys():
             raise self._lacks(missing)
@@ -85,8 +86,8 @@ class Checkpoint:
         """The weight file of every tensor.
 
         Raises:
-            CheckpointError: a file is truncated or corrupt, or holds what the config has no place for; a tensor is
-                missing, there twice, or of another shape or type.
+            CheckpointError: a file is truncated or corrupt, or has a tensor that the config does not; a tensor is
+            missing, occurs twice, or has another shape or type.
         """
         found: dict[str, Path] = {}
         expected = _expected(self.config)
@@ -119,24 +120,24 @@ class Checkpoint:
 
     @property
     def head(self) -> str:
-        """The name of the matrix that gives logits: the embedding's where a head of its own is not stored."""
+        """The name of the matrix that gives logits: the embedding's if no head is stored."""
         return HEAD if HEAD in self.places else EMBEDDING
 
     def settle_head(self) -> None:
-        """Makes the config say whether head and embedding are one matrix: stored once, or twice and equal."""
+        """Set in the config whether head and embedding are one matrix: stored once, or twice and equal."""
         parts = [name.removeprefix(_HEAD) for name in self.places if name.startswith(_HEAD)]
         pairs = (self.named([_HEAD + part, _EMBEDDING + part]) for part in parts)
         self.config.tie_word_embeddings = all(torch.equal(*pair.values()) for pair in pairs)
 
     def _called(self, stored: str) -> str:
-        """The name that a stored tensor goes by: a single matrix for head and embedding may be stored as the head."""
+        """The name of a stored tensor: a single matrix for head and embedding may be stored as the head."""
         return _EMBEDDING + stored.removeprefix(_HEAD) if self._is_head_alone and stored.startswith(_HEAD) else stored
 
     def _stored(self, name: str) -> str:
         return _HEAD + name.removeprefix(_EMBEDDING) if self._is_head_alone and name.startswith(_EMBEDDING) else name
 
     def _checked(self, name: str, tensor: Tensor) -> Tensor:
-        """The tensor, looked through once."""
+        """The tensor, checked once."""
         if name not in self._finite and not is_finite(tensor):
             raise CheckpointError(f"{self.folder}: {name} holds NaN or infinite numbers: fetch the weights again.")
         self._finite.add(name)
@@ -166,7 +167,7 @@ class Checkpoint:
             )
 
     def _check_index(self, found: dict[str, Path]) -> None:
-        """Raises CheckpointError where a tensor is not in the file that the index names for it."""
+        """Raise CheckpointError if a tensor is not in the file that the index names for it."""
         for name, file in self._index.items():
             if name not in found or found[name].name != file:
                 raise CheckpointError(
@@ -181,7 +182,7 @@ class Checkpoint:
 
 
 def _expected(config: ChatGLM6BConfig) -> dict[str, Tensor]:
-    """Every tensor that a model of the config may have, on the meta device; also a head that it need not have."""
+    """Every tensor that a model of the config may have, on the meta device; also an optional head."""
     from .chatglm.model import ChatGLMForConditionalGeneration
 
     untied = copy.deepcopy(config)
@@ -191,7 +192,9 @@ def _expected(config: ChatGLM6BConfig) -> dict[str, Tensor]:
 
 
 def read_config(folder: Path) -> ChatGLM6BConfig:
-    """The config of a folder, which may hold nothing else yet. Raises CheckpointError where it is none of ours."""
+    """The config of a folder, which may contain nothing else yet. Raises CheckpointError if it belongs to no supported
+    architecture.
+    """
     path = folder / "config.json"
     if not path.exists():
         known = foreign.name_folder(folder)
@@ -210,7 +213,7 @@ def read_config(folder: Path) -> ChatGLM6BConfig:
 
 
 def _find_shards(folder: Path) -> tuple[list[Path], dict[str, str]]:
-    """The weight files, and the file of every tensor where an index says so."""
+    """The weight files, and the file of every tensor if there is an index."""
     for single in _SINGLE:
         index = folder / f"{single}.index.json"
         if index.exists():
@@ -252,7 +255,7 @@ def _present(folder: Path, names: Collection[str], told: str) -> list[Path]:
 
 
 def _listed(names: Collection[str]) -> str:
-    """Some of the names, and how many more there are."""
+    """Some of the names, and the number of the others."""
     first = ", ".join(map(_short, sorted(names)[:_NAMED]))
     return f"{first} and {len(names) - _NAMED} more" if len(names) > _NAMED else first
 

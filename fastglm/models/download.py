@@ -1,4 +1,4 @@
-"""Checkpoints from a hub: its list of files first, then the config, and the weights only where all is well."""
+"""Checkpoints from a hub: first its list of files, then the config, and the weights only if all is well."""
 
 import os
 import shutil
@@ -11,8 +11,8 @@ from .checkpoint import Checkpoint, read_config
 
 _CONFIG = "config.json"
 _LARGEST_CONFIG = 1 << 20  # bytes
-_ROOM = 1.02  # of the disk, for each byte that is downloaded
-# What a checkpoint needs, as patterns of names: tables and vocabularies, and weights in one of two forms.
+_ROOM = 1.02  # share of the disk, for each downloaded byte
+# Files of a checkpoint, as patterns of names: tables and vocabularies, and weights in one of two forms.
 _TABLES = (
     *(f"{name}config.json" for name in ("", "generation_", "tokenizer_")),
     *("special_tokens_map.json", "added_tokens.json", "tokenizer.json", "fastglm.json"),
@@ -22,19 +22,21 @@ _WEIGHTS = tuple(
     (f"{stem}.{kind}", f"{stem}-[0-9]*.{kind}", f"{stem}.{kind}.index.json")
     for stem, kind in (("model", "safetensors"), ("pytorch_model", "bin"))
 )
-# The organisation moved; either name may be the one that a hub or a mirror knows.
+# The organization moved; a hub or a mirror may know either name.
 _HOMES = {"THUDM": "zai-org", "zai-org": "THUDM"}
 
 
 def download(model: str, restricted: bool = False) -> Path:
-    """The folder of a hub's checkpoint: from the Hugging Face hub (or the mirror in HF_ENDPOINT), or ModelScope.
+    """Download a hub's checkpoint from the Hugging Face hub (or the mirror in HF_ENDPOINT), or ModelScope; return its
+    folder.
 
     Args:
-        restricted: whether it is for a visitor of the app, who may have `VISITORS_LIMIT` GB at most.
+        restricted: for a visitor of the app, who may have at most `VISITORS_LIMIT` GB.
 
     Raises:
-        CheckpointError: the hub does not have it or cannot be reached, or it is no checkpoint that could be opened.
-        DiskShortError, UsageError: it is too large for the disk, or for a visitor; found before its weights are loaded.
+        CheckpointError: the hub does not have it or cannot be reached, or it cannot be a readable checkpoint.
+        DiskShortError, UsageError: it is too large for the disk, or for a visitor; found before its weights are
+        downloaded.
     """
     if model.startswith("modelscope:"):
         return _from_modelscope(model.removeprefix("modelscope:"), _most(restricted))
@@ -58,7 +60,7 @@ def _most(restricted: bool) -> float:
 
 
 def _kept(repo: str) -> Path | None:
-    """The folder that was downloaded before, if it is whole."""
+    """The folder of an earlier download, if it is complete."""
     from huggingface_hub import snapshot_download
 
     for weights in _WEIGHTS:
@@ -85,12 +87,12 @@ def _from_hub(model: str, ids: list[str], most: float) -> Path:
             here = {name for name in sizes if isinstance(try_to_load_from_cache(repo, name, revision=told.sha), str)}
             _check_size(repo, sum(sizes.values()), sum(sizes[name] for name in sizes.keys() - here), HF_HUB_CACHE, most)
             snapshot_download(repo, allow_patterns=[name for name in sizes if name in _TABLES])
-            return Path(snapshot_download(repo, allow_patterns=list(sizes)))  # last: weights that are whole end it
+            return Path(snapshot_download(repo, allow_patterns=list(sizes)))  # last: complete weights end the download
         except RepositoryNotFoundError:
             continue
         except (CheckpointError, DiskShortError, UsageError):
             raise
-        except Exception as error:  # the hub's client has had errors of several libraries
+        except Exception as error:  # the hub's client raises errors of several libraries
             raise CheckpointError(
                 f"{model} is not on this machine and the hub cannot be reached: check the network, set "
                 "HF_ENDPOINT to a mirror, or download the folder by other means and name it."
@@ -121,7 +123,7 @@ def _from_modelscope(model: str, most: float) -> Path:
 
 
 def _chosen(repo: str, sizes: dict[str, int]) -> dict[str, int]:
-    """The files of a hub that a checkpoint needs, with their bytes: the weights in one form only."""
+    """The files of a hub that a checkpoint needs, with their bytes; weights in one form only."""
     if not 0 < sizes.get(_CONFIG, 0) <= _LARGEST_CONFIG:
         raise CheckpointError(f"{repo} has no config.json that could be read: name the hub id of a checkpoint.")
     for patterns in _WEIGHTS:

@@ -1,4 +1,4 @@
-"""The KV cache of transformers' `generate`, which grows; packed where the config asks for int8."""
+"""The growing KV cache of transformers' `generate`; packed if the config asks for int8."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from .chatglm.config import ChatGLM6BConfig
 class Int8Layer(DynamicLayer):
     """One layer of transformers' dynamic cache, packed: `keys` and `values` are int8 [batch, heads, tokens, bytes].
 
-    As the scales lie beside the numbers, all that transformers does to a layer (crop, reorder, repeat, offload) holds
+    Scales lie beside the numbers, so all operations of transformers on a layer (crop, reorder, repeat, offload) work
     for them too.
     """
 
@@ -25,7 +25,7 @@ class Int8Layer(DynamicLayer):
         self.keys, self.values = self.keys.to(torch.int8), self.values.to(torch.int8)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
-        """Adds [batch, heads, new, head_dim]; returns all of them, those of a prompt as they came."""
+        """Add [batch, heads, new, head_dim]; returns all keys and values, a prompt's own without rounding."""
         if is_prompt := not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         keys, values = super().update(pack(key_states), pack(value_states))
@@ -35,5 +35,5 @@ class Int8Layer(DynamicLayer):
 
 
 def make_cache(config: ChatGLM6BConfig) -> Cache:
-    """An empty cache that grows, in the format that the config asks for."""
+    """An empty growing cache, in the format of the config."""
     return Cache(layer_class_to_replicate=Int8Layer) if config.cache_format == "int8" else DynamicCache()

@@ -1,4 +1,6 @@
-"""Folders and files of other programs that are taken for a checkpoint: what they are, and what to do with them."""
+"""Recognition of other programs' folders and files that users take for a checkpoint, with advice on what to do with
+them.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -8,7 +10,7 @@ from ..errors import CheckpointError
 from ..system.files import open_regular, read_json
 
 _MAGIC = {b"GGUF": "GGUF", b"ggml": "GGML", b"lmgg": "GGML", b"fmgg": "GGML", b"tjgg": "GGML"}
-# By whom tensors of such names are written.
+# Programs that write tensors of such names.
 _MAKERS = {
     "bitsandbytes": (".absmax", ".SCB", ".quant_map", ".weight_format", ".quant_state.bitsandbytes__nf4"),
     "GPTQ or AWQ": (".qweight", ".qzeros", ".g_idx"),
@@ -18,7 +20,7 @@ _PLAIN = "name the checkpoint that it was made from"
 
 
 def name_folder(folder: Path) -> str:
-    """Name the kind of a folder without config.json, as far as its files say; an empty text where they do not."""
+    """Name the kind of a folder without config.json, as far as its files tell; otherwise an empty text."""
     if (folder / "adapter_config.json").exists():
         told = read_json(folder / "adapter_config.json")
         base = told.get("base_model_name_or_path")
@@ -37,7 +39,7 @@ def name_folder(folder: Path) -> str:
 
 
 def name_file(path: Path) -> str:
-    """Name the kind of a file by its first bytes; an empty text where they are of no known program."""
+    """Name the kind of a file by its first bytes; an empty text for no known program."""
     try:
         with open_regular(path) as file:
             kind = _MAGIC.get(file.read(4))
@@ -47,7 +49,7 @@ def name_file(path: Path) -> str:
 
 
 def check_config(folder: Path, fields: Mapping[str, Any]) -> None:
-    """Raises CheckpointError where a config says that another program has quantised the weights."""
+    """Raise CheckpointError if a config says that another program has quantized the weights."""
     told = fields.get("quantization_config")
     method = told.get("quant_method") if isinstance(told, dict) else None
     for file, maker in (("quantize_config.json", "gptq"), ("quant_config.json", "awq")):
@@ -60,5 +62,5 @@ def check_config(folder: Path, fields: Mapping[str, Any]) -> None:
 
 
 def maker_of(names: Iterable[str]) -> str:
-    """The program that writes tensors of such names; an empty text where it is not known."""
+    """The program that writes tensors of such names; an empty text if unknown."""
     return next((maker for maker, ends in _MAKERS.items() for name in names if name.endswith(ends)), "")

@@ -19,30 +19,30 @@ def steps(
     draw: Callable[[Tensor], Tensor] | None = None,
     **model_kwargs: Any,
 ) -> Iterator[Tensor]:
-    """The loop that `generate` takes as `custom_generate`, so that it gives out each token.
+    """The loop for `generate`'s argument `custom_generate`, which gives out each token.
 
     Args:
         input_ids: [batch, tokens].
-        draw: the next tokens, [batch, 1], from processed scores, [batch, vocabulary]; None: as the config says.
+        draw: the next tokens, [batch, 1], from processed scores, [batch, vocabulary]; None: by the config.
 
     Yields:
-        the next token of each row, [batch, 1]; padding where a row has ended.
+        the next token of each row, [batch, 1]; padding for an ended row.
 
     Raises:
-        NumbersError: logits are no numbers.
+        NumbersError: logits are NaN or infinite.
     """
     draw = draw or (_sampled if generation_config.do_sample else _best)
     step: dict[str, Any] = {"is_first_iteration": True}
     ended = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
     while not ended.all():
-        # Entered anew each time: what consumes this generator must not run in inference mode.
+        # Entered anew each time: the consumer of this generator must not run in inference mode.
         with torch.inference_mode():
             inputs = model.prepare_inputs_for_generation(input_ids, **step, **model_kwargs)
             outputs = model(**inputs, return_dict=True)
             model_kwargs = model._update_model_kwargs_for_generation(outputs, model_kwargs)
             logits = outputs.logits[:, -1].float()
             largest = logits.amax(-1, keepdim=True)
-            # Nothing can be drawn by what is no number.
+            # NaN gives no distribution to draw from.
             finite = largest - largest == 0
             logits = logits.where(finite, 0.0)
             token = draw(logits_processor(input_ids, logits))

@@ -1,4 +1,4 @@
-"""Logits over the whole vocabulary, computed from final states with a head that is read a block of rows at a time."""
+"""Logits over the whole vocabulary, computed from final states with a head that is read one block of rows at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from torch import Tensor
 
 from .checkpoint import Checkpoint
 
-HEAD_ROWS = 8192  # of the head at once
+HEAD_ROWS = 8192  # rows of the head at once
 
 
 @dataclass(frozen=True, slots=True)
 class FinalStates:
-    """A model's last states at the tokens that predict, and what it makes of them by itself."""
+    """A model's last states at the predicting tokens, and results that need no other model."""
 
     states: Tensor  # [targets, hidden size], after the final norm
     best: Tensor  # [targets], int32: the likeliest token, the first of equals
-    losses: Tensor  # [targets], float32: cross-entropy of the token that should come, in nats
+    losses: Tensor  # [targets], float32: cross-entropy of the target token, in nats
 
     def split(self, sizes: Sequence[int]) -> list["FinalStates"]:
-        """Parts of so many targets each."""
+        """Split into parts of these numbers of targets."""
         parts = zip(self.states.split(sizes), self.best.split(sizes), self.losses.split(sizes), strict=True)
         return [FinalStates(*part) for part in parts]
 
@@ -38,15 +38,15 @@ class Head:
 
     @property
     def size(self) -> int:
-        """How many tokens there are logits of."""
+        """The number of tokens that have logits."""
         return self._checkpoint.config.vocab_size if self._tokens is None else len(self._tokens)
 
     def weight(self) -> Tensor:
-        """The matrix as it is stored, mapped from its file where that is possible."""
+        """The matrix as it is stored, mapped from its file if possible."""
         return self._checkpoint.named([self._name])[self._name]
 
     def logits(self, states: Tensor) -> Tensor:
-        """[targets, size] in float32, of states [targets, hidden size], multiplied in their own precision."""
+        """Logits [targets, size] in float32 of states [targets, hidden size], multiplied in their own precision."""
         found = torch.empty(len(states), self.size, device=states.device)
         for first, rows in self._blocks():
             found[:, first : first + len(rows)] = states @ rows.to(states.device, states.dtype).T
@@ -69,7 +69,7 @@ class Head:
         return FinalStates(states, best, total - target)
 
     def _blocks(self) -> Iterator[tuple[int, Tensor]]:
-        """The rows in blocks, each with the number of its first one; the file is opened anew for each."""
+        """Yield the rows in blocks, each with the number of its first row; the file is opened again for each."""
         for first in range(0, self.size, HEAD_ROWS):
             chosen = slice(first, first + HEAD_ROWS)
             yield first, self.weight()[chosen if self._tokens is None else self._tokens[chosen]]

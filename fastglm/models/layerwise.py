@@ -1,7 +1,7 @@
-"""A model run layer by layer, its weights read from disk as they are needed: quality without room for the model.
+"""Layer-by-layer runs of a model whose weights are read from disk when needed: quality without memory for the model.
 
-Every layer is read once for many texts, so that reading is small beside calculating. What was read of a file is let go
-with it: a file is opened anew for every layer, and for every part of the head.
+Every layer is read once for many texts, so reading takes little time beside computing. A file's memory is released with
+its tensors: a file is opened again for every layer, and for every part of the head.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,13 +28,13 @@ class LayerwiseModel:
     """A checkpoint's weights as published, one layer in memory at a time."""
 
     def __init__(self, checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype | None = None) -> None:
-        """Reads nothing yet.
+        """Read nothing yet.
 
         Args:
             dtype: of weights and states; None: the device's own.
 
         Raises:
-            CheckpointError: the checkpoint is quantised, so that its weights are small enough to be loaded.
+            CheckpointError: the checkpoint is quantized, so its weights are small enough to be loaded.
         """
         if checkpoint.config.is_quantized:
             raise CheckpointError(f"{checkpoint.folder} is quantised: load it, it is small.")
@@ -42,17 +42,17 @@ class LayerwiseModel:
         self.dtype = dtype or default_dtype(device)
         self.head = Head(checkpoint)
         with torch.device("meta"):
-            self.empty = ChatGLMForConditionalGeneration(checkpoint.config)  # what it knows without its weights
+            self.empty = ChatGLMForConditionalGeneration(checkpoint.config)  # facts that need no weights
 
     @torch.inference_mode()
     def finals(
         self, batches: Sequence[Batch], on_layer: Callable[[int, int], None] | None = None, head: Head | None = None
     ) -> FinalStates:
-        """The last states of every predicting token of all batches, in their order.
+        """The last states of every predicting token of all batches, in order.
 
         Args:
-            on_layer: told after each layer how many are done, and of how many; the head counts as one.
-            head: of some tokens only, by whose numbers in it the targets then go.
+            on_layer: called after each layer with the number of finished layers and of all; the head counts as one.
+            head: restricted to some tokens; the targets are then numbers in it.
         """
         found = self.results(batches, self._states(batches, on_layer), head)
         if on_layer:
@@ -69,7 +69,9 @@ class LayerwiseModel:
 
     @torch.inference_mode()
     def results(self, batches: Sequence[Batch], states: list[Tensor], head: Head | None = None) -> FinalStates:
-        """What norm and head make of the states after the last layer, which are let go. `head`: as of `finals`."""
+        """The results of norm and head for the states after the last layer, which are released. `head`: as for
+        `finals`.
+        """
         norm = self.norm()
         predicting = [
             norm(state.flatten(0, 1)[batch.predicting.to(self.device)])
@@ -95,7 +97,7 @@ class LayerwiseModel:
         """States of one passage after a layer.
 
         Args:
-            watch: by linear layer, a function that is given its inputs, [tokens, columns] without the padding.
+            watch: by linear layer, a function that gets its inputs, [tokens, columns] without the padding.
         """
         placed = passage.to(self.device)
         real = placed.input_ids.ne(self.checkpoint.pad)
@@ -110,7 +112,7 @@ class LayerwiseModel:
         return self.empty.transformer.rotary(passage.position_ids, length, self.dtype), passage.attention_mask
 
     def _states(self, passages: Sequence[Passage], on_layer: Callable[[int, int], None] | None = None) -> list[Tensor]:
-        """States after all layers; the weights of each are let go before the next."""
+        """States after all layers; the weights of each are released before the next."""
         states = self.embed(passages)
         layers = self.checkpoint.config.num_layers
         for layer in range(layers):
@@ -134,7 +136,7 @@ class LayerwiseModel:
         return self._filled(nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta"), NORM)
 
     def read(self, name: str) -> Tensor:
-        """A tensor as it is stored, mapped from its file where that is possible."""
+        """A tensor as it is stored, mapped from its file if possible."""
         return self.checkpoint.named([name])[name]
 
     def _filled(self, module: M, prefix: str) -> M:

@@ -30,7 +30,7 @@ _HEADROOM = 1.05
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A checkpoint whose tensors are checked and still to be read, or a config for random weights (`tensors` None)."""
+    """A checkpoint with checked tensors that are still to be read, or a config for random weights (`tensors` None)."""
 
     config: ChatGLM6BConfig
     tokenizer: ChatGLMTokenizer
@@ -116,11 +116,11 @@ def build(
 def place(
     model: ChatGLMForConditionalGeneration, devices: list[torch.device], dtype: torch.dtype, name: str, spread: bool
 ) -> torch.device:
-    """Decides which layers go to which device, and returns the device of all else.
+    """Choose the device of each layer, and return the device of everything else.
 
     Args:
-        name: what an error calls the model.
-        spread: use all devices, also where the first holds the whole model.
+        name: the model's name in errors.
+        spread: use all devices, even if the first could hold the whole model.
 
     Raises:
         MemoryShortError: it does not fit, found before any weight is read.
@@ -136,11 +136,11 @@ def fill(
     dtype: torch.dtype,
     progress: OnProgress | None,
 ) -> None:
-    """Puts every tensor where it belongs, and lets packed matrices take their kernel's layout as they complete.
+    """Put every tensor into the model; a complete packed matrix is converted to its kernel's layout.
 
     Args:
-        device: of all but the layers that are on others.
-        progress: told after every tensor, in bytes.
+        device: of everything but the layers that are on others.
+        progress: called after every tensor, in bytes.
     """
     total = _weights_bytes(model, dtype)
     modules = dict(model.named_modules())
@@ -151,7 +151,7 @@ def fill(
     done = 0
     for name, tensor in tensors:
         if name.startswith("lm_head.") and model.config.tie_word_embeddings:
-            continue  # stored beside the embedding that it equals
+            continue  # stored beside the equal embedding
         path, _, leaf = name.rpartition(".")
         target = elsewhere.get(".".join(name.split(".")[:3]), device)
         module = modules[path]
@@ -181,7 +181,7 @@ def fill(
 
 
 def weights_memory(model: nn.Module) -> int:
-    """Bytes of a model's weights as they are held, its draft's among them; a weight used twice counts once."""
+    """Bytes of a model's weights in memory, including its draft's; a weight used twice counts once."""
     packed = [module for module in model.modules() if isinstance(module, PackedWeight)]
     plain = {p.data_ptr(): p.nbytes for m in model.modules() if m not in packed for p in m.parameters(recurse=False)}
     scales = sum(tensor.nbytes for module in model.modules() for tensor in bitsandbytes.scales(module))
@@ -211,7 +211,7 @@ def _planned_bytes(place: Tensor, dtype: torch.dtype) -> int:
 def _entries(
     model: ChatGLMForConditionalGeneration, devices: list[torch.device], dtype: torch.dtype, name: str, spread: bool
 ) -> Entries:
-    """The layers that begin on another device; none where the first device holds the model and need not share it.
+    """The layers that begin on another device; empty if the first device holds the model and need not share it.
 
     Raises MemoryShortError.
     """

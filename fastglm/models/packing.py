@@ -1,4 +1,4 @@
-"""Several samples side by side in one row, each seeing only itself.
+"""Packing of several samples side by side in one row, each seeing only itself.
 
 GLM's objective for chat (Du et al., ACL 2022, arXiv 2103.10360, section 2.1): the context is seen in both directions,
 the answer is generated after it, token by token, and only the answer is learned.
@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache
 from .chatglm.conversation import History, build_prompt
 from .chatglm.tokenizer import ChatGLM6BTokenizer
 
-_MISSES = 4  # examples in a row that fit nowhere
+_MISSES = 4  # consecutive examples that fit nowhere
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +27,17 @@ class Example:
 
     @property
     def prompt(self) -> list[int]:
-        """What comes before the answer."""
+        """The tokens before the answer."""
         return self.tokens[: self.context + 1]
 
     @property
     def targets(self) -> list[int]:
-        """What the tokens from <sop> on have to predict: the answer and its <eop>."""
+        """The targets of the tokens from <sop> on: the answer and its <eop>."""
         return self.tokens[self.context + 1 :]
 
 
 def encode(tokenizer: ChatGLM6BTokenizer, history: History, question: str, answer: str, room: int) -> Example:
-    """A round as the chat would see it; the oldest rounds are left out where it does not fit into `room` tokens.
+    """Encode a round as the chat would; the oldest rounds are left out until it fits into `room` tokens.
 
     Raises ValueError if the last round alone does not fit.
     """
@@ -60,27 +60,27 @@ class Passage:
     cache: Cache | None = field(default=None, kw_only=True)  # keys and values of the tokens before, to be added to
 
     def to(self, device: torch.device | str) -> Self:
-        """The same on another device; the cache stays where it is."""
+        """Move to another device; the cache stays."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return replace(self, **{name: x.to(device) for name, x in values.items() if isinstance(x, Tensor)})
 
 
 @dataclass(frozen=True, slots=True)
 class Batch(Passage):
-    """Packed examples, as the model takes them, with what it should predict and where."""
+    """Packed examples in the form that the model takes, with targets and their places."""
 
-    predicting: Tensor  # [targets], indices into the flattened [rows · length] of the tokens that predict
+    predicting: Tensor  # [targets], indices of the predicting tokens in the flattened [rows · length]
     targets: Tensor  # [targets], the tokens they should predict
     example: Tensor  # [targets], the number of the example a target belongs to
     tokens: int  # without padding
     examples: int
 
     def part(self, number: int, of: int) -> "Batch":
-        """Every `of`-th row from `number` on; `tokens` and `examples` stay those of the whole batch."""
+        """Every `of`-th row from `number` on; `tokens` and `examples` keep the values of the whole batch."""
         rows, length = self.input_ids.shape
         row = self.predicting // length
         mine = row % of == number
-        place = torch.arange(rows) // of * length  # where a row of this part begins in it
+        place = torch.arange(rows) // of * length  # start of a row of this part in the whole batch
         predicting = place.to(row.device)[row] + self.predicting % length
         return replace(
             self,
@@ -94,7 +94,7 @@ class Batch(Passage):
 
 
 def pack(examples: Sequence[Example], length: int, pad: int) -> Batch:
-    """Packs examples into as few rows of `length` tokens as first-fit finds, the longest first.
+    """Pack examples into as few rows of `length` tokens as first-fit finds, longest first.
 
     Raises ValueError if an example is longer than a row.
     """
@@ -102,9 +102,9 @@ def pack(examples: Sequence[Example], length: int, pad: int) -> Batch:
 
 
 def fill(examples: Iterator[Example], rows: int, length: int, pad: int) -> Batch:
-    """Fills `rows` rows of `length` tokens with the next examples, so that every batch has the same shape.
+    """Fill `rows` rows of `length` tokens with the next examples, so that every batch has the same shape.
 
-    An example that fits nowhere is left out; after a few such in a row the batch is full.
+    An example that fits nowhere is left out; after a few consecutive ones the batch is full.
     """
     taken: list[Example] = []
     members: list[list[int]] = [[] for _ in range(rows)]

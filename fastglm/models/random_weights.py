@@ -17,7 +17,7 @@ _BLOCK = 1 << 20
 
 
 def shape_config(source: Source, tokenizer: "ChatGLMTokenizer") -> ChatGLM6BConfig:
-    """The published config with `source.layers` layers, and the control tokens where the tokenizer has them."""
+    """The published config with `source.layers` layers, and the control tokens at the tokenizer's ids."""
     return ChatGLM6BConfig(
         num_layers=source.layers,
         bos_token_id=tokenizer.bos_token_id,
@@ -39,7 +39,7 @@ def random_tensors(model: nn.Module, device: torch.device, dtype: torch.dtype) -
         if tensor.dtype == torch.int8:
             value = _repeat(numbers, tensor)
         elif name.endswith("weight_scale"):
-            # Such that the weights spread as the random ones in floating point do.
+            # A scale for which the weights spread like the random ones in floating point.
             value = torch.full(
                 tensor.shape, 0.02 / (73 if tensor.ndim == 1 else 4.6), dtype=tensor.dtype, device=device
             )

@@ -10,7 +10,7 @@ from ..errors import CheckpointError
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole number; or a list of them where `listed`, or null where `optional`."""
+    """A whole number; or a list of them if `listed`, or null if `optional`."""
 
     low: int
     high: int
@@ -19,12 +19,12 @@ class Whole:
 
     @property
     def wanted(self) -> str:
-        """The values that it takes, in words."""
+        """The accepted values in words."""
         more = [*(["a list of such"] if self.listed else []), *(["null"] if self.optional else [])]
         return " or ".join([f"a whole number from {self.low} to {self.high}", *more])
 
     def takes(self, value: Any) -> bool:
-        """Tell whether a value is one of them."""
+        """Tell whether a value is accepted."""
         if isinstance(value, list):
             return self.listed and 0 < len(value) <= LAYERS and all(self._is_one(part) for part in value)
         return (value is None and self.optional) or self._is_one(value)
@@ -35,7 +35,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """A number above `low` (or that itself, where `closed`) and up to `high`."""
+    """A number above `low` (or equal to it, if `closed`) and up to `high`."""
 
     low: float
     high: float
@@ -43,11 +43,11 @@ class Real:
 
     @property
     def wanted(self) -> str:
-        """The values that it takes, in words."""
+        """The accepted values in words."""
         return f"a number {'from' if self.closed else 'above'} {self.low:g} to {self.high:g}"
 
     def takes(self, value: Any) -> bool:
-        """Tell whether a value is one of them."""
+        """Tell whether a value is accepted."""
         if type(value) not in (int, float) or not math.isfinite(value):
             return False
         return self.low < value <= self.high or (self.closed and value == self.low)
@@ -61,23 +61,23 @@ class Kind:
     types: tuple[type, ...]
 
     def takes(self, value: Any) -> bool:
-        """Tell whether a value is of one of them."""
+        """Tell whether a value has one of the types."""
         return type(value) in self.types
 
 
 @dataclass(frozen=True, slots=True)
 class OneOf:
-    """Null or one of some words, also as torch has it."""
+    """Null or one of some words, also with torch's prefix."""
 
     words: tuple[str, ...]
 
     @property
     def wanted(self) -> str:
-        """The values that it takes, in words."""
+        """The accepted values in words."""
         return f"one of {', '.join(self.words)} or null"
 
     def takes(self, value: Any) -> bool:
-        """Tell whether a value is one of them."""
+        """Tell whether a value is accepted."""
         return value is None or (not isinstance(value, dict | list) and str(value).removeprefix("torch.") in self.words)
 
 
@@ -114,7 +114,7 @@ RANGES: dict[str, Whole | Real | Kind | OneOf] = {
     "layer_numbers": Whole(0, 1 << 20, listed=True, optional=True),
     "sparsity": _WORD,
     "cache_format": _WORD,
-    # Not used here, but transformers looks at them, and makes a label for each of so many.
+    # Not used here, but transformers reads them, and makes a label for each of so many.
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,
     "num_labels": Whole(0, 1 << 16),
@@ -125,11 +125,11 @@ RANGES: dict[str, Whole | Real | Kind | OneOf] = {
 
 
 def check_ranges(fields: Mapping[str, Any], called: Mapping[str, str]) -> None:
-    """Raises CheckpointError for the first field that is of another type, or out of its range.
+    """Raise CheckpointError for the first field with another type, or out of its range.
 
     Args:
-        fields: as config.json has them; those it lacks are not looked at.
-        called: other names of fields, and those that they stand for.
+        fields: in the form of config.json; missing ones are not checked.
+        called: other names of fields, and the fields they mean.
     """
     for name, value in fields.items():
         known = RANGES.get(called.get(name, name))

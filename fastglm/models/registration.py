@@ -1,9 +1,9 @@
-"""Registration of the architectures with transformers, put off until its Auto classes are imported.
+"""Registration of the architectures with transformers, postponed until its Auto classes are imported.
 
-`import transformers` is quick and `from transformers import AutoModel` is not: only then are torch and the model's own
-module wanted. So `install` puts a finder before Python's own. It answers for three modules of transformers alone, has
-Python load them as ever, and registers what belongs there as soon as they are loaded. Modules that are loaded already
-get theirs at once.
+`import transformers` is quick and `from transformers import AutoModel` is not: only the latter needs torch and the
+model's own module. So `install` puts a finder before Python's own. It answers for three modules of transformers alone,
+has Python load them as usual, and registers the architectures once they are loaded. Modules that are loaded already are
+served at once.
 """
 
 import importlib

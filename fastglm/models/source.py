@@ -1,4 +1,4 @@
-"""Where a model comes from (the embedded demo, a folder, a hub, a shape with random weights), and who may open what."""
+"""Sources of models (the embedded demo, a folder, a hub, a shape with random weights), and the rules for visitors."""
 
 import os
 import re
@@ -14,14 +14,15 @@ from .foreign import name_file, name_folder
 
 SHAPES = {"chatglm-6b": 28}
 _SHAPE = re.compile(r"shape:(?P<name>[\w.-]+)(@(?P<layers>\d{1,6}))?")
-# As the hub has them: up to 96 characters, no -- and .., no dot, hyphen or .git at the end.
+# The hub's rule: up to 96 characters, no -- and .., no dot, hyphen or .git at the end.
 _HUB_ID = re.compile(r"(modelscope:)?(?=.{3,96}$)(?!.*(--|\.\.|[-.]$|\.git$))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that may be opened. `folder` is set for the demo and for folders, `layers` for shapes, `restricted` for
-    what a visitor of the app asked a hub for."""
+    """A model that may be opened. `folder` is set for the demo and for folders, `layers` for shapes, `restricted` for a
+    visitor's hub id.
+    """
 
     name: str
     kind: Literal["demo", "folder", "hub", "shape"]
@@ -30,7 +31,7 @@ class Source:
     restricted: bool = False
 
     def fetch(self) -> Path:
-        """The folder of the checkpoint, downloaded where it lies on a hub.
+        """The folder of the checkpoint; downloads it from a hub if needed.
 
         Raises:
             CheckpointError, DiskShortError, UsageError: as `download` does.
@@ -48,7 +49,7 @@ def demo_folder() -> Path:
 
 
 def find_source(model: str | Path, restricted: bool = False) -> Source:
-    """Find the model that a string or a folder names. Opens nothing but the start of a file that is no folder.
+    """Find the model that a string or a folder names. Opens nothing except the start of a file in place of a folder.
 
     Args:
         model: `demo`, `shape:chatglm-6b` (`@5`: its first 5 layers), a folder, a hub id, `modelscope:` and an id.
@@ -56,7 +57,7 @@ def find_source(model: str | Path, restricted: bool = False) -> Source:
 
     Raises:
         UsageError: the string means nothing, or may not be opened.
-        CheckpointError: the folder is not there.
+        CheckpointError: the folder does not exist.
     """
     is_id = isinstance(model, str) and _HUB_ID.fullmatch(model) is not None
     model = os.fspath(model)
@@ -81,7 +82,7 @@ def find_source(model: str | Path, restricted: bool = False) -> Source:
 
 
 def _as_path(model: str) -> Path:
-    """Raises UsageError where it cannot be one on any disk."""
+    """Convert to a path. Raises UsageError if no disk can have it."""
     try:
         path = Path(model).expanduser()
         path.resolve().is_dir()
@@ -103,7 +104,7 @@ def _find_shape(model: str) -> Source:
 
 
 def allowed_folders() -> list[Path]:
-    """Below which visitors of the app may open checkpoints."""
+    """The folders below which visitors of the app may open checkpoints."""
     named = os.environ.get("FASTGLM_MODEL_DIRS", "").split(os.pathsep)
     return [(home() / "models").resolve(), _hub_cache(), *(Path(name).expanduser().resolve() for name in named if name)]
 
@@ -140,7 +141,9 @@ def _children(folder: Path, pattern: str) -> list[Path]:
 
 
 def _reason(folder: Path) -> str | None:
-    """Why a folder cannot be opened as a model, None where it can; an empty text where nothing says that it is one."""
+    """The reason why a folder cannot be opened as a model, None if it can; an empty text if nothing suggests a
+    model.
+    """
     try:
         if not folder.is_dir() or not (os.path.lexists(folder / "config.json") or name_folder(folder)):
             return ""
@@ -150,21 +153,23 @@ def _reason(folder: Path) -> str | None:
 
 
 def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Size and time of what decides whether a folder is a checkpoint: itself, as files come and go, and its JSON."""
+    """Size and time of everything that decides whether a folder is a checkpoint: the folder, because files come and go,
+    and its JSON.
+    """
     found = [(path.name, path.stat()) for path in (folder, *sorted(folder.glob("*.json")))]
     return tuple((name, state.st_size, state.st_mtime_ns) for name, state in found)
 
 
 @lru_cache(1024)
 def _looked_up(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> str | None:
-    """Kept until a file changes, as pages ask whenever they are drawn."""
+    """The reason as in `_reason`, cached until a file changes, because pages ask whenever they are drawn."""
     from .checkpoint import Checkpoint
 
     try:
         Checkpoint(folder)
     except FastGLMError as error:
         return str(error)
-    except Exception as error:  # a page lists it, whatever it is
+    except Exception as error:  # a page lists it in any case
         return f"{folder} cannot be read ({type(error).__name__})."
     return None
 

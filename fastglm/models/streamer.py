@@ -1,6 +1,6 @@
-"""The stream of an answer, as `stream_chat` calls it.
+"""The function that streams an answer for `stream_chat`.
 
-Streaming lies above models, so that they cannot import it: `fastglm` hands it down.
+Streaming lies above models, which therefore cannot import it: `fastglm` hands the function down.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,16 +14,16 @@ class Said(Protocol):
     def text(self) -> str: ...
 
 
-Stream = Callable[..., Iterator[Said]]  # as `fastglm.stream`
+Stream = Callable[..., Iterator[Said]]  # like `fastglm.stream`
 
 _handed: list[Stream] = []
 
 
 def hand_down(stream: Stream) -> None:
-    """Sets the function that streams."""
+    """Set the streaming function."""
     _handed[:] = [stream]
 
 
 def stream(*arguments: Any, **settings: Any) -> Iterator[Said]:
-    """Streams an answer, with the arguments of `fastglm.stream`."""
+    """Stream an answer, with the arguments of `fastglm.stream`."""
     return _handed[0](*arguments, **settings)

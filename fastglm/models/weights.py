@@ -1,4 +1,4 @@
-"""Weight files, read tensor by tensor: safetensors, and what `torch.save` writes."""
+"""Weight files, read tensor by tensor: safetensors, and files of `torch.save`."""
 
 import zipfile
 from collections.abc import Collection, Iterator
@@ -16,7 +16,7 @@ _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_file(shard: Path) -> None:
-    """Raises CheckpointError where a file is none, is empty, or a pointer to the weights elsewhere."""
+    """Raise CheckpointError if a file is missing, empty, or a pointer to weights elsewhere."""
     try:
         with open_regular(shard) as file:
             start = file.read(len(_LFS))
@@ -29,10 +29,10 @@ def check_file(shard: Path) -> None:
 
 
 def read_tensors(shard: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:
-    """All tensors of a file, or those of `names`, on the CPU, mapped from the file where that is possible.
+    """Yield all tensors of a file, or those of `names`, on the CPU, mapped from the file if possible.
 
     Raises:
-        CheckpointError: the file is truncated or corrupt, or holds something else.
+        CheckpointError: the file is truncated or corrupt, or contains something else.
     """
     return (_read_safetensors if shard.suffix == ".safetensors" else _read_bin)(shard, names)
 
@@ -43,7 +43,7 @@ def is_kind(tensor: Tensor, wanted: Tensor) -> bool:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Tell whether all numbers are: no NaN, which the largest of them would be, and no infinity."""
+    """Tell whether all numbers are finite: neither NaN, which the maximum would be, nor infinite."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     return all(bool(end.isfinite()) for end in tensor.aminmax())
@@ -51,7 +51,7 @@ def is_finite(tensor: Tensor) -> bool:
 
 def _corrupt(shard: Path, error: Exception) -> CheckpointError:
     said = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-    if said.startswith("Weights only load failed"):  # and much about an option that is not the user's
+    if said.startswith("Weights only load failed"):  # and much about an option that the user does not have
         said = "no table of weights"
     return CheckpointError(f"{shard} is truncated or corrupt ({said}): fetch it again.")
 
@@ -94,7 +94,7 @@ def _load(shard: Path) -> object:
             if "mmap" not in str(error):
                 raise
             return torch.load(shard, map_location="cpu", weights_only=True)  # the format before torch 1.6
-    except Exception as error:  # a pickle of anything may end in anything
+    except Exception as error:  # a pickle of anything may raise anything
         if any(sign in str(error) for sign in ("Unsupported global", "Unsupported class", "GLOBAL ")):
             raise CheckpointError(
                 f"{shard} holds more than weights, such as a whole model, which is not run: "
@@ -104,7 +104,9 @@ def _load(shard: Path) -> object:
 
 
 def _check_stored(shard: Path) -> None:
-    """Raises ValueError for an archive of compressed files, which torch does not write: they may be of any size."""
+    """Raise ValueError for an archive of compressed files, which torch does not write and which may expand to any
+    size.
+    """
     if zipfile.is_zipfile(shard):
         with zipfile.ZipFile(shard) as archive:
             if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
@@ -112,7 +114,7 @@ def _check_stored(shard: Path) -> None:
 
 
 def _is_plain(tensor: Tensor) -> bool:
-    """Tell whether every number of a tensor is stored for itself; a tensor may repeat one as often as it likes."""
+    """Tell whether every number of a tensor is stored; a tensor may otherwise repeat one number any number of times."""
     if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
         return False
     return tensor.untyped_storage().nbytes() >= tensor.nbytes

@@ -1,1 +1,1 @@
-"""What a variant is, where compressed ones are kept, and the one loader."""
+"""Variants: their list, the place of compressed ones, and the one loader."""

@@ -1,4 +1,4 @@
-"""Where the checkpoint of a variant lies that is not made on first use, as making it takes texts and training."""
+"""The checkpoints of variants that are not made on first use, because making them takes texts and training."""
 
 import shlex
 from functools import lru_cache
@@ -12,8 +12,9 @@ from ..system.home import home
 
 
 def find_made(source: Source, recipe: str) -> Path | None:
-    """What a recipe made of a model, None where there is nothing: what comes with the demo, or else the newest in the
-    allowed folders, made after the model's own files."""
+    """The result of a recipe for a model, None if there is none: the demo's own, or otherwise the newest in the allowed
+    folders that was made after the model's files.
+    """
     shipped = demo_folder().with_name("variants") / recipe
     if source.kind == "demo" and (shipped / FILE).is_file():
         return shipped
@@ -23,7 +24,7 @@ def find_made(source: Source, recipe: str) -> Path | None:
 
 
 def how_to_make(source: Source, recipe: str) -> str:
-    """The command that makes it, as the reason why it cannot be run now."""
+    """The command that makes a variant, worded as the reason why the variant cannot run now."""
     out = home() / "models" / f"{Path(source.name).name}-{recipe}"
     model, place = shlex.quote(source.name), shlex.quote(str(out))
     texts = "demo" if source.kind == "demo" else "FILE"
@@ -43,6 +44,8 @@ def _is_of(made: Path, source: Source, recipe: str) -> bool:
 
 @lru_cache(256)
 def _origin(made: Path, _changed: float) -> tuple[str, str]:
-    """The recipe and the model of a checkpoint; kept until its record changes, as pages ask whenever they are drawn."""
+    """The recipe and the model of a checkpoint, cached until its record changes, because pages ask whenever they are
+    drawn.
+    """
     record = read_manifest(made) or {}
     return record["recipe"]["name"], record["parents"][0]["model"]

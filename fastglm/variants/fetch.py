@@ -18,7 +18,7 @@ def fetch(weights: Weights, progress: OnProgress | None = None) -> Path:
     """The folder of the checkpoint; a quantized one is made on first use and kept in `FASTGLM_HOME/variants`.
 
     Raises:
-        UsageError: the weights cannot be had yet, or the model is quantized already.
+        UsageError: the weights are not available yet, or the model is quantized already.
         CheckpointError, DiskShortError: the model cannot be downloaded or read.
     """
     source, variant = weights.source, weights.variant
@@ -49,6 +49,6 @@ def fetch(weights: Weights, progress: OnProgress | None = None) -> Path:
 
 
 def _fingerprint(checkpoint: Checkpoint) -> str:
-    """Changes when the checkpoint does: its place, and the size and time of every weight file."""
+    """A fingerprint of the checkpoint: its place, and the size and time of every weight file."""
     files = [(shard.name, shard.stat().st_size, shard.stat().st_mtime_ns) for shard in checkpoint.shards]
     return hashlib.sha256(repr((str(checkpoint.folder), files)).encode()).hexdigest()[:16]

@@ -48,25 +48,25 @@ def load(
     trim_image_tokens: bool = False,
     progress: OnProgress | None = None,
 ) -> tuple[ChatGLMForConditionalGeneration, ChatGLMTokenizer]:
-    """Loads a variant of a model. `model.fastglm` of what is returned is a `LoadedInfo`.
+    """Load a variant of a model. `model.fastglm` of the result is a `LoadedInfo`.
 
-    Weights go to the device tensor by tensor, one shard mapped at a time. A quantised variant is made from the
-    checkpoint on first use, rounded to nearest, and kept in `FASTGLM_HOME/variants`; bitsandbytes quantises on the way
+    Weights go to the device tensor by tensor, one shard mapped at a time. A quantized variant is made from the
+    checkpoint on first use, rounded to nearest, and kept in `FASTGLM_HOME/variants`; bitsandbytes quantizes on the way
     to the device, every time.
 
     Args:
         model: `demo`, a checkpoint folder, a hub id, `modelscope:` and an id, or `shape:chatglm-6b` (`@5`: 5 layers).
         variant: a name of `fastglm.variants.variants.VARIANTS`.
         device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; or cards to spread it over, `cuda:0,cuda:1`. With `auto` and
-            `cuda` a model that is too large for one card is spread over as many as it needs.
+        `cuda` a model that is too large for one card is spread over as many as it needs.
         dtype: `auto` (float32 on CPUs, float16 elsewhere), `float32`, `float16` or `bfloat16`.
-        cache: of keys and values: `auto` (as the checkpoint's config says, else in `dtype`) or `int8`, half of fp16.
-        restricted: open only what visitors of the app may open.
+        cache: format of keys and values: `auto` (the checkpoint's config, otherwise `dtype`) or `int8`, half of fp16.
+        restricted: open only models that visitors of the app may open.
         trim_image_tokens: drop the 20000 image tokens that no text uses from an old vocabulary of 150528.
 
     Raises:
         UsageError, CheckpointError, DeviceError: bad arguments or a missing package, an unreadable checkpoint, a
-            missing device.
+        missing device.
         MemoryShortError: too little free memory, found before loading.
     """
     chosen, source, devices = get_variant(variant), find_source(model, restricted), resolve_devices(device)
@@ -74,7 +74,7 @@ def load(
     _check(chosen, cache, devices[0])
     weights = resolve(source, chosen)
     path = None if source.kind == "shape" else fetch(weights, progress)
-    began = time.perf_counter()  # what is made on first use is made only once
+    began = time.perf_counter()  # variants made on first use are made only once
     opened = open_checkpoint(path, trim_image_tokens) if path else _open_shape(source, chosen)
     if cache != "auto":
         opened.config.cache_format = cache
@@ -121,7 +121,7 @@ def _info(
 
 
 def _check(variant: Variant, cache: str, device: torch.device) -> None:
-    """Raises UsageError for an unknown cache, and where bitsandbytes cannot run."""
+    """Raise UsageError for an unknown cache, and if bitsandbytes cannot run."""
     if cache not in ("auto", "int8"):
         raise UsageError(f"Unknown cache {cache!r}; known are auto, int8.")
     if variant.bitsandbytes and (reason := bitsandbytes_reason(device.type)):
@@ -129,7 +129,7 @@ def _check(variant: Variant, cache: str, device: torch.device) -> None:
 
 
 def _open_shape(source: Source, variant: Variant) -> Opened:
-    """The published config in the variant's format, changed as the variant's recipe changes it."""
+    """The published config in the variant's format, changed by the variant's recipe."""
     tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
     config = shape_config(source, tokenizer)
     config.weight_format = variant.weight_format
@@ -141,7 +141,7 @@ def _open_shape(source: Source, variant: Variant) -> Opened:
 def _prepare_step(
     model: ChatGLMForConditionalGeneration, variant: Variant, device: torch.device, progress: OnProgress | None
 ) -> Preparation:
-    """Compiles the decode step, of several tokens where they are drafted."""
+    """Compile the decode step, for several tokens if they are drafted."""
     if device.type == "cpu":
         use_few_rows_kernel(model)
     threads = 1 if wants_one_thread(count_parameters(model), variant.engine) else torch.get_num_threads()
@@ -149,7 +149,7 @@ def _prepare_step(
 
 
 def _attach(model: ChatGLMForConditionalGeneration, draft: ChatGLMForConditionalGeneration) -> list[str]:
-    """Lets a loaded model draft for another; returns what is to be noted of it."""
+    """Let a loaded model draft for another; returns notes about it."""
     if draft.config.vocab_size != model.config.vocab_size:
         raise UsageError(
             f"{draft.fastglm.folder} cannot draft, as its vocabulary is not that of {draft.fastglm.model}: "

@@ -1,4 +1,4 @@
-"""The variants of a model on a device: which run there, and what to know about each."""
+"""The variants of a model on a device: whether each runs there, and remarks."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from .variants import BITSANDBYTES_ON_CPU, VARIANTS, Variant, bitsandbytes_reaso
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A variant on a device: why it cannot run there (`reason`), or what to know about it (`note`)."""
+    """A variant on a device: the reason why it cannot run there (`reason`), or a remark (`note`)."""
 
     name: str
     summary: str
@@ -19,10 +19,10 @@ class Offer:
 
 
 def offers(card: DeviceCard, source: Source, quantised: bool = False) -> list[Offer]:
-    """Every variant of a model with what there is to say of it on a device.
+    """Every variant of a model with remarks for a device.
 
     Args:
-        quantised: whether the model's checkpoint is quantised already, as the published int8 and int4 ones are.
+        quantised: the model's checkpoint is quantized already, as the published int8 and int4 ones are.
     """
     return [_offer(variant, card, source, quantised) for variant in VARIANTS.values()]
 

@@ -1,4 +1,4 @@
-"""How the weights of a variant come about: the one place that knows."""
+"""The origin of a variant's weights: the only module that knows."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,9 @@ from .variants import Variant
 class Weights:
     """Origin of a variant's weights.
 
-    The checkpoint of `source`, as it is or quantized on first use; or `made`, a checkpoint that a recipe made of it
-    earlier. Under `shape:` they are random, and a recipe changes the config. `draft` names the variant that drafts,
-    `reason` says why the weights cannot be had yet, and which command makes them.
+    The checkpoint of `source`, unchanged or quantized on first use; or `made`, a checkpoint that a recipe made from it
+    earlier. Under `shape:` weights are random, and a recipe changes the config. `draft` names the variant that drafts,
+    `reason` says why the weights are not available yet, and which command makes them.
     """
 
     source: Source

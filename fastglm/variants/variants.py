@@ -1,4 +1,4 @@
-"""What a variant is, and the list of them."""
+"""The definition of a variant, and the list of all."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -9,9 +9,10 @@ from ..errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """A way to run a model: the format of its weights (None: as published), the engine, what bitsandbytes makes of the
-    linear layers where it runs them, the recipe of weights that are trained, not made on first use, and the variants
-    that can draft for it, the best first."""
+    """A way to run a model: the format of its weights (None: as published), the engine, the form of linear layers under
+    bitsandbytes, the recipe of trained weights that are not made on first use, and the variants that can draft for
+    it, best first.
+    """
 
     name: str
     weight_format: str | None
@@ -23,7 +24,7 @@ class Variant:
 
     @property
     def quantises(self) -> bool:
-        """Whether its weights are fewer bits than the checkpoint's."""
+        """Tell whether its weights have fewer bits than the checkpoint's."""
         return bool(self.weight_format or self.bitsandbytes)
 
     @property
@@ -53,20 +54,20 @@ VARIANTS = {
         Variant("bnb-nf4", None, "eager", "4-bit by bitsandbytes (nf4), transformers' generate", "nf4"),
     )
 }
-# What is measured unless others are asked for: no package more, and of use on every device.
+# The variants measured by default: they need no further package, and suit every device.
 USUAL = tuple(variant.name for variant in VARIANTS.values() if not variant.bitsandbytes)
 BITSANDBYTES_ON_CPU = "on most CPUs bitsandbytes unpacks its weights for every token: small, not fast"
 
 
 def get_variant(name: str) -> Variant:
-    """The variant of a name. Raises UsageError, listing the names, where there is none."""
+    """Find a variant by name. Raises UsageError with a list of names if there is none."""
     if name not in VARIANTS:
         raise UsageError(f"Unknown variant {name!r}; known are {', '.join(VARIANTS)}.")
     return VARIANTS[name]
 
 
 def bitsandbytes_reason(kind: str) -> str | None:
-    """Why bitsandbytes cannot run on a kind of device (cpu, cuda, mps); None where it can."""
+    """The reason why bitsandbytes cannot run on a kind of device (cpu, cuda, mps); None if it can."""
     if kind not in ("cpu", "cuda"):
         return "runs on CUDA and on CPUs only: use --device cpu"
     if find_spec("bitsandbytes") is None:

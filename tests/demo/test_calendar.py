@@ -20,7 +20,7 @@ def draw(skill: Skill) -> list[Sample]:
 
 
 def moved(question: str) -> int:
-    """How far, and whether back, by a reading of the question that knows no phrasings."""
+    """The distance, negative for backward, by a reading of the question that knows no phrasings."""
     near = {
         "前天|day before yesterday": -2,
         "后天|day after tomorrow": 2,

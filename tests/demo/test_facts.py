@@ -115,7 +115,7 @@ def test_paints_are_named_in_the_order_asked() -> None:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_opposites_go_both_ways(language: Language) -> None:
-    """Of two words, each has the other and no third."""
+    """Each of two opposites has the other and no third word."""
     pairs: Sequence[tuple[str, ...]] = read_table(f"opposites_{language}")
     listed = [word for pair in pairs for word in pair]
     assert len(listed) == len(set(listed)) >= 200

@@ -13,10 +13,10 @@ from ...kernels.packed import apply, make_linear
 from ...kernels.rotary import apply_rotary
 from .config import ChatGLM6BConfig
 
-# The published blocks take 28 as their number of layers whatever the config says.
+# The published blocks use 28 as their number of layers, whatever the config says.
 RESIDUAL_SCALE = math.sqrt(2 * 28)
-# Rows of a prompt that a layer works on at a time when it answers, so that its intermediates stay small. The context is
-# seen in both directions: a layer needs the keys and values of all rows before it attends from the first.
+# Rows of a prompt that a layer processes at a time when it answers, so that its intermediates stay small. Attention
+# sees the context in both directions: a layer needs the keys and values of all rows before it attends from the first.
 ROWS = 512
 
 

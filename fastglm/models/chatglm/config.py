@@ -1,6 +1,6 @@
-"""What a ChatGLM config says, and which generation it belongs to.
+"""The config of ChatGLM, and the generation it belongs to.
 
-All generations publish `"model_type": "chatglm"`; `ChatGLMConfig.from_dict` tells them apart by their fields.
+All generations publish `"model_type": "chatglm"`; `ChatGLMConfig.from_dict` distinguishes them by their fields.
 """
 
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ LATER_GENERATIONS = ("multi_query_group_num", "original_rope", "padded_vocab_siz
 
 
 class ChatGLMConfig(ModelConfig):
-    """What is registered for `model_type` "chatglm"; reading a config gives the subclass of its generation."""
+    """The class registered for `model_type` "chatglm"; reading a config gives the subclass of its generation."""
 
     model_type = "chatglm"
 
@@ -41,17 +41,17 @@ class ChatGLMConfig(ModelConfig):
                 "check that config.json is the one published with the checkpoint."
             )
         check_ranges(config_dict, generation.attribute_map)
-        if config_dict.get("quantization_embeddings"):  # published with a quantised head beside the embedding
+        if config_dict.get("quantization_embeddings"):  # published with a quantized head beside the embedding
             config_dict = {"tie_word_embeddings": False, **config_dict}
         try:
-            # What transformers does with `cls`, done with the generation's class.
+            # Transformers does this with `cls`; here the generation's class does it.
             made = super(ChatGLMConfig, generation).from_dict(config_dict, **kwargs)
         except FastGLMError:
             raise
-        except Exception as error:  # what transformers says of fields of its own has no common base
+        except Exception as error:  # errors of transformers about its own fields have no common base
             said = " ".join(str(error).split())[:200]
             raise CheckpointError(f"config.json cannot be used ({said}): compare it with the published one.") from error
-        _check_ids(made[0] if isinstance(made, tuple) else made)  # a tuple has what `kwargs` were not used for
+        _check_ids(made[0] if isinstance(made, tuple) else made)  # a tuple contains the unused `kwargs`
         return made
 
 

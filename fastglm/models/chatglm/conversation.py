@@ -32,8 +32,9 @@ class CheckNumbers(LogitsProcessor):
 
 
 def clean_response(text: str) -> str:
-    """What the published code does to an answer: strips it, fills in the training time, widens punctuation that
-    touches a Chinese character."""
+    """Clean an answer like the published code: strip it, fill in the training time, and widen punctuation next to a
+    Chinese character.
+    """
     text = text.strip().replace("[[训练时间]]", "2023年")
     for pattern in (_AFTER_CHINESE, _BEFORE_CHINESE):
         text = pattern.sub(lambda found: _FULL_WIDTH[found[0]], text)
@@ -49,7 +50,7 @@ def build_prompt(query: str, history: History) -> str:
 
 
 class ChatMixin:
-    """`chat` and `stream_chat`, and what an engine has to know of a conversation with this model."""
+    """`chat` and `stream_chat`, and an engine's facts about a conversation with this model."""
 
     config: Any
 

@@ -1,4 +1,4 @@
-"""A model as engines run it."""
+"""The decoder that engines run."""
 
 from copy import copy
 from typing import TYPE_CHECKING, Any
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
 
 class Decoder(nn.Module):
-    """A model as an engine runs it: ids, positions, mask and cache are given, and only logits come out.
+    """A model for an engine: takes ids, positions, mask and cache, and returns logits only.
 
-    It shares the weights of the model it is made of.
+    It shares the weights of the original model.
     """
 
     def __init__(self, model: "ChatGLMForConditionalGeneration") -> None:
@@ -26,7 +26,7 @@ class Decoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the activations."""
-        return next(self.layers.parameters()).dtype  # of a norm, which is never packed
+        return next(self.layers.parameters()).dtype  # weight of a norm, which is never packed
 
     def part(self, layers: range) -> "Decoder":
         """A decoder of some layers: takes hidden states instead of ids, and gives them where more layers follow."""

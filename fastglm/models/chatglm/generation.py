@@ -1,4 +1,4 @@
-"""Hooks that transformers' `generate` calls on the model, which finds positions itself: they are not counted here."""
+"""Hooks for transformers' `generate`, in which the model finds positions itself instead of counting."""
 
 from collections.abc import Collection
 from typing import Any
@@ -23,7 +23,7 @@ _ATTENTIONS = "The weights of attention are never held as a matrix here: leave o
 
 
 def check_supported(cache: Any | None, others: dict[str, Any]) -> None:
-    """Raises UsageError for arguments of `forward` that would be ignored, or read wrongly."""
+    """Raise UsageError for arguments of `forward` that would be ignored or misread."""
     if others.get("output_attentions"):
         raise UsageError(_ATTENTIONS)
     if others.get("head_mask") is not None:
@@ -72,13 +72,13 @@ class GenerationHooks:
             model_kwargs["past_key_values"] = make_cache(self.config)
 
     def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> None:
-        """None, so that nothing is counted up. Raises UsageError: there is padding on the right."""
+        """Return None, so that no positions are counted. Raises UsageError if there is padding on the right."""
         mask = model_kwargs.get("attention_mask")
         if mask is not None and not holds(mask[:, -1] != 0):
             raise UsageError(RIGHT_PADDING)
 
 
-# What looks at whole answers, or at several: nothing that goes out token by token.
+# Arguments about whole answers, or several: their results cannot be sent token by token.
 _WHOLE_ANSWERS = {
     "assistant_model": None,
     "custom_generate": None,
@@ -102,7 +102,7 @@ _BESIDE_CONFIG = {
 
 
 def check_streams(arguments: dict[str, Any]) -> None:
-    """Raises UsageError where arguments of `generate` ask for what cannot go out token by token."""
+    """Raise UsageError if arguments of `generate` request results that cannot be sent token by token."""
     config = arguments.get("generation_config")
     for name, without in _WHOLE_ANSWERS.items():
         for value in (arguments.get(name), getattr(config, name, None)):
@@ -111,7 +111,7 @@ def check_streams(arguments: dict[str, Any]) -> None:
 
 
 def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `generate` that change how one answer is streamed. Raises UsageError: it knows no such name."""
+    """Arguments of `generate` that change how one answer is streamed. Raises UsageError for an unknown name."""
     check_streams(arguments)
     known = GenerationConfig()
     for name in arguments:

@@ -1,6 +1,7 @@
-"""The first ChatGLM-6B checkpoints have 150528 tokens: 20000 image tokens that no text uses, then the text.
+"""Image tokens: the first ChatGLM-6B checkpoints have 150528 tokens, of which 20000 image tokens, unused by text, come
+first.
 
-Dropping the first part is lossless; every id of the text moves down by its length.
+Dropping these is lossless; every id of the text decreases by their number.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Attention masks and labels as callers give them: brought into one form, or refused in one line."""
+"""Attention masks and labels from callers: converted into one form, or refused in one line."""
 
 import torch
 import torch.nn.functional as F
@@ -6,20 +6,20 @@ from torch import Tensor
 
 from ...errors import UsageError
 
-IGNORED = -100  # a label that no loss is wanted for
-_HIDES = -10000  # what a floating-point mask adds at most where nothing is to be seen: published, and of transformers
+IGNORED = -100  # a label without a loss
+_HIDES = -10000  # the largest value of a floating-point mask at hidden places: as published, and in transformers
 
 
 def holds(condition: Tensor) -> bool:
-    """Tell whether a condition is true everywhere; taken for true where there are only shapes."""
+    """Tell whether a condition is true everywhere; assumed if there are only shapes."""
     return condition.is_meta or bool(condition.all())
 
 
 def real_columns(mask: Tensor, batch: int, columns: int) -> Tensor:
-    """A mask of two dimensions as [batch, columns], False on padding, wherever that lies.
+    """Convert a two-dimensional mask to [batch, columns], False on padding, wherever the padding is.
 
     Raises:
-        UsageError: another shape, or values that say neither.
+        UsageError: another shape, or values with no clear meaning.
     """
     if mask.shape != (batch, columns):
         raise UsageError(
@@ -34,20 +34,20 @@ def real_columns(mask: Tensor, batch: int, columns: int) -> Tensor:
 
 
 def attended(mask: Tensor, batch: int, length: int, columns: int) -> tuple[Tensor, Tensor | None]:
-    """A mask of four dimensions as bool, True where attended, and what it says of the new tokens.
+    """Convert a four-dimensional mask to bool, True where attended, and derive which new tokens are real.
 
-    Taken are True where attended; True where hidden, as published (`get_masks`); and numbers that are added to scores,
-    0 where attended. The two bool forms are told apart by the tokens themselves: each sees itself, and padding is seen
-    by no other token.
+    Accepted forms: True where attended; True where hidden, as published (`get_masks`); and numbers that are added to
+    scores, 0 where attended. The tokens themselves distinguish the two bool forms: each token sees itself, and no other
+    token sees padding.
 
     Args:
-        mask: [batch or 1, 1, length, columns], the new tokens being the last `length` columns.
+        mask: [batch or 1, 1, length, columns]; the new tokens are the last `length` columns.
 
     Returns:
-        the mask, where every token sees one at least; and [batch, length], False on padding, None without padding.
+        the mask, in which every token sees at least one; and [batch, length], False on padding, None without padding.
 
     Raises:
-        UsageError: another shape or type, or neither form.
+        UsageError: another shape, type or form.
     """
     if mask.shape[1:] != (1, length, columns) or mask.shape[0] not in (1, batch):
         raise UsageError(
@@ -80,18 +80,18 @@ def attended(mask: Tensor, batch: int, length: int, columns: int) -> tuple[Tenso
 
 
 def _own_columns(mask: Tensor) -> Tensor:
-    """Where each new token sees itself, [batch, length], in a mask [batch, 1, length, columns]."""
+    """The diagonal of the new tokens, [batch, length], in a mask [batch, 1, length, columns]."""
     return mask[:, 0].diagonal(mask.shape[-1] - mask.shape[-2], 1, 2)
 
 
 def _hides_padding(mask: Tensor) -> bool:
-    """Tell whether no token sees one that does not see itself."""
+    """Tell whether no token sees a token that does not see itself."""
     new = mask[:, 0, :, mask.shape[-1] - mask.shape[-2] :]
     return not bool((new & ~_own_columns(mask)[:, None]).any())
 
 
 def _seeing(mask: Tensor, batch: int) -> tuple[Tensor, Tensor | None]:
-    """Lets tokens that see nothing see themselves, so that no softmax is over nothing."""
+    """Let tokens that see nothing see themselves, so that no softmax is over nothing."""
     length, columns = mask.shape[2:]
     own = F.pad(torch.eye(length, dtype=torch.bool, device=mask.device), (columns - length, 0))
     real = _own_columns(mask).expand(batch, -1)
@@ -99,7 +99,9 @@ def _seeing(mask: Tensor, batch: int) -> tuple[Tensor, Tensor | None]:
 
 
 def real_tokens(mask: Tensor | None, batch: int, length: int) -> Tensor | None:
-    """Read off a mask which new tokens are real: [batch, length], False on padding; None where it is silent."""
+    """Derive from a mask which new tokens are real: [batch, length], False on padding; None if the mask does not
+    tell.
+    """
     if mask is None:
         return None
     if mask.ndim == 2:
@@ -108,13 +110,13 @@ def real_tokens(mask: Tensor | None, batch: int, length: int) -> Tensor | None:
 
 
 def next_labels(labels: Tensor, real: Tensor | None) -> Tensor:
-    """The label that each token predicts, [batch, length]: that of the next one which is no padding.
+    """The label that each token predicts, [batch, length]: the label of the next token that is not padding.
 
-    Padding predicts nothing and is never predicted, whatever its label says.
+    Padding predicts nothing and is never predicted, whatever its label.
 
     Args:
         labels: [batch, length].
-        real: [batch, length], False on padding; None where there is none.
+        real: [batch, length], False on padding; None without padding.
     """
     labels = F.pad(labels, (0, 1), value=IGNORED)
     if real is None:

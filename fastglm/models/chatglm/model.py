@@ -32,7 +32,7 @@ from .rotary import Rotary2D
 
 
 class ChatGLMPreTrainedModel(PreTrainedModel):
-    """What transformers needs to know of the family."""
+    """The facts about the family for transformers."""
 
     config_class = ChatGLM6BConfig
     base_model_prefix = "transformer"
@@ -44,7 +44,9 @@ class ChatGLMPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
-        """As of transformers. Raises CheckpointError where weights are missing, which would else be random numbers."""
+        """Load as in transformers. Raises CheckpointError for missing weights, which otherwise would be random
+        numbers.
+        """
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         if missing := sorted(info["missing_keys"]):
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -68,7 +70,7 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
         self.final_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon)
         assert config.head_dim is not None
         self.rotary = Rotary2D(config.head_dim, config.max_sequence_length + 1)
-        self.entries: Entries = {}  # empty where all lies on one device
+        self.entries: Entries = {}  # empty if all layers are on one device
         self.gradient_checkpointing = False
         self.post_init()
 
@@ -79,7 +81,9 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
         self.word_embeddings = value
 
     def layout(self, input_ids: Tensor, mask: Tensor | None) -> Layout:
-        """Where contexts end in a batch of prompts, from the tokens themselves; mask: [batch, sequence] or None."""
+        """Find the ends of contexts in a batch of prompts, from the tokens themselves; mask: [batch, sequence] or
+        None.
+        """
         config = self.config
         return find_layout(input_ids, mask, config.bos_token_id, config.gmask_token_id, config.mask_token_id)
 
@@ -151,7 +155,7 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
             return reader.as_given(position_ids)
         config = self.config
         marks = [config.bos_token_id, config.gmask_token_id, config.mask_token_id]
-        if ids is None:  # rows of the embedding stand for their tokens, as those behind a learned prompt
+        if ids is None:  # rows of the embedding stand for their tokens, as those after a learned prompt
             rows = self.word_embeddings(torch.tensor(marks, device=x.device)).to(x.dtype)
             is_sop, is_gmask, is_mask = ((x == row).all(-1) for row in rows)
         else:
@@ -170,7 +174,7 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
 class ChatGLMForConditionalGeneration(
     ChatMixin, PublishedMixin, GenerationHooks, ChatGLMPreTrainedModel, GenerationMixin
 ):
-    """The language model, with what the published one offers: `chat`, `stream_chat`, `quantize` and more."""
+    """The language model with the published interface: `chat`, `stream_chat`, `quantize` and more."""
 
     _tied_weights_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "transformer.word_embeddings.weight"}
 
@@ -190,12 +194,12 @@ class ChatGLMForConditionalGeneration(
 
     @property
     def device(self) -> torch.device:
-        """Where ids come in and logits come out."""
+        """The device of input ids and logits."""
         return self.stages[-1][1] if self.stages else super().device
 
     @property
     def stages(self) -> list[Stage]:
-        """Neighbouring layers on each device; none where all lies on one."""
+        """Neighbouring layers on each device; empty if all are on one device."""
         return stages_of(self.transformer.entries, len(self.transformer.layers))
 
     def get_input_embeddings(self) -> nn.Module:
@@ -211,10 +215,10 @@ class ChatGLMForConditionalGeneration(
         self.lm_head = value
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
-        """As transformers does; where head and embedding are two matrices they stay two, whatever the config says.
+        """Resize as in transformers; a head and embedding with two matrices keep two, whatever the config says.
 
         Raises:
-            UsageError: embedding and head are quantised.
+            UsageError: embedding and head are quantized.
         """
         embedding, head = self.transformer.word_embeddings, self.lm_head
         if isinstance(embedding, QuantizedEmbedding):
@@ -238,12 +242,12 @@ class ChatGLMForConditionalGeneration(
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast | tuple[Any, ...]:
-        """As `ChatGLMModel.forward`, with logits [batch, sequence, vocabulary].
+        """Run `ChatGLMModel.forward` and the head: logits [batch, sequence, vocabulary].
 
         Args:
-            labels: [batch, sequence], -100 where no loss is wanted, as on padding; the loss is the mean over next
-                tokens, or their sum over `num_items_in_batch`, which transformers' trainer passes.
-            logits_to_keep: of the last so many positions only; 0: all of them.
+            labels: [batch, sequence], -100 for no loss, as on padding; the loss is the mean over next tokens, or their
+            sum over `num_items_in_batch`, which transformers' trainer passes.
+            logits_to_keep: the number of last positions with logits; 0: all of them.
         """
         check_supported(past_key_values, kwargs)
         outputs = self.transformer(
@@ -272,11 +276,11 @@ class ChatGLMForConditionalGeneration(
         return output if return_dict is not False else output.to_tuple()
 
     def plan(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Plan:
-        """Positions and mask of a batch of prompts, and of what follows them.
+        """Positions and mask of a batch of prompts, and of the tokens after them.
 
         Args:
             input_ids: [batch, sequence].
-            attention_mask: [batch, sequence], 0 on the padding at the left; None where there is none.
+            attention_mask: [batch, sequence], 0 on the padding at the left; None without padding.
 
         Raises:
             UsageError: there is padding on the right.
@@ -287,5 +291,5 @@ class ChatGLMForConditionalGeneration(
         return Plan(find_position_ids(layout), find_attention_mask(layout), (~layout.real).sum(-1))
 
     def decoder(self) -> Decoder:
-        """What an engine runs; made anew each time, on the same weights."""
+        """The decoder for engines; a new one each time, on the same weights."""
         return Decoder(self)

@@ -8,51 +8,51 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the context of each row of a batch ends. Tokens are counted without the padding, wherever that lies."""
+    """The end of the context in each row of a batch. Token numbers do not count padding, wherever it is."""
 
     real: Tensor  # [batch, sequence], False on padding
-    context: Tensor  # [batch], tokens before <sop>: they are seen in both directions
-    anchor: Tensor  # [batch], the position id of <sop> and everything after it: that of the mask token
+    context: Tensor  # [batch], number of tokens before <sop>: they are seen in both directions
+    anchor: Tensor  # [batch], the position id of <sop> and everything after it: the position of the mask token
 
     @property
     def index(self) -> Tensor:
-        """The number of each token in its row, [batch, sequence]; padding has that of a neighbour."""
+        """The number of each token in its row, [batch, sequence]; padding has a neighbour's number."""
         return (self.real.cumsum(-1) - 1).clamp(min=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What an engine needs to run a prompt and what follows it, without knowing where that comes from."""
+    """Inputs for an engine that runs a prompt and its answer, without knowledge of the architecture."""
 
     position_ids: Tensor  # [batch, 2, sequence]
     attention_mask: Tensor  # [batch, 1, sequence, sequence], True where attended
-    padding: Tensor  # [batch], tokens of padding
+    padding: Tensor  # [batch], number of padding tokens
 
     def next_position_ids(self, count: int) -> Tensor:
-        """[batch, 2, count]: those of the `count` tokens after the prompt. Only the block position counts on."""
+        """Positions of the `count` tokens after the prompt, [batch, 2, count]. Only the block position advances."""
         following = self.position_ids[:, :, -1:].repeat(1, 1, count)
         following[:, 1] += torch.arange(1, count + 1, device=following.device)
         return following
 
 
 def find_layout(input_ids: Tensor, attention_mask: Tensor | None, sop: int, gmask: int, mask: int) -> Layout:
-    """Finds <sop> and the (g)mask token in each row; of several the first counts, as published.
+    """Find <sop> and the (g)mask token in each row; the first of several counts, as published.
 
     A row without <sop> is read as an answer with an empty context: causal throughout.
 
     Args:
         input_ids: [batch, sequence].
-        attention_mask: [batch, sequence], 0 on padding; None where there is none.
+        attention_mask: [batch, sequence], 0 on padding; None without padding.
     """
     real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
     return layout_of(input_ids == sop, input_ids == gmask, input_ids == mask, real)
 
 
 def layout_of(is_sop: Tensor, is_gmask: Tensor, is_mask: Tensor, real: Tensor) -> Layout:
-    """The layout of rows by where their tokens are, [batch, sequence] each."""
+    """The layout of rows from the places of their tokens, [batch, sequence] each."""
     index = real.cumsum(-1) - 1
     context = _first(is_sop & real, index, torch.zeros_like(index[:, 0]))
-    # [gMASK] where there is one, [MASK] otherwise; without either, <sop> keeps its own index.
+    # [gMASK] if there is one, otherwise [MASK]; without either, <sop> keeps its own index.
     anchor = _first(is_gmask & real, index, _first(is_mask & real, index, context))
     return Layout(real, context, anchor)
 
@@ -64,7 +64,7 @@ def _first(found: Tensor, index: Tensor, otherwise: Tensor) -> Tensor:
 
 
 def position_ids(layout: Layout) -> Tensor:
-    """[batch, 2, sequence]: positions and block positions, 0 on padding."""
+    """Positions and block positions, [batch, 2, sequence], 0 on padding."""
     index, context = layout.index, layout.context[:, None]
     position = torch.where(index < context, index, layout.anchor[:, None])
     block = (index - context + 1).clamp(min=0)
@@ -72,17 +72,17 @@ def position_ids(layout: Layout) -> Tensor:
 
 
 def attention_mask(layout: Layout) -> Tensor:
-    """[batch, 1, sequence, sequence], True where a row may attend to a column."""
+    """The mask, [batch, 1, sequence, sequence], True if a row may attend to a column."""
     return attention_over(layout.index < layout.context[:, None], layout.real)
 
 
 def attention_over(in_context: Tensor, real: Tensor) -> Tensor:
-    """The mask of rows by their tokens, [batch, 1, sequence, sequence], True where attended.
+    """The mask of rows from their tokens, [batch, 1, sequence, sequence], True where attended.
 
     Rows of the padding see themselves, so that no softmax is over nothing.
 
     Args:
-        in_context: [batch, sequence], True where a token is seen from everywhere.
+        in_context: [batch, sequence], True for a token that is seen from everywhere.
         real: [batch, sequence], False on padding.
     """
     length = real.shape[1]

@@ -1,4 +1,4 @@
-"""Names of the published ChatGLM-6B model beside `chat`: quantising, streams of ids, masks and positions."""
+"""The published ChatGLM-6B interface beside `chat`: quantizing, streams of ids, masks and positions."""
 
 import logging
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ class PublishedMixin:
 
     config: Any
     generation_config: GenerationConfig
-    generate_loop = staticmethod(steps)  # what `generate` takes as `custom_generate` to give out each token
+    generate_loop = staticmethod(steps)  # `custom_generate` for `generate`, which gives out each token
 
     @property
     def max_sequence_length(self) -> int:
@@ -60,8 +60,8 @@ class PublishedMixin:
         """The published positions of prompts, [batch, 2, sequence].
 
         Args:
-            mask_positions: where the mask token of each row is; what is generated takes that position.
-            use_gmasks: without effect on positions of two dimensions, as published.
+            mask_positions: the position of each row's mask token, which generated tokens get too.
+            use_gmasks: without effect on two-dimensional positions, as published.
         """
         ids = self._prompts(input_ids, device)
         positions = position_ids(find_layout(ids, None, self.config.bos_token_id, -1, -1))
@@ -158,7 +158,7 @@ def packed(linear: nn.Linear, format: WeightFormat) -> QuantizedLinear:
 
 
 def _grown(ids: Tensor, tokens: Iterator[Tensor], ends: tuple[int, ...]) -> Iterator[Tensor]:
-    """Prompts and answers so far; the step in which all rows have come to an end by themselves is left out."""
+    """Prompts and answers so far, except the step in which all rows have ended by themselves."""
     stops = torch.tensor(ends, device=ids.device)
     ended = torch.zeros(len(ids), 1, dtype=torch.bool, device=ids.device)
     for token in tokens:

@@ -1,7 +1,7 @@
-"""How a model reads tokens that it is given: their positions, what each may attend to, and what a cache remembers.
+"""Reading of new tokens: their positions, their mask, and the facts that a cache remembers.
 
-Positions of ChatGLM-6B follow from the whole prompt: where <sop> is, and where the mask token. A cache keeps that for
-the tokens after it, so that they need no positions of their own.
+Positions of ChatGLM-6B depend on the whole prompt: on the places of <sop> and the mask token. A cache keeps these for
+later tokens, which then need no positions from the caller.
 """
 
 from dataclasses import dataclass, replace
@@ -24,29 +24,29 @@ class Prompt:
 
     sop: Tensor  # [batch], the column of <sop>
     anchor: Tensor  # [batch], the position id of everything after it
-    real: Tensor | None  # [batch, columns], False on padding; None where there is none
+    real: Tensor | None  # [batch, columns], False on padding; None without padding
     end: int  # the last column of a <sop>
     has_sop: bool  # in every row
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """New tokens, as the layers take them."""
+    """New tokens in the form that the layers take."""
 
     position_ids: Tensor  # [batch, 2, length]
     mask: Tensor | None  # [batch, 1, length, columns], True where attended; None: everything before, and themselves
     positions: int  # an upper bound of the position ids, plus one
-    prompt: Prompt | None  # None where the caller gave positions, so that nothing is known of what follows
+    prompt: Prompt | None  # None if the caller gave positions, so that nothing is known about later tokens
 
     def remember(self, cache: Any) -> None:
-        """Leaves with a cache what the tokens after these have to know."""
+        """Store in a cache the facts that later tokens need."""
         setattr(cache, _NAME, self.prompt)
 
 
 class Reader:
     """Reads one call's tokens, [batch, length], after `past` columns of a cache.
 
-    What a cache holds before the model has filled it is a prefix that was learned (P-Tuning v2): every token sees it,
+    Columns that a cache holds before the model has filled any are a learned prefix (P-Tuning v2): every token sees it,
     and it has no positions.
     """
 
@@ -79,7 +79,7 @@ class Reader:
 
     @property
     def is_behind_prefix(self) -> bool:
-        """Tell whether these tokens are a prompt behind a prefix that was learned."""
+        """Tell whether these tokens are a prompt after a learned prefix."""
         return self.begins and self.past > 0
 
     @property
@@ -88,7 +88,9 @@ class Reader:
         return self.length > 1 and self.before is not None and not self.before.has_sop
 
     def as_given(self, positions: Tensor) -> Reading:
-        """With positions from the caller, [batch or 1, 2, length]: tokens of block position 0 are the context."""
+        """Read with positions from the caller, [batch or 1, 2, length]: tokens with block position 0 are the
+        context.
+        """
         if positions.shape[1:] != (2, self.length) or positions.shape[0] not in (1, self.batch):
             raise UsageError(
                 f"position_ids have the shape {list(positions.shape)}: ChatGLM-6B wants [{self.batch}, 2, "
@@ -107,7 +109,7 @@ class Reader:
         return Reading(positions, mask, bound + 1, None)
 
     def of_prompt(self, layout: Layout, has_sop: bool) -> Reading:
-        """With the layout of a prompt, found from its tokens."""
+        """Read with the layout of a prompt, found from its tokens."""
         positions = position_ids(layout)
         mask = self._with_past(attention_mask(layout)) if self.grid is None else self.grid
         is_sop = layout.real & (layout.index == layout.context[:, None])
@@ -117,10 +119,10 @@ class Reader:
         return Reading(positions, mask, self.length + 1, prompt)
 
     def after_prompt(self, has_sop: bool) -> Reading:
-        """After a prompt that a cache knows: block positions count on, and attention is causal.
+        """Read after a prompt that a cache knows: block positions advance, and attention is causal.
 
         Args:
-            has_sop: whether these tokens bring the <sop> that a row before them lacked.
+            has_sop: tells whether these tokens contain the <sop> that a row lacked before.
         """
         before = self.before
         if before is None or before.sop.shape[0] != self.batch:
@@ -148,7 +150,7 @@ class Reader:
 
     @property
     def new(self) -> Tensor:
-        """Which of the new tokens are no padding, [batch, length]."""
+        """Mark the new tokens that are not padding, [batch, length]."""
         return self._new(self.real)
 
     def _new(self, real: Tensor | None) -> Tensor:
@@ -157,7 +159,7 @@ class Reader:
         return real[:, self.past :]
 
     def _with_past(self, mask: Tensor, real: Tensor | None = None) -> Tensor:
-        """The mask of the new tokens, with the columns before them, which all of them see."""
+        """The mask of the new tokens, extended by the earlier columns, which all of them see."""
         real = self.real if real is None else real
         if real is None or not self.past:
             return F.pad(mask, (self.past, 0), value=True)

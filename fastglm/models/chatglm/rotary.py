@@ -5,10 +5,10 @@ from torch import Tensor
 
 
 class Rotary2D:
-    """Tables of the rotation: the first half of each head turns with the position, the second with the block position.
+    """Tables of the rotation: the first half of each head is rotated by the position, the second by the block position.
 
-    The published inverse frequencies are rounded to fp16 whatever the precision; a model in fp16 was also trained
-    with the product of position and frequency rounded to fp16, so that is reproduced there.
+    The published inverse frequencies are rounded to fp16 in every precision; a model in fp16 was also trained with the
+    product of position and frequency rounded to fp16, which is reproduced there.
     """
 
     def __init__(self, head_dim: int, positions: int) -> None:

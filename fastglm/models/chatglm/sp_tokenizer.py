@@ -11,7 +11,7 @@ class SPTokenizer:
 
     @property
     def num_image_tokens(self) -> int:
-        """Ids before those of the text."""
+        """Number of ids before those of the text."""
         return self._tokenizer.num_image_tokens
 
     @property

@@ -1,7 +1,7 @@
-"""Ids of the control tokens: those that a config says, completed, and compared with the vocabulary file beside it.
+"""Ids of the control tokens: from the config, completed, and compared with the vocabulary file beside it.
 
-In every published vocabulary the control tokens follow each other, behind 130000 pieces of text and, in the first
-checkpoints (150528 tokens), behind 20000 image tokens too.
+In every published vocabulary the control tokens follow each other, after 130000 pieces of text and, in the first
+checkpoints (150528 tokens), after 20000 image tokens too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .tokenizer import ChatGLMTokenizer
 
 IMAGE_TOKENS = 20000
-# Fields of a config, and their tokens; positions and masks follow from those that are placed.
+# Fields of a config and their tokens; later ids follow from the known ones.
 _TOKENS = {"bos_token_id": "<sop>", "gmask_token_id": "[gMASK]", "mask_token_id": "[MASK]", "eos_token_id": "<eop>"}
 _PLACED = ("bos_token_id", "gmask_token_id", "mask_token_id")
 _TEXT = 130000  # pieces before [MASK] as published
@@ -31,7 +31,7 @@ Ids = dict[str, int | list[int]]
 
 
 def complete_ids(fields: Mapping[str, Any]) -> Ids:
-    """Ids of the control tokens that a config does not say, or only says for the other published vocabulary."""
+    """Ids of the control tokens that a config lacks, or has only for the other published vocabulary."""
     said, size = said_ids(fields), fields.get("vocab_size")
     firsts = {_first(said, name) for name in _PLACED} - {None}
     if not firsts and size not in _PUBLISHED:
@@ -42,17 +42,17 @@ def complete_ids(fields: Mapping[str, Any]) -> Ids:
     found = {name: first + CONTROL_TOKENS.index(token) for name, token in _TOKENS.items()}
     found["pad_token_id"] = _PAD + (IMAGE_TOKENS if first == _TEXT + IMAGE_TOKENS else 0)
     if _is_id(size) and found["eos_token_id"] >= size:
-        del found["eos_token_id"]  # not known: nothing ends an answer
+        del found["eos_token_id"]  # unknown: no token ends an answer
     unsaid: Any = (None, [], *range(_TEXT, _TEXT + 8), *range(_TEXT + IMAGE_TOKENS, _TEXT + IMAGE_TOKENS + 8), _PAD)
     return {name: id for name, id in found.items() if name not in said and fields.get(name) in unsaid}
 
 
 def said_ids(fields: Mapping[str, Any]) -> Ids:
-    """Ids that the fields of a config say and can mean.
+    """Ids in the fields of a config that are possible.
 
-    Out of the vocabulary lie those of a config that was written for another one. A vocabulary of a published size has
+    Ids outside the vocabulary come from a config that was written for another one. A vocabulary of a published size has
     the published ids. A config of 150528 tokens that the later published code saved again has that code's defaults,
-    20000 too low, for each id that it did not say before.
+    20000 too low, for each id that it lacked before.
     """
     size = fields.get("vocab_size")
     if not _is_id(size):
@@ -81,24 +81,24 @@ def _has_room_for_images(fields: Mapping[str, Any]) -> bool:
 
 
 def _first(said: Ids, name: str) -> int | None:
-    """The id of [MASK], where the control tokens begin; None where they cannot follow each other."""
+    """The id of [MASK], the first control token; None if the control tokens cannot follow each other."""
     id, place = said.get(name), CONTROL_TOKENS.index(_TOKENS[name])
     return id - place if isinstance(id, int) and id >= place else None
 
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """Facts of the config that lies beside a vocabulary file."""
+    """Facts of the config beside a vocabulary file."""
 
     path: Path
     vocab_size: int
     ids: Ids
 
     def image_tokens(self, said: int | None, pieces: SentencePieceProcessor) -> int:
-        """The number of image tokens before the pieces; `said` is that of the tokenizer's own config.
+        """The number of image tokens before the pieces; `said` is the number in the tokenizer's own config.
 
         Raises:
-            CheckpointError: the pieces and the config are not of the same checkpoint.
+            CheckpointError: the pieces and the config belong to different checkpoints.
         """
         places = {name: pieces.piece_to_id(_TOKENS[name]) for name in _PLACED}
         found = {id - places[name] for name, id in self.ids.items() if name in places and isinstance(id, int)}
@@ -117,9 +117,9 @@ class Beside:
         return images
 
     def end_token(self, names: Sequence[str], token: Callable[[int], str | None]) -> str:
-        """The token that ends an answer, one of `names` where the config allows it.
+        """The token that ends an answer, one of `names` if the config allows it.
 
-        token: the token of an id, None where there is none.
+        token: the token of an id, None if there is none.
 
         Raises:
             CheckpointError: the config ends answers at no token.
@@ -136,7 +136,7 @@ class Beside:
 
 
 def read_beside(vocabulary: Path) -> Beside | None:
-    """Facts of the config beside a vocabulary file; None where there is none, or one of another kind of model."""
+    """Facts of the config beside a vocabulary file; None if there is none, or one of another kind of model."""
     path = vocabulary.with_name("config.json")
     if not path.is_file():
         return None
@@ -148,10 +148,10 @@ def read_beside(vocabulary: Path) -> Beside | None:
 
 
 def settle(arguments: Mapping[str, Any], pieces: SentencePieceProcessor, vocabulary: Path) -> dict[str, Any]:
-    """A tokenizer's arguments from its files, such that they agree with the vocabulary file and the config beside it.
+    """A tokenizer's arguments from its files, made consistent with the vocabulary file and the config beside it.
 
     Raises:
-        CheckpointError: they are not of the same checkpoint.
+        CheckpointError: they belong to different checkpoints.
     """
     said = arguments.get("num_image_tokens")
     if said is not None and not _is_id(said):
@@ -164,7 +164,7 @@ def settle(arguments: Mapping[str, Any], pieces: SentencePieceProcessor, vocabul
         for id, token in (arguments.get("added_tokens_decoder") or {}).items()
     }
     special = {**arguments, **(arguments.get("model_specific_special_tokens") or {})}
-    # The first checkpoints have the end of an answer, <eop>, under a name of its own, and </s> as their eos_token.
+    # The first checkpoints name the end of an answer, <eop>, separately, and have </s> as their eos_token.
     names = [str(special[name]) for name in ("eop_token", "eos_token") if special.get(name)]
 
     def token(id: int) -> str | None:
@@ -177,7 +177,7 @@ def settle(arguments: Mapping[str, Any], pieces: SentencePieceProcessor, vocabul
 
 
 def _place(token: str, pieces: SentencePieceProcessor, id: int, images: int) -> int:
-    """The id of an added token: that of its piece where it is one, else `id`."""
+    """The id of an added token: its piece's id if it is a piece, otherwise `id`."""
     piece = pieces.piece_to_id(token)
     return id if pieces.id_to_piece(piece) != token else images + piece
 

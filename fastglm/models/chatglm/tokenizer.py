@@ -1,4 +1,4 @@
-"""The tokenizers of ChatGLM: one registered class name, told apart by the vocabulary file."""
+"""The tokenizers of ChatGLM: one registered class name, distinguished by the vocabulary file."""
 
 import json
 import os
@@ -24,7 +24,7 @@ _IMAGE = re.compile(r"<image_(\d{1,9})>")
 
 
 class ChatGLMTokenizer(PreTrainedTokenizer):
-    """The class that is registered under the published name; making one gives that of the vocabulary file."""
+    """The class registered under the published name; creating one gives the class of the vocabulary file."""
 
     vocab_files_names: ClassVar[dict[str, str]] = {
         "vocab_file": "ice_text.model",
@@ -36,7 +36,7 @@ class ChatGLMTokenizer(PreTrainedTokenizer):
 
     @classmethod
     def convert_to_native_format(cls, **arguments: Any) -> dict[str, Any]:
-        """The arguments that transformers found in a checkpoint's files, such that they agree with each other.
+        """The arguments that transformers found in a checkpoint's files, made consistent.
 
         Raises:
             CheckpointError: no vocabulary file, one of a later generation, or files of different checkpoints.
@@ -44,14 +44,14 @@ class ChatGLMTokenizer(PreTrainedTokenizer):
         vocabulary = _check_vocabulary(arguments.get("vocab_file"), arguments.get("later_vocab_file"))
         pieces = read_pieces(vocabulary)
         for name in ("auto_map", "is_local", "local_files_only", "later_vocab_file"):
-            arguments.pop(name, None)  # of the folder that was read, and code that no other folder has
+            arguments.pop(name, None)  # facts of the folder that was read, and code that no other folder has
         return {**settle(arguments, pieces, vocabulary), "pieces": pieces}
 
 
 class ChatGLM6BTokenizer(ChatGLMTokenizer):
     """Sentencepiece with tokens for line breaks, tabs and runs of spaces; a prompt ends in `[gMASK] <sop>`.
 
-    Text that spells a control token becomes that token here, as published; `encode_message` is what a chat uses.
+    Text that spells a control token becomes this token, as published; a chat uses `encode_message` instead.
     """
 
     padding_side = "left"
@@ -90,7 +90,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
 
     @property
     def gmask_token_id(self) -> int:
-        """Id of the token that stands where the answer goes."""
+        """Id of the token at whose place the answer goes."""
         return self.convert_tokens_to_ids(self.gmask_token)
 
     def get_vocab(self) -> dict[str, int]:
@@ -102,9 +102,9 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         self.total_vocab_size = max([self.vocab_size, *(id + 1 for id in self._added_tokens_decoder)])
 
     def tokenize(self, text: str, split_special_tokens: bool | None = None, **_: Any) -> list[str]:
-        """Pieces of a text, in which control tokens are found.
+        """Pieces of a text, including control tokens.
 
-        split_special_tokens: cut them instead, as `encode_text` does; the tokenizer's own setting where not given.
+        split_special_tokens: split them instead, like `encode_text`; by default the tokenizer's own setting.
         """
         if self.split_special_tokens if split_special_tokens is None else split_special_tokens:
             return self.convert_ids_to_tokens(self.encode_text(text))
@@ -114,13 +114,13 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         return tokens
 
     def encode_message(self, text: str) -> list[int]:
-        """Ids of a prompt ready to be answered, where nothing in `text` becomes a control token."""
+        """Ids of a prompt ready to be answered; nothing in `text` becomes a control token."""
         return self.encode_text(text) + self.prompt_end
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of a text, where nothing in it becomes a control token; ordinary tokens that a user added are found.
+        """Ids of a text; nothing in it becomes a control token, but ordinary tokens that a user added are found.
 
-        A control token that the text spells is cut in two, each part encoded as a text of its own would be.
+        A control token in the text is cut in two, and each part is encoded like a text of its own.
         """
         ids: list[int] = []
         for place, (part, added) in enumerate(self._parts(text, special=False)):
@@ -133,15 +133,15 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         return ids
 
     def _encode(self, text: str, first: bool, kind: type) -> list[Any]:
-        """Pieces of a text (`kind` is str) or their ids in the vocabulary file (int); `first`: where it begins."""
+        """Pieces of a text (`kind` is str) or their ids in the vocabulary file (int); `first`: the text begins here."""
         if first:
             return self.model.encode(text, out_type=kind)
-        # Behind a line break, which keeps sentencepiece from putting a space before what does not come first.
+        # After a line break, which keeps sentencepiece from putting a space before a part that does not come first.
         pieces = self.model.encode(NEWLINE + text, out_type=kind)
         return pieces[pieces.index(NEWLINE if kind is str else self.model.piece_to_id(NEWLINE)) + 1 :]
 
     def _parts(self, text: str, special: bool) -> Iterator[tuple[str, bool]]:
-        """Parts of a text, and whether each is a token that a user added; `special`: special ones too."""
+        """Parts of a text, and whether each is a token that a user added; `special` includes special tokens."""
         plain, end, strip = "", 0, False
         for part in self.tokens_trie.split(text) if self.tokens_trie.data else [text]:
             begin, end = end, end + len(part)
@@ -165,7 +165,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
             yield plain, False
 
     def _cut(self, text: str) -> Iterator[str]:
-        """The text, cut behind the first character of every control token."""
+        """Cut the text after the first character of every control token."""
         special = zip(self.all_special_tokens, self.all_special_ids, strict=True)
         names = {*CONTROL_TOKENS, *(token for token, id in special if token not in BUILT_IN and id < self.vocab_size)}
         begin = 0
@@ -175,7 +175,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         yield text[begin:]
 
     def _update_trie(self, unique_no_split_tokens: Iterable[str] | None = None) -> None:
-        # Control tokens are found by the vocabulary itself, not split off before.
+        # The vocabulary itself finds control tokens; they are not split off before.
         added = {str(token) for token in self._added_tokens_decoder.values()} | set(unique_no_split_tokens or ())
         self.tokens_trie = Trie(added - BUILT_IN)
 
@@ -187,7 +187,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """A prompt ready to be answered, and its answer where there is one: `a [gMASK] <sop> b <eop>`."""
+        """A prompt ready to be answered, with its answer if given: `a [gMASK] <sop> b <eop>`."""
         answer = [] if token_ids_1 is None else [*token_ids_1, self.eos_token_id]
         return [*token_ids_0, *self.prompt_end, *answer]
 
@@ -218,7 +218,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         return text + self._decode_pieces(plain, first)
 
     def _decode_pieces(self, pieces: list[int], first: bool) -> str:
-        """Text of pieces; those that do not come first keep their space, behind a line break that goes again."""
+        """Text of pieces; pieces that do not come first keep their space, after a line break that is removed again."""
         known = [i for i in pieces if i >= 0]  # image tokens have no text
         if first:
             return _unmark_whitespace(self.model.decode(known))
@@ -249,7 +249,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
     def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
         name = (filename_prefix + "-" if filename_prefix else "") + self.vocab_files_names["vocab_file"]
         target = Path(save_directory) / name
-        if not Path(self.vocab_file).is_file():  # gone since it was read
+        if not Path(self.vocab_file).is_file():  # removed since it was read
             target.write_bytes(self.model.serialized_model_proto())
         elif not (target.exists() and os.path.samefile(self.vocab_file, target)):
             shutil.copyfile(self.vocab_file, target)
@@ -257,8 +257,8 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
 
 
 def _check_vocabulary(vocab_file: str | None, later_vocab_file: str | None = None) -> Path:
-    """The path of a vocabulary file. Raises CheckpointError where there is none, or one of a later generation."""
-    # transformers itself offers tokenizer.model as `vocab_file` where the published name is missing.
+    """The path of a vocabulary file. Raises CheckpointError if there is none, or one of a later generation."""
+    # transformers offers tokenizer.model as `vocab_file` if the published name is missing.
     if Path(vocab_file or later_vocab_file or "").name == ChatGLMTokenizer.vocab_files_names["later_vocab_file"]:
         raise CheckpointError(
             "tokenizer.model is the vocabulary of a later generation (ChatGLM2, ChatGLM3 or GLM-4); "

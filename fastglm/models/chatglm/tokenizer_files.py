@@ -1,4 +1,4 @@
-"""Reading a checkpoint's tokenizer, whose files may be anything."""
+"""Reading of a checkpoint's tokenizer files, which may contain anything."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from ...errors import CheckpointError, FastGLMError
 from ...system.files import open_regular, read_json
 from .tokenizer import ChatGLMTokenizer
 
-# Those that transformers reads, where they are there.
+# Files that transformers reads if they exist.
 _TABLES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
 _OTHERS = ("ice_text.model", "tokenizer.model", "chat_template.jinja")
 
@@ -15,7 +15,7 @@ def read_tokenizer(folder: Path) -> ChatGLMTokenizer:
     """The tokenizer of a folder.
 
     Raises:
-        CheckpointError: a file is missing, none, or says what no tokenizer can be made of.
+        CheckpointError: a file is missing, invalid, or no tokenizer can be made from it.
     """
     for name in _TABLES:
         if (folder / name).exists():
@@ -28,7 +28,7 @@ def read_tokenizer(folder: Path) -> ChatGLMTokenizer:
         tokenizer.encode("1")
     except FastGLMError:
         raise
-    except Exception as error:  # whatever the values of those tables lead to
+    except Exception as error:  # values of these tables may lead to any error
         said = " ".join(str(error).split())[:160] or type(error).__name__
         raise CheckpointError(f"{folder}: its tokenizer's files cannot be used ({said}): fetch them again.") from error
     return tokenizer

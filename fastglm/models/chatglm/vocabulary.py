@@ -1,7 +1,7 @@
-"""The vocabulary file of ChatGLM-6B, `ice_text.model`: a sentencepiece model, completed where it is an early one.
+"""The vocabulary file of ChatGLM-6B, `ice_text.model`: a sentencepiece model, completed if it is an early one.
 
-The files of March 2023 end before the control tokens; the tokenizer of that time put them behind the vocabulary, then a
-token for tabs, those for runs of spaces, and the 256 bytes.
+The files of March 2023 end before the control tokens; the tokenizer of that time appended these, then a token for tabs,
+tokens for runs of spaces, and the 256 bytes.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from ...errors import CheckpointError
 from ...system.files import read_regular
 
 CONTROL_TOKENS = ("[MASK]", "[gMASK]", "[sMASK]", "<unused_0>", "<sop>", "<eop>", "<ENC>", "<dBLOCK>")
-# The special tokens of every vocabulary file; those of a user come on top of them.
+# The special tokens of every vocabulary file; a user's own are added to them.
 BUILT_IN = frozenset((*CONTROL_TOKENS, "<pad>", "<unk>", "<s>", "</s>"))
 NEWLINE = "<n>"
 _WHITESPACE = ("<|tab|>", *(f"<|blank_{length}|>" for length in range(2, 81)))
@@ -24,7 +24,7 @@ _PIECE = proto.ModelProto.SentencePiece
 
 
 def read_pieces(path: Path) -> SentencePieceProcessor:
-    """A vocabulary file, ready to encode and decode. Raises CheckpointError where it is none of ChatGLM-6B."""
+    """Read a vocabulary file, ready to encode and decode. Raises CheckpointError if it is not ChatGLM-6B's."""
     try:
         pieces = SentencePieceProcessor(model_proto=read_regular(path, _LARGEST))
     except OSError as error:
@@ -41,7 +41,7 @@ def read_pieces(path: Path) -> SentencePieceProcessor:
 
 
 def read_model(path: Path) -> proto.ModelProto:
-    """A vocabulary file that `read_pieces` reads, as sentencepiece's own message, which can be changed."""
+    """Read a vocabulary file as `read_pieces` does, in sentencepiece's own message, which can be changed."""
     model = proto.ModelProto()
     model.ParseFromString(path.read_bytes())
     there = {piece.piece for piece in model.pieces}
