@@ -17,6 +17,14 @@ def own_home(tmp_path_factory, monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def demo():
+    """The demo model and its tokenizer, as published."""
+    import fastglm
+
+    return fastglm.load("demo")
+
+
+@pytest.fixture(scope="session")
 def built_home(tmp_path_factory):
     """A home with built kernels, if there are kernels for this machine: built once for all tests."""
     from fastglm.kernels.cpu import library

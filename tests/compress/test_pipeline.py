@@ -5,7 +5,6 @@ import json
 import shutil
 import sys
 from collections import namedtuple
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -302,28 +301,6 @@ def test_the_room_for_all_steps_is_asked_for_before_the_first(tmp_path: Path, mo
             with pytest.raises(DiskShortError, match="make room there"):
                 make(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_texts_that_are_scored_on_are_not_calibrated_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: dict[str, list[Text]] = {}
-
-    def see(name: str) -> Callable[..., None]:
-        def run(*arguments: Any, **named: Any) -> None:
-            texts = named.get("texts") or next(a for a in arguments if isinstance(a, list))
-            seen[name] = texts
-            raise Failure
-
-        return run
-
-    for name in ("prune_depth", "prune_width", "sparsify_24", "prune_vocabulary", "quantise_folder"):
-        monkeypatch.setattr(steps, name, see(name))
-    each: tuple[Step, ...] = (PruneVocabulary(), *PRUNE, steps.Sparse24(), Quantise("int8"))
-    for step in each:
-        with pytest.raises(Failure):
-            make(tmp_path / "out", Recipe("one", (step,)))
-    assert len(seen) == 5
-    for texts in seen.values():
-        assert texts == [text for text in TEXTS if text not in HELD_OUT]
 
 
 @pytest.fixture

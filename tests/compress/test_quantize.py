@@ -82,19 +82,3 @@ def test_what_is_refused(tmp_path):
         fastglm.compress(str(folder("chatglm")), "int5", tmp_path / "out")
     with pytest.raises(UsageError, match="random weights"):
         fastglm.compress("shape:chatglm-6b", "int8", tmp_path / "out")
-    with pytest.raises(UsageError, match="quantised already"):
-        fastglm.compress(str(folder("chatglm-int4")), "int8", tmp_path / "out")
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "mine").write_text("x")
-    with pytest.raises(UsageError, match="exists already"):
-        fastglm.compress(str(folder("chatglm")), "int8", tmp_path / "out")
-    assert (tmp_path / "out" / "mine").read_text() == "x"
-
-
-def test_nothing_half_written_stays(tmp_path, monkeypatch):
-    def stop(_):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        quantise_folder(folder("chatglm"), "int8", tmp_path / "out", progress=stop)
-    assert list(tmp_path.iterdir()) == []

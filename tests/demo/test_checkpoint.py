@@ -9,7 +9,6 @@ from itertools import islice
 
 import pytest
 
-import fastglm
 from fastglm.demo.corpus import training_samples
 from fastglm.demo.evaluation.open_ended import OpenReport, evaluate_open, open_questions
 from fastglm.demo.evaluation.skills import evaluate_skills, held_out_questions
@@ -22,11 +21,6 @@ from fastglm.models.source import demo_folder
 FOLDER = demo_folder()
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
 EXAMPLES_A_STEP = 60  # at most, of the samples that the training saw
-
-
-@pytest.fixture(scope="module")
-def demo():
-    return fastglm.load("demo")
 
 
 @pytest.fixture(scope="module")

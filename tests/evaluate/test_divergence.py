@@ -97,18 +97,6 @@ def test_a_head_of_its_own_and_random_weights(tmp_path: Path) -> None:
     check(divergence(model, batches, *finals(batches, source)), full(plain, batches), q)
 
 
-def test_64_best_logits_gave_less(batches: list[Batch], original: Pair) -> None:
-    """As earlier versions had it: all tokens beyond the best ones counted as one."""
-    plain, model = fastglm.load("demo")[0], fastglm.load("demo", "int4")[0]
-    with exact_arithmetic(model):
-        p, q = full(plain, batches), full(model, batches)
-    best = p.topk(64).indices
-    p_best, q_best = (logs.gather(-1, best) for logs in (p, q))
-    p_rest, q_rest = (1 - logs.exp().sum(-1) for logs in (p_best, q_best))
-    bound = (p_best.exp() * (p_best - q_best)).sum(-1) + p_rest * (p_rest / q_rest).log()
-    assert bound.mean() < 0.98 * divergence(model, batches, *original).kl_divergence
-
-
 def test_parts_of_any_size_give_the_same(batches: list[Batch], original: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     model, _ = fastglm.load("demo", "int4")
     whole = divergence(model, batches, *original)

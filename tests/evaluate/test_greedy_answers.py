@@ -1,7 +1,5 @@
 """Answers side by side are the answers alone."""
 
-import pytest
-
 import fastglm
 from fastglm.evaluate.answers import QUESTIONS_AT_ONCE, answers
 
@@ -12,11 +10,6 @@ QUESTIONS = [
     ([], "What is the capital of France?"),
     ([("你好！", "你好！"), ("法国的首都是哪里？", "法国的首都是巴黎。")], "那日本呢？"),
 ]
-
-
-@pytest.fixture(scope="module")
-def demo():
-    return fastglm.load("demo")
 
 
 def test_a_batch_gives_what_the_chat_gives(demo) -> None:

@@ -51,11 +51,6 @@ DOCUMENTS = [
 
 
 @pytest.fixture(scope="module")
-def demo() -> tuple[Any, Any]:
-    return fastglm.load("demo")
-
-
-@pytest.fixture(scope="module")
 def tiny() -> tuple[Any, Any]:
     """A context of 256 tokens."""
     return fastglm.load(str(GOLDEN))

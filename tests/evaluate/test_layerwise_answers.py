@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-import fastglm
 from fastglm.evaluate.answers import answer_text, prompt_answers
 from fastglm.evaluate.layerwise_answers import streamed_answers
 from fastglm.models.checkpoint import Checkpoint
@@ -21,11 +20,6 @@ ASKED = [
     ([], "5+6=?"),
 ]
 LONGEST = 24
-
-
-@pytest.fixture(scope="module")
-def demo():
-    return fastglm.load("demo")
 
 
 @pytest.fixture(scope="module")

@@ -24,17 +24,6 @@ from fastglm.progress.progress import Progress
 LONGEST = 16
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    return tmp_path
-
-
-@pytest.fixture(scope="module")
-def demo():
-    return fastglm.load("demo")
-
-
 @pytest.fixture(scope="module")
 def examples(demo) -> list[Example]:
     return [encode(demo[1], [], f"{n}+{n}=?", f"{n}+{n}={2 * n}。", 200) for n in range(40)]
@@ -62,18 +51,20 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch):
     return forbid
 
 
-def test_it_is_computed_once_and_read_back_the_same(examples: list[Example], home: Path, nothing_computed) -> None:
+def test_it_is_computed_once_and_read_back_the_same(examples: list[Example], own_home: Path, nothing_computed) -> None:
     seen: list[Progress] = []
     first = make(examples).finals(seen.append)
     assert seen[-1].done == seen[-1].total == len(seen)
     nothing_computed()
     assert alike(first, make(examples).finals())
-    assert len(files(home)) == 1
+    assert len(files(own_home)) == 1
 
 
-def test_groups_of_any_size_give_the_same(examples: list[Example], home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_of_any_size_give_the_same(
+    examples: list[Example], own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = make(examples).finals()
-    files(home)[0].unlink()
+    files(own_home)[0].unlink()
     monkeypatch.setattr(module, "STATES_AT_ONCE", 1)
     parts = make(examples).finals((seen := []).append)
     assert len(seen) == 2 * (Checkpoint(demo_folder()).config.num_layers + 1)  # 40 examples are two batches
@@ -81,10 +72,10 @@ def test_groups_of_any_size_give_the_same(examples: list[Example], home: Path, m
     torch.testing.assert_close(whole.states, parts.states, rtol=2e-3, atol=1e-4)  # neighbours in fp16
 
 
-def test_other_texts_and_other_weights_have_files_of_their_own(examples: list[Example], home: Path) -> None:
+def test_other_texts_and_other_weights_have_files_of_their_own(examples: list[Example], own_home: Path) -> None:
     make(examples).finals()
     make(examples[:-1]).finals()
-    first, second = files(home)
+    first, second = files(own_home)
     assert first.name.split("-")[0] == second.name.split("-")[0] == Checkpoint(demo_folder()).content_hash()[:24]
     assert make(examples, 17).path not in (first, second)
 
@@ -157,11 +148,11 @@ def test_a_file_goes_to_another_machine(
 
 
 def test_answers_of_an_earlier_version_are_kept_and_the_rest_computed_anew(
-    examples: list[Example], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    examples: list[Example], own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = make(examples[:2]).finals()
     make(examples[:2]).keep_answers(["a", None])
-    (path,) = files(home)
+    (path,) = files(own_home)
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() | {"format": OLD_FORMAT, "made": "float16 on cuda"}
         save_file({"answers": file.get_tensor("answers"), "tokens": torch.zeros(1)}, tmp_path / "old", metadata)
@@ -179,9 +170,9 @@ def test_answers_of_an_earlier_version_are_kept_and_the_rest_computed_anew(
         assert make(examples[:2]).made == "float16 on cuda, probabilities in float32 on cpu"
 
 
-def test_a_broken_file_is_named(examples: list[Example], home: Path) -> None:
+def test_a_broken_file_is_named(examples: list[Example], own_home: Path) -> None:
     make(examples).finals()
-    (kept,) = files(home)
+    (kept,) = files(own_home)
     kept.write_bytes(kept.read_bytes()[:-1000])
     with pytest.raises(CheckpointError, match=r"truncated or corrupt.*: remove it"):
         make(examples).finals()

@@ -27,12 +27,6 @@ QUESTIONS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    return tmp_path
-
-
 def test_each_question_has_its_own_figures() -> None:
     model, tokenizer = fastglm.load("demo")
     seen: list[Progress] = []

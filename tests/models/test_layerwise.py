@@ -1,19 +1,15 @@
 """The layer-by-layer pass: the same logits as the whole model, from a checkpoint that is never whole in memory."""
 
-import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-import fastglm
 from fastglm.errors import CheckpointError
 from fastglm.evaluate.likelihood import answer_loss
 from fastglm.models import head
-from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
+from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.head import Head
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Batch, encode, pack
@@ -26,11 +22,6 @@ ROUNDS = [
     ([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
     ([], "What is the capital of France?", "The capital of France is Paris."),
 ]
-
-
-@pytest.fixture(scope="module")
-def demo():
-    return fastglm.load("demo")
 
 
 @pytest.fixture(scope="module")
@@ -80,28 +71,6 @@ def test_over_some_tokens_only_probabilities_are_renormalised(demo, batches: lis
 def test_a_quantised_checkpoint_is_refused() -> None:
     with pytest.raises(CheckpointError, match="is quantised: load it"):
         LayerwiseModel(Checkpoint(GOLDEN / "chatglm-int4"), CPU, torch.float32)
-
-
-def test_a_head_of_its_own_is_used(tmp_path: Path, batches: list[Batch]) -> None:
-    folder = tmp_path / "own-head"
-    shutil.copytree(demo_folder(), folder)
-    (weights,) = folder.glob("*.safetensors")
-    tensors = load_file(weights)
-    tensors[HEAD] = -tensors[EMBEDDING]
-    save_file(tensors, weights, {"format": "pt"})
-    model, _ = fastglm.load(str(folder))
-    streamed = LayerwiseModel(Checkpoint(folder), CPU, torch.float32)
-    found = streamed.head.logits(streamed.finals(batches[:1]).states)
-    torch.testing.assert_close(found, whole(model, batches[0]), rtol=0, atol=1e-4)
-
-
-def test_weights_that_are_not_of_the_config_are_told(tmp_path: Path, batches: list[Batch]) -> None:
-    folder = tmp_path / "mixed"
-    shutil.copytree(demo_folder(), folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    (folder / "config.json").write_text(json.dumps(config | {"inner_hidden_size": 64}), encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"by its config: config\.json and the weights are not of the same model"):
-        LayerwiseModel(Checkpoint(folder), CPU, torch.float32).finals(batches[:1])
 
 
 def test_tensors_are_read_by_name_and_missed() -> None:

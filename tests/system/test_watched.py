@@ -18,7 +18,6 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="there are no process
 COMPILER = ["sh", "-c", "sh -c 'echo x > $TMPDIR/half; sleep 300; true' & echo 'error: none' >&2; wait"]
 WAITS = f"""
 import signal, sys, time
-import light
 from pathlib import Path
 from fastglm.system.watched import watched
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
