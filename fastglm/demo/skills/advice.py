@@ -5,7 +5,7 @@ from random import Random
 from typing import ClassVar, NamedTuple
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
+from .base import LANGUAGES, PHRASINGS, Language, Sample, Skill, vary
 
 
 class _Topic(NamedTuple):
@@ -33,7 +33,7 @@ class Advice(Skill):
     }
     kind = "open"
     weight = 1.6
-    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("advice")
+    phrasings: Mapping[Language, Sequence[str]] = PHRASINGS["advice"]
 
     def __init__(self) -> None:
         self._topics = {language: _topics(language) for language in LANGUAGES}

@@ -24,10 +24,16 @@ PHRASINGS_HELD_OUT_ONE_IN = 5
 OPERANDS_HELD_OUT_ONE_IN = 10
 
 
-def read_phrasings(kind: str) -> dict[Language, tuple[str, ...]]:
-    """The templates of a kind of question, from `data/phrasings.tsv`."""
-    rows = [(language, template) for name, language, template in read_table("phrasings") if name == kind]
-    return {each: tuple(template for language, template in rows if language == each) for each in LANGUAGES}
+def read_phrasings(table: str) -> dict[str, dict[Language, tuple[str, ...]]]:
+    """Read the templates of a table by kind of question and language."""
+    found: dict[str, dict[Language, tuple[str, ...]]] = {}
+    for kind, language, template in read_table(table):
+        of_kind = found.setdefault(kind, {"zh": (), "en": ()})
+        of_kind["zh" if language == "zh" else "en"] += (template,)
+    return found
+
+
+PHRASINGS = read_phrasings("phrasings")
 
 
 class Sample(NamedTuple):

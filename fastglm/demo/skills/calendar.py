@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import ClassVar
 
-from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, vary
+from .base import LANGUAGES, PHRASINGS, Language, Sample, Skill, vary
 
 DAYS = (
     ("星期一", "Monday"),
@@ -38,13 +37,10 @@ _NEAR_MONTHS = {
 }
 
 
-def _phrasings(asked: str) -> Mapping[Language, Sequence[str]]:
-    table = read_table("calendar")
-    return {language: tuple(text for *key, text in table if key == [asked, language]) for language in LANGUAGES}
-
-
-_WEEKDAY, _MONTH, _MONTH_LENGTH = _phrasings("weekday"), _phrasings("month"), _phrasings("month length")
-_QUARTER, _TIME, _TWELVE_HOUR = _phrasings("quarter"), _phrasings("time"), _phrasings("12-hour clock")
+_WEEKDAY, _MONTH, _MONTH_LENGTH, _QUARTER, _TIME, _TWELVE_HOUR = (
+    PHRASINGS[f"calendar: {asked}"]
+    for asked in ("weekday", "month", "month length", "quarter", "time", "12-hour clock")
+)
 
 
 class Weekdays(Skill):

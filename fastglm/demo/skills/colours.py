@@ -5,7 +5,7 @@ from itertools import permutations
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import Language, read_phrasings
+from .base import PHRASINGS, Language
 from .lookup import Fact, FactKind, FactSkill
 
 COLOURS = {
@@ -50,7 +50,7 @@ class Colours(FactSkill):
                 "zh": [Fact(en, (zh,), f"{zh}是{COLOURS[colour]}色的。") for zh, en, colour in THINGS],
                 "en": [Fact(en, (en,), f"The colour of {en} is {colour}.") for _, en, colour in THINGS],
             },
-            read_phrasings("colours: colour"),
+            PHRASINGS["colours: colour"],
         ),
         FactKind(
             "mixture",
@@ -69,6 +69,6 @@ class Colours(FactSkill):
                     for one, two, mixed in _MIXED
                 ],
             },
-            read_phrasings("colours: mixture"),
+            PHRASINGS["colours: mixture"],
         ),
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 from ..tables import read_table
-from .base import Language, read_phrasings
+from .base import PHRASINGS, Language
 from .lookup import Fact, FactKind, FactSkill, sentence
 
 
@@ -41,7 +41,7 @@ class Capitals(FactSkill):
                 "zh": [Fact(c.en, (c.zh,), f"{c.zh}的首都是{c.capital_zh}。") for c in COUNTRIES],
                 "en": [Fact(c.en, (c.en,), f"The capital of {c.en} is {c.capital_en}.") for c in COUNTRIES],
             },
-            read_phrasings("capitals: capital"),
+            PHRASINGS["capitals: capital"],
         ),
         FactKind(
             "country",
@@ -50,7 +50,7 @@ class Capitals(FactSkill):
                 "zh": [Fact(c.en, (c.capital_zh,), f"{c.capital_zh}是{c.zh}的首都。") for c in COUNTRIES],
                 "en": [Fact(c.en, (c.capital_en,), f"{c.capital_en} is the capital of {c.en}.") for c in COUNTRIES],
             },
-            read_phrasings("capitals: country"),
+            PHRASINGS["capitals: country"],
         ),
         FactKind(
             "continent",
@@ -59,6 +59,6 @@ class Capitals(FactSkill):
                 "zh": [Fact(c.en, (c.zh,), f"{c.zh}在{c.continent_zh}。") for c in COUNTRIES],
                 "en": [Fact(c.en, (c.en,), sentence(f"{c.en} is in {c.continent_en}.")) for c in COUNTRIES],
             },
-            read_phrasings("capitals: continent"),
+            PHRASINGS["capitals: continent"],
         ),
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 from ..tables import read_table
-from .base import Language, read_phrasings
+from .base import PHRASINGS, Language
 from .lookup import Fact, FactKind, FactSkill
 
 
@@ -39,7 +39,7 @@ class Elements(FactSkill):
                 "zh": [Fact(e.en, (e.zh,), f"{e.zh}的元素符号是{e.symbol}。") for e in ELEMENTS],
                 "en": [Fact(e.en, (e.en,), f"The symbol of {e.en} is {e.symbol}.") for e in ELEMENTS],
             },
-            read_phrasings("elements: symbol"),
+            PHRASINGS["elements: symbol"],
         ),
         FactKind(
             "element",
@@ -48,7 +48,7 @@ class Elements(FactSkill):
                 "zh": [Fact(e.en, (e.symbol,), f"{e.symbol}是{e.zh}的元素符号。") for e in ELEMENTS],
                 "en": [Fact(e.en, (e.symbol,), f"{e.symbol} is the symbol of {e.en}.") for e in ELEMENTS],
             },
-            read_phrasings("elements: element"),
+            PHRASINGS["elements: element"],
         ),
         FactKind(
             "atomic number",
@@ -57,6 +57,6 @@ class Elements(FactSkill):
                 "zh": [Fact(e.en, (e.zh,), f"{e.zh}的原子序数是{e.number}。") for e in ELEMENTS],
                 "en": [Fact(e.en, (e.en,), f"The atomic number of {e.en} is {e.number}.") for e in ELEMENTS],
             },
-            read_phrasings("elements: atomic number"),
+            PHRASINGS["elements: atomic number"],
         ),
     )

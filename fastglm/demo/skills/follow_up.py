@@ -6,7 +6,7 @@ from random import Random
 from typing import ClassVar, Literal, NamedTuple
 
 from .arithmetic import Calculation
-from .base import LANGUAGES, Language, Round, Sample, Skill, Split, read_phrasings
+from .base import LANGUAGES, PHRASINGS, Language, Round, Sample, Skill, Split
 from .countries import COUNTRIES, Country
 
 _Fact = Literal["capital", "continent"]
@@ -16,7 +16,7 @@ LARGEST_STEP = 20  # the number to add or to subtract
 _INTEGER = re.compile(r"-?\d+")
 _LONGER_ONE_IN = 3  # one conversation in so many has an earlier follow-up before the last one
 
-_ADD: dict[Language, tuple[str, ...]] = read_phrasings("follow-up: add")
+_ADD: dict[Language, tuple[str, ...]] = PHRASINGS["follow-up: add"]
 _TAKE: dict[Language, tuple[str, ...]] = {
     "zh": tuple(phrasing.replace("加上", "减去").replace("加", "减") for phrasing in _ADD["zh"]),
     "en": tuple(
@@ -28,10 +28,10 @@ _TAKE: dict[Language, tuple[str, ...]] = {
         for phrasing in _ADD["en"]
     ),
 }
-_OTHER: dict[Language, tuple[str, ...]] = read_phrasings("follow-up: other")
+_OTHER: dict[Language, tuple[str, ...]] = PHRASINGS["follow-up: other"]
 _SAME: dict[_Fact, dict[Language, tuple[str, ...]]] = {
-    "capital": read_phrasings("follow-up: capital"),
-    "continent": read_phrasings("follow-up: continent"),
+    "capital": PHRASINGS["follow-up: capital"],
+    "continent": PHRASINGS["follow-up: continent"],
 }
 
 

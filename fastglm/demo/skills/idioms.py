@@ -5,7 +5,7 @@ from random import Random
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
+from .base import LANGUAGES, PHRASINGS, Language, Sample, Skill, vary
 
 
 class Idioms(Skill):
@@ -16,7 +16,7 @@ class Idioms(Skill):
     examples: ClassVar[Mapping[Language, str]] = {"zh": "画蛇添足是什么意思？", "en": "What does a piece of cake mean?"}
     kind = "lookup"
     weight = 1.5
-    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("idioms")
+    phrasings: Mapping[Language, Sequence[str]] = PHRASINGS["idioms"]
 
     meanings: Mapping[Language, Sequence[tuple[str, str]]] = {
         language: [(idiom, meaning) for idiom, meaning in read_table(f"idioms_{language}")] for language in LANGUAGES

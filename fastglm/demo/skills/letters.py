@@ -7,7 +7,7 @@ from string import ascii_lowercase
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
+from .base import LANGUAGES, PHRASINGS, Language, Sample, Skill, vary
 
 _WORDS = {
     kind: tuple(word for row_kind, words in read_table("letters") if row_kind == kind for word in words.split())
@@ -21,8 +21,8 @@ _REAL, _ONE_WORD_IN_ENGLISH = 0.5, 0.7
 _REPETITIVE = 0.4  # share of made-up words with few different letters, so that counts above 2 occur
 _ABSENT = 0.15  # share of counts that are 0
 
-_LENGTH_PHRASINGS: Mapping[Language, Sequence[str]] = read_phrasings("letters: length")
-_OCCURRENCE_PHRASINGS: Mapping[Language, Sequence[str]] = read_phrasings("letters: occurrence")
+_LENGTH_PHRASINGS = PHRASINGS["letters: length"]
+_OCCURRENCE_PHRASINGS = PHRASINGS["letters: occurrence"]
 
 
 class Counting(Skill):
@@ -63,7 +63,7 @@ class Reversal(Skill):
     kind = "rule"
     weight = 2.5
     salt = "1"
-    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("reversal")
+    phrasings: Mapping[Language, Sequence[str]] = PHRASINGS["reversal"]
 
     def sample(self, rng: Random) -> Sample:
         word = draw_word(rng, longest=7)
@@ -96,7 +96,7 @@ class FirstLast(Skill):
         1: ("第二个", "second"),
         -1: ("最后一个", "last"),
     }
-    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("first_last")
+    phrasings: Mapping[Language, Sequence[str]] = PHRASINGS["first_last"]
 
     def sample(self, rng: Random) -> Sample:
         word = draw_word(rng, longest=8)

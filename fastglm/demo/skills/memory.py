@@ -5,9 +5,9 @@ from random import Random
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Round, Sample, Skill, Split, read_phrasings, vary
+from .base import LANGUAGES, PHRASINGS, Language, Round, Sample, Skill, Split, vary
 
-_ASKING: dict[Language, tuple[str, ...]] = read_phrasings("memory: asking")
+_ASKING: dict[Language, tuple[str, ...]] = PHRASINGS["memory: asking"]
 _MOST_CHARACTERS_BETWEEN = 60  # forms of a question and its answer
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import Language, read_phrasings
+from .base import PHRASINGS, Language
 from .lookup import Fact, FactKind, FactSkill
 
 _ANSWERS: dict[Language, str] = {"zh": "“{}”的反义词是“{}”。", "en": "The opposite of {} is {}."}
@@ -31,6 +31,6 @@ class Opposites(FactSkill):
             "opposite",
             1.0,
             {"zh": _facts("zh"), "en": _facts("en")},
-            read_phrasings("opposites: opposite"),
+            PHRASINGS["opposites: opposite"],
         ),
     )

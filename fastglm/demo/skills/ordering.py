@@ -6,7 +6,7 @@ from random import Random
 from typing import Literal
 
 from .arithmetic import bilingual, number
-from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
+from .base import LANGUAGES, PHRASINGS, Language, Sample, Skill, vary
 
 Direction = Literal["up", "down"]  # towards the larger number, and towards the smaller
 DIRECTIONS: tuple[Direction, ...] = ("up", "down")
@@ -14,7 +14,7 @@ _Wordings = Mapping[Language, Mapping[Direction, Sequence[str]]]
 
 
 def _wordings(kind: str) -> _Wordings:
-    each = {direction: read_phrasings(f"ordering: {kind} {direction}") for direction in DIRECTIONS}
+    each = {direction: PHRASINGS[f"ordering: {kind} {direction}"] for direction in DIRECTIONS}
     return {language: {direction: each[direction][language] for direction in DIRECTIONS} for language in LANGUAGES}
 
 

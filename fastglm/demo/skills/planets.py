@@ -5,7 +5,7 @@ from itertools import pairwise, permutations
 from typing import ClassVar, NamedTuple
 
 from ..tables import read_table
-from .base import Language, read_phrasings
+from .base import PHRASINGS, Language
 from .lookup import Fact, FactKind, FactSkill
 
 
@@ -110,7 +110,7 @@ class Planets(FactSkill):
                     for p, nth in zip(PLANETS, NTH_EN, strict=True)
                 ],
             },
-            read_phrasings("planets: position"),
+            PHRASINGS["planets: position"],
         ),
         FactKind(
             "planet",
@@ -125,7 +125,7 @@ class Planets(FactSkill):
                     for p, en in zip(PLANETS, NTH_EN, strict=True)
                 ],
             },
-            read_phrasings("planets: planet"),
+            PHRASINGS["planets: planet"],
         ),
         _neighbours("next outward", 1, ("外面", "后面", "下一颗"), "after"),
         _neighbours("next inward", -1, ("里面", "前面", "上一颗"), "before"),
@@ -146,7 +146,7 @@ class Planets(FactSkill):
                     for (one, two, larger), smaller in zip(_LARGER, _SMALLER, strict=True)
                 ],
             },
-            read_phrasings("planets: larger"),
+            PHRASINGS["planets: larger"],
         ),
         FactKind(
             "record",
@@ -155,7 +155,7 @@ class Planets(FactSkill):
                 "zh": [Fact(en, (zh,), f"{zh}的行星是{planet}。") for zh, en, planet, _ in RECORDS],
                 "en": [Fact(en, (en,), f"Of all the planets, {planet} is {en}.") for _, en, _, planet in RECORDS],
             },
-            read_phrasings("planets: record"),
+            PHRASINGS["planets: record"],
         ),
         FactKind(
             "kind",
@@ -164,7 +164,7 @@ class Planets(FactSkill):
                 "zh": [Fact(p.en, (p.zh,), f"{p.zh}是{KINDS_ZH[p.kind]}。") for p in PLANETS],
                 "en": [Fact(p.en, (p.en,), f"{p.en} is {KINDS_EN[p.kind]}.") for p in PLANETS],
             },
-            read_phrasings("planets: kind"),
+            PHRASINGS["planets: kind"],
         ),
         FactKind(
             "moons",
@@ -173,7 +173,7 @@ class Planets(FactSkill):
                 "zh": [Fact(p.en, (p.zh,), f"{p.zh}{MOONS_ZH[p.moons]}。") for p in PLANETS],
                 "en": [Fact(p.en, (p.en,), f"{p.en} has {MOONS_EN[p.moons]}.") for p in PLANETS],
             },
-            read_phrasings("planets: moons"),
+            PHRASINGS["planets: moons"],
         ),
         FactKind(
             "rings",
@@ -184,6 +184,6 @@ class Planets(FactSkill):
                     Fact(p.en, (p.en,), f"{p.en} has {'no rings' if p.kind == 'rocky' else 'rings'}.") for p in PLANETS
                 ],
             },
-            read_phrasings("planets: rings"),
+            PHRASINGS["planets: rings"],
         ),
     )

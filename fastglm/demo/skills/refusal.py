@@ -7,7 +7,7 @@ from random import Random
 from typing import ClassVar, NamedTuple
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, vary
+from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
 from .colours import Colours
 from .countries import Capitals
 from .elements import Elements
@@ -46,15 +46,6 @@ class Frames(NamedTuple):
     subject_language: Language
 
 
-def _read(name: str) -> dict[str, dict[Language, tuple[str, ...]]]:
-    """Read the texts of a table by kind and language."""
-    texts: dict[str, dict[Language, tuple[str, ...]]] = {}
-    for kind, of, text in read_table(name):
-        in_language = texts.setdefault(kind, {"zh": (), "en": ()})
-        in_language["zh" if of == "zh" else "en"] += (text,)
-    return texts
-
-
 def _read_subjects() -> dict[str, dict[Language, list[str]]]:
     """Read the subjects by kind and language; English things have their article."""
     subjects: dict[str, dict[Language, list[str]]] = {}
@@ -66,8 +57,8 @@ def _read_subjects() -> dict[str, dict[Language, list[str]]]:
 
 
 SUBJECTS = _read_subjects()
-WHOLE_QUESTIONS = _read("refusal_questions")
-_FRAMES = _read("refusal_frames")
+WHOLE_QUESTIONS = read_phrasings("refusal_questions")
+_FRAMES = read_phrasings("refusal_frames")
 OWN_FRAMES = [
     Frames(language, _FRAMES[kind][language], kind, language)
     for kind in ("thing", "person", "place")

@@ -5,7 +5,7 @@ from random import Random
 from typing import ClassVar, NamedTuple
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
+from .base import LANGUAGES, PHRASINGS, Language, Sample, Skill, vary
 
 
 class Term(NamedTuple):
@@ -25,7 +25,7 @@ class Terms(Skill):
     examples: ClassVar[Mapping[Language, str]] = {"zh": "什么是量化？", "en": "What is pruning?"}
     kind = "lookup"
     weight = 1.3
-    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("terms")
+    phrasings: Mapping[Language, Sequence[str]] = PHRASINGS["terms"]
 
     entries: Sequence[Term] = [Term(*row) for row in read_table("terms")]
 

@@ -5,13 +5,13 @@ from random import Random
 from typing import ClassVar
 
 from ..tables import read_table
-from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
+from .base import LANGUAGES, PHRASINGS, Language, Sample, Skill, vary
 
 FEWEST, MOST = 3, 6  # words of a list
 
 # Questions for the English word; for the Chinese word the names of the languages are exchanged.
-_ONE_WORD: dict[Language, tuple[str, ...]] = read_phrasings("translation: one word")
-_LIST: dict[Language, tuple[str, ...]] = read_phrasings("translation: list")
+_ONE_WORD: dict[Language, tuple[str, ...]] = PHRASINGS["translation: one word"]
+_LIST: dict[Language, tuple[str, ...]] = PHRASINGS["translation: list"]
 
 
 def _exchange(phrasings: Sequence[str]) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import ClassVar, NamedTuple
 
-from .base import LANGUAGES, Language, Sample, Skill, read_phrasings, vary
+from .base import LANGUAGES, PHRASINGS, Language, Sample, Skill, vary
 
 
 class Unit(NamedTuple):
@@ -90,7 +90,7 @@ class Units(Skill):
     kind = "rule"
     weight = 2.0
     practice = 2.0
-    phrasings: Mapping[Language, Sequence[str]] = read_phrasings("units")
+    phrasings: Mapping[Language, Sequence[str]] = PHRASINGS["units"]
 
     def sample(self, rng: Random) -> Sample:
         conversion = rng.choice(CONVERSIONS)
