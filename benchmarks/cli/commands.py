@@ -1,111 +1,115 @@
 """The command line: `python -m benchmarks run | resume | list | compare | report | export | import | delete | …`."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.cli.options import Debug, StoreUrl, errors, open_store, opened_store, tell
+from benchmarks.cli.options import (
+    AnswerTokens,
+    JsonFile,
+    PromptTokens,
+    RunId,
+    StoreUrl,
+    Variants,
+    open_store,
+    opened_store,
+    tell,
+)
 from benchmarks.cli.peers import peers
-from benchmarks.measure import wording
-from benchmarks.report import report
-from benchmarks.run.progress import BarReporter, Reporter, reporter_for
-from fastglm.errors import FastGLMError, UsageError, shortened
+from benchmarks.cli.reference import reference
+from fastglm.cli import errors
+from fastglm.cli.errors import telling, want_command
+from fastglm.cli.options import Debug, Progress
+from fastglm.errors import FastGLMError, UsageError
 from fastglm.progress.progress import Show
 
 if TYPE_CHECKING:
     from benchmarks.execution.request import RunRequest
+    from benchmarks.run.progress import Reporter
     from benchmarks.store.store import Store
 
-app = typer.Typer(
-    help="Measure variants of ChatGLM on this machine.",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app.add_typer(reference, name="reference")
 
+
+@app.callback(invoke_without_command=True)
+def start(context: typer.Context) -> None:
+    """Measure variants of ChatGLM on this machine."""
+    want_command(context)
+
+
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="latency: repeat until the 95 % intervals of decode_rate and its ratios are so narrow, "
+        "± relative to the value. [default: 2%]",
+    ),
+]
+Budget = Annotated[
+    str | None, typer.Option(help="latency: time for these repeats, after 6 of them: 90s, 5m, 1h. [default: 5m]")
+]
+Repeats = Annotated[
+    str | None,
+    typer.Option(help="In place of --precision and --budget: answers of each kind; 5 or more for an interval."),
+]
+Texts = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help='quality: ask your own, a {"prompt": …, "answer": …} a line, instead.'),
+]
+Arithmetic = Annotated[
+    str,
+    typer.Option(
+        help="quality: of perplexity, KL and likeliest tokens. exact: activations are not rounded, so that only "
+        "the weights' error shows. decoding: as answers run. Answers themselves always run so."
+    ),
+]
+Ray = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="Measure on every machine of the Ray cluster there, a run for each."),
+]
 ResultsFile = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Write the figures there; rows that it has already are replaced.")
 ]
-reference = typer.Typer(
-    help="Carry what `original` makes of the questions of the quality suite to a machine without room for it.",
-    rich_markup_mode=None,
-)
-app.add_typer(reference, name="reference")
-ReferenceModel = Annotated[str, typer.Option(help="demo, a folder, a hub id.")]
-ReferenceQuestions = Annotated[int, typer.Option(help="Questions of each skill, split and language.", min=1)]
-ReferenceTexts = Annotated[Path | None, typer.Option(metavar="FILE", help="Your own questions instead, as for run.")]
 
 
 @app.command()
 def run(
     model: Annotated[str, typer.Option(help="demo, a folder, a hub id, shape:chatglm-6b[@LAYERS].")] = "demo",
-    variants: Annotated[str, typer.Option(help="Names with commas between.")] = "original,fast,int8,int4",
+    variants: Variants = "original,fast,int8,int4",
     suite: Annotated[
         str, typer.Option(help="latency, throughput, memory, quality, load, with commas between.")
     ] = "latency",
-    prompt_tokens: Annotated[str, typer.Option(help="Prompt lengths with commas between.")] = "32,128",
-    answer_tokens: Annotated[str, typer.Option(help="Length of every answer.")] = "64",
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            help="latency: repeat until the 95 % intervals of decode_rate and its ratios are so narrow, "
-            "± relative to the value. [default: 2%]",
-        ),
-    ] = None,
-    budget: Annotated[
-        str | None, typer.Option(help="latency: time for these repeats, after 6 of them: 90s, 5m, 1h. [default: 5m]")
-    ] = None,
-    repeats: Annotated[
-        str | None,
-        typer.Option(help="In place of --precision and --budget: answers of each kind; 5 or more for an interval."),
-    ] = None,
+    prompt_tokens: PromptTokens = "32,128",
+    answer_tokens: AnswerTokens = "64",
+    precision: Precision = None,
+    budget: Budget = None,
+    repeats: Repeats = None,
     batches: Annotated[str, typer.Option(help="throughput: sequences at once.")] = "1,2,4,8,16",
     questions: Annotated[str, typer.Option(help="quality: questions of each skill, split and language.")] = "24",
-    texts: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help='quality: ask your own, a {"prompt": …, "answer": …} a line, instead.'),
-    ] = None,
-    arithmetic: Annotated[
-        str,
-        typer.Option(
-            help="quality: of perplexity, KL and likeliest tokens. exact: activations are not rounded, so that only "
-            "the weights' error shows. decoding: as answers run. Answers themselves always run so."
-        ),
-    ] = "exact",
+    texts: Texts = None,
+    arithmetic: Arithmetic = "exact",
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, or several cards: cuda:0,cuda:1.")
     ] = "auto",
-    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write run, rows and raw samples there.")] = None,
-    progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
-    ray: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="Measure on every machine of the Ray cluster there, a run for each."),
-    ] = None,
+    json: JsonFile = None,
+    progress: Progress = Show.bar,
+    ray: Ray = None,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
     """Measure variants in turn and keep the results."""
+    from benchmarks.report import report
+    from benchmarks.run.progress import reporter_for
+
     reporter = reporter_for(progress)
-    with errors(debug, reporter.error):
+    with telling(reporter.error):
         from benchmarks.execution.request import RunRequest
 
-        order = RunRequest.read(
-            model,
-            variants,
-            suite,
-            prompt_tokens,
-            answer_tokens,
-            repeats,
-            device,
-            questions,
-            texts,
-            precision,
-            budget,
-            batches,
-            arithmetic=arithmetic,
-        )
+        asked = (model, variants, suite, prompt_tokens, answer_tokens, repeats, device, questions, texts)
+        order = RunRequest.read(*asked, precision, budget, batches, arithmetic=arithmetic)
         if json:
             report.check_json(json)
         if json and ray:
@@ -122,14 +126,16 @@ def run(
 
 @app.command("resume")
 def resume_run(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A beginning of its id is enough.")],
-    progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
+    run: RunId,
+    progress: Progress = Show.bar,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
     """Go on with a run that was cancelled or broke off: measure what it lacks."""
+    from benchmarks.run.progress import reporter_for
+
     reporter = reporter_for(progress)
-    with errors(debug, reporter.error):
+    with telling(reporter.error):
         kept_in = opened_store(store)
         from benchmarks.execution.resume import resume
 
@@ -139,17 +145,16 @@ def resume_run(
 @app.command("list")
 def list_runs(store: StoreUrl = None, debug: Debug = False) -> None:
     """List the runs in the store, newest first."""
-    with errors(debug):
-        opened = open_store(store)
-        if opened is None:
-            raise UsageError("there is nothing to list without a store: leave --store out")
-        runs = opened.runs()
-        for row in runs.to_dict("records"):
-            started = f"{row['started']:%Y-%m-%d %H:%M} UTC"
-            what = "  ".join([row["model"], ",".join(row["variants"]), ",".join(row["suites"])])
-            print(f"{row['id']}  {started}  {row['status']:11}  {what}")
-        if runs.empty:
-            print("no runs yet: python -m benchmarks run", file=sys.stderr)
+    opened = open_store(store)
+    if opened is None:
+        raise UsageError("there is nothing to list without a store: leave --store out")
+    runs = opened.runs()
+    for row in runs.to_dict("records"):
+        started = f"{row['started']:%Y-%m-%d %H:%M} UTC"
+        what = "  ".join([row["model"], ",".join(row["variants"]), ",".join(row["suites"])])
+        print(f"{row['id']}  {started}  {row['status']:11}  {what}")
+    if runs.empty:
+        print("no runs yet: python -m benchmarks run", file=sys.stderr)
 
 
 @app.command("compare")
@@ -164,53 +169,52 @@ def compare_runs(
     debug: Debug = False,
 ) -> None:
     """Say where B is better or worse than A at 95 %: two runs, or two variants of one."""
-    with errors(debug):
-        if threshold is not None and not 0 <= threshold < 1:
-            raise UsageError("--threshold is a share below 1, such as 0.05 for 5 %")
-        if json:
-            report.check_json(json)
-        opened = opened_store(store)
-        from benchmarks.report.compare import compare
+    from benchmarks.report import report
+    from benchmarks.report.compare import compare
 
-        comparison = compare(opened, a, b)
-        print(comparison.table())
-        worse = threshold is not None and comparison.worse_by(threshold)
-        if json:
-            report.write_data(json, comparison.as_dict() | {"threshold": threshold, "worse": worse})
-        if worse:
-            raise typer.Exit(1)
+    if threshold is not None and not 0 <= threshold < 1:
+        raise UsageError("--threshold is a share below 1, such as 0.05 for 5 %")
+    if json:
+        report.check_json(json)
+    comparison = compare(opened_store(store), a, b)
+    print(comparison.table())
+    worse = threshold is not None and comparison.worse_by(threshold)
+    if json:
+        report.write_data(json, comparison.as_dict() | {"threshold": threshold, "worse": worse})
+    if worse:
+        raise typer.Exit(1)
 
 
 @app.command("report")
 def report_run(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A beginning of its id is enough.")],
+    run: RunId,
     out: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Write a page with charts there.")] = None,
     markdown: Annotated[Path | None, typer.Option(metavar="FILE.md", help="Write a Markdown table there.")] = None,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
     """Report a run as a page that needs no network, in Markdown, or else as a table here."""
-    with errors(debug):
-        for path, option in ((out, "--out"), (markdown, "--markdown")):
-            if path:
-                report.check_file(path, option)
-        opened = opened_store(store)
-        from benchmarks.environment import run_facts
-        from benchmarks.store import find_run
+    from benchmarks.environment import run_facts
+    from benchmarks.report import report
+    from benchmarks.store import find_run
 
-        found = find_run.find_run(opened.runs(), run)
-        rows = find_run.measurements_of(opened, found["id"])
-        if out:
-            try:
-                from benchmarks.report.html import page
-            except ModuleNotFoundError as error:
-                raise FastGLMError(f"--out needs {error.name}: install it, or use --markdown") from error
-            report.write_text(out, page(found, rows, opened.samples([found["id"]])))
-        if markdown:
-            remarks = [("remark", str(remark)) for remark in run_facts.remarks(found)]
-            report.write_text(markdown, report.markdown(found["model"], [*run_facts.facts(found), *remarks], rows))
-        if not out and not markdown:
-            print(report.table(rows))
+    for path, option in ((out, "--out"), (markdown, "--markdown")):
+        if path:
+            report.check_file(path, option)
+    opened = opened_store(store)
+    found = find_run.find_run(opened.runs(), run)
+    rows = find_run.measurements_of(opened, found["id"])
+    if out:
+        try:
+            from benchmarks.report.html import page
+        except ModuleNotFoundError as error:
+            raise FastGLMError(f"--out needs {error.name}: install it, or use --markdown") from error
+        report.write_text(out, page(found, rows, opened.samples([found["id"]])))
+    if markdown:
+        remarks = [("remark", str(remark)) for remark in run_facts.remarks(found)]
+        report.write_text(markdown, report.markdown(found["model"], [*run_facts.facts(found), *remarks], rows))
+    if not out and not markdown:
+        print(report.table(rows))
 
 
 @app.command("export")
@@ -221,12 +225,13 @@ def export_runs(
     debug: Debug = False,
 ) -> None:
     """Write runs to a file: JSON holds everything, CSV and Parquet one row a measurement."""
-    with errors(debug):
-        report.check_file(file, "FILE")
-        opened = opened_store(store)
-        from benchmarks.exchange.exchange import export_runs as export
+    from benchmarks.report import report
 
-        print(f"{export(opened, file, runs or None)} runs written to {file}")
+    report.check_file(file, "FILE")
+    opened = opened_store(store)
+    from benchmarks.exchange.exchange import export_runs as export
+
+    print(f"{export(opened, file, runs or None)} runs written to {file}")
 
 
 @app.command("import")
@@ -236,14 +241,13 @@ def import_runs(
     debug: Debug = False,
 ) -> None:
     """Merge the runs of a file into the store; exit status 1 if the store has other numbers for one of them."""
-    with errors(debug):
-        opened = opened_store(store)
-        from benchmarks.exchange.exchange import import_runs as merge
+    opened = opened_store(store)
+    from benchmarks.exchange.exchange import import_runs as merge
 
-        done = merge(opened, file)
-        print(f"runs of {file}: {done}")
-        if done.refused:
-            raise FastGLMError(f"the store has other numbers for {', '.join(done.refused)}, and keeps them")
+    done = merge(opened, file)
+    print(f"runs of {file}: {done}")
+    if done.refused:
+        raise FastGLMError(f"the store has other numbers for {', '.join(done.refused)}, and keeps them")
 
 
 @app.command("delete")
@@ -254,69 +258,21 @@ def delete_runs(
     debug: Debug = False,
 ) -> None:
     """Delete runs; for 30 days they can be brought back."""
-    with errors(debug):
-        opened = opened_store(store)
-        if undo:
-            opened.restore(runs)
-        else:
-            opened.delete(runs)
-            print(f"to undo: python -m benchmarks delete --undo {' '.join(runs)}", file=sys.stderr)
-
-
-@reference.command("export")
-def export_reference(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
-    model: ReferenceModel = "demo",
-    questions: ReferenceQuestions = 24,
-    texts: ReferenceTexts = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
-    debug: Debug = False,
-) -> None:
-    """Write what `original` makes of the questions, for a machine that has no room for it."""
-    reporter = BarReporter()
-    with errors(debug, reporter.error):
-        report.check_file(file, "FILE")
-        from benchmarks.execution.reference import Interview
-
-        interview = Interview.read(model, questions, texts, device)
-        size, head = interview.check_room(file)
-        print(f"{file} will take {wording.quantity(size, 'bytes')}, {wording.quantity(head, 'bytes')} of it the head")
-        written = interview.export(file, reporter)
-        reporter.close()
-        print(f"{written.answered} answers and their probabilities written to {file} (made with {written.made})")
-
-
-@reference.command("import")
-def import_reference(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file of export.", exists=True, dir_okay=False)],
-    model: ReferenceModel = "demo",
-    questions: ReferenceQuestions = 24,
-    texts: ReferenceTexts = None,
-    debug: Debug = False,
-) -> None:
-    """Keep such a file: quality runs of the same model and questions compare with it."""
-    with errors(debug):
-        report.check_source(file)
-        from benchmarks.execution.reference import Interview
-
-        kept = Interview.read(model, questions, texts, "cpu").adopt(file)
-        if kept.complete:
-            print(f"{kept.answered} answers and their probabilities kept (made with {kept.made})")
-        else:
-            print(
-                f"{kept.answered} answers kept. {file} is of an earlier version, which kept only the 64 best logits of "
-                "a token: KL from them would be too low, so that probabilities are computed here when they are needed"
-            )
+    opened = opened_store(store)
+    if undo:
+        opened.restore(runs)
+    else:
+        opened.delete(runs)
+        print(f"to undo: python -m benchmarks delete --undo {' '.join(runs)}", file=sys.stderr)
 
 
 @app.command("work")
 def work_off(debug: Debug = False) -> None:
     """Carry out what the app has queued on this machine, until nothing is left; the app starts this by itself."""
-    with errors(debug):
-        opened = opened_store(None)
-        from benchmarks.jobs.worker import work
+    opened = opened_store(None)
+    from benchmarks.jobs.worker import work
 
-        work(opened)
+    work(opened)
 
 
 @app.command()
@@ -326,57 +282,49 @@ def promises(
     debug: Debug = False,
 ) -> None:
     """Measure what this project promises about time and memory; exit status 1 if a promise is missed."""
-    with errors(debug):
-        if json:
-            report.check_json(json)
-        from benchmarks.claims.claims import keep
+    from benchmarks.report import report
 
-        if not keep(only, json):
-            raise typer.Exit(1)
+    if json:
+        report.check_json(json)
+    from benchmarks.claims.claims import keep
+
+    if not keep(only, json):
+        raise typer.Exit(1)
 
 
 @app.command()
 def products(json: ResultsFile = None, debug: Debug = False) -> None:
     """Measure how many times as fast as fp32 this CPU multiplies packed weights."""
-    with errors(debug):
-        if json:
-            report.check_json(json)
-        from benchmarks.claims.matmul import tell
+    from benchmarks.report import report
 
-        tell(json)
+    if json:
+        report.check_json(json)
+    from benchmarks.claims.matmul import tell
+
+    tell(json)
 
 
 @app.command()
 def fill(debug: Debug = False) -> None:
     """Fill the tables of BENCHMARKS.md and the READMEs from the files in benchmarks/results."""
-    with errors(debug):
-        from benchmarks.claims.fill_tables import PAGES, ROOT, fill
+    from benchmarks.claims.fill_tables import PAGES, ROOT, fill
 
-        for name in PAGES:
-            print(f"{name}: {'filled anew' if fill(ROOT / name) else 'as it was'}")
+    for name in PAGES:
+        print(f"{name}: {'filled anew' if fill(ROOT / name) else 'as it was'}")
 
 
 app.command()(peers)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 when work failed or was stopped, 2 on wrong usage."""
-    usage_error: type[Exception] = typer.BadParameter.__mro__[1]  # the parser's own errors, wherever typer keeps it
-    try:
-        return int(app(arguments, prog_name="python -m benchmarks", standalone_mode=False) or 0)
-    except typer.Exit as ended:
-        return ended.exit_code
-    except usage_error as error:
-        line = " ".join(error.format_message().split())  # type: ignore[attr-defined]
-        print(f"error: {shortened(line)}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, typer.Abort):
-        print("error: stopped", file=sys.stderr)
-        return 1
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return errors.run(app, "python -m benchmarks", arguments)
 
 
-def _measure_on_cluster(order: "RunRequest", address: str, kept_in: "Store | None", reporter: Reporter) -> None:
+def _measure_on_cluster(order: "RunRequest", address: str, kept_in: "Store | None", reporter: "Reporter") -> None:
     """Measure on every machine there, and tell how each run ended. Raises as `_tell` does, after all are told."""
+    from benchmarks.run.progress import BarReporter
+
     try:
         from benchmarks.execution.ray_cluster import carry_out
     except ModuleNotFoundError as error:

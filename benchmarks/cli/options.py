@@ -1,22 +1,25 @@
-"""What the commands share: common options, the store, errors in a line, and how a run ended."""
+"""What the commands share: common options, the store, and how a run ended."""
 
-import sys
-import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmarks.report import report
-from benchmarks.run.progress import BarReporter, Reporter
-from fastglm.errors import FastGLMError, UsageError, shortened
+from fastglm.cli.errors import FAILED, STOPPED
+from fastglm.errors import FastGLMError, UsageError
 
 if TYPE_CHECKING:
+    from benchmarks.run.progress import Reporter
     from benchmarks.run.record import Result
     from benchmarks.store.store import Store
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A beginning of its id is enough.")]
+Variants = Annotated[str, typer.Option(help="Ours, with commas between.")]
+PromptTokens = Annotated[str, typer.Option(help="Prompt lengths with commas between.")]
+AnswerTokens = Annotated[str, typer.Option(help="Length of every answer.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write run, rows and raw samples there; of peers, ratios.")
+]
 StoreUrl = Annotated[
     str | None,
     typer.Option(
@@ -25,11 +28,14 @@ StoreUrl = Annotated[
 ]
 
 
-def tell(result: "Result", kept_in: "Store | None", reporter: Reporter, more: str = "") -> None:
+def tell(result: "Result", kept_in: "Store | None", reporter: "Reporter", more: str = "") -> None:
     """How a run ended, its rows, and `more`.
 
     Raises `FastGLMError` where it could not be kept, `Exit` unless it is done.
     """
+    from benchmarks.report import report
+    from benchmarks.run.progress import BarReporter
+
     reporter.done(result.run.id, result.status)
     if isinstance(reporter, BarReporter):
         print(report.table(result.measurements), more, sep="\n" if more else "")
@@ -38,7 +44,7 @@ def tell(result: "Result", kept_in: "Store | None", reporter: Reporter, more: st
 
         raise keep_here(result, kept_in) or result.trouble
     if result.status != "done":
-        raise typer.Exit(1)
+        raise typer.Exit(STOPPED if result.status == "cancelled" else FAILED)
 
 
 def open_store(url: str | None) -> "Store | None":
@@ -58,19 +64,3 @@ def opened_store(url: str | None) -> "Store":
     if store is None:
         raise UsageError("there is nothing to read without a store: leave --store out")
     return store
-
-
-def _say(message: str) -> None:
-    print(f"error: {message}", file=sys.stderr)
-
-
-@contextmanager
-def errors(debug: bool, say: Callable[[str], None] = _say) -> Iterator[None]:
-    """One clear line and the exit status."""
-    try:
-        yield
-    except FastGLMError as error:
-        if debug:
-            traceback.print_exc()
-        say(shortened(str(error)))
-        raise typer.Exit(2 if isinstance(error, UsageError) else 1) from error

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.cli.options import Debug, StoreUrl, errors, open_store, tell
-from benchmarks.report import report
-from benchmarks.run.progress import reporter_for
+from benchmarks.cli.options import AnswerTokens, JsonFile, PromptTokens, StoreUrl, Variants, open_store, tell
+from fastglm.cli.errors import telling
+from fastglm.cli.options import Debug, Progress
 from fastglm.errors import UsageError
 from fastglm.progress.progress import Show
 
@@ -16,12 +16,12 @@ def peers(
     model: Annotated[str, typer.Option(help="Its sizes are compared: demo, shape:chatglm-6b[@LAYERS], a folder.")] = (
         "shape:chatglm-6b@5"
     ),
-    variants: Annotated[str, typer.Option(help="Ours, with commas between.")] = "original,fast,int8,int4",
+    variants: Variants = "original,fast,int8,int4",
     peers: Annotated[
         str, typer.Option(help="Names, or beginnings of some, with commas between; bnb is there too, and slow.")
     ] = "llama.cpp,chatglm.cpp,openvino,torchao,published",
-    prompt_tokens: Annotated[str, typer.Option(help="Prompt lengths with commas between.")] = "128,512",
-    answer_tokens: Annotated[str, typer.Option(help="Length of every answer.")] = "32",
+    prompt_tokens: PromptTokens = "128,512",
+    answer_tokens: AnswerTokens = "32",
     repeats: Annotated[str, typer.Option(help="Answers of each kind; 5 or more for an interval.")] = "7",
     threads: Annotated[int | None, typer.Option(help="Of everyone. [default: the cores at hand]", min=1)] = None,
     published: Annotated[
@@ -30,21 +30,22 @@ def peers(
     published_python: Annotated[
         str, typer.Option(metavar="PYTHON", help="One whose transformers still runs that code.")
     ] = "python",
-    json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write run, rows, samples and ratios there.")
-    ] = None,
-    progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
+    json: JsonFile = None,
+    progress: Progress = Show.bar,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
     """Measure other programs with a model of the same sizes and random weights, on the CPU, in turn with this one."""
+    from benchmarks.run.progress import reporter_for
+
     reporter = reporter_for(progress)
-    with errors(debug, reporter.error):
+    with telling(reporter.error):
         from benchmarks.environment.machine import physical_cores
         from benchmarks.execution.request import RunRequest
         from benchmarks.peers import ratios
         from benchmarks.peers.comparison import compare, select
         from benchmarks.peers.registry import all_peers
+        from benchmarks.report import report
 
         order = RunRequest.read(
             model,

@@ -1,24 +1,20 @@
 """The `fastglm` command. What a command needs is imported when it runs, so that `--help` is quick."""
 
 import json
-import os
-import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastglm.errors import CancelledError, FastGLMError, UsageError, shortened
+from fastglm.cli.errors import run, want_command
+from fastglm.cli.options import SEEDS, Cache, Debug, Device, Model, Progress, Seed, Variant
+from fastglm.errors import UsageError
 from fastglm.progress.progress import Show
 
 if TYPE_CHECKING:
     from fastglm.hosting.host import Host
-
-SEEDS = 2**63 - 1  # the largest
-STOPPED = 130  # what shells report after Ctrl-C
 
 app = typer.Typer(
     add_completion=False,
@@ -27,21 +23,6 @@ app = typer.Typer(
 )
 train = typer.Typer()
 app.add_typer(train, name="train")
-
-_wanted = {"debug": False}
-
-
-def _want_debug(value: bool) -> None:
-    _wanted["debug"] = value
-
-
-Model = Annotated[
-    str, typer.Option(help="demo, a checkpoint folder, a hub id such as zai-org/chatglm-6b, or shape:chatglm-6b.")
-]
-Variant = Annotated[str, typer.Option(help="How to run it: a name that `fastglm variants` lists.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; chat and evaluate: cuda:0,cuda:1 too.")]
-Cache = Annotated[str, typer.Option(help="Keys and values: auto, as the model says, or int8, half the bytes of fp16.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", callback=_want_debug)]
 
 
 @app.callback(invoke_without_command=True)
@@ -54,20 +35,13 @@ def start(
 
         typer.echo(f"fastglm {installed('fastglm')}")
     else:
-        _want_command(context)
+        want_command(context)
 
 
 @train.callback(invoke_without_command=True)
 def start_training(context: typer.Context) -> None:
     """Train a model."""
-    _want_command(context)
-
-
-def _want_command(context: typer.Context) -> None:
-    """No command is wrong usage, answered with the help."""
-    if context.invoked_subcommand is None:
-        typer.echo(context.get_help())  # which Rich prints itself, where it is installed
-        raise typer.Exit(2)
+    want_command(context)
 
 
 @app.command()
@@ -85,7 +59,7 @@ def chat(
     temperature: Annotated[
         float, typer.Option(help="Below 1 more certain, above 1 more varied.", min=0.01, max=100)
     ] = 0.95,
-    seed: Annotated[int | None, typer.Option(help="The same answers every time.", min=0, max=SEEDS)] = None,
+    seed: Seed = None,
     debug: Debug = False,
 ) -> None:
     """Talk to a model.
@@ -149,7 +123,7 @@ def compress(
         ),
     ] = None,
     device: Device = "auto",
-    progress: Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")] = Show.bar,
+    progress: Progress = Show.bar,
     debug: Debug = False,
 ) -> None:
     """Write a compressed checkpoint, which `fastglm chat --model` reads back, with a record of how it was made.
@@ -168,34 +142,36 @@ def compress(
         typer.echo(f"Written: {made}. Talk to it: fastglm chat --model {made}")
 
 
+Suite = Annotated[str, typer.Option(help="skills, open, lm-eval:TASK[,TASK], with commas between and lm-eval last.")]
+Questions = Annotated[
+    int | None,
+    typer.Option(
+        help="Of each skill, split and language [default: 24], or of each task [default: all].",
+        min=1,
+        max=1_000_000,
+        show_default=False,
+    ),
+]
+Tasks = Annotated[Path | None, typer.Option(metavar="DIR", help="lm-eval: a folder with YAML files of your own tasks.")]
+Arithmetic = Annotated[
+    str,
+    typer.Option(
+        help="Of likelihoods and perplexity. exact: activations are not rounded, so that only the weights' error "
+        "shows. decoding: as answers run. Answers themselves always run so."
+    ),
+]
+
+
 @app.command()
 def evaluate(
     model: Model = "demo",
     variant: Variant = "original",
     device: Device = "auto",
     cache: Cache = "auto",
-    suite: Annotated[
-        str, typer.Option(help="skills, open, lm-eval:TASK[,TASK], with commas between and lm-eval last.")
-    ] = "skills",
-    questions: Annotated[
-        int | None,
-        typer.Option(
-            help="Of each skill, split and language [default: 24], or of each task [default: all].",
-            min=1,
-            max=1_000_000,
-            show_default=False,
-        ),
-    ] = None,
-    tasks: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="lm-eval: a folder with YAML files of your own tasks.")
-    ] = None,
-    arithmetic: Annotated[
-        str,
-        typer.Option(
-            help="Of likelihoods and perplexity. exact: activations are not rounded, so that only the weights' error "
-            "shows. decoding: as answers run. Answers themselves always run so."
-        ),
-    ] = "exact",
+    suite: Suite = "skills",
+    questions: Questions = None,
+    tasks: Tasks = None,
+    arithmetic: Arithmetic = "exact",
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write figures, questions and answers there.")
     ] = None,
@@ -248,41 +224,5 @@ def train_demo(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns the exit status: 0, 1 when work failed, 2 on wrong usage, 130 after Ctrl-C."""
-    _wanted["debug"] = False
-    try:
-        command = typer.main.get_command(app)
-        status = command.main(arguments and list(arguments), prog_name="fastglm", standalone_mode=False)
-        sys.stdout.flush()
-        return _fail("Stopped.", STOPPED) if status == STOPPED else status or 0
-    except (KeyboardInterrupt, typer.Abort):
-        return _fail("Stopped.", STOPPED)
-    except BrokenPipeError:  # whoever read the output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except CancelledError as error:
-        return _fail(str(error), STOPPED)
-    except FastGLMError as error:
-        return _fail(
-            "\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), 2 if isinstance(error, UsageError) else 1
-        )
-    except OSError as error:
-        return _fail(f"error: {error.filename or 'a file'}: {error.strerror or error}.", 1)
-    except Exception as error:
-        return _fail_unexpectedly(error)
-
-
-def _fail_unexpectedly(error: Any) -> int:
-    """Typer's own errors tell of wrong usage; all others of a mistake in this program."""
-    if hasattr(error, "format_message"):
-        path = error.ctx.command_path if getattr(error, "ctx", None) else "fastglm"
-        return _fail(f"error: {error.format_message().rstrip('.')}. See {path} --help.", error.exit_code)
-    first_line = str(error).strip().partition("\n")[0]
-    return _fail(f"error: {type(error).__name__}: {first_line} (--debug shows where).", 1)
-
-
-def _fail(line: str, status: int) -> int:
-    if _wanted["debug"]:
-        traceback.print_exc()
-    print("\n".join(map(shortened, line.split("\n"))), file=sys.stderr)
-    return status
+    """Run the command; returns the exit status."""
+    return run(app, "fastglm", arguments)
