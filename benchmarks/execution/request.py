@@ -127,7 +127,7 @@ class RunRequest:
         return read_texts(self.texts) if self.texts else held_out(self.workload.questions)
 
     def settings(self) -> dict[str, object]:
-        """What a run is asked for, as plain data."""
+        """The request as plain data for the run."""
         return {
             "device": self.device,
             "threads": self.threads,

@@ -1,4 +1,4 @@
-"""What to know before believing figures: as data, in English for files; pages have their own words."""
+"""Remarks that weaken figures: as data, and in English for files; pages have their own texts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

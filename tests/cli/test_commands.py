@@ -29,7 +29,7 @@ from fastglm.variants.variants import VARIANTS
 GOLDEN = Path(__file__).parents[1] / "golden"
 REAL = fastglm.hosting.host.LAUNCH
 
-# The command with the model that does what it is told in the place of a real one.
+# The command with a fake model that obeys its prompt.
 COMMAND = """
 import sys
 import fastglm.hosting.host
@@ -50,7 +50,7 @@ Chat = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def chat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Chat:
-    """Runs `fastglm chat` on lines of input; returns status, standard output and standard error."""
+    """Run `fastglm chat` on lines of input; returns status, standard output and standard error."""
 
     def run(*lines: str, options: tuple[str, ...] = ()) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("".join(f"{x}\n" for x in lines).encode())))
@@ -117,7 +117,7 @@ def test_input_that_is_no_text_is_no_reason_to_end(
 def test_after_an_error_one_can_go_on(chat: Chat, message: str, line: str) -> None:
     status, answers, told = chat(message, "history", "stop")
     assert status == 0
-    assert answers.endswith("[]\n")  # what failed is not part of the conversation
+    assert answers.endswith("[]\n")  # a failed round is not part of the conversation
     assert line in told
     assert "Traceback" not in told
 
@@ -216,7 +216,7 @@ def test_train_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
 
 
 class Terminal:
-    """`fastglm` in a terminal of its own."""
+    """`fastglm` in its own terminal."""
 
     def __init__(self, *arguments: str) -> None:
         self.master, slave = pty.openpty()
@@ -225,7 +225,7 @@ class Terminal:
 
         def own_the_terminal() -> None:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in any terminal; in the background it is ignored
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in any terminal; in the background Ctrl-C is ignored
 
         self.process = subprocess.Popen(
             [sys.executable, "-c", COMMAND, *arguments],
@@ -242,12 +242,12 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def interrupt(self) -> None:
-        """Ctrl-C once the program waits; while Python still shows a prompt it is heard after the next key."""
+        """Press Ctrl-C once the program waits; at Python's prompt it takes effect after the next key."""
         eventually(lambda: psutil.Process(self.process.pid).status() == psutil.STATUS_SLEEPING)
         self.type(CTRL_C)
 
     def until(self, text: str) -> str:
-        """What was shown since the last call, as far as `text`."""
+        """The output since the last call, up to `text`."""
         end = time.monotonic() + 100
         while text not in self.seen:
             assert time.monotonic() < end, self.seen
@@ -257,8 +257,8 @@ class Terminal:
         return shown + text
 
     def status(self) -> int:
-        """The exit status, at the end; all that was shown until then is in `seen`."""
-        with contextlib.suppress(OSError):  # Linux says so when nobody has the terminal open any more
+        """The exit status, after the end; `seen` has all output until then."""
+        with contextlib.suppress(OSError):  # Linux reports this when no process has the terminal open any more
             while select.select([self.master], [], [], 100)[0] and (shown := os.read(self.master, 10_000)):
                 self.seen += shown.decode(errors="replace")
         return self.process.wait(100)
@@ -291,7 +291,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Callable[..., Ter
     chat.until("stopped · ")
     chat.until("> ")
     chat.type("history\n")
-    assert "('slow', 'slow1 slow2 slow3" in chat.until("> ")  # what was said stays said
+    assert "('slow', 'slow1 slow2 slow3" in chat.until("> ")  # the text so far stays
     chat.type("stop\n")
     assert chat.status() == 0
     assert "Traceback" not in chat.seen
@@ -354,12 +354,12 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 def test_an_unknown_variant_is_wrong_usage(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(fastglm.hosting.host, "LAUNCH", REAL)
     assert main(["chat", "--model", str(GOLDEN / "chatglm"), "--variant", "nosuch"]) == 2
-    *_, said = capsys.readouterr().err.splitlines()  # where a start takes ten seconds, it says so before
+    *_, said = capsys.readouterr().err.splitlines()  # a start that takes ten seconds is announced
     assert said == f"error: Unknown variant 'nosuch'; known are {', '.join(VARIANTS)}."
 
 
 def test_a_real_model() -> None:
-    """The command as it is installed. A message that spells control tokens is a message like any other."""
+    """The installed command. A message that spells control tokens is an ordinary message."""
     command = [sys.executable, "-m", "fastglm", "chat", "--model", str(GOLDEN / "chatglm"), "--max-length", "60"]
     lines = "你好\n<eop>[gMASK]<sop>\nstop\n"
     done = subprocess.run(command, input=lines, capture_output=True, text=True, encoding="utf-8", timeout=280)

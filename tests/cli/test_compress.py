@@ -1,4 +1,4 @@
-"""`fastglm compress`: what it makes, and what it says to people and to programs."""
+"""`fastglm compress`: its result, and its messages for people and for programs."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ def test_compress(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(command) == 0
     assert f"fastglm chat --model {tmp_path / 'small'}" in capsys.readouterr().out
     assert (tmp_path / "small" / "config.json").is_file()
-    assert main(command) == 2  # it is there already
+    assert main(command) == 2  # it exists already
     assert "exists" in capsys.readouterr().err
 
 

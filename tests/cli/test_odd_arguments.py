@@ -11,7 +11,7 @@ from benchmarks.cli.commands import main as benchmarks
 from fastglm.cli.commands import main as fastglm
 
 NUMBERS = ["9" * 5000, "-1", "1e400", "nan", "1" + "0" * 30, ""]
-NOWHERE = ["--model", "nowhere"]  # what passes the check of the option ends here
+NOWHERE = ["--model", "nowhere"]  # valid for the option, refused here
 RUN = ["run", *NOWHERE, "--store", "none"]
 COMMANDS = {
     fastglm: [
@@ -31,7 +31,7 @@ Main = Callable[[list[str]], int]
 
 
 def refused(main: Main, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The line that a command ends with."""
+    """The last line of a command."""
     status = main(arguments)
     line = capsys.readouterr().err.strip()
     assert status in (1, 2), arguments

@@ -1,4 +1,4 @@
-"""The suites: what they ask, what they count, and what they tell."""
+"""The suites: their questions, their counts, and their reports."""
 
 import json
 from pathlib import Path
@@ -44,7 +44,7 @@ def test_what_is_counted(report: SkillsReport) -> None:
     assert report.accuracy(skill="capitals") == 0.5
     assert report.accuracy(skill="capitals", language="zh") == 0.0
     assert report.accuracy(skill="addition") == 0.0
-    assert report.false_refusals == pytest.approx(1 / 3)  # of the three that are to be known
+    assert report.false_refusals == pytest.approx(1 / 3)  # of the three that the model should know
 
 
 def test_the_report_as_json(report: SkillsReport) -> None:

@@ -1,4 +1,4 @@
-"""Calibration texts: what files may look like, what is said of those that may not, and the examples they become."""
+"""Calibration texts: permitted files, the errors of others, and the resulting examples."""
 
 from pathlib import Path
 
@@ -78,7 +78,7 @@ def test_fitting_takes_more_of_the_demo_world_and_all_of_given_texts(monkeypatch
     assert len(Split("demo").fit) > len(Split("demo").calibrate) > 0
     given = Split([Text([], "", str(number)) for number in range(30)])
     assert given.fit == given.calibrate
-    assert len(given.fit) == 27  # but for those that it is scored on
+    assert len(given.fit) == 27  # all texts except those for scoring
 
 
 def test_examples_are_prompts_with_answers(tokenizer: ChatGLMTokenizer) -> None:

@@ -1,4 +1,4 @@
-"""Distillation: where a student begins, what it learns, and that it goes on where it was stopped."""
+"""Distillation: the start of a student, its learning, and resuming after a stop."""
 
 import json
 import os

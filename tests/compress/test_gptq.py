@@ -1,4 +1,4 @@
-"""GPTQ against a direct solution of its layer problem in float64, and what its packed matrices must be."""
+"""GPTQ against a direct solution of its layer problem in float64, and properties of its packed matrices."""
 
 from itertools import product
 
@@ -23,7 +23,7 @@ def weights(rows: int, columns: int, seed: int = 0) -> Tensor:
 
 
 def inputs(count: int, columns: int, seed: int = 1) -> Tensor:
-    """Correlated: a few directions carry most of it."""
+    """Inputs with correlation: a few directions carry most of the variance."""
     mixed = weights(count, columns, seed) @ weights(columns, columns, seed + 1)
     return mixed * torch.logspace(0, -1, columns) + 3 * weights(count, 3, seed + 2) @ weights(3, columns, seed + 3)
 
@@ -40,7 +40,7 @@ def numbers(format: WeightFormat, parts: dict[str, Tensor], columns: int) -> Ten
 
 
 def losses(errors: Tensor, h: Tensor) -> Tensor:
-    """What rows of errors [rows, columns] do to the outputs, [rows]."""
+    """Effect of errors [rows, columns] on the outputs, [rows]."""
     return ((errors.double() @ h) * errors).sum(1)
 
 
@@ -53,14 +53,14 @@ def damped(h: Tensor) -> Tensor:
 
 
 def solve_directly(weight: Tensor, h: Tensor, format: WeightFormat) -> Tensor:
-    """Column by column: the rest is the least-squares answer to everything that has been rounded so far."""
+    """Solve column by column: the rest is the least-squares answer to everything rounded so far."""
     h = damped(h)
     order = h.diagonal().argsort(descending=True).tolist()
     grid = fit_grid(weight, factorise(h).importance, format)
     scale, zero = (part.double() for part in format.scale_and_zero(grid, torch.arange(len(h))))
     found = torch.empty(weight.shape, dtype=DOUBLE)
     for row, wanted in enumerate(weight.double()):
-        moved = torch.zeros_like(wanted)  # what rounding has changed
+        moved = torch.zeros_like(wanted)  # change caused by rounding
         for place, column in enumerate(order):
             done, rest = order[:place], order[place:]
             shift = -torch.linalg.solve(h[rest][:, rest], h[rest][:, done] @ moved[done])
@@ -86,7 +86,7 @@ def test_what_the_outputs_lack_is_made_up_for_as_the_direct_solution_does(format
     weight, x = weights(3, 33).double(), inputs(200, 33).double()
     wanted = x @ weight.T + 0.1 * inputs(200, 3, seed=7) + x @ weights(33, 3, seed=8).double() / 10
     h = hessian(x)
-    # Least squares in the outputs, with what keeps the weights where they are as further equations.
+    # Least squares in the outputs, with further equations that keep the weights in place.
     kept = torch.eye(33, dtype=DOUBLE) * (DAMPINGS[0] * h.diagonal().mean() / 2).sqrt()
     moved = torch.linalg.lstsq(torch.cat((x, kept)), torch.cat((wanted, kept @ weight.T))).solution.T
     factors = factorise(h)
@@ -151,7 +151,7 @@ def test_the_products_stay_closer_than_by_rounding_to_nearest(
 def test_inputs_that_are_independent_leave_every_number_where_rounding_puts_it(
     format: WeightFormat, rows: int, columns: int, seed: int
 ) -> None:
-    """Whatever the order in which columns are taken: scales are the fitted ones, and numbers lie in their columns."""
+    """Independent of the order of columns: scales are the fitted ones, and numbers lie in their columns."""
     weight = weights(rows, columns, seed % 1000)
     diagonal = torch.rand(columns, generator=torch.Generator().manual_seed(seed % 1000)) + 0.1
     factors = factorise(diagonal.diag())
@@ -177,7 +177,7 @@ def test_inputs_that_were_never_seen_are_rounded_to_nearest() -> None:
 def test_a_range_is_the_one_that_costs_least(format: WeightFormat, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gptq, "FITTED_ROWS", 4)
     weight = weights(10, 70)
-    weight[:, 7] *= 3  # stands out, in a column that matters little
+    weight[:, 7] *= 3  # an outlier in a column of little importance
     importance = torch.ones(70).index_fill(0, torch.tensor([7]), 0.01)
     found = fit_grid(weight, importance, format)
     group = getattr(format, "group", 70)

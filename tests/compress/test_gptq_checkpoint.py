@@ -1,4 +1,4 @@
-"""Folders made with calibration texts: closer to the original than rounding to nearest, and what is refused."""
+"""Checkpoints made with calibration texts: closer to the original than rounding to nearest; and refusals."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory, texts: list[Text]) -> Path:
 
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint as small, with weights that are as tame, and inputs as alike, as those of trained models."""
+    """A small checkpoint whose weights are as tame, and whose inputs as correlated, as those of trained models."""
     torch.manual_seed(0)
     config = Checkpoint(SMALL).config
     config.tie_word_embeddings = False
@@ -73,7 +73,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def asked(generated: Path) -> tuple[list[Batch], FinalStates, Head]:
-    """Other texts than those that are calibrated on, with what the original makes of them."""
+    """Other texts than the calibration's, with the original's states for them."""
     checkpoint = Checkpoint(generated)
     found = calibration_examples(checkpoint, demo_samples(40, seed=9))
     batches = list(batches_of(found, PAD))
@@ -178,7 +178,7 @@ def test_what_a_layer_adds_makes_up_for_the_rounding_before_it(
 
 
 class Layer(nn.Module):
-    """Two matrices, of which the first adds to what the second is given."""
+    """Two matrices; the first adds to the input of the second."""
 
     def __init__(self, ran: list[str]) -> None:
         super().__init__()
@@ -201,7 +201,7 @@ def test_the_rest_of_a_layer_does_not_run_for_an_input(monkeypatch: pytest.Monke
     given, stream = gptq_checkpoint._run(block, "second", x, where)
     assert torch.equal(given, x + block.first(x))
     assert torch.equal(stream, block(x))
-    assert ran == ["second", "second"]  # the hooks are gone
+    assert ran == ["second", "second"]  # the hooks are removed
 
 
 def test_the_config_says_how_it_was_made(packed: Path, texts: list[Text], tmp_path: Path) -> None:

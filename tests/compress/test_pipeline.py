@@ -1,4 +1,4 @@
-"""Chains of steps: what comes of them and its record, that they can be killed anywhere, and what is refused."""
+"""Chains of steps: their result and record, kills at any moment, and refusals."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ def make(out: Path, recipe: Recipe = WHOLE, model: Path = SOURCE, **more: Any) -
 
 @dataclass(frozen=True)
 class Made:
-    """A folder, its record, and what was told on the way."""
+    """A folder, its record, and the progress of its making."""
 
     out: Path
     record: dict[str, Any]
@@ -153,7 +153,7 @@ def test_a_model_that_was_compressed_before_hands_its_record_on(tmp_path: Path) 
 
 
 class Failure(FastGLMError):
-    """Of a step."""
+    """The failure of a step."""
 
 
 def fail(*_: object, **__: object) -> None:
@@ -173,7 +173,7 @@ def test_what_broke_goes_on_at_its_step(made: Made, tmp_path: Path, monkeypatch:
     (note,) = caught.value.__notes__
     assert note == f"What is done is kept in {work}: the same command goes on at step 2 of 3."
     assert not out.exists()
-    (work / "2-prune-width").mkdir()  # as if it had been killed before it was written down
+    (work / "2-prune-width").mkdir()  # as if killed before it was recorded
     with monkeypatch.context() as patch:
         patch.setattr(steps, "prune_depth", forbid)
         patch.setattr(steps, "quantise_folder", fail)
@@ -305,7 +305,7 @@ def test_the_room_for_all_steps_is_asked_for_before_the_first(tmp_path: Path, mo
 
 @pytest.fixture
 def distilled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """A distillation that copies; a list of what it was given. It stops once, after its state is written."""
+    """A distillation that copies; a list of its arguments. It stops once, after its state is written."""
 
     @dataclass(frozen=True)
     class Distillation:
@@ -367,7 +367,7 @@ def test_who_teaches_whom(distilled: list[dict[str, Any]], tmp_path: Path) -> No
 
 @pytest.mark.parametrize("others", [(), (PruneDepth(layers=1),)], ids=["alone", "after another step"])
 def test_scores_around_a_smaller_vocabulary_are_over_the_same_tokens(others: tuple[Step, ...], tmp_path: Path) -> None:
-    """Fewer tokens to choose from make each likelier: that is no gain, and is not told as one."""
+    """Fewer tokens to choose from make each likelier: this is no gain, and is not reported as one."""
     texts = [Text([], f"{i}加{i}等于多少？", f"{i}+{i}={2 * i}。") for i in range(40)]
     texts[0] = Text([], "zygote?", "zygote quixotic")  # held out, with pieces that no other text has
     recipe = Recipe("fewer", (*others, PruneVocabulary(), Quantise("int8")))
@@ -375,13 +375,13 @@ def test_scores_around_a_smaller_vocabulary_are_over_the_same_tokens(others: tup
     record = json.loads((out / "fastglm.json").read_text())
     scores, steps_ = record["scores"], record["steps"]
     assert "prune-vocabulary kept" in scores["over"]
-    assert scores["before"]["loss"] < scores["before_over_all_tokens"]["loss"] - 0.1  # what would have been told
+    assert scores["before"]["loss"] < scores["before_over_all_tokens"]["loss"] - 0.1  # the score without the correction
     before = steps_[len(others) - 1]["scores"] if others else scores["before"]
     pruned = steps_[len(others)]["scores"]
     assert pruned["loss"] == pytest.approx(before["loss"], abs=1e-5)  # lossless
     assert {place["tokens"] for place in (before, pruned, scores["before"], scores["after"])} == {before["tokens"]}
 
-    whole, old = fastglm.load(str(SOURCE), device="cpu")  # brute force: all logits, then those kept
+    whole, old = fastglm.load(str(SOURCE), device="cpu")  # brute force: all logits, then those of the remaining tokens
     _, new = fastglm.load(str(out), device="cpu")
     rows = torch.tensor(old.convert_tokens_to_ids(new.convert_ids_to_tokens(list(range(len(new.get_vocab()))))))
     nats, count = 0.0, 0

@@ -1,4 +1,4 @@
-"""Depth pruning: the layer that goes, what it costs, and that the others stay what they were."""
+"""Depth pruning: the removed layer, its cost, and the unchanged other layers."""
 
 import pytest
 import torch
@@ -28,11 +28,12 @@ def make_idle(state, layer=1):
 
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory):
-    """A checkpoint whose middle layer is idle, and it without that layer."""
+    """A checkpoint whose middle layer is idle, and the same one without this layer."""
     source = changed_copy(tmp_path_factory.mktemp("idle") / "model", make_idle)
     out = source.with_name("pruned")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(depth, "CANDIDATES", 1)  # by influence alone: without random weights the loss would be lower
+        # By influence alone: with random weights, removing another layer would lower the loss.
+        patch.setattr(depth, "CANDIDATES", 1)
         return source, out, prune_depth(source, out, 1, TEXTS, device="cpu")
 
 
@@ -64,7 +65,7 @@ def test_numbers_outlive_another_pruning(idle, tmp_path):
 
 
 def scores(attention, x, ids, by=1.0):
-    """q·k of every head over sqrt(head_dim) and `by`, in the dtype of x."""
+    """Scores q·k of every head over sqrt(head_dim) and `by`, in the dtype of x."""
     rotation = Rotary2D(attention.head_dim, 64)(positions(ids)[0], 64, x.dtype)
     qk = attention.query_key_value(x).unflatten(-1, (attention.heads, -1))[..., : 2 * attention.head_dim]
     q, k = apply_rotary(qk, rotation).transpose(1, 2).chunk(2, -1)
@@ -93,7 +94,7 @@ def test_in_fp16_a_layer_keeps_the_score_scaling_it_was_trained_with(idle):
     x = torch.randn(1, ids.shape[1], 64, generator=torch.Generator().manual_seed(0))
     qkv = attention.query_key_value
     larger = (150_000 / scores(attention, x, ids).max()) ** 0.5
-    rows = torch.ones(8, 3, 8).index_fill(1, torch.tensor([0, 1]), larger).flatten()  # those of q and k
+    rows = torch.ones(8, 3, 8).index_fill(1, torch.tensor([0, 1]), larger).flatten()  # parts of q and k
     qkv.weight.mul_(rows[:, None])
     qkv.bias.mul_(rows)
     rotation = Rotary2D(attention.head_dim, 64)(positions(ids)[0], 64, torch.float16)

@@ -1,4 +1,4 @@
-"""Pruning refuses in one line what cannot be right, and leaves nothing half-written."""
+"""Pruning refuses impossible requests in one line, and leaves nothing half-written."""
 
 import shutil
 from collections import namedtuple

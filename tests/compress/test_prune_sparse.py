@@ -1,4 +1,4 @@
-"""2:4 sparsity: two zeros in four, in the right places, and a config that says so."""
+"""2:4 sparsity: two zeros in four, in the right places, and a config that declares it."""
 
 import pytest
 import torch
@@ -65,7 +65,7 @@ def test_the_config_says_so_and_both_loaders_read_it(sparse):
     assert found.isfinite().all()
     assert not torch.equal(found, logits(SOURCE))
     assert AutoModelForCausalLM.from_pretrained(out).config.sparsity == "2:4"
-    # As of 16-bit numbers: half of them, and 2 bits of place each.
+    # Half of 16-bit numbers, and 2 bits of position each.
     matrices = sum(
         t.numel() for n, t in stored(out).items() if n.removesuffix(".weight").endswith(LINEAR) and t.ndim == 2
     )

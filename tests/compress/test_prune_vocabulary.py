@@ -1,4 +1,4 @@
-"""Vocabulary pruning: nothing changes for the texts, and every other text can still be written."""
+"""Vocabulary pruning: the texts are unaffected, and every other text can still be written."""
 
 import io
 import json

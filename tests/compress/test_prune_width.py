@@ -1,4 +1,4 @@
-"""Width pruning: what adds nothing goes without a trace, and else what adds least."""
+"""Width pruning: parts that add nothing go first without a trace, then those that add least."""
 
 import torch
 from pruning import LAYER, LAYERS, SOURCE, TEXTS, changed_copy, check_prediction, layerwise, logits, stored
@@ -11,7 +11,7 @@ HEADS, SIZE, INNER = 8, 8, 256
 
 
 def empty_quarter(state):
-    """In every layer 64 other channels and 2 other heads that add nothing, for one reason or another."""
+    """Make 64 channels and 2 heads of every layer add nothing, other ones in each layer, for different reasons."""
     for layer in range(LAYERS):
         at = LAYER.format(layer)
         channels = torch.randperm(INNER, generator=torch.Generator().manual_seed(layer))[:64]
@@ -34,7 +34,7 @@ def test_what_adds_nothing_goes_and_no_logit_changes(tmp_path):
 
 
 def make_constant(state):
-    """A quarter of the channels always say the same, loudly."""
+    """Make a quarter of the channels constant and large."""
     for layer in range(LAYERS):
         state[LAYER.format(layer) + "mlp.dense_h_to_4h.weight"][:64] = 0
         state[LAYER.format(layer) + "mlp.dense_h_to_4h.bias"][:64] = 2

@@ -1,4 +1,4 @@
-"""Compression of folders: what is written, what is refused, and that nothing half-written stays."""
+"""Compression of folders: the files, the refusals, and no half-written remains."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def test_a_compressed_folder_is_read_back_by_both_loaders(tmp_path, recipe):
 
 
 def test_int8_stays_close_to_the_original():
-    # The published int8 layout of these random weights, which leaves the head as it is, is off by 0.03 to 0.08.
+    # The published int8 layout of these random weights, which leaves the head unchanged, is off by 0.03 to 0.08.
     original, _ = fastglm.load(str(folder("chatglm")), "original")
     int8, _ = fastglm.load(str(folder("chatglm")), "int8")
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Recipes: what YAML says, what it may not say, and what becomes of a config."""
+"""Recipes: permitted and forbidden YAML, and the effect on a config."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""A compression never learns from the texts that it is scored on."""
+"""A compression never learns from the texts for its scores."""
 
 import json
 from collections.abc import Iterable
@@ -36,12 +36,12 @@ STEPS = (
 
 
 class Seen(Exception):
-    """Ends a step that has its texts."""
+    """Ends a step once its texts are known."""
 
 
 @dataclass
 class Watch:
-    """Takes the place of what a step calls, and keeps the texts that it is given."""
+    """Replaces a function of a step, and keeps the texts it gets."""
 
     texts: list[Text] = field(default_factory=list)
 
@@ -106,5 +106,5 @@ def test_a_pruned_vocabulary_does_not_have_what_only_held_out_texts_use(tmp_path
     whole, small = (fastglm.load(str(place), device="cpu")[1] for place in (SOURCE, tmp_path / "out"))
     used = set(whole.convert_ids_to_tokens(whole.encode(rare, add_special_tokens=False)))
     assert not used <= set(small.get_vocab())
-    assert small.decode(small.encode(rare, add_special_tokens=False)) == rare  # spelled otherwise
+    assert small.decode(small.encode(rare, add_special_tokens=False)) == rare  # spelled differently
     assert json.loads((tmp_path / "out" / "fastglm.json").read_text())["scores"]["after"]["tokens"] > 0

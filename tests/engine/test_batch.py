@@ -1,4 +1,4 @@
-"""Many answers at once: each is what it is alone, rows leave as they end, and what happens where there is no memory."""
+"""Many answers at once: each equals its answer alone, rows leave when they end, and too little memory is handled."""
 
 import random
 from dataclasses import replace
@@ -16,12 +16,12 @@ from fastglm.engine.fast import TokenReader
 from fastglm.errors import MemoryShortError
 
 MODEL = str(folder("chatglm"))
-MASK, GMASK, SOP = 85, 86, 89  # of the small model
+MASK, GMASK, SOP = 85, 86, 89  # bytes of the small model
 SAMPLING = Sampling(seed=3, temperature=2.0, top_p=0.9, top_k=200, repetition_penalty=1.2)
 
 
 def prompts(count):
-    """Of lengths from 3 to 140; one without <sop>, whose answer's context is empty, and one with the other mask."""
+    """Prompts of 3 to 140 tokens; one without <sop>, whose answer has an empty context, and one with the other mask."""
     draw = random.Random(0)
     lengths = [3, 140, 9, 64, 31, 100, 5][:count]
     made = [[*(draw.randrange(5, 80) for _ in range(length - 2)), GMASK, SOP] for length in lengths]
@@ -45,7 +45,7 @@ def alone(model, prompt, tokens, sampling=GREEDY, stops=()):
 
 
 def some_stops(model):
-    """Tokens that greedy answers to `prompts` have here and there, so that they end at different lengths."""
+    """Tokens that occur now and then in greedy answers to `prompts`, so that answers end at different lengths."""
     answers = [alone(model, prompt, 24) for prompt in prompts(7)]
     return tuple(answer[place] for answer, place in zip(answers, (2, 5, 9, 13), strict=False))
 
@@ -105,7 +105,7 @@ def test_every_answer_has_its_length_where_nothing_ends_it(whole):
 
 
 class LateReader(TokenReader):
-    """Copies as the one for CUDA does, as the next step overwrites what it is given."""
+    """Copies like the reader for CUDA, because the next step overwrites its input."""
 
     def __init__(self, _is_cuda):
         super().__init__(False)
@@ -129,7 +129,7 @@ def test_steps_that_are_captured_and_launched_ahead_give_the_same(whole, monkeyp
 
     def reading_all(*args):
         cache = caches.make_cache(*args)
-        cache.reads_all = True  # as a captured step does
+        cache.reads_all = True  # like a captured step
         return cache
 
     monkeypatch.setattr(engine, "_is_cuda", True)

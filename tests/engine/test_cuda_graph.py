@@ -1,4 +1,4 @@
-"""The logic around capturing a step, with the capture replaced by plain calls."""
+"""The logic around capturing a step, with plain calls in place of the capture."""
 
 import torch
 
@@ -6,7 +6,7 @@ from fastglm.engine.cuda_graph import Captured
 
 
 class FakeGraphs:
-    """Captures as CUDA does: nothing is computed until the replay, and each replay writes into the same result."""
+    """Captures like CUDA: nothing is computed until the replay, and each replay writes into the same result."""
 
     def __init__(self, fails=False):
         self.captured, self.replayed, self.fails = 0, 0, fails
@@ -31,7 +31,7 @@ def run(token, inputs):
 
 
 def answers(step, sizes):
-    """Tokens of an answer whose cache is a new buffer wherever the size changes."""
+    """Tokens of an answer whose cache is a new buffer after each change of size."""
     token, place, buffers, found = torch.tensor([[1]]), torch.zeros(1, dtype=torch.long), {}, []
     for size in sizes:
         token = step(token, [place, buffers.setdefault(size, torch.zeros(size))])
@@ -43,7 +43,7 @@ def test_it_is_captured_once_a_size_and_computes_the_same():
     sizes = [4] * 5 + [8] * 4
     graphs = FakeGraphs()
     assert answers(Captured(run, graphs), sizes) == answers(run, sizes)
-    assert (graphs.captured, graphs.replayed) == (2, 7)  # the first step of a size runs as it is
+    assert (graphs.captured, graphs.replayed) == (2, 7)  # the first step of a size runs uncaptured
 
 
 def test_a_step_that_cannot_be_captured_runs_with_one_warning(caplog):
@@ -51,7 +51,7 @@ def test_a_step_that_cannot_be_captured_runs_with_one_warning(caplog):
     sizes = [4] * 5 + [8] * 4
     for count in (1, 2):
         assert answers(Captured(run, graphs), sizes) == answers(run, sizes)
-        assert graphs.captured == count  # each answer tries once, and only the first tells
+        assert graphs.captured == count  # each answer tries once, and only the first one reports it
     assert [record.message for record in caplog.records] == [
         "The decode step cannot be captured as a CUDA graph, and runs slower: "
         "operation not permitted when stream is capturing"

@@ -1,4 +1,4 @@
-"""The fast engine: steps of several tokens, chunked prompts, memory, and answers that end badly."""
+"""The fast engine: steps of several tokens, chunked prompts, memory, and failing answers."""
 
 import gc
 import itertools
@@ -33,7 +33,7 @@ def greedy(loaded, prompt="你好", tokens=32):
 
 
 def begun(model):
-    """A cache with the prompt in it, and the step."""
+    """A cache that contains the prompt, and the step."""
     step, inputs = step_of(model), torch.tensor([PROMPT])
     cache, plan = make_cache(model, len(PROMPT)), model.plan(inputs)
     step.decoder(inputs, plan.position_ids, plan.attention_mask, cache, keep=1)
@@ -49,7 +49,7 @@ def test_several_tokens_at_once_are_as_one_by_one(cache):
     step, held = begun(model)
     one_by_one = torch.cat([step(ids[:, i : i + 1], *held.advance())[0] for i in range(6)], 1)
     step, held = begun(model)
-    step(ids[:, :3] * 0 + 7, *held.advance(3))  # tokens that turn out wrong
+    step(ids[:, :3] * 0 + 7, *held.advance(3))  # tokens that prove wrong
     held.rewind(3)
     logits, best = step(ids, *held.advance(6))
     torch.testing.assert_close(logits, one_by_one, rtol=1e-4, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The preallocated cache: growing, stepping back, int8, and what happens where there is no memory."""
+"""The preallocated cache: growing, stepping back, int8, and too little memory."""
 
 import weakref
 
@@ -10,7 +10,7 @@ from fastglm.engine.kv_cache import NEVER, STEP, Rows, StaticCache, Window, capa
 from fastglm.errors import MemoryShortError
 from fastglm.system.memory import room_for
 
-FOLLOWING = torch.tensor([[[4, 4], [7, 8]]])  # the position stays, the block position counts on
+FOLLOWING = torch.tensor([[[4, 4], [7, 8]]])  # the position stays, the block position advances
 
 
 def states(tokens, seed=0):
@@ -21,13 +21,13 @@ def states(tokens, seed=0):
 def prefilled(prompt, is_int8=False, capacity=STEP):
     cache = StaticCache([2], 8, capacity, torch.float32, torch.device("cpu"), is_int8)
     k, v = states(prompt), states(prompt, 1)
-    assert all(map(torch.equal, cache.update(k, v, 0), (k, v)))  # a prompt is attended to as it came
+    assert all(map(torch.equal, cache.update(k, v, 0), (k, v)))  # attention uses a prompt without rounding
     cache.prefilled(prompt, FOLLOWING)
     return cache, k, v
 
 
 def write(cache, k, v):
-    """What a step does with the cache; the keys and values of the window."""
+    """Use the cache like a step; returns the keys and values of the window."""
     place, position, stride, columns, *held = cache.advance(k.shape[2])
     window = Window(held, place + torch.arange(k.shape[2]), columns.shape[0], cache.is_int8)
     seen = window.update(k, v, 0)

@@ -1,4 +1,4 @@
-"""Logits that are NaN or infinite are said to be, by every engine, and never become an empty answer."""
+"""NaN and infinite logits are reported by every engine, and never become an empty answer."""
 
 from copy import deepcopy
 

@@ -1,4 +1,4 @@
-"""Greedy answers of the demo model, recorded before the engine had slots, stay as they were."""
+"""Greedy answers of the demo model equal those recorded before the engine had slots."""
 
 import json
 from pathlib import Path

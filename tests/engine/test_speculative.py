@@ -1,4 +1,4 @@
-"""Speculative decoding: whatever the draft says, the answers are the target's."""
+"""Speculative decoding: the answers are the target's, whatever the draft proposes."""
 
 import itertools
 from copy import deepcopy
@@ -27,7 +27,7 @@ def target():
 
 @pytest.fixture(scope="module")
 def blurred(target):
-    """A copy whose weights are a little off, so that some of its tokens are kept and some are not."""
+    """A copy with slightly changed weights, so that some of its tokens are accepted and some are not."""
     torch.manual_seed(0)
     model = deepcopy(target)
     with torch.no_grad():
@@ -38,7 +38,7 @@ def blurred(target):
 
 @pytest.fixture(scope="module")
 def other(target):
-    """Weights that have nothing to do with the target's."""
+    """A model whose weights are unrelated to the target's."""
     torch.manual_seed(1)
     return ChatGLMForConditionalGeneration(target.config).eval()
 
@@ -120,7 +120,7 @@ CAREFUL = Sampling(top_k=0, top_p=0.9, temperature=1.5, repetition_penalty=1.2)
 
 
 def worst(counts, wanted):
-    """How many standard deviations a chi-square statistic lies above its mean; rare ids are counted as one."""
+    """The distance of a chi-square statistic from its mean in standard deviations; rare ids are counted as one."""
     rare = wanted * counts.sum() < 5
     pairs = [*zip(counts[~rare], wanted[~rare], strict=True), (counts[rare].sum(), wanted[rare].sum())]
     pairs = [(int(n), float(p) * int(counts.sum())) for n, p in pairs if p > 0]
@@ -131,7 +131,7 @@ def worst(counts, wanted):
 def test_what_rejection_sampling_gives_has_the_wanted_distribution():
     generator = torch.Generator().manual_seed(0)
     chances, wanted = torch.rand(2, 3, 12, generator=generator).softmax(-1).pow(4)
-    wanted[:, :3] = 0  # never to be drawn, though drafted
+    wanted[:, :3] = 0  # never drawn, although drafted
     chances, wanted = chances / chances.sum(-1, keepdim=True), wanted / wanted.sum(-1, keepdim=True)
     chances[2] = 0
     counts = torch.zeros(3, 12)
@@ -158,7 +158,7 @@ def test_equal_distributions_keep_everything():
 
 @pytest.fixture(scope="module")
 def tiny():
-    """A target and a draft of few tokens, whose answers can be counted."""
+    """A target and a draft with few tokens, whose answers can be enumerated."""
     config = type(fastglm.load(str(folder("chatglm")), "fast")[0].config)(
         vocab_size=24,
         hidden_size=32,
@@ -182,7 +182,7 @@ def tiny():
 
 @torch.inference_mode()
 def exact(model, prompts, sampling):
-    """The next token's probabilities after each prompt, by the model run anew."""
+    """The next token's probabilities after each prompt, by a new run of the model."""
     ids = torch.tensor(prompts)
     sampler = Sampler(sampling, ids[:1], model.config.vocab_size)
     seen = torch.zeros(len(prompts), model.config.vocab_size, dtype=torch.bool).scatter_(1, ids, True)
@@ -200,7 +200,7 @@ def test_sampled_tokens_have_the_targets_distribution(tiny):
     assert 0.2 < kept < 0.95
     for place in range(length):
         counts = torch.bincount(torch.tensor([tokens[place] for tokens in answers]), minlength=24)
-        # Of each token the expected share, over the ways to come to it that were seen.
+        # The expected share of each token, over the observed ways to reach it.
         wanted = exact(target, [[*prompt, *tokens[:place]] for tokens in answers], CAREFUL).mean(0)
         assert worst(counts, wanted) < 4, place
 

@@ -1,4 +1,4 @@
-"""Models over several devices: on a CPU that stands for all of them, and on cards that compute nothing."""
+"""Models over several devices: on a CPU in place of all of them, and on devices that compute nothing."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ PROMPT = expected("chatglm")["generate"][0]["input_ids"]
 
 @pytest.fixture
 def load(monkeypatch):
-    """Loads a variant as a whole, and over devices that are all the CPU."""
+    """Load a variant on one device, and over several devices that are all the CPU."""
 
     def loaded(variant, **settings):
         whole = fastglm.load(GOLDEN, variant, **settings)
@@ -84,14 +84,14 @@ def test_a_graph_is_captured_for_every_stage(load, monkeypatch):
     wanted, replayed = answer(whole, 12), []
 
     def capture(work, device):
-        """Each replay writes into the same result: hidden states of the first stage, tokens of the last."""
+        """Replays that write into the same result: hidden states of the first stage, tokens of the last."""
         name, width = ("inner", [64]) if not replayed else ("last", [])
         result = torch.zeros(1, 1, *width, dtype=torch.float32 if width else torch.long)
         return lambda: (replayed.append(name), result.copy_(work())), result
 
     def reading_all(*args):
         cache = caches.make_cache(*args)
-        cache.reads_all = True  # as a captured step does
+        cache.reads_all = True  # like a captured step
         return cache
 
     monkeypatch.setattr(runner, "make_cache", reading_all)
@@ -100,13 +100,14 @@ def test_a_graph_is_captured_for_every_stage(load, monkeypatch):
     engine = FastEngine(spread[0])
     monkeypatch.setattr(engine, "_runner", lambda: fast.Captured(engine._run))
     assert list(engine.generate(PROMPT, 12, GREEDY, ())) == wanted
-    assert replayed == ["inner", "last"] * 10  # the first token is the prompt's, and the first step runs as it is
+    assert replayed == ["inner", "last"] * 10  # the prompt gives the first token, and the first step runs uncaptured
 
 
 @pytest.fixture
 def on_two(monkeypatch):
-    """A model whose first layers are on the CPU and all else on `meta`, which computes nothing; what meets on different
-    devices is an error."""
+    """A model whose first layers are on the CPU and the rest on `meta`, which computes nothing; mixing devices is an
+    error.
+    """
     monkeypatch.setattr("fastglm.variants.load.resolve_devices", lambda _: [CPU, META])
     monkeypatch.setattr("fastglm.models.loading.free_memory", lambda _: 2**30)
     monkeypatch.setattr("fastglm.variants.load.weights_memory", lambda _: 0)

@@ -1,4 +1,4 @@
-"""The arithmetic of scores: chosen by name, kept for a block, and told as it was."""
+"""The arithmetic of scores: chosen by name, kept for a block, and reported as used."""
 
 from contextlib import suppress
 
@@ -13,7 +13,7 @@ from fastglm.kernels.exact import is_exact
 
 
 class Int8Params(nn.Parameter):
-    """As bitsandbytes names the weights of LLM.int8()."""
+    """The class name of LLM.int8() weights in bitsandbytes."""
 
 
 def test_by_name() -> None:

@@ -1,4 +1,4 @@
-"""Divergence from the original: over the whole vocabulary, as a plain computation in fp64 has it."""
+"""Divergence from the original over the whole vocabulary, equal to a plain computation in fp64."""
 
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ ROUNDS = [
     ([], "你好！", "你好！有什么想问的吗？"),
     ([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
     ([], "What is the capital of France?", "The capital of France is Paris."),
-    ([], "写一个你没有学过的句子", "zygote quixotic 鼯鼠 vexing fjord!"),  # of which the demo is unsure
+    ([], "写一个你没有学过的句子", "zygote quixotic 鼯鼠 vexing fjord!"),  # texts that the demo is unsure of
 ]
 Pair = tuple[FinalStates, Head]
 
 
 def packed(model: Any, tokenizer: Any) -> list[Batch]:
-    """A round a batch; the last of a single token: an empty answer's end."""
+    """A round per batch; the last has a single token: an empty answer's end."""
     rounds = [*ROUNDS, ([], "你好！", "")]
     return [pack([encode(tokenizer, *round_, 200)], 100, model.config.pad_token_id) for round_ in rounds]
 
@@ -86,7 +86,7 @@ def test_in_the_arithmetic_of_decoding_it_is_that_of_the_kernels(batches: list[B
 
 
 def test_a_head_of_its_own_and_random_weights(tmp_path: Path) -> None:
-    """Batches of the tiny recorded checkpoint, whose probabilities are nearly even: the best logits say little."""
+    """Batches of the tiny recorded checkpoint, whose probabilities are nearly uniform: the best logits say little."""
     source = folder("chatglm")
     plain, tokenizer = fastglm.load(str(source))
     out = fastglm.compress(str(source), "int4-g32", tmp_path / "int4", None, device="cpu")
@@ -137,7 +137,7 @@ def test_of_equally_likely_tokens_the_first_counts(
 ) -> None:
     model, _ = fastglm.load("demo")
     targets = torch.cat([batch.targets for batch in batches])
-    monkeypatch.setattr(heads, "HEAD_ROWS", 1000)  # equals in different blocks, too
+    monkeypatch.setattr(heads, "HEAD_ROWS", 1000)  # equal ones in different blocks, too
     nothing = torch.zeros(len(targets), model.config.hidden_size)
     tied = original[1].finals(nothing, targets)
     assert torch.equal(tied.best, torch.zeros(len(targets), dtype=torch.int32))

@@ -1,4 +1,4 @@
-"""Answers side by side are the answers alone."""
+"""Answers side by side equal the answers alone."""
 
 import fastglm
 from fastglm.evaluate.answers import QUESTIONS_AT_ONCE, answers

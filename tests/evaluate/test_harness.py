@@ -1,4 +1,4 @@
-"""The adapter for lm-evaluation-harness: it gives what the model says, and tasks of one's own run through it."""
+"""The adapter for lm-evaluation-harness: it returns the model's results, and runs a user's own tasks."""
 
 import json
 import math
@@ -52,13 +52,13 @@ DOCUMENTS = [
 
 @pytest.fixture(scope="module")
 def tiny() -> tuple[Any, Any]:
-    """A context of 256 tokens."""
+    """A model with a context of 256 tokens."""
     return fastglm.load(str(GOLDEN))
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two tasks of one's own, with their data."""
+    """Two own tasks with their data."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     data = tmp_path / "documents.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in DOCUMENTS), encoding="utf-8")
@@ -72,7 +72,7 @@ def request(*arguments: Any) -> SimpleNamespace:
 
 
 def by_hand(model: Any, tokenizer: Any, context: list[int], said: list[int]) -> tuple[float, bool]:
-    """Nats of `said`, token by token, each from a run of its own over all that stands before it."""
+    """Nats of `said`, token by token, each from a separate run over everything before it."""
     nats, greedy = 0.0, True
     for count, token in enumerate(said):
         ids = torch.tensor([[*context, *tokenizer.prompt_end, *said[:count]]])

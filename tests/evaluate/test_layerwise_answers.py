@@ -1,4 +1,4 @@
-"""Answers layer by layer are those of the loaded model, and every step reads the weights once for all rows."""
+"""Answers layer by layer equal the loaded model's, and every step reads the weights once for all rows."""
 
 import pytest
 import torch
@@ -30,7 +30,7 @@ def prompts(demo) -> list[list[int]]:
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
-    """The rows of every group, at every pass through the weights."""
+    """The rows of every group at every pass through the weights."""
     seen: list[list[int]] = []
     plain = LayerwiseModel.next_tokens
 
@@ -52,11 +52,11 @@ def answered(demo, prompts: list[list[int]], room: int) -> list[str | None]:
 
 def test_they_are_the_answers_of_the_loaded_model(demo, prompts: list[list[int]], passes: list[list[int]]) -> None:
     plain = prompt_answers(*demo, prompts, LONGEST)
-    assert None in plain  # one does not end
+    assert None in plain  # one does not end by itself
     assert answered(demo, prompts, 1 << 30) == plain
-    assert len(passes) == LONGEST  # the weights passed once a token, for all rows together
+    assert len(passes) == LONGEST  # the weights were read once per token, for all rows together
     assert passes[0] == [len(prompts)]
-    assert 0 < passes[-1][0] < len(prompts)  # those that had ended were left out
+    assert 0 < passes[-1][0] < len(prompts)  # ended rows were left out
 
 
 def test_little_room_takes_some_after_the_others(demo, prompts: list[list[int]], passes: list[list[int]]) -> None:
@@ -64,7 +64,7 @@ def test_little_room_takes_some_after_the_others(demo, prompts: list[list[int]],
     room = 3 * (max(map(len, prompts[:4])) + LONGEST) * token
     assert answered(demo, prompts, room) == prompt_answers(*demo, prompts, LONGEST)
     assert passes[0] != [len(prompts)]
-    assert max(len(groups) for groups in passes) > 1  # the next began before the last had ended
+    assert max(len(groups) for groups in passes) > 1  # the next group began before the last had ended
 
 
 def test_a_row_at_a_time_where_there_is_no_room(demo, prompts: list[list[int]], passes: list[list[int]]) -> None:

@@ -1,4 +1,4 @@
-"""Likelihood: what packing and batches give is what the model gives to each answer alone."""
+"""Likelihood: packing and batches give the same as each answer alone."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The reference: computed once, kept under what it was made from, and carried to other machines."""
+"""The reference: computed once, stored under a name of its inputs, and carried to other machines."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def alike(first: FinalStates, second: FinalStates) -> bool:
 
 @pytest.fixture
 def nothing_computed(monkeypatch: pytest.MonkeyPatch):
-    """From when it is called."""
+    """Forbid computing from the call on."""
 
     def forbid() -> None:
         monkeypatch.setattr(LayerwiseModel, "_states", lambda *_: pytest.fail("it was computed again"))
@@ -144,7 +144,7 @@ def test_a_file_goes_to_another_machine(
     assert there.answers(demo[1]) == answers
     assert alike(there.finals(), made.finals())
     assert made.size == pytest.approx((tmp_path / "carried").stat().st_size, rel=0.01)
-    assert there.path.stat().st_size < made.size / 2  # the head is here already
+    assert there.path.stat().st_size < made.size / 2  # this machine has the head already
 
 
 def test_answers_of_an_earlier_version_are_kept_and_the_rest_computed_anew(

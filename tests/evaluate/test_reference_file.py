@@ -1,4 +1,4 @@
-"""The file of a reference: read back as written, and every way it can be wrong is told in one line."""
+"""The file of a reference: read back as written; every fault is reported in one line."""
 
 from collections.abc import Callable
 from dataclasses import replace

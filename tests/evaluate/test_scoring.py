@@ -1,4 +1,4 @@
-"""Judging a variant question by question: the same figures as over all at once."""
+"""Scoring a variant question by question gives the same figures as all questions at once."""
 
 import shutil
 from dataclasses import replace
@@ -87,7 +87,7 @@ def test_a_variant_with_a_vocabulary_of_its_own_is_not_compared(tmp_path: Path) 
     made = tmp_path / "models" / "pruned"
     prune_vocabulary(demo_folder(), made, texts)
     model, tokenizer = fastglm.load(str(made))
-    model.fastglm = replace(model.fastglm, model="demo", variant="pruned")  # as where the demo has such a variant
+    model.fastglm = replace(model.fastglm, model="demo", variant="pruned")  # as if the demo had such a variant
     found = judge(model, tokenizer, QUESTIONS, 16)
     assert found.vocabulary == model.config.vocab_size
     for judged in found.questions:
@@ -118,7 +118,7 @@ def test_without_room_it_is_judged_alike() -> None:
     loaded = judge(*fastglm.load("demo"), QUESTIONS, 16)
     for mine, theirs in zip(streamed.questions, loaded.questions, strict=True):
         assert (mine.answer, mine.agreed) == (theirs.answer, len(theirs.losses))
-        assert mine.losses == pytest.approx(theirs.losses, abs=1e-5)  # differences of logits in fp32
+        assert mine.losses == pytest.approx(theirs.losses, abs=1e-5)  # tolerance: differences of logits in fp32
         assert mine.kl is not None
         assert set(mine.kl) == {0}
 

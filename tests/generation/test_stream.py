@@ -1,4 +1,4 @@
-"""The stream of pieces: both engines, lengths, stops, closing, and what is shown."""
+"""The stream of pieces: both engines, lengths, stops, closing, and the displayed text."""
 
 import itertools
 import time

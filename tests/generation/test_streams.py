@@ -1,4 +1,4 @@
-"""Requests side by side: each answer is what it is alone, whatever begins, fails or is cancelled beside it."""
+"""Requests side by side: each answer equals its answer alone, whatever begins, fails or is cancelled beside it."""
 
 import pytest
 from recorded import folder
@@ -31,7 +31,7 @@ def alone(loaded, number):
 
 
 def collect(streams, found):
-    """Runs to the end; tokens, failures and ends by request."""
+    """Run to the end; returns tokens, failures and ends by request."""
     while streams.busy:
         for id, news in streams.step():
             found.setdefault(id, []).append(getattr(news, "token", news))

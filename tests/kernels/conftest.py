@@ -10,7 +10,7 @@ from fastglm.kernels.cpu import library
 
 @pytest.fixture
 def poisoned(monkeypatch):
-    """What `torch.empty` gives is NaN, or the largest integer."""
+    """Fill the results of `torch.empty` with NaN, or with the largest integer."""
     monkeypatch.setattr(deterministic, "fill_uninitialized_memory", True)
     torch.use_deterministic_algorithms(True)
     yield
@@ -26,5 +26,5 @@ def native(built_home, monkeypatch):
 
 @pytest.fixture
 def unprepared(monkeypatch):
-    """Models are loaded without steps of their own."""
+    """Load models without steps of their own."""
     monkeypatch.setattr("fastglm.variants.load.prepare", lambda *_, **__: fastglm.engine.compile.prepare.Preparation())

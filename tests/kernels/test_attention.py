@@ -1,4 +1,4 @@
-"""Attention written out is what the operator computes."""
+"""Attention written in PyTorch equals the operator's."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Which way to multiply is taken: by times that are measured once, remembered, and never trusted blindly."""
+"""Autotuning: the choice follows times that are measured once, stored, and never trusted blindly."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def forgotten(monkeypatch):
 
 @pytest.fixture
 def measured(monkeypatch):
-    """The shapes that were measured; the times are made up."""
+    """The shapes that were measured; the times are invented."""
     asked = []
 
     def measure(kernel, rows, columns):
@@ -157,7 +157,7 @@ def test_every_way_that_is_right_is_tried(monkeypatch, format, rows, columns):
 
 
 def rounded(x, limit, group):
-    """To integers in ± `limit`, each group of columns with a scale of its own."""
+    """Round to integers in ± `limit`, with a scale for each group of columns."""
     grouped = F.pad(x, (0, -x.shape[1] % group)).unflatten(1, (-1, group))
     scale = grouped.abs().amax(2, keepdim=True).clamp(min=1e-30) / limit
     return ((grouped / scale).round() * scale).flatten(1)[:, : x.shape[1]]
@@ -226,7 +226,7 @@ def test_a_file_that_may_not_be_read_does_no_harm(own_home, measured):
 
 
 def test_a_pickle_holds_what_was_chosen_and_not_how_long_it_took(measured, monkeypatch):
-    """The file of a compiled step is named after it."""
+    """The pickle's content names the file of a compiled step."""
     linear = QuantizedLinear(Int8(), 64, 64, bias=True)
     linear.exact = False
     with torch.inference_mode():
@@ -239,5 +239,5 @@ def test_a_pickle_holds_what_was_chosen_and_not_how_long_it_took(measured, monke
         assert pickles[0] == pickles[1]
         linear._kernel = pickle.loads(pickles[0])
         assert torch.equal(linear(torch.ones(1, 64)), expected)
-        linear(torch.ones(300, 64))  # chosen anew
+        linear(torch.ones(300, 64))  # chosen again
     assert set(linear._kernel._fastest) == {1, 300}

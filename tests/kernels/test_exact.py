@@ -1,4 +1,4 @@
-"""Weight-only arithmetic: `original` of what is published quantised, and any variant for a while."""
+"""Exact weight-only arithmetic: of a published quantized `original`, and of any variant inside a block."""
 
 import contextlib
 from typing import Any
@@ -22,7 +22,7 @@ from fastglm.models.packing import Example, pack
 from fastglm.models.source import demo_folder
 
 PUBLISHED = ["chatglm-int8", "chatglm-int4"]
-LENGTHS = (2, 3, 7, 8, 9, 15, 16, 17, 31, 40)  # of prompts: where fast kernels change their ways
+LENGTHS = (2, 3, 7, 8, 9, 15, 16, 17, 31, 40)  # lengths of prompts at which fast kernels change their ways
 
 
 CLOSE: Any = {"atol": 1e-4, "rtol": 0}
@@ -33,13 +33,13 @@ def packed(model: torch.nn.Module) -> list[PackedWeight]:
 
 
 def prompt(length: int) -> list[int]:
-    """Token ids of one recorded text, again and again, and the end of every prompt."""
+    """Token ids of one recorded text, repeated, and the end of every prompt."""
     *text, mask, begin = expected("chatglm")["generate"][1]["input_ids"]
     return [*(10 * text)[: length - 2], mask, begin]
 
 
 def answered(model: Any, ids: torch.Tensor) -> Any:
-    """Six tokens, and the logits of each step, in fp32 at the least."""
+    """Six tokens, and the logits of each step, at least in fp32."""
     return model.generate(
         ids, max_new_tokens=6, min_new_tokens=6, do_sample=False, output_logits=True, return_dict_in_generate=True
     )
@@ -97,7 +97,7 @@ def examples() -> list[Example]:
 
 @pytest.fixture
 def native(compiling: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the kernels of this package, and no compiled steps."""
+    """Kernels of this package, without compiled steps."""
     monkeypatch.setattr("fastglm.variants.load.prepare", lambda *_, **__: Preparation())
 
 

@@ -114,7 +114,7 @@ def test_the_order_of_packed_rows_is_a_permutation():
 
 
 def test_odd_widths_do_not_crash_the_process():
-    # The CPU int8 operator in bf16 crashes where the columns are no multiple of 16: tried in a process of its own.
+    # The CPU int8 operator in bf16 crashes unless the columns are a multiple of 16: tried in a separate process.
     code = """
 import torch
 from fastglm.kernels import FORMATS

@@ -1,4 +1,4 @@
-"""A decode step where Triton rotates and writes the cache: here PyTorch stands in for the kernel."""
+"""A decode step in which Triton rotates and writes the cache: here PyTorch replaces the kernel."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from fastglm.variants.load import load
 
 
 def rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[Tensor], places: Tensor) -> Tensor:
-    """What `launch_rotate` is to do."""
+    """Do the work of `launch_rotate`."""
     width = qkv.shape[-1] // 3
     qk, v = qkv.split((2 * width, width), -1)
     q, k = apply_rotary(qk, rotation).transpose(1, 2).chunk(2, -1)

@@ -1,4 +1,4 @@
-"""This package's own CPU kernels against float64, with memory poisoned; and where they cannot be built."""
+"""This package's CPU kernels against float64, with poisoned memory; and their absence if they cannot be built."""
 
 import pytest
 import torch
@@ -21,14 +21,14 @@ CPU = torch.device("cpu")
 SMALL = str(folder("chatglm"))
 FORMATS_HERE = [*FORMATS.values(), Int8(torch.float16), Int4(None), Int4(256)]
 SHAPES = [(1, 64, 128), (2, 130, 96), (3, 33, 2), (4, 70, 512), (9, 1100, 1024), (41, 31, 4128)]
-IN_INT8 = 1e-2  # relative error where activations are rounded to int8
+IN_INT8 = 1e-2  # relative error of activations rounded to int8
 
 pytestmark = pytest.mark.skipif(not library.written_for(), reason="written for Linux on x86-64 with AVX2")
 
 
 @pytest.fixture
 def unbuilt(monkeypatch):
-    """As in a process that has not loaded them."""
+    """A process that has not loaded the kernels."""
     monkeypatch.setenv("FASTGLM_COMPILE", "1")
     monkeypatch.setattr(library, "_loaded", False)
 
@@ -200,7 +200,7 @@ def test_attention_over_a_cache_agrees_with_float64(width, rows, queries, is_int
 
 
 def test_the_compiler_is_told_of_instructions_that_are_there(monkeypatch):
-    monkeypatch.setattr(library, "has_vnni", library.has_vnni.__wrapped__)  # which is asked once otherwise
+    monkeypatch.setattr(library, "has_vnni", library.has_vnni.__wrapped__)  # otherwise asked only once
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
     told = {}
     for capability in ("AVX2", "AVX512"):
@@ -247,7 +247,7 @@ def test_attention_takes_a_mask_of_numbers_where_there_is_no_cache_and_gives_gra
 
 
 def operands(name):
-    """Right operands of an operator of the package."""
+    """Valid operands of an operator of the package."""
     if name == "attention":
         q, k = random(2 * 3 * 4, 8).view(2, 3, 4, 8), random(2 * 3 * 16, 8).view(2, 3, 16, 8)
         return {"q": q, "keys": k, "values": k.clone(), "mask": torch.zeros(2, 1, 4, 10)}
@@ -279,7 +279,7 @@ NARROWER = {
 @pytest.mark.usefixtures("native")
 @pytest.mark.parametrize(("name", "change"), [(name, each) for name, several in NARROWER.items() for each in several])
 def test_operands_of_other_sizes_are_refused(name, change):
-    """Instead of what lies behind them in memory being read."""
+    """Otherwise the kernel would read foreign memory."""
     operator = getattr(torch.ops.fastglm, "float_attention" if name == "attention" else name)
     given, (which, place) = operands(name), change.split()
     operator(**given)

@@ -23,14 +23,16 @@ from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.packing import Batch, pack
 from fastglm.models.source import demo_folder
 
-SIZES = [1, 50, 200, 1000]  # of outliers, times the rest
+SIZES = [1, 50, 200, 1000]  # size of outliers relative to the rest
 FORMATS_HERE = [*FORMATS.values(), Int8(torch.float16), Int4(None)]
 SHAPES = [(1, 64, 128), (5, 33, 130), (9, 70, 96), (13, 47, 4128), (30, 1100, 514)]
 NATIVE = pytest.mark.skipif(not library.written_for(), reason="written for Linux on x86-64 with AVX2")
 
 
 def activations(n: int, columns: int, size: float) -> torch.Tensor:
-    """Outliers in channels that all rows share, two of them neighbours, and in one place of each row."""
+    """Activations with outliers in channels that all rows share, two of them neighbours, and in one place of each
+    row.
+    """
     x = random(n, columns, seed=1)
     x[:, [1, columns // 2, columns // 2 + 1]] *= size
     x[torch.arange(n), 7 * torch.arange(n) % columns] *= size
@@ -38,7 +40,7 @@ def activations(n: int, columns: int, size: float) -> torch.Tensor:
 
 
 def error(found: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> float:
-    """The relative error without outliers: over the norm of the product of the other activations."""
+    """The error relative to the norm of the product of the other activations, without outliers."""
     exact = x.double() @ weight.double().T
     assert found.shape == exact.shape
     return float((found - exact).norm() / (x.clamp(-4, 4).double() @ weight.double().T).norm())
@@ -76,7 +78,7 @@ def test_the_own_kernels_cost_no_more_than_rounding_weights(
     exact = x.double() @ unpacked.double().T
     rounding = ((unpacked - weight) @ x.T).norm()
     assert (found - exact).norm() < (0.35 if isinstance(format, Int4) else 1.5) * rounding
-    if format.name == "int8" and columns > 500:  # where outliers are few, the rest is as right as without them
+    if format.name == "int8" and columns > 500:  # with few outliers the rest is as exact as without them
         assert error(found, x, unpacked) < (1e-2 if in_int8(format, n) else size * IN_INT16)
 
 
@@ -91,7 +93,7 @@ def test_outliers_anywhere_are_multiplied_in_fp32(n: int, columns: int) -> None:
     held = kernel.hold(parts, rows, columns)
     x = torch.zeros(n, columns)
     places = torch.randint(0, columns, (n, 3), generator=torch.Generator().manual_seed(2))
-    places[0] = torch.tensor([0, columns - 1, columns // 2])  # of a block of columns the first and the last
+    places[0] = torch.tensor([0, columns - 1, columns // 2])  # the first and the last of a block of columns
     x.scatter_(1, places, random(n, 3, seed=3) * torch.tensor([1e-3, 1.0, 1e4]))
     exact = x.double() @ Int8().unpack(parts, columns).double().T
     torch.testing.assert_close(
@@ -114,7 +116,7 @@ def test_nothing_and_what_is_hardly_anything_are_no_outliers() -> None:
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    """Rounds of the demo's world as teacher-forced prompts, some to a row."""
+    """Rounds of the demo's world as teacher-forced prompts, several per row."""
     tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
     return pack(examples(tokenizer, demo_samples(40, seed=4), 400), 512, 3)
 
@@ -147,14 +149,14 @@ def test_outliers_in_a_prompt_cost_what_rounding_the_weights_costs(
             weight_only = divergence(logits(model, batch), original)
         for kernel in {id(m._kernel): m._kernel for m in model.modules() if hasattr(m, "_kernel")}.values():
             kernel._times, kernel._fastest = {"native": [1.0] * 5}, {}
-        # Without outliers the weights' own divergence is hardly anything: 3e-6 nats.
+        # Without outliers the weights' own divergence is tiny: 3e-6 nats.
         assert divergence(logits(model, batch), original) < 1.5 * weight_only + 1e-5, variant
 
 
 @NATIVE
 @pytest.mark.skipif(not library.has_vnni(), reason="all tests run with AVX2 here")
 def test_the_same_holds_with_avx2() -> None:
-    """In a process of its own, for which the kernels are compiled anew."""
+    """Runs in a separate process, for which the kernels are compiled again."""
     this, chosen = Path(__file__), "own_kernels or float64 or sums or hardly or refused"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", chosen, this,

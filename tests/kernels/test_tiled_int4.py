@@ -1,7 +1,7 @@
-"""The kernel for CUDA and MPS against stand-ins for PyTorch's two operators, which no CPU has.
+"""The kernel for CUDA and MPS with fakes of PyTorch's two operators, which no CPU has.
 
-The stand-ins follow the operators' contract: packing takes two columns a byte, the even one in the high nibble, as
-0 … 15; the product is with (number - 8) · scale + zero, in bf16.
+The fakes follow the operators' contract: packing takes two columns per byte, the even one in the high nibble, as 0 …
+15; the product is with (number - 8) · scale + zero, in bf16.
 """
 
 import pytest

@@ -1,7 +1,8 @@
-"""Every Triton kernel, with what a launch gives it, compiled to machine code for cards that are not there.
+"""Every Triton kernel, with the arguments of a launch, compiled to machine code for cards that this machine does not
+have.
 
-What is checked of the code, by the resources that NVIDIA's own tool reads from it: nothing is spilled from registers to
-memory, and the shared memory fits a block of that card. How fast it is, nothing here can tell.
+NVIDIA's own tool reads the code's resources: no register is spilled to memory, and the shared memory fits a block of
+that card. Nothing here measures speed.
 """
 
 import re
@@ -32,7 +33,7 @@ ROWS, COLUMNS = 4096, 4096
 
 
 class Recorder:
-    """Stands for a kernel, and keeps what it is launched with."""
+    """Replaces a kernel, and keeps the arguments of its launches."""
 
     def __init__(self, kernel: Any) -> None:
         self.kernel = kernel
@@ -56,7 +57,7 @@ def launches_of(run: Callable[[], Any], *modules: Any) -> list[Any]:
 
 
 def compile(kernel: Any, args: tuple[Any, ...], named: dict[str, Any], capability: int) -> Any:
-    """As Triton does at a launch: a 1 is a constant, pointers and multiples of 16 are known to be such."""
+    """Compile like Triton at a launch: a 1 is a constant, pointers and multiples of 16 are known as such."""
     given = dict(zip(kernel.arg_names, args, strict=False)) | named
     options = {name: given.pop(name) for name in ("num_warps", "num_stages") if name in given}
     constants = {name: given[name] for name in kernel.arg_names if name in named or _is_one(given[name])}
@@ -132,7 +133,7 @@ def test_tile_products(capability: int, size: int, tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("capability", SHARED)
 def test_shared_columns_and_unpacking(capability: int, tmp_path: Any) -> None:
-    found = products(8, 0, torch.float16, 1, capability, 2000, after=True)  # two steps a row
+    found = products(8, 0, torch.float16, 1, capability, 2000, after=True)  # two steps per row
     check(found, capability, tmp_path, {"vector_product", "finish"})
     for bits, group in [(4, 128), (8, 0)]:
         found = products(bits, group, torch.float16, 1000, capability, 80, after=False)

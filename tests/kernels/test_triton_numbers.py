@@ -1,7 +1,7 @@
-"""What the Triton kernels compute, in Triton's interpreter, against float64.
+"""Results of the Triton kernels, in Triton's interpreter, against float64.
 
-They run in a process of their own: Triton decides as a kernel is defined whether it will be interpreted, and other
-tests of the same process compile the same kernels. There, what `torch.empty` returns is poisoned with NaN.
+They run in a separate process: Triton decides when a kernel is defined whether to interpret it, and other tests of this
+process compile the same kernels. Results of `torch.empty` are poisoned with NaN there.
 """
 
 import itertools
@@ -40,7 +40,9 @@ def interpreter() -> Iterator[ProcessPoolExecutor]:
 
 
 def poison() -> bool:
-    """Makes `torch.empty` give NaN, and the interpreter's `tl.dot` take bf16, whose bits it multiplies as integers."""
+    """Make `torch.empty` give NaN, and the interpreter's `tl.dot` take bf16, whose bits it would multiply as
+    integers.
+    """
     from triton.runtime.interpreter import InterpreterBuilder, TensorHandle, _convert_float, tl
 
     plain = InterpreterBuilder.create_dot
@@ -64,14 +66,16 @@ def kernel_of(format: WeightFormat) -> TritonKernel:
 
 
 def error(found: torch.Tensor, exact: torch.Tensor) -> float:
-    """‖found - exact‖ / ‖exact‖; NaN where a result was not written."""
+    """‖found - exact‖ / ‖exact‖; NaN if a result was not written."""
     return float((found.double() - exact).norm() / exact.norm())
 
 
 def product_errors(
     format: WeightFormat, dtype: torch.dtype, shape: Shape, ends: bool = False, counts: tuple[int, ...] = (1,)
 ) -> dict[str, float]:
-    """Of every way to multiply, on cards of so many multiprocessors: with many, programs share columns."""
+    """Errors of every way to multiply, on cards with these numbers of multiprocessors: with many, programs share
+    columns.
+    """
     from fastglm.kernels.cuda import launch
 
     rows, columns, size = shape
@@ -92,7 +96,7 @@ def product_errors(
 
 
 def shapes(format: WeightFormat) -> list[Shape]:
-    """Odd ones, and one drawn by the format's name."""
+    """Odd shapes, and a random one seeded by the format's name."""
     drawn = random.Random(format.name)
     even = 2 if format.name == "int4-published" else 1
     one = drawn.randint(1, 40), even * drawn.randint(1, 300 // even), drawn.randint(2, 4)
@@ -125,7 +129,7 @@ def test_bias_gelu_and_residual_follow(format: WeightFormat, interpreter: Proces
 
 
 def kernel_results(format: WeightFormat, dtype: torch.dtype) -> tuple[float, float]:
-    """Of `TritonKernel` itself, on a card that is only said to be there: of a product, and of gathered rows."""
+    """Errors of `TritonKernel` itself, on a pretended card: of a product, and of gathered rows."""
     card = SimpleNamespace(major=8, minor=0, multi_processor_count=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.cuda, "get_device_properties", lambda _: card)
@@ -163,7 +167,7 @@ def test_the_norm_of_a_sum_agrees_with_float64(dtype: torch.dtype, interpreter: 
 
 
 def rotary_errors(dtype: torch.dtype, tokens: int, batch: int, is_int8: bool) -> list[float]:
-    """Of q and of what the cache holds of k and v; and how much of the cache beside them was touched."""
+    """Errors of q and of k and v in the cache, and the change of the rest of the cache."""
     from fastglm.kernels.cuda.fused import launch_rotate
 
     heads, width, capacity = 3, 24, 10
@@ -180,7 +184,7 @@ def rotary_errors(dtype: torch.dtype, tokens: int, batch: int, is_int8: bool) ->
     half = len(held) // 2
     seen = [[buffer[:, :, places] for buffer in held[n : n + half]] for n in (0, half)]
     k, v = (part[0].double() * part[1].double() if is_int8 else part[0] for part in seen)
-    if is_int8 and dtype == torch.float16:  # the interpreter cuts numbers off to bf16, a card rounds them
+    if is_int8 and dtype == torch.float16:  # the interpreter truncates numbers to bf16, a card rounds them
         expected = pack(exact_v.to(dtype))
         assert torch.equal(seen[1][0], expected[..., :width])
         assert torch.equal(seen[1][1].view(torch.int8), expected[..., width:])

@@ -1,4 +1,4 @@
-"""Configs and weights that loading refuses; compression refuses the same, and AutoModel the same configs."""
+"""Configs and weights that loading refuses; compression refuses the same ones, and AutoModel the same configs."""
 
 import collections
 import io
@@ -28,7 +28,7 @@ def model(tmp_path):
 
 
 def refused(model, said, compressed=True):
-    """Loading and compression say the same line."""
+    """Check that loading and compression refuse with the same line."""
     lines = set()
     ways = [lambda: fastglm.load(model)]
     if compressed:

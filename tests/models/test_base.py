@@ -1,4 +1,4 @@
-"""The questions that the config of an architecture answers."""
+"""The common questions to an architecture's config."""
 
 import pytest
 import torch

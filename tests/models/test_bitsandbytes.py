@@ -1,4 +1,4 @@
-"""bitsandbytes through the loader: what transformers makes of a checkpoint, with the loader's checks and counts."""
+"""bitsandbytes through the loader: the same layers as in transformers, with the loader's checks and counts."""
 
 import pytest
 import torch
@@ -65,7 +65,7 @@ def test_memory_is_counted_with_the_scales(variant):
 
 
 def test_the_demo_model_keeps_its_answer():
-    """Measured: a KL of 0.0004 and 0.012 nats a token."""
+    """The measured KL is 0.0004 and 0.012 nats per token."""
     model, tokenizer = fastglm.load("demo", "original", "cpu")
     *_, last = fastglm.stream(model, tokenizer, "你好", max_new_tokens=32, do_sample=False)
     answer = tokenizer.encode(last.text, add_special_tokens=False)

@@ -1,4 +1,4 @@
-"""Reading checkpoints: every layout, and what is said of every broken one."""
+"""Reading of checkpoints: every layout, and the message for every broken one."""
 
 import json
 import pickle

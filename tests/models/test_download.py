@@ -1,4 +1,4 @@
-"""Downloads, from a hub that is a server in this process: what is asked for, in which order, and what never is."""
+"""Downloads from a hub that is a server in this process: the requests, their order, and forbidden ones."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ GB = 10**9
 
 
 class Hub:
-    """Files of repositories, what their sizes are said to be, and what was asked for."""
+    """Files of repositories, their declared sizes, and the requests received."""
 
     def __init__(self):
         self.files, self.sizes, self.asked = {}, {}, []
@@ -39,7 +39,7 @@ class Hub:
         self.files[repo] = found
 
     def loaded(self):
-        """The files of which bytes were fetched."""
+        """The files whose content was fetched."""
         return [name for method, name in self.asked if method == "GET" and not name.startswith("api/")]
 
 
@@ -77,7 +77,7 @@ def hub(monkeypatch, tmp_path):
                 told = [{"rfilename": n, "size": fake.sizes.get(n, len(c))} for n, c in files.items()]
                 content = {"_id": "0" * 24, "id": repo, "modelId": repo, "sha": COMMIT, "siblings": told}
                 return self.answer(200, json.dumps(content).encode(), Content_Type="application/json")
-            if path.count("/") < 4:  # not of a repository
+            if path.count("/") < 4:  # not from a repository
                 return self.answer(404)
             owner, name, _, _, file = path.split("/", 4)
             fake.asked.append((self.command, file))
@@ -108,7 +108,7 @@ def test_the_config_comes_first_and_only_what_is_needed(hub):
     assert loaded[0] == "config.json"
     assert sorted(loaded) == ["config.json", "ice_text.model", "pytorch_model.bin", "tokenizer_config.json"]
     before = len(hub.asked)
-    assert download(REPO) == made  # it lies there, so that nothing is asked
+    assert download(REPO) == made  # the file exists, so nothing is requested
     assert len(hub.asked) == before
 
 
@@ -198,7 +198,7 @@ def test_a_download_that_was_stopped_goes_on(hub, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: (_ for _ in ()).throw(OSError("cut")))
         with pytest.raises(CheckpointError):
-            download(REPO)  # only the config is there
+            download(REPO)  # only the config exists
     assert hub.loaded() == ["config.json"]
     assert Checkpoint(download(REPO)).places
 

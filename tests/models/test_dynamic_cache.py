@@ -1,4 +1,4 @@
-"""The int8 KV cache: what it keeps, what that costs, and that every way to generate uses it."""
+"""The int8 KV cache: its content, its cost, and its use by every way to generate."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_a_number_is_off_by_half_a_scale_at_most(dtype, head_dim, size, seed):
 def test_a_layer_does_all_that_the_dynamic_one_does():
     layer, plain = Int8Layer(), DynamicCache()
     k, v = states(5), states(5, 1)
-    assert all(map(torch.equal, layer.update(k, v), (k, v)))  # a prompt is attended to as it came
+    assert all(map(torch.equal, layer.update(k, v), (k, v)))  # attention uses a prompt without rounding
     plain.update(k, v, 0)
     more = states(1, 2), states(1, 3)
     found, wanted = layer.update(*more), plain.update(*more, 0)

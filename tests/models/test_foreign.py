@@ -1,5 +1,6 @@
-"""Layouts beside the usual ones: the published one with quantised embedding, shards without an index, paths; and what
-other programs write, which is named."""
+"""Layouts beside the usual ones: the published one with quantized embedding, shards without an index, paths; and other
+programs' files, which are named.
+"""
 
 import json
 import shutil
@@ -45,8 +46,9 @@ def answered(place, variant="fast"):
 
 @pytest.fixture(params=[4, 8])
 def quantised_embedding(request, tmp_path):
-    """The published layout of `int4-qe`: every matrix as int8 numbers with an fp16 scale a row, embedding and head too;
-    and the same weights as plain numbers."""
+    """The published layout of `int4-qe`: every matrix as int8 numbers with an fp16 scale per row, including embedding
+    and head; and the same weights as plain numbers.
+    """
     bits, form = request.param, {4: Int4(None), 8: Int8(torch.float16)}[request.param]
     packed, plain = tmp_path / "packed", tmp_path / "plain"
     for place in (packed, plain):

@@ -1,4 +1,4 @@
-"""The layer-by-layer pass: the same logits as the whole model, from a checkpoint that is never whole in memory."""
+"""The layer-by-layer pass: the whole model's logits, from a checkpoint that is never completely in memory."""
 
 from dataclasses import replace
 from pathlib import Path

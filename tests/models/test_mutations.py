@@ -1,6 +1,6 @@
-"""A checkpoint folder changed at random: it loads and answers, or is refused in one line, soon and in little memory.
+"""Random changes of a checkpoint folder: it loads and answers, or is refused in one line, soon and in little memory.
 
-Compression says the same. Every folder is tried in a process of its own, forked from this one.
+Compression says the same. Every folder is tried in a separate process, forked from this one.
 """
 
 import io
@@ -91,7 +91,7 @@ def bytes_of_a_file(draw):
 
 
 def with_state(change):
-    """A change of the weights, written as either kind of file."""
+    """Change the weights, written as either kind of file."""
 
     def written(place, kind="bin"):
         state = {name: tensor.clone() for name, tensor in WEIGHTS.items()}
@@ -203,7 +203,7 @@ def _saved(value):
 
 @st.composite
 def files(draw):
-    """Files that are gone, folders or pipes, and shards that do not fit together."""
+    """Remove files, put folders or pipes in their place, and exchange shards."""
     kind = draw(st.sampled_from(["gone", "folder", "pipe", "link", "shards", "no index", "twice"]))
     name, lost = draw(st.sampled_from([*BYTES, "tokenizer_config.json"])), draw(st.integers(0, 2))
     many = draw(st.sampled_from([3, 50_000]))
@@ -253,7 +253,7 @@ MUTATIONS = st.lists(
 
 
 def attempt(work):
-    """A line or "answered", of loading and answering and of compressing: what each came to, with what went wrong."""
+    """Load and answer, and compress: for each a line or "answered", and unexpected errors."""
     found = {}
     for what, way in (("load", answers), ("compress", compresses)):
         try:
@@ -286,21 +286,21 @@ def child(work, pipe):
     warnings.simplefilter("ignore")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + 4 * MEMORY, used + 4 * MEMORY))  # a runaway ends here
+    resource.setrlimit(resource.RLIMIT_AS, (used + 4 * MEMORY, used + 4 * MEMORY))  # limit of a runaway
     found = attempt(work)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
     pipe.send((found, grown))
 
 
 def try_out(changes):
-    """The outcome of a changed folder; fails where it was a traceback, too slow or too large."""
+    """Try a changed folder; fails for a traceback, too long a time or too much memory."""
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         shutil.copytree(folder("chatglm"), work / "model", ignore=shutil.ignore_patterns("expected*"))
         for change in changes:
             try:
                 change(work / "model")
-            except (OSError, UnicodeEncodeError):  # what the change before has taken away
+            except (OSError, UnicodeEncodeError):  # removed by the change before
                 continue
         ours, theirs = multiprocessing.Pipe(duplex=False)
         process = multiprocessing.get_context("fork").Process(target=child, args=(work, theirs), daemon=True)
@@ -321,7 +321,7 @@ def try_out(changes):
 
 @pytest.fixture(scope="module", autouse=True)
 def warm():
-    """Import and make before the forks all that is made on first use."""
+    """Import and make everything of the first use before the forks."""
     fastglm.load(folder("chatglm"))
 
 

@@ -1,4 +1,4 @@
-"""Packing: positions and masks as the model finds them by itself, and no sample sees another."""
+"""Packing: positions and masks equal the model's own, and no sample sees another."""
 
 from itertools import cycle
 
@@ -75,7 +75,7 @@ def test_the_loss_is_on_the_answer_and_its_end_alone() -> None:
 
 
 def test_every_position_sees_something() -> None:
-    """A softmax over nothing is not a number on some devices."""
+    """A softmax over nothing is NaN on some devices."""
     batch = pack(EXAMPLES, 40, PAD)
     assert bool((batch.input_ids == PAD).any())
     assert bool(batch.attention_mask.any(-1).all())
@@ -97,9 +97,9 @@ def test_a_filled_batch_has_its_shape_whatever_comes() -> None:
 
 def test_a_filled_batch_takes_the_next_examples_in_turn() -> None:
     coming = (example([10], [n]) for n in range(20, 100))
-    batch = fill(coming, 2, 24, PAD)  # 5 tokens each, 4 a row
+    batch = fill(coming, 2, 24, PAD)  # 5 tokens each, 4 per row
     assert sorted(batch.targets[batch.targets != EOP].tolist()) == list(range(20, 28))
-    assert next(coming).tokens[3] == 32  # four were looked at that did not fit
+    assert next(coming).tokens[3] == 32  # four examples that did not fit were tried
 
 
 def test_rounds_that_do_not_fit_are_left_out_from_the_oldest_on() -> None:

@@ -1,6 +1,6 @@
 """`import fastglm` registers the family with transformers, whichever is imported first and whatever is used of it.
 
-Each case is a process of its own, as what is imported stays.
+Each case is a separate process, because imports stay.
 """
 
 import os
@@ -27,7 +27,7 @@ MODEL = "ChatGLMForConditionalGeneration"
 
 
 def run(code: str) -> list[str]:
-    """The lines that Python prints in a process of its own."""
+    """Run code in a separate process; return the lines that it prints."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", f"folder = {str(GOLDEN)!r}\n{code}"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}, timeout=280)
@@ -52,7 +52,7 @@ def test_every_class_reads_a_checkpoint() -> None:
 
 
 def test_a_module_of_the_family_imported_first_is_registered_and_streams() -> None:
-    """Importing a model imports parts of transformers, its table of configs among them. The stream lies above models,
+    """Importing a model imports parts of transformers, including its table of configs. The stream lies above models,
     which get it from the package.
     """
     streams = (

@@ -35,8 +35,9 @@ def check_supported(cache: Any | None, others: dict[str, Any]) -> None:
 
 
 class GenerationHooks:
-    """Mixed in before transformers' `GenerationMixin`: `generate` with the cache of the config, and a clear
-    word where this architecture cannot follow."""
+    """Overrides parts of transformers' `GenerationMixin`: `generate` uses the config's cache, and refuses in one line
+    settings that this architecture cannot follow.
+    """
 
     config: Any
 

@@ -1,4 +1,4 @@
-"""The compiled step: the same answers, one build for many starts, and what happens where it cannot be built."""
+"""The compiled step: equal answers, one build for many starts, and a fallback if it cannot be built."""
 
 import subprocess
 import sys
@@ -21,7 +21,7 @@ MODEL = str(folder("chatglm"))
 
 @pytest.fixture(scope="module")
 def kept_steps(tmp_path_factory):
-    """Where the small model's steps are kept, built once."""
+    """The folder of the small model's steps, built once."""
     return tmp_path_factory.mktemp("steps")
 
 
@@ -42,7 +42,7 @@ def answer(loaded, **settings):
     return [piece.token for piece in pieces]
 
 
-@pytest.mark.timeout(900)  # where others use the machine
+@pytest.mark.timeout(900)  # on machines that others use too
 def test_it_answers_as_the_step_it_was_made_of(keeping, monkeypatch):
     loaded, _ = load()
     assert isinstance(step_of(loaded[0]), CompiledStep)
@@ -55,7 +55,7 @@ def test_it_answers_as_the_step_it_was_made_of(keeping, monkeypatch):
     assert answer(loaded, do_sample=False)[:32] == CASES["generate"][0]["new_ids"]
 
 
-@pytest.mark.timeout(900)  # where others use the machine
+@pytest.mark.timeout(900)  # on machines that others use too
 @pytest.mark.skipif(not library.written_for(), reason="the kernels are written for Linux on x86-64 with AVX2")
 def test_it_calls_the_kernels_of_this_package(keeping, kept_steps):
     (model, tokenizer), _ = load("int4")

@@ -18,7 +18,7 @@ def model() -> ChatGLMForConditionalGeneration:
 
 @torch.inference_mode()
 def searched(model: ChatGLMForConditionalGeneration, prompt: list[int]) -> list[list[int]]:
-    """The best answers by a search without a cache, and without ends."""
+    """The best answers of a search without cache and stop tokens."""
     beams: list[tuple[float, list[int]]] = [(0.0, [])]
     for _ in range(TOKENS):
         scores = torch.cat([model(torch.tensor([prompt + ids])).logits[:, -1] for _, ids in beams]).log_softmax(-1)

@@ -1,5 +1,6 @@
-"""Head and embedding: two matrices where the weights hold two, one where they hold one and the config does not forbid
-it, by every way to load or to compress."""
+"""Head and embedding: two matrices if the weights have two; one if they have one and the config allows it; for every
+way to load or compress.
+"""
 
 import json
 import shutil
@@ -22,7 +23,7 @@ KINDS = ("as published", "false", "true")
 
 @pytest.fixture
 def make(tmp_path):
-    """Makes the tiny checkpoint with a config that says so of tying, and with other matrices."""
+    """Makes the tiny checkpoint with a config's setting of tying, and with other matrices."""
 
     def made(tied: str, kind: str = "bin", layout: str = "chatglm", **changes: torch.Tensor | None) -> Path:
         place = tmp_path / "model"

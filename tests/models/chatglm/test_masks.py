@@ -1,4 +1,4 @@
-"""Masks, positions and labels in the forms that people have: equal to each sample alone, or refused in one line."""
+"""Masks, positions and labels in all common forms: equal to each sample alone, or refused in one line."""
 
 import pytest
 import torch
@@ -9,8 +9,8 @@ from transformers import AutoModel, AutoTokenizer, DataCollatorForSeq2Seq, DataC
 from fastglm.errors import UsageError
 from fastglm.models.packing import Example, pack
 
-EXACT = {"atol": 1e-9, "rtol": 0}  # of logits, in fp64
-CLOSE = {"atol": 1e-6, "rtol": 0}  # of a loss, which is computed in fp32
+EXACT = {"atol": 1e-9, "rtol": 0}  # tolerance of logits, in fp64
+CLOSE = {"atol": 1e-6, "rtol": 0}  # tolerance of a loss, which is computed in fp32
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def assert_rows_are_alone(model, logits, mask, samples=SAMPLES):
 def test_padding_anywhere_changes_nothing(model, where):
     ids, mask = padded(SAMPLES, where)
     assert mask.sum() == sum(map(len, SAMPLES))
-    # Labels of the padding are the tokens there: a loss over them would be another.
+    # Labels of the padding are its tokens: a loss that counted them would differ.
     output = model(ids, attention_mask=mask, labels=ids)
     assert_rows_are_alone(model, output.logits, mask)
     torch.testing.assert_close(output.loss, loss_of(model, SAMPLES), **CLOSE)

@@ -56,7 +56,7 @@ def packed_parts(model):
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("first", ["half", "float"])
 def test_quantize_makes_the_published_weights(bits, first):
-    """The recorded checkpoints were made by the published code from the same weights."""
+    """Weights equal the recorded checkpoints', which the published code made from the same weights."""
     model = getattr(load(), first)()
     assert not model.quantized
     assert model.quantize(bits) is model
@@ -77,7 +77,7 @@ def test_a_quantised_model_answers_is_saved_and_read_back(tokenizer, bits, tmp_p
     for index, text in enumerate(expected(name)["texts"]):
         with torch.inference_mode():
             logits = model(**tokenizer(text, return_tensors="pt")).logits[0]
-        # Embedding and head of the recorded checkpoint lie in fp16.
+        # Embedding and head of the recorded checkpoint are fp16.
         torch.testing.assert_close(logits, tensors(name)[f"logits_{index}"], atol=0.02, rtol=0)
     answer = model.chat(tokenizer, "你好", **GREEDY)
     model.save_pretrained(tmp_path)
@@ -86,7 +86,7 @@ def test_a_quantised_model_answers_is_saved_and_read_back(tokenizer, bits, tmp_p
     assert again.quantized
     assert again.chat(tokenizer, "你好", **GREEDY) == answer
     assert [*again.stream_chat(tokenizer, "你好", **GREEDY)][-1] == answer
-    assert again.float().quantize(bits) is again  # as published: it is quantised already
+    assert again.float().quantize(bits) is again  # as published: the model is quantized already
 
 
 def test_quantize_refuses_what_it_does_not_know(fast, tokenizer):
@@ -157,7 +157,7 @@ def test_signatures_hold_the_published_arguments(model):
 
 
 class Without(LogitsProcessor):
-    """Never draws some tokens."""
+    """A processor that never draws some tokens."""
 
     def __init__(self, *tokens):
         self.tokens = list(tokens)
@@ -210,7 +210,7 @@ def test_stream_chat_takes_what_chat_takes(request, tokenizer, which, settings):
 
 
 def test_what_the_settings_change(model, tokenizer):
-    """Each of these does something here, so that a stream that ignored it would be found."""
+    """Each setting changes this answer, so a stream that ignored one would be found."""
     plain = model.chat(tokenizer, QUERY, **GREEDY)[0]
     without = "logits_processor repetition_penalty no_repeat_ngram_size bad_words_ids eos_token_id stopping_criteria"
     for settings in SETTINGS:

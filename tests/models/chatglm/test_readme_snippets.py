@@ -1,6 +1,6 @@
-"""Snippets of ChatGLM-6B's README that need no file of its repository, run as the text that they are.
+"""Snippets of ChatGLM-6B's README that need no file of its repository, run unchanged.
 
-Changed are the names of folders, and `.float()` stands for `.half().cuda()` and `.half().to('mps')` where there is no
+Only the names of folders are changed, and `.float()` replaces `.half().cuda()` and `.half().to('mps')` if there is no
 card, as that README says.
 """
 
@@ -59,7 +59,7 @@ SNIPPETS = {
 
 
 def run(snippet, folders, names):
-    """Executes a snippet, with `import fastglm` before it."""
+    """Execute a snippet, with `import fastglm` before it."""
     examples = doctest.DocTestParser().get_examples(snippet)
     code = "".join(example.source for example in examples) if examples else snippet
     for published, name in folders.items():

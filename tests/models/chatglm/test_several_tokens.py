@@ -1,4 +1,4 @@
-"""Tokens after a cache, one or several: what transformers and PEFT make of them equals one pass over everything."""
+"""Tokens after a cache, one or several: the results in transformers and PEFT equal one pass over everything."""
 
 import copy
 
@@ -27,7 +27,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def answer(model):
-    """The greedy answer, from whole passes alone."""
+    """The greedy answer, from full passes alone."""
     ids = list(PROMPT)
     with torch.inference_mode():
         for _ in range(GREEDY["max_new_tokens"]):
@@ -72,7 +72,7 @@ def test_a_cropped_or_copied_cache_goes_on(model):
         new = [SAMPLES[1][-1], 21, 22]
         logits = model(torch.tensor([new]), past_key_values=kept).logits[0]
         torch.testing.assert_close(logits, logits_of(model, SAMPLES[1][:-1] + new)[-3:], **EXACT)
-    cache.crop(-(cache.get_seq_length() - SAMPLES[1].index(SOP)))  # <sop> comes anew
+    cache.crop(-(cache.get_seq_length() - SAMPLES[1].index(SOP)))  # a new <sop>
     logits = model(torch.tensor([SAMPLES[1][SAMPLES[1].index(SOP) :]]), past_key_values=cache).logits[0]
     torch.testing.assert_close(logits, logits_of(model, SAMPLES[1])[SAMPLES[1].index(SOP) :], **EXACT)
 
@@ -151,7 +151,7 @@ def test_embeddings_instead_of_ids(model, answer):
 def test_guidance(model, negative):
     """Scores are log p + (scale - 1) · (log p - log p of the negative prompt)."""
     ids, other, scale = list(PROMPT), list(negative or [SOP]), 1.7
-    if negative is None:  # <sop> alone: no context, and a position of its own
+    if negative is None:  # <sop> alone: no context, and its own position
         wanted = lambda ids: model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)  # noqa: E731
     else:
         wanted = lambda ids: logits_of(model, ids)[-1].log_softmax(-1)  # noqa: E731
@@ -196,7 +196,7 @@ def tuned(kind, **more):
 
 
 def behind_prompt(learner, ids):
-    """Logits of a sample behind learned embeddings, which are a part of the context."""
+    """Logits of a sample behind learned embeddings, which belong to the context."""
     base = learner.get_base_model()
     given = inputs_of([1] * VIRTUAL + ids)
     embedded = torch.cat((learner.get_prompt(1), base.get_input_embeddings()(torch.tensor([ids]))), 1)

@@ -1,4 +1,4 @@
-"""The tokenizer as transformers' own classes use it: pairs, padding, saving, pickling, tokens of a user."""
+"""The tokenizer in transformers' own classes: pairs, padding, saving, pickling, added tokens."""
 
 import copy
 import json
@@ -262,7 +262,7 @@ def test_a_merged_adapter_is_saved_with_its_tokenizer(tokenizer, model, tmp_path
 
 @pytest.fixture
 def grown(tokenizer):
-    """Two ordinary tokens, one special one, and padding of its own."""
+    """A tokenizer with two more ordinary tokens, a special one, and a padding token of its own."""
     assert tokenizer.add_tokens(["新词甲", "foo bar"]) == 2
     assert tokenizer.add_special_tokens({"extra_special_tokens": ["<tool>"], "pad_token": "[PAD]"}) == 2
     return tokenizer

@@ -1,4 +1,6 @@
-"""Config, tokenizer config, vocabulary file and weights agree: what one does not say is inferred from the others."""
+"""Config, tokenizer config, vocabulary file and weights are made consistent: missing facts are inferred from the
+others.
+"""
 
 import json
 import shutil
@@ -166,7 +168,7 @@ def test_right_answers_of_an_early_checkpoint_are_as_likely(early, golden):
     def loss(model, tokenizer):
         return likelihood(model, [encode(tokenizer, *text, 999) for text in TEXTS[:3]]).loss
 
-    # Without the image tokens, whose logits are 0 in this checkpoint, so that they take a part of the probability.
+    # Without the image tokens, whose logits are 0 in this checkpoint and so take a part of the probability.
     trimmed = fastglm.load(str(early), device="cpu", trim_image_tokens=True)
     assert loss(*trimmed) == pytest.approx(loss(*golden), abs=1e-5)
 
@@ -186,7 +188,7 @@ def test_right_answers_of_an_early_checkpoint_are_as_likely(early, golden):
         ({"vocab_size": 130528}, [130000, 130001, 130004, 130005, 3]),
         ({"vocab_size": 130528, "eos_token_id": 130005}, [130000, 130001, 130004, 130005, 3]),
         ({}, [130000, 130001, 130004, 130005, 3]),
-        # saved again by the later code, whose defaults fill what the first config did not say
+        # saved again by the later code, whose defaults fill the gaps of the first config
         (
             {
                 "vocab_size": 150528, "bos_token_id": 150004, "eos_token_id": 150005,
