@@ -131,7 +131,7 @@ def resume_run(
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
-    """Go on with a run that was cancelled or broke off: measure what it lacks."""
+    """Resume a run that was cancelled or broke off: measure its missing part."""
     from benchmarks.run.progress import reporter_for
 
     reporter = reporter_for(progress)
@@ -224,7 +224,7 @@ def export_runs(
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
-    """Write runs to a file: JSON holds everything, CSV and Parquet one row a measurement."""
+    """Write runs to a file: JSON holds everything, CSV and Parquet one row per measurement."""
     from benchmarks.report import report
 
     report.check_file(file, "FILE")
@@ -257,7 +257,7 @@ def delete_runs(
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
-    """Delete runs; for 30 days they can be brought back."""
+    """Delete runs; they can be restored for 30 days."""
     opened = opened_store(store)
     if undo:
         opened.restore(runs)
@@ -268,7 +268,7 @@ def delete_runs(
 
 @app.command("work")
 def work_off(debug: Debug = False) -> None:
-    """Carry out what the app has queued on this machine, until nothing is left; the app starts this by itself."""
+    """Run the app's queued jobs on this machine until none is left; the app starts this by itself."""
     opened = opened_store(None)
     from benchmarks.jobs.worker import work
 
@@ -294,7 +294,7 @@ def promises(
 
 @app.command()
 def products(json: ResultsFile = None, debug: Debug = False) -> None:
-    """Measure how many times as fast as fp32 this CPU multiplies packed weights."""
+    """Measure the speed of packed weights on this CPU, relative to fp32."""
     from benchmarks.report import report
 
     if json:
@@ -322,7 +322,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure_on_cluster(order: "RunRequest", address: str, kept_in: "Store | None", reporter: "Reporter") -> None:
-    """Measure on every machine there, and tell how each run ended. Raises as `_tell` does, after all are told."""
+    """Measure on every machine of the cluster, and report each run's end. Raises as `_tell` does, after all are
+    reported.
+    """
     from benchmarks.run.progress import BarReporter
 
     try:

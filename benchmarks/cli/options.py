@@ -1,4 +1,4 @@
-"""What the commands share: common options, the store, and how a run ended."""
+"""Parts that the commands share: common options, the store, and the report of a run's end."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,9 +29,9 @@ StoreUrl = Annotated[
 
 
 def tell(result: "Result", kept_in: "Store | None", reporter: "Reporter", more: str = "") -> None:
-    """How a run ended, its rows, and `more`.
+    """Report a run's end, its rows, and `more`.
 
-    Raises `FastGLMError` where it could not be kept, `Exit` unless it is done.
+    Raises `FastGLMError` if the run could not be stored, `Exit` unless it is done.
     """
     from benchmarks.report import report
     from benchmarks.run.progress import BarReporter
@@ -48,7 +48,7 @@ def tell(result: "Result", kept_in: "Store | None", reporter: "Reporter", more: 
 
 
 def open_store(url: str | None) -> "Store | None":
-    """The store of this URL; None for `none`. Raises `FastGLMError` where a package is missing."""
+    """Open the store of a URL; None for `none`. Raises `FastGLMError` if a package is missing."""
     if url == "none":
         return None
     try:
@@ -59,7 +59,7 @@ def open_store(url: str | None) -> "Store | None":
 
 
 def opened_store(url: str | None) -> "Store":
-    """The store, for commands that are nothing without one."""
+    """Open the store, for commands that need one."""
     store = open_store(url)
     if store is None:
         raise UsageError("there is nothing to read without a store: leave --store out")

@@ -26,7 +26,7 @@ def export_reference(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
     debug: Debug = False,
 ) -> None:
-    """Write what `original` makes of the questions, for a machine that has no room for it."""
+    """Write the answers of `original` to the questions, for a machine with too little memory for it."""
     from benchmarks.execution.reference import Interview
     from benchmarks.measure import wording
     from benchmarks.report import report
@@ -51,7 +51,7 @@ def import_reference(
     texts: ReferenceTexts = None,
     debug: Debug = False,
 ) -> None:
-    """Keep such a file: quality runs of the same model and questions compare with it."""
+    """Store such a file: quality runs of the same model and questions compare with it."""
     from benchmarks.execution.reference import Interview
     from benchmarks.report import report
 

@@ -1,4 +1,4 @@
-"""What a user asks for, checked before anything is loaded, and carried out with the device to itself."""
+"""A user's request to measure, checked before anything is loaded, and run alone on its device."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What to know of a model before it is loaded: tokenizer, context in tokens, and the actual device."""
+    """Facts about a model that need no loading: tokenizer, context in tokens, and the actual device."""
 
     tokenizer: Tokenizer
     context: int
@@ -49,8 +49,8 @@ class RunRequest:
     workload: Workload
     device: str
     texts: Path | None = None  # a user's own questions for the quality suite
-    threads: int | None = None  # of the hosts; None: as PyTorch chooses
-    arithmetic: Arithmetic = Arithmetic.exact  # of the quality suite's figures of expected answers
+    threads: int | None = None  # threads of the hosts; None: PyTorch's choice
+    arithmetic: Arithmetic = Arithmetic.exact  # arithmetic of the expected answers' figures in the quality suite
 
     @classmethod
     def read(
@@ -70,7 +70,7 @@ class RunRequest:
         threads: int | None = None,
         arithmetic: str = Arithmetic.exact,
     ) -> "RunRequest":
-        """From command line texts; without `repeats` as many as the precision takes. Raises `UsageError`."""
+        """Read a request from command-line texts; without `repeats` the precision decides. Raises `UsageError`."""
         if repeats is not None and (precision or budget):
             raise UsageError("--repeats is a fixed count: leave it out, or leave --precision and --budget out")
         names = _names(variants, "--variants")
@@ -93,9 +93,9 @@ class RunRequest:
         return cls(model, names, chosen, workload, device, texts, threads, read_arithmetic(arithmetic))
 
     def carry_out(self, store: "Store | None", reporter: Reporter, begun: Run | None = None) -> Result:
-        """Measure, or go on with a run that was `begun`; chat on the device waits meanwhile.
+        """Measure, or resume a run that was `begun`; chat on the device waits meanwhile.
 
-        Raises `FastGLMError` where nothing can be measured.
+        Raises `FastGLMError` if nothing can be measured.
         """
         reporter.at(f"reading {self.model}")
         subject = read_subject(self.model, self.device)
@@ -113,11 +113,11 @@ class RunRequest:
             )
 
     def start(self, variant: str, progress: OnProgress) -> Host:
-        """A host of a variant, loaded. Raises `FastGLMError`."""
+        """Start a host of a variant and load it. Raises `FastGLMError`."""
         return Host.start(self.model, variant, self.device, progress=progress, threads=self.threads)
 
     def questions(self) -> list[Question]:
-        """What the quality suite asks; nothing without it. Raises `UsageError` where it has nothing to ask."""
+        """The questions of the quality suite; empty without it. Raises `UsageError` if it has nothing to ask."""
         if "quality" not in self.suites:
             return []
         if find_source(self.model).kind == "shape":
@@ -138,14 +138,14 @@ class RunRequest:
 
 
 def read_subject(model: str, device: str) -> Subject:
-    """Open what is light of a model. Raises `FastGLMError`: no such model or device, or a checkpoint that is broken."""
-    devices = ",".join(map(str, resolve_devices(device)))  # all that a host may come to use
+    """Open the small files of a model. Raises `FastGLMError`: no such model or device, or a broken checkpoint."""
+    devices = ",".join(map(str, resolve_devices(device)))  # all packages that a host may need
     tokenizer, config = read_light(model)
     return Subject(tokenizer, config.max_sequence_length, devices)
 
 
 def read_light(model: str) -> tuple[ChatGLMTokenizer, ChatGLM6BConfig]:
-    """Tokenizer and config of a model. Raises `FastGLMError`: no such model, or a checkpoint that is broken."""
+    """Tokenizer and config of a model. Raises `FastGLMError`: no such model, or a broken checkpoint."""
     source = find_source(model)
     folder = demo_folder() if source.kind == "shape" else source.fetch()
     tokenizer = read_tokenizer(folder)

@@ -41,13 +41,13 @@ ENGLISH = {
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence of `ENGLISH` and the values in it; `run` where it is about one of two runs."""
+    """A sentence of `ENGLISH` and its values; `run` names one of two runs if the sentence is about one."""
 
     key: str
     values: Mapping[str, Any] = field(default_factory=dict)
     run: str = ""
 
     def __str__(self) -> str:
-        """In English."""
+        """The sentence in English."""
         about = f"{self.run}: " if self.run else ""
         return about + ENGLISH[self.key].format(**self.values)

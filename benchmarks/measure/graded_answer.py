@@ -1,4 +1,4 @@
-"""What a variant made of the questions of the quality suite, one by one, and the figures they amount to."""
+"""Answers of a variant to the questions of the quality suite, one by one, and the figures that follow from them."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,34 +9,35 @@ from benchmarks.measure import statistics
 from benchmarks.measure.measurement import Params
 from benchmarks.measure.statistics import Estimate
 
-GROUPS = (("skill",), ("language",), ("split",), ("skill", "language"))  # that accuracies are given for, beside all
+# Labels with accuracies of their own, beside the overall one.
+GROUPS = (("skill",), ("language",), ("split",), ("skill", "language"))
 
 Row = tuple[str, Params, Estimate]  # metric, params, value
 
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """One question and a variant's answer; `tokens` to `agreed` are of the expected answer, summed over its tokens."""
+    """One question and a variant's answer; `tokens` to `agreed` are sums over the expected answer's tokens."""
 
     variant: str
-    number: int  # of the question in its run
+    number: int  # key of the question in its run
     labels: Mapping[str, str]
     history: Sequence[tuple[str, str]]
     question: str
     expected: str
-    answer: str | None  # None where it did not come to an end
-    right: bool | None  # None where nobody can tell
+    answer: str | None  # None if it did not end by itself
+    right: bool | None  # None if no rule can tell
     tokens: int
     nats: float  # cross-entropy
-    kl: float | None  # nats, KL(original ‖ variant); None where there is no original to compare with
-    agreed: int | None  # tokens where the likeliest is the original's
+    kl: float | None  # nats, KL(original ‖ variant); None without an original to compare with
+    agreed: int | None  # tokens whose best choice equals the original's
 
 
 def rows(graded: Sequence[Graded], scored: Params | None = None) -> Iterator[Row]:
-    """The figures of one variant: accuracies with Wilson intervals; means a token, over resampled questions.
+    """The figures of one variant: accuracies with Wilson intervals; means per token, over resampled questions.
 
     Args:
-        scored: how it was, as the run's settings have it; None in runs of earlier versions, whose KL is a lower bound.
+        scored: the conditions in the run's settings; None in runs of earlier versions, whose KL is a lower bound.
     """
     known = [answer for answer in graded if answer.right is not None]
     if known:
@@ -60,7 +61,7 @@ def rows(graded: Sequence[Graded], scored: Params | None = None) -> Iterator[Row
 
 
 def tails(kl: Sequence[Sequence[float] | None], graded: Sequence[Graded], scored: Params) -> Iterator[Row]:
-    """The 99th percentile of the KL of all tokens, and the largest; `kl` is of each question, token by token."""
+    """The 99th percentile of the KL of all tokens, and the largest; `kl` has each question's tokens."""
     there = [values for values in kl if values is not None]
     if len(there) < len(kl):
         return
@@ -70,7 +71,7 @@ def tails(kl: Sequence[Sequence[float] | None], graded: Sequence[Graded], scored
 
 
 def kept_tails(measurements: Iterable[Mapping[str, Any]], variant: str) -> Iterator[Row]:
-    """The rows of `tails` among measurements of a run: answers are kept with sums, which cannot give them anew."""
+    """The rows of `tails` among a run's measurements: stored answers have sums, from which tails cannot be computed."""
     for row in measurements:
         if (row["variant"], row["metric"]) == (variant, "kl_divergence") and "quantile" in row["params"]:
             low, high = (None if row[end] is None or math.isnan(row[end]) else row[end] for end in ("low", "high"))
@@ -78,7 +79,7 @@ def kept_tails(measurements: Iterable[Mapping[str, Any]], variant: str) -> Itera
 
 
 def _params(graded: Sequence[Graded], scored: Params | None) -> Params:
-    """The parameters of figures of expected answers: texts, arithmetic, and a vocabulary of the variant's own."""
+    """The params of figures of expected answers: texts, arithmetic, and the variant's own vocabulary if any."""
     source = {"texts": graded[0].labels["texts"]} if "texts" in graded[0].labels else {}
     return source | {name: value for name, value in (scored or {}).items() if name in ("arithmetic", "vocabulary")}
 

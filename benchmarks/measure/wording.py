@@ -4,13 +4,13 @@ from benchmarks.measure.measurement import Params
 
 
 def quantity(value: float, unit: str) -> str:
-    """A number with its unit, in the size that reads best."""
+    """A number with its unit, in the most readable size."""
     factor, shown = size(value, unit)
     return f"{short(value * factor)} {shown}".rstrip()
 
 
 def size(value: float, unit: str) -> tuple[float, str]:
-    """The factor and the unit that a value reads best in."""
+    """The factor and the unit that make a value most readable."""
     if unit in ("s", "s/token") and value < 1:
         return 1e3, f"m{unit}"
     if unit in ("bytes", "bytes/s"):
@@ -20,7 +20,7 @@ def size(value: float, unit: str) -> tuple[float, str]:
 
 
 def kind(metric: str, params: Params) -> str:
-    """Params in words; of a KL that earlier versions measured, also what it is."""
+    """Params in words; for a KL of earlier versions, with a note on its kind."""
     bound = metric == "kl_divergence" and "arithmetic" not in params
     return ", ".join(filter(None, [words(params), "lower bound" if bound else ""]))
 
@@ -50,5 +50,5 @@ def _quantile(share: float) -> str:
 
 
 def short(value: float) -> str:
-    """Three digits that count."""
+    """Three significant digits."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,6 +1,6 @@
-"""Charts: measurements in, a plotly figure out. A variant has one colour everywhere, readable on light and dark.
+"""Charts: from measurements to plotly figures. A variant has one colour everywhere, readable on light and dark.
 
-Plotly takes texts for HTML: all that come in here are shown as they are, a new line as one.
+Plotly reads texts as HTML; here every text is shown literally, a new line as one.
 """
 
 import zlib
@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-# From the palettes of Paul Tol ("Colour Schemes", SRON/EPS/TN/09-002) and IBM Design, which are told apart with any
-# colour vision; each has a contrast of 3 : 1 or more with both themes' backgrounds. So few are clearly apart: what has
-# the colour of another has other marks, dashes and bars.
+# From the palettes of Paul Tol ("Colour Schemes", SRON/EPS/TN/09-002) and IBM Design, which any colour vision can
+# distinguish; each has a contrast of 3 : 1 or more with both themes' backgrounds. No more colours are clearly distinct:
+# variants of equal colour differ in marks, dashes and bars.
 COLOURS = {
     "original": "#949494",
     "fast": "#0077bb",
@@ -27,28 +27,29 @@ COLOURS = {
     "bnb-int8": "#aa3377",
     "bnb-nf4": "#fe6100",
 }
-SECOND = ("pruned", "distilled", "bnb-int8", "bnb-nf4")  # to have their colours
-OTHERS = ["#648fff", "#aa3377", "#0077bb"]  # of what is no variant of ours
-MARKS = {"circle": ("solid", ""), "diamond": ("dash", "/"), "square": ("dot", "x")}  # with dashes, and shapes of bars
+SECOND = ("pruned", "distilled", "bnb-int8", "bnb-nf4")  # models that share their colours
+OTHERS = ["#648fff", "#aa3377", "#0077bb"]  # colour of anything but this project's variants
+# With other dashes, and other patterns of bars.
+MARKS = {"circle": ("solid", ""), "diamond": ("dash", "/"), "square": ("dot", "x")}
 
 GRID = "rgba(128,136,148,0.28)"
 WHISKER = "#8a919b"
-SHADES = ["#2b8ccb", "#d55e00", "#b3bac2"]  # of parts that are stacked
-POINTS = 201  # of a distribution: more cannot be seen
-SEEN = 0.995  # of a distribution's values
-APART = 0.07  # of an axis, between the labels of two ticks
-VERSIONS = 10  # named under a chart: more cannot be read
+SHADES = ["#2b8ccb", "#d55e00", "#b3bac2"]  # colours of stacked parts
+POINTS = 201  # points of a distribution: more cannot be seen
+SEEN = 0.995  # share of a distribution's values in view
+APART = 0.07  # share of an axis between the labels of two ticks
+VERSIONS = 10  # names under a chart: more cannot be read
 
 BUBBLE = 44  # pixels across the largest bubble
-DOT = 12  # and the smallest
-PLOT = (300, 320)  # pixels at least that a chart of bubbles has, for its names to find a place each
-LETTER = (8, 17)  # pixels that a letter takes
+DOT = 12  # pixels across the smallest bubble
+PLOT = (300, 320)  # least width in pixels of a chart of bubbles, so that each name finds a place
+LETTER = (8, 17)  # pixels of a letter
 
-BARE = {"displayModeBar": False}  # plotly's buttons are of little use on charts this small
+BARE = {"displayModeBar": False}  # plotly's buttons are of little use on such small charts
 
 
 def label(text: object) -> str:
-    """A text as plotly shows it letter by letter."""
+    """Escape a text so that plotly shows it literally."""
     return escape(str(text), quote=False).replace("\n", "<br>")
 
 
@@ -58,22 +59,22 @@ def colour(variant: str) -> str:
 
 
 def mark(variant: str) -> str:
-    """The one mark (plotly's symbol) of a variant: no other has it in the same colour, of those that are ours."""
+    """The mark (plotly's symbol) of a variant, different from all variants of this project with the same colour."""
     return "diamond" if variant in SECOND else "circle" if variant in COLOURS else "square"
 
 
 def dash(variant: str) -> str:
-    """How its lines are drawn."""
+    """The dash style of a variant's lines."""
     return MARKS[mark(variant)][0]
 
 
 def pattern(variant: str) -> str:
-    """What its bars are filled with."""
+    """The fill pattern of a variant's bars."""
     return MARKS[mark(variant)][1]
 
 
 def finish(figure: go.Figure, y_title: str, x_title: str = "", height: int = 320) -> go.Figure:
-    """The look that all charts share; `height` in pixels. Returns the figure."""
+    """Apply the common style of all charts; `height` in pixels. Returns the figure."""
     figure.update_layout(
         height=height,
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
@@ -91,9 +92,9 @@ def finish(figure: go.Figure, y_title: str, x_title: str = "", height: int = 320
 
 
 def traces(rows: pd.DataFrame, kind: type[go.Bar] | type[go.Scatter], x: str, y: str, **look: Any) -> go.Figure:
-    """A bar or scatter trace a variant, in its colour, with 95 % intervals along the axis that shows `value`.
+    """A bar or scatter trace per variant, in its colour, with 95 % intervals along the axis of `value`.
 
-    `x` and `y` are columns; `rows` has variant, value, low, high too, and mark (plotly's symbol) where they differ.
+    `x` and `y` are columns; `rows` also has variant, value, low, high, and mark (plotly's symbol) if marks differ.
     """
     error, hover = "error_y", "%{fullData.name} · %{x}: %{y:.4~g}<extra></extra>"
     if x == "value":
@@ -121,7 +122,7 @@ def traces(rows: pd.DataFrame, kind: type[go.Bar] | type[go.Scatter], x: str, y:
 
 
 def measured(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
-    """Bars with 95 % intervals, grouped by `group` (a column of labels on the x axis), one colour a variant.
+    """Bars with 95 % intervals, grouped by `group` (a column of labels on the x axis), one colour per variant.
 
     `rows` has the columns variant, group, value, low, high.
     """
@@ -129,7 +130,7 @@ def measured(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
 
 
 def against(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
-    """Lines with 95 % intervals over a number, one colour a variant.
+    """Lines with 95 % intervals over a number, one colour per variant.
 
     `rows` has the columns variant, x, value, low, high.
     """
@@ -154,7 +155,7 @@ def ratios(rows: pd.DataFrame, x_title: str) -> go.Figure:
 
 
 def course(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
-    """A value with its 95 % interval from run to run; below, the code version wherever it changes.
+    """A value with its 95 % interval from run to run; below it the code version at every change.
 
     `rows`, in time order and of one variant, has the columns variant, version, when (a text), value, low, high.
     """
@@ -184,9 +185,9 @@ def course(rows: pd.DataFrame, y_title: str, x_title: str) -> go.Figure:
 
 
 def shares(values: dict[str, list[float]], x_title: str, y_title: str) -> go.Figure:
-    """How values are distributed: the share of a variant's values that is at most x, as a line of few points.
+    """Distributions of values: the share of a variant's values that is at most x, as a line of few points.
 
-    The axis ends where `SEEN` of every variant's values are: a single one far out would press all lines together.
+    The axis ends where it shows the share `SEEN` of every variant's values: one extreme value would compress all lines.
     """
     figure = go.Figure()
     for variant, found in values.items():
@@ -220,16 +221,16 @@ def stacked(parts: dict[str, list[float]], names: list[str], y_title: str) -> go
 
 
 def trade_off(points: pd.DataFrame, x_title: str, y_title: str, y_format: str) -> go.Figure:
-    """Bubbles named beside them, with 95 % intervals both ways; a line joins the Pareto front.
+    """Bubbles with names beside them and 95 % intervals both ways; a line joins the Pareto front.
 
-    `points` has the columns variant, x, x_low, x_high, y, y_low, y_high, size (what the area shows, or none), note
-    (words on the size), and as true or false front and fits (a hollow bubble where not). `y_format` is d3's.
+    `points` has the columns variant, x, x_low, x_high, y, y_low, y_high, size (the value of the area, or none), note
+    (words on the size), and the booleans front and fits (a hollow bubble if false). `y_format` is d3's.
     """
     log = bool(points["x"].max() > 10 * points["x"].min() > 0)
     ranges = _range(points, "x", log), _range(points, "y", False)
     if y_format.endswith("%"):
         ranges[1][1] = min(ranges[1][1], 1.0)  # nothing is above 100 %
-    points = points.sort_values("size", ascending=False, na_position="last", kind="stable")  # small ones on top
+    points = points.sort_values("size", ascending=False, na_position="last", kind="stable")  # small bubbles on top
     largest = points["size"].max()
     across = (BUBBLE * np.sqrt(points["size"] / largest)).fillna(DOT).clip(lower=DOT)
     points = points.assign(across=across, place=_places(points, across, ranges, log))
@@ -279,12 +280,12 @@ def _bubble(variant: str, part: pd.DataFrame) -> dict[str, object]:
 
 
 def _shown(column: pd.Series) -> list[Any]:
-    """The values of a column, texts as `label` has them."""
+    """The values of a column, texts escaped by `label`."""
     return [label(value) if isinstance(value, str) else value for value in column.tolist()]
 
 
 def fitted(values: pd.DataFrame, room: float = 0.05, log: bool = False) -> list[float]:
-    """A range of an axis that holds all `values`, NaN left out, with room at its ends; as powers of ten if `log`."""
+    """A range of an axis that contains all `values` except NaN, with space at its ends; as powers of ten if `log`."""
     found = values.to_numpy(float)
     low, high = float(np.nanmin(found)), float(np.nanmax(found))
     if log:
@@ -294,12 +295,12 @@ def fitted(values: pd.DataFrame, room: float = 0.05, log: bool = False) -> list[
 
 
 def _range(points: pd.DataFrame, axis: str, log: bool) -> list[float]:
-    """What an axis of `trade_off` shows, with room for bubbles and names."""
+    """The range of an axis of `trade_off`, with space for bubbles and names."""
     return fitted(points[[axis, f"{axis}_low", f"{axis}_high"]], 0.16, log)
 
 
 def _apart(values: Sequence[float]) -> list[float]:
-    """Those of the sorted `values` whose labels do not run into each other, the last one always."""
+    """The sorted `values` whose labels do not overlap, always including the last one."""
     shown = [values[-1]]
     for value in reversed(values[:-1]):
         if shown[-1] - value > APART * (values[-1] - values[0]):
@@ -308,7 +309,7 @@ def _apart(values: Sequence[float]) -> list[float]:
 
 
 def _places(points: pd.DataFrame, across: pd.Series, ranges: Sequence[Sequence[float]], log: bool) -> list[str]:
-    """Where beside its bubble each name covers the least of the other bubbles and names, on a narrow screen."""
+    """The place beside its bubble at which each name covers the other bubbles and names least, on a narrow screen."""
     columns = (np.log10(points["x"]) if log else points["x"]), points["y"]
     x, y = (
         size * (values.to_numpy(float) - low) / (high - low)
@@ -331,7 +332,7 @@ def _places(points: pd.DataFrame, across: pd.Series, ranges: Sequence[Sequence[f
 
 
 def _hidden(box: Sequence[float], others: Sequence[Sequence[float]]) -> float:
-    """How much of a box (left, bottom, right, top) lies on others, or outside the plot."""
+    """The area of a box (left, bottom, right, top) that lies on others, or outside the plot."""
     left, bottom, right, top = box
     inside = max(min(right, PLOT[0]) - max(left, 0), 0) * max(min(top, PLOT[1]) - max(bottom, 0), 0)
     covered = sum(
@@ -342,7 +343,7 @@ def _hidden(box: Sequence[float], others: Sequence[Sequence[float]]) -> float:
 
 
 def _whiskers(rows: pd.DataFrame, value: str = "value", low: str = "low", high: str = "high") -> dict[str, object]:
-    """The intervals of `rows` as plotly's error bars; none where there is no interval."""
+    """The intervals of `rows` as plotly's error bars; empty without intervals."""
     return {
         "type": "data",
         "symmetric": False,

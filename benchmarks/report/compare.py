@@ -1,19 +1,19 @@
-"""Is B better or worse than A? Raw samples of two runs, or of two variants of one run, with repeats as the unit.
+"""Comparison: is B better or worse than A? Uses raw samples of two runs, or of two variants of one run; the unit is a
+repeat.
 
-Within a run the variants were asked in turn, so repeat i of both saw the same moment of the machine: the interval is
-Student's t on the logarithms of the ratios, pair by pair, and a drift that both share cancels out. Across runs it is
-Welch's t on the logarithms, unpaired (Welch 1947, doi:10.1093/biomet/34.1-2.28). On logarithms, because times are
-positive and slow down by factors; the value shown is the geometric mean of the ratios, which the interval encloses.
+Within a run the variants took turns, so repeat i of both saw the same state of the machine: the interval is Student's t
+on the logarithms of the ratios, pair by pair, and common drift cancels out. Across runs it is Welch's t on the
+logarithms, unpaired (Welch 1947, doi:10.1093/biomet/34.1-2.28). Logarithms, because times are positive and change by
+factors; the displayed value is the geometric mean of the ratios, which the interval encloses.
 
-Why not the bootstrap of `benchmarks.measure.statistics`: of 1500 comparisons of equals (log-normal noise) the
-percentile
-interval of the median ratio called a difference in 23 %, 6 % and 7 % at 3, 5 and 10 pairs, where 5 % is right; t called
-one in 5 % at each, and Welch in 3 to 4 %. With stalls in a tenth of the repeats t calls 1 to 3 %, but the studentised
-bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5) calls 8 % at 10 pairs. Exact
-sign flips are right at 10 pairs but can call nothing at 5, where the smallest p is 2/32.
+The bootstrap of `benchmarks.measure.statistics` is worse here: in 1500 comparisons of equals (log-normal noise) the
+percentile interval of the median ratio reported a difference in 23 %, 6 % and 7 % at 3, 5 and 10 pairs, where 5 % is
+right; t reported one in 5 % at each, and Welch in 3 to 4 %. With stalls in a tenth of the repeats t reports 1 to 3 %,
+but the studentised bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, section 12.5) reports 8 %
+at 10 pairs. Exact sign flips are right at 10 pairs but can report nothing at 5, where the smallest p is 2/32.
 
-Figures of quality are of questions, thousands of them, and paired wherever both sides were asked the same ones: there
-the bootstrap holds (`benchmarks.report.compare_quality`).
+Figures of quality come from thousands of questions, paired wherever both sides answered the same ones: there the
+bootstrap is valid (`benchmarks.report.compare_quality`).
 """
 
 import json
@@ -40,9 +40,9 @@ from fastglm.errors import UsageError
 if TYPE_CHECKING:
     from benchmarks.store.store import Store
 
-COMPUTED = frozenset({"weights_memory", "cache_memory", "disk_size"})  # no noise: every difference is one
-_PARTS = ("batch", "prompt_tokens")  # of a suite, where only a part failed
-SAME = 1e-12  # spread of logarithms: no more than rounding
+COMPUTED = frozenset({"weights_memory", "cache_memory", "disk_size"})  # without noise every difference is real
+_PARTS = ("batch", "prompt_tokens")  # part of a suite, if only this part failed
+SAME = 1e-12  # spread of logarithms that is only rounding
 
 Verdict = Literal["better", "worse", "undecided", "equal"]
 Repeats = Mapping[int, float]  # the value of each repeat
@@ -50,7 +50,7 @@ Repeats = Mapping[int, float]  # the value of each repeat
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A or B: a run, and the variant where one is named."""
+    """A or B: a run, and a variant if one is named."""
 
     name: str
     run: Mapping[str, Any]
@@ -76,7 +76,7 @@ class Line:
     verdict: Verdict
 
     def worse_by(self, threshold: float) -> bool:
-        """Whether B is surely worse by more than `threshold` (0.05: 5 % slower, larger, …)."""
+        """Tell whether B is surely worse by more than `threshold` (0.05: 5 % slower, larger, …)."""
         low, high = self.ratio.low, self.ratio.high
         if self.verdict != "worse" or low is None or high is None:
             return False
@@ -85,16 +85,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What both sides have in common, and what to know before believing it."""
+    """The common metrics of both sides, and remarks that weaken the comparison."""
 
     a: str
     b: str
     lines: Sequence[Line]
-    failures: Sequence[Remark]  # of variants that ran in A and failed in B
+    failures: Sequence[Remark]  # failures of variants that ran in A
     notes: Sequence[Remark] = field(default_factory=tuple)
 
     def worse_by(self, threshold: float) -> bool:
-        """Whether anything is surely worse by more than `threshold`; what A could run and B could not is."""
+        """Tell whether any metric is surely worse by more than `threshold`, or B failed where A ran."""
         return bool(self.failures) or any(line.worse_by(threshold) for line in self.lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -102,7 +102,7 @@ class Comparison:
         return asdict(self) | {"failures": [*map(str, self.failures)], "notes": [*map(str, self.notes)]}
 
     def table(self) -> str:
-        """A line a metric, for the terminal."""
+        """A table with a line per metric, for the terminal."""
         rows: list[Sequence[str]] = [("metric", "of", "variant", "A", "B", "B / A", "95 % interval", "n", "B is")]
         for line in self.lines:
             unit, ratio = METRICS[line.metric].unit, line.ratio
@@ -115,9 +115,9 @@ class Comparison:
 
 
 def compare(store: "Store", a: str, b: str) -> Comparison:
-    """Compare `RUN` or `RUN:VARIANT` with another; a side that names no variant has the other side's, or all.
+    """Compare `RUN` or `RUN:VARIANT` with another; a side without a variant takes the other side's, or all.
 
-    Raises `UsageError` for a run or variant that is not there, and where nothing was measured on both sides.
+    Raises `UsageError` for a missing run or variant, and if the sides have no metric in common.
     """
     runs = store.runs()
     sides = _side(runs, "A", a), _side(runs, "B", b)
@@ -158,7 +158,7 @@ def paired_ratio(a: Sequence[float], b: Sequence[float]) -> Estimate:
 
 
 def unpaired_ratio(a: Sequence[float], b: Sequence[float]) -> Estimate:
-    """Geometric mean of `b` over that of `a` and its Welch interval; `n` is of the shorter. Values are positive."""
+    """Geometric mean of `b` over that of `a` and its Welch interval; `n` is the smaller number. Values are positive."""
     before, after = np.log(a), np.log(b)
     spread = max(np.ptp(before), np.ptp(after))
     mean, n = float(after.mean() - before.mean()), min(len(a), len(b))
@@ -166,7 +166,7 @@ def unpaired_ratio(a: Sequence[float], b: Sequence[float]) -> Estimate:
 
 
 def _estimate(mean: float, n: int, spread: float, test: Callable[[], Any]) -> Estimate:
-    """From a mean of logarithms and the test that knows its interval; without any spread that is a point."""
+    """An estimate from a mean of logarithms and its test, which gives the interval; without any spread a point."""
     value = float(np.exp(mean))
     if n < 2:
         return Estimate(value, n)
@@ -179,7 +179,7 @@ def _estimate(mean: float, n: int, spread: float, test: Callable[[], Any]) -> Es
 def _line(
     metric: str, text: str, variants: tuple[str, str], before: Repeats, after: Repeats, paired: bool
 ) -> Line | None:
-    """One metric of both; None where no ratio can be formed."""
+    """One metric of both; None if no ratio can be formed."""
     both = sorted(before.keys() & after.keys())
     a, b = (([r[i] for i in both] if paired else list(r.values())) for r in (before, after))
     medians = [float(np.median(values)) if values else 0.0 for values in (a, b)]
@@ -199,7 +199,7 @@ def _line(
 def _judged(
     store: "Store", sides: tuple[Side, Side], pair: tuple[str, str], left_out: Collection[str]
 ) -> Iterator[Line]:
-    """A line a metric of quality, over the questions that both sides answered."""
+    """A line per metric of quality, over the questions that both sides answered."""
     tables = [store.answers(side.id) for side in sides]
     a, b = (table[table["variant"] == name] for table, name in zip(tables, pair, strict=True))
     for found in judgements(a, b, left_out):
@@ -208,7 +208,9 @@ def _judged(
 
 
 def _unlike(sides: tuple[Side, Side], pair: tuple[str, str]) -> Iterator[tuple[str, Remark]]:
-    """List differences in how a variant of each side was scored, by the metric that is left out for it (or a name)."""
+    """List differences in the scoring of a variant between the sides, by the metric that is left out for them (or a
+    name).
+    """
     scored = [side.run["settings"].get("scored", {}).get(name) for side, name in zip(sides, pair, strict=True)]
     if (scored[0] is None) != (scored[1] is None):
         yield "kl_divergence", Remark("bound-left-out")
@@ -221,7 +223,7 @@ def _unlike(sides: tuple[Side, Side], pair: tuple[str, str]) -> Iterator[tuple[s
 
 
 def _verdict(metric: str, ratio: Estimate) -> Verdict:
-    """What the interval leaves possible."""
+    """The verdict that the interval allows."""
     if ratio.low is None or ratio.high is None or ratio.low <= 1 <= ratio.high:
         return "equal" if metric in COMPUTED else "undecided"
     return "better" if (ratio.low > 1) == (METRICS[metric].better == "higher") else "worse"
@@ -236,7 +238,7 @@ def _side(runs: pd.DataFrame, name: str, text: str) -> Side:
 
 
 def _pairs(a: Side, b: Side) -> list[tuple[str, str]]:
-    """The variants to put against each other. Raises `UsageError` where that would be each against itself."""
+    """The variants to compare with each other. Raises `UsageError` if each would be compared with itself."""
     first, second = a.variant or b.variant, b.variant or a.variant
     if a.id == b.id and first == second:
         raise UsageError(f"A and B are the same: name two variants of the run, such as {a.id}:original {a.id}:int4")
@@ -246,7 +248,7 @@ def _pairs(a: Side, b: Side) -> list[tuple[str, str]]:
 
 
 def _values(samples: pd.DataFrame) -> dict[tuple[str, str, str], dict[int, float]]:
-    """Variant, metric and params, and the value of each repeat: of token times, quantiles of that repeat's."""
+    """Variant, metric and params, with the value of each repeat; for token times, the repeat's quantiles."""
     found: dict[tuple[str, str, str], dict[int, float]] = {}
     for row in samples.to_dict("records"):
         for params, value in _of_repeat(row["metric"], row["params"], row["values"]):
@@ -263,7 +265,7 @@ def _of_repeat(metric: str, params: Params, values: Sequence[float]) -> Iterator
 
 
 def _failures(rows: pd.DataFrame, sides: tuple[Side, Side], pairs: Sequence[tuple[str, str]]) -> Iterator[Remark]:
-    """One for every variant and suite that failed in B and not in A."""
+    """One remark for every variant and suite that failed in B and not in A."""
     failed = [
         {
             (row["variant"], row["params"].get("suite"), *map(row["params"].get, _PARTS)): row["params"].get(
@@ -281,7 +283,7 @@ def _failures(rows: pd.DataFrame, sides: tuple[Side, Side], pairs: Sequence[tupl
 
 
 def _cautions(a: Side, b: Side) -> Iterator[Remark]:
-    """What else differs between the sides, and what weakens the comparison."""
+    """Other differences between the sides, and remarks that weaken the comparison."""
     for side in (a, b) if a.id != b.id else (a,):
         yield from (replace(remark, run=side.id) for remark in remarks(side.run))
     if a.id == b.id:
@@ -305,5 +307,5 @@ def _title(side: Side) -> str:
 
 
 def _fine(ratio: float) -> str:
-    """Ratios near 1 need their third decimal."""
+    """Format a ratio; near 1 it needs its third decimal."""
     return f"{ratio:.3f}" if 0.1 <= ratio < 10 else f"{ratio:.3g}"

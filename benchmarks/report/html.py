@@ -1,4 +1,4 @@
-"""The report of a run as one HTML file that needs nothing else: text, tables and charts with plotly.js inside."""
+"""The report of a run as one self-contained HTML file: text, tables and charts with plotly.js inside."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ TEMPLATE = Path(__file__).with_name("html.jinja")
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A figure with a heading and a line on what it shows."""
+    """A figure with a heading and a line about its content."""
 
     title: str
     caption: str
@@ -57,7 +57,7 @@ def _drawn(figure: go.Figure, name: str) -> Markup:
 
 
 def _frame(measurements: Sequence[Measurement]) -> pd.DataFrame:
-    """What charts are drawn from; `group` says in words what a number belongs to."""
+    """The table behind the charts; `group` describes a number's params in words."""
     rows = [
         {
             "metric": row.metric,
@@ -76,7 +76,7 @@ def _frame(measurements: Sequence[Measurement]) -> pd.DataFrame:
 
 
 def draw(measurements: Sequence[Measurement], samples: pd.DataFrame) -> Iterator[Chart]:
-    """Ratios first, then every metric of the run in the order measured; memory in one."""
+    """Ratios first, then every metric of the run in the order measured; all memory in one chart."""
     rows = _frame(measurements)
     metrics = sorted(rows["metric"].unique(), key=lambda metric: not metric.endswith("_ratio"))
     for metric in metrics:
@@ -94,7 +94,7 @@ def draw(measurements: Sequence[Measurement], samples: pd.DataFrame) -> Iterator
 
 
 def _measured(part: pd.DataFrame) -> go.Figure:
-    """Values with intervals: what only the prompt's length changes as lines over it, all else as bars."""
+    """Values with intervals: lines over the prompt's length if only the length varies, otherwise bars."""
     factor, unit = wording.size(part["value"].max(), part["unit"].iloc[0])
     columns = ["value", "low", "high"]
     part = part.assign(**{name: part[name] * factor for name in columns})
@@ -112,7 +112,7 @@ def _ratio(metric: str, part: pd.DataFrame) -> Chart:
 
 
 def _token_times(samples: pd.DataFrame) -> Iterator[Chart]:
-    """A chart for each prompt length: how the times of single tokens are distributed."""
+    """A chart for each prompt length with the distribution of single tokens' times."""
     for _, part in samples.groupby(samples["params"].map(params_text), sort=False):
         times = {str(variant): list(chain(*found)) for variant, found in part.groupby("variant", sort=False)["values"]}
         factor, unit = wording.size(max(map(max, times.values())), "s/token")
@@ -122,7 +122,7 @@ def _token_times(samples: pd.DataFrame) -> Iterator[Chart]:
 
 
 def _memory(rows: pd.DataFrame) -> Chart:
-    """The largest of each kind, stacked: what the peak holds beside weights and cache."""
+    """The largest value of each kind, stacked: weights, cache and the rest of the peak."""
     table = rows[rows["metric"].isin(MEMORY)].pivot_table("value", "variant", "metric", aggfunc="max", sort=False)
     table = table.reindex(columns=MEMORY).fillna(0.0)
     weights, cache, peak = (table[metric] for metric in MEMORY)

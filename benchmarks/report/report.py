@@ -19,7 +19,7 @@ HEADER = ("metric", "of", "variant", "value", "95 % interval", "n", "ratio")
 
 
 def table(measurements: Sequence[Measurement]) -> str:
-    """One line a number, a metric's variants below each other, ratios to the baseline beside them."""
+    """A table with one line per number, a metric's variants below each other, ratios to the baseline beside them."""
     lines: list[Sequence[str]] = [HEADER]
     previous: tuple[str, ...] = ()
     for row in rows(measurements):
@@ -40,7 +40,7 @@ def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
         for row in measurements
         if row.metric != "failure"
         and not row.metric.endswith("_ratio")
-        and not {"skill", "language"} <= row.params.keys()  # a hundred rows a variant: for charts
+        and not {"skill", "language"} <= row.params.keys()  # a hundred rows per variant: for charts only
     ]
     order = list(dict.fromkeys((row.metric, kind(row.metric, row.params)) for row in shown))
     shown.sort(key=lambda row: order.index((row.metric, kind(row.metric, row.params))))
@@ -54,7 +54,7 @@ def rows(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
 
 
 def markdown(title: str, facts: Sequence[tuple[str, str]], measurements: Sequence[Measurement]) -> str:
-    """A page in GitHub's Markdown: the title, a list of facts, the table; all text shows as it is."""
+    """A page in GitHub's Markdown: the title, a list of facts, the table; all text is shown literally."""
     lines = [f"# {literal(title)}", "", *(f"- {literal(name)}: {literal(text)}" for name, text in facts), ""]
     lines += ["| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
     lines += ["| " + " | ".join(map(literal, row)) + " |" for row in rows(measurements)]
@@ -72,12 +72,12 @@ def failures(measurements: Sequence[Measurement]) -> list[str]:
 
 
 def check_json(path: Path) -> None:
-    """`check_file` of --json."""
+    """Run `check_file` for --json."""
     check_file(path, "--json")
 
 
 def check_file(path: Path, option: str) -> None:
-    """Raise `UsageError` where `path` cannot be written, before hours are spent on what it is to hold."""
+    """Raise `UsageError` if `path` cannot be written, before hours are spent on its content."""
     try:
         if path.is_dir():
             raise UsageError(f"{path} is a folder: name a file for {option}")
@@ -89,7 +89,7 @@ def check_file(path: Path, option: str) -> None:
 
 
 def check_source(path: Path) -> None:
-    """Raise `UsageError` where `path` is no file that can be read: a pipe, a device, or not there."""
+    """Raise `UsageError` if `path` cannot be read as a file: a pipe, a device, or missing."""
     try:
         open_regular(path).close()
     except OSError as error:
@@ -113,7 +113,7 @@ def write_data(path: Path, data: Any) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all. Raises `FastGLMError`."""
+    """Write a file completely or not at all. Raises `FastGLMError`."""
     try:
         with replacing(path) as partial:
             partial.write_text(text, encoding="utf-8")
@@ -126,7 +126,7 @@ def _plain(record: Any) -> dict[str, Any]:
 
 
 def _part(params: Params) -> str:
-    """Of what only a part failed, which."""
+    """The failed part, if only a part failed."""
     return f" of batch {params['batch']} after {params['prompt_tokens']} tokens" if "batch" in params else ""
 
 
@@ -148,5 +148,5 @@ def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _width(text: str) -> int:
-    """Columns of a terminal: a Chinese character takes two."""
+    """Columns in a terminal: a Chinese character takes two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
