@@ -14,7 +14,7 @@ from dashboard.session.answering import Turn
 from dashboard.session.state import Figures, Settings
 from dashboard.texts import say
 from fastglm.errors import CheckpointError, FastGLMError
-from fastglm.hosting.host import HostKey
+from fastglm.hosting.protocol import HostKey
 from fastglm.models.source import find_source, openable
 from fastglm.progress.progress import COMPILING
 from fastglm.system.devices import DeviceCard

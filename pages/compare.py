@@ -8,7 +8,7 @@ from dashboard.session.answering import Comparison, Turn
 from dashboard.session.conversation import Desk
 from dashboard.session.state import Figures, Settings
 from dashboard.texts import say
-from fastglm.hosting.host import HostKey
+from fastglm.hosting.protocol import HostKey
 
 NAMES = ("A", "B")
 

@@ -3,8 +3,7 @@
 import subprocess
 import tempfile
 import time
-from collections.abc import Generator
-from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,8 @@ from benchmarks.store.run import Run
 from benchmarks.suites.load import files_of
 from benchmarks.synthetic_checkpoints import make_checkpoint
 from fastglm.errors import FastGLMError
-from fastglm.generation.piece import Piece
 from fastglm.hosting.host import Host
-from fastglm.hosting.spawn import launched
+from fastglm.hosting.spawn import forked, launched
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import OnProgress, Progress
@@ -87,10 +85,9 @@ def _compared(reporter: Reporter, slower: float) -> Estimate:
     """Decode rate of a host relative to another host of the same variant, measured like any run."""
 
     def load(variant: str, progress: OnProgress) -> Host:
-        host = Host.start("demo", "fast", "cpu", progress=progress)
-        if variant == "second":
-            host.apply(slow_down, slower)
-        return host
+        share = slower if variant == "second" else 0.0
+        launch = partial(forked, module="benchmarks.claims.slowed_host", arguments=(str(share),))
+        return Host.start("demo", "fast", "cpu", progress=progress, launch=launch)
 
     asked = prepare(WORKLOAD, read_subject("demo", "cpu").tokenizer)
     run = Run("demo", ("first", "second"), ("latency",), {"device": "cpu"}, machine={})
@@ -100,24 +97,6 @@ def _compared(reporter: Reporter, slower: float) -> Estimate:
         if row.metric == "decode_rate_ratio":
             return Estimate(row.value, row.n, row.low, row.high)
     raise FastGLMError("; ".join(str(row.params["error"]) for row in result.measurements if row.metric == "failure"))
-
-
-def slow_down(_model: Any, _tokenizer: Any, share: float, progress: OnProgress) -> None:
-    """Lengthen every step of this process's answers by exactly the share `share`, by waiting."""
-    plain = fastglm.stream
-
-    def slowed(*arguments: Any, **settings: Any) -> Generator[Piece]:
-        pieces = plain(*arguments, **settings)
-        while True:
-            began = time.perf_counter()
-            if (piece := next(pieces, None)) is None:
-                return
-            took = time.perf_counter() - began
-            while (now := time.perf_counter()) < began + took * (1 + share):
-                pass
-            yield replace(piece, time=piece.time + now - began - took)  # the next piece's time includes it
-
-    fastglm.stream = slowed
 
 
 def _told_and_stopped(progress: OnProgress) -> Estimate:
@@ -143,7 +122,7 @@ def _hosted_and_bare(progress: OnProgress) -> Estimate:
         for number, prompt in enumerate(_prompts(), 1):
             progress(Progress("with and without a client", number, ANSWERS))
             times = [piece.time for piece in host.ask(prompt, lease=False, **ANSWER)]
-            ratios.append((times[-1] - times[0]) / host.apply(bare, prompt, host.threads))
+            ratios.append((times[-1] - times[0]) / host.apply(bare, prompt, host.info.threads))
     return statistics.median(ratios[1:])
 
 

@@ -5,7 +5,7 @@
 import faulthandler
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from benchmarks.peers.sizes import Sizes
 from fastglm.errors import MemoryShortError
 from fastglm.generation.model_info import LoadedInfo
 from fastglm.generation.piece import Piece
+from fastglm.hosting.in_turn import InTurn
 from fastglm.hosting.worker import serve, standard_streams
 from fastglm.system.devices import free_memory
 from fastglm.system.files import in_words
@@ -60,7 +61,7 @@ def load(peer: OwnProcess, folder: Path, threads: int, model: str, *_: Any, **__
 
 def stream(
     model: Loaded, _tokenizer: None, prompt: list[int], _history: object, max_new_tokens: int, **_: Any
-) -> Iterator[Piece]:
+) -> Generator[Piece]:
     """Stream in place of `fastglm.stream`: the same pieces without text."""
     asked = time.perf_counter()
     ttft = 0.0
@@ -75,7 +76,7 @@ def run(peer: OwnProcess, folder: Path, threads: int) -> None:
     """Answer until the parent ends."""
     requests, replies = standard_streams()
     faulthandler.enable()
-    serve(requests, replies, partial(load, peer, folder, threads), stream)
+    serve(requests, replies, partial(load, peer, folder, threads), partial(InTurn, stream))
 
 
 if __name__ == "__main__":

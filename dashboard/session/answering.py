@@ -9,9 +9,11 @@ from typing import Any, Literal
 from dashboard.session.state import Figures
 from fastglm.errors import CancelledError, FastGLMError, MemoryShortError
 from fastglm.generation.piece import Piece
-from fastglm.hosting.host import Answer, Host, HostKey
+from fastglm.hosting.answer import Answer
+from fastglm.hosting.host import Host
 from fastglm.hosting.lease import lease
 from fastglm.hosting.pool import Pool
+from fastglm.hosting.protocol import HostKey
 from fastglm.progress.progress import Progress
 
 State = Literal["loading", "warming", "queued", "waiting", "running", "done", "failed", "cancelled"]
@@ -145,10 +147,7 @@ class Turn:
             return "failed"
 
     def _open(self) -> Host:
-        key = self.key
-        host = self._pool.get(
-            key.model, key.variant, key.device, key.dtype, user=self.user, restricted=True, progress=self._on_progress
-        )
+        host = self._pool.get(self.key, self.user, restricted=True, progress=self._on_progress)
         self._stop_if_cancelled()
         return host
 

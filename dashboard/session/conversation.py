@@ -10,8 +10,8 @@ import streamlit as st
 from dashboard.session.answering import Comparison, Turn
 from dashboard.session.browser_tab import Presence
 from dashboard.session.state import Conversation, Round, Shelf
-from fastglm.hosting.host import HostKey
 from fastglm.hosting.pool import Pool
+from fastglm.hosting.protocol import HostKey
 
 PLACES = ("chat", "left", "right")  # places where a tab can have a variant loaded, one at a time in each
 

@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Literal
 
 from fastglm.errors import CancelledError, FastGLMError
 from fastglm.generation.piece import Piece
+from fastglm.hosting.protocol import AskRequest, PieceReply
 from fastglm.system.memory import Memory
 
 State = Literal["queued", "waiting", "running", "done", "failed", "cancelled"]
@@ -14,42 +15,39 @@ _LOOK = 0.5  # seconds; on Windows Ctrl-C is heard between two waits, never with
 
 
 class Answer:
-    """Made by `Host.ask`. Any thread may read, iterate and cancel it; each iteration starts at the first piece."""
+    """Made by `Host.ask`. Any thread may read, iterate and cancel it; each iteration starts at the first piece.
+
+    Pieces are kept until the answer is dropped, however slowly they are read: a slow reader holds up nobody. They take
+    little room, as each holds only the text it adds.
+    """
 
     def __init__(
-        self,
-        request: tuple[Any, ...],
-        leased: bool,
-        ahead: "Callable[[Answer], int]",
-        cancel: "Callable[[Answer], None]",
+        self, request: AskRequest, ahead: "Callable[[Answer], int]", cancel: "Callable[[Answer], None]"
     ) -> None:
-        self._request = request  # number, prompt, history, settings
-        self._leased = leased  # whether it shares its device by a lease
-        self.state: State = "queued"  # "waiting": for the device, which somebody has for himself
+        self.request = request
+        self.state: State = "queued"  # for memory beside other answers; "waiting": for the device
         self.waiting_for = ""  # who uses the device, while the state is "waiting"
         self.piece: Piece | None = None  # the latest
         self.error: str | None = None  # one line, when the state is "failed"
         self.memory: Memory | None = None  # of the host, when the answer was over
-        self._ahead = ahead
-        self._cancel = cancel
+        self._ahead, self._cancel = ahead, cancel
         self._failure: FastGLMError | None = None
         self._news = threading.Condition()
-        self._parts: list[
-            tuple[int, str, tuple[Any, ...]]
-        ] = []  # of each piece: what it keeps of the last text, and adds
-        self._stopping = False
+        self._replies: list[PieceReply] = []
+        self._is_asked = self._is_stopping = False
 
     @property
     def ahead(self) -> int:
-        """How many answers the host works on before this one."""
+        """Answers that must be over before this one begins, while the state is "queued"."""
         return self._ahead(self)
 
     @property
     def over(self) -> bool:
+        """Whether nothing more will come."""
         return self.state in ("done", "failed", "cancelled")
 
     def cancel(self) -> None:
-        """Stop the work, or give up the place in the queue. Does nothing once the answer is over."""
+        """Stop the work, or give up waiting. Does nothing once the answer is over."""
         self._cancel(self)
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -62,47 +60,55 @@ class Answer:
         text, seen = "", 0
         while True:
             with self._news:
-                while len(self._parts) == seen and not self.over:
+                while len(self._replies) == seen and not self.over:
                     self._news.wait(_LOOK)
-                parts = self._parts[seen:]
-            for keep, new, rest in parts:
-                text = text[:keep] + new
-                yield Piece(text, *rest)
-            seen += len(parts)
-            if not parts and self._failure:
+                replies = self._replies[seen:]
+            for reply in replies:
+                piece = reply.grown(text)
+                text = piece.text
+                yield piece
+            seen += len(replies)
+            if not replies and self._failure:
                 raise self._failure.with_traceback(None)
-            if not parts:
+            if not replies:
                 return
 
     # What follows is for the host.
 
-    def _wait_for_device(self, holder: str) -> None:
-        """Called while somebody else has the device. Raises CancelledError once there is nothing to wait for."""
+    def wait_for(self, holder: str) -> None:
+        """Note who has the device that the answer waits for."""
         with self._news:
-            if self._stopping or self.over:
+            if not self.over:
+                self.state, self.waiting_for = "waiting", holder
+
+    def begin(self) -> None:
+        """Note that the process is asked now. Raises CancelledError where the answer was stopped before."""
+        with self._news:
+            if self._is_stopping or self.over:
                 raise CancelledError("Stopped.")
-            self.state, self.waiting_for = "waiting", holder
+            self._is_asked, self.state, self.waiting_for = True, "running", ""
 
-    def _begin(self) -> None:
-        """Called before the process is asked. Raises CancelledError where the end came first."""
+    def stop(self) -> bool:
+        """Note that the answer is to be stopped; returns whether the process works on it."""
         with self._news:
-            if self._stopping or self.over:
-                raise CancelledError("Stopped.")
-            self.state, self.waiting_for = "running", ""
+            self._is_stopping = True
+            return self._is_asked and not self.over
 
-    def _stop(self) -> bool:
-        """Remember that the answer is to be stopped; returns whether the process works on it."""
+    def queue(self) -> None:
+        """Note that the process has no memory for the answer beside others."""
         with self._news:
-            self._stopping = True
-            return self.state == "running"
+            self.state = "queued"
 
-    def _add(self, keep: int, new: str, rest: tuple[Any, ...]) -> None:
+    def add(self, reply: PieceReply) -> None:
+        """Take a piece that the process sent."""
         with self._news:
-            self._parts.append((keep, new, rest))
-            self.piece = Piece((self.piece.text[:keep] if self.piece else "") + new, *rest)
+            self._replies.append(reply)
+            self.state = "running"
+            self.piece = reply.grown(self.piece.text if self.piece else "")
             self._news.notify_all()
 
-    def _finish(self, failure: FastGLMError | None, memory: Memory | None = None) -> None:
+    def finish(self, failure: FastGLMError | None, memory: Memory | None = None) -> None:
+        """Note that the answer is over; CancelledError says that it was stopped."""
         with self._news:
             if self.over:
                 return

@@ -1,4 +1,4 @@
-"""One loaded variant in a process of its own (`fastglm.hosting.worker`), and the queue of the answers asked of it.
+"""One loaded variant in a process of its own (`fastglm.hosting.worker`), and the answers asked of it.
 
 So a page never freezes, a crash in a kernel ends one host and not the app, and memory is truly given back.
 """
@@ -12,66 +12,57 @@ import sys
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from fastglm.errors import CancelledError, FastGLMError, HostError
 from fastglm.history import as_history
+from fastglm.hosting import protocol
 from fastglm.hosting.answer import Answer
-from fastglm.hosting.lease import lease
+from fastglm.hosting.device_share import DeviceShare
+from fastglm.hosting.protocol import (
+    EndReply,
+    FailureReply,
+    HostInfo,
+    HostKey,
+    PieceReply,
+    ProgressReply,
+    QueuedReply,
+    ResultReply,
+)
 from fastglm.hosting.spawn import Launch, Process, forked, launched
 from fastglm.hosting.sweep import sweep
-from fastglm.hosting.worker import HostInfo
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.home import folder, writing
 from fastglm.system.locks import lock_while_open
 from fastglm.system.memory import Memory
-
-__all__ = ["Answer", "Host", "HostInfo", "HostKey", "Memory"]
 
 LAUNCH: Launch = forked if sys.platform == "linux" else launched
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class HostKey:
-    """What a host has loaded, as it was asked for."""
-
-    model: str = "demo"
-    variant: str = "original"
-    device: str = "auto"
-    dtype: str = "auto"
-    cache: str = "auto"
-
-    def __str__(self) -> str:
-        return f"{self.model} as {self.variant}"
-
-
 class Host:
-    """A process that holds one loaded variant, and the queue of the answers asked of it, first come, first served.
+    """A process that holds one loaded variant and answers several requests side by side.
 
-    Its methods may be called from any thread. As a context manager it closes at the end.
+    Its methods may be called from any thread. One thread reads what the process replies and hands it to the answer or
+    call with that id, without ever waiting for a reader. As a context manager it closes at the end.
     """
 
     info: HostInfo
-    threads: int  # that PyTorch's operators use in the process
 
     def __init__(self, key: HostKey, launch: Launch | None = None) -> None:
-        """An empty process; `Host.start` loads it too. `launch` starts one that talks as `fastglm.hosting.worker`
-        does."""
+        """An empty process; `load` is to follow. `launch` starts one that talks as `fastglm.hosting.worker` does."""
         self.key = key
         self._log, self._process = _start(launch or LAUNCH)
         self._to_process, self._from_process = self._process.stdin, self._process.stdout
-        self._numbers = itertools.count()
+        self._ids = itertools.count()
         self._sending = threading.Lock()
-        self._lock = threading.Condition()  # guards what follows
-        self._queue: deque[Answer] = deque()
-        self._current: Answer | None = None
-        self._calls: dict[int, queue.SimpleQueue[tuple[str, Any]]] = {}  # what the process tells of each, by number
+        self._lock = threading.Lock()  # guards what follows
+        self._answers: dict[int, Answer] = {}  # that are not over
+        self._calls: dict[int, queue.SimpleQueue[protocol.CallReply]] = {}
+        self._share: DeviceShare | None = None  # once it is loaded
         self._death: FastGLMError | None = None
         self._closed = False
         self._failed = False  # then the log is kept
@@ -92,14 +83,27 @@ class Host:
         threads: int | None = None,
         launch: Launch | None = None,
     ) -> Self:
-        """Load a variant in a new process; the arguments are `fastglm.load`'s, `threads` is for PyTorch's operators.
+        """Load a variant in a new process; the arguments are `fastglm.load`'s, and `load`'s below."""
+        host = cls(HostKey(str(model), variant, device, dtype, cache), launch)
+        host.load(restricted, progress, threads)
+        return host
+
+    def load(self, restricted: bool = False, progress: OnProgress | None = None, threads: int | None = None) -> None:
+        """Let the process load the variant; `threads` is for PyTorch's operators.
 
         `progress` is called in this thread; an exception from it ends the process. Raises the FastGLMError that
         loading raised, HostError when the process ended, CancelledError when another thread closed the host meanwhile.
         """
-        host = cls(HostKey(str(model), variant, device, dtype, cache), launch)
-        host._load(restricted, progress, threads)
-        return host
+        try:
+            if progress:
+                progress(Progress("start", 0, 0))
+            self.info = self._call(protocol.LoadRequest(next(self._ids), self.key, restricted, threads), progress)
+        except BaseException:
+            self.close()
+            raise
+        with self._lock:
+            if self._death is None:
+                self._share = DeviceShare(self.info.device, f"an answer of {self.key}", self._hand_over)
 
     @property
     def alive(self) -> bool:
@@ -113,27 +117,31 @@ class Host:
         lease: bool = True,
         **settings: Any,
     ) -> Answer:
-        """Queue a request; returns at once. `settings` are those of `fastglm.stream`.
+        """Ask for an answer, beside those that run; returns at once. `settings` are those of `fastglm.stream`.
 
         Without `lease` the answer does not wait for the device: for one who has it alone already.
         On a dead host the answer fails. Raises UsageError: the history is in no form of `fastglm.history`.
         """
-        answer = Answer((next(self._numbers), prompt, as_history(history), settings), lease, self._ahead, self._cancel)
+        request = protocol.AskRequest(next(self._ids), prompt, as_history(history), settings)
+        answer = Answer(request, self._ahead, self._cancel)
         with self._lock:
-            if self._death is None:
-                self._queue.append(answer)
-                self._lock.notify_all()
-                return answer
-        answer._finish(self._death)
+            death, share = self._death, self._share
+            self._answers[request.id] = answer
+        if death:
+            self._end(answer, death)
+        elif lease and share:
+            share.enter(answer)
+        else:
+            self._hand_over(answer)
         return answer
 
     def memory(self) -> Memory:
         """What the process takes now, and at most. Raises HostError when it ends; blocks while it is paused."""
-        return self._call("memory")
+        return self._call(protocol.MemoryRequest(next(self._ids)))
 
     def reset_peak(self) -> bool:
         """Let the peak of `memory` start anew; returns whether the system can do that."""
-        return self._call("reset_peak")
+        return self._call(protocol.ResetPeakRequest(next(self._ids)))
 
     def apply(self, function: Callable[..., T], *arguments: Any, progress: OnProgress | None = None) -> T:
         """What `function(model, tokenizer, *arguments, progress=…)` returns, called in the process, between answers.
@@ -142,7 +150,7 @@ class Host:
         the process at work. Raises the FastGLMError that the function raised, HostError when it raised anything else or
         the process ended.
         """
-        return self._call("apply", function, arguments, progress=progress)
+        return self._call(protocol.ApplyRequest(next(self._ids), function, arguments), progress)
 
     def pause(self) -> None:
         """Stop the process until `resume`, so that its threads take nothing from another's times (not on Windows)."""
@@ -172,68 +180,76 @@ class Host:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _load(self, restricted: bool, progress: OnProgress | None, threads: int | None) -> None:
-        key = self.key
+    # The process is asked by any thread, and one listens to it.
+
+    def _hand_over(self, answer: Answer) -> None:
+        """Let the process answer."""
         try:
-            if progress:
-                progress(Progress("start", 0, 0))
-            wanted = (key.model, key.variant, key.device, key.dtype, key.cache, restricted, threads)
-            self.info, self.threads = self._call("load", *wanted, progress=progress)
-        except BaseException:
-            self.close()
-            raise
-        threading.Thread(target=self._work, name=f"answers of {self.key}", daemon=True).start()
+            with self._sending:  # a cancel stays behind the request
+                answer.begin()
+                self._write(answer.request)
+        except FastGLMError as error:
+            self._end(answer, error)
+        except Exception as error:
+            failed = f"Asking {self.key} failed unexpectedly ({type(error).__name__}: {error})."
+            self._end(answer, HostError(failed))
 
-    # The two threads: one hands the answers to the process, one listens to it.
+    def _cancel(self, answer: Answer) -> None:
+        if answer.stop():
+            self._send(protocol.CancelRequest(answer.request.id))
+        elif self._share and self._share.leave(answer):
+            self._end(answer, CancelledError("Stopped."))
 
-    def _work(self) -> None:
-        """One answer after the other, each with its share of the device."""
-        while True:
-            with self._lock:
-                self._lock.wait_for(lambda: self._queue or self._death)
-                if self._death:
-                    return
-                answer = self._current = self._queue.popleft()
-            try:
-                with self._leased(answer):
-                    answer._begin()
-                    self._send("ask", *answer._request)
-                    answer.wait()
-            except FastGLMError as error:
-                answer._finish(error)
-            except Exception as error:  # whatever it is: the answer ends, and the next one has its turn
-                answer._finish(HostError(f"Asking {self.key} failed unexpectedly ({type(error).__name__}: {error})."))
-            with self._lock:
-                self._current = None
+    def _ahead(self, answer: Answer) -> int:
+        with self._lock:
+            others = [other for id, other in self._answers.items() if id != answer.request.id]
+        queued = [other for other in others if other.state == "queued"]
+        return sum(other.request.id < answer.request.id for other in queued) + (len(queued) < len(others))
 
-    def _leased(self, answer: Answer) -> contextlib.AbstractContextManager[None]:
-        if not answer._leased:
-            return contextlib.nullcontext()
-        return lease(self.info.device, f"an answer of {self.key}", on_wait=answer._wait_for_device)
+    def _end(self, answer: Answer, failure: FastGLMError | None, memory: Memory | None = None) -> None:
+        with self._lock:
+            self._answers.pop(answer.request.id, None)
+        answer.finish(failure, memory)
+        if self._share:
+            self._share.leave(answer)
 
     def _listen(self) -> None:
         """Take the replies apart until the process ends, then tell everyone who waits for it."""
         with contextlib.suppress(Exception):  # its end, or a reply that cannot be read
             while True:
-                match pickle.load(self._from_process):
-                    case ("piece", keep, new, *rest) if self._current:
-                        self._current._add(keep, new, tuple(rest))
-                    case ("end", failure, memory) if self._current:
-                        self._current._finish(failure and self._with_log(failure), memory)
-                    case ("progress" | "failed" | "reply" as kind, number, value) if call := self._calls.get(number):
-                        call.put((kind, value))
+                for reply in pickle.load(self._from_process):
+                    self._route(reply)
         self._process.kill()  # where it only closed its output
         death = self._explained(self._process.wait())
         with self._lock:
             self._death = death
-            answers = [*filter(None, [self._current]), *self._queue]
-            calls = list(self._calls.values())
-            self._queue.clear()
-            self._lock.notify_all()
+            answers, calls = list(self._answers.values()), dict(self._calls)
+        if self._share:
+            self._share.close()
         for answer in answers:
-            answer._finish(death)
-        for call in calls:
-            call.put(("ended", death))
+            self._end(answer, death)
+        for id, call in calls.items():
+            call.put(FailureReply(id, death))
+
+    def _route(self, reply: protocol.Reply) -> None:
+        match reply:
+            case QueuedReply(id):
+                if answer := self._answers.get(id):
+                    answer.queue()
+            case PieceReply(id):
+                if answer := self._answers.get(id):
+                    answer.add(reply)
+            case EndReply(id, failure, memory):
+                if answer := self._answers.get(id):
+                    self._end(answer, failure and self._with_log(failure), memory)
+            case FailureReply(id, failure):
+                self._reply(FailureReply(id, self._with_log(failure)))
+            case _:
+                self._reply(reply)
+
+    def _reply(self, reply: protocol.CallReply) -> None:
+        if call := self._calls.get(reply.id):
+            call.put(reply)
 
     def _explained(self, status: int) -> FastGLMError:
         """Why the process is no more, in a line."""
@@ -256,50 +272,35 @@ class Host:
         self._failed = True
         return HostError(f"{error} The log: {self._log}")
 
-    def _ahead(self, answer: Answer) -> int:
-        with self._lock:
-            if answer not in self._queue:
-                return 0
-            return self._queue.index(answer) + (self._current is not None)
-
-    def _cancel(self, answer: Answer) -> None:
-        with self._lock:
-            queued = answer in self._queue
-            if queued:
-                self._queue.remove(answer)
-        if queued:
-            answer._finish(CancelledError("stopped"))
-        elif answer._stop():
-            self._send("cancel", answer._request[0])
-
-    def _call(self, name: str, *arguments: Any, progress: OnProgress | None = None) -> Any:
+    def _call(self, request: protocol.Call, progress: OnProgress | None = None) -> Any:
         """What the process replies; its failures are raised and its progress is told in this thread."""
-        call: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        number = next(self._numbers)
+        replies: queue.SimpleQueue[protocol.CallReply] = queue.SimpleQueue()
         with self._lock:
             if self._death:
                 raise self._death.with_traceback(None)
-            self._calls[number] = call
+            self._calls[request.id] = replies
         try:
-            self._send(name, number, *arguments)
+            self._send(request)
             while True:
-                match _get(call):
-                    case ("progress", now):
+                match _get(replies):
+                    case ProgressReply(progress=now):
                         if progress:
                             progress(now)
-                    case ("failed", error):
-                        raise self._with_log(error)
-                    case ("ended", death):
-                        raise death.with_traceback(None)
-                    case (_, reply):
-                        return reply
+                    case ResultReply(result=result):
+                        return result
+                    case FailureReply(failure=failure):
+                        raise failure.with_traceback(None)
         finally:
             with self._lock:
-                del self._calls[number]
+                del self._calls[request.id]
 
-    def _send(self, *request: Any) -> None:
+    def _send(self, request: protocol.Request) -> None:
+        with self._sending:
+            self._write(request)
+
+    def _write(self, request: protocol.Request) -> None:
         data = pickle.dumps(request)
-        with self._sending, contextlib.suppress(OSError, ValueError):  # the listener tells of the end
+        with contextlib.suppress(OSError, ValueError):  # the listener tells of the end
             self._to_process.write(data)
             self._to_process.flush()
 
@@ -331,8 +332,8 @@ def _last_line(log: Path) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _get(messages: "queue.SimpleQueue[tuple[str, Any]]") -> tuple[str, Any]:
-    """The next message; in short waits, so that Ctrl-C is heard on Windows too."""
+def _get(replies: "queue.SimpleQueue[protocol.CallReply]") -> protocol.CallReply:
+    """The next reply; in short waits, so that Ctrl-C is heard on Windows too."""
     while True:
         with contextlib.suppress(queue.Empty):
-            return messages.get(timeout=0.5)
+            return replies.get(timeout=0.5)

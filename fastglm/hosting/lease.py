@@ -65,6 +65,12 @@ def holder(device: str) -> str | None:
     return _names([ticket for one in device.split(",") for ticket in _users(_tickets(_place(one)))])
 
 
+def next_alone(device: str) -> str | None:
+    """Who waits to have `device` alone, asked by one who shares it now; None where nobody does."""
+    waiting = [ticket for one in device.split(",") for ticket in _tickets(_place(one)) if ticket.exclusive]
+    return _names(waiting[:1]) or "another process" if waiting else None
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class _Ticket:
     """A place in the order in which a device is used."""

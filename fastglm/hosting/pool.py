@@ -6,7 +6,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from fastglm.errors import FastGLMError, HostError
-from fastglm.hosting.host import Host, HostKey
+from fastglm.hosting.host import Host
+from fastglm.hosting.protocol import HostKey
 from fastglm.progress.progress import OnProgress, Progress
 
 
@@ -24,7 +25,7 @@ class _Seat:
             self.progress = progress
 
         try:
-            self.host._load(restricted, on_progress, None)
+            self.host.load(restricted, on_progress)
         except FastGLMError as error:
             self.loaded.set_exception(error)
         except BaseException as error:  # whatever it is: nobody waits for ever
@@ -54,12 +55,9 @@ class Pool:
 
     def get(
         self,
-        model: str = "demo",
-        variant: str = "original",
-        device: str = "auto",
-        dtype: str = "auto",
-        *,
+        key: HostKey,
         user: str,
+        *,
         restricted: bool = False,
         progress: OnProgress | None = None,
     ) -> Host:
@@ -69,7 +67,6 @@ class Pool:
         and the next `get` finds it further on. Raises what `Host.start` raises; CancelledError when all its users
         were released meanwhile.
         """
-        key = HostKey(model, variant, device, dtype)
         dead = None
         with self._lock:
             seat = self._seats.get(key)

@@ -9,6 +9,7 @@ libraries in memory and are otherwise processes of their own.
 
 import atexit
 import contextlib
+import importlib
 import os
 import pickle
 import signal
@@ -17,9 +18,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import Any, BinaryIO, Protocol
 
+WORKER = "fastglm.hosting.worker"
 _LONGEST = 1 << 20  # bytes of a request: the environment and a folder
 
 
@@ -41,7 +44,7 @@ class Process(Protocol):
 Launch = Callable[[BinaryIO], Process]
 
 
-def launched(log: BinaryIO, command: tuple[str, ...] = (sys.executable, "-m", "fastglm.hosting.worker")) -> Process:
+def launched(log: BinaryIO, command: tuple[str, ...] = (sys.executable, "-m", WORKER)) -> Process:
     """A process begun anew, with pipes, its errors in `log`. It leads its own process group: Ctrl-C is not for it."""
     own_group: dict[str, Any] = {"process_group": 0}
     if sys.platform == "win32":
@@ -49,13 +52,35 @@ def launched(log: BinaryIO, command: tuple[str, ...] = (sys.executable, "-m", "f
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group)
 
 
-def forked(log: BinaryIO) -> Process:
-    """A process forked from the server, in this one's environment and folder; begun anew where that fails."""
+def forked(log: BinaryIO, module: str = WORKER, arguments: tuple[str, ...] = ()) -> Process:
+    """A process forked from the server, in this one's environment and folder; begun anew where that fails.
+
+    It calls `main(*arguments)` of the module.
+    """
+    request = _ForkRequest(dict(os.environ), os.getcwd(), sys.path, module, arguments)
     with _lock:
         for _ in range(2):  # a server that was killed is begun again
             with contextlib.suppress(OSError, EOFError):
-                return _server(log).fork(log)
-    return launched(log)
+                return _server(log).fork(request, log)
+    return launched(log, (sys.executable, "-m", module, *arguments))
+
+
+@dataclass(frozen=True, slots=True)
+class _ForkRequest:
+    """Fork, and become a host; the reply is the number of the process."""
+
+    environment: dict[str, str]
+    directory: str
+    path: list[str]
+    module: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _WaitRequest:
+    """Wait for the end of a process; the reply is its exit status."""
+
+    pid: int
 
 
 class _Server:
@@ -75,12 +100,12 @@ class _Server:
             )
         self._asking = threading.Lock()
 
-    def fork(self, log: BinaryIO) -> "_Forked":
+    def fork(self, request: _ForkRequest, log: BinaryIO) -> "_Forked":
         stdin, to_process = os.pipe()
         from_process, stdout = os.pipe()
         files = os.fdopen(to_process, "wb"), os.fdopen(from_process, "rb")
         try:
-            pid = self.ask(("fork", dict(os.environ), os.getcwd(), sys.path), [stdin, stdout, log.fileno()])
+            pid = self.ask(request, [stdin, stdout, log.fileno()])
         except BaseException:
             for file in files:
                 file.close()
@@ -90,7 +115,7 @@ class _Server:
             os.close(stdout)
         return _Forked(self, pid, *files)
 
-    def ask(self, request: tuple[Any, ...], files: list[int]) -> int:
+    def ask(self, request: _ForkRequest | _WaitRequest, files: list[int]) -> int:
         """The server's reply. Raises OSError, EOFError where it is no more."""
         with self._asking:
             try:
@@ -126,7 +151,7 @@ class _Forked:
         """Its exit status, or minus the signal that ended it; that of SIGKILL where the server is no more."""
         if self._status is None:
             try:
-                self._status = self._server.ask(("wait", self._pid), [])
+                self._status = self._server.ask(_WaitRequest(self._pid), [])
             except (OSError, EOFError):
                 self._status = -signal.SIGKILL
         return self._status
@@ -154,7 +179,7 @@ def _server(log: BinaryIO) -> _Server:
 
 
 def serve(channel: socket.socket) -> None:
-    """Fork and reap until the client's end is closed. Returns in each fork, ready to be a host."""
+    """Fork hosts and reap them until the client's end is closed."""
     import fastglm
 
     fastglm.load, fastglm.stream  # noqa: B018  # importing what they need takes the time
@@ -164,32 +189,32 @@ def serve(channel: socket.socket) -> None:
         if not data:
             os._exit(0)
         match pickle.loads(data):
-            case ("fork", environment, directory, path):
+            case _ForkRequest() as request:
                 if not (pid := os.fork()):
                     channel.close()
-                    _become(files, environment, directory, path)
-                    return
+                    _become(files, request)
+                    importlib.import_module(request.module).main(*request.arguments)
+                    sys.exit()
                 for file in files:
                     os.close(file)
                 channel.send(pickle.dumps(pid))
-            case ("wait", pid):
+            case _WaitRequest(pid):
                 channel.send(pickle.dumps(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])))
 
 
-def _become(files: list[int], environment: dict[str, str], directory: str, path: list[str]) -> None:
-    """Standard streams, process group, environment, folder and module path of a host."""
+def _become(files: list[int], request: _ForkRequest) -> None:
+    """Set standard streams, process group, environment, folder and module path of a host."""
     os.setpgid(0, 0)
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
     os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(directory)
-    sys.path[:] = path
+    os.environ.update(request.environment)
+    os.chdir(request.directory)
+    sys.path[:] = request.path
 
 
 if __name__ == "__main__":
-    serve(socket.socket(fileno=int(sys.argv[1])))
-    from fastglm.hosting import worker
+    from fastglm.hosting import spawn  # the classes of requests are that module's, not `__main__`'s
 
-    worker.main()
+    spawn.serve(socket.socket(fileno=int(sys.argv[1])))

@@ -1,9 +1,9 @@
 """The process that holds one loaded variant: `python -m fastglm.hosting.worker`, started and talked to by
 `fastglm.hosting.host`.
 
-Requests and replies are pickled tuples on its standard input and output, which nobody else can write to. One thread
-reads, the main thread loads and generates, so that a cancel is heard at once. The end of the input is the end of the
-parent, and of this process.
+Requests and replies are pickled on its standard input and output, which nobody else can write to. One thread reads,
+the main thread loads and generates, so that a cancel is heard at once. The end of the input is the end of the parent,
+and of this process.
 """
 
 import _thread
@@ -13,46 +13,70 @@ import faulthandler
 import gc
 import os
 import pickle
-import queue
 import signal
 import threading
+import time
 import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from operator import attrgetter
 from types import FrameType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 from fastglm.errors import CancelledError, DiskShortError, FastGLMError, HostError, MemoryShortError
 from fastglm.generation.model_info import LoadedInfo, wants_one_thread
 from fastglm.generation.piece import Piece
+from fastglm.hosting.protocol import (
+    ApplyRequest,
+    AskRequest,
+    CancelRequest,
+    EndReply,
+    FailureReply,
+    HostInfo,
+    LoadRequest,
+    MemoryRequest,
+    PieceReply,
+    ProgressReply,
+    QueuedReply,
+    Reply,
+    ResetPeakRequest,
+    ResultReply,
+)
 from fastglm.progress.progress import OnProgress
 from fastglm.system.home import home
 from fastglm.system.memory import MemoryMeter, is_out_of_memory
 
-Load = Callable[..., tuple[Any, Any]]
-Stream = Callable[..., Any]  # a generator of pieces
-
 _SENDING_PAUSE = 0.01  # seconds, too short to be seen
-
-_after_text = attrgetter(*(field.name for field in fields(Piece)[1:]))
-
-
-@dataclass(frozen=True, slots=True)
-class HostInfo(LoadedInfo):
-    """What a host process has loaded, and the process's number."""
-
-    pid: int = 0
+_INTERRUPTS_APART = 0.02  # seconds
+_WAY_OUT = "clear the conversation, or pick a smaller variant"
 
 
-def serve(requests: BinaryIO, replies: BinaryIO, load: Load, stream: Stream) -> None:
+News = tuple[int, Piece | Exception | None]  # of an answer: a piece, its failure, or its end
+
+
+class Running(Protocol):
+    """The answers that are on their way, as `fastglm.generation.streams.Streams` has them."""
+
+    alone: int | None  # the request that is worked on by itself just now: a signal may raise an exception into it
+
+    def add(self, id: int, prompt: str | list[int], history: Any = None, **settings: Any) -> None: ...
+
+    def cancel(self, id: int) -> None: ...
+
+    def step(self) -> Sequence[News]: ...
+
+
+Load = Callable[..., tuple[Any, Any]]
+MakeRunning = Callable[[Any, Any], Running]  # of a model and its tokenizer
+
+
+def serve(requests: BinaryIO, replies: BinaryIO, load: Load, make: MakeRunning) -> None:
     """Load what the first request names, then answer for ever. To be called in the main thread."""
-    child = _Child(requests, replies)
-    signal.signal(signal.SIGINT, child.on_interrupt)
-    threading.Thread(target=child.read, name="requests", daemon=True).start()
-    if loaded := child.load(load):
-        child.answer(stream, *loaded)
+    worker = _Worker(requests, replies)
+    signal.signal(signal.SIGINT, worker.on_interrupt)
+    threading.Thread(target=worker.read, name="requests", daemon=True).start()
+    if loaded := worker.load(load):
+        worker.work(make(*loaded), *loaded)
 
 
 def standard_streams() -> tuple[BinaryIO, BinaryIO]:
@@ -64,133 +88,233 @@ def standard_streams() -> tuple[BinaryIO, BinaryIO]:
     return requests, replies
 
 
-class _Child:
+class _Replies:
+    """Sends replies to the client, several at a time."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+        self._lock = threading.Lock()
+        self._held: list[Reply] = []
+        self.sent = 0.0  # seconds, by `time.perf_counter`
+
+    def hold(self, reply: Reply) -> None:
+        """Keep a reply for the next sending."""
+        with self._lock:
+            self._held.append(reply)
+
+    def send(self, *replies: Reply) -> None:
+        """Send what is held, and these behind it."""
+        with self._lock:
+            data = pickle.dumps([*self._held, *replies], protocol=pickle.HIGHEST_PROTOCOL)
+            self._held.clear()
+            self.sent = time.perf_counter()
+            try:
+                self._pipe.write(data)
+                self._pipe.flush()
+            except OSError:
+                os._exit(0)  # the parent is gone
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A request that is answered."""
+
+    request: AskRequest
+    text: str = ""  # so far, as the client has it
+    begun: bool = False
+
+
+class _Worker:
     def __init__(self, requests: BinaryIO, replies: BinaryIO) -> None:
-        self._requests = requests
-        self._replies = replies
-        self._sending = threading.Lock()
-        self._work: queue.SimpleQueue[tuple[Any, ...]] = queue.SimpleQueue()  # for the main thread
+        self._requests, self._replies = requests, _Replies(replies)
         self._meter = MemoryMeter("cpu", 0)
         self._threads = 1  # for work on many sequences
-        self._cancelled = -1  # the answer that was cancelled last
-        self._interruptible = -1  # the answer whose next token is being computed
+        self._running: Running | None = None
+        self._interrupted = -1  # the answer into which an exception was raised last
+        self._news = threading.Condition()  # guards what follows
+        self._waiting: dict[int, Any] = {}  # requests for the main thread, in order
+        self._asked: dict[int, _Asked] = {}  # the answers that run
+        self._is_full = False  # another answer found no memory, and waits until one is over
+        self._cancelled: set[int] = set()  # running answers that are to be stopped
+        self._to_interrupt: set[int] = set()  # those of them that need not come to the end of their step
+
+    # In the thread that reads.
 
     def read(self) -> None:
         """Pass work on to the main thread and do the rest at once; runs in a thread of its own."""
         with contextlib.suppress(Exception):  # the parent's end, or a request that cannot be read
             while True:
                 match pickle.load(self._requests):
-                    case ("cancel", number):
-                        self._cancelled = number
-                        if number == self._interruptible:
-                            _thread.interrupt_main()
-                    case ("memory", number):
-                        self._send("reply", number, self._meter.read())
-                    case ("reset_peak", number):
-                        self._send("reply", number, self._meter.reset_peak())
+                    case CancelRequest(id):
+                        self._cancel(id)
+                    case MemoryRequest(id):
+                        self._replies.send(ResultReply(id, self._meter.read()))
+                    case ResetPeakRequest(id):
+                        self._replies.send(ResultReply(id, self._meter.reset_peak()))
                     case request:
-                        self._work.put(request)
+                        with self._news:
+                            self._waiting[request.id] = request
+                            self._news.notify()
         os._exit(0)  # whatever the main thread is in the middle of
+
+    def _cancel(self, id: int) -> None:
+        with self._news:
+            waited = self._waiting.pop(id, None)
+            if runs := id in self._asked:
+                self._cancelled.add(id)
+                self._to_interrupt.add(id)
+        if waited:
+            self._replies.send(EndReply(id, CancelledError("Stopped."), self._meter.read()))
+        elif runs:
+            threading.Thread(target=self._interrupt, args=[id], name="cancel", daemon=True).start()
+
+    def _interrupt(self, id: int) -> None:
+        """Interrupt the work on an answer as soon as it is the only one that is worked on, even in a long prefill."""
+        while id in self._to_interrupt:
+            if self._running and self._running.alone == id:
+                _thread.interrupt_main()
+            time.sleep(_INTERRUPTS_APART)
+
+    # In the main thread.
+
+    def on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        """Runs after `interrupt_main`, once for each answer that is to be interrupted."""
+        id = self._running.alone if self._running else None
+        if id is not None and id in self._to_interrupt:
+            self._to_interrupt.discard(id)
+            self._interrupted = id
+            raise CancelledError("Stopped.")
 
     def load(self, load: Load) -> tuple[Any, Any] | None:
         """The model and its tokenizer, or None after a failure, which has been told."""
-        _, number, model, variant, device, dtype, cache, restricted, threads = self._work.get()
+        request: LoadRequest = self._next()
+        key = request.key
         try:
             import torch
 
-            if threads:
-                torch.set_num_threads(threads)
-            settings = {"cache": cache, "restricted": restricted, "progress": self._telling(number)}
-            loaded = load(model, variant, device, dtype, **settings)
+            if request.threads:
+                torch.set_num_threads(request.threads)
+            settings = {"cache": key.cache, "restricted": request.restricted, "progress": self._telling(request.id)}
+            loaded = load(key.model, key.variant, key.device, key.dtype, **settings)
             info = loaded[0].fastglm
             self._threads = torch.get_num_threads()
-            if not threads and info.device == "cpu" and wants_one_thread(info.parameters, info.engine):
+            if not request.threads and info.device == "cpu" and wants_one_thread(info.parameters, info.engine):
                 torch.set_num_threads(1)
             self._meter = MemoryMeter(info.device, info.weights_memory)
-            told = {field.name: getattr(info, field.name) for field in fields(LoadedInfo)}
-            self._send("reply", number, (HostInfo(**told, pid=os.getpid()), torch.get_num_threads()))
+            facts = {field.name: getattr(info, field.name) for field in fields(LoadedInfo)}
+            told = HostInfo(**facts, pid=os.getpid(), threads=torch.get_num_threads())
+            self._replies.send(ResultReply(request.id, told))
             return loaded
         except BaseException as error:
-            self._send("failed", number, _told(error, f"Loading {model} as {variant}", "pick a smaller variant"))
+            self._replies.send(FailureReply(request.id, _told(error, f"Loading {key}", "pick a smaller variant")))
             return None
 
-    def _telling(self, number: int) -> OnProgress:
-        return lambda progress: self._send("progress", number, progress)
+    def _telling(self, id: int) -> OnProgress:
+        return lambda progress: self._replies.send(ProgressReply(id, progress))
 
-    def answer(self, stream: Stream, model: Any, tokenizer: Any) -> None:
-        """Answer one request after the other."""
+    def work(self, running: Running, model: Any, tokenizer: Any) -> None:
+        """Answer side by side what is asked. A function is applied alone, after the answers that came before it."""
+        self._running = running
         while True:
-            match self._work.get():
-                case ("ask", number, prompt, history, settings):
-                    start = partial(stream, model, tokenizer, prompt, history, **settings)
-                    failure = self._try("Answering", self._stream, number, start)
-                    self._send("end", failure, self._meter.read())
-                case ("apply", number, function, arguments):
-                    work = partial(function, model, tokenizer, *arguments, progress=self._telling(number))
-                    if failure := self._try("Evaluating", self._apply, number, work):
-                        self._send("failed", number, failure)
+            match self._next():
+                case AskRequest() as request:
+                    self._add(running, request)
+                case ApplyRequest(id, function, arguments):
+                    self._apply(id, partial(function, model, tokenizer, *arguments, progress=self._telling(id)))
+                case None:
+                    self._stop_cancelled(running)
+                    self._advance(running)
 
-    def _try(self, doing: str, work: Callable[..., None], *arguments: Any) -> FastGLMError | None:
-        """Returns what to tell of a failure, without the frames that failed and their memory."""
+    def _next(self) -> Any:
+        """The next request whose turn it is; None where there is none and answers run."""
+        with self._news:
+            while True:
+                request = next(iter(self._waiting.values()), None)
+                if request and not (self._asked and (self._is_full or isinstance(request, ApplyRequest))):
+                    del self._waiting[request.id]
+                    if isinstance(request, AskRequest):
+                        self._asked[request.id] = _Asked(request)
+                    return request
+                if self._asked:
+                    return None
+                self._news.wait()
+
+    def _add(self, running: Running, request: AskRequest) -> None:
         try:
-            work(*arguments)
-        except BaseException as error:
-            failure = _told(error, doing, "clear the conversation, or pick a smaller variant").with_traceback(None)
-        else:
-            return None
-        if isinstance(failure, MemoryShortError):
-            gc.collect()
-            self._meter.free_unused()
-        return failure
+            running.add(request.id, request.prompt, request.history, **request.settings)
+        except Exception as error:
+            self._end(request.id, error)
 
-    def _apply(self, number: int, work: Callable[[], Any]) -> None:
+    def _stop_cancelled(self, running: Running) -> None:
+        for id in list(self._cancelled):
+            running.cancel(id)
+            self._end(id, CancelledError("Stopped."))
+
+    def _advance(self, running: Running) -> None:
+        """Work one step on all answers and tell what is new; of fast models several steps at a time, as each sending
+        wakes the client."""
+        try:
+            news = running.step()
+        except CancelledError:
+            news = self._failed(running, [self._interrupted], CancelledError("Stopped."))
+        except Exception as error:  # of no single answer
+            news = self._failed(running, list(self._asked), error)
+        due = time.perf_counter() - self._replies.sent > _SENDING_PAUSE
+        for id, found in news:
+            if isinstance(found, Piece):
+                self._hold(id, found)
+                due = due or found.tokens == 1
+            else:
+                self._end(id, found)
+        if due:
+            self._replies.send()
+
+    def _failed(self, running: Running, ids: list[int], error: Exception) -> list[News]:
+        for id in ids:
+            running.cancel(id)
+        return [(id, error) for id in ids]
+
+    def _hold(self, id: int, piece: Piece) -> None:
+        asked = self._asked[id]
+        keep = _common_length(asked.text, piece.text)
+        asked.text, asked.begun = piece.text, True
+        self._meter.cache = piece.cache_memory
+        self._replies.hold(PieceReply(id, keep, piece))
+
+    def _end(self, id: int, error: Exception | None) -> None:
+        failure = self._failure(error, "Answering") if error else None
+        with self._news:
+            asked = self._asked.pop(id)
+            is_cancelled = id in self._cancelled
+            self._cancelled.discard(id)
+            self._to_interrupt.discard(id)
+            waits = isinstance(failure, MemoryShortError) and self._asked and not asked.begun and not is_cancelled
+            self._is_full = bool(waits)
+            if waits:  # until there is room again
+                self._waiting = {id: asked.request, **self._waiting}
+        self._replies.send(QueuedReply(id) if waits else EndReply(id, failure, self._meter.read()))
+
+    def _apply(self, id: int, work: Callable[[], Any]) -> None:
         """Work on many sequences at once, which more threads always help."""
         import torch
 
         decoding = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
-            self._send("reply", number, work())
+            self._replies.send(ResultReply(id, work()))
+        except BaseException as error:
+            self._replies.send(FailureReply(id, self._failure(error, "Evaluating")))
         finally:
             torch.set_num_threads(decoding)
 
-    def _stream(self, number: int, start: Callable[[], Generator[Piece]]) -> None:
-        """Send what is new in each piece; those of a fast model several at a time, as each sending wakes the client."""
-        text, sent = "", 0.0
-        with contextlib.closing(start()) as pieces:
-            while (piece := self._next(number, pieces)) is not None:
-                keep = _common_length(text, piece.text)
-                text = piece.text
-                self._meter.cache = piece.cache_memory
-                due = piece.time - sent > _SENDING_PAUSE or piece.tokens == 1
-                sent = piece.time if due else sent
-                self._send("piece", keep, text[keep:], *_after_text(piece), flush=due)
-
-    def _next(self, number: int, pieces: Generator[Piece]) -> Piece | None:
-        """The next piece, None at the end. A cancel interrupts this, even a long prefill, and nothing else."""
-        self._interruptible = number
-        try:
-            if self._cancelled == number:
-                raise CancelledError("Stopped.")
-            return next(pieces, None)
-        finally:
-            self._interruptible = -1
-
-    def on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        """Runs in the main thread when the reading thread has called `interrupt_main`."""
-        if self._interruptible == self._cancelled != -1:
-            self._interruptible = -1
-            raise CancelledError("Stopped.")
-
-    def _send(self, *reply: Any, flush: bool = True) -> None:
-        data = pickle.dumps(reply, protocol=pickle.HIGHEST_PROTOCOL)
-        try:
-            with self._sending:
-                self._replies.write(data)
-                if flush:
-                    self._replies.flush()
-        except OSError:
-            os._exit(0)  # the parent is gone
+    def _failure(self, error: BaseException, doing: str) -> FastGLMError:
+        """Returns what to tell of an error, without the frames that failed and their memory."""
+        failure = _told(error, doing, _WAY_OUT).with_traceback(None)
+        error.__traceback__ = None
+        if isinstance(failure, MemoryShortError):
+            gc.collect()
+            self._meter.free_unused()
+        return failure
 
 
 def _common_length(old: str, new: str) -> int:
@@ -218,8 +342,9 @@ def main() -> None:
     requests, replies = standard_streams()
     faulthandler.enable()
     import fastglm
+    from fastglm.generation.streams import Streams
 
-    serve(requests, replies, lambda *a, **k: fastglm.load(*a, **k), lambda *a, **k: fastglm.stream(*a, **k))
+    serve(requests, replies, fastglm.load, Streams)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from hosting import FAKE, LAUNCH_FAKE, eventually, gone
 
 import fastglm.hosting.host
 from fastglm.errors import CancelledError, CheckpointError, FastGLMError, HostError
-from fastglm.hosting.host import Host, HostKey
+from fastglm.hosting.host import Host
 from fastglm.hosting.pool import Pool
+from fastglm.hosting.protocol import HostKey
 from fastglm.progress.progress import Progress
 
 
@@ -37,7 +38,7 @@ class Getter(threading.Thread):
 
     def run(self) -> None:
         try:
-            self.host = self.pool.get(self.model, user=self.user, progress=self.progress.append)
+            self.host = self.pool.get(HostKey(self.model), self.user, progress=self.progress.append)
         except FastGLMError as error:
             self.error = error
 
@@ -54,7 +55,7 @@ def test_users_share_a_host_and_the_last_frees_it(pool: Pool) -> None:
     assert host is not None
     assert host is two.host
     assert processes() == 1
-    assert pool.get(user="one") is host  # who comes twice is counted once
+    assert pool.get(HostKey(), "one") is host  # who comes twice is counted once
     assert pool.users() == {host.key: {"one", "two"}}
     pool.release(host.key, "one")
     pool.release(host.key, "one")
@@ -67,16 +68,16 @@ def test_users_share_a_host_and_the_last_frees_it(pool: Pool) -> None:
 
 
 def test_a_dead_host_is_replaced_on_the_next_get(pool: Pool) -> None:
-    host = pool.get(user="one")
-    assert pool.get(user="two") is host
+    host = pool.get(HostKey(), "one")
+    assert pool.get(HostKey(), "two") is host
     answer = host.ask("crash")
     assert answer.wait(60)
     assert answer.state == "failed"
-    fresh = pool.get(user="two")
+    fresh = pool.get(HostKey(), "two")
     assert fresh is not host
     assert pool.users() == {fresh.key: {"one", "two"}}
     assert len(list(fresh.ask("x"))) == 5
-    assert pool.get(user="one") is fresh
+    assert pool.get(HostKey(), "one") is fresh
     pool.release(fresh.key, "two")
     assert fresh.alive  # its other user still has it
     pool.close()
@@ -89,7 +90,7 @@ def test_a_failed_load_tells_everyone_and_can_be_tried_again(pool: Pool) -> None
     two.join()
     assert type(one.error) is type(two.error) is CheckpointError
     with pytest.raises(CheckpointError):
-        pool.get("missing", user="one")
+        pool.get(HostKey("missing"), "one")
     assert processes() == 0
     assert pool.users() == {}
 
@@ -115,7 +116,7 @@ def test_a_progress_callback_that_raises_leaves_the_loading_alone(pool: Pool) ->
         raise RerunError
 
     with pytest.raises(RerunError):
-        pool.get("slow", user="one", progress=leave)
+        pool.get(HostKey("slow"), "one", progress=leave)
     again = Getter(pool, "slow", "one")
     eventually(lambda: again.progress)
     assert processes() == 1
@@ -128,10 +129,10 @@ def test_whatever_ends_a_load_nobody_waits_for_ever(pool: Pool, monkeypatch: pyt
         raise RuntimeError("can't start new thread")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Host, "_load", broken)
+        patch.setattr(Host, "load", broken)
         getter = Getter(pool, "demo", "one")
         getter.join(60)
     assert isinstance(getter.error, HostError)
     assert "can't start new thread" in str(getter.error)
     assert pool.users() == {}
-    assert pool.get("demo", user="one").alive
+    assert pool.get(HostKey("demo"), "one").alive

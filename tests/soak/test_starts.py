@@ -15,7 +15,8 @@ from traces import check_nothing_is_left
 from fastglm.compress.checkpoint_writer import is_whole
 from fastglm.errors import FastGLMError, HostError
 from fastglm.hosting import sweep
-from fastglm.hosting.host import Host, HostKey
+from fastglm.hosting.host import Host
+from fastglm.hosting.protocol import HostKey
 from fastglm.models.source import demo_folder
 
 VARIANTS = ("int8", "int4")
@@ -55,7 +56,7 @@ class Start(threading.Thread):
         if self.kill is not None:
             threading.Timer(max(0.0, self.kill - self.begin), host._process.kill).start()
         try:
-            host._load(False, None, None)
+            host.load()
             self.folder = Path(host.info.folder or "")
             self.made = self.folder.stat().st_ino
         except FastGLMError as error:

@@ -5,11 +5,13 @@ import signal
 import sys
 import time
 from collections.abc import Generator
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from fastglm.errors import CheckpointError, ContextError, MemoryShortError, UsageError
 from fastglm.generation.piece import Piece
+from fastglm.hosting.in_turn import InTurn
 from fastglm.hosting.worker import serve, standard_streams
 from fastglm.progress.progress import OnProgress, Progress
 
@@ -64,7 +66,24 @@ def load(
     return SimpleNamespace(fastglm=info), "tokenizer"
 
 
-def stream(
+class Crowd:
+    """The answers that run."""
+
+    count = 0
+
+
+def stream(*arguments: Any, **settings: Any) -> Generator[Piece]:
+    """One answer, counted while it runs."""
+    if arguments[2] == "large" and Crowd.count:
+        raise MemoryShortError("no memory for another answer")
+    Crowd.count += 1
+    try:
+        yield from answer(*arguments, **settings)
+    finally:
+        Crowd.count -= 1
+
+
+def answer(
     model: Any,
     tokenizer: Any,
     prompt: str,
@@ -115,4 +134,4 @@ def stream(
 
 
 if __name__ == "__main__":
-    serve(*standard_streams(), load, stream)
+    serve(*standard_streams(), load, partial(InTurn, stream))

@@ -13,7 +13,7 @@ from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.scoring import Findings, Judged, judge
 from fastglm.evaluate.throughput import batch_time
 from fastglm.generation.piece import Piece
-from fastglm.hosting.worker import HostInfo
+from fastglm.hosting.protocol import HostInfo
 from fastglm.progress.progress import Progress
 from fastglm.system.memory import Memory
 

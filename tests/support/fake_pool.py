@@ -8,7 +8,7 @@ from typing import Any
 
 from fastglm.errors import FastGLMError
 from fastglm.generation.piece import Piece
-from fastglm.hosting.host import HostKey
+from fastglm.hosting.protocol import HostKey
 from fastglm.progress.progress import Progress
 from fastglm.system.memory import Memory
 
@@ -69,13 +69,10 @@ class FakePool:
         self.asked: list[tuple[HostKey, str, Any, dict[str, Any]]] = []
         self.held: dict[str, set[HostKey]] = {}
 
-    def get(
-        self, model: str, variant: str, device: str, dtype: str, *, user: str, restricted: bool, progress: Any
-    ) -> FakeHost:
+    def get(self, key: HostKey, user: str, *, restricted: bool, progress: Any) -> FakeHost:
         assert restricted, "the app opens no path that a visitor makes up"
         if self.refuses is not None:
             raise self.refuses
-        key = HostKey(model, variant, device, dtype)
         self.held.setdefault(user, set()).add(key)
         for step in range(11):
             progress(Progress("load", step, 10, "MB"))

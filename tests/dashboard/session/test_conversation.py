@@ -11,7 +11,7 @@ from dashboard.session import answering
 from dashboard.session.browser_tab import Presence
 from dashboard.session.conversation import Desk
 from fastglm.errors import FastGLMError, MemoryShortError
-from fastglm.hosting.host import HostKey
+from fastglm.hosting.protocol import HostKey
 
 TAB = "a tab that nobody can guess"
 

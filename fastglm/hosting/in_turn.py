@@ -1,0 +1,45 @@
+"""Answers of a plain generator of pieces, side by side: each in turn gives one piece."""
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from fastglm.generation.piece import Piece
+
+
+class InTurn:
+    """Stands where `fastglm.generation.streams.Streams` does, for models that share no step between answers."""
+
+    def __init__(self, stream: Callable[..., Generator[Piece]], model: Any, tokenizer: Any) -> None:
+        self.alone: int | None = None
+        self._stream, self._model, self._tokenizer = stream, model, tokenizer
+        self._pieces: dict[int, Generator[Piece]] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is on its way."""
+        return bool(self._pieces)
+
+    def add(self, id: int, prompt: str | list[int], history: Any = None, **settings: Any) -> None:
+        """Begin an answer; raises what the generator's function raises."""
+        self._pieces[id] = self._stream(self._model, self._tokenizer, prompt, history, **settings)
+
+    def cancel(self, id: int) -> None:
+        """Forget an answer."""
+        if pieces := self._pieces.pop(id, None):
+            pieces.close()
+
+    def step(self) -> list[tuple[int, Piece | Exception | None]]:
+        """The next piece of each answer, its failure, or None at its end."""
+        return [(id, self._next(id)) for id in list(self._pieces)]
+
+    def _next(self, id: int) -> Piece | Exception | None:
+        try:
+            self.alone = id
+            found: Piece | Exception | None = next(self._pieces[id], None)
+        except Exception as error:
+            found = error
+        finally:
+            self.alone = None
+        if not isinstance(found, Piece):
+            self.cancel(id)
+        return found

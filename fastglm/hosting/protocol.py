@@ -1,0 +1,154 @@
+"""Requests to a host process and its replies. Each carries the id of its request; replies cross several at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import Any
+
+from fastglm.errors import FastGLMError
+from fastglm.generation.model_info import LoadedInfo
+from fastglm.generation.piece import Piece
+from fastglm.progress.progress import Progress
+from fastglm.system.memory import Memory
+
+_after_text = attrgetter(*(field.name for field in fields(Piece)[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class HostKey:
+    """The variant that a host is to load, in the words of `fastglm.load`."""
+
+    model: str = "demo"
+    variant: str = "original"
+    device: str = "auto"
+    dtype: str = "auto"
+    cache: str = "auto"
+
+    def __str__(self) -> str:
+        return f"{self.model} as {self.variant}"
+
+
+@dataclass(frozen=True, slots=True)
+class HostInfo(LoadedInfo):
+    """Facts of the variant that a host process has loaded, and of the process."""
+
+    pid: int = 0
+    threads: int = 1  # that PyTorch's operators use in answers
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRequest:
+    """Load a variant: the first request of a process."""
+
+    id: int
+    key: HostKey
+    restricted: bool
+    threads: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AskRequest:
+    """Answer a prompt; `settings` are those of `fastglm.stream`."""
+
+    id: int
+    prompt: str | list[int]
+    history: Any
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRequest:
+    """Call `function(model, tokenizer, *arguments, progress=…)` while nothing is answered."""
+
+    id: int
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRequest:
+    """Measure the memory of the process."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResetPeakRequest:
+    """Let the peak of the memory start anew."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequest:
+    """Stop answering the request with this id."""
+
+    id: int
+
+
+Call = LoadRequest | ApplyRequest | MemoryRequest | ResetPeakRequest  # answered by one ResultReply or FailureReply
+Request = Call | AskRequest | CancelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedReply:
+    """There is no memory for an answer beside those that run: it waits until one is over."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PieceReply:
+    """A piece of an answer, whose text crosses without the first `keep` characters: the client has those already."""
+
+    id: int
+    keep: int
+    piece: Piece
+
+    def grown(self, text: str) -> Piece:
+        """The whole piece, for a client that had `text` before."""
+        return Piece(text[: self.keep] + self.piece.text, *_after_text(self.piece))
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a fifth of the time that pickling both classes by their fields takes
+        return _piece_reply, (self.id, self.keep, self.piece.text[self.keep :], *_after_text(self.piece))
+
+
+def _piece_reply(id: int, keep: int, *values: Any) -> PieceReply:
+    return PieceReply(id, keep, Piece(*values))
+
+
+@dataclass(frozen=True, slots=True)
+class EndReply:
+    """An answer is over; `failure` says why where it is not whole. `memory` is that of the process."""
+
+    id: int
+    failure: FastGLMError | None
+    memory: Memory
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReply:
+    """Progress of a call."""
+
+    id: int
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class ResultReply:
+    """The result of a call."""
+
+    id: int
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class FailureReply:
+    """A call failed."""
+
+    id: int
+    failure: FastGLMError
+
+
+CallReply = ProgressReply | ResultReply | FailureReply
+Reply = QueuedReply | PieceReply | EndReply | CallReply

@@ -1,0 +1,166 @@
+"""Several answers at once in one host, with a model that does what the prompt says (`fake_host.py`)."""
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hosting import LAUNCH_FAKE, evaluated, eventually
+
+from fastglm.errors import ContextError, HostError
+from fastglm.hosting.answer import Answer
+from fastglm.hosting.host import Host
+from fastglm.hosting.lease import holder, lease
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
+    with Host.start("demo", "int4", "cpu", threads=1, launch=LAUNCH_FAKE) as started:
+        yield started
+
+
+def whole(prompt: str, count: int) -> str:
+    """The text of an answer of `fake_host.py`."""
+    return "".join(f"{prompt}{tokens} " for tokens in range(1, count + 1))
+
+
+def test_threads_that_ask_at_once_are_answered_side_by_side(host: Host) -> None:
+    answers: dict[str, Answer] = {}
+    together = threading.Barrier(4)
+
+    def ask(prompt: str) -> None:
+        together.wait()
+        answers[prompt] = host.ask(prompt, pause=0.005, count=100)
+
+    threads = [threading.Thread(target=ask, args=[prompt]) for prompt in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: all(answer.piece for answer in answers.values()))
+    assert [answer.state for answer in answers.values()] == ["running"] * 4
+    for prompt, answer in answers.items():
+        pieces = list(answer)
+        assert [piece.tokens for piece in pieces] == list(range(1, 101))
+        assert pieces[-1].text == whole(prompt, 100)
+
+
+@pytest.mark.parametrize("victim", ["slow", "prefill"])
+def test_a_cancelled_answer_leaves_the_others(host: Host, victim: str) -> None:
+    others = [host.ask(prompt, pause=0.005, count=100) for prompt in "ab"]
+    cancelled = host.ask(victim)
+    eventually(lambda: cancelled.piece or victim == "prefill")
+    time.sleep(0.1)
+    cancelled.cancel()
+    assert cancelled.wait(20)
+    assert cancelled.state == "cancelled"
+    for prompt, answer in zip("ab", others, strict=True):
+        assert [piece.tokens for piece in answer] == list(range(1, 101))
+        assert answer.piece
+        assert answer.piece.text == whole(prompt, 100)
+
+
+@pytest.mark.parametrize(("victim", "error"), [("context", ContextError), ("bug", HostError)])
+def test_a_failed_answer_leaves_the_others(host: Host, victim: str, error: type[Exception]) -> None:
+    others = [host.ask(prompt, pause=0.005, count=100) for prompt in "ab"]
+    with pytest.raises(error):
+        list(host.ask(victim))
+    for prompt, answer in zip("ab", others, strict=True):
+        assert [piece.text for piece in answer][-1] == whole(prompt, 100)
+
+
+def test_a_slow_reader_holds_up_nobody(host: Host) -> None:
+    slow = iter(answer := host.ask("a", count=5_000))
+    assert next(slow).tokens == 1  # and no further piece is read
+    other = host.ask("b", count=5_000)
+    assert other.wait(60)
+    assert answer.wait(60)
+    assert [piece.tokens for piece in slow] == list(range(2, 5_001))
+
+
+def test_a_host_holds_one_lease_for_all_its_answers(host: Host) -> None:
+    first, second = host.ask("slow"), host.ask("slow")
+    eventually(lambda: first.piece and second.piece)
+    assert holder("cpu") == "an answer of demo as int4"
+    first.cancel()
+    assert first.wait(20)
+    assert holder("cpu") == "an answer of demo as int4"
+    second.cancel()
+    eventually(lambda: holder("cpu") is None)
+
+
+def test_one_who_wants_the_device_alone_waits_for_running_answers_only(host: Host) -> None:
+    stopped, entered = threading.Event(), threading.Event()
+    states = set()
+
+    def visitors() -> None:
+        """An answer runs at any time."""
+        for number in itertools.count():
+            if stopped.is_set():
+                return
+            answer = host.ask("x", pause=0.02, count=20)
+            while not answer.wait(0.1) and not stopped.is_set():
+                states.add((answer.state, answer.waiting_for))
+                if number % 2:
+                    break
+
+    threads = [threading.Thread(target=visitors) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    running = host.ask("y", pause=0.02, count=20)
+    eventually(lambda: running.piece)
+    try:
+        with lease("cpu", "a benchmark", exclusive=True):
+            entered.set()
+            assert running.over
+            eventually(lambda: ("waiting", "a benchmark") in states)
+    finally:
+        stopped.set()
+        for thread in threads:
+            thread.join()
+    after = host.ask("z")
+    assert after.wait(60)
+    assert after.state == "done"
+
+
+def test_a_function_is_applied_between_the_answers_before_and_after_it(host: Host) -> None:
+    before = [host.ask(prompt, pause=0.01, count=30) for prompt in "ab"]
+    eventually(lambda: all(answer.piece for answer in before))
+    seen: list[bool] = []
+    thread = threading.Thread(target=lambda: seen.append(bool(host.apply(evaluated, "pid"))))
+    thread.start()
+    time.sleep(0.05)
+    after = host.ask("c")
+    time.sleep(0.05)
+    assert (after.piece, seen) == (None, [])
+    given_up = host.ask("d")
+    given_up.cancel()
+    assert given_up.wait(20)
+    assert not before[0].over
+    thread.join(60)
+    assert seen == [True]
+    assert [answer.state for answer in before] == ["done"] * 2
+    assert after.wait(60)
+    assert [piece.text for piece in after][-1] == whole("c", 5)
+
+
+def test_an_answer_without_memory_waits_for_those_that_run(host: Host) -> None:
+    running = host.ask("slow")
+    eventually(lambda: running.piece)
+    large = host.ask("large")
+    time.sleep(0.2)
+    assert large.state == "queued"
+    given_up, next_one = host.ask("x"), host.ask("x")
+    assert large.ahead == 1
+    time.sleep(0.1)
+    given_up.cancel()
+    assert given_up.wait(20)
+    assert given_up.state == "cancelled"
+    assert (large.state, next_one.piece) == ("queued", None)
+    running.cancel()
+    assert large.wait(60)
+    assert next_one.wait(60)
+    assert (large.state, next_one.state) == ("done", "done")
