@@ -14,11 +14,11 @@ from typing import Any
 
 from benchmarks.environment.machine import BUSY, ROOT
 from benchmarks.exchange.result_file import ResultError, ResultFile, Row, described, read
+from benchmarks.files import write_text
 from benchmarks.measure.bounds import ClaimedFigure, kept, text, times
 from benchmarks.measure.statistics import Estimate
 from benchmarks.measure.wording import kind, quantity
 from benchmarks.report.literal import literal
-from benchmarks.report.report import write_text
 from fastglm.errors import FastGLMError
 
 RESULTS = ROOT / "benchmarks" / "results"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from benchmarks import files
 from benchmarks.cli.options import (
     AnswerTokens,
     JsonFile,
@@ -111,7 +112,7 @@ def run(
         asked = (model, variants, suite, prompt_tokens, answer_tokens, repeats, device, questions, texts)
         order = RunRequest.read(*asked, precision, budget, batches, arithmetic=arithmetic)
         if json:
-            report.check_json(json)
+            files.check_json(json)
         if json and ray:
             raise UsageError("--json is for one machine: leave it out with --ray, and export the runs afterwards")
         kept_in = open_store(store)
@@ -169,18 +170,17 @@ def compare_runs(
     debug: Debug = False,
 ) -> None:
     """Say where B is better or worse than A at 95 %: two runs, or two variants of one."""
-    from benchmarks.report import report
     from benchmarks.report.compare import compare
 
     if threshold is not None and not 0 <= threshold < 1:
         raise UsageError("--threshold is a share below 1, such as 0.05 for 5 %")
     if json:
-        report.check_json(json)
+        files.check_json(json)
     comparison = compare(opened_store(store), a, b)
     print(comparison.table())
     worse = threshold is not None and comparison.worse_by(threshold)
     if json:
-        report.write_data(json, comparison.as_dict() | {"threshold": threshold, "worse": worse})
+        files.write_data(json, comparison.as_dict() | {"threshold": threshold, "worse": worse})
     if worse:
         raise typer.Exit(1)
 
@@ -200,7 +200,7 @@ def report_run(
 
     for path, option in ((out, "--out"), (markdown, "--markdown")):
         if path:
-            report.check_file(path, option)
+            files.check_file(path, option)
     opened = opened_store(store)
     found = find_run.find_run(opened.runs(), run)
     rows = find_run.measurements_of(opened, found["id"])
@@ -209,10 +209,10 @@ def report_run(
             from benchmarks.report.html import page
         except ModuleNotFoundError as error:
             raise FastGLMError(f"--out needs {error.name}: install it, or use --markdown") from error
-        report.write_text(out, page(found, rows, opened.samples([found["id"]])))
+        files.write_text(out, page(found, rows, opened.samples([found["id"]])))
     if markdown:
         remarks = [("remark", str(remark)) for remark in run_facts.remarks(found)]
-        report.write_text(markdown, report.markdown(found["model"], [*run_facts.facts(found), *remarks], rows))
+        files.write_text(markdown, report.markdown(found["model"], [*run_facts.facts(found), *remarks], rows))
     if not out and not markdown:
         print(report.table(rows))
 
@@ -225,9 +225,8 @@ def export_runs(
     debug: Debug = False,
 ) -> None:
     """Write runs to a file: JSON holds everything, CSV and Parquet one row per measurement."""
-    from benchmarks.report import report
 
-    report.check_file(file, "FILE")
+    files.check_file(file, "FILE")
     opened = opened_store(store)
     from benchmarks.exchange.exchange import export_runs as export
 
@@ -282,10 +281,9 @@ def promises(
     debug: Debug = False,
 ) -> None:
     """Measure what this project promises about time and memory; exit status 1 if a promise is missed."""
-    from benchmarks.report import report
 
     if json:
-        report.check_json(json)
+        files.check_json(json)
     from benchmarks.claims.claims import keep
 
     if not keep(only, json):
@@ -295,10 +293,9 @@ def promises(
 @app.command()
 def products(json: ResultsFile = None, debug: Debug = False) -> None:
     """Measure the speed of packed weights on this CPU, relative to fp32."""
-    from benchmarks.report import report
 
     if json:
-        report.check_json(json)
+        files.check_json(json)
     from benchmarks.claims.matmul import tell
 
     tell(json)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import files
 from benchmarks.cli.options import AnswerTokens, JsonFile, PromptTokens, StoreUrl, Variants, open_store, tell
 from fastglm.cli.errors import telling
 from fastglm.cli.options import Debug, Progress
@@ -61,7 +62,7 @@ def peers(
         if both := set(order.variants) & chosen.keys():
             raise UsageError(f"{', '.join(sorted(both))} is both a variant and a peer: name it once")
         if json:
-            report.check_json(json)
+            files.check_json(json)
         kept_in = open_store(store)
         result = compare(order, chosen, kept_in, reporter)
         found = ratios.ratios(result.samples, order.variants, list(chosen))

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from benchmarks import files
 from fastglm.cli.errors import telling
 from fastglm.cli.options import Debug
 
@@ -29,12 +30,11 @@ def export_reference(
     """Write the answers of `original` to the questions, for a machine with too little memory for it."""
     from benchmarks.execution.reference import Interview
     from benchmarks.measure import wording
-    from benchmarks.report import report
     from benchmarks.run.progress import BarReporter
 
     reporter = BarReporter()
     with telling(reporter.error):
-        report.check_file(file, "FILE")
+        files.check_file(file, "FILE")
         interview = Interview.read(model, questions, texts, device)
         size, head = interview.check_room(file)
         print(f"{file} will take {wording.quantity(size, 'bytes')}, {wording.quantity(head, 'bytes')} of it the head")
@@ -53,9 +53,8 @@ def import_reference(
 ) -> None:
     """Store such a file: quality runs of the same model and questions compare with it."""
     from benchmarks.execution.reference import Interview
-    from benchmarks.report import report
 
-    report.check_source(file)
+    files.check_source(file)
     kept = Interview.read(model, questions, texts, "cpu").adopt(file)
     if kept.complete:
         print(f"{kept.answered} answers and their probabilities kept (made with {kept.made})")

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environment.machine import code_version, command, threads, versions
+from benchmarks.files import write_data
 from benchmarks.measure.bounds import ClaimedFigure
-from benchmarks.report.report import write_data
 from fastglm.errors import FastGLMError, UsageError
 
 FORMAT, VERSION = "fastglm-figures", 1

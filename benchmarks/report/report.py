@@ -1,19 +1,16 @@
 """Results for people and programs: a table in the terminal or in Markdown, and the JSON file."""
 
 import dataclasses
-import json
-import secrets
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.files import write_data
 from benchmarks.measure.measurement import Measurement, Params
 from benchmarks.measure.wording import kind, quantity, short, size, words
 from benchmarks.report.literal import literal
 from benchmarks.run.record import Result
-from fastglm.errors import FastGLMError, UsageError
-from fastglm.system.files import open_regular, replacing
 
 HEADER = ("metric", "of", "variant", "value", "95 % interval", "n", "ratio")
 
@@ -71,31 +68,6 @@ def failures(measurements: Sequence[Measurement]) -> list[str]:
     ]
 
 
-def check_json(path: Path) -> None:
-    """Run `check_file` for --json."""
-    check_file(path, "--json")
-
-
-def check_file(path: Path, option: str) -> None:
-    """Raise `UsageError` if `path` cannot be written, before hours are spent on its content."""
-    try:
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder: name a file for {option}")
-        probe = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror}): name another file for {option}") from error
-
-
-def check_source(path: Path) -> None:
-    """Raise `UsageError` if `path` cannot be read as a file: a pipe, a device, or missing."""
-    try:
-        open_regular(path).close()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}): name a file of export") from error
-
-
 def write_json(path: Path, result: Result, **more: Any) -> None:
     """Write `{"run", "measurements", "samples", "answers"}` and `more`. Raises `FastGLMError`."""
     data = {
@@ -105,20 +77,6 @@ def write_json(path: Path, result: Result, **more: Any) -> None:
         "answers": [_plain(answer) for answer in result.answers],
     }
     write_data(path, data | more)
-
-
-def write_data(path: Path, data: Any) -> None:
-    """Write plain data as JSON. Raises `FastGLMError`."""
-    write_text(path, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file completely or not at all. Raises `FastGLMError`."""
-    try:
-        with replacing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FastGLMError(f"{path} could not be written ({error.strerror}): make room or name another file") from error
 
 
 def _plain(record: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from measured import measure
 
+from benchmarks import files
 from benchmarks.claims import claims, fill_tables
 from benchmarks.claims.claims import Promise
 from benchmarks.claims.fill_tables import PAGES, RESULTS, ROOT, filled
@@ -15,7 +16,6 @@ from benchmarks.cli.commands import main
 from benchmarks.exchange.exchange import export_runs
 from benchmarks.exchange.result_file import ResultError, ResultFile, Row
 from benchmarks.measure.bounds import ClaimedFigure
-from benchmarks.report import report
 from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError
 
@@ -173,7 +173,7 @@ def test_what_json_of_a_run_writes_is_a_table_with_its_ratios(exported: Path, tm
         "estimate": estimate,
     }
     data = {"run": run, "measurements": rows, "samples": [], "answers": [], "ratios": [ratio | {"estimate": estimate}]}
-    report.write_data(tmp_path / "run.json", data)
+    files.write_data(tmp_path / "run.json", data)
     lines = _table(tmp_path, "cells run.json only ttft, 32 in")
     names = [line.split(" | ")[0] for line in lines[2:]]
     assert names == ["| original", "| int4", "| fast", "| int4 over original", "| other"]

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import files
 from benchmarks.environment import machine, run_facts
 from benchmarks.environment.run_facts import machine_name
 from benchmarks.measure import wording
@@ -50,12 +51,12 @@ def test_the_table_puts_variants_below_each_other_and_ratios_beside() -> None:
 
 
 def test_a_json_file_that_cannot_be_written_is_found_before(tmp_path: Path) -> None:
-    report.check_json(tmp_path / "out.json")
+    files.check_json(tmp_path / "out.json")
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(UsageError):
-        report.check_json(tmp_path)
+        files.check_json(tmp_path)
     with pytest.raises(UsageError):
-        report.check_json(tmp_path / "none" / "out.json")
+        files.check_json(tmp_path / "none" / "out.json")
 
 
 def test_a_busy_machine_is_told() -> None:
