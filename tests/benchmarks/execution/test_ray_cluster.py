@@ -138,7 +138,8 @@ def test_what_fails_is_a_result_and_the_rest_goes_on(
 
 
 def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
-    code = "import sys, fake_tasks; from benchmarks.run import ray_cluster; ray_cluster.measure = fake_tasks.measure\n"
+    code = "import sys, fake_tasks; from benchmarks.execution import ray_cluster\n"
+    code += "ray_cluster.measure = fake_tasks.measure\n"
     code += "from benchmarks.cli.commands import main; sys.exit(main())"
     asked = [*SHORT, "--suite", "latency,memory", "--repeats", "2000", "--progress", "json", "--ray", address]
     with subprocess.Popen([sys.executable, "-c", code, "run", *asked], stdout=subprocess.PIPE, text=True) as process:
