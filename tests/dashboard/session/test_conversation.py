@@ -212,7 +212,7 @@ def test_a_disk_that_fills_during_an_answer_ends_it_visibly(
 ) -> None:
     pool.gate = threading.Event()
     desk.ask(TAB, "go")
-    monkeypatch.setattr("dashboard.session.state.private", full)
+    monkeypatch.setattr("dashboard.session.state.replacing", full)
     pool.gate.set()
     until(lambda: desk.turn(TAB) is None)
     (only,) = desk.conversation(TAB).rounds
