@@ -319,7 +319,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure_on_cluster(order: "RunRequest", address: str, kept_in: "Store | None", reporter: "Reporter") -> None:
-    """Measure on every machine of the cluster, and report each run's end. Raises as `_tell` does, after all are
+    """Measure on every machine of the cluster, and report each run's end. Raises as `tell` does, after all are
     reported.
     """
     from benchmarks.run.progress import BarReporter

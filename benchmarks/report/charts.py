@@ -27,8 +27,8 @@ COLOURS = {
     "bnb-int8": "#aa3377",
     "bnb-nf4": "#fe6100",
 }
-SECOND = ("pruned", "distilled", "bnb-int8", "bnb-nf4")  # models that share their colours
-OTHERS = ["#648fff", "#aa3377", "#0077bb"]  # colour of anything but this project's variants
+SECOND = ("pruned", "distilled", "bnb-int8", "bnb-nf4")  # share the colours of earlier ones
+OTHERS = ["#648fff", "#aa3377", "#0077bb"]  # of anything but variants of this project
 # With other dashes, and other patterns of bars.
 MARKS = {"circle": ("solid", ""), "diamond": ("dash", "/"), "square": ("dot", "x")}
 
