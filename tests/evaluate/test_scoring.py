@@ -64,7 +64,7 @@ def test_exact_figures_do_not_depend_on_what_is_asked_beside() -> None:
         assert judged.losses == pytest.approx(alone.losses, abs=2e-4)
 
 
-def test_the_original_does_not_differ_from_itself_and_is_computed_once(home: Path) -> None:
+def test_the_original_does_not_differ_from_itself_and_is_computed_once(own_home: Path) -> None:
     model, tokenizer = fastglm.load("demo")
     for _ in range(2):
         seen: list[Progress] = []
@@ -72,7 +72,7 @@ def test_the_original_does_not_differ_from_itself_and_is_computed_once(home: Pat
         assert [judged.agreed for judged in found] == [len(judged.losses) for judged in found]
         assert max(max(judged.kl or [1]) for judged in found) < 3e-7
     assert "original" not in {news.stage for news in seen}
-    assert len(list((home / "references").iterdir())) == 1
+    assert len(list((own_home / "references").iterdir())) == 1
 
 
 def test_a_checkpoint_published_quantised_has_no_original() -> None:

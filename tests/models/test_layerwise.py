@@ -80,3 +80,19 @@ def test_tensors_are_read_by_name_and_missed() -> None:
     assert torch.equal(checkpoint.named([name])[name], wanted[name])
     with pytest.raises(CheckpointError, match=r"lacks transformer\.nothing"):
         checkpoint.named([name, "transformer.nothing"])
+
+
+def test_a_watched_matrix_is_given_all_tokens_and_no_padding(demo, batches: list[Batch]) -> None:
+    model, _ = demo
+    seen: list[torch.Tensor] = []
+    layerwise = LayerwiseModel(Checkpoint(demo_folder()), CPU)
+    block = layerwise.block(0)
+    linear = block.attention.query_key_value
+    layerwise.run(block, batches, layerwise.embed(batches), {linear: seen.append})
+    layerwise.run(block, batches, layerwise.embed(batches))  # not watched any more
+    first = model.transformer.layers[0]
+    for batch, inputs in zip(batches, seen, strict=True):
+        with torch.inference_mode():
+            wanted = first.input_layernorm(model.transformer.word_embeddings(batch.input_ids))
+        assert len(inputs) == batch.tokens < batch.input_ids.numel()
+        torch.testing.assert_close(inputs, wanted[batch.input_ids != model.config.pad_token_id])
