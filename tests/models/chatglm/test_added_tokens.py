@@ -12,6 +12,7 @@ from fastglm.errors import UsageError
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.image_tokens import trim_config
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.chatglm.vocabulary import BUILT_IN
 
 GOLDEN = folder("chatglm")
@@ -119,7 +120,7 @@ def test_added_tokens_take_spaces_and_whole_words_as_told(tokenizer):
 
 def test_added_tokens_are_saved_and_read_again(grown, tmp_path):
     grown.save_pretrained(tmp_path)
-    for again in (AutoTokenizer.from_pretrained(tmp_path), fastglm.models.ChatGLMTokenizer.from_pretrained(tmp_path)):
+    for again in (AutoTokenizer.from_pretrained(tmp_path), ChatGLMTokenizer.from_pretrained(tmp_path)):
         assert again.get_vocab() == grown.get_vocab()
         assert again.all_special_tokens == grown.all_special_tokens
         text = "说新词甲了 foo bar <tool><eop>"
