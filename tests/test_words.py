@@ -1,6 +1,7 @@
 """Every docstring begins with a verb or a plain noun phrase; files and functions stay short."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,3 +136,12 @@ def test_files_are_short() -> None:
     lengths = {path: len(path.read_bytes().splitlines()) for path in [*_sources(), *kernels]}
     long = [path.relative_to(ROOT).as_posix() for path, lines in lengths.items() if lines > FILE_LINES]
     assert sorted(long) == LONG_FILES
+
+
+def test_the_page_on_architecture_names_files_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"`([\w./-]+)`", page) if "/" in name or name.endswith((".py", ".toml"))}
+    assert len(named) > 50
+    assert not sorted(name for name in named if not (ROOT / name).exists())
+    for readme in ("README.md", "README_zh.md"):
+        assert "(docs/architecture.md)" in (ROOT / readme).read_text(encoding="utf-8")
