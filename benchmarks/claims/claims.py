@@ -29,7 +29,7 @@ from benchmarks.run.workload import Workload, prompts
 from benchmarks.synthetic_checkpoints import make_checkpoint, write_published
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import FastGLMError, UsageError
-from fastglm.evaluate.layerwise_answers import streamed_answers
+from fastglm.evaluate.layerwise_answers import layerwise_answers
 from fastglm.evaluate.likelihood import batches_of
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
@@ -275,7 +275,7 @@ def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[i
         progress(Progress("layer by layer", done, layers))
 
     model.finals(list(batches_of(asked, checkpoint.pad)), on_layer)
-    for _ in streamed_answers(model, [example.prompt for example in asked], 2, 1 << 30):
+    for _ in layerwise_answers(model, [example.prompt for example in asked], 2, 1 << 30):
         progress(Progress("answers, layer by layer", 1, 1))
     return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began
 

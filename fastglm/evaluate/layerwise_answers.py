@@ -14,7 +14,7 @@ from ..models.packing import Passage
 
 
 @torch.inference_mode()
-def streamed_answers(
+def layerwise_answers(
     model: LayerwiseModel, prompts: Sequence[list[int]], longest: int, room: int
 ) -> Iterator[tuple[int, list[int]]]:
     """Yield the number of each prompt with the token ids of its answer, when the answer ends.

@@ -19,7 +19,7 @@ from ..system.devices import default_dtype, free_memory
 from ..system.home import folder
 from ..system.making import made_once
 from .answers import answer_text
-from .layerwise_answers import streamed_answers
+from .layerwise_answers import layerwise_answers
 from .likelihood import batches_of
 from .reference_file import FINALS, Kept, Subject, read, rounded
 
@@ -102,7 +102,7 @@ class Reference:
             model, saved = LayerwiseModel(self.checkpoint, self.device), time.monotonic()
             prompts = [self.examples[number].prompt for number in missing]
             room = free_memory(self.device) // CACHE_SHARE
-            for place, ids in streamed_answers(model, prompts, self.longest, room):
+            for place, ids in layerwise_answers(model, prompts, self.longest, room):
                 found[missing[place]] = answer_text(model.empty, tokenizer, ids)
                 self._tell(progress, len(found))
                 if time.monotonic() - saved > SAVED_EVERY:

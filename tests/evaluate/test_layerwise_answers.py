@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fastglm.evaluate.answers import answer_text, prompt_answers
-from fastglm.evaluate.layerwise_answers import streamed_answers
+from fastglm.evaluate.layerwise_answers import layerwise_answers
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Passage
@@ -45,7 +45,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
 def answered(demo, prompts: list[list[int]], room: int) -> list[str | None]:
     _, tokenizer = demo
     model = LayerwiseModel(Checkpoint(demo_folder()), torch.device("cpu"), torch.float32)
-    found = dict(streamed_answers(model, prompts, LONGEST, room))
+    found = dict(layerwise_answers(model, prompts, LONGEST, room))
     assert sorted(found) == list(range(len(prompts)))
     return [answer_text(model.empty, tokenizer, found[number]) for number in range(len(prompts))]
 

@@ -104,7 +104,7 @@ def test_a_stopped_computation_goes_on_where_it_was(
     demo, examples: list[Example], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "SAVED_EVERY", 0.0)
-    plain, asked = module.streamed_answers, []
+    plain, asked = module.layerwise_answers, []
 
     def stopped(model, prompts, *rest):
         for number, found in enumerate(plain(model, prompts, *rest)):
@@ -116,10 +116,10 @@ def test_a_stopped_computation_goes_on_where_it_was(
         asked.append(len(prompts))
         yield from plain(model, prompts, *rest)
 
-    monkeypatch.setattr(module, "streamed_answers", stopped)
+    monkeypatch.setattr(module, "layerwise_answers", stopped)
     with pytest.raises(KeyboardInterrupt):
         make(examples[:5]).answers(demo[1])
-    monkeypatch.setattr(module, "streamed_answers", counted)
+    monkeypatch.setattr(module, "layerwise_answers", counted)
     expected = prompt_answers(*demo, [example.prompt for example in examples[:5]], LONGEST)
     assert make(examples[:5]).answers(demo[1]) == expected
     assert asked == [3]
