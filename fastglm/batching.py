@@ -3,15 +3,15 @@
 from collections.abc import Iterator, Sequence
 from sys import maxsize
 
-TOKENS_AT_ONCE = 4096  # of a batch: its activations take some hundred MB at the published width
+TOKENS_AT_ONCE = 4096  # tokens of a batch: its activations take some hundred MB at the published width
 
 
 def batches(lengths: Sequence[int], budget: int = TOKENS_AT_ONCE, most: int = maxsize) -> Iterator[list[int]]:
-    """Numbers of all sequences, the shortest first, as many at a time as fit when padded to the longest of them.
+    """Yield the numbers of all sequences, shortest first, as many at a time as fit when padded to the longest of them.
 
     Args:
-        lengths: tokens of each sequence; one that is longer than the budget stands alone.
-        budget: tokens of a batch, padding counted.
+        lengths: tokens of each sequence; one longer than the budget stands alone.
+        budget: tokens of a batch, including padding.
         most: sequences of a batch.
     """
     batch: list[int] = []
@@ -25,5 +25,5 @@ def batches(lengths: Sequence[int], budget: int = TOKENS_AT_ONCE, most: int = ma
 
 
 def shortest_first(lengths: Sequence[int]) -> list[int]:
-    """Numbers of all sequences in the order of their lengths, equal ones in their own order."""
+    """Numbers of all sequences in order of length; equal ones keep their order."""
     return sorted(range(len(lengths)), key=lengths.__getitem__)

@@ -1,4 +1,4 @@
-"""A conversation in a terminal: answers on standard output, everything about them on standard error."""
+"""A conversation in a terminal: answers on standard output, everything else on standard error."""
 
 import contextlib
 import io
@@ -14,30 +14,33 @@ from fastglm.hosting.answer import Answer
 from fastglm.hosting.host import Host
 from fastglm.system.files import in_words
 
-# What could move the cursor or ring the bell; a model may say anything.
+# Characters that could move the cursor or ring the bell; a model may write anything.
 _CONTROLS = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-_ERASE = "\x1b[2J\x1b[3J\x1b[H"  # the screen, what scrolled off it, and back to its top
+_ERASE = "\x1b[2J\x1b[3J\x1b[H"  # erase the screen and its scrollback, and move to the top
 
 
 class TerminalChat:
-    """Reads messages until `stop` or the end of the input. `clear` forgets what was said, an empty line does nothing.
+    """Reads messages until `stop` or the end of the input. `clear` forgets the conversation, an empty line does
+    nothing.
 
-    Ctrl-C stops an answer; at the prompt it leaves when it is pressed twice.
+    Ctrl-C stops an answer; pressed twice at the prompt it leaves.
     """
 
     def __init__(self, start: Callable[[], Host], settings: dict[str, Any]) -> None:
-        """`start` loads the model, and loads it anew when its process has ended; `settings` are `fastglm.stream`'s."""
+        """Start a chat; `start` loads the model, again if its process has ended; `settings` are those of
+        `fastglm.stream`.
+        """
         self._start = start
         self._settings = settings
         self._history: list[tuple[str, str]] = []
-        self._left_out = 0  # rounds that the user knows to be left out
+        self._left_out = 0  # number of left-out rounds that the user knows of
         self._on_screen = sys.stdin.isatty() and sys.stdout.isatty()
         if self._on_screen:
             with contextlib.suppress(ImportError):  # not on Windows, whose console edits lines itself
                 import readline  # noqa: F401  # lines can be edited, and earlier ones fetched back
         for stream in (sys.stdin, sys.stdout):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # what cannot be read or shown is no reason to end
+                stream.reconfigure(errors="replace")  # an unreadable or undisplayable character is no reason to end
 
     def run(self) -> None:
         host = self._start()
@@ -51,7 +54,7 @@ class TerminalChat:
             host.close()
 
     def _messages(self) -> Iterator[str]:
-        """What the user says to the model."""
+        """The user's messages to the model."""
         warned = False
         while True:
             try:
@@ -93,7 +96,7 @@ class TerminalChat:
         self._remember(message, answer)
 
     def _remember(self, message: str, answer: Answer) -> None:
-        """Keep what was answered, also when it was stopped midway, and say what it took."""
+        """Keep an answer, also a stopped one, and print its figures."""
         piece = answer.piece
         if piece is None:
             if answer.state == "cancelled":
@@ -122,7 +125,7 @@ def _headline(host: Host) -> str:
 
 
 def _tell_waiting(answer: Answer, device: str) -> None:
-    """Say once for whom the answer waits, until it runs."""
+    """Print once whom the answer waits for, until it runs."""
     told = False
     while answer.state in ("queued", "waiting") and not answer.wait(0.05):
         if answer.state == "waiting" and not told:
@@ -131,7 +134,7 @@ def _tell_waiting(answer: Answer, device: str) -> None:
 
 
 def _print_growing(answer: Answer) -> None:
-    """Print what each piece adds, but for its last character, which the clean-up may still change."""
+    """Print the growing text, except for its last character, which the clean-up may still change."""
     text = shown = ""
     try:
         for piece in answer:
@@ -140,12 +143,12 @@ def _print_growing(answer: Answer) -> None:
                 print(text[len(shown) : -1], end="", flush=True)
                 shown = text[:-1]
     finally:
-        # Where it changed more than that, the whole answer follows in a line of its own.
+        # If the clean-up changed more, the whole answer follows on its own line.
         print(text[len(shown) :] if text.startswith(shown) else f"\n{text}", flush=True)
 
 
 def _figures(answer: Answer, piece: Piece) -> str:
-    """What an answer took, in a line."""
+    """The figures of an answer, in one line."""
     parts = ["stopped"] if answer.state == "cancelled" else []
     parts += [f"{piece.tokens} tokens", f"first after {piece.ttft:.2f} s"]
     if piece.decode_rate:

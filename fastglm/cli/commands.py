@@ -1,4 +1,4 @@
-"""The `fastglm` command. What a command needs is imported when it runs, so that `--help` is quick."""
+"""The `fastglm` command. Each command imports its needs when it runs, so that `--help` is quick."""
 
 import json
 from collections.abc import Sequence
@@ -62,10 +62,10 @@ def chat(
     seed: Seed = None,
     debug: Debug = False,
 ) -> None:
-    """Talk to a model.
+    r"""Talk to a model.
 
     An empty line does nothing, clear forgets the conversation, stop leaves, Ctrl-C stops an answer.
-    Answers go to standard output, all else to standard error: printf '你好\\nstop\\n' | fastglm chat
+    Answers go to standard output, everything else to standard error: printf '你好\nstop\n' | fastglm chat
     """
     from fastglm.cli.chat import TerminalChat
     from fastglm.hosting.host import Host
@@ -85,7 +85,7 @@ def variants(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the list there too.")] = None,
     debug: Debug = False,
 ) -> None:
-    """List the variants: what each is, and whether it runs on this machine."""
+    """List the variants with a description, and whether each runs on this machine."""
     from fastglm.models.checkpoint import Checkpoint
     from fastglm.models.source import find_source
     from fastglm.system.devices import device_card
@@ -126,11 +126,11 @@ def compress(
     progress: Progress = Show.bar,
     debug: Debug = False,
 ) -> None:
-    """Write a compressed checkpoint, which `fastglm chat --model` reads back, with a record of how it was made.
+    """Write a compressed checkpoint, which `fastglm chat --model` reads, with a record of how it was made.
 
     A recipe is a list of steps: prune-depth, prune-width, prune-vocabulary, sparse24, distil, quantise. Without --texts
-    weights are rounded to nearest, and nothing can be pruned or distilled. What was stopped goes on with the same
-    command.
+    weights are rounded to nearest, and nothing can be pruned or distilled. The same command continues an interrupted
+    compression.
     """
     import fastglm
     from fastglm.progress.bar import Bars
@@ -179,8 +179,8 @@ def evaluate(
 ) -> None:
     """Ask a variant held-out questions, and count its right answers.
 
-    skills: new questions of every skill that can be right or wrong. open: advice, stories and poems, which are judged
-    by their form. The questions are those of the demo model's world: other models are asked the same.
+    skills: new questions of every skill whose answers can be right or wrong. open: advice, stories and poems, which are
+    judged by their form. The questions are those of the demo model's world, for other models too.
     lm-eval: tasks of lm-evaluation-harness (pip install 'fastglm[eval]'), whose data it downloads.
     """
     from fastglm.cli.suites import choose_suites

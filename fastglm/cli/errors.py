@@ -1,4 +1,4 @@
-"""Errors and exit statuses, the same for `fastglm` and `python -m benchmarks`.
+"""Errors and exit statuses, equal for `fastglm` and `python -m benchmarks`.
 
 An error is one clear line on standard error, with a traceback only under `--debug`.
 """
@@ -15,11 +15,11 @@ import typer
 from fastglm.cli.options import wants_debug
 from fastglm.errors import CancelledError, FastGLMError, UsageError, shortened
 
-FAILED, WRONG_USAGE, STOPPED = 1, 2, 130  # 130 is what shells report after Ctrl-C
+FAILED, WRONG_USAGE, STOPPED = 1, 2, 130  # shells report 130 after Ctrl-C
 
 
 def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) -> int:
-    """Run a command line; returns the exit status: 0, 1 when work failed, 2 on wrong usage, 130 after Ctrl-C.
+    """Run a command line; returns the exit status: 0, 1 if work failed, 2 on wrong usage, 130 after Ctrl-C.
 
     Args:
         program: its name in help and errors.
@@ -34,7 +34,7 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
         return _fail("Stopped.", STOPPED) if status == STOPPED else status or 0
     except (KeyboardInterrupt, typer.Abort):
         return _fail("Stopped.", STOPPED)
-    except BrokenPipeError:  # whoever read the output has gone
+    except BrokenPipeError:  # the reader of the output is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except CancelledError as error:
@@ -49,7 +49,7 @@ def run(app: typer.Typer, program: str, arguments: Sequence[str] | None = None) 
 
 @contextmanager
 def telling(say: Callable[[str], None]) -> Iterator[None]:
-    """Tell an error of the block by `say`, in place of standard error; the exit status stays the same."""
+    """A block whose error is reported by `say` instead of standard error; the exit status stays the same."""
     try:
         yield
     except CancelledError:
@@ -61,9 +61,9 @@ def telling(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def want_command(context: typer.Context) -> None:
-    """Answer with the help where no command is named, which is wrong usage."""
+    """Print the help if no command is named, which is wrong usage."""
     if context.invoked_subcommand is None:
-        typer.echo(context.get_help())  # which Rich prints itself, where it is installed
+        typer.echo(context.get_help())  # printed by Rich itself, if installed
         raise typer.Exit(WRONG_USAGE)
 
 
@@ -72,7 +72,7 @@ def _status(error: FastGLMError) -> int:
 
 
 def _fail_unexpectedly(error: Any, program: str) -> int:
-    """Typer's own errors tell of wrong usage; all others of a mistake in this program."""
+    """Report an unexpected error: Typer's own errors mean wrong usage, all others a mistake in this program."""
     if hasattr(error, "format_message"):
         path = error.ctx.command_path if getattr(error, "ctx", None) else program
         line = " ".join(error.format_message().split()).rstrip(".")

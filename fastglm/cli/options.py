@@ -1,4 +1,4 @@
-"""Options that commands share, those of `python -m benchmarks` too."""
+"""Options that commands share, including those of `python -m benchmarks`."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ _wanted = {"debug": False}
 
 
 def wants_debug(value: bool | None = None) -> bool:
-    """Tell whether `--debug` was given to the command that runs; sets it where `value` is given."""
+    """Tell whether `--debug` was given to the running command; sets it if `value` is given."""
     if value is not None:
         _wanted["debug"] = value
     return _wanted["debug"]

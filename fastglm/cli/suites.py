@@ -1,4 +1,4 @@
-"""What a model can be evaluated on, by name."""
+"""The suites that a model can be evaluated on, by name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +14,13 @@ HARNESS = "lm-eval"
 
 
 class Report(Protocol):
-    """What a suite found."""
+    """Results of a suite."""
 
     def as_text(self) -> str:
-        """For people."""
+        """A text for people."""
 
     def as_json(self) -> dict[str, Any]:
-        """For programs."""
+        """Data for programs."""
 
 
 Suite = Callable[[Any, Any, int | None, OnProgress | None, Arithmetic], Report]
@@ -36,9 +36,9 @@ SUITES: dict[str, Suite] = {
 
 
 def choose_suites(names: str, folder: Path | None = None) -> dict[str, Suite]:
-    """The suites of a list with commas; what follows `lm-eval:` are tasks of the harness, or of `folder`.
+    """The suites of a comma-separated list; names after `lm-eval:` are tasks of the harness, or of `folder`.
 
-    Raises `FastGLMError` where there is no such suite or task, or a task's data cannot be read.
+    Raises `FastGLMError` for an unknown suite or task, or a task whose data cannot be read.
     """
     own, marked, tasks = names.partition(f"{HARNESS}:")
     listed = [name.strip() for name in own.split(",")]

@@ -1,4 +1,4 @@
-"""Engines: how a loaded model is run. Both yield token ids, and both leave when they are closed."""
+"""Engines: ways to run a loaded model. All yield token ids, and stop when they are closed."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ ENGINES: dict[str, type[EagerEngine] | type[FastEngine] | type[SpeculativeEngine
 
 
 def engine_name(model: Any) -> str:
-    """The engine a model was loaded for; one from plain `from_pretrained` runs eagerly."""
+    """The engine a model was loaded for; a model from plain `from_pretrained` runs eagerly."""
     info = getattr(model, "fastglm", None)
     return info.engine if info else "eager"
 

@@ -11,33 +11,34 @@ from torch import Tensor
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")  # of tensors
-Run = Callable[[Tensor, list[Tensor]], Result]  # from tokens, [rows, tokens], and what `StaticCache.advance` returned
+# A step: from tokens, [rows, tokens], and the inputs that the cache gives.
+Run = Callable[[Tensor, list[Tensor]], Result]
 Capture = Callable[[Callable[[], Any], torch.device], tuple[Callable[[], None], Any]]
 
 
 def cuda_graph(work: Callable[[], Result], device: torch.device) -> tuple[Callable[[], None], Result]:
-    """Captures work on a card without doing it; what does it, and where its result then lies."""
+    """Capture work on a card without running it; returns a function that runs it, and the place of its result."""
     graph = torch.cuda.CUDAGraph()
-    # The stream that is taken otherwise is one for all cards, of that on which it was needed first.
+    # The default capture stream is one for all cards, on the card that first needed it.
     with torch.cuda.device(device), torch.cuda.graph(graph, stream=torch.cuda.Stream(device)):
         result = work()
     return graph.replay, result
 
 
 class Captured(Generic[Result]):
-    """Runs a step of so many tokens, always as many, captured anew for each size of the cache.
+    """Runs a step for a fixed number of tokens, captured again for each size of the cache.
 
-    The first step of a size runs as it is, which warms up what cannot start within a capture.
+    The first step of a size runs uncaptured, as a warm-up of everything that cannot start within a capture.
     """
 
     def __init__(self, run: Run[Result], capture: Capture = cuda_graph) -> None:
         self._run, self._capture = run, capture
-        self._buffer: Tensor | None = None  # of the cache that was seen last
+        self._buffer: Tensor | None = None  # of the latest cache
         self._replay: Callable[[], None] | None = None
         self._fails = False
 
     def __call__(self, token: Tensor, inputs: list[Tensor]) -> Result:
-        """What the step gives; the next call overwrites it."""
+        """Run the step; the next call overwrites the result."""
         if self._fails or inputs[-1] is not self._buffer:
             self._buffer, self._replay = inputs[-1], None
             return self._run(token, inputs)
@@ -56,5 +57,5 @@ class Captured(Generic[Result]):
 
 @cache
 def _warn(reason: str) -> None:
-    """Once, not with every answer."""
+    """Warn once, not with every answer."""
     log.warning("The decode step cannot be captured as a CUDA graph, and runs slower: %s", reason)

@@ -10,23 +10,23 @@ from .sampling import Sampling
 
 
 class EagerEngine:
-    """One answer by `generate`, whose sampling loop is handed to it as a generator.
+    """Gives one answer by `generate`, whose sampling loop runs as a generator.
 
-    A streamer would need a thread of its own, and that was measured to cost a tenth of a small model's time.
+    A streamer would need a thread of its own, which took a tenth of a small model's time when measured.
     """
 
-    acceptance: float | None = None  # of drafted tokens: it drafts none
+    acceptance: float | None = None  # share of accepted drafts: none are drafted
 
     def __init__(self, model: Any, others: dict[str, Any] | None = None) -> None:
-        """others: more arguments of `generate`, such as `logits_processor`."""
+        """Create the engine; `others`: more arguments of `generate`, such as `logits_processor`."""
         self.model, self.others = model, others or {}
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
     ) -> Iterator[int]:
-        """Yields new token ids until one of `stops` (yielded too) or `max_new_tokens`; closing it ends the work.
+        """Yield new token ids until one of `stops` (included) or `max_new_tokens`; closing it ends the work.
 
-        Raises NumbersError where logits are no numbers.
+        Raises NumbersError if logits are NaN or infinite.
         """
         choice: dict[str, Any] = {"do_sample": False}
         if sampling.do_sample:
@@ -54,18 +54,18 @@ class EagerEngine:
             yield int(token)
 
     def cache_memory(self, tokens: int) -> int:
-        """Bytes of keys and values for so many tokens."""
+        """Bytes of keys and values for a number of tokens."""
         return tokens * self.model.config.cache_bytes(self.model.dtype)
 
 
 class _Draw:
-    """The next token from processed scores."""
+    """Draws the next token from processed scores."""
 
     def __init__(self, sampling: Sampling, device: torch.device) -> None:
         self.generator = sampling.make_generator(device)
 
     def __call__(self, scores: Tensor) -> Tensor:
-        """scores: [1, vocabulary] → [1, 1]."""
+        """Draw; scores: [1, vocabulary] → [1, 1]."""
         if self.generator is None:
             return scores.argmax(-1, keepdim=True)
         return torch.multinomial(scores.softmax(-1), 1, generator=self.generator)

@@ -1,4 +1,4 @@
-"""Cleaning an answer while it grows: only its end is looked at again."""
+"""Clean-up of an answer while it grows: only its end is checked again."""
 
 from collections.abc import Callable
 

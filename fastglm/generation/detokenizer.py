@@ -1,4 +1,4 @@
-"""Text from tokens as they come, at a cost that does not grow with what came before."""
+"""Text from single tokens, at a cost that does not grow with the length of the answer."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,18 +12,18 @@ class Detokenizer:
 
     def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
         self._decode = decode
-        self._ids: list[int] = []  # the context, then what waits
+        self._ids: list[int] = []  # the context, then the waiting tokens
         self._known = ""  # text of the context
         self._waiting = 0
 
     def add(self, token: int) -> str:
-        """The text that this token completes; often none."""
+        """Add a token; returns the text that it completes, often none."""
         self._ids.append(token)
         self._waiting += 1
         return self._take(final=False)
 
     def finish(self) -> str:
-        """What still waits."""
+        """The text of the waiting tokens."""
         return self._take(final=True)
 
     def _take(self, final: bool) -> str:

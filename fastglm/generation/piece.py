@@ -1,4 +1,4 @@
-"""One piece of a streamed answer: what every consumer (chat, app, benchmarks) sees of a generation."""
+"""One piece of a streamed answer: the data for every consumer (chat, app, benchmarks)."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,14 +10,14 @@ class Piece:
 
     text: str  # the answer so far, cleaned up and ready to show
     token: int
-    tokens: int  # new tokens so far, this one counted
+    tokens: int  # new tokens so far, including this one
     prompt_tokens: int
     time: float
     ttft: float
-    rounds_left_out: int = 0  # oldest rounds of the history that did not fit into the context
+    rounds_left_out: int = 0  # number of oldest rounds that did not fit into the context
     stop: Literal["eos", "length"] | None = None  # on the last piece only
     cache_memory: int = 0  # bytes of the KV cache
-    acceptance: float | None = None  # share of the drafted tokens that were kept so far; None where none is drafted
+    acceptance: float | None = None  # accepted share of the drafted tokens so far; None without drafting
 
     @property
     def decode_rate(self) -> float | None:

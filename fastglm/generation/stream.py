@@ -24,20 +24,20 @@ def stream(
     ignore_eos: bool = False,
     **others: Any,
 ) -> Iterator[Piece]:
-    """Answers a prompt, one piece a token as soon as it is known; closing the iterator stops the work.
+    """Answer a prompt, yielding one piece per token as soon as the token is known; closing the iterator stops the work.
 
     Args:
-        prompt: what the user typed, none of which becomes a control token; or token ids, taken as they are.
-        history: rounds before, in any form of `fastglm.history`; the oldest are left out where they do not fit, and
-            pieces say so.
-        max_new_tokens: of the answer; where not given, `max_length` counts prompt and answer together.
+        prompt: the user's text, in which nothing becomes a control token; or token ids, taken unchanged.
+        history: earlier rounds, in any form of `fastglm.history`; if they do not fit, the oldest are left out, and
+        pieces say so.
+        max_new_tokens: of the answer; if not given, `max_length` limits prompt and answer together.
         temperature: 0 is greedy, as `do_sample=False` is.
-        ignore_eos: go on behind the end of the answer, for measuring.
-        others: of transformers' `generate`, which then runs the model, whatever its engine (`eos_token_id` alone
-            changes nothing in that).
+        ignore_eos: continue after the end of the answer, for measuring.
+        others: arguments of transformers' `generate`, which then runs the model, whatever its engine (`eos_token_id`
+        alone does not change the engine).
 
     Raises:
-        UsageError: a setting out of its range, an id that is no token.
+        UsageError: a setting out of its range, or an id that is no token.
         ContextError: a single message that does not fit into the context.
     """
     streams = Streams(model, tokenizer)
@@ -57,7 +57,7 @@ def stream(
 
 
 def _pieces(streams: Streams) -> Iterator[Piece]:
-    """The pieces of the one request there is."""
+    """The pieces of the only request."""
     try:
         while streams.busy:
             for _, news in streams.step():

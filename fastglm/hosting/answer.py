@@ -1,4 +1,4 @@
-"""An answer that a host process works on, as its clients see it."""
+"""The client's view of an answer that a host process works on."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -11,25 +11,26 @@ from fastglm.system.memory import Memory
 
 State = Literal["queued", "waiting", "running", "done", "failed", "cancelled"]
 
-_LOOK = 0.5  # seconds; on Windows Ctrl-C is heard between two waits, never within one
+_LOOK = 0.5  # seconds; on Windows Ctrl-C takes effect between two waits, never within one
 
 
 class Answer:
-    """Made by `Host.ask`. Any thread may read, iterate and cancel it; each iteration starts at the first piece.
+    """An answer, created by `Host.ask`. Any thread may read, iterate and cancel it; each iteration starts at the first
+    piece.
 
-    Pieces are kept until the answer is dropped, however slowly they are read: a slow reader holds up nobody. They take
-    little room, as each holds only the text it adds.
+    Pieces are kept until the answer is dropped, so a slow reader delays nobody. They take little memory, because each
+    holds only its added text.
     """
 
     def __init__(
         self, request: AskRequest, ahead: "Callable[[Answer], int]", cancel: "Callable[[Answer], None]"
     ) -> None:
         self.request = request
-        self.state: State = "queued"  # for memory beside other answers; "waiting": for the device
-        self.waiting_for = ""  # who uses the device, while the state is "waiting"
-        self.piece: Piece | None = None  # the latest
+        self.state: State = "queued"  # "queued": for memory beside other answers; "waiting": for the device
+        self.waiting_for = ""  # the holder of the device, while the state is "waiting"
+        self.piece: Piece | None = None  # the latest piece
         self.error: str | None = None  # one line, when the state is "failed"
-        self.memory: Memory | None = None  # of the host, when the answer was over
+        self.memory: Memory | None = None  # memory of the host at the end of the answer
         self._ahead, self._cancel = ahead, cancel
         self._failure: FastGLMError | None = None
         self._news = threading.Condition()
@@ -38,12 +39,12 @@ class Answer:
 
     @property
     def ahead(self) -> int:
-        """Answers that must be over before this one begins, while the state is "queued"."""
+        """The number of answers that must end before this one begins, while the state is "queued"."""
         return self._ahead(self)
 
     @property
     def over(self) -> bool:
-        """Whether nothing more will come."""
+        """Tell whether the answer is finished."""
         return self.state in ("done", "failed", "cancelled")
 
     def cancel(self) -> None:
@@ -56,7 +57,9 @@ class Answer:
             return self._news.wait_for(lambda: self.over, timeout)
 
     def __iter__(self) -> Iterator[Piece]:
-        """The pieces as they come, from the first. A cancelled answer just ends, a failed one raises FastGLMError."""
+        """Yield the pieces as they arrive, from the first. A cancelled answer just ends, a failed one raises
+        FastGLMError.
+        """
         text, seen = "", 0
         while True:
             with self._news:
@@ -73,23 +76,23 @@ class Answer:
             if not replies:
                 return
 
-    # What follows is for the host.
+    # The host calls the following methods.
 
     def wait_for(self, holder: str) -> None:
-        """Note who has the device that the answer waits for."""
+        """Note the holder of the device that the answer waits for."""
         with self._news:
             if not self.over:
                 self.state, self.waiting_for = "waiting", holder
 
     def begin(self) -> None:
-        """Note that the process is asked now. Raises CancelledError where the answer was stopped before."""
+        """Note that the process is asked now. Raises CancelledError if the answer was stopped before."""
         with self._news:
             if self._is_stopping or self.over:
                 raise CancelledError("Stopped.")
             self._is_asked, self.state, self.waiting_for = True, "running", ""
 
     def stop(self) -> bool:
-        """Note that the answer is to be stopped; returns whether the process works on it."""
+        """Note that the answer must stop; returns whether the process works on it."""
         with self._news:
             self._is_stopping = True
             return self._is_asked and not self.over
@@ -100,7 +103,7 @@ class Answer:
             self.state = "queued"
 
     def add(self, reply: PieceReply) -> None:
-        """Take a piece that the process sent."""
+        """Add a piece from the process."""
         with self._news:
             self._replies.append(reply)
             self.state = "running"
@@ -108,7 +111,7 @@ class Answer:
             self._news.notify_all()
 
     def finish(self, failure: FastGLMError | None, memory: Memory | None = None) -> None:
-        """Note that the answer is over; CancelledError says that it was stopped."""
+        """Note that the answer is finished; CancelledError means that it was stopped."""
         with self._news:
             if self.over:
                 return

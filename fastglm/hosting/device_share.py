@@ -1,4 +1,4 @@
-"""A host's share of its device: one lease, held while any of its answers runs."""
+"""The share of a host in its device: one lease, held while any of its answers runs."""
 
 import threading
 from collections import deque
@@ -8,20 +8,20 @@ from fastglm.errors import CancelledError, FastGLMError, HostError
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.lease import lease, next_alone
 
-_LOOK = 0.1  # seconds between two looks at who waits for the device alone
+_LOOK = 0.1  # seconds between two looks for a process that waits to have the device alone
 
 
 class DeviceShare:
-    """Lets the answers of a host begin as soon as its device may be used.
+    """Starts the answers of a host as soon as its device may be used.
 
-    Answers share one lease. While somebody waits to have the device alone, no further answer joins, or he would wait
-    for ever: those that come then begin with the next lease, which is behind him.
+    Answers share one lease. While another process waits to have the device alone, no further answer joins, because it
+    would wait for ever: later answers begin with the next lease, which comes after it.
     """
 
     def __init__(self, device: str, who: str, begin: Callable[[Answer], None]) -> None:
-        """`who` is the name that others see; `begin` hands an answer to the process."""
+        """Create the share; `who` is the name that others see; `begin` passes an answer to the process."""
         self._device, self._who, self._begin = device, who, begin
-        self._news = threading.Condition()  # guards what follows
+        self._news = threading.Condition()  # guards the following attributes
         self._waiting: deque[Answer] = deque()
         self._inside: set[Answer] = set()
         self._closed = False
@@ -34,7 +34,7 @@ class DeviceShare:
             self._news.notify_all()
 
     def leave(self, answer: Answer) -> bool:
-        """Take out an answer that is over or given up; returns whether it was still waiting."""
+        """Remove a finished or abandoned answer; returns whether it was still waiting."""
         with self._news:
             self._inside.discard(answer)
             waited = answer in self._waiting
@@ -44,7 +44,7 @@ class DeviceShare:
         return waited
 
     def close(self) -> None:
-        """Give the device back, and let no answer begin any more."""
+        """Give the device back, and let no further answer begin."""
         with self._news:
             self._closed = True
             self._inside.clear()
@@ -64,18 +64,18 @@ class DeviceShare:
                             self._tell(alone)
                         else:
                             self._admit()
-            except CancelledError:  # nobody waits any more
+            except CancelledError:  # no answer waits any more
                 continue
             except Exception as error:
                 self._fail(error)
 
     def _wait(self, holder: str) -> None:
-        """Called while somebody else has the device. Raises CancelledError once no answer waits."""
+        """Called from `lease` during a wait. Raises CancelledError once no answer waits."""
         if self._closed or not self._tell(holder):
             raise CancelledError("Stopped.")
 
     def _tell(self, holder: str) -> bool:
-        """Tell the answers that wait who uses the device; returns whether there are any."""
+        """Tell the waiting answers who uses the device; returns whether there are any."""
         with self._news:
             waiting = list(self._waiting)
         for answer in waiting:
@@ -98,7 +98,7 @@ class DeviceShare:
             return bool(self._inside) and not self._closed
 
     def _fail(self, error: Exception) -> None:
-        """End those that wait for a device that cannot be leased."""
+        """End the answers that wait for a device that cannot be leased."""
         if not isinstance(error, FastGLMError):
             error = HostError(f"Leasing {self._device} failed unexpectedly ({type(error).__name__}: {error}).")
         with self._news:

@@ -1,6 +1,6 @@
-"""One loaded variant in a process of its own (`fastglm.hosting.worker`), and the answers asked of it.
+"""A loaded variant in a process of its own (`fastglm.hosting.worker`), and requests to it.
 
-So a page never freezes, a crash in a kernel ends one host and not the app, and memory is truly given back.
+A page therefore never freezes, a crash in a kernel ends one host and not the app, and memory is really freed.
 """
 
 import contextlib
@@ -46,26 +46,28 @@ T = TypeVar("T")
 class Host:
     """A process that holds one loaded variant and answers several requests side by side.
 
-    Its methods may be called from any thread. One thread reads what the process replies and hands it to the answer or
-    call with that id, without ever waiting for a reader. As a context manager it closes at the end.
+    Its methods may be called from any thread. One thread reads the process's replies and passes each to its answer or
+    call, without ever waiting for a reader. As a context manager it closes at the end.
     """
 
     info: HostInfo
 
     def __init__(self, key: HostKey, launch: Launch | None = None) -> None:
-        """An empty process; `load` is to follow. `launch` starts one that talks as `fastglm.hosting.worker` does."""
+        """Create a host without a process, before `load`. `launch` starts a process that speaks the protocol of
+        `fastglm.hosting.worker`.
+        """
         self.key = key
         self._log, self._process = _start(launch or LAUNCH)
         self._to_process, self._from_process = self._process.stdin, self._process.stdout
         self._ids = itertools.count()
         self._sending = threading.Lock()
-        self._lock = threading.Lock()  # guards what follows
-        self._answers: dict[int, Answer] = {}  # that are not over
+        self._lock = threading.Lock()  # guards the following attributes
+        self._answers: dict[int, Answer] = {}  # unfinished answers
         self._calls: dict[int, queue.SimpleQueue[protocol.CallReply]] = {}
-        self._share: DeviceShare | None = None  # once it is loaded
+        self._share: DeviceShare | None = None  # known once it is loaded
         self._death: FastGLMError | None = None
         self._closed = False
-        self._failed = False  # then the log is kept
+        self._failed = False  # an unexpected error keeps the log
         self._listener = threading.Thread(target=self._listen, name=f"replies of {key}", daemon=True)
         self._listener.start()
 
@@ -83,16 +85,20 @@ class Host:
         threads: int | None = None,
         launch: Launch | None = None,
     ) -> Self:
-        """Load a variant in a new process; the arguments are `fastglm.load`'s, and `load`'s below."""
+        """Load a variant in a new process; the arguments are those of `fastglm.load` and of `load`."""
         host = cls(HostKey(str(model), variant, device, dtype, cache), launch)
         host.load(restricted, progress, threads)
         return host
 
     def load(self, restricted: bool = False, progress: OnProgress | None = None, threads: int | None = None) -> None:
-        """Let the process load the variant; `threads` is for PyTorch's operators.
+        """Have the process load the variant; `threads` is the number for PyTorch's operators.
 
-        `progress` is called in this thread; an exception from it ends the process. Raises the FastGLMError that
-        loading raised, HostError when the process ended, CancelledError when another thread closed the host meanwhile.
+        `progress` is called in this thread; an exception from it ends the process.
+
+        Raises:
+            FastGLMError: the error that loading raised.
+            HostError: the process ended.
+            CancelledError: another thread closed the host meanwhile.
         """
         try:
             if progress:
@@ -117,10 +123,10 @@ class Host:
         lease: bool = True,
         **settings: Any,
     ) -> Answer:
-        """Ask for an answer, beside those that run; returns at once. `settings` are those of `fastglm.stream`.
+        """Request an answer, beside running ones; returns at once. `settings` are those of `fastglm.stream`.
 
-        Without `lease` the answer does not wait for the device: for one who has it alone already.
-        On a dead host the answer fails. Raises UsageError: the history is in no form of `fastglm.history`.
+        Without `lease` the answer does not wait for the device: for a caller that has it alone already. On a dead host
+        the answer fails. Raises UsageError for a history in another form than those of `fastglm.history`.
         """
         request = protocol.AskRequest(next(self._ids), prompt, as_history(history), settings)
         answer = Answer(request, self._ahead, self._cancel)
@@ -136,31 +142,35 @@ class Host:
         return answer
 
     def memory(self) -> Memory:
-        """What the process takes now, and at most. Raises HostError when it ends; blocks while it is paused."""
+        """The process's memory now, and at its peak. Raises HostError if it ends; blocks while it is paused."""
         return self._call(protocol.MemoryRequest(next(self._ids)))
 
     def reset_peak(self) -> bool:
-        """Let the peak of `memory` start anew; returns whether the system can do that."""
+        """Start the peak of `memory` anew; returns whether the system can do so."""
         return self._call(protocol.ResetPeakRequest(next(self._ids)))
 
     def apply(self, function: Callable[..., T], *arguments: Any, progress: OnProgress | None = None) -> T:
-        """What `function(model, tokenizer, *arguments, progress=…)` returns, called in the process, between answers.
+        """Call `function(model, tokenizer, *arguments, progress=…)` in the process, between answers, and return its
+        result.
 
-        `function` is one that the process can import. `progress` is called in this thread; an exception from it leaves
-        the process at work. Raises the FastGLMError that the function raised, HostError when it raised anything else or
-        the process ended.
+        `function` must be importable there. `progress` is called in this thread; an exception from it leaves the
+        process at work.
+
+        Raises:
+            FastGLMError: the error that the function raised.
+            HostError: the function raised another error, or the process ended.
         """
         return self._call(protocol.ApplyRequest(next(self._ids), function, arguments), progress)
 
     def pause(self) -> None:
-        """Stop the process until `resume`, so that its threads take nothing from another's times (not on Windows)."""
+        """Stop the process until `resume`, so that its threads do not disturb another's times (not on Windows)."""
         self._signal("SIGSTOP")
 
     def resume(self) -> None:
         self._signal("SIGCONT")
 
     def close(self) -> None:
-        """End the process, which frees its memory, and fail what is asked of it. Can be called again."""
+        """End the process, which frees its memory, and fail its open requests. Can be called again."""
         with self._lock:
             if self._closed:
                 return
@@ -168,7 +178,7 @@ class Host:
         self._process.kill()  # it has nothing to save
         self._listener.join()
         for pipe in (self._to_process, self._from_process):
-            with contextlib.suppress(OSError):  # what was not yet sent
+            with contextlib.suppress(OSError):  # output that was not sent yet
                 pipe.close()
         if not self._failed:
             with contextlib.suppress(OSError):
@@ -180,12 +190,12 @@ class Host:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # The process is asked by any thread, and one listens to it.
+    # Any thread writes to the process, and one reads from it.
 
     def _hand_over(self, answer: Answer) -> None:
-        """Let the process answer."""
+        """Send an answer's request to the process."""
         try:
-            with self._sending:  # a cancel stays behind the request
+            with self._sending:  # a cancellation must follow its request
                 answer.begin()
                 self._write(answer.request)
         except FastGLMError as error:
@@ -214,12 +224,12 @@ class Host:
             self._share.leave(answer)
 
     def _listen(self) -> None:
-        """Take the replies apart until the process ends, then tell everyone who waits for it."""
-        with contextlib.suppress(Exception):  # its end, or a reply that cannot be read
+        """Distribute the replies until the process ends, then tell every waiting thread."""
+        with contextlib.suppress(Exception):  # its end, or an unreadable reply
             while True:
                 for reply in pickle.load(self._from_process):
                     self._route(reply)
-        self._process.kill()  # where it only closed its output
+        self._process.kill()  # if it only closed its output
         death = self._explained(self._process.wait())
         with self._lock:
             self._death = death
@@ -252,7 +262,7 @@ class Host:
             call.put(reply)
 
     def _explained(self, status: int) -> FastGLMError:
-        """Why the process is no more, in a line."""
+        """The reason for the end of the process, in one line."""
         if self._closed and not hasattr(self, "info"):
             return CancelledError(f"Loading {self.key} was stopped.")
         if self._closed:
@@ -266,14 +276,14 @@ class Host:
         return self._with_log(HostError(f"The process that ran {self.key} ended ({how}): ask again to start it anew."))
 
     def _with_log(self, error: FastGLMError) -> FastGLMError:
-        """An unexpected error with the place of the log, which is kept then."""
+        """Add the place of the log to an unexpected error; the log is then kept."""
         if not isinstance(error, HostError):
             return error
         self._failed = True
         return HostError(f"{error} The log: {self._log}")
 
     def _call(self, request: protocol.Call, progress: OnProgress | None = None) -> Any:
-        """What the process replies; its failures are raised and its progress is told in this thread."""
+        """Send a request and return the result; failures are raised and progress is reported in this thread."""
         replies: queue.SimpleQueue[protocol.CallReply] = queue.SimpleQueue()
         with self._lock:
             if self._death:
@@ -300,7 +310,7 @@ class Host:
 
     def _write(self, request: protocol.Request) -> None:
         data = pickle.dumps(request)
-        with contextlib.suppress(OSError, ValueError):  # the listener tells of the end
+        with contextlib.suppress(OSError, ValueError):  # the listener reports the end
             self._to_process.write(data)
             self._to_process.flush()
 
@@ -310,7 +320,7 @@ class Host:
 
 
 def _start(launch: Launch) -> tuple[Path, Process]:
-    """The log and the process. Raises HomeError, HostError: they cannot be begun."""
+    """Start the process; returns its log and itself. Raises HomeError or HostError if that fails."""
     sweep()
     started = time.strftime("%Y%m%d-%H%M%S")
     with writing():
@@ -325,7 +335,7 @@ def _start(launch: Launch) -> tuple[Path, Process]:
 
 
 def _last_line(log: Path) -> str:
-    """Of a traceback, the line that says what happened."""
+    """The last line of a traceback, with the error."""
     lines = []
     with contextlib.suppress(OSError):  # it was removed
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
@@ -333,7 +343,7 @@ def _last_line(log: Path) -> str:
 
 
 def _get(replies: "queue.SimpleQueue[protocol.CallReply]") -> protocol.CallReply:
-    """The next reply; in short waits, so that Ctrl-C is heard on Windows too."""
+    """The next reply; in short waits, so that Ctrl-C takes effect on Windows too."""
     while True:
         with contextlib.suppress(queue.Empty):
             return replies.get(timeout=0.5)

@@ -1,4 +1,4 @@
-"""Answers of a plain generator of pieces, side by side: each in turn gives one piece."""
+"""Answers of a plain generator of pieces, side by side: each gives one piece in turn."""
 
 from collections.abc import Callable, Generator
 from typing import Any
@@ -7,7 +7,7 @@ from fastglm.generation.piece import Piece
 
 
 class InTurn:
-    """Stands where `fastglm.generation.streams.Streams` does, for models that share no step between answers."""
+    """Replaces `fastglm.generation.streams.Streams` for models that share no step between answers."""
 
     def __init__(self, stream: Callable[..., Generator[Piece]], model: Any, tokenizer: Any) -> None:
         self.alone: int | None = None
@@ -16,11 +16,11 @@ class InTurn:
 
     @property
     def busy(self) -> bool:
-        """Whether an answer is on its way."""
+        """Tell whether an answer is running."""
         return bool(self._pieces)
 
     def add(self, id: int, prompt: str | list[int], history: Any = None, **settings: Any) -> None:
-        """Begin an answer; raises what the generator's function raises."""
+        """Begin an answer. Raises the errors of the generator's function."""
         self._pieces[id] = self._stream(self._model, self._tokenizer, prompt, history, **settings)
 
     def cancel(self, id: int) -> None:

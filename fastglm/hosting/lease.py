@@ -1,8 +1,8 @@
-"""Who uses a device: many chats at once, or one benchmark alone, across processes, in the order in which they came.
+"""Leases of a device: many chats at once, or one benchmark alone, across processes, in order of arrival.
 
-Whoever comes draws a ticket: a locked file in the device's folder, with a number above all others, kept until the end
-of the use. A chat goes in once no benchmark has a lower number, a benchmark once nobody has. So a benchmark that waits
-lets nobody pass, and those who take a device again and again stand behind those who wait. A ticket's lock ends with its
+Each user draws a ticket: a locked file in the device's folder, with a number above all others, kept until the end of
+the use. A chat may start once no benchmark has a lower number, a benchmark once no user has. So a waiting benchmark
+lets nobody pass, and users who take a device again and again queue behind those who wait. A ticket's lock ends with its
 process: a crash leaves nothing that blocks.
 """
 
@@ -24,24 +24,24 @@ OnWait = Callable[[str], None]
 
 _serial = itertools.count()
 _LONGEST_PAUSE = 0.05  # seconds between two looks at a lock
-_NEWS_AFTER = 0.02  # seconds of waiting that are not worth telling
-_FORSAKEN = 60.0  # seconds after which a text without a ticket is nobody's
+_NEWS_AFTER = 0.02  # seconds of waiting that are not worth reporting
+_FORSAKEN = 60.0  # seconds after which a text without a ticket has no owner
 _NAME = re.compile(r"(\d+)-(alone|shared)-.*")
 
 
 @contextlib.contextmanager
 def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None = None) -> Iterator[None]:
-    """Use `device` ("cpu", "cuda:0,cuda:1") inside the block: together with others, or alone when `exclusive`.
+    """Use `device` ("cpu", "cuda:0,cuda:1") inside the block: together with others, or alone if `exclusive`.
 
-    While it waits, `on_wait` is called many times a second with a text that says who uses the device;
-    an exception from it ends the wait. `who` is the text that others see.
+    During a wait, `on_wait` is called many times a second with a text that says who uses the device; an exception from
+    it ends the wait. `who` is the text that others see.
 
     Raises:
         UsageError: "auto"; only an actual device can be leased.
-        HomeError: the home, where leases lie, cannot be written.
+        HomeError: the home, which contains the leases, cannot be written.
     """
     with contextlib.ExitStack() as held:
-        # In one order, so that two who want the same do not each wait for what the other has.
+        # In one order, so that two users of the same devices cannot wait for each other.
         for one in sorted(set(device.split(","))):
             held.enter_context(_lease(_place(one), who, exclusive, on_wait))
         yield
@@ -61,19 +61,19 @@ def _lease(place: Path, who: str, exclusive: bool, on_wait: OnWait | None) -> It
 
 
 def holder(device: str) -> str | None:
-    """Who uses `device` now, or is the next to have it alone; None when it is free."""
+    """The present user of `device`, or the next one to have it alone; None if it is free."""
     return _names([ticket for one in device.split(",") for ticket in _users(_tickets(_place(one)))])
 
 
 def next_alone(device: str) -> str | None:
-    """Who waits to have `device` alone, asked by one who shares it now; None where nobody does."""
+    """The user who waits to have `device` alone, for a caller that shares it now; None if there is none."""
     waiting = [ticket for one in device.split(",") for ticket in _tickets(_place(one)) if ticket.exclusive]
     return _names(waiting[:1]) or "another process" if waiting else None
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Ticket:
-    """A place in the order in which a device is used."""
+    """A place in the queue of a device's users."""
 
     number: int
     exclusive: bool
@@ -81,18 +81,18 @@ class _Ticket:
 
     @classmethod
     def of(cls, path: Path) -> "_Ticket":
-        """From the name of its file; those of versions without numbers are in already."""
+        """Read a ticket from the name of its file; tickets of versions without numbers come first."""
         found = _NAME.fullmatch(path.name)
         return cls(int(found[1]), found[2] == "alone", path) if found else cls(0, False, path)
 
     def goes_in(self, ahead: "list[_Ticket]") -> bool:
-        """Tell whether the device can be used now, by one who has these before him."""
+        """Tell whether this ticket may use the device, given the tickets before it."""
         return not (ahead if self.exclusive else any(ticket.exclusive for ticket in ahead))
 
 
 @contextlib.contextmanager
 def _ticket(place: Path, who: str, exclusive: bool) -> Iterator[_Ticket]:
-    """One's own ticket. The text lies beside it: nobody can read a locked file on Windows."""
+    """A new ticket. Its text lies in a second file, because locked files cannot be read on Windows."""
     with writing():
         while (gate := try_lock(place / "gate")) is None:  # held only while a ticket is drawn
             time.sleep(0.001)
@@ -103,7 +103,7 @@ def _ticket(place: Path, who: str, exclusive: bool) -> Iterator[_Ticket]:
             lock = _locked(path)
     try:
         with (
-            contextlib.suppress(OSError),  # a full disk: others do not see who it is
+            contextlib.suppress(OSError),  # a full disk: others do not see the name
             open(path.with_suffix(".txt"), "w", encoding="utf-8", opener=private) as text,
         ):
             text.write(who)
@@ -113,13 +113,13 @@ def _ticket(place: Path, who: str, exclusive: bool) -> Iterator[_Ticket]:
 
 
 def _locked(path: Path) -> IO[bytes]:
-    while (lock := try_lock(path)) is None:  # one who looks for holders may try it just now
+    while (lock := try_lock(path)) is None:  # another process may be testing the lock at this moment
         time.sleep(0.001)
     return lock
 
 
 def _remove(ticket: Path, lock: IO[bytes]) -> None:
-    with contextlib.suppress(OSError):  # on Windows, while another process looks at it
+    with contextlib.suppress(OSError):  # on Windows, while another process reads it
         ticket.with_suffix(".txt").unlink(missing_ok=True)
     remove_locked(ticket, lock)
 
@@ -133,7 +133,7 @@ def _place(device: str) -> Path:
 
 
 def _tickets(place: Path, below: int | None = None) -> list[_Ticket]:
-    """The tickets whose holders are there, in order; those of processes that crashed are swept away."""
+    """The tickets of living holders, in order; those of crashed processes are removed."""
     found = sorted(map(_Ticket.of, place.glob("*.lock")))
     return [ticket for ticket in found if (below is None or ticket.number < below) and _is_held(ticket.path)]
 
@@ -149,7 +149,7 @@ def _is_held(path: Path) -> bool:
 
 
 def _users(tickets: list[_Ticket]) -> list[_Ticket]:
-    """Notes of the users of the device, and of the one who is next to have it alone."""
+    """The tickets of the device's users, and of the next user who will have it alone."""
     inside = [ticket for number, ticket in enumerate(tickets) if ticket.goes_in(tickets[:number])]
     following = tickets[len(inside) : len(inside) + 1]
     waits = following if inside and not inside[0].exclusive else []
@@ -157,7 +157,7 @@ def _users(tickets: list[_Ticket]) -> list[_Ticket]:
 
 
 def _names(tickets: list[_Ticket]) -> str | None:
-    """Names that the holders of tickets gave themselves."""
+    """Names in the texts of tickets."""
     names = []
     for ticket in tickets:
         with contextlib.suppress(FileNotFoundError):  # its holder has just left
@@ -166,7 +166,7 @@ def _names(tickets: list[_Ticket]) -> str | None:
 
 
 def sweep_tickets() -> None:
-    """Removes what processes that are no more have left in the devices' folders."""
+    """Remove files of ended processes from the devices' folders."""
     for place in filter(Path.is_dir, folder("leases").iterdir()):
         _tickets(place)
         for text in place.glob("*.txt"):

@@ -1,4 +1,4 @@
-"""Hosts that are shared: loaded once, counted by their users, freed by the last."""
+"""Shared hosts: loaded once, counted by their users, freed by the last."""
 
 import contextlib
 import threading
@@ -13,11 +13,11 @@ from fastglm.progress.progress import OnProgress, Progress
 
 @dataclass
 class _Seat:
-    """A host in a pool, and who uses it."""
+    """A host in a pool, and its users."""
 
     host: Host
     users: set[str] = field(default_factory=set)
-    progress: Progress | None = None  # the latest of its loading
+    progress: Progress | None = None  # latest progress of its loading
     loaded: Future[Host] = field(default_factory=Future)
 
     def load(self, restricted: bool) -> None:
@@ -28,14 +28,14 @@ class _Seat:
             self.host.load(restricted, on_progress)
         except FastGLMError as error:
             self.loaded.set_exception(error)
-        except BaseException as error:  # whatever it is: nobody waits for ever
+        except BaseException as error:  # any error: no user waits for ever
             failed = f"Loading {self.host.key} failed unexpectedly ({type(error).__name__}: {error})."
             self.loaded.set_exception(HostError(failed))
         else:
             self.loaded.set_result(self.host)
 
     def wait(self, progress: OnProgress | None) -> Host:
-        """The host, once it is loaded. Raises what went wrong."""
+        """The host, once it is loaded. Raises the error of loading."""
         seen = None
         while True:
             with contextlib.suppress(TimeoutError):
@@ -47,7 +47,7 @@ class _Seat:
 
 
 class Pool:
-    """Hosts shared by their users, who are known by a name; the last user of a host frees it."""
+    """Hosts shared by their users, who are known by name; the last user of a host frees it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -61,11 +61,11 @@ class Pool:
         restricted: bool = False,
         progress: OnProgress | None = None,
     ) -> Host:
-        """The host of a variant: whoever asks first has it loaded, the others wait for it; a dead one is replaced.
+        """The host of a variant: the first user has it loaded, the others wait for it; a dead host is replaced.
 
-        `progress` is called in this thread, a few times a second; an exception from it leaves the loading as it is,
-        and the next `get` finds it further on. Raises what `Host.start` raises; CancelledError when all its users
-        were released meanwhile.
+        `progress` is called in this thread, a few times a second; an exception from it does not stop the loading, and
+        the next `get` finds it further on. Raises the errors of `Host.start`, and CancelledError if all users were
+        released meanwhile.
         """
         dead = None
         with self._lock:
@@ -86,7 +86,7 @@ class Pool:
             raise
 
     def release(self, key: HostKey, user: str) -> None:
-        """`user` does not need the host any more; does nothing where he never did."""
+        """Release a host from a user; does nothing if the user never had it."""
         with self._lock:
             seat = self._seats.get(key)
             if seat is None:
@@ -98,12 +98,12 @@ class Pool:
         seat.host.close()
 
     def release_all(self, user: str) -> None:
-        """`user` is gone."""
+        """Release all hosts from a user."""
         for key in self.users():
             self.release(key, user)
 
     def users(self) -> dict[HostKey, set[str]]:
-        """Who uses which host."""
+        """The users of each host."""
         with self._lock:
             return {key: set(seat.users) for key, seat in self._seats.items()}
 

@@ -1,4 +1,4 @@
-"""Requests to a host process and its replies. Each carries the id of its request; replies cross several at a time."""
+"""Requests to a host process and its replies. Each carries the id of its request; several may be open at a time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -16,7 +16,7 @@ _after_text = attrgetter(*(field.name for field in fields(Piece)[1:]))
 
 @dataclass(frozen=True, slots=True)
 class HostKey:
-    """The variant that a host is to load, in the words of `fastglm.load`."""
+    """Identity of a variant for a host, in the arguments of `fastglm.load`."""
 
     model: str = "demo"
     variant: str = "original"
@@ -33,7 +33,7 @@ class HostInfo(LoadedInfo):
     """Facts of the variant that a host process has loaded, and of the process."""
 
     pid: int = 0
-    threads: int = 1  # that PyTorch's operators use in answers
+    threads: int = 1  # threads of PyTorch's operators in answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class AskRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApplyRequest:
-    """Call `function(model, tokenizer, *arguments, progress=…)` while nothing is answered."""
+    """Call `function(model, tokenizer, *arguments, progress=…)` while no answer runs."""
 
     id: int
     function: Callable[..., Any]
@@ -74,7 +74,7 @@ class MemoryRequest:
 
 @dataclass(frozen=True, slots=True)
 class ResetPeakRequest:
-    """Let the peak of the memory start anew."""
+    """Start the peak of the memory anew."""
 
     id: int
 
@@ -86,20 +86,21 @@ class CancelRequest:
     id: int
 
 
-Call = LoadRequest | ApplyRequest | MemoryRequest | ResetPeakRequest  # answered by one ResultReply or FailureReply
+# Requests answered by one ResultReply or FailureReply.
+Call = LoadRequest | ApplyRequest | MemoryRequest | ResetPeakRequest
 Request = Call | AskRequest | CancelRequest
 
 
 @dataclass(frozen=True, slots=True)
 class QueuedReply:
-    """There is no memory for an answer beside those that run: it waits until one is over."""
+    """Memory is too short for this answer beside the running ones: it waits until one ends."""
 
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class PieceReply:
-    """A piece of an answer, whose text crosses without the first `keep` characters: the client has those already."""
+    """A piece of an answer, sent without the first `keep` characters of its text, which the client has already."""
 
     id: int
     keep: int
@@ -109,7 +110,7 @@ class PieceReply:
         """The whole piece, for a client that had `text` before."""
         return Piece(text[: self.keep] + self.piece.text, *_after_text(self.piece))
 
-    def __reduce__(self) -> tuple[Any, ...]:  # a fifth of the time that pickling both classes by their fields takes
+    def __reduce__(self) -> tuple[Any, ...]:  # takes a fifth of the time of pickling both classes by their fields
         return _piece_reply, (self.id, self.keep, self.piece.text[self.keep :], *_after_text(self.piece))
 
 
@@ -119,7 +120,7 @@ def _piece_reply(id: int, keep: int, *values: Any) -> PieceReply:
 
 @dataclass(frozen=True, slots=True)
 class EndReply:
-    """An answer is over; `failure` says why where it is not whole. `memory` is that of the process."""
+    """An answer is finished; `failure` is the error of an incomplete one. `memory` is the process's."""
 
     id: int
     failure: FastGLMError | None

@@ -1,10 +1,9 @@
-"""Starting host processes: on Linux forked from a server that has the libraries imported, elsewhere from nothing.
+"""Starting of host processes: on Linux forked from a server that has imported the libraries, elsewhere from scratch.
 
 Importing PyTorch and transformers takes seconds, forking a process that has done so takes milliseconds. The server
-(`python -m fastglm.hosting.spawn`) is begun with the first host, has one thread, never touches a device, and ends
-with the
-process that began it; requests are pickles on a pair of sockets that these two alone hold. Forked hosts share its
-libraries in memory and are otherwise processes of their own.
+(`python -m fastglm.hosting.spawn`) starts with the first host, has one thread, never touches a device, and ends with
+its parent; requests are pickles on a pair of sockets that only these two hold. Forked hosts share its libraries in
+memory and are otherwise separate processes.
 """
 
 import atexit
@@ -27,9 +26,9 @@ _LONGEST = 1 << 20  # bytes of a request: the environment and a folder
 
 
 class Process(Protocol):
-    """What a host needs of its process, as `subprocess.Popen` has it."""
+    """The part of `subprocess.Popen` that a host needs."""
 
-    stdin: Any  # binary, where `launch` has pipes
+    stdin: Any  # binary, with pipes by `launch`
     stdout: Any
 
     def poll(self) -> int | None: ...
@@ -45,7 +44,9 @@ Launch = Callable[[BinaryIO], Process]
 
 
 def launched(log: BinaryIO, command: tuple[str, ...] = (sys.executable, "-m", WORKER)) -> Process:
-    """A process begun anew, with pipes, its errors in `log`. It leads its own process group: Ctrl-C is not for it."""
+    """Start a new process with pipes, and its errors in `log`. It leads its own process group: Ctrl-C does not reach
+    it.
+    """
     own_group: dict[str, Any] = {"process_group": 0}
     if sys.platform == "win32":
         own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
@@ -53,13 +54,13 @@ def launched(log: BinaryIO, command: tuple[str, ...] = (sys.executable, "-m", WO
 
 
 def forked(log: BinaryIO, module: str = WORKER, arguments: tuple[str, ...] = ()) -> Process:
-    """A process forked from the server, in this one's environment and folder; begun anew where that fails.
+    """Fork a process from the server, in this one's environment and folder; starts a new one if that fails.
 
     It calls `main(*arguments)` of the module.
     """
     request = _ForkRequest(dict(os.environ), os.getcwd(), sys.path, module, arguments)
     with _lock:
-        for _ in range(2):  # a server that was killed is begun again
+        for _ in range(2):  # a killed server is started again
             with contextlib.suppress(OSError, EOFError):
                 return _server(log).fork(request, log)
     return launched(log, (sys.executable, "-m", module, *arguments))
@@ -67,7 +68,7 @@ def forked(log: BinaryIO, module: str = WORKER, arguments: tuple[str, ...] = ())
 
 @dataclass(frozen=True, slots=True)
 class _ForkRequest:
-    """Fork, and become a host; the reply is the number of the process."""
+    """Fork, and become a host; the reply is the id of the process."""
 
     environment: dict[str, str]
     directory: str
@@ -84,7 +85,7 @@ class _WaitRequest:
 
 
 class _Server:
-    """The client's end."""
+    """The client's end of the connection."""
 
     def __init__(self, log: BinaryIO) -> None:
         self.owner = os.getpid()
@@ -116,18 +117,18 @@ class _Server:
         return _Forked(self, pid, *files)
 
     def ask(self, request: _ForkRequest | _WaitRequest, files: list[int]) -> int:
-        """The server's reply. Raises OSError, EOFError where it is no more."""
+        """Send a request; returns the reply. Raises OSError or EOFError if the server is gone."""
         with self._asking:
             try:
                 socket.send_fds(self._channel, [pickle.dumps(request)], files)
                 return int(pickle.loads(self._channel.recv(_LONGEST)))
             except BaseException:
-                self._channel.close()  # a reply that nobody waited for would be taken for the next one's
+                self._channel.close()  # an unread reply would be taken for the next request's
                 raise
 
     @property
     def alive(self) -> bool:
-        """Whether this process can ask it."""
+        """Tell whether this process can use the server."""
         return self.owner == os.getpid() and self._channel.fileno() >= 0 and self._process.poll() is None
 
     def close(self) -> None:
@@ -136,7 +137,7 @@ class _Server:
 
 
 class _Forked:
-    """A process that is the server's child. Nobody else takes its number before `wait` has returned."""
+    """A child process of the server. Its id is not reused before `wait` has returned."""
 
     def __init__(self, server: _Server, pid: int, stdin: BufferedIOBase, stdout: BufferedIOBase) -> None:
         self.stdin, self.stdout = stdin, stdout
@@ -144,11 +145,11 @@ class _Forked:
         self._status: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit status once `wait` has returned."""
+        """The exit status once `wait` has returned."""
         return self._status
 
     def wait(self) -> int:
-        """Its exit status, or minus the signal that ended it; that of SIGKILL where the server is no more."""
+        """The exit status, or minus the signal that ended it; SIGKILL's if the server is gone."""
         if self._status is None:
             try:
                 self._status = self._server.ask(_WaitRequest(self._pid), [])
@@ -170,7 +171,7 @@ _running: _Server | None = None
 
 
 def _server(log: BinaryIO) -> _Server:
-    """This process's own, at work."""
+    """The server of this process, started if needed."""
     global _running
     if _running is None or not _running.alive:
         _running = _Server(log)
@@ -179,7 +180,7 @@ def _server(log: BinaryIO) -> _Server:
 
 
 def serve(channel: socket.socket) -> None:
-    """Fork hosts and reap them until the client's end is closed."""
+    """Fork hosts and wait for their ends until the client's end is closed."""
     import fastglm
 
     fastglm.load, fastglm.stream  # noqa: B018  # importing what they need takes the time
@@ -203,7 +204,7 @@ def serve(channel: socket.socket) -> None:
 
 
 def _become(files: list[int], request: _ForkRequest) -> None:
-    """Set standard streams, process group, environment, folder and module path of a host."""
+    """Set a host's standard streams, process group, environment, folder and module path."""
     os.setpgid(0, 0)
     for number, file in enumerate(files):
         os.dup2(file, number)
@@ -215,6 +216,6 @@ def _become(files: list[int], request: _ForkRequest) -> None:
 
 
 if __name__ == "__main__":
-    from fastglm.hosting import spawn  # the classes of requests are that module's, not `__main__`'s
+    from fastglm.hosting import spawn  # the classes of requests must belong to this module, not to `__main__`
 
     spawn.serve(socket.socket(fileno=int(sys.argv[1])))

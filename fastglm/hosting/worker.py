@@ -1,9 +1,9 @@
-"""The process that holds one loaded variant: `python -m fastglm.hosting.worker`, started and talked to by
+"""The process that holds one loaded variant: `python -m fastglm.hosting.worker`, started and used by
 `fastglm.hosting.host`.
 
-Requests and replies are pickled on its standard input and output, which nobody else can write to. One thread reads,
-the main thread loads and generates, so that a cancel is heard at once. The end of the input is the end of the parent,
-and of this process.
+Requests and replies are pickled on its standard input and output, which nothing else can write to. One thread reads;
+the main thread loads and generates, so a cancellation takes effect at once. The end of the input means the end of the
+parent, and ends this process.
 """
 
 import _thread
@@ -51,13 +51,13 @@ _INTERRUPTS_APART = 0.02  # seconds
 _WAY_OUT = "clear the conversation, or pick a smaller variant"
 
 
-News = tuple[int, Piece | Exception | None]  # of an answer: a piece, its failure, or its end
+News = tuple[int, Piece | Exception | None]  # news of an answer: a piece, its failure, or its end
 
 
 class Running(Protocol):
-    """The answers that are on their way, as `fastglm.generation.streams.Streams` has them."""
+    """The running answers, in the interface of `fastglm.generation.streams.Streams`."""
 
-    alone: int | None  # the request that is worked on by itself just now: a signal may raise an exception into it
+    alone: int | None  # the request that is computed alone at this moment: a signal may raise an exception into it
 
     def add(self, id: int, prompt: str | list[int], history: Any = None, **settings: Any) -> None: ...
 
@@ -67,11 +67,11 @@ class Running(Protocol):
 
 
 Load = Callable[..., tuple[Any, Any]]
-MakeRunning = Callable[[Any, Any], Running]  # of a model and its tokenizer
+MakeRunning = Callable[[Any, Any], Running]  # made from a model and its tokenizer
 
 
 def serve(requests: BinaryIO, replies: BinaryIO, load: Load, make: MakeRunning) -> None:
-    """Load what the first request names, then answer for ever. To be called in the main thread."""
+    """Load the first request's variant, then answer for ever. Runs in the main thread."""
     worker = _Worker(requests, replies)
     signal.signal(signal.SIGINT, worker.on_interrupt)
     threading.Thread(target=worker.read, name="requests", daemon=True).start()
@@ -80,7 +80,7 @@ def serve(requests: BinaryIO, replies: BinaryIO, load: Load, make: MakeRunning) 
 
 
 def standard_streams() -> tuple[BinaryIO, BinaryIO]:
-    """Standard input and output, kept for requests and replies alone: what else is printed goes to standard error."""
+    """Standard input and output, reserved for requests and replies: other output goes to standard error."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     with open(os.devnull) as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -103,7 +103,7 @@ class _Replies:
             self._held.append(reply)
 
     def send(self, *replies: Reply) -> None:
-        """Send what is held, and these behind it."""
+        """Send held replies, and these after them."""
         with self._lock:
             data = pickle.dumps([*self._held, *replies], protocol=pickle.HIGHEST_PROTOCOL)
             self._held.clear()
@@ -117,10 +117,10 @@ class _Replies:
 
 @dataclass(slots=True)
 class _Asked:
-    """A request that is answered."""
+    """A request with an open answer."""
 
     request: AskRequest
-    text: str = ""  # so far, as the client has it
+    text: str = ""  # the text so far, as the client has it
     begun: bool = False
 
 
@@ -128,21 +128,21 @@ class _Worker:
     def __init__(self, requests: BinaryIO, replies: BinaryIO) -> None:
         self._requests, self._replies = requests, _Replies(replies)
         self._meter = MemoryMeter("cpu", 0)
-        self._threads = 1  # for work on many sequences
+        self._threads = 1  # threads for work on many sequences
         self._running: Running | None = None
-        self._interrupted = -1  # the answer into which an exception was raised last
-        self._news = threading.Condition()  # guards what follows
+        self._interrupted = -1  # the last answer into which an exception was raised
+        self._news = threading.Condition()  # guards the following attributes
         self._waiting: dict[int, Any] = {}  # requests for the main thread, in order
-        self._asked: dict[int, _Asked] = {}  # the answers that run
-        self._is_full = False  # another answer found no memory, and waits until one is over
-        self._cancelled: set[int] = set()  # running answers that are to be stopped
-        self._to_interrupt: set[int] = set()  # those of them that need not come to the end of their step
+        self._asked: dict[int, _Asked] = {}  # running answers
+        self._is_full = False  # another answer found no memory, and waits until one ends
+        self._cancelled: set[int] = set()  # running answers that must stop
+        self._to_interrupt: set[int] = set()  # those of them that need not finish their step
 
-    # In the thread that reads.
+    # The following runs in the reading thread.
 
     def read(self) -> None:
-        """Pass work on to the main thread and do the rest at once; runs in a thread of its own."""
-        with contextlib.suppress(Exception):  # the parent's end, or a request that cannot be read
+        """Pass work to the main thread and handle other requests at once; runs in a thread of its own."""
+        with contextlib.suppress(Exception):  # the parent's end, or an unreadable request
             while True:
                 match pickle.load(self._requests):
                     case CancelRequest(id):
@@ -155,7 +155,7 @@ class _Worker:
                         with self._news:
                             self._waiting[request.id] = request
                             self._news.notify()
-        os._exit(0)  # whatever the main thread is in the middle of
+        os._exit(0)  # whatever the main thread is doing
 
     def _cancel(self, id: int) -> None:
         with self._news:
@@ -169,16 +169,16 @@ class _Worker:
             threading.Thread(target=self._interrupt, args=[id], name="cancel", daemon=True).start()
 
     def _interrupt(self, id: int) -> None:
-        """Interrupt the work on an answer as soon as it is the only one that is worked on, even in a long prefill."""
+        """Interrupt an answer as soon as it is computed alone, even during a long prefill."""
         while id in self._to_interrupt:
             if self._running and self._running.alone == id:
                 _thread.interrupt_main()
             time.sleep(_INTERRUPTS_APART)
 
-    # In the main thread.
+    # The following runs in the main thread.
 
     def on_interrupt(self, _signal: int, _frame: FrameType | None) -> None:
-        """Runs after `interrupt_main`, once for each answer that is to be interrupted."""
+        """Handle `interrupt_main`, once for each answer to interrupt."""
         id = self._running.alone if self._running else None
         if id is not None and id in self._to_interrupt:
             self._to_interrupt.discard(id)
@@ -186,7 +186,7 @@ class _Worker:
             raise CancelledError("Stopped.")
 
     def load(self, load: Load) -> tuple[Any, Any] | None:
-        """The model and its tokenizer, or None after a failure, which has been told."""
+        """Load the model and its tokenizer; returns None after a failure, which has been reported."""
         request: LoadRequest = self._next()
         key = request.key
         try:
@@ -213,7 +213,7 @@ class _Worker:
         return lambda progress: self._replies.send(ProgressReply(id, progress))
 
     def work(self, running: Running, model: Any, tokenizer: Any) -> None:
-        """Answer side by side what is asked. A function is applied alone, after the answers that came before it."""
+        """Answer requests side by side. A function is applied alone, after the answers that came before it."""
         self._running = running
         while True:
             match self._next():
@@ -226,7 +226,7 @@ class _Worker:
                     self._advance(running)
 
     def _next(self) -> Any:
-        """The next request whose turn it is; None where there is none and answers run."""
+        """The next request in order; None if there is none and answers run."""
         with self._news:
             while True:
                 request = next(iter(self._waiting.values()), None)
@@ -251,13 +251,14 @@ class _Worker:
             self._end(id, CancelledError("Stopped."))
 
     def _advance(self, running: Running) -> None:
-        """Work one step on all answers and tell what is new; of fast models several steps at a time, as each sending
-        wakes the client."""
+        """Compute one step of all answers and send the news; several steps at a time for fast models, because each
+        sending wakes the client.
+        """
         try:
             news = running.step()
         except CancelledError:
             news = self._failed(running, [self._interrupted], CancelledError("Stopped."))
-        except Exception as error:  # of no single answer
+        except Exception as error:  # an error of no single answer
             news = self._failed(running, list(self._asked), error)
         due = time.perf_counter() - self._replies.sent > _SENDING_PAUSE
         for id, found in news:
@@ -290,12 +291,12 @@ class _Worker:
             self._to_interrupt.discard(id)
             waits = isinstance(failure, MemoryShortError) and self._asked and not asked.begun and not is_cancelled
             self._is_full = bool(waits)
-            if waits:  # until there is room again
+            if waits:  # until there is memory again
                 self._waiting = {id: asked.request, **self._waiting}
         self._replies.send(QueuedReply(id) if waits else EndReply(id, failure, self._meter.read()))
 
     def _apply(self, id: int, work: Callable[[], Any]) -> None:
-        """Work on many sequences at once, which more threads always help."""
+        """Work on many sequences at once, which always gains from more threads."""
         import torch
 
         decoding = torch.get_num_threads()
@@ -308,7 +309,7 @@ class _Worker:
             torch.set_num_threads(decoding)
 
     def _failure(self, error: BaseException, doing: str) -> FastGLMError:
-        """Returns what to tell of an error, without the frames that failed and their memory."""
+        """The failure to send for an error, without the failed frames and their memory."""
         failure = _told(error, doing, _WAY_OUT).with_traceback(None)
         error.__traceback__ = None
         if isinstance(failure, MemoryShortError):
@@ -318,14 +319,14 @@ class _Worker:
 
 
 def _common_length(old: str, new: str) -> int:
-    """How many characters two texts share at their start."""
+    """The number of equal characters at the start of two texts."""
     if new.startswith(old):
         return len(old)
     return next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
 
 
 def _told(error: BaseException, doing: str, way_out: str) -> FastGLMError:
-    """What the client is told: an error for users as it is, one line for any other; its traceback goes to the log."""
+    """The client's error: an error for users unchanged, one line for any other, whose traceback goes to the log."""
     if isinstance(error, FastGLMError):
         return error
     with contextlib.suppress(OSError):  # a full disk
@@ -348,6 +349,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from fastglm.hosting import worker  # the classes it sends are to be that module's, not `__main__`'s
+    from fastglm.hosting import worker  # the classes it sends must belong to this module, not to `__main__`
 
     worker.main()

@@ -1,1 +1,1 @@
-"""The decode step as machine code for this CPU: compiled in another process and kept."""
+"""The decode step as machine code for this CPU: compiled in another process and stored."""

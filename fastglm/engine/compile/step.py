@@ -1,8 +1,7 @@
-"""The decode step as machine code for this CPU: made once by PyTorch's compiler, kept, and loaded in a moment.
+"""The decode step as machine code for this CPU: made once by PyTorch's compiler, stored, and loaded in a moment.
 
-The compiler runs in a process of its own (`fastglm.engine.compile.worker`), as its modules alone take some hundred
-megabytes. It
-is told of the weights only their shapes: they are inputs of the step, so that they are held once, by the model.
+The compiler runs in a separate process (`fastglm.engine.compile.worker`), because its modules alone take some hundred
+megabytes. It gets only the shapes of the weights, which are inputs of the step, so that only the model holds them.
 """
 
 import contextlib
@@ -39,7 +38,8 @@ class CompiledStep:
     """A `DecodeStep` compiled for one token at a time, or for several."""
 
     def __init__(self, library: Path, tensors: list[Tensor], decoder: Decoder) -> None:
-        """
+        """Load a library.
+
         Args:
             tensors: those of the step, in the order of `structure_of`.
 
@@ -54,21 +54,21 @@ class CompiledStep:
             raise DeviceError(str(error).partition("\n")[0]) from error
 
     def __call__(self, ids: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """As `DecodeStep.forward`; ids: [1, 1], or [1, 2 to `MOST_TOKENS`]."""
+        """Run like `DecodeStep.forward`; ids: [1, 1], or [1, 2 to `MOST_TOKENS`]."""
         logits, best = self._runner.run([*self._tensors, ids, *inputs])
         return logits, best
 
 
 def compiled_step(step: DecodeStep, example: list[Tensor], threads: int, on_build: Callable[[], None]) -> CompiledStep:
-    """The step compiled, from `FASTGLM_HOME/steps` where it is kept.
+    """The compiled step, from `FASTGLM_HOME/steps` if it is stored there.
 
     Args:
-        example: inputs of one step, whose window and capacity differ.
-        threads: that the compiled parts share their work between.
-        on_build: called before it is compiled, which takes half a minute or more.
+        example: inputs of one step, with different window and capacity.
+        threads: number of threads that share the work of the compiled parts.
+        on_build: called before compiling, which takes half a minute or more.
 
     Raises:
-        DeviceError: it cannot be compiled here; says why.
+        DeviceError: it cannot be compiled here; the message gives the reason.
     """
     structure, tensors = structure_of(step)
     request = BuildRequest(structure, [Form.of(x) for x in tensors], [Form.of(x) for x in example], threads)
@@ -90,7 +90,7 @@ def compiled_step(step: DecodeStep, example: list[Tensor], threads: int, on_buil
 
 
 def structure_of(step: DecodeStep) -> tuple[bytes, list[Tensor]]:
-    """A step pickled without its tensors, and those tensors in the order of their numbers in the pickle."""
+    """A step pickled without its tensors, and the tensors in the order of their numbers in the pickle."""
     tensors: list[Tensor] = []
     numbers: dict[int, int] = {}
 
@@ -105,13 +105,13 @@ def structure_of(step: DecodeStep) -> tuple[bytes, list[Tensor]]:
 
     file = io.BytesIO()
     pickler = Pickler(file)
-    pickler.fast = True  # without memory of what came before, so that equal steps have equal pickles
+    pickler.fast = True  # without a memo of earlier objects, so that equal steps have equal pickles
     pickler.dump(step)
     return file.getvalue(), tensors
 
 
 def _key(request: BuildRequest) -> str:
-    """Changes with everything that the compiled step depends on, this package's code included."""
+    """A key of everything that the compiled step depends on, including this package's code."""
     package = Path(__file__).parents[2]
     sources = [
         p.read_bytes() for part in ("engine", "kernels", "models") for p in sorted((package / part).rglob("*.py"))
@@ -127,7 +127,7 @@ def _key(request: BuildRequest) -> str:
 
 
 def _build(request: BuildRequest, library: Path) -> None:
-    """Compiles in another process, which ends with all that it began when this one stops waiting for it, or ends."""
+    """Compile in another process, which ends with all its children when this process stops waiting for it, or ends."""
     with part_of(library) as part, _plainly_named(part) as work:
         made = work / library.name
         with (work / REQUEST).open("wb") as file:
@@ -142,7 +142,7 @@ def _build(request: BuildRequest, library: Path) -> None:
 
 @contextlib.contextmanager
 def _plainly_named(folder: Path) -> Iterator[Path]:
-    """A folder to compile in: PyTorch's compiler writes paths into commands, where quotes and the like break them."""
+    """A folder to compile in: PyTorch's compiler writes paths into commands, which quotes and the like would break."""
     if re.fullmatch(r"[\w./+-]+", str(folder), re.ASCII):
         yield folder
     else:

@@ -1,7 +1,7 @@
-"""Compiles a decode step: `python -m fastglm.engine.compile.worker LIBRARY`, with a pickled `BuildRequest` beside
-its place.
+"""The compiler of a decode step: `python -m fastglm.engine.compile.worker LIBRARY`, with a pickled `BuildRequest`
+beside the library's place.
 
-The step is exported and compiled ahead of time by PyTorch (AOTInductor) into one shared library.
+PyTorch exports the step and compiles it ahead of time (AOTInductor) into one shared library.
 """
 
 import io
@@ -21,15 +21,15 @@ from torch.export import Dim
 
 from ...kernels.cpu import library
 
-# Places of the inputs of a step whose sizes change: the window, and behind it the capacity of each buffer.
+# Numbers of the inputs of a step whose sizes change: the window, and after it the capacity of each buffer.
 _COLUMNS, _CAPACITY = 4, 2
 REQUEST = "request.pickle"
-MOST_TOKENS = 9  # that a step of several takes
+MOST_TOKENS = 9  # largest number of tokens of a step for several
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """All of a tensor but its numbers."""
+    """Everything about a tensor except its numbers."""
 
     shape: tuple[int, ...]
     stride: tuple[int, ...]
@@ -40,15 +40,15 @@ class Form:
         return cls(tuple(tensor.shape), tensor.stride(), tensor.dtype)
 
     def empty(self) -> Tensor:
-        """A tensor of this form, whose memory is never touched and so never taken."""
+        """A tensor of this form, whose memory is never touched and so never allocated."""
         return torch.empty_strided(self.shape, self.stride, dtype=self.dtype)
 
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """A step by `compiled.structure_of`, the forms of its tensors and of its inputs, and how many threads it uses.
+    """A step by `structure_of`, the forms of its tensors and inputs, and its number of threads.
 
-    Where the input has several tokens, it takes 2 to `MOST_TOKENS` of them.
+    If the example has several tokens, the step takes 2 to `MOST_TOKENS` of them.
     """
 
     structure: bytes
@@ -65,7 +65,7 @@ class Loose(nn.Module):
         self.structure, self.count = request.structure, len(request.tensors)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """inputs: the step's tensors, then what `Step.forward` takes."""
+        """Run the step; inputs: its tensors, then the inputs of `DecodeStep.forward`."""
 
         class Unpickler(pickle.Unpickler):
             def persistent_load(self, number: int) -> Tensor:
@@ -75,7 +75,7 @@ class Loose(nn.Module):
 
 
 def build(request: BuildRequest, work: Path) -> Path:
-    """Compiles a step into a library in the folder `work`."""
+    """Compile a step into a library in the folder `work`."""
     os.environ |= {"TORCHINDUCTOR_CACHE_DIR": str(work), "TORCHINDUCTOR_COMPILE_THREADS": "1"}
     import torch._inductor.config
 
@@ -93,7 +93,7 @@ def build(request: BuildRequest, work: Path) -> Path:
     package = torch._inductor.aoti_compile_and_package(
         program,
         package_path=str(work / "step.pt2"),
-        # Headers compiled ahead pay only from the second step on.
+        # Precompiled headers pay only from the second step on.
         inductor_configs={"aot_inductor.precompile_headers": False, "aot_inductor.custom_ops_to_c_shims": shims},
     )
     made = work / "step.so"
@@ -105,7 +105,7 @@ def build(request: BuildRequest, work: Path) -> Path:
 
 
 def main() -> None:
-    # The class of what is read is to be that module's, not `__main__`'s.
+    # The pickled classes must belong to this module, not to `__main__`.
     from fastglm.engine.compile import worker as this
 
     target = Path(sys.argv[1])
