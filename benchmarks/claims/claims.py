@@ -38,6 +38,7 @@ from fastglm.models.packing import encode
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.devices import resolve_device
+from fastglm.system.files import in_words
 from fastglm.system.memory import MemoryMeter
 from fastglm.text_files import Text
 
@@ -152,7 +153,7 @@ def _published(reporter: Reporter, layers: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         wanted, free = 3e9 + 0.55e9 * layers, shutil.disk_usage(name).free
         if free < wanted:
-            raise FastGLMError(f"{name} has {free / 1e9:.0f} GB free, wanted are {wanted / 1e9:.0f}: set TMPDIR")
+            raise FastGLMError(f"{name} has {in_words(free)} free, wanted are {in_words(wanted)}: set TMPDIR")
         reporter.at("writing a checkpoint of the published shape")
         write_published(Path(name), layers)
         yield Path(name)

@@ -13,6 +13,7 @@ from dashboard.texts import say
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.size import predict_size
 from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.system.devices import default_dtype
 
 
 def predict(config: ChatGLM6BConfig, recipe: Recipe, kind: str) -> pd.DataFrame:
@@ -22,7 +23,7 @@ def predict(config: ChatGLM6BConfig, recipe: Recipe, kind: str) -> pd.DataFrame:
     packed are fp32 on a CPU, otherwise fp16). Raises UsageError for a step that the model cannot go through.
     """
     runs = deepcopy(config)
-    runs.dtype = torch.float32 if kind == "cpu" else torch.float16
+    runs.dtype = default_dtype(torch.device(kind))
     stored = [predict_size(each) for each in (config, *recipe.configs(config))]
     read = [predict_size(each).read for each in (runs, *recipe.configs(runs))]
     names = ["", *(f"{number} {step.name}" for number, step in enumerate(recipe.steps, 1))]
