@@ -151,7 +151,7 @@ def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
         time.sleep(2)
         process.send_signal(signal.SIGINT)
         told = [json.loads(line) for line in process.stdout]
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert [line["status"] for line in told if line["event"] == "done"] == ["cancelled", "cancelled"]
     assert Store().runs()["status"].tolist() == ["cancelled", "cancelled"]
     assert Store().samples(metric="decode_rate")["run"].nunique() == 1  # rows of the task that did not run

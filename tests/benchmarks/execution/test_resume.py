@@ -111,7 +111,7 @@ def _stop(machine: FakeMachine) -> str:
             raise KeyboardInterrupt
 
     machine.on_load = interrupt
-    assert main(["run", *OPTIONS, "--suite", "memory,quality", "--questions", "1"]) == 1
+    assert main(["run", *OPTIONS, "--suite", "memory,quality", "--questions", "1"]) == 130
     machine.on_load = lambda _: None
     return str(Store().runs()["id"].iloc[0])
 
