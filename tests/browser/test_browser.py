@@ -93,6 +93,26 @@ def test_a_running_answer_is_stopped(context: BrowserContext, app: App) -> None:
     expect(page.get_by_test_id("stChatInput").locator("textarea")).to_be_enabled()
 
 
+def test_two_tabs_are_answered_at_the_same_time(context: BrowserContext, app: App) -> None:
+    pages = [chat(context, app) for _ in range(2)]
+    for number, page in enumerate(pages):
+        say(page, f"warm up {number}")
+        expect(page.get_by_role("button", name="Answer again")).to_be_visible()
+    (host,) = app.hosts()
+    host.suspend()  # so that no answer is over too soon
+    for number, page in enumerate(pages):
+        say(page, f"question {number}")
+    for page in pages:
+        expect(page.get_by_text("Reading the question")).to_be_visible()  # in the second tab too
+    pages[0].get_by_role("button", name="Stop").click()
+    host.resume()
+    expect(pages[1].get_by_role("button", name="Answer again")).to_be_visible()
+    expect(pages[1].get_by_test_id("stChatMessage")).to_have_count(4)
+    expect(pages[1].get_by_text("question 1")).to_be_visible()
+    expect(pages[1].get_by_text("question 0")).to_have_count(0)
+    expect(pages[0].get_by_role("button", name="Stop")).to_have_count(0)
+
+
 def test_two_variants_are_compared(context: BrowserContext, app: App) -> None:
     page = visit(context, f"{app.url}/compare")
     for side in (0, 1):

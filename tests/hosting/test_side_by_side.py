@@ -1,4 +1,4 @@
-"""Several answers at once in one host, with a model that does what the prompt says (`fake_host.py`)."""
+"""Several answers at once in one host, of a model that obeys the prompt (`fake_host.py`) and of a real one."""
 
 import itertools
 import threading
@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from hosting import LAUNCH_FAKE, evaluated, eventually
+from recorded import folder
 
-from fastglm.errors import ContextError, HostError
+from fastglm.errors import ContextError, HostError, UsageError
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.host import Host
 from fastglm.hosting.lease import holder, lease
@@ -164,3 +165,36 @@ def test_an_answer_without_memory_waits_for_those_that_run(host: Host) -> None:
     assert large.wait(60)
     assert next_one.wait(60)
     assert (large.state, next_one.state) == ("done", "done")
+
+
+def test_a_real_model_gives_each_of_several_threads_the_text_that_it_gives_alone() -> None:
+    prompts = ["你好", "Hello", "晚上睡不着应该怎么办", "one two three"]
+    together: dict[str, Answer] = {}
+
+    def ask(prompt: str, tokens: int = 60) -> Answer:
+        together[prompt] = host.ask(prompt, max_new_tokens=tokens, do_sample=False, ignore_eos=True)
+        return together[prompt]
+
+    with Host.start(folder("chatglm"), "fast", "cpu", "float32") as host:
+        alone = {prompt: list(ask(prompt)) for prompt in prompts}
+        host.pause()  # so that none is over before the last is asked
+        threads = [threading.Thread(target=ask, args=[prompt]) for prompt in prompts]
+        for thread in threads:
+            thread.start()
+        cancelled = ask("Good morning", 240)
+        failing = host.ask([10**6], max_new_tokens=60)
+        for thread in threads:
+            thread.join()
+        host.resume()
+        eventually(lambda: cancelled.piece)
+        cancelled.cancel()
+        with pytest.raises(UsageError, match="outside the vocabulary"):
+            list(failing)
+        for prompt in prompts:
+            pieces = list(together[prompt])
+            assert [piece.token for piece in pieces] == [piece.token for piece in alone[prompt]]
+            assert pieces[-1].text == alone[prompt][-1].text
+        assert cancelled.wait(60)
+        assert cancelled.state == "cancelled"
+        assert cancelled.piece
+        assert 0 < cancelled.piece.tokens < 240

@@ -52,6 +52,24 @@ def test_an_answer_streams_and_is_stopped(open_page: Open, pool: FakePool) -> No
     assert not app.chat_input[0].disabled
 
 
+def test_two_tabs_are_answered_at_the_same_time(open_page: Open, pool: FakePool) -> None:
+    pool.text, pool.pace = "0123456789" * 4, 0.05
+    mine, its = open_page(PAGE), open_page(PAGE, tab="another-tab-of-the-same-person")
+    for app, question in ((mine, "my question"), (its, "its question")):
+        healthy(app.chat_input[0].set_value(question).run())
+    run_until(mine, lambda app: "0123" in words(app))
+    run_until(its, lambda app: "0123" in words(app))
+    assert button(mine, "stop")
+    assert "its question" not in words(mine)
+    healthy(button(mine, "stop").click().run())
+    run_until(mine, lambda app: button(app, "again"))
+    run_until(its, lambda app: button(app, "again"))
+    assert "Stopped." in words(mine)
+    assert pool.text in words(its)
+    assert "Stopped." not in words(its)
+    assert "my question" not in words(its)
+
+
 def test_answering_again(open_page: Open, pool: FakePool) -> None:
     app = ask(open_page(PAGE), "hello")
     pool.text = "something else"
