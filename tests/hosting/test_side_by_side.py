@@ -1,6 +1,5 @@
 """Several answers at once in one host, of a model that obeys the prompt (`fake_host.py`) and of a real one."""
 
-import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ import pytest
 from hosting import LAUNCH_FAKE, evaluated, eventually
 from recorded import folder
 
-from fastglm.errors import ContextError, HostError, UsageError
+from fastglm.errors import CancelledError, ContextError, HostError, UsageError
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.host import Host
 from fastglm.hosting.lease import holder, lease
@@ -94,37 +93,47 @@ def test_a_host_holds_one_lease_for_all_its_answers(host: Host) -> None:
 
 
 def test_one_who_wants_the_device_alone_waits_for_running_answers_only(host: Host) -> None:
-    stopped, entered = threading.Event(), threading.Event()
-    states = set()
-
-    def visitors() -> None:
-        """An answer runs at any time."""
-        for number in itertools.count():
-            if stopped.is_set():
-                return
-            answer = host.ask("x", pause=0.02, count=20)
-            while not answer.wait(0.1) and not stopped.is_set():
-                states.add((answer.state, answer.waiting_for))
-                if number % 2:
-                    break
-
-    threads = [threading.Thread(target=visitors) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    running = host.ask("y", pause=0.02, count=20)
+    running = host.ask("slow")
     eventually(lambda: running.piece)
-    try:
+    entered, leaves = threading.Event(), threading.Event()
+
+    def benchmark() -> None:
         with lease("cpu", "a benchmark", exclusive=True):
             entered.set()
-            assert running.over
-            eventually(lambda: ("waiting", "a benchmark") in states)
-    finally:
-        stopped.set()
-        for thread in threads:
-            thread.join()
-    after = host.ask("z")
-    assert after.wait(60)
-    assert after.state == "done"
+            leaves.wait(60)
+
+    thread = threading.Thread(target=benchmark)
+    thread.start()
+    eventually(lambda: "a benchmark" in (holder("cpu") or ""))
+    late = host.ask("x")
+    eventually(lambda: late.state == "waiting")
+    assert late.waiting_for == "a benchmark"
+    assert not entered.wait(0.2)
+    assert late.piece is None
+    running.cancel()
+    assert entered.wait(20)
+    assert not late.wait(0.2)
+    assert (late.state, late.piece) == ("waiting", None)
+    leaves.set()
+    assert late.wait(60)
+    assert late.state == "done"
+    thread.join()
+
+
+def test_an_answer_joins_those_that_run_when_one_who_waited_for_the_device_gave_up(host: Host) -> None:
+    running = host.ask("slow")
+    eventually(lambda: running.piece)
+    late: list[Answer] = []
+
+    def give_up(_: str) -> None:
+        late.append(host.ask("x") if not late else late[0])
+        if late[0].state == "waiting":
+            raise CancelledError("enough")
+
+    with pytest.raises(CancelledError), lease("cpu", "a benchmark", exclusive=True, on_wait=give_up):
+        pass
+    assert late[0].wait(20)
+    assert (late[0].state, running.state) == ("done", "running")
 
 
 def test_a_function_is_applied_between_the_answers_before_and_after_it(host: Host) -> None:
