@@ -10,13 +10,24 @@ import pytest
 import fastglm
 
 ROOT = Path(__file__).parents[1]
-FORBIDDEN = "import sys; sys.modules |= {'torch': None, 'transformers': None}\n"  # to import either is an error
+FORBIDDEN = """
+import sys
+
+class Forbids:
+    def find_spec(self, name, path=None, target=None):
+        if name in ("torch", "transformers"):
+            raise ImportError(name + " is imported")
+
+sys.meta_path.insert(0, Forbids())
+"""
 
 
 def run(code: str) -> str:
     """Run code in a process of its own; return its output."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -28,9 +39,8 @@ def names(*folders: str) -> list[str]:
 
 
 def test_light_modules_need_neither_torch_nor_transformers() -> None:
-    light = ["fastglm", "fastglm.errors", *names("progress"), "fastglm.hosting.host", "fastglm.hosting.pool"]
-    for name in light:
-        run(FORBIDDEN + f"import {name}")
+    light = ["fastglm", "fastglm.errors", "fastglm.hosting.host", "fastglm.hosting.pool", "fastglm.variants.offers"]
+    run(FORBIDDEN + "\n".join(f"import {name}" for name in [*light, *names("progress", "system")]))
 
 
 def test_public_names_are_listed_and_found() -> None:
@@ -49,3 +59,23 @@ def test_public_names_are_listed_and_found() -> None:
 def test_compress_is_the_function_also_after_a_module_of_its_package() -> None:
     assert run("import fastglm.compress.recipe\nimport fastglm\nprint(fastglm.compress.__name__)") == "compress\n"
     assert run("from fastglm.compress import recipe\nimport fastglm\nprint(fastglm.compress.__name__)") == "compress\n"
+
+
+LIGHT_PAGES = ("chat", "compare", "latency", "memory", "quality", "history", "limits")
+
+OPENS = """
+from streamlit.testing.v1 import AppTest
+for page in {pages}:
+    app = AppTest.from_file("pages/" + page + ".py", default_timeout=60).run()
+    assert not app.exception and not app.error, (page, app.exception, app.error)
+    assert app.title, page
+"""
+
+
+def test_pages_open_without_torch_and_transformers() -> None:
+    run(FORBIDDEN + OPENS.format(pages=LIGHT_PAGES))
+
+
+def test_command_lines_explain_themselves_without_torch_and_transformers() -> None:
+    for module in ("fastglm.cli.commands", "benchmarks.cli.commands"):
+        assert "Usage" in run(FORBIDDEN + f"from {module} import main\nsys.exit(main(['--help']))")

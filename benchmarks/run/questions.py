@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastglm.demo.evaluation.skills import held_out_questions
 from fastglm.demo.skills import Skill
 from fastglm.errors import UsageError
-from fastglm.models.chatglm.conversation import History
+from fastglm.history import History
 from fastglm.text_files import read_rounds
 
 
@@ -33,6 +32,8 @@ class Question:
 
 def held_out(each: int) -> list[Question]:
     """Up to `each` questions of every skill, split and language; always the same ones."""
+    from fastglm.demo.evaluation.skills import held_out_questions
+
     return [
         Question(
             {"skill": q.skill.name, "split": q.split, "language": q.sample.language},

@@ -7,12 +7,12 @@ import pandas as pd
 
 from dashboard import widgets
 from dashboard.results import results
-from fastglm.engine.kv_cache import STEP, capacity_after
+from fastglm.capacity import STEP, capacity_after
 from fastglm.errors import FastGLMError
-from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.variants.variants import VARIANTS
 
 LONGEST = 1 << 20  # largest context of a chart in tokens, whatever a config or a run says
+PUBLISHED = 2048  # tokens of ChatGLM-6B's context
 CARDS = (4, 6, 8, 12, 16, 24)  # GB
 
 
@@ -93,7 +93,7 @@ def context_of(model: str) -> int:
         said = widgets.read_config(model).get("max_sequence_length")
     except FastGLMError:
         said = None
-    return min(said, LONGEST) if isinstance(said, int) and said > 0 else ChatGLM6BConfig.max_sequence_length
+    return min(said, LONGEST) if isinstance(said, int) and said > 0 else PUBLISHED
 
 
 def _need(variant: str, rows: pd.DataFrame) -> Need:

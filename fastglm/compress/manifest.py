@@ -5,13 +5,14 @@ import json
 from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
-from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress, Progress
 from ..system.files import read_json, replacing
-from .checkpoint_writer import TOKENIZER_FILES
+
+if TYPE_CHECKING:  # pages read records without torch
+    from ..models.checkpoint import Checkpoint
 
 FILE = "fastglm.json"
 
@@ -27,8 +28,10 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         partial.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
-def checkpoint_files(checkpoint: Checkpoint) -> list[Path]:
+def checkpoint_files(checkpoint: "Checkpoint") -> list[Path]:
     """The files that define a checkpoint: weights, config and tokenizer."""
+    from .checkpoint_writer import TOKENIZER_FILES
+
     others = [checkpoint.folder / name for name in ("config.json", *TOKENIZER_FILES)]
     return [*checkpoint.shards, *(path for path in others if path.is_file())]
 

@@ -8,22 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..capacity import whole_steps
 from ..kernels.quantized_cache import Quantised, quantise
 from ..placement import Stage
 from ..system.memory import room_for
 
-# The window that a step reads is a multiple of this, so that its shapes stay the same for as many steps.
-STEP = 64
-ROOM = 128  # tokens that the buffers of an answer hold beyond the prompt before they grow
 NEVER = torch.iinfo(torch.long).max  # a place that no token comes to
-
-
-def capacity_after(prompt: int, answer: int) -> int:
-    """Tokens that the fast engine's buffers hold at the end of an answer; both lengths in tokens."""
-    capacity = -(-(prompt + min(answer, ROOM)) // STEP) * STEP
-    while capacity < prompt + answer - 1:  # the last token is not run, and needs no room
-        capacity *= 2
-    return capacity
 
 
 class StaticCache:
@@ -50,7 +40,7 @@ class StaticCache:
     ) -> None:
         self.rows = rows
         self.first_layer = first_layer
-        self.capacity = -(-capacity // STEP) * STEP
+        self.capacity = whole_steps(capacity)
         self.length = 0
         self.window = 0
         self.is_int8 = is_int8
@@ -101,8 +91,8 @@ class StaticCache:
         """Makes place for `count` tokens; returns what `Step` takes after their ids. Full buffers double."""
         self.length += count
         if self.length > self.capacity:
-            self._grow(max(2 * self.capacity, -(-self.length // STEP) * STEP))
-        self.window = self.capacity if self.reads_all else -(-self.length // STEP) * STEP
+            self._grow(max(2 * self.capacity, whole_steps(self.length)))
+        self.window = self.capacity if self.reads_all else whole_steps(self.length)
         return [self.place, self.position, self.stride, self.columns[..., : self.window], *self.held]
 
     def rewind(self, count: int) -> None:

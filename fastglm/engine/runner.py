@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from ..capacity import ROOM
 from .compile.prepare import part_step, plain_step, step_of
 from .compile.step import CompiledStep
 from .cuda_graph import Captured, Run
 from .decode_step import DecodeStep
-from .kv_cache import ROOM, Rows, StaticCache, make_cache
+from .kv_cache import Rows, StaticCache, make_cache
 
 TOKENS_AT_ONCE = 4096  # of all prompts that are run together, padding counted: bounds the memory of the layers
 

@@ -11,11 +11,14 @@ import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
-import torch
 
 from ..errors import DeviceError, FastGLMError
+
+if TYPE_CHECKING:  # `DeviceCard` is for those without torch too
+    import torch
 
 BUFFER = 256 * 2**20  # bytes: larger than the processor's caches
 COPIES = {"cpu": 1}  # copies in one timing; GPUs take many, to hide the cost of starting one
@@ -39,12 +42,14 @@ class DeviceCard:
     bandwidth: int | None = None
 
 
-def resolve_device(device: str = "auto") -> torch.device:
+def resolve_device(device: str = "auto") -> "torch.device":
     """Find a device by name: `auto` (CUDA, then MPS, then the CPU), `cpu`, `cuda`, `cuda:1` or `mps`.
 
     Raises:
         DeviceError: this machine has no such device.
     """
+    import torch
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
@@ -62,13 +67,15 @@ def resolve_device(device: str = "auto") -> torch.device:
     return chosen
 
 
-def resolve_devices(devices: str = "auto") -> list[torch.device]:
+def resolve_devices(devices: str = "auto") -> "list[torch.device]":
     """Find the devices that a model may be put on: one device, or several cards such as `cuda:0,cuda:1`. `auto` and
     `cuda` stand for all cards.
 
     Raises:
         DeviceError: this machine has no such device, or several devices are named that are not different cards.
     """
+    import torch
+
     if "," in devices:
         found = [resolve_device(name.strip()) for name in devices.split(",")]
         if any(device.type != "cuda" or device.index is None for device in found) or len(set(found)) < len(found):
@@ -80,24 +87,30 @@ def resolve_devices(devices: str = "auto") -> list[torch.device]:
     return [chosen]
 
 
-def default_dtype(device: torch.device) -> torch.dtype:
+def default_dtype(device: "torch.device") -> "torch.dtype":
     """The precision that a model runs in where none is named: fp32 on CPUs, fp16 elsewhere."""
+    import torch
+
     return torch.float32 if device.type == "cpu" else torch.float16
 
 
-def free_memory(device: torch.device) -> int:
+def free_memory(device: "torch.device") -> int:
     """Bytes that can still be allocated on a device."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return psutil.virtual_memory().available
 
 
-def memory_bandwidth(device: torch.device) -> int | None:
+def memory_bandwidth(device: "torch.device") -> int | None:
     """Measure the bytes/s that a copy reads and writes with all threads: the best of several, about half a second. None
     if there is no memory for its buffers.
 
     Read and written bytes both count, as in McCalpin's STREAM (IEEE TCCA Newsletter 1995).
     """
+    import torch
+
     if free_memory(device) < 4 * BUFFER:
         return None
     source = torch.ones(BUFFER // 4, device=device)  # written once, because untouched pages are not in memory yet
@@ -121,6 +134,8 @@ def device_card(device: str = "auto", bandwidth: bool = False) -> DeviceCard:
     Raises:
         DeviceError: this machine has no such device.
     """
+    import torch
+
     if "," in device:
         cards = [device_card(str(one), bandwidth) for one in resolve_devices(device)]
         names = [card.name for card in cards]

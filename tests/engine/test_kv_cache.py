@@ -5,8 +5,9 @@ import weakref
 import pytest
 import torch
 
+from fastglm.capacity import ROOM, STEP, capacity_after
 from fastglm.engine import kv_cache as caches
-from fastglm.engine.kv_cache import NEVER, STEP, Rows, StaticCache, Window, capacity_after
+from fastglm.engine.kv_cache import NEVER, Rows, StaticCache, Window
 from fastglm.errors import MemoryShortError
 from fastglm.system.memory import room_for
 
@@ -78,7 +79,7 @@ def test_int8_is_near_and_takes_its_share():
 
 @pytest.mark.parametrize(("prompt", "answer"), [(1, 1), (10, 64), (64, 64), (65, 128), (50, 270), (1, 193), (1, 194)])
 def test_the_capacity_at_the_end_is_known_before(prompt, answer):
-    cache, *_ = prefilled(prompt, capacity=prompt + min(answer, caches.ROOM))
+    cache, *_ = prefilled(prompt, capacity=prompt + min(answer, ROOM))
     for _ in range(answer - 1):
         cache.advance()
     assert cache.capacity == capacity_after(prompt, answer)

@@ -9,12 +9,13 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from ...capacity import STEP
 from ...errors import DeviceError
 from ...kernels.cpu import library
 from ...kernels.exact import is_exact
 from ...progress.progress import COMPILING, OnProgress, Progress
 from ..decode_step import DecodeStep, InnerStep
-from ..kv_cache import STEP, make_cache
+from ..kv_cache import make_cache
 from .step import CompiledStep, compiled_step
 
 log = logging.getLogger(__name__)
