@@ -1,17 +1,18 @@
 """A conversation so far, in the forms that callers have it in."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, get_args
 
 from .errors import UsageError
+from .messages import Message, Role
 
 History = list[tuple[str, str]]  # (question, answer), the oldest first
 
 _WANTED = "a history is a list of (query, response), or of {'role': 'user' | 'assistant', 'content': …} in turn"
 
 
-def as_history(history: Any) -> History:
-    """The rounds of a history, given as pairs of texts or as messages with roles; None means no rounds.
+def as_messages(history: Any) -> list[Message]:
+    """The messages of a history, given as pairs of texts or as messages with roles; None means none.
 
     Raises:
         UsageError: any other form.
@@ -20,10 +21,37 @@ def as_history(history: Any) -> History:
         return []
     if isinstance(history, (str, bytes, Mapping)) or not isinstance(history, Iterable):
         raise UsageError(f"The history is of {type(history).__name__}: {_WANTED}.")
-    rounds = list(history)
-    if any(isinstance(part, Mapping) for part in rounds):
-        return _of_messages(rounds)
-    return [_pair(part, number) for number, part in enumerate(rounds, 1)]
+    parts = list(history)
+    if any(isinstance(part, Mapping | Message) for part in parts):
+        return [_message(part, number) for number, part in enumerate(parts, 1)]
+    return of_rounds([_pair(part, number) for number, part in enumerate(parts, 1)])
+
+
+def of_rounds(rounds: Iterable[tuple[str, str]], *question: str) -> list[Message]:
+    """Messages of a user and an assistant in turn, and the question that is to be answered."""
+    texts = [*(text for pair in rounds for text in pair), *question]
+    return [Message("assistant" if number % 2 else "user", text) for number, text in enumerate(texts)]
+
+
+def as_history(history: Any) -> History:
+    """The rounds of a history in any form. Raises UsageError where user and assistant do not take turns."""
+    messages = as_messages(history)
+    check_turns([*messages, Message("user", "")])
+    texts = [message.content for message in messages]
+    return list(zip(texts[::2], texts[1::2], strict=True))
+
+
+def check_turns(messages: Sequence[Message]) -> None:
+    """Raises UsageError where user and assistant do not take turns, up to the user's message that is to be answered."""
+    if any(message.role == "system" for message in messages):
+        raise UsageError("ChatGLM-6B knows no system role: put what it says into the first query.")
+    for number, message in enumerate(messages, 1):
+        wanted = ("user", "assistant")[(number - 1) % 2]
+        if message.role == wanted:
+            continue
+        if number == len(messages) and message.role == "user":
+            raise UsageError("The history ends with a user's message that has no answer: give that as the query.")
+        raise UsageError(f"Message {number} of the history is of the role {message.role!r}, not {wanted!r}: {_WANTED}.")
 
 
 def _pair(part: Any, number: int) -> tuple[str, str]:
@@ -35,22 +63,15 @@ def _pair(part: Any, number: int) -> tuple[str, str]:
     return part[0], part[1]
 
 
-def _of_messages(messages: list[Any]) -> History:
-    """Make pairs of alternating messages of user and assistant."""
-    texts: list[str] = []
-    for number, message in enumerate(messages, 1):
-        wanted = ("user", "assistant")[len(texts) % 2]
-        role = message.get("role") if isinstance(message, Mapping) else None
-        if role == "system":
-            raise UsageError("ChatGLM-6B knows no system role: put what it says into the first query.")
-        if role != wanted:
-            raise UsageError(f"Message {number} of the history is of the role {role!r}, not {wanted!r}: {_WANTED}.")
-        if not isinstance(message.get("content"), str):
-            raise UsageError(f"Message {number} of the history has no text as its content: {_WANTED}.")
-        texts.append(message["content"])
-    if len(texts) % 2:
-        raise UsageError("The history ends with a user's message that has no answer: give that as the query.")
-    return list(zip(texts[::2], texts[1::2], strict=True))
+def _message(part: Any, number: int) -> Message:
+    if isinstance(part, Message):
+        return part
+    role: Any = part.get("role") if isinstance(part, Mapping) else None
+    if role not in get_args(Role):
+        raise UsageError(f"Message {number} of the history is of the role {role!r}: {_WANTED}.")
+    if not isinstance(part.get("content"), str):
+        raise UsageError(f"Message {number} of the history has no text as its content: {_WANTED}.")
+    return Message(role, part["content"])
 
 
 def _kind(value: Any) -> str:

@@ -13,9 +13,9 @@ from fastglm.errors import MemoryShortError, UsageError
 from fastglm.evaluate.reference import Reference
 from fastglm.evaluate.scoring import Asked, encoded, judge
 from fastglm.hosting.host import Host
-from fastglm.models.chatglm.tokenizer_files import read_tokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import find_source
+from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress.progress import Progress
 from fastglm.system.devices import resolve_device
 

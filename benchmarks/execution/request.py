@@ -16,12 +16,11 @@ from benchmarks.suites import SUITES
 from fastglm.errors import UsageError
 from fastglm.evaluate.arithmetic import Arithmetic, read_arithmetic
 from fastglm.hosting.host import Host
-from fastglm.models.chatglm.config import ChatGLM6BConfig
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
-from fastglm.models.chatglm.tokenizer_files import read_tokenizer
+from fastglm.models.base import ModelConfig
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.random_weights import shape_config
 from fastglm.models.source import demo_folder, find_source
+from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress.progress import OnProgress
 from fastglm.system.devices import resolve_devices
 from fastglm.variants.variants import get_variant
@@ -144,7 +143,7 @@ def read_subject(model: str, device: str) -> Subject:
     return Subject(tokenizer, config.max_sequence_length, devices)
 
 
-def read_light(model: str) -> tuple[ChatGLMTokenizer, ChatGLM6BConfig]:
+def read_light(model: str) -> tuple[Tokenizer, ModelConfig]:
     """Tokenizer and config of a model. Raises `FastGLMError`: no such model, or a broken checkpoint."""
     source = find_source(model)
     folder = demo_folder() if source.kind == "shape" else source.fetch()

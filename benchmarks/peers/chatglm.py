@@ -32,7 +32,7 @@ class ChatGLMCpp(OwnProcess):
         """Write a GGML file."""
         from chatglm_cpp.convert import ChatGLMConverter, GGMLType
 
-        tokenizer, _ = read_light("demo")
+        tokenizer: Any = read_light("demo")[0]
         config = SimpleNamespace(
             position_encoding_2d=True,
             vocab_size=sizes.vocabulary,

@@ -6,10 +6,10 @@ from random import Random
 from sys import maxsize
 
 from ..errors import UsageError
-from ..models.chatglm.tokenizer import ChatGLMTokenizer
-from ..models.chatglm.tokenizer_files import read_tokenizer
+from ..models.architecture import Tokenizer
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Example, encode
+from ..models.tokenizer_files import read_tokenizer
 from ..text_files import Text, is_text, read_lines, read_rounds
 
 FEWEST = 32  # examples: fewer say little about which numbers matter
@@ -63,8 +63,8 @@ def calibration_examples(
     return found
 
 
-def examples(tokenizer: ChatGLMTokenizer, texts: Sequence[Text], room: int) -> list[Example]:
-    """The texts in the form that the model reads, at most `room` tokens each: the prompt, `[gMASK] <sop>`, the answer.
+def examples(tokenizer: Tokenizer, texts: Sequence[Text], room: int) -> list[Example]:
+    """The texts in the form that the model reads, at most `room` tokens each: the prompt, then the answer.
 
     Plain text is the answer to an empty prompt. A long answer is cut into parts that follow the same prompt each; a
     text whose prompt takes more than half of the room is left out.
@@ -72,7 +72,7 @@ def examples(tokenizer: ChatGLMTokenizer, texts: Sequence[Text], room: int) -> l
     return [example for text in texts for example in _examples(tokenizer, text, room)]
 
 
-def _examples(tokenizer: ChatGLMTokenizer, text: Text, room: int) -> list[Example]:
+def _examples(tokenizer: Tokenizer, text: Text, room: int) -> list[Example]:
     try:
         return [encode(tokenizer, *text, room)]
     except ValueError:

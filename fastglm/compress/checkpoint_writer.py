@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ..errors import CheckpointError, DiskShortError, UsageError
 from ..models.chatglm.config import ChatGLM6BConfig
-from ..models.chatglm.tokenizer_files import read_tokenizer
 from ..models.checkpoint import HEAD, LAYER, Checkpoint
+from ..models.tokenizer_files import read_tokenizer
 from ..models.weights import is_finite
 from ..progress.progress import OnProgress, Progress
 from ..system.files import in_words, put, read_json

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from ..models.chatglm.decoder import Decoder
 from .kv_cache import Window
 from .sampling import best_of
+from .types import Decoder
 
 
 class DecodeStep(nn.Module):

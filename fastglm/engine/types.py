@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 class Decoder(Protocol):
-    """The layers of a model, from ids to logits, with positions, mask and cache given (`models.chatglm.decoder`)."""
+    """The layers of a model, from ids to logits, with positions, mask and cache given (`models.decoder`)."""
 
     @property
     def dtype(self) -> torch.dtype:

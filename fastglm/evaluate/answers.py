@@ -9,7 +9,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from ..engine import GREEDY, BatchEngine, Sampling, engine_name
 from ..engine.batch import Ends
-from ..models.chatglm.conversation import History
+from ..history import History
 from ..progress.progress import OnProgress, Progress
 
 TOP_P = 0.7  # top-p of sampling, as in the published chat

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..batching import shortest_first
 from ..errors import ContextError
-from ..models.chatglm.conversation import History
+from ..history import History
 from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example, encode

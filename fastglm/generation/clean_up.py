@@ -1,17 +1,18 @@
 """Clean-up of an answer while it grows: only its end is checked again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
-# A cut is safe between two characters that no rule of the clean-up looks at together.
-_UNSAFE = frozenset(",!:;?[]训练时间")
 _FARTHEST = 64
 
 
 class Cleaner:
-    """Applies `clean` (rules on neighbouring characters and short phrases, and a strip) to a growing text."""
+    """Applies `clean` (rules on neighbouring characters and short phrases, and a strip) to a growing text.
 
-    def __init__(self, clean: Callable[[str], str]) -> None:
-        self._clean = clean
+    looked_at: the characters that those rules look at; the text is never cut beside one of them.
+    """
+
+    def __init__(self, clean: Callable[[str], str], looked_at: Collection[str]) -> None:
+        self._clean, self._looked_at = clean, looked_at
         self._done = ""
         self._end = ""
 
@@ -28,10 +29,9 @@ class Cleaner:
         """Where the end may be cut so that the part before it will not change; 0: nowhere."""
         end = self._end
         for place in range(len(end) - 1, max(len(end) - _FARTHEST, 0), -1):
-            if _is_safe(end[place]) and _is_safe(end[place - 1]):
+            if self._is_safe(end[place]) and self._is_safe(end[place - 1]):
                 return place
         return 0
 
-
-def _is_safe(character: str) -> bool:
-    return character not in _UNSAFE and not character.isspace()
+    def _is_safe(self, character: str) -> bool:
+        return character not in self._looked_at and not character.isspace()

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..engine import Sampling
 from ..errors import ContextError, UsageError
-from ..models.chatglm.generation import settings_of, stop_tokens
+from ..models.generate_settings import settings_of, stop_tokens
 
 _FEWEST_FREE = 4  # a quarter of the context is kept free for the answer when old rounds have to go
 

@@ -1,11 +1,25 @@
-"""The contract between an architecture and everything that loads, compresses, runs or measures its models."""
+"""The questions that the config of every architecture answers."""
 
-from typing import ClassVar
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import torch
+from torch import Tensor
 from transformers import PreTrainedConfig
 
 from ..kernels import WeightFormat
+from .architecture import Architecture, Conversation, architecture_of
+
+
+@dataclass(frozen=True, slots=True)
+class LayerShape:
+    """The widths of a layer. Heads of keys and values serve as many heads of queries each."""
+
+    query_heads: int
+    kv_heads: int
+    inner: int  # channels of the MLP
 
 
 class ModelConfig(PreTrainedConfig):
@@ -14,11 +28,42 @@ class ModelConfig(PreTrainedConfig):
     Layers are counted from 0. A pruned model may have another number of heads or channels in each layer.
     """
 
-    position_kinds: ClassVar[int] = 1  # position ids that each token has
+    position_stride: ClassVar[tuple[int, ...]] = (1,)  # growth of each kind of position from a token to the next
     is_causal: ClassVar[bool] = True  # no token sees a later one: the keys of a prompt's beginning can be used again
 
+    vocab_size: int = 0
+    hidden_size: int = 0
     head_dim: int | None = None
+    pad_token_id: int | None = None
+    eos_token_id: int | list[int] | None = None
+    tie_word_embeddings: bool = True  # where the weights hold one matrix; two that differ are both kept
+    weight_format: str | None = None
+    embedding_format: str | None = None
+    calibration: dict[str, Any] | None = None
+    layer_numbers: list[int] | None = None
+    sparsity: str | None = None
     cache_format: str | None = None  # "int8": keys and values are kept as int8; None: in the dtype of the activations
+
+    @property
+    def architecture(self) -> Architecture:
+        """The architecture that these are the fields of."""
+        return architecture_of(self)
+
+    @property
+    def conversation(self) -> Conversation:
+        """The way in which the model is talked to."""
+        return self.architecture.conversation
+
+    @property
+    def pad(self) -> int:
+        """The token that fills rows up."""
+        assert self.pad_token_id is not None  # set when the config is made
+        return self.pad_token_id
+
+    @property
+    def position_kinds(self) -> int:
+        """The number of position ids that each token has."""
+        return len(self.position_stride)
 
     @property
     def layers(self) -> int:
@@ -28,7 +73,7 @@ class ModelConfig(PreTrainedConfig):
     @property
     def hidden(self) -> int:
         """The width of the states between layers."""
-        raise NotImplementedError
+        return self.hidden_size
 
     @property
     def context(self) -> int:
@@ -58,6 +103,48 @@ class ModelConfig(PreTrainedConfig):
 
     def embedding_weight_format(self) -> WeightFormat | None:
         """The format of embedding and head; None where they are plain tensors."""
+        raise NotImplementedError
+
+    def layer_number(self, layer: int) -> int:
+        """The number that a layer was trained with: its own where none was removed before it."""
+        return layer if self.layer_numbers is None else self.layer_numbers[layer]
+
+    def shape(self, layer: int) -> LayerShape:
+        """The widths of a layer."""
+        return LayerShape(self.query_heads(layer), self.kv_heads(layer), self.inner(layer))
+
+    def with_layers(self, shapes: Sequence[LayerShape]) -> Self:
+        """The config with layers of these widths."""
+        changed = deepcopy(self)
+        changed.set_layers(shapes)
+        return changed
+
+    def set_layers(self, shapes: Sequence[LayerShape]) -> None:
+        """Takes over the number of layers and their widths."""
+        raise NotImplementedError
+
+    @classmethod
+    def of_shape(cls, name: str, layers: int) -> Self:
+        """The config of a published size, with so many of its layers."""
+        raise NotImplementedError
+
+    def agree(self, tokenizer: Any) -> None:
+        """Takes over the ids of the tokenizer. Raises CheckpointError where it has more tokens than the model."""
+        raise NotImplementedError
+
+    def trim(self, tokenizer: Any) -> Any:
+        """Drops tokens that no text uses from the beginning of the vocabulary; the tokenizer without them.
+
+        Raises UsageError where there are none.
+        """
+        raise NotImplementedError
+
+    def positions(self, length: int, context: int) -> Tensor:
+        """Positions of a conversation of `length` tokens, [kinds, length], whose answer follows token `context`."""
+        raise NotImplementedError
+
+    def visible(self, length: int, context: int) -> Tensor:
+        """What each of those tokens may attend to, [length, length], True where it may."""
         raise NotImplementedError
 
     def check(self) -> None:

@@ -13,14 +13,13 @@ from torch import Tensor
 from ..errors import CheckpointError
 from ..system.files import read_json
 from . import foreign
-from .chatglm.config import ChatGLM6BConfig, ChatGLMConfig
+from .architecture import architectures, recognize
+from .base import ModelConfig
 from .weights import check_file, is_finite, is_kind, read_tensors
 
-# Names in the published layout: matrices, and what the names of a norm's and a layer's tensors begin with.
+# Names in ChatGLM-6B's published layout.
 EMBEDDING, HEAD = "transformer.word_embeddings.weight", "lm_head.weight"
 NORM, LAYER = "transformer.final_layernorm.", "transformer.layers.{}."
-_EMBEDDING, _HEAD = (name.removesuffix("weight") for name in (EMBEDDING, HEAD))
-_UNUSED = "rotary_emb.inv_freq"  # end of the name of a table that follows from the config
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _SHARD = re.compile(r"-(\d{1,6})-of-(\d{1,6})\.")
 _NAMED = 3  # names in an error
@@ -36,6 +35,8 @@ class Checkpoint:
         self.folder = folder
         self.config = read_config(folder)
         self.shards, self._index = _find_shards(folder)
+        self.names = self.config.architecture.tensors
+        self._embedding, self._head = f"{self.names.embedding}.", f"{self.names.head}."
         self._finite: set[str] = set()
         self._is_head_alone = False
         for shard in self.shards:
@@ -64,7 +65,7 @@ class Checkpoint:
         assert self.places is not None  # all are checked before the first is used
         for shard in self.shards:
             for name, tensor in read_tensors(shard):
-                if not name.endswith(_UNUSED):
+                if not name.endswith(self.names.unused):
                     yield self._called(name), self._checked(name, tensor)
 
     def named(self, names: Collection[str]) -> dict[str, Tensor]:
@@ -99,12 +100,12 @@ class Checkpoint:
                         "remove the file that does not belong there."
                     )
                 found[name] = shard
-                if not name.endswith(_UNUSED):
+                if not name.endswith(self.names.unused):
                     self._check_form(name, tensor, expected)
         self._check_index(found)
-        self._is_head_alone = self.config.tie_word_embeddings and not any(n.startswith(_EMBEDDING) for n in found)
+        self._is_head_alone = self.config.tie_word_embeddings and not any(n.startswith(self._embedding) for n in found)
         found = {self._called(name): shard for name, shard in found.items()}
-        head = {name for name in expected if name.startswith(_HEAD)}
+        head = {name for name in expected if name.startswith(self._head)}
         if missing := expected.keys() - found.keys() - (head if self.config.tie_word_embeddings else set()):
             raise self._lacks(missing)
         if not head.isdisjoint(found) and (missing := head - found.keys()):
@@ -121,20 +122,25 @@ class Checkpoint:
     @property
     def head(self) -> str:
         """The name of the matrix that gives logits: the embedding's if no head is stored."""
-        return HEAD if HEAD in self.places else EMBEDDING
+        embedding, head = self.names.ends
+        return head if head in self.places else embedding
 
     def settle_head(self) -> None:
         """Set in the config whether head and embedding are one matrix: stored once, or twice and equal."""
-        parts = [name.removeprefix(_HEAD) for name in self.places if name.startswith(_HEAD)]
-        pairs = (self.named([_HEAD + part, _EMBEDDING + part]) for part in parts)
+        parts = [name.removeprefix(self._head) for name in self.places if name.startswith(self._head)]
+        pairs = (self.named([self._head + part, self._embedding + part]) for part in parts)
         self.config.tie_word_embeddings = all(torch.equal(*pair.values()) for pair in pairs)
 
     def _called(self, stored: str) -> str:
         """The name of a stored tensor: a single matrix for head and embedding may be stored as the head."""
-        return _EMBEDDING + stored.removeprefix(_HEAD) if self._is_head_alone and stored.startswith(_HEAD) else stored
+        if self._is_head_alone and stored.startswith(self._head):
+            return self._embedding + stored.removeprefix(self._head)
+        return stored
 
     def _stored(self, name: str) -> str:
-        return _HEAD + name.removeprefix(_EMBEDDING) if self._is_head_alone and name.startswith(_EMBEDDING) else name
+        if self._is_head_alone and name.startswith(self._embedding):
+            return self._head + name.removeprefix(self._embedding)
+        return name
 
     def _checked(self, name: str, tensor: Tensor) -> Tensor:
         """The tensor, checked once."""
@@ -181,17 +187,15 @@ class Checkpoint:
         )
 
 
-def _expected(config: ChatGLM6BConfig) -> dict[str, Tensor]:
+def _expected(config: ModelConfig) -> dict[str, Tensor]:
     """Every tensor that a model of the config may have, on the meta device; also an optional head."""
-    from .chatglm.model import ChatGLMForConditionalGeneration
-
     untied = copy.deepcopy(config)
     untied.tie_word_embeddings = False
     with torch.device("meta"):
-        return ChatGLMForConditionalGeneration(untied).state_dict()
+        return config.architecture.model_class(untied).state_dict()
 
 
-def read_config(folder: Path) -> ChatGLM6BConfig:
+def read_config(folder: Path) -> ModelConfig:
     """The config of a folder, which may contain nothing else yet. Raises CheckpointError if it belongs to no supported
     architecture.
     """
@@ -201,12 +205,12 @@ def read_config(folder: Path) -> ChatGLM6BConfig:
         raise CheckpointError(known or f"{folder} has no config.json: name a folder that holds a ChatGLM checkpoint.")
     fields = read_json(path)
     found = fields.get("model_type")
-    if found != "chatglm":
+    if found not in {known.model_type for known in architectures()}:
         raise CheckpointError(
             f"{folder} holds a model of type {_short(repr(found))}, not chatglm: name a ChatGLM checkpoint."
         )
     foreign.check_config(folder, fields)
-    config = ChatGLMConfig.from_dict(fields, name_or_path=str(folder))
+    config = recognize(fields).config_class.from_dict(fields, name_or_path=str(folder))
     config.check()
     config.output_attentions = False  # which nothing here asks for, and with which transformers does not save it
     return config

@@ -15,13 +15,11 @@ from ..progress.progress import OnProgress, Progress
 from ..system.devices import default_dtype, free_memory, resolve_devices
 from ..system.files import in_words
 from . import bitsandbytes
-from .chatglm.config import ChatGLM6BConfig
-from .chatglm.image_tokens import trim_config, trim_rows
-from .chatglm.model import ChatGLMForConditionalGeneration
-from .chatglm.token_ids import agree
-from .chatglm.tokenizer import ChatGLMTokenizer
-from .chatglm.tokenizer_files import read_tokenizer
+from .architecture import Tokenizer
+from .base import ModelConfig
 from .checkpoint import Checkpoint
+from .language_model import LanguageModel
+from .tokenizer_files import read_tokenizer
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 # Beside the weights: activations, a cache of some hundred tokens, the allocator's slack.
@@ -32,14 +30,14 @@ _HEADROOM = 1.05
 class Opened:
     """A checkpoint with checked tensors that are still to be read, or a config for random weights (`tensors` None)."""
 
-    config: ChatGLM6BConfig
-    tokenizer: ChatGLMTokenizer
+    config: ModelConfig
+    tokenizer: Tokenizer
     tensors: Iterator[tuple[str, Tensor]] | None = None
 
 
 def load_checkpoint(
     folder: Path, device: str = "auto", dtype: str = "auto", progress: OnProgress | None = None
-) -> ChatGLMForConditionalGeneration:
+) -> LanguageModel:
     """The model of a checkpoint with its weights as they are stored, multiplied exactly.
 
     Args:
@@ -82,21 +80,21 @@ def open_checkpoint(folder: Path, trim_image_tokens: bool = False) -> Opened:
     tokenizer = read_tokenizer(folder)
     checkpoint.settle_head()
     config, tensors = checkpoint.config, checkpoint.tensors()
-    agree(config, tokenizer)
+    config.agree(tokenizer)
     if trim_image_tokens:
-        config, tokenizer = trim_config(config, tokenizer)
-        tensors = trim_rows(tensors, config.vocab_size)
+        tokenizer = config.trim(tokenizer)
+        tensors = _last_rows(checkpoint, tensors, config.vocab_size)
     return Opened(config, tokenizer, tensors)
 
 
 def build(
-    config: ChatGLM6BConfig,
+    config: ModelConfig,
     device: torch.device,
     dtype: torch.dtype,
     *,
     exact: bool = True,
     bits: bitsandbytes.Form | None = None,
-) -> ChatGLMForConditionalGeneration:
+) -> LanguageModel:
     """The model without weights.
 
     Args:
@@ -104,7 +102,7 @@ def build(
         bits: the form in which bitsandbytes holds the linear layers.
     """
     with torch.device("meta"):
-        model = ChatGLMForConditionalGeneration(config)
+        model = config.architecture.model_class(config)
     if bits:
         bitsandbytes.replace_linears(model, bits, device, dtype)
     for module in model.modules():
@@ -114,7 +112,7 @@ def build(
 
 
 def place(
-    model: ChatGLMForConditionalGeneration, devices: list[torch.device], dtype: torch.dtype, name: str, spread: bool
+    model: LanguageModel, devices: list[torch.device], dtype: torch.dtype, name: str, spread: bool
 ) -> torch.device:
     """Choose the device of each layer, and return the device of everything else.
 
@@ -125,12 +123,12 @@ def place(
     Raises:
         MemoryShortError: it does not fit, found before any weight is read.
     """
-    model.transformer.entries = _entries(model, devices, dtype, name, spread)
+    model.entries = _entries(model, devices, dtype, name, spread)
     return model.stages[-1][1] if model.stages else devices[0]
 
 
 def fill(
-    model: ChatGLMForConditionalGeneration,
+    model: LanguageModel,
     tensors: Iterator[tuple[str, Tensor]],
     device: torch.device,
     dtype: torch.dtype,
@@ -147,13 +145,13 @@ def fill(
     for module in modules.values():
         if isinstance(module, QuantizedEmbedding):
             module.like = torch.empty(0, dtype=dtype, device=device)
-    elsewhere = {f"transformer.layers.{layer}": other for layers, other in model.stages for layer in layers}
+    elsewhere: dict[int | None, torch.device] = {layer: other for layers, other in model.stages for layer in layers}
     done = 0
     for name, tensor in tensors:
-        if name.startswith("lm_head.") and model.config.tie_word_embeddings:
-            continue  # stored beside the equal embedding
         path, _, leaf = name.rpartition(".")
-        target = elsewhere.get(".".join(name.split(".")[:3]), device)
+        if path == model.names.head and model.config.tie_word_embeddings:
+            continue  # stored beside the embedding that it equals
+        target = elsewhere.get(model.names.split(name)[0], device)
         module = modules[path]
         held = module.get_parameter(leaf) if leaf in module._parameters else module.get_buffer(leaf)
         if leaf in module._buffers:
@@ -169,13 +167,7 @@ def fill(
             module.prepare(dtype)
         if progress:
             progress(Progress("load", done, total, "B"))
-    embedding = model.transformer.word_embeddings
-    if (
-        model.config.tie_word_embeddings
-        and isinstance(model.lm_head, nn.Linear)
-        and isinstance(embedding, nn.Embedding)
-    ):
-        model.lm_head.weight = embedding.weight
+    model.tie()
     model.eval().requires_grad_(False)
     model.generation_config = GenerationConfig.from_model_config(model.config)
 
@@ -196,21 +188,29 @@ def count_parameters(model: nn.Module) -> int:
     return sum(plain.values()) + sum(m.rows * m.columns for m in model.modules() if isinstance(m, PackedWeight))
 
 
-def _weights_bytes(model: nn.Module, dtype: torch.dtype) -> int:
+def _last_rows(
+    checkpoint: Checkpoint, tensors: Iterator[tuple[str, Tensor]], count: int
+) -> Iterator[tuple[str, Tensor]]:
+    """The tensors with only the last `count` rows of embedding and head, packed or not."""
+    matrices = (checkpoint.names.embedding, checkpoint.names.head)
+    for name, tensor in tensors:
+        yield name, tensor[-count:] if name.rpartition(".")[0] in matrices else tensor
+
+
+def _weights_bytes(module: nn.Module, dtype: torch.dtype) -> int:
     """Bytes the weights will take; parameters in floating point become `dtype`."""
-    config = getattr(model, "config", None)
-    tied = "lm_head.weight" if config and config.tie_word_embeddings else None
-    parameters = sum(_planned_bytes(p, dtype) for name, p in model.named_parameters() if name != tied)
-    return parameters + sum(buffer.nbytes for buffer in model.buffers())
+    tied = None
+    if isinstance(module, LanguageModel) and module.config.tie_word_embeddings:
+        tied = f"{module.names.head}.weight"
+    parameters = sum(_planned_bytes(p, dtype) for name, p in module.named_parameters() if name != tied)
+    return parameters + sum(buffer.nbytes for buffer in module.buffers())
 
 
 def _planned_bytes(place: Tensor, dtype: torch.dtype) -> int:
     return bitsandbytes.planned_bytes(place) or place.numel() * dtype.itemsize
 
 
-def _entries(
-    model: ChatGLMForConditionalGeneration, devices: list[torch.device], dtype: torch.dtype, name: str, spread: bool
-) -> Entries:
+def _entries(model: LanguageModel, devices: list[torch.device], dtype: torch.dtype, name: str, spread: bool) -> Entries:
     """The layers that begin on another device; empty if the first device holds the model and need not share it.
 
     Raises MemoryShortError.
@@ -219,9 +219,9 @@ def _entries(
     if len(devices) == 1 or (not spread and needed * _HEADROOM <= free_memory(devices[0])):
         _check_memory(needed, devices[0], name)
         return {}
-    layers = [_weights_bytes(block, dtype) for block in model.transformer.layers]
+    layers = [_weights_bytes(block, dtype) for block in model.blocks]
     ends, config = needed - sum(layers), model.config
-    cache = config.cache_bytes(dtype) * config.max_sequence_length
+    cache = config.cache_bytes(dtype) * config.context
     heads = [config.kv_heads(layer) for layer in range(len(layers))]
     each = [round(layer * _HEADROOM + cache * count / sum(heads)) for layer, count in zip(layers, heads, strict=True)]
     free = [(device, free_memory(device)) for device in devices]

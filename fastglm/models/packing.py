@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
-from .chatglm.conversation import History, build_prompt
-from .chatglm.tokenizer import ChatGLM6BTokenizer
+from ..history import History, of_rounds
+from .architecture import Tokenizer
 
 _MISSES = 4  # consecutive examples that fit nowhere
 
@@ -36,14 +36,14 @@ class Example:
         return self.tokens[self.context + 1 :]
 
 
-def encode(tokenizer: ChatGLM6BTokenizer, history: History, question: str, answer: str, room: int) -> Example:
+def encode(tokenizer: Tokenizer, history: History, question: str, answer: str, room: int) -> Example:
     """Encode a round as the chat would; the oldest rounds are left out until it fits into `room` tokens.
 
     Raises ValueError if the last round alone does not fit.
     """
     target = [*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id]
     for first in range(len(history) + 1):
-        prompt = tokenizer.encode_message(build_prompt(question, history[first:]))  # ends in [gMASK] <sop>
+        prompt = tokenizer.conversation.ids(tokenizer, of_rounds(history[first:], question))
         if len(prompt) + len(target) <= room:
             return Example(prompt + target, len(prompt) - 1)
     needed = len(prompt) + len(target)

@@ -13,38 +13,35 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+from .architecture import architectures
+
 _AUTO = "transformers.models.auto."
 
 
-def _register_config(auto: ModuleType) -> None:
-    from .chatglm.config import ChatGLMConfig
-
-    auto.AutoConfig.register("chatglm", ChatGLMConfig, exist_ok=True)
+def _register_configs(auto: ModuleType) -> None:
+    for known in architectures():
+        auto.AutoConfig.register(known.model_type, known.auto_config_class, exist_ok=True)
 
 
 def _register_tokenizers(auto: ModuleType) -> None:
-    from .chatglm.config import ChatGLMConfig
-    from .chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
-
     # By the names of their classes alone, under a config that no checkpoint has: for a tokenizer that is registered for
     # the config of a checkpoint, AutoTokenizer prefers remote code where `trust_remote_code` is left in a call.
-    for tokenizer in (ChatGLM6BTokenizer, ChatGLMTokenizer):
-        auto.AutoTokenizer.register(ChatGLMConfig, tokenizer_class=tokenizer, exist_ok=True)
+    for known in architectures():
+        for tokenizer in known.tokenizer_classes:
+            auto.AutoTokenizer.register(known.auto_config_class, tokenizer_class=tokenizer, exist_ok=True)
 
 
 def _register_models(auto: ModuleType) -> None:
-    from .chatglm.config import ChatGLM6BConfig
-    from .chatglm.model import ChatGLMForConditionalGeneration
-
     # The published checkpoints name the conditional-generation class under AutoModel and AutoModelForSeq2SeqLM.
-    for each in (auto.AutoModel, auto.AutoModelForCausalLM, auto.AutoModelForSeq2SeqLM):
-        each.register(ChatGLM6BConfig, ChatGLMForConditionalGeneration, exist_ok=True)
+    for known in architectures():
+        for each in (auto.AutoModel, auto.AutoModelForCausalLM, auto.AutoModelForSeq2SeqLM):
+            each.register(known.config_class, known.model_class, exist_ok=True)
 
 
 # By the module of transformers that they wait for. What each imports of this package must not import that module: one
 # of them would find the other half loaded.
 _REGISTER: dict[str, Callable[[ModuleType], None]] = {
-    f"{_AUTO}configuration_auto": _register_config,
+    f"{_AUTO}configuration_auto": _register_configs,
     f"{_AUTO}tokenization_auto": _register_tokenizers,
     f"{_AUTO}modeling_auto": _register_models,
 }

@@ -10,9 +10,10 @@ from typing import Literal
 
 from ..errors import CheckpointError, FastGLMError, UsageError
 from ..system.home import home
+from .architecture import architectures
 from .foreign import name_file, name_folder
 
-SHAPES = {"chatglm-6b": 28}
+SHAPES = {name: layers for known in architectures() for name, layers in known.shapes.items()}
 _SHAPE = re.compile(r"shape:(?P<name>[\w.-]+)(@(?P<layers>\d{1,6}))?")
 # The hub's rule: up to 96 characters, no -- and .., no dot, hyphen or .git at the end.
 _HUB_ID = re.compile(r"(modelscope:)?(?=.{3,96}$)(?!.*(--|\.\.|[-.]$|\.git$))[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -28,6 +29,7 @@ class Source:
     kind: Literal["demo", "folder", "hub", "shape"]
     folder: Path | None = None
     layers: int = 0
+    shape: str = ""
     restricted: bool = False
 
     def fetch(self) -> Path:
@@ -100,7 +102,7 @@ def _find_shape(model: str) -> Source:
     layers = int(found["layers"] or SHAPES[found["name"]])
     if not 1 <= layers <= SHAPES[found["name"]]:
         raise UsageError(f"{model!r}: the number after @ is of layers, 1 to {SHAPES[found['name']]}.")
-    return Source(model, "shape", layers=layers)
+    return Source(model, "shape", layers=layers, shape=found["name"])
 
 
 def allowed_folders() -> list[Path]:

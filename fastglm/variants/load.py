@@ -16,8 +16,8 @@ from ..generation.model_info import LoadedInfo, wants_one_thread
 from ..kernels.cpu.dense import use_few_rows_kernel
 from ..kernels.packed import PackedWeight
 from ..kernels.reference import ReferenceKernel
-from ..models.chatglm.model import ChatGLMForConditionalGeneration
-from ..models.chatglm.tokenizer import ChatGLMTokenizer
+from ..models.architecture import Tokenizer
+from ..models.language_model import LanguageModel
 from ..models.loading import (
     Opened,
     build,
@@ -30,6 +30,7 @@ from ..models.loading import (
 )
 from ..models.random_weights import random_tensors, shape_config
 from ..models.source import Source, demo_folder, find_source
+from ..models.tokenizer_files import read_tokenizer
 from ..progress.progress import OnProgress
 from ..system.devices import resolve_devices
 from .fetch import fetch
@@ -47,7 +48,7 @@ def load(
     restricted: bool = False,
     trim_image_tokens: bool = False,
     progress: OnProgress | None = None,
-) -> tuple[ChatGLMForConditionalGeneration, ChatGLMTokenizer]:
+) -> tuple[LanguageModel, Tokenizer]:
     """Load a variant of a model. `model.fastglm` of the result is a `LoadedInfo`.
 
     Weights go to the device tensor by tensor, one shard mapped at a time. A quantized variant is made from the
@@ -95,7 +96,7 @@ def load(
 
 
 def _info(
-    model: ChatGLMForConditionalGeneration,
+    model: LanguageModel,
     name: str,
     variant: Variant,
     device: str,
@@ -130,7 +131,7 @@ def _check(variant: Variant, cache: str, device: torch.device) -> None:
 
 def _open_shape(source: Source, variant: Variant) -> Opened:
     """The published config in the variant's format, changed by the variant's recipe."""
-    tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
+    tokenizer = read_tokenizer(demo_folder())
     config = shape_config(source, tokenizer)
     config.weight_format = variant.weight_format
     if variant.recipe:
@@ -139,7 +140,7 @@ def _open_shape(source: Source, variant: Variant) -> Opened:
 
 
 def _prepare_step(
-    model: ChatGLMForConditionalGeneration, variant: Variant, device: torch.device, progress: OnProgress | None
+    model: LanguageModel, variant: Variant, device: torch.device, progress: OnProgress | None
 ) -> Preparation:
     """Compile the decode step, for several tokens if they are drafted."""
     if device.type == "cpu":
@@ -148,7 +149,7 @@ def _prepare_step(
     return prepare(model, threads, progress, tokens=MOST_TOKENS if variant.drafts else 1)
 
 
-def _attach(model: ChatGLMForConditionalGeneration, draft: ChatGLMForConditionalGeneration) -> list[str]:
+def _attach(model: LanguageModel, draft: LanguageModel) -> list[str]:
     """Let a loaded model draft for another; returns notes about it."""
     if draft.config.vocab_size != model.config.vocab_size:
         raise UsageError(

@@ -16,6 +16,7 @@ import fastglm
 from fastglm.compress.prune import prune_vocabulary
 from fastglm.compress.prune.vocabulary import _needed
 from fastglm.errors import CheckpointError, UsageError
+from fastglm.history import of_rounds
 from fastglm.models.chatglm.conversation import build_prompt
 
 MATRICES = ("transformer.word_embeddings.weight", "lm_head.weight")
@@ -33,7 +34,7 @@ def test_the_texts_read_the_same_and_have_the_same_logits(pruned):
     names = [new.convert_ids_to_tokens(token) for token in range(small.config.vocab_size)]
     rows = torch.tensor(old.convert_tokens_to_ids(names))
     for _, prompt, answer in (TEXTS[3], TEXTS[39]):
-        for text in (prompt, build_prompt(prompt, [(prompt, answer)])):
+        for text in (prompt, build_prompt(of_rounds([(prompt, answer)], prompt))):
             before, after = old.encode_message(text), new.encode_message(text)
             assert old.convert_ids_to_tokens(before) == new.convert_ids_to_tokens(after)
             with torch.inference_mode():

@@ -13,7 +13,7 @@ from fastglm.engine.sampling import Sampler
 from fastglm.errors import ContextError, UsageError
 from fastglm.generation.clean_up import Cleaner
 from fastglm.generation.detokenizer import Detokenizer
-from fastglm.models.chatglm.conversation import clean_response
+from fastglm.models.chatglm.conversation import CONVERSATION, clean_response
 
 CASES = expected("chatglm")
 
@@ -161,7 +161,7 @@ RAW = "你好,世界! [[训练时间]] 之后, a,b 中?好 \n  完:  "
 @pytest.mark.parametrize("size", [1, 2, 5])
 def test_cleaning_a_growing_text_equals_cleaning_it_whole(size):
     raw = RAW * 20
-    cleaner = Cleaner(clean_response)
+    cleaner = Cleaner(clean_response, CONVERSATION.looked_at)
     for start in range(0, len(raw), size):
         shown = cleaner.add(raw[start : start + size])
     assert shown == clean_response(raw)
@@ -174,7 +174,7 @@ def test_cleaning_looks_only_at_the_end():
         looked.append(len(text))
         return clean_response(text)
 
-    cleaner = Cleaner(clean)
+    cleaner = Cleaner(clean, CONVERSATION.looked_at)
     for _ in range(2000):
         cleaner.add("一句普通的话")
     assert max(looked) < 200

@@ -17,7 +17,7 @@ from sentencepiece import sentencepiece_model_pb2 as proto
 from torch import Tensor
 
 from ...errors import CheckpointError, UsageError
-from ...models.chatglm.conversation import build_prompt
+from ...history import of_rounds
 from ...models.chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
 from ...models.chatglm.vocabulary import CONTROL_TOKENS, read_model
 from ...models.checkpoint import EMBEDDING, HEAD, Checkpoint
@@ -114,13 +114,13 @@ def _encoded(tokenizer: ChatGLM6BTokenizer, texts: Iterable[Text]) -> Iterator[l
     """Every text in the forms that the model reads: alone, as a round of a longer conversation, and as plain text."""
     for history, prompt, answer in texts:
         yield encode(tokenizer, history, prompt, answer, maxsize).tokens
-        yield tokenizer.encode_message(build_prompt(prompt, [*history, (prompt, answer)]))
+        yield tokenizer.conversation.ids(tokenizer, of_rounds([*history, (prompt, answer)], prompt))
         yield tokenizer.encode(answer, add_special_tokens=False)
 
 
 def _used(tokenizer: ChatGLM6BTokenizer, texts: Iterable[Text]) -> set[int]:
     """Ids used by the texts and by the frame of a conversation."""
-    rounds = tokenizer.encode_message(build_prompt("", [("", "")] * ROUNDS))
+    rounds = tokenizer.conversation.ids(tokenizer, of_rounds([("", "")] * ROUNDS, ""))
     return set(rounds).union(*_encoded(tokenizer, texts))
 
 

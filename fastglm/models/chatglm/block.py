@@ -11,6 +11,7 @@ from ...kernels.cuda.fused import add_norm, fuses, launch_rotate
 from ...kernels.epilogue import Epilogue
 from ...kernels.packed import apply, make_linear
 from ...kernels.rotary import apply_rotary
+from ..language_model import BaseBlock
 from .config import ChatGLM6BConfig
 
 # The published blocks use 28 as their number of layers, whatever the config says.
@@ -76,8 +77,9 @@ class MLP(nn.Module):
     def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:
         super().__init__()
         format = config.linear_format()
-        self.dense_h_to_4h = make_linear(format, config.hidden_size, config.inner(layer))
-        self.dense_4h_to_h = make_linear(format, config.inner(layer), config.hidden_size)
+        self.inner = config.inner(layer)
+        self.dense_h_to_4h = make_linear(format, config.hidden_size, self.inner)
+        self.dense_4h_to_h = make_linear(format, self.inner, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: [batch, sequence, hidden]."""
@@ -85,7 +87,7 @@ class MLP(nn.Module):
         return apply(self.dense_4h_to_h, inner, Epilogue(residual=x, scale=RESIDUAL_SCALE))
 
 
-class Block(nn.Module):
+class Block(BaseBlock):
     """One layer; each residual branch starts from the normalised input."""
 
     def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:
@@ -94,6 +96,15 @@ class Block(nn.Module):
         self.attention = Attention(config, layer)
         self.post_attention_layernorm = nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon)
         self.mlp = MLP(config, layer)
+
+    def head_rows(self) -> tuple[Tensor, ...]:
+        """The query, key and value of each head lie together."""
+        heads = self.attention.heads
+        return (torch.arange(3 * heads * self.attention.head_dim).view(heads, -1),)
+
+    def channel_rows(self) -> tuple[Tensor, ...]:
+        """A row each."""
+        return (torch.arange(self.mlp.inner)[:, None],)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any | None) -> Tensor:
         """x: [batch, sequence, hidden]."""

@@ -1,61 +1,25 @@
-"""The config of ChatGLM, and the generation it belongs to.
+"""The config of ChatGLM-6B."""
 
-All generations publish `"model_type": "chatglm"`; `ChatGLMConfig.from_dict` distinguishes them by their fields.
-"""
-
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
+from torch import Tensor
 
 from ...errors import CheckpointError, FastGLMError, UsageError
 from ...kernels import Int4, Int8, WeightFormat, get_format
-from ..base import ModelConfig
+from ..architecture import recognize
+from ..base import LayerShape, ModelConfig
 from ..ranges import check_ranges
-from .token_ids import complete_ids
+from .image_tokens import trim
+from .positions import Layout, attention_mask, position_ids
+from .token_ids import ID_FIELDS, agree, complete_ids
 
-LATER_GENERATIONS = ("multi_query_group_num", "original_rope", "padded_vocab_size")
-
-
-class ChatGLMConfig(ModelConfig):
-    """The class registered for `model_type` "chatglm"; reading a config gives the subclass of its generation."""
-
-    model_type = "chatglm"
-
-    @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> "ChatGLMConfig":
-        """The config of the right generation.
-
-        Raises:
-            CheckpointError: the config is of a generation that is not supported, or of none.
-        """
-        if "position_encoding_2d" in config_dict or "inner_hidden_size" in config_dict:
-            generation = ChatGLM6BConfig
-        elif any(field in config_dict for field in LATER_GENERATIONS):
-            name = "GLM-4" if "rope_ratio" in config_dict else "ChatGLM2 or ChatGLM3"
-            raise CheckpointError(
-                f"This is a {name} checkpoint; fastglm runs ChatGLM-6B only so far: use a ChatGLM-6B checkpoint."
-            )
-        else:
-            raise CheckpointError(
-                "The config says chatglm but has the fields of no known generation: "
-                "check that config.json is the one published with the checkpoint."
-            )
-        check_ranges(config_dict, generation.attribute_map)
-        if config_dict.get("quantization_embeddings"):  # published with a quantized head beside the embedding
-            config_dict = {"tie_word_embeddings": False, **config_dict}
-        try:
-            # Transformers does this with `cls`; here the generation's class does it.
-            made = super(ChatGLMConfig, generation).from_dict(config_dict, **kwargs)
-        except FastGLMError:
-            raise
-        except Exception as error:  # errors of transformers about its own fields have no common base
-            said = " ".join(str(error).split())[:200]
-            raise CheckpointError(f"config.json cannot be used ({said}): compare it with the published one.") from error
-        _check_ids(made[0] if isinstance(made, tuple) else made)  # a tuple contains the unused `kwargs`
-        return made
+if TYPE_CHECKING:
+    from .tokenizer import ChatGLMTokenizer
 
 
-class ChatGLM6BConfig(ChatGLMConfig):
+class ChatGLM6BConfig(ModelConfig):
     """ChatGLM-6B, with the published field names and defaults.
 
     `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
@@ -69,6 +33,7 @@ class ChatGLM6BConfig(ChatGLMConfig):
     "int8": keys and values are kept as int8.
     """
 
+    model_type = "chatglm"
     attribute_map: ClassVar[dict[str, str]] = {
         "num_hidden_layers": "num_layers",
         "max_position_embeddings": "max_sequence_length",
@@ -76,7 +41,7 @@ class ChatGLM6BConfig(ChatGLMConfig):
     # Read by AutoTokenizer where tokenizer_config.json is missing.
     tokenizer_class: ClassVar[str] = "ChatGLMTokenizer"
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
-    position_kinds: ClassVar[int] = 2  # position and block position
+    position_stride: ClassVar[tuple[int, ...]] = (0, 1)  # position and block position
     is_causal: ClassVar[bool] = False  # the context is seen in both directions
 
     vocab_size: int = 130528
@@ -89,21 +54,34 @@ class ChatGLM6BConfig(ChatGLMConfig):
     position_encoding_2d: bool = True
     use_cache: bool = True
     bos_token_id: int | None = None
-    eos_token_id: int | list[int] | None = None
-    pad_token_id: int | None = None
     mask_token_id: int | None = None
     gmask_token_id: int | None = None
-    tie_word_embeddings: bool = True  # where the weights hold one matrix; two that differ are both kept
     initializer_range: float = 0.02
     pre_seq_len: int | None = None
     prefix_projection: bool = False
     quantization_bit: int = 0
     quantization_embeddings: bool = False
-    weight_format: str | None = None
-    embedding_format: str | None = None
-    calibration: dict[str, Any] | None = None
-    layer_numbers: list[int] | None = None
-    sparsity: str | None = None
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A config from the fields of its file; with `return_unused_kwargs` a pair, as of transformers.
+
+        Raises:
+            CheckpointError: the config is of another architecture, or a field is of another type or out of its range.
+        """
+        recognize({"model_type": cls.model_type, **config_dict})
+        check_ranges(config_dict, cls.attribute_map)
+        if config_dict.get("quantization_embeddings"):  # published with a quantised head beside the embedding
+            config_dict = {"tie_word_embeddings": False, **config_dict}
+        try:
+            made = super().from_dict(config_dict, **kwargs)
+        except FastGLMError:
+            raise
+        except Exception as error:  # what transformers says of fields of its own has no common base
+            said = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"config.json cannot be used ({said}): compare it with the published one.") from error
+        _check_ids(made[0] if isinstance(made, tuple) else made)
+        return made
 
     def __post_init__(self, **kwargs: Any) -> None:
         for name, id in complete_ids(vars(self)).items():
@@ -118,11 +96,6 @@ class ChatGLM6BConfig(ChatGLMConfig):
         return self.num_layers
 
     @property
-    def hidden(self) -> int:
-        """The width of the states between layers."""
-        return self.hidden_size
-
-    @property
     def context(self) -> int:
         """The largest number of tokens, prompt and answer together."""
         return self.max_sequence_length
@@ -135,9 +108,36 @@ class ChatGLM6BConfig(ChatGLMConfig):
         """FFN channels of a layer."""
         return _per_layer(self.inner_hidden_size, layer)
 
-    def layer_number(self, layer: int) -> int:
-        """The number that a layer was trained with: its own where none was removed before it."""
-        return layer if self.layer_numbers is None else self.layer_numbers[layer]
+    def set_layers(self, shapes: Sequence[LayerShape]) -> None:
+        """Takes over the number of layers, their heads and FFN channels."""
+        self.num_layers = len(shapes)
+        self.num_attention_heads = _same_or_list([shape.query_heads for shape in shapes])
+        self.inner_hidden_size = _same_or_list([shape.inner for shape in shapes])
+
+    @classmethod
+    def of_shape(cls, name: str, layers: int) -> Self:
+        """The published config, with so many of its layers; there is one size."""
+        return cls(num_layers=layers)
+
+    def agree(self, tokenizer: "ChatGLMTokenizer") -> None:
+        """Takes over the ids of the tokenizer. Raises CheckpointError where it has more tokens than the model."""
+        agree(self, tokenizer)
+
+    def trim(self, tokenizer: "ChatGLMTokenizer") -> "ChatGLMTokenizer":
+        """Drops the 20000 image tokens of the first checkpoints; the tokenizer without them.
+
+        Raises:
+            UsageError: the vocabulary has none.
+        """
+        return trim(self, tokenizer)
+
+    def positions(self, length: int, context: int) -> Tensor:
+        """Positions and block positions, [2, length], of a prompt whose <sop> is token `context`, and of its answer."""
+        return position_ids(_layout(length, context))[0]
+
+    def visible(self, length: int, context: int) -> Tensor:
+        """The context in both directions, the rest causally: [length, length], True where attended."""
+        return attention_mask(_layout(length, context))[0, 0]
 
     def linear_format(self) -> WeightFormat | None:
         """The format of the linear layers; None where they are plain tensors."""
@@ -187,13 +187,23 @@ class ChatGLM6BConfig(ChatGLMConfig):
             )
 
 
+def _layout(length: int, context: int) -> Layout:
+    """A prompt of `context` tokens, [gMASK] the last of them, then <sop> and the answer."""
+    return Layout(torch.ones(1, length, dtype=torch.bool), torch.tensor([context]), torch.tensor([context - 1]))
+
+
+def _same_or_list(values: list[int]) -> int | list[int]:
+    """One number where all layers are alike."""
+    return values[0] if len(set(values)) == 1 else values
+
+
 def _per_layer(value: int | list[int], layer: int) -> int:
     return value[layer] if isinstance(value, list) else value
 
 
 def _check_ids(config: ChatGLM6BConfig) -> None:
     """Raises CheckpointError where a config names a token that its vocabulary does not have."""
-    for name in ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id", "gmask_token_id"):
+    for name in ID_FIELDS:
         found = getattr(config, name)
         ids = found if isinstance(found, list) else [] if found is None else [found]
         if max(ids, default=0) >= config.vocab_size:

@@ -15,15 +15,15 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 
 from ...errors import CheckpointError, UsageError
 from ...kernels.packed import QuantizedEmbedding, QuantizedLinear, SharedHead
-from ...placement import Entries, Stage, moved, stages_of
+from ...placement import Entries, moved
 from ..dynamic_cache import make_cache
+from ..language_model import LanguageModel, Plan
 from .block import Block
+from .chat import ChatMixin
 from .config import ChatGLM6BConfig
-from .conversation import ChatMixin
-from .decoder import Decoder
 from .generation import RIGHT_PADDING, GenerationHooks, check_supported
 from .masks import holds, next_labels, real_tokens
-from .positions import Layout, Plan, find_layout, layout_of
+from .positions import Layout, find_layout, layout_of
 from .positions import attention_mask as find_attention_mask
 from .positions import position_ids as find_position_ids
 from .published import PublishedMixin
@@ -172,7 +172,7 @@ class ChatGLMModel(ChatGLMPreTrainedModel):
 
 
 class ChatGLMForConditionalGeneration(
-    ChatMixin, PublishedMixin, GenerationHooks, ChatGLMPreTrainedModel, GenerationMixin
+    ChatMixin, PublishedMixin, GenerationHooks, ChatGLMPreTrainedModel, LanguageModel, GenerationMixin
 ):
     """The language model with the published interface: `chat`, `stream_chat`, `quantize` and more."""
 
@@ -191,16 +191,6 @@ class ChatGLMForConditionalGeneration(
         else:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         self.post_init()
-
-    @property
-    def device(self) -> torch.device:
-        """The device of input ids and logits."""
-        return self.stages[-1][1] if self.stages else super().device
-
-    @property
-    def stages(self) -> list[Stage]:
-        """Neighbouring layers on each device; empty if all are on one device."""
-        return stages_of(self.transformer.entries, len(self.transformer.layers))
 
     def get_input_embeddings(self) -> nn.Module:
         return self.transformer.word_embeddings
@@ -288,8 +278,5 @@ class ChatGLMForConditionalGeneration(
         if attention_mask is not None and not holds(attention_mask[:, -1] != 0):
             raise UsageError(RIGHT_PADDING)
         layout = self.transformer.layout(input_ids, attention_mask)
-        return Plan(find_position_ids(layout), find_attention_mask(layout), (~layout.real).sum(-1))
-
-    def decoder(self) -> Decoder:
-        """The decoder for engines; a new one each time, on the same weights."""
-        return Decoder(self)
+        positions, mask = find_position_ids(layout), find_attention_mask(layout)
+        return Plan(positions, mask, (~layout.real).sum(-1), self.config.position_stride)

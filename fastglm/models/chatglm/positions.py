@@ -20,21 +20,6 @@ class Layout:
         return (self.real.cumsum(-1) - 1).clamp(min=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Inputs for an engine that runs a prompt and its answer, without knowledge of the architecture."""
-
-    position_ids: Tensor  # [batch, 2, sequence]
-    attention_mask: Tensor  # [batch, 1, sequence, sequence], True where attended
-    padding: Tensor  # [batch], number of padding tokens
-
-    def next_position_ids(self, count: int) -> Tensor:
-        """Positions of the `count` tokens after the prompt, [batch, 2, count]. Only the block position advances."""
-        following = self.position_ids[:, :, -1:].repeat(1, 1, count)
-        following[:, 1] += torch.arange(1, count + 1, device=following.device)
-        return following
-
-
 def find_layout(input_ids: Tensor, attention_mask: Tensor | None, sop: int, gmask: int, mask: int) -> Layout:
     """Find <sop> and the (g)mask token in each row; the first of several counts, as published.
 

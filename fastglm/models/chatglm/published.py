@@ -12,8 +12,8 @@ from ...errors import UsageError
 from ...kernels.format import WeightFormat
 from ...kernels.packed import QuantizedLinear
 from ..generate_loop import steps
+from ..generate_settings import check_streams, stop_tokens
 from .conversation import clean_response
-from .generation import check_streams, stop_tokens
 from .positions import attention_mask, find_layout, position_ids
 
 log = logging.getLogger(__name__)

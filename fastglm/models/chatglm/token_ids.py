@@ -23,6 +23,7 @@ IMAGE_TOKENS = 20000
 # Fields of a config and their tokens; later ids follow from the known ones.
 _TOKENS = {"bos_token_id": "<sop>", "gmask_token_id": "[gMASK]", "mask_token_id": "[MASK]", "eos_token_id": "<eop>"}
 _PLACED = ("bos_token_id", "gmask_token_id", "mask_token_id")
+ID_FIELDS = (*_TOKENS, "pad_token_id")
 _TEXT = 130000  # pieces before [MASK] as published
 _PAD = 3
 _PUBLISHED = {_TEXT + 528: 0, _TEXT + IMAGE_TOKENS + 528: IMAGE_TOKENS}  # image tokens by the size of the vocabulary
@@ -58,7 +59,7 @@ def said_ids(fields: Mapping[str, Any]) -> Ids:
     if not _is_id(size):
         return {}
     ids: Ids = {}
-    for name in (*_TOKENS, "pad_token_id"):
+    for name in ID_FIELDS:
         value: Any = fields.get(name)
         if value != [] and all(_is_id(id) and id < size for id in (value if isinstance(value, list) else [value])):
             ids[name] = value

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizer
 from transformers.tokenization_python import Trie
 
 from ...errors import CheckpointError
+from .conversation import CONVERSATION
 from .sp_tokenizer import SPTokenizer
 from .token_ids import IMAGE_TOKENS, settle
 from .vocabulary import BUILT_IN, CONTROL_TOKENS, NEWLINE, read_pieces
@@ -54,6 +55,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
     Text that spells a control token becomes this token, as published; a chat uses `encode_message` instead.
     """
 
+    conversation = CONVERSATION
     padding_side = "left"
     model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
 

@@ -10,7 +10,6 @@ from transformers import AddedToken, AutoModel, AutoTokenizer
 import fastglm
 from fastglm.errors import UsageError
 from fastglm.models.chatglm.config import ChatGLM6BConfig
-from fastglm.models.chatglm.image_tokens import trim_config
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.chatglm.vocabulary import BUILT_IN
@@ -183,7 +182,8 @@ def test_no_text_of_a_user_becomes_a_control_token(fragments):
 def test_added_tokens_move_down_with_the_text_when_image_tokens_are_trimmed(tokenizer):
     images = type(tokenizer)(tokenizer.vocab_file, 20000)
     images.add_tokens(["新词甲"])
-    config, trimmed = trim_config(ChatGLM6BConfig(vocab_size=20800, bos_token_id=20089, eos_token_id=[20090]), images)
+    config = ChatGLM6BConfig(vocab_size=20800, bos_token_id=20089, eos_token_id=[20090])
+    trimmed = config.trim(images)
     assert images.encode_text("新词甲") == [20757]
     assert trimmed.encode_text("新词甲") == [757]
     assert config.gmask_token_id == trimmed.gmask_token_id == GMASK

@@ -7,9 +7,11 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 import fastglm
 from fastglm.errors import CheckpointError
-from fastglm.models.chatglm.config import ChatGLM6BConfig, ChatGLMConfig
+from fastglm.history import of_rounds
+from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.conversation import build_prompt, clean_response
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
+from fastglm.models.chatglm.registered import ChatGLMConfig
 
 CASES = expected("chatglm")
 
@@ -34,7 +36,7 @@ def test_tokenizer_gives_the_recorded_ids_and_text(tokenizer, case):
 @pytest.mark.parametrize("case", CASES["chat"], ids=lambda case: case["query"])
 def test_prompt_is_the_recorded_one(tokenizer, case):
     history = [tuple(turn) for turn in case["history"]]
-    assert build_prompt(case["query"], history) == case["prompt"]
+    assert build_prompt(of_rounds(history, case["query"])) == case["prompt"]
     assert tokenizer(case["prompt"])["input_ids"] == case["input_ids"]
     assert tokenizer.encode_message(case["prompt"]) == case["input_ids"]
 

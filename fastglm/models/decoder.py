@@ -1,5 +1,6 @@
 """The decoder that engines run."""
 
+from collections.abc import Callable
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from .model import ChatGLMForConditionalGeneration
+    from .language_model import LanguageModel
+
+Rotary = Callable[[Tensor, int, torch.dtype], Any]
 
 
 class Decoder(nn.Module):
@@ -16,25 +19,24 @@ class Decoder(nn.Module):
     It shares the weights of the original model.
     """
 
-    def __init__(self, model: "ChatGLMForConditionalGeneration") -> None:
+    def __init__(self, model: "LanguageModel") -> None:
         super().__init__()
-        transformer = model.transformer
-        self.word_embeddings, self.layers = transformer.word_embeddings, transformer.layers
-        self.final_layernorm, self.lm_head = transformer.final_layernorm, model.lm_head
-        self.rotary = transformer.rotary
+        self.embedding, self.blocks = model.embedding, model.blocks
+        self.final_norm, self.head = model.final_norm, model.head
+        self.rotary = model.rotary
 
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of the activations."""
-        return next(self.layers.parameters()).dtype  # weight of a norm, which is never packed
+        return next(self.blocks.parameters()).dtype  # weight of a norm, which is never packed
 
     def part(self, layers: range) -> "Decoder":
         """A decoder of some layers: takes hidden states instead of ids, and gives them where more layers follow."""
         part = copy(self)
-        part._modules = {**self._modules, "word_embeddings": nn.Identity()}
-        part.layers = self.layers[layers.start : layers.stop]
-        if layers.stop < len(self.layers):
-            part._modules |= {"final_layernorm": nn.Identity(), "lm_head": nn.Identity()}
+        part._modules = {**self._modules, "embedding": nn.Identity()}
+        part.blocks = self.blocks[layers.start : layers.stop]
+        if layers.stop < len(self.blocks):
+            part._modules |= {"final_norm": nn.Identity(), "head": nn.Identity()}
         return part
 
     def forward(self, ids: Tensor, position_ids: Tensor, mask: Tensor, cache: Any, keep: int) -> Tensor:
@@ -42,12 +44,12 @@ class Decoder(nn.Module):
 
         Args:
             ids: [batch, sequence].
-            position_ids: [batch, 2, sequence], within the context of the model.
+            position_ids: [batch, kinds, sequence], within the context of the model.
             mask: [batch, 1, sequence, total], True (or 0.0) where attended.
             cache: its `update` takes new keys and values of a layer and returns those to attend to.
         """
-        x = self.word_embeddings(ids)
+        x = self.embedding(ids)
         rotation = self.rotary(position_ids, 0, x.dtype)
-        for block in self.layers:
+        for block in self.blocks:
             x = block(x, rotation, mask, cache)
-        return self.lm_head(self.final_layernorm(x[:, -keep:]))
+        return self.head(self.final_norm(x[:, -keep:]))

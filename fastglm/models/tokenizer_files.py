@@ -2,29 +2,30 @@
 
 from pathlib import Path
 
-from ...errors import CheckpointError, FastGLMError
-from ...system.files import open_regular, read_json
-from .tokenizer import ChatGLMTokenizer
+from ..errors import CheckpointError, FastGLMError
+from ..system.files import open_regular, read_json
+from .architecture import Tokenizer, recognize
 
 # Files that transformers reads if they exist.
 _TABLES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
-_OTHERS = ("ice_text.model", "tokenizer.model", "chat_template.jinja")
+_OTHERS = ("tokenizer.model", "chat_template.jinja")
 
 
-def read_tokenizer(folder: Path) -> ChatGLMTokenizer:
+def read_tokenizer(folder: Path) -> Tokenizer:
     """The tokenizer of a folder.
 
     Raises:
         CheckpointError: a file is missing, invalid, or no tokenizer can be made from it.
     """
+    known = recognize(read_json(folder / "config.json"))
     for name in _TABLES:
         if (folder / name).exists():
             read_json(folder / name)
-    for name in _OTHERS:
+    for name in {*_OTHERS, *known.tokenizer_files} - {*_TABLES}:
         if (folder / name).exists():
             _check(folder / name)
     try:
-        tokenizer = ChatGLMTokenizer.from_pretrained(folder)
+        tokenizer: Tokenizer = known.tokenizer_classes[0].from_pretrained(folder)
         tokenizer.encode("1")
     except FastGLMError:
         raise

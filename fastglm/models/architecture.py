@@ -1,0 +1,172 @@
+"""The architectures of the family: a table of their names, and the facts that tell each apart and describe it.
+
+A new architecture is one folder, whose `Architecture` is named in `ARCHITECTURES`. Nothing here imports torch: the
+classes of an architecture are loaded when they are first asked for.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import CheckpointError
+from ..messages import Message
+
+if TYPE_CHECKING:
+    from .base import ModelConfig
+    from .language_model import BaseBlock, LanguageModel
+
+ARCHITECTURES = ("fastglm.models.chatglm.architecture:CHATGLM_6B",)
+_LATER = ("multi_query_group_num", "original_rope", "padded_vocab_size")  # fields of ChatGLM2 and its successors
+
+
+@dataclass(frozen=True, slots=True)
+class TensorNames:
+    """Names of a checkpoint's modules by the part that they play; a tensor's name goes on with `.weight` or the like.
+
+    The lower ones are names inside a layer. Several matrices that read the same states are named one by one.
+    """
+
+    embedding: str
+    head: str
+    final_norm: str
+    layers: str
+    attention_norm: str
+    attention_in: tuple[str, ...]  # they give queries, keys and values
+    attention_out: str  # adds to the residual stream
+    mlp_norm: str
+    mlp_in: tuple[str, ...]
+    mlp_out: str  # adds to the residual stream
+    unused: tuple[str, ...] = ()  # ends of names of tables that follow from the config
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """The matrices of embedding and head."""
+        return f"{self.embedding}.weight", f"{self.head}.weight"
+
+    def layer(self, number: int) -> str:
+        """The beginning of the names of a layer's tensors."""
+        return f"{self.layers}.{number}."
+
+    def split(self, name: str) -> tuple[int | None, str]:
+        """The number of the layer that a tensor belongs to, and its name in there; None for those outside layers."""
+        if not name.startswith(f"{self.layers}."):
+            return None, name
+        layer, _, rest = name.removeprefix(f"{self.layers}.").partition(".")
+        return int(layer), rest
+
+
+class Tokenizer(Protocol):
+    """The parts of a tokenizer that conversations are made with, beside those of transformers."""
+
+    pad_token_id: int
+    eos_token_id: int
+    vocab_size: int
+    conversation: "Conversation"
+
+    def __len__(self) -> int: ...
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
+        """Ids of a text."""
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of a text, where nothing in it becomes a control token."""
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """A prompt of ids that is ready to be answered, and its answer where there is one."""
+
+    def decode(self, token_ids: list[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of ids."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """The way in which a model is talked to.
+
+    clean: changes an answer as the published code does, by rules on neighbouring characters and short phrases.
+    looked_at: the characters that those rules look at. A growing answer is never cut beside one of them.
+    """
+
+    roles: tuple[str, ...]
+    ids: Callable[[Tokenizer, Sequence[Message]], list[int]]  # of a conversation that is ready to be answered
+    clean: Callable[[str], str]
+    looked_at: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Facts about an architecture. Its classes are named as `package.module:Class`."""
+
+    name: str
+    model_type: str  # in config.json
+    recognizes: Callable[[Mapping[str, Any]], bool]  # by the fields of a config of that type
+    config: str
+    model: str
+    block: str
+    auto_config: str  # the class that transformers is to know for the type, which architectures may share
+    tokenizers: tuple[str, ...]  # those that transformers is to know; the first reads a checkpoint's
+    tokenizer_files: tuple[str, ...]  # those that a copy of a checkpoint needs
+    tensors: TensorNames
+    conversation: Conversation
+    shapes: Mapping[str, int]  # the number of layers of each published size that `shape:` can name
+
+    @property
+    def config_class(self) -> type["ModelConfig"]:
+        """The class of its configs."""
+        found: type[ModelConfig] = resolve_name(self.config)
+        return found
+
+    @property
+    def model_class(self) -> type["LanguageModel"]:
+        """The class of its models."""
+        found: type[LanguageModel] = resolve_name(self.model)
+        return found
+
+    @property
+    def block_class(self) -> type["BaseBlock"]:
+        """The class of its layers."""
+        found: type[BaseBlock] = resolve_name(self.block)
+        return found
+
+    @property
+    def auto_config_class(self) -> type["ModelConfig"]:
+        """The class that transformers is to know for the type."""
+        found: type[ModelConfig] = resolve_name(self.auto_config)
+        return found
+
+    @property
+    def tokenizer_classes(self) -> list[Any]:
+        """The classes of its tokenizers; the first reads a checkpoint's."""
+        return [resolve_name(name) for name in self.tokenizers]
+
+
+def architectures() -> list[Architecture]:
+    """All architectures of the table."""
+    return [resolve_name(name) for name in ARCHITECTURES]
+
+
+def recognize(fields: Mapping[str, Any]) -> Architecture:
+    """The architecture of a config, by the fields of its config.json.
+
+    Raises:
+        CheckpointError: it is of none of the table.
+    """
+    for known in architectures():
+        if fields.get("model_type") == known.model_type and known.recognizes(fields):
+            return known
+    if any(field in fields for field in _LATER):
+        name = "GLM-4" if "rope_ratio" in fields else "ChatGLM2 or ChatGLM3"
+        raise CheckpointError(
+            f"This is a {name} checkpoint; fastglm runs ChatGLM-6B only so far: use a ChatGLM-6B checkpoint."
+        )
+    raise CheckpointError(
+        "The config says chatglm but has the fields of no known generation: "
+        "check that config.json is the one published with the checkpoint."
+    )
+
+
+def architecture_of(config: "ModelConfig") -> Architecture:
+    """The architecture that a config's class belongs to."""
+    return next(known for known in architectures() if known.config_class is type(config))

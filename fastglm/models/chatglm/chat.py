@@ -1,0 +1,107 @@
+"""The published chat interface of ChatGLM-6B: `chat` and `stream_chat`."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import LogitsProcessor, LogitsProcessorList
+
+from ...errors import NumbersError
+from ...history import History, as_history
+from ..streamer import stream
+from .conversation import clean_response
+
+if TYPE_CHECKING:
+    from .tokenizer import ChatGLM6BTokenizer
+
+
+class CheckNumbers(LogitsProcessor):
+    """Raises NumbersError where the largest of the scores is NaN or infinite."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """input_ids: [rows, tokens]; scores: [rows, vocabulary], which come back as they are."""
+        if not scores.amax().isfinite():
+            raise NumbersError
+        return scores
+
+
+class ChatMixin:
+    """`chat` and `stream_chat` as published."""
+
+    context_length: int
+
+    @torch.inference_mode()
+    def chat(
+        self,
+        tokenizer: "ChatGLM6BTokenizer",
+        query: str,
+        history: Any = None,
+        max_length: int = 2048,
+        num_beams: int = 1,
+        do_sample: bool = True,
+        top_p: float | None = 0.7,
+        temperature: float | None = 0.95,
+        logits_processor: LogitsProcessorList | None = None,
+        **kwargs: Any,
+    ) -> tuple[str, History]:
+        """Answers a query, as the published `chat` does.
+
+        Args:
+            history: list of (query, response), or another form of `fastglm.history`; the oldest rounds are left out
+                where they do not fit.
+            max_length: of prompt and answer together, in tokens.
+            temperature: 0 is greedy, as `do_sample=False` is.
+            kwargs: of transformers' `generate`.
+
+        Returns:
+            the response, and the history with this round added.
+
+        Raises:
+            ContextError: the query alone does not fit into the context.
+            NumbersError: the model's logits are no numbers.
+            UsageError: query or history are of another form.
+        """
+        rounds = as_history(history)
+        room = min(max_length, self.context_length) // 4
+        ids, _ = self.prompt_ids(  # type: ignore[attr-defined]
+            tokenizer, query, rounds, room
+        )
+        inputs = torch.tensor([ids], device=self.device)  # type: ignore[attr-defined]
+        if not do_sample or temperature == 0:
+            do_sample, top_p, temperature = False, None, None  # as transformers wants it
+        output = self.generate(  # type: ignore[attr-defined]
+            inputs,
+            max_length=max(min(max_length, self.context_length), len(ids) + 1)
+            if "max_new_tokens" not in kwargs
+            else None,
+            num_beams=num_beams,
+            do_sample=do_sample,
+            top_p=top_p,
+            temperature=temperature,
+            logits_processor=LogitsProcessorList([*(logits_processor or []), CheckNumbers()]),
+            **kwargs,
+        )
+        response = clean_response(tokenizer.decode(output[0, len(ids) :].tolist(), skip_special_tokens=True))
+        return response, [*rounds, (query, response)]
+
+    def stream_chat(
+        self,
+        tokenizer: "ChatGLM6BTokenizer",
+        query: str,
+        history: Any = None,
+        max_length: int = 2048,
+        do_sample: bool = True,
+        top_p: float | None = 0.7,
+        temperature: float | None = 0.95,
+        logits_processor: LogitsProcessorList | None = None,
+        **kwargs: Any,
+    ) -> Iterator[tuple[str, History]]:
+        """`chat` as a stream: yields the response so far and the history with it, once a token.
+
+        Takes what `chat` takes, but for beams, which are known at their end only.
+        """
+        rounds = as_history(history)
+        kwargs |= {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}
+        for piece in stream(self, tokenizer, query, rounds, logits_processor=logits_processor or None, **kwargs):
+            yield piece.text, [*rounds, (query, piece.text)]
