@@ -19,7 +19,7 @@ FUNCTION_LINES = 60
 # Places that are still to be read; each goes when the rules hold there.
 UNREAD = ("fastglm/engine", "tests/hosting/")
 LONG_FUNCTIONS: list[str] = []
-LONG_FILES = ["tests/hosting/test_host.py"]
+LONG_FILES: list[str] = []
 
 # A clause would follow one of these words, or the words before it would be missing.
 CLAUSES = _words(

@@ -57,7 +57,9 @@ News = tuple[int, Piece | Exception | None]  # news of an answer: a piece, its f
 class Running(Protocol):
     """The running answers, in the interface of `fastglm.generation.streams.Streams`."""
 
-    alone: int | None  # the request that is computed alone at this moment: a signal may raise an exception into it
+    @property
+    def alone(self) -> int | None:
+        """The request that is computed alone at this moment: a signal may raise an exception into it."""
 
     def add(self, id: int, prompt: str | list[int], history: Any = None, **settings: Any) -> None: ...
 

@@ -47,12 +47,6 @@ class User:
         self.process.communicate(timeout=60)
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    return tmp_path
-
-
 @pytest.fixture
 def users() -> Iterator[list[User]]:
     started: list[User] = []

@@ -2,13 +2,11 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import psutil
 import pytest
-from hosting import FAKE, LAUNCH_FAKE, eventually, gone
+from hosting import FAKE, eventually, gone
 
-import fastglm.hosting.host
 from fastglm.errors import CancelledError, CheckpointError, FastGLMError, HostError
 from fastglm.hosting.host import Host
 from fastglm.hosting.pool import Pool
@@ -17,9 +15,7 @@ from fastglm.progress.progress import Progress
 
 
 @pytest.fixture
-def pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pool]:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    monkeypatch.setattr(fastglm.hosting.host, "LAUNCH", LAUNCH_FAKE)
+def pool(fake_launch: None) -> Iterator[Pool]:
     pool = Pool()
     yield pool
     pool.close()

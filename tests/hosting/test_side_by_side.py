@@ -2,24 +2,15 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from hosting import LAUNCH_FAKE, evaluated, eventually
+from hosting import evaluated, eventually
 from recorded import folder
 
 from fastglm.errors import CancelledError, ContextError, HostError, UsageError
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.host import Host
 from fastglm.hosting.lease import holder, lease
-
-
-@pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    with Host.start("demo", "int4", "cpu", threads=1, launch=LAUNCH_FAKE) as started:
-        yield started
 
 
 def whole(prompt: str, count: int) -> str:

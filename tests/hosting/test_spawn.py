@@ -20,12 +20,6 @@ from fastglm.hosting.spawn import forked
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere host processes are not forked")
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    return tmp_path
-
-
 def server_of(host: Host) -> psutil.Process:
     parent = psutil.Process(host.info.pid).parent()
     assert parent is not None
