@@ -12,7 +12,7 @@ from benchmarks.measure.measurement import METRICS
 from benchmarks.measure.wording import quantity, words
 from benchmarks.report.compare import Comparison, Line, compare
 from benchmarks.store.store import Store
-from dashboard import charts, page_frame, remarks
+from dashboard import captions, charts, page_frame
 from dashboard.markup import plain
 from dashboard.results import deleted_runs, exchange, results, runs, trend
 from dashboard.texts import say
@@ -68,7 +68,7 @@ def draw_one(store: Store, run: pd.Series) -> None:
     st.subheader(plain(results.run_title(run)), anchor=False)
     facts = {str(name): value for name, value in run.items()}
     for remark in run_facts.remarks(facts):
-        st.caption(":material/info: " + remarks.words(remark))
+        st.caption(":material/info: " + captions.words(remark))
     rows = results.without_failures(store.measurements([run["id"]]))
     with st.expander(say("facts")):
         draw_facts(run_facts.facts(facts))
@@ -112,9 +112,9 @@ def draw_two(store: Store, a: str, b: str) -> None:
     st.markdown(f"**A**: {plain(comparison.a)}  \n**B**: {plain(comparison.b)}")
     draw_lines(comparison)
     for failure in comparison.failures:
-        st.warning(remarks.words(failure), icon=":material/warning:")
+        st.warning(captions.words(failure), icon=":material/warning:")
     for note in comparison.notes:
-        st.caption(":material/info: " + remarks.words(note))
+        st.caption(":material/info: " + captions.words(note))
 
 
 def draw_lines(comparison: Comparison) -> None:

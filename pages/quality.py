@@ -9,7 +9,7 @@ import streamlit as st
 from benchmarks.environment.run_facts import scored
 from benchmarks.run.questions import read_texts
 from benchmarks.store.store import Store
-from dashboard import charts, remarks
+from dashboard import captions, charts
 from dashboard.compress import uploads
 from dashboard.jobs import measure_form
 from dashboard.markup import plain
@@ -55,7 +55,7 @@ def draw_results(store: Store) -> None:
     asked = say("asked-own", file=Path(source).name) if source else say("asked-held-out")
     st.caption(" ".join([asked, say("how-judged"), results.measured_on(run, rows)]))
     for remark in scored(run):
-        st.caption(":material/info: " + remarks.words(remark))
+        st.caption(":material/info: " + captions.words(remark))
     results.numbers(rows)
 
 

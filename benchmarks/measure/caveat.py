@@ -1,53 +1,36 @@
-"""Remarks that weaken figures: as data, and in English for files; pages have their own texts."""
+"""Remarks that readers should know before they believe figures: data, whose sentences are in the Fluent files."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-ENGLISH = {
-    "status": "the run is {status}: it may hold less than was asked for",
-    "busy": "other programs take {share:.0%} of the processors: times measured now cannot be trusted",
-    "blocks": "the variants were measured in blocks, not in turn: a drift of the machine is not cancelled",
-    "streamed": "there was no room for {variant}: its answers were computed layer by layer or elsewhere ({made})",
-    "exact": "perplexity, KL and likeliest tokens are in exact arithmetic: only the weights' error shows ({variants}); "
-    "answers ran as decoding does",
-    "decoding": "perplexity, KL and likeliest tokens are in the arithmetic of decoding: the rounding of activations "
-    "counts too ({variants})",
-    "lower-bound": "KL is a lower bound, measured to be 22 to 33 % too low: "
-    "only the 64 best logits of a token were kept",
-    "few": "{repeats} repeats: intervals from fewer than {enough} say little",
-    "budget": "the time for repeats was used up after {repeats}: intervals are wider than the ± {wanted:.1%} wanted",
-    "maximum": "{repeats} repeats are the most there may be: intervals are wider than the ± {wanted:.1%} wanted",
-    "one-process": "each variant ran in one process: two of the same differ by 1 to 2 % where a model is small",
-    "noise-other_load": "noisy: other programs took {mean:.0%} of the processors while it ran, {most:.0%} at most",
-    "noise-memory_short": "noisy: only {free:.2g} of {total:.2g} bytes of memory were free at times",
-    "noise-throttled": "noisy: the processor was throttled for heat {events} times",
-    "noise-clock_limited": "noisy: the system allows only {share:.0%} of the processor's highest clock",
-    "noise-gpu_slowed": "noisy: the GPU was slowed to stay within its power or temperature",
-    "noise-drift": "noisy: the second half of the repeats differs by {by:+.1%} from the first",
-    "noise-spread": "noisy: repeats of the same scatter by {largest:.0%}",
-    "noise-warm_up": "noisy: the warm-up ended while answers still got faster",
-    "differ": "the runs differ in {what}: {one} → {other}",
-    "starts": "what differs from one start to the next (memory layout, temperature) is not in the interval of two runs",
-    "bound-left-out": "KL is left out: one of the runs has a lower bound only, so that the two do not compare",
-    "vocabulary-left-out": "perplexity of {variant} is left out: the vocabularies differ; bits per byte take its place",
-    "unknown": "{metric} is not known to this version: update FAST-ChatGLM to compare it",
-    "left-out": "{metric} of {variant} is left out: it has zeros, or no repeat that both have",
-    "single": "one repeat says nothing of the spread: such lines stay undecided",
-    "alone": "each line is judged alone: where nothing differs, about 1 in 20 is called better or worse",
-    "failed-in-b": "{variant}: {suite} failed in B only: {error}",
-}
+from benchmarks.captions import fill, messages
+from fastglm.system.files import in_words
+
+_SHARES = {**dict.fromkeys(("share", "mean", "most", "largest"), ".0%"), "wanted": ".1%", "by": "+.1%"}
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence of `ENGLISH` and its values; `run` names one of two runs if the sentence is about one."""
+    """The key of a sentence and the values in it; `run` if the sentence is about one of two runs."""
 
     key: str
     values: Mapping[str, Any] = field(default_factory=dict)
     run: str = ""
 
+    def text(self, language: str = "en", quote: Callable[[str], str] = str) -> str:
+        """The sentence in a language; every value goes through `quote`, for example to escape Markdown.
+
+        Raises LookupError for an unknown key or a missing value, ValueError or TypeError for a value of a wrong kind.
+        """
+        values = {name: quote(_shown(name, value)) for name, value in self.values.items()}
+        about = f"{quote(self.run)}: " if self.run else ""
+        return about + fill(messages(language), f"remark-{self.key.replace('_', '-')}", values)
+
     def __str__(self) -> str:
         """The sentence in English."""
-        about = f"{self.run}: " if self.run else ""
-        return about + ENGLISH[self.key].format(**self.values)
+        return self.text()
+
+
+def _shown(name: str, value: Any) -> str:
+    return in_words(value) if name in ("free", "total") else format(value, _SHARES.get(name, ""))

@@ -12,39 +12,34 @@ Params = Mapping[str, Param]
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Unit and meaning of a metric, and its better direction."""
+    """Unit of a metric, and its better direction; its meaning is a caption."""
 
     unit: str
-    meaning: str
     better: Literal["higher", "lower"]
 
 
 METRICS: dict[str, Metric] = {
-    "ttft": Metric("s", "from request to first token (the prompt is sent as token ids)", "lower"),
-    "prefill_rate": Metric("tokens/s", "prompt tokens over the time to the first token", "higher"),
-    "decode_latency": Metric("s/token", "time between tokens after the first, a quantile of it", "lower"),
-    "decode_rate": Metric("tokens/s", "new tokens after the first over their time, one sequence", "higher"),
-    "acceptance": Metric("fraction", "drafted tokens of an answer that were kept, in speculative decoding", "higher"),
-    "throughput": Metric(
-        "tokens/s", "new tokens of all sequences of a batch over wall time, prompts included", "higher"
-    ),
-    "energy": Metric("J/token", "energy of the processors or the GPU over an answer, all that runs included", "lower"),
-    "load_time": Metric("s", "from the call that loads to ready to answer", "lower"),
-    "disk_size": Metric("bytes", "the files that the variant is loaded from", "lower"),
-    "weights_memory": Metric("bytes", "device memory of the weights, computed", "lower"),
-    "cache_memory": Metric("bytes", "device memory of the KV cache at the end of an answer, computed", "lower"),
-    "peak_memory": Metric("bytes", "peak of the isolated process: allocator on GPUs, resident memory on CPUs", "lower"),
-    "decode_rate_ratio": Metric("×", "decode_rate over the baseline's, pair by pair: above 1 is faster", "higher"),
-    "ttft_ratio": Metric("×", "ttft over the baseline's, pair by pair: below 1 is faster", "lower"),
-    "throughput_ratio": Metric("×", "throughput over the baseline's, pair by pair: above 1 is faster", "higher"),
-    "skill_accuracy": Metric("fraction", "right answers to questions held out of training, greedy", "higher"),
-    "perplexity": Metric("", "exp of the mean cross-entropy a token of the expected answers", "lower"),
-    "bits_per_byte": Metric("bits/byte", "cross-entropy a UTF-8 byte of the expected answers", "lower"),
-    "kl_divergence": Metric(
-        "nats/token", "KL(original ‖ variant) a token of the expected answers: mean, p99 and largest", "lower"
-    ),
-    "top1_agreement": Metric("fraction", "tokens of the expected answers with the original's likeliest", "higher"),
-    "failure": Metric("", "the variant could not be measured; params say where and why", "lower"),
+    "ttft": Metric("s", "lower"),
+    "prefill_rate": Metric("tokens/s", "higher"),
+    "decode_latency": Metric("s/token", "lower"),
+    "decode_rate": Metric("tokens/s", "higher"),
+    "acceptance": Metric("fraction", "higher"),
+    "throughput": Metric("tokens/s", "higher"),
+    "energy": Metric("J/token", "lower"),
+    "load_time": Metric("s", "lower"),
+    "disk_size": Metric("bytes", "lower"),
+    "weights_memory": Metric("bytes", "lower"),
+    "cache_memory": Metric("bytes", "lower"),
+    "peak_memory": Metric("bytes", "lower"),
+    "decode_rate_ratio": Metric("×", "higher"),
+    "ttft_ratio": Metric("×", "lower"),
+    "throughput_ratio": Metric("×", "higher"),
+    "skill_accuracy": Metric("fraction", "higher"),
+    "perplexity": Metric("", "lower"),
+    "bits_per_byte": Metric("bits/byte", "lower"),
+    "kl_divergence": Metric("nats/token", "lower"),
+    "top1_agreement": Metric("fraction", "higher"),
+    "failure": Metric("", "lower"),
 }
 
 

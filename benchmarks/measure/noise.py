@@ -108,7 +108,7 @@ def judge(conditions: Mapping[str, Any], samples: Sequence[Sample], unstable: Se
 def remarks(noise: Mapping[str, Any]) -> Iterator[Remark]:
     """One remark for every reason from `judge`. A file from elsewhere may name other reasons, which are left out."""
     for reason, numbers in noise.items():
-        with suppress(KeyError, ValueError, TypeError):
+        with suppress(LookupError, ValueError, TypeError):
             remark = Remark(f"noise-{reason}", dict(numbers))
             str(remark)
             yield remark

@@ -12,9 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from benchmarks.captions import meaning
 from benchmarks.environment import run_facts
 from benchmarks.measure import wording
-from benchmarks.measure.measurement import METRICS, Measurement, params_text
+from benchmarks.measure.measurement import Measurement, params_text
 from benchmarks.report import charts, report
 
 MEMORY = ("weights_memory", "cache_memory", "peak_memory")
@@ -41,7 +42,7 @@ def page(run: Mapping[str, Any], measurements: Sequence[Measurement], samples: p
         remarks=[*map(str, run_facts.remarks(run)), *report.failures(measurements)],
         header=report.HEADER,
         rows=report.rows(measurements),
-        meanings={row.metric: _meaning(row.metric) for row in measurements},
+        meanings={row.metric: meaning(row.metric) for row in measurements},
         charts=[
             (chart.title, chart.caption, _drawn(chart.figure, f"chart-{number}"))
             for number, chart in enumerate(draw(measurements, samples))
@@ -86,7 +87,7 @@ def draw(measurements: Sequence[Measurement], samples: pd.DataFrame) -> Iterator
         if metric.endswith("_ratio"):
             yield _ratio(metric, part)
         elif metric not in MEMORY:
-            yield Chart(_title(metric), _meaning(metric), _measured(part))
+            yield Chart(_title(metric), meaning(metric), _measured(part))
         if metric == "decode_latency":
             yield from _token_times(samples[samples["metric"] == metric])
     if not rows[rows["metric"].isin(MEMORY)].empty:
@@ -108,7 +109,7 @@ def _ratio(metric: str, part: pd.DataFrame) -> Chart:
     baseline = str(part["params"].iloc[0].get("baseline", "?"))
     figure = charts.measured(part, f"× {baseline}", "")
     figure.add_hline(y=1, line={"color": charts.colour(baseline), "dash": "dash"})
-    return Chart(f"{_title(metric.removesuffix('_ratio'))}, over that of {baseline}", _meaning(metric), figure)
+    return Chart(f"{_title(metric.removesuffix('_ratio'))}, over that of {baseline}", meaning(metric), figure)
 
 
 def _token_times(samples: pd.DataFrame) -> Iterator[Chart]:
@@ -135,7 +136,3 @@ def _memory(rows: pd.DataFrame) -> Chart:
 
 def _title(metric: str) -> str:
     return "Time to first token" if metric == "ttft" else metric.replace("_", " ").capitalize()
-
-
-def _meaning(metric: str) -> str:
-    return METRICS[metric].meaning if metric in METRICS else ""

@@ -12,7 +12,7 @@ from benchmarks.measure import wording
 from benchmarks.measure.measurement import METRICS, Params
 from benchmarks.store.store import Store
 from dashboard import charts
-from dashboard.meanings import meaning
+from dashboard.captions import meaning
 from dashboard.results import results
 from dashboard.texts import say
 

@@ -18,7 +18,6 @@ device-cores = { $cores } { $cores ->
    *[other] threads
   }
 
-
 ## Who may come in
 door-how = This app can be reached from other machines, so it opens only to those who know a password or log in. Whoever runs it writes one of these into the file `.streamlit/secrets.toml` and starts the app again.
 door-password-how = A password:
@@ -436,64 +435,6 @@ trend = Trend over code versions
 trend-empty = The runs of this choice have no such number: choose another metric, variant or machine.
 trend-axis = runs in time order; code version where it changes
 trend-how = Each point is a run on { $machine }: what it recorded, with its 95 % interval, oldest at the left. At most the newest 200. { $metric }: { $meaning }.
-
-## Remarks
-remark-status = the run is { $status }: it may hold less than was asked for
-remark-busy = other programs take { $share } of the processors: times measured now cannot be trusted
-remark-blocks = the variants were measured in blocks, not in turn: a drift of the machine is not cancelled
-remark-streamed = there was no room for { $variant }: its answers were computed layer by layer or elsewhere ({ $made })
-remark-exact = perplexity, KL and likeliest tokens are in exact arithmetic: only the weights' error shows ({ $variants }); answers ran as decoding does
-remark-decoding = perplexity, KL and likeliest tokens are in the arithmetic of decoding: the rounding of activations counts too ({ $variants })
-remark-lower-bound = KL is a lower bound, measured to be 22 to 33 % too low: only the 64 best logits of a token were kept
-remark-few = { $repeats } repeats: intervals from fewer than { $enough } say little
-remark-budget = the time for repeats was used up after { $repeats }: intervals are wider than the ± { $wanted } wanted
-remark-maximum = { $repeats } repeats are the most there may be: intervals are wider than the ± { $wanted } wanted
-remark-one-process = each variant ran in one process: two of the same differ by 1 to 2 % where a model is small
-noise-other-load = noisy: other programs took { $mean } of the processors while it ran, { $most } at most
-noise-memory-short = noisy: only { $free } of { $total } of memory were free at times
-noise-throttled = noisy: the processor was throttled for heat { $events } times
-noise-clock-limited = noisy: the system allows only { $share } of the processor's highest clock
-noise-gpu-slowed = noisy: the GPU was slowed to stay within its power or temperature
-noise-drift = noisy: the second half of the repeats differs by { $by } from the first
-noise-spread = noisy: repeats of the same scatter by { $largest }
-noise-warm-up = noisy: the warm-up ended while answers still got faster
-remark-differ = the runs differ in { $what }: { $one } → { $other }
-remark-starts = what differs from one start to the next (memory layout, temperature) is not in the interval of two runs
-remark-unknown = { $metric } is not known to this version: update FAST-ChatGLM to compare it
-remark-bound-left-out = KL is left out: one of the runs has a lower bound only, so that the two do not compare
-remark-vocabulary-left-out = perplexity of { $variant } is left out: the vocabularies differ; bits per byte take its place
-remark-left-out = { $metric } of { $variant } is left out: it has zeros, or no repeat that both have
-remark-single = one repeat says nothing of the spread: such lines stay undecided
-remark-alone = each line is judged alone: where nothing differs, about 1 in 20 is called better or worse
-remark-failed = { $variant }: { $suite } failed in B only: { $error }
-differ-model = model
-differ-code = code
-differ-processor = processor
-differ-device = device
-differ-torch = torch
-differ-arithmetic = arithmetic
-
-## Metrics
-meaning-ttft = from request to first token (the prompt is sent as token ids)
-meaning-prefill-rate = prompt tokens over the time to the first token
-meaning-decode-latency = time between tokens after the first, a quantile of it
-meaning-acceptance = drafted tokens of an answer that were kept, in speculative decoding
-meaning-decode-rate = new tokens after the first over their time, one sequence
-meaning-throughput = new tokens of all sequences of a batch over wall time, prompts included
-meaning-energy = energy of the processors or the GPU over an answer, all that runs included
-meaning-load-time = from the call that loads to ready to answer
-meaning-disk-size = the files that the variant is loaded from
-meaning-weights-memory = device memory of the weights, computed
-meaning-cache-memory = device memory of the KV cache at the end of an answer, computed
-meaning-peak-memory = peak of the isolated process: allocator on GPUs, resident memory on CPUs
-meaning-decode-rate-ratio = decode_rate over the baseline's, pair by pair: above 1 is faster
-meaning-ttft-ratio = ttft over the baseline's, pair by pair: below 1 is faster
-meaning-throughput-ratio = throughput over the baseline's, pair by pair: above 1 is faster
-meaning-skill-accuracy = right answers to questions held out of training, greedy
-meaning-perplexity = exp of the mean cross-entropy a token of the expected answers
-meaning-bits-per-byte = cross-entropy a UTF-8 byte of the expected answers
-meaning-kl-divergence = KL(original ‖ variant) a token of the expected answers: mean, p99 and largest
-meaning-top1-agreement = tokens of the expected answers with the original's likeliest
 
 ## Limits
 limits-intro = ChatGLM-6B is a small model by today's measure. It writes fluently also where it is wrong, so check what matters. Compression can only add to what follows.

@@ -402,64 +402,6 @@ trend-empty = 所选的记录没有这项数据：请换一个指标、变体或
 trend-axis = 按时间排列的测量；代码版本变化处标出版本
 trend-how = 每个点是在 { $machine } 上的一次测量：所记录的数值及其 95 % 区间，左旧右新，最多取最新的 200 次。{ $metric }：{ $meaning }。
 
-## Remarks
-remark-status = 此次测量的状态为“{ $status }”：数据可能少于所要求的
-remark-busy = 其他程序占用了处理器的 { $share }：此时测得的时间不可信
-remark-blocks = 各变体是分段测量的，而不是轮流测量：机器状态的漂移没有抵消
-remark-streamed = 内存放不下 { $variant }：其回答是逐层计算的，或来自别处（{ $made }）
-remark-exact = 困惑度、KL 与首选词元按精确算术计算，只反映权重的误差（{ $variants }）；回答仍按解码方式生成
-remark-decoding = 困惑度、KL 与首选词元按解码算术计算，激活值的舍入误差也算在内（{ $variants }）
-remark-lower-bound = KL 只是下界，实测偏低 22 至 33 %：每个词元只保存了 64 个最大的 logit
-remark-few = 只重复了 { $repeats } 次：少于 { $enough } 次的区间说明不了多少
-remark-budget = 重复 { $repeats } 次后时间用尽：区间比所要求的 ± { $wanted } 宽
-remark-maximum = 已达到最多 { $repeats } 次重复：区间比所要求的 ± { $wanted } 宽
-remark-one-process = 每个变体只在一个进程中测量：模型较小时，同一变体的两个进程之间会相差 1% 到 2%
-noise-other-load = 有干扰：测量期间其他程序平均占用处理器的 { $mean }，最多 { $most }
-noise-memory-short = 有干扰：{ $total } 内存中有时只剩 { $free }
-noise-throttled = 有干扰：处理器因过热降频 { $events } 次
-noise-clock-limited = 有干扰：系统只允许处理器最高频率的 { $share }
-noise-gpu-slowed = 有干扰：GPU 为不超过功耗或温度上限而降速
-noise-drift = 有干扰：后一半重复与前一半相差 { $by }
-noise-spread = 有干扰：相同内容的各次重复相差达 { $largest }
-noise-warm-up = 有干扰：预热结束时回答仍在变快
-remark-differ = 两次测量的{ $what }不同：{ $one } → { $other }
-remark-starts = 两次启动之间的差异（内存布局、温度）不在两次测量的区间之内
-remark-unknown = 此版本不认识 { $metric }：请更新 FAST-ChatGLM 再作比较
-remark-bound-left-out = KL 未作比较：其中一次运行只有下界，两者不可比
-remark-vocabulary-left-out = { $variant } 的困惑度未作比较：两者词表不同，改用每字节比特数
-remark-left-out = { $variant } 的 { $metric } 未作比较：其中有零，或没有双方都有的重复
-remark-single = 只有一次重复看不出波动：这样的行无法断定
-remark-alone = 各行单独判断：即使毫无差别，也约有二十分之一会被判为更好或更差
-remark-failed = { $variant }：{ $suite } 只在 B 中失败：{ $error }
-differ-model = 模型
-differ-code = 代码版本
-differ-processor = 处理器
-differ-device = 设备
-differ-torch = torch 版本
-differ-arithmetic = 算术
-
-## Metrics
-meaning-ttft = 从请求到首个词元的时间（提示以词元编号发送）
-meaning-prefill-rate = 提示词元数除以首词时间
-meaning-decode-latency = 首词之后相邻词元间隔的分位数
-meaning-acceptance = 投机解码中，一个回答的草稿词元被采纳的比例
-meaning-decode-rate = 单个序列首词之后的新词元数除以其用时
-meaning-throughput = 一批中所有序列的新词元数除以总用时，包括阅读提示
-meaning-energy = 一次回答期间处理器或 GPU 每词元的能耗，包括其上运行的一切
-meaning-load-time = 从调用加载到可以回答的时间
-meaning-disk-size = 变体所加载文件的大小
-meaning-weights-memory = 权重占用的设备内存，计算所得
-meaning-cache-memory = 回答结束时 KV 缓存占用的设备内存，计算所得
-meaning-peak-memory = 独立进程的内存峰值：GPU 上为分配器所分配，CPU 上为常驻内存
-meaning-decode-rate-ratio = 逐对计算的 decode_rate 与基准之比：大于 1 更快
-meaning-ttft-ratio = 逐对计算的 ttft 与基准之比：小于 1 更快
-meaning-throughput-ratio = 逐对计算的 throughput 与基准之比：大于 1 更快
-meaning-skill-accuracy = 答对未见过的问题的比例，总取最可能的词元
-meaning-perplexity = 应答每词元平均交叉熵的指数
-meaning-bits-per-byte = 应答每个 UTF-8 字节的交叉熵
-meaning-kl-divergence = 应答每词元的 KL(original ‖ 变体)：均值、p99 与最大值
-meaning-top1-agreement = 应答词元中首选与 original 相同的比例
-
 ## Limits
 limits-intro = 以今天的标准看，ChatGLM-6B 是个小模型。它说错的时候同样流畅，重要的内容请务必核实。压缩只会在以下问题之上再添问题。
 limits-facts = 事实

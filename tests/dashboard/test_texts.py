@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [ROOT / "streamlit_app.py", *(ROOT / "pages").glob("*.py"), *(ROOT / "dashboard").glob("**/*.py")]
 
 
-def messages(language: str) -> dict[str, fluent.Message]:
-    text = (ROOT / "dashboard" / "texts" / f"{language}.ftl").read_text(encoding="utf-8")
+def messages(language: str, folder: str = "dashboard/texts") -> dict[str, fluent.Message]:
+    text = (ROOT / folder / f"{language}.ftl").read_text(encoding="utf-8")
     entries = FluentParser().parse(text).body
     assert not [entry for entry in entries if isinstance(entry, fluent.Junk)], f"{language}.ftl does not parse"
     return {entry.id.name: entry for entry in entries if isinstance(entry, fluent.Message)}
@@ -47,8 +47,9 @@ def asked() -> dict[str, set[str]]:
     return found
 
 
-def test_both_languages_have_the_same_keys() -> None:
-    english, chinese = messages("en"), messages("zh")
+@pytest.mark.parametrize("folder", ["dashboard/texts", "benchmarks/captions"])
+def test_both_languages_have_the_same_keys(folder: str) -> None:
+    english, chinese = messages("en", folder), messages("zh", folder)
     assert english.keys() == chinese.keys()
     for key in english:
         assert variables(chinese[key]) <= variables(english[key]) | {"count"}, key
