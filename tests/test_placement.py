@@ -103,7 +103,7 @@ def test_cards_too_small_together_are_said_before_loading(monkeypatch):
     monkeypatch.setattr("fastglm.variants.load.resolve_devices", lambda _: [torch.device("cuda", n) for n in range(2)])
     monkeypatch.setattr("fastglm.models.loading.free_memory", lambda device: 1000 * (1 + device.index))
     seen = []
-    said = r"as fast needs .* GB with its cache, and does not fit on cuda:0 \(0\.0 GB free\), cuda:1 \(0\.0 GB free\), "
+    said = r"as fast needs .* MB with its cache, and does not fit on cuda:0 \(0\.0 MB free\), cuda:1 \(0\.0 MB free\), "
     with pytest.raises(MemoryShortError, match=said) as raised:
         load(GOLDEN, "fast", progress=seen.append)
     assert raised.value.needed > raised.value.free == 3000
