@@ -40,7 +40,7 @@ class Turn:
 
     @property
     def state(self) -> State:
-        """State of the answer; "waiting" is for the device, "queued" for other answers of the same host."""
+        """State of the answer; "waiting" is for the device, "queued" for memory beside other answers."""
         if self._state == "running" and self._answer is not None and self._answer.state in ("queued", "waiting"):
             return self._answer.state
         return self._state

@@ -70,7 +70,7 @@ class DeviceShare:
                 self._fail(error)
 
     def _wait(self, holder: str) -> None:
-        """Called from `lease` during a wait. Raises CancelledError once no answer waits."""
+        """Tell the waiting answers who uses the device, in a wait of `lease`; raises CancelledError once none waits."""
         if self._closed or not self._tell(holder):
             raise CancelledError("Stopped.")
 
