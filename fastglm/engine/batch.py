@@ -1,28 +1,26 @@
-"""Many answers at once on the fast engine: a row each in one cache, and one step for all of them."""
+"""Many answers at once on the fast engine: a slot each, and one step for all of them."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
-import torch
-
-from ..system.memory import room_for
-from .fast import FastEngine, TokenReader
-from .sampling import Sampling, checked
-
-# Rows leave when at least so many of those that are there have ended: a copy of the cache, and on CUDA another capture
-# of the step, must not come with every answer that ends.
-LEAVING = 1 / 4
+from .sampling import Sampling
+from .scheduler import Scheduler
 
 Ends = Callable[[int, int], bool]  # from the number of an answer and its new token: whether that is the last one
 
 
-class BatchEngine(FastEngine):
+class BatchEngine:
     """Answers of one model, many at once; what drafts for it is not asked."""
 
-    @torch.inference_mode()
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
     def answer(
         self, prompts: Sequence[list[int]], max_new_tokens: int, sampling: Sampling, ends: Ends | None = None
     ) -> list[list[int]]:
-        """New token ids of each prompt: those that `generate` gives it alone, with `Sampling.seed` and its number.
+        """New token ids of each prompt: those that `generate` gives it alone, with its number added to `Sampling.seed`.
 
         Args:
             max_new_tokens: of each answer, within the context of the model.
@@ -31,37 +29,21 @@ class BatchEngine(FastEngine):
         Raises MemoryShortError where there is no memory for so many, NumbersError where logits are no numbers; the
         engine stays usable.
         """
-        way_out = "ask less at once, keep keys and values as int8 (--cache int8), or pick a smaller variant"
-        try:
-            with room_for(f"{len(prompts)} answers at once", way_out):
-                return self._answer(prompts, max_new_tokens, sampling, ends or (lambda number, token: False))
-        finally:
-            self._sequence.free()
-
-    def _answer(
-        self, prompts: Sequence[list[int]], max_new_tokens: int, sampling: Sampling, ends: Ends
-    ) -> list[list[int]]:
         answers: list[list[int]] = [[] for _ in prompts]
-        rows = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))  # the answer of each row
-        going = set(rows)
-        run, reader = self._runner(), TokenReader(self._is_cuda)
-        token = self._begin([prompts[number] for number in rows], rows, max_new_tokens, sampling)
-        for left in reversed(range(max_new_tokens)):
-            reader.start(token)
-            if self._is_cuda and left:  # launched before what precedes it is looked at
-                token = self._advance(run, token)
-            for number, found in zip(rows, reader.finish(), strict=True):
-                if number in going:
-                    answers[number].append(checked(found))
-                    if ends(number, found):
-                        going.remove(number)
-            if not going or not left:
-                break
-            if len(going) <= (1 - LEAVING) * len(rows):
-                kept = [row for row, number in enumerate(rows) if number in going]
-                rows, token = [rows[row] for row in kept], token[kept]
-                self._sequence.keep(kept)
-                self._sampler.keep(kept)
-            if not self._is_cuda:
-                token = self._advance(run, token)
+        scheduler = Scheduler(self.model)
+        for number, prompt in enumerate(prompts):
+            seed = None if sampling.seed is None else sampling.seed + number
+            is_last = partial(ends, number) if ends else _never
+            scheduler.add(number, prompt, max_new_tokens, replace(sampling, seed=seed), is_last)
+        try:
+            scheduler.start()
+            while scheduler.busy:
+                for news in scheduler.step():
+                    answers[news.id].append(news.found())
+        finally:
+            scheduler.close()
         return answers
+
+
+def _never(_token: int) -> bool:
+    return False

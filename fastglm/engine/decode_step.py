@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ..kernels.attention import Reach
 from .kv_cache import Window
 from .sampling import best_of
 from .types import Decoder
@@ -22,11 +23,10 @@ class DecodeStep(nn.Module):
 
         Args:
             ids: [rows, tokens]; `NONE` among them runs as any other, for the step that is launched before it is seen.
-            place: [1], tokens in the cache before these.
-            position: [rows, 2, 1], of the first of them; `stride`: how it moves from token to token.
-            columns: [window], counting up from 0: places of the cache that are read; or [rows, 1, 1, window] where some
-                are never to be.
-            held: `StaticCache.held`, written at the tokens' places.
+            place: [rows], tokens in the cache before these.
+            position: [rows, kinds, 1], of the first of them; `stride`: how it moves from token to token.
+            columns: [window], counting up from 0: places of the cache that are read.
+            held: `KVCache.held` of the rows, written at the tokens' places.
 
         Returns:
             logits [rows, tokens, vocabulary] in fp32, and `best_of` them, [rows, tokens].
@@ -42,12 +42,11 @@ class DecodeStep(nn.Module):
         """As `forward`: what the decoder gives of the tokens."""
         tokens = ids.shape[1]
         order = torch.arange(tokens, device=ids.device)
-        places = place + order
-        mask = torch.where(columns <= places[:, None], 0.0, -torch.inf)
-        mask = mask if mask.ndim == 4 else mask[None, None]
-        window = Window(held, places, columns.shape[-1], self.is_int8, self.first_layer)
+        places = place[:, None] + order
+        mask = torch.where(columns <= places[:, None, :, None], 0.0, -torch.inf)
+        window = Window(held, places, columns.shape[0], self.is_int8, self.first_layer)
         position_ids = position + stride * order
-        out = self.decoder(ids, position_ids, mask.to(self.decoder.dtype), window, keep=tokens)
+        out = self.decoder(ids, position_ids, Reach(places, mask.to(self.decoder.dtype)), window, keep=tokens)
         place += tokens
         position += tokens * stride
         return out

@@ -1,4 +1,4 @@
-"""A preallocated KV cache: buffers written in place, read up to a window that moves in steps."""
+"""A preallocated KV cache: buffers of several slots, written in place, read up to a window that moves in steps."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -13,168 +13,164 @@ from ..kernels.quantized_cache import Quantised, quantise
 from ..placement import Stage
 from ..system.memory import room_for
 
-NEVER = torch.iinfo(torch.long).max  # a place that no token comes to
+LESS = "keep keys and values as int8 (--cache int8), or pick a smaller variant"
 
 
-class StaticCache:
-    """Keys and values of every layer, [rows, heads, capacity, head_dim] each; as int8 each has its scales beside it,
-    [rows, heads, capacity, 1]. Heads may differ between layers; of a stage, the layers begin at `first_layer`.
+class KVCache:
+    """Keys and values of some layers, [slots, kv_heads, capacity, head_dim] each; as int8 each has its scales beside
+    it, [slots, kv_heads, capacity, 1]. Heads may differ between layers, which begin at `first_layer`.
 
-    Prompts are written at the beginning, and end at the same place: before shorter ones there is padding, which no step
-    reads. Then `advance` makes place for tokens that a step writes, and `rewind` takes the last ones back. Where the
-    next token goes and what its positions are lies on the device, moved by the step.
-
-    Making it and `advance` raise MemoryShortError where there is no memory for it.
+    How far a slot is filled lies on the device, moved by the step: the `place` of its next token, the `position` of
+    that token, and by how much positions move from token to token, the `stride`. It begins without slots.
     """
 
     def __init__(
         self,
         heads: Sequence[int],
         head_dim: int,
-        capacity: int,
         dtype: torch.dtype,
         device: torch.device,
         is_int8: bool = False,
-        rows: int = 1,
         first_layer: int = 0,
+        position_kinds: int = 2,
     ) -> None:
-        self.rows = rows
-        self.first_layer = first_layer
-        self.capacity = whole_steps(capacity)
-        self.length = 0
-        self.window = 0
-        self.is_int8 = is_int8
+        self.device, self.is_int8, self.first_layer = device, is_int8, first_layer
         # A captured graph reads what it was captured with: all of the buffers.
         self.reads_all = device.type == "cuda"
-        self.place = torch.zeros(1, dtype=torch.long, device=device)
-        self.position = self.stride = torch.zeros(rows, 2, 1, dtype=torch.long, device=device)
-        self.padding: Tensor | None = None  # [rows, 1, 1, 1]
-        self.columns = self._count_columns()
-        kinds = [(head_dim, torch.int8), (1, dtype)] if is_int8 else [(head_dim, dtype)]
-        self._each = 2 * rows * sum(heads) * sum(width * kind.itemsize for width, kind in kinds)  # bytes of a place
+        self.slots = self.capacity = 0
+        self.place = torch.zeros(0, dtype=torch.long, device=device)
+        self.position = self.stride = torch.zeros(0, position_kinds, 1, dtype=torch.long, device=device)
+        self.columns = torch.zeros(0, dtype=torch.long, device=device)
         self.held: list[Tensor] = []  # keys, then values, of one layer after the other
-        with self._room_for(self.capacity):
-            self.held += [
-                torch.zeros(rows, n, self.capacity, width, dtype=kind, device=device)
-                for n in heads
-                for width, kind in 2 * kinds
-            ]
+        kinds = [(head_dim, torch.int8), (1, dtype)] if is_int8 else [(head_dim, dtype)]
+        self._shapes = [(n, width, kind) for n in heads for width, kind in 2 * kinds]
+        self._views: dict[tuple[int, int], tuple[list[Tensor], list[Tensor]]] = {}
 
-    def update(
-        self, k: Tensor, v: Tensor, layer: int, rows: slice = slice(None), first: int = 0
-    ) -> tuple[Tensor, Tensor]:
-        """Writes the keys and values of prompts, [rows, heads, tokens, head_dim]; they are attended to as they come.
+    def resize(self, slots: int, capacity: int) -> None:
+        """Makes room for so many slots of so many tokens; what is there already stays.
+
+        Raises MemoryShortError where there is no memory for it; nothing is lost then.
+        """
+        slots, capacity = max(slots, self.slots), max(capacity, self.capacity)
+        if (slots, capacity) == (self.slots, self.capacity):
+            return
+        self._views.clear()
+        more = (0, 0, 0, capacity - self.capacity, 0, 0, 0, slots - self.slots)
+        try:
+            with self._room_for(slots, capacity):
+                if not self.held:
+                    self.held = [
+                        torch.zeros(slots, n, capacity, width, dtype=kind, device=self.device)
+                        for n, width, kind in self._shapes
+                    ]
+                else:
+                    for number, tensor in enumerate(self.held):
+                        self.held[number] = torch.nn.functional.pad(tensor, more)
+        finally:
+            if any(tensor.shape[::2] != (slots, capacity) for tensor in self.held[-1:]):  # it failed on the way
+                self.held = [tensor[: self.slots, :, : self.capacity].contiguous() for tensor in self.held]
+        new = slots - self.slots
+        self.place = torch.cat((self.place, self.place.new_zeros(new)))
+        self.position, self.stride = (
+            torch.cat((each, each.new_zeros(new, *each.shape[1:]))) for each in (self.position, self.stride)
+        )
+        self.columns = torch.arange(capacity, device=self.device)
+        self.slots, self.capacity = slots, capacity
+
+    def begin(self, rows: Sequence[int], lengths: Sequence[int], following: Tensor) -> None:
+        """Says that prompts of these lengths are in.
 
         Args:
-            rows: that they are of.
-            first: place that they begin at, padding counted.
+            following: [rows, kinds, 2], the positions of the two tokens after each; those after them go on like that.
         """
-        for buffer, x in zip(self._of_layer(layer), _kept(k, v, self.is_int8), strict=True):
-            buffer[rows, :, first : first + x.shape[2]] = x
-        return k, v
+        index = torch.tensor(rows, device=self.device)
+        self.place[index] = torch.tensor(lengths, device=self.device)
+        self.position[index] = following[:, :, :1]
+        self.stride[index] = following[:, :, 1:] - following[:, :, :1]
 
-    def prefilled(self, length: int, following: Tensor, padding: Tensor | None = None) -> None:
-        """Says that prompts of `length` tokens, padding counted, are in.
+    def inputs(self, first: int, rows: int, tokens: int) -> list[Tensor]:
+        """The inputs of a step behind its ids, for neighbouring rows, whose longest ends at `tokens` after the step."""
+        if (first, rows) not in self._views:
+            of = slice(first, first + rows)
+            moving = [each[of] for each in (self.place, self.position, self.stride)]
+            self._views[first, rows] = moving, [tensor[of] for tensor in self.held]
+        moving, held = self._views[first, rows]
+        window = self.capacity if self.reads_all else whole_steps(tokens)
+        return [*moving, self.columns[:window], *held]
 
-        Args:
-            following: [rows, 2, 2], the positions of the two tokens after each; those after them go on like that.
-            padding: [rows], tokens that are none; None where there are none.
-        """
-        self.length = length
-        self.place.fill_(length)
-        self.position, self.stride = following[:, :, :1].clone(), following[:, :, 1:] - following[:, :, :1]
-        if padding is not None:
-            self.padding = padding[:, None, None, None]
-            self.columns = self._count_columns()
+    def rewind(self, row: int, count: int) -> None:
+        """Forgets the last `count` tokens of a row, after the step that wrote them."""
+        of = slice(row, row + 1)
+        self.place[of] -= count
+        self.position[of] -= count * self.stride[of]
 
-    def advance(self, count: int = 1) -> list[Tensor]:
-        """Makes place for `count` tokens; returns what `Step` takes after their ids. Full buffers double."""
-        self.length += count
-        if self.length > self.capacity:
-            self._grow(max(2 * self.capacity, whole_steps(self.length)))
-        self.window = self.capacity if self.reads_all else whole_steps(self.length)
-        return [self.place, self.position, self.stride, self.columns[..., : self.window], *self.held]
+    def move(self, source: int, target: int, length: int) -> None:
+        """Puts one row in the place of another."""
+        for each in (self.place, self.position, self.stride):
+            each[target] = each[source]
+        for tensor in self.held:
+            tensor[target, :, :length] = tensor[source, :, :length]
 
-    def rewind(self, count: int) -> None:
-        """Forgets the last `count` tokens, after the step that wrote them."""
-        self.length -= count
-        self.place -= count
-        self.position -= count * self.stride
-
-    def keep(self, rows: Sequence[int]) -> None:
-        """Goes on with these rows alone."""
-        index = torch.tensor(rows, device=self.place.device)
-        self._each = self._each // self.rows * len(rows)
-        self.rows = len(rows)
-        with self._room_for(self.capacity):
-            for number, tensor in enumerate(self.held):
-                self.held[number] = tensor[index]
-        self.position, self.stride = self.position[index], self.stride[index]
-        if self.padding is not None:
-            self.padding, self.columns = self.padding[index], self.columns[index]
+    def clear(self, row: int, length: int) -> None:
+        """Empties a row; what it held might be no numbers, which no mask would hide from the next one."""
+        self.place[row] = 0
+        for tensor in self.held:
+            tensor[row, :, :length] = 0
 
     @property
     def memory(self) -> int:
         """Bytes of keys and values."""
         return sum(tensor.nbytes for tensor in self.held)
 
-    def _of_layer(self, layer: int) -> Sequence[Tensor]:
-        return _of_layer(self.held, layer - self.first_layer, self.is_int8)
-
-    def _grow(self, capacity: int) -> None:
-        with self._room_for(capacity):
-            for number, tensor in enumerate(self.held):
-                self.held[number] = torch.nn.functional.pad(tensor, (0, 0, 0, capacity - self.capacity))
-        self.capacity = capacity
-        self.columns = self._count_columns()
-
-    def _count_columns(self) -> Tensor:
-        """The places of the cache, `NEVER` where they are padding: [capacity], or [rows, 1, 1, capacity]."""
-        columns = torch.arange(self.capacity, device=self.place.device)
-        return columns if self.padding is None else torch.where(columns < self.padding, NEVER, columns)
-
-    def _room_for(self, capacity: int) -> AbstractContextManager[None]:
+    def _room_for(self, slots: int, capacity: int) -> AbstractContextManager[None]:
         """Says that it was the cache that found no memory."""
-        needed = self._each * capacity - self.memory if self.place.device.type == "cpu" else 0
-        many, way_out = ("", "clear the conversation") if self.rows == 1 else (f"{self.rows} × ", "ask less at once")
-        way_out += ", keep them as int8 (--cache int8), or pick a smaller variant"
-        return room_for(f"the keys and values of {many}{capacity} tokens", way_out, needed)
+        each = sum(n * width * kind.itemsize for n, width, kind in self._shapes)
+        many, way_out = ("", "clear the conversation") if slots == 1 else (f"{slots} × ", "ask less at once")
+        needed = each * slots * capacity - self.memory if self.device.type == "cpu" else 0
+        return room_for(f"the keys and values of {many}{capacity} tokens", f"{way_out}, {LESS}", needed)
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Some rows of a cache, which prompts are written into."""
+class PromptRows:
+    """Rows of a cache that prompts are written into."""
 
-    cache: StaticCache
-    rows: slice
-    first: int  # place that they begin at, padding counted
+    cache: KVCache
+    rows: Sequence[int]
+    padding: Sequence[int]  # tokens before each prompt that are none, and are left out
 
     def update(self, k: Tensor, v: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """As `StaticCache.update`."""
-        return self.cache.update(k, v, layer, self.rows, self.first)
+        """Writes keys and values, [rows, kv_heads, tokens, head_dim]; they are attended to as they come."""
+        cache = self.cache
+        for buffer, new in zip(
+            _of_layer(cache.held, layer - cache.first_layer, cache.is_int8), _kept(k, v, cache.is_int8), strict=True
+        ):
+            for row, padding, x in zip(self.rows, self.padding, new, strict=True):
+                buffer[row, :, : x.shape[1] - padding] = x[:, padding:]
+        return k, v
 
 
-def make_cache(model: Any, capacity: int, rows: int = 1, stage: Stage | None = None) -> StaticCache:
-    """An empty cache for a model, or for a stage of it, in the format that its config asks for."""
+def make_cache(model: Any, stage: Stage | None = None) -> KVCache:
+    """A cache for a model, or for a stage of it, in the format that its config asks for."""
     config = model.config
-    layers, device = stage or (range(config.num_layers), model.device)
-    heads = [config.kv_heads(layer) for layer in layers]
-    is_int8 = config.cache_format == "int8"
-    return StaticCache(heads, config.head_dim, capacity, model.dtype, device, is_int8, rows, layers.start)
+    layers, device = stage or (range(config.layers), model.device)
+    heads, is_int8 = [config.kv_heads(layer) for layer in layers], config.cache_format == "int8"
+    return KVCache(heads, config.head_dim, model.dtype, device, is_int8, layers.start, config.position_kinds)
 
 
 class Window:
-    """What one step sees of a cache."""
+    """The part of a cache that one step sees."""
 
     def __init__(self, held: Sequence[Tensor], places: Tensor, size: int, is_int8: bool, first_layer: int = 0) -> None:
-        """held: `StaticCache.held`; places: [tokens], where the step's tokens go; size: how many places are read."""
+        """held: `KVCache.held` of the step's rows; places: [rows, tokens], where its tokens go; size: how many places
+        are read."""
         self.held, self.places, self.size, self.is_int8 = held, places, size, is_int8
         self.first_layer = first_layer
 
     def update(self, k: Tensor, v: Tensor, layer: int) -> tuple[Tensor | Quantised, Tensor | Quantised]:
-        """Writes new keys and values, [rows, heads, tokens, head_dim], and returns those to attend to."""
+        """Writes new keys and values, [rows, kv_heads, tokens, head_dim], and returns those to attend to."""
+        rows = torch.arange(self.places.shape[0], device=self.places.device)[:, None]
         for buffer, x in zip(self._of_layer(layer), _kept(k, v, self.is_int8), strict=True):
-            buffer.index_copy_(2, self.places, x)
+            buffer[rows, :, self.places] = x.transpose(1, 2)
         return self.seen(layer)
 
     def of_layer(self, layer: int) -> tuple[Sequence[Tensor], Tensor]:

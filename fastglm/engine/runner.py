@@ -1,158 +1,222 @@
-"""Sequences on a model: the cache of the tokens that were run, and the step that runs more."""
+"""The runner of a model: prompts into slots of its KV cache, and steps of the requests that are in them."""
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from ..capacity import ROOM
-from .compile.prepare import part_step, plain_step, step_of
-from .compile.step import CompiledStep
+from ..batching import TOKENS_AT_ONCE, batches
+from ..capacity import ROOM, whole_steps
+from ..kernels.exact import is_exact
+from .compile.prepare import many_step, part_step, step_of
 from .cuda_graph import Captured, Run
-from .decode_step import DecodeStep
-from .kv_cache import Rows, StaticCache, make_cache
+from .kv_cache import KVCache, PromptRows, make_cache
+from .slots import Slot, Slots
 
-TOKENS_AT_ONCE = 4096  # of all prompts that are run together, padding counted: bounds the memory of the layers
+_runners: "WeakKeyDictionary[Any, Runner]" = WeakKeyDictionary()
+
+
+def runner_of(model: Any) -> "Runner":
+    """The one runner of a loaded model."""
+    if model not in _runners:
+        _runners[model] = Runner(model)
+    return _runners[model]
 
 
 class StageRunner:
-    """A stage of a model at work, or all of it: its step, and the cache of its layers."""
+    """A stage of a model at work, or all of it: its steps, and the cache of its layers."""
 
-    def __init__(self, step: DecodeStep | CompiledStep, cache: StaticCache) -> None:
-        self.step, self.cache = step, cache
-        self._runs: dict[int, Run[Any]] = {}
+    def __init__(self, one: Any, many: Any, cache: KVCache) -> None:
+        """one: the step of one row; many: that of several."""
+        self.one, self.many, self.cache = one, many, cache
+        self._runs: dict[tuple[int, int, int], Run[Any]] = {}
 
     @property
     def device(self) -> torch.device:
         """Where its layers lie."""
-        return self.cache.place.device
+        return self.cache.device
 
-    def run(self, entering: Tensor) -> Any:
-        """What the step gives for ids, or hidden states, of some tokens; the next call of as many may overwrite it.
+    def run(self, entering: Tensor, first: int, tokens: int) -> Any:
+        """The result of the step for ids, or hidden states, of rows from `first` on, whose longest ends at `tokens`
+        after it; the next call for those rows may overwrite it.
 
-        On CUDA a graph is captured for each number of tokens.
+        On CUDA a graph is captured for each number of rows and tokens.
         """
-        count = entering.shape[1]
-        if count not in self._runs:
-            self._runs[count] = Captured(self._run) if self.cache.reads_all else self._run
-        return self._runs[count](entering, self.cache.advance(count))
+        rows, count = entering.shape[:2]
+        inputs = self.cache.inputs(first, rows, tokens)
+        if not self.cache.reads_all:
+            return self._run(entering, inputs)
+        if (first, rows, count) not in self._runs:
+            self._runs[first, rows, count] = Captured(self._run)
+        return self._runs[first, rows, count](entering, inputs)
 
     def _run(self, entering: Tensor, inputs: list[Tensor]) -> Any:
-        return self.step(entering, *inputs)
+        step = self.one if entering.shape[0] == 1 else self.many
+        return step(entering, *inputs)
 
 
-class DecodeState:
-    """Begins with a prompt, goes on token by token, and can take tokens back. Or several side by side, with a row each.
+class Runner:
+    """Runs the requests of one model, each in a slot, which they enter and leave between steps.
 
-    Only a step of one row is compiled. A model on several devices runs stage by stage; embedding and head are with the
-    last one.
+    A model on several devices runs stage by stage; embedding and head are with the last one. Nothing is held while no
+    slot is taken. It may be used from several threads, a call at a time.
     """
 
     def __init__(self, model: Any) -> None:
-        self.model = model
+        self._of = ref(model)  # which is the key that this runner is kept under
         self._stages: list[StageRunner] = []
-        step_of(model)  # made now, not with the first answer
+        self._slots = Slots([])
+        self._lock = threading.RLock()
 
-    def prefill(self, prompts: Tensor | list[Tensor], answer: int) -> Tensor:
-        """Runs prompts, [tokens] each, that up to `answer` tokens follow; logits of the next, [rows, vocabulary].
+    @torch.inference_mode()
+    def prefill(self, prompts: Sequence[Tensor], answers: Sequence[int]) -> tuple[list[Slot], Tensor]:
+        """Runs prompts, [tokens] each, in new slots; those, and logits of what follows, [rows, vocabulary].
 
-        Shorter ones are padded on the left; neighbours should be of about the same length.
+        Args:
+            answers: tokens that follow each at most.
 
-        Raises MemoryShortError where there is no memory for the cache.
+        Raises:
+            MemoryShortError: there is no memory for so many slots of that length.
         """
-        lengths = [len(prompt) for prompt in prompts]
-        longest = max(lengths)
-        self._stages = self._begun(longest + min(answer, ROOM), len(prompts))
-        parts = [self._run_prompts(prompts[rows], rows, longest) for rows in _groups(lengths)]
-        logits, following = (torch.cat(found) for found in zip(*parts, strict=True))
-        padding = None if min(lengths) == longest else longest - torch.tensor(lengths, device=logits.device)
-        for stage in self._stages:
-            stage.cache.prefilled(longest, following.to(stage.device), _to(padding, stage.device))
-        return logits
+        with self._lock:
+            lengths = [len(prompt) for prompt in prompts]
+            slots: list[Slot] = []
+            try:
+                self._begin()
+                longest = max(length + min(answer, ROOM) for length, answer in zip(lengths, answers, strict=True))
+                slots = self._slots.take(len(prompts), whole_steps(longest))
+                logits: dict[int, Tensor] = {}
+                for part in batches(lengths, TOKENS_AT_ONCE):
+                    found = self._run_prompts([prompts[number] for number in part], [slots[number] for number in part])
+                    logits |= dict(zip(part, found, strict=True))
+            except BaseException:
+                self.free(slots)
+                raise
+            return slots, torch.stack([logits[number] for number in range(len(slots))])
 
-    @property
-    def step(self) -> DecodeStep | CompiledStep:
-        """The step of the last stage, which gives logits."""
-        return self._stages[-1].step
+    @torch.inference_mode()
+    def step(self, slots: Sequence[Slot], ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Runs tokens of requests, [rows, tokens]: what `DecodeStep` gives; the next step may overwrite it.
 
-    def enter(self, ids: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Runs tokens, [rows, tokens], through all stages but the last, and makes place for them in it: what it takes,
-        hidden states or else the ids, and what `StaticCache.advance` returned."""
-        return self._passed(ids), self._stages[-1].cache.advance(ids.shape[1])
+        Raises MemoryShortError where there is no memory for them.
+        """
+        with self._lock:
+            count = ids.shape[1]
+            first, rows = self._range(slots)
+            is_whole = len(slots) == rows and all(slot.row == first + place for place, slot in enumerate(slots))
+            if not is_whole:
+                at = torch.tensor([slot.row - first for slot in slots], device=ids.device)
+                ids = ids.new_zeros(rows, count).index_copy(0, at, ids)
+            beside = self._slots.taken[first : first + rows]
+            tokens = max(slot.length for slot in beside) + count
+            self._slots.reserve(tokens)
+            logits, best = self._run(ids, first, tokens)
+            for slot in slots:
+                slot.length += count
+            if is_whole:
+                return logits, best
+            for slot in beside:  # which ran along
+                if slot not in slots:
+                    self._slots.rewind(slot, count)
+            for row in range(len(self._slots.taken), first + rows):
+                self._slots.rewind(Slot(row), count)
+            return logits[at], best[at]
 
-    def run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """What `DecodeStep` gives for tokens, [1, tokens]; the next call of as many may overwrite it."""
-        logits, best = self._stages[-1].run(self._passed(ids))
-        return logits, best
+    @torch.inference_mode()
+    def reserve(self, slots: Sequence[Slot], count: int) -> None:
+        """Makes room for so many more tokens of each request. Raises MemoryShortError."""
+        with self._lock:
+            self._slots.reserve(max(slot.length for slot in slots) + count)
 
-    def rewind(self, count: int) -> None:
-        """As `StaticCache.rewind`."""
-        for stage in self._stages:
-            stage.cache.rewind(count)
+    @torch.inference_mode()
+    def rewind(self, slot: Slot, count: int) -> None:
+        """Forgets the last `count` tokens of a request."""
+        with self._lock:
+            slot.length -= count
+            self._slots.rewind(slot, count)
 
-    def keep(self, rows: list[int]) -> None:
-        """As `StaticCache.keep`."""
-        for stage in self._stages:
-            stage.cache.keep(rows)
+    @torch.inference_mode()
+    def free(self, slots: Sequence[Slot]) -> None:
+        """Gives slots back, and all memory with the last of them."""
+        with self._lock:
+            for slot in sorted(slots, key=lambda slot: -slot.row):
+                if len(self._slots.taken) > 1:
+                    self._slots.free(slot)
+                else:
+                    self._slots.taken.clear()
+            if not self._slots.taken:
+                self._stages, self._slots = [], Slots([])
 
     @property
     def memory(self) -> int:
-        """Bytes of the cache as it is allocated."""
-        return sum(stage.cache.memory for stage in self._stages)
+        """Bytes of the caches as they are allocated."""
+        return self._slots.memory
 
-    def free(self) -> None:
-        """Forgets everything."""
-        self._stages = []
+    @property
+    def slot_memory(self) -> int:
+        """Bytes of one slot."""
+        return self.memory // self._slots.count if self._stages else 0
 
-    def _begun(self, capacity: int, rows: int) -> list[StageRunner]:
-        """Every stage with an empty cache; all of a model on one device is one."""
-        model = self.model
-        if not model.stages:
-            step = step_of(model) if rows == 1 else plain_step(model)
-            return [StageRunner(step, make_cache(model, capacity, rows))]
-        return [
-            StageRunner(part_step(model, stage[0]), make_cache(model, capacity, rows, stage)) for stage in model.stages
-        ]
+    @property
+    def _model(self) -> Any:
+        return self._of()
 
-    def _passed(self, ids: Tensor) -> Tensor:
-        """What the last stage takes of tokens."""
-        if len(self._stages) == 1:
-            return ids
+    def _begin(self) -> None:
+        """Makes the stages, with empty caches; all of a model on one device is one."""
+        if self._stages:
+            return
+        model = self._model
+        if model.stages:
+            for stage in model.stages:
+                step = part_step(model, stage[0])
+                self._stages.append(StageRunner(step, step, make_cache(model, stage)))
+        else:
+            one = step_of(model)
+            many = one if is_exact(model) else many_step(model)
+            self._stages = [StageRunner(one, many, make_cache(model))]
+        self._slots = Slots([stage.cache for stage in self._stages])
+
+    def _range(self, slots: Sequence[Slot]) -> tuple[int, int]:
+        """The neighbouring rows that a step of slots runs: from which on, and how many. For graphs their number is a
+        power of two where so many are there."""
+        taken = [slot.row for slot in slots]
+        first, rows = min(taken), max(taken) - min(taken) + 1
+        bucket = 1 << (rows - 1).bit_length()
+        if self._stages[-1].cache.reads_all and bucket <= self._slots.count:
+            return min(first, self._slots.count - bucket), bucket
+        return first, rows
+
+    def _run(self, ids: Tensor, first: int, tokens: int) -> Any:
         x = self._embedded(ids)
-        for stage in self._stages[:-1]:
-            x = stage.run(x.to(stage.device))
-        return x.to(self._stages[-1].device)
+        for stage in self._stages:
+            x = stage.run(x.to(stage.device), first, tokens)
+        return x
 
     def _embedded(self, ids: Tensor) -> Tensor:
-        """What the first stage takes of tokens."""
-        return self.model.get_input_embeddings()(ids.clamp(min=0)) if self.model.stages else ids
+        """Input of the first stage: token ids, or their embeddings where a model spans devices."""
+        model = self._model
+        return model.get_input_embeddings()(ids.clamp(min=0)) if len(self._stages) > 1 else ids
 
-    def _run_prompts(self, prompts: Tensor | list[Tensor], rows: slice, longest: int) -> tuple[Tensor, Tensor]:
-        """The logits after some prompts, [rows, vocabulary], and the positions of two tokens more, [rows, 2, 2]."""
-        pad = self.model.config.pad_token_id
+    def _run_prompts(self, prompts: Sequence[Tensor], slots: Sequence[Slot]) -> Tensor:
+        """The logits after some prompts, [rows, vocabulary]. Shorter ones are padded on the left while they run."""
+        model, longest = self._model, max(map(len, prompts))
+        pad = model.config.pad_token_id
         ids = pad_sequence(list(prompts), batch_first=True, padding_value=pad, padding_side="left")
         real = pad_sequence([torch.ones_like(prompt) for prompt in prompts], batch_first=True, padding_side="left")
-        plan, x = self.model.plan(ids, real), self._embedded(ids)
+        plan, x = model.plan(ids, real), self._embedded(ids)
+        rows, padding = [slot.row for slot in slots], [longest - len(prompt) for prompt in prompts]
+        following = plan.next_position_ids(2)
         for stage in self._stages:
-            device, cache = stage.device, Rows(stage.cache, rows, longest - ids.shape[1])
-            keep = 1 if stage is self._stages[-1] else ids.shape[1]
-            positions, mask = _to(plan.position_ids, device), _to(plan.attention_mask, device)
-            x = stage.step.decoder(_to(x, device), positions, mask, cache, keep=keep)
-        return x[:, -1].float(), plan.next_position_ids(2)
-
-
-def _to(tensor: Tensor | None, device: torch.device) -> Any:
-    return None if tensor is None else tensor.to(device)
-
-
-def _groups(lengths: list[int]) -> Iterator[slice]:
-    """Neighbours that have at most `TOKENS_AT_ONCE` together when padded; one at least."""
-    first = longest = 0
-    for row, length in enumerate(lengths):
-        longest = max(longest, length)
-        if row > first and (row - first + 1) * longest > TOKENS_AT_ONCE:
-            yield slice(first, row)
-            first, longest = row, length
-    yield slice(first, len(lengths))
+            device = stage.device
+            keep = 1 if stage is self._stages[-1] else longest
+            positions, mask = plan.position_ids.to(device), plan.attention_mask.to(device)
+            cache = PromptRows(stage.cache, rows, padding)
+            x = stage.one.decoder(x.to(device), positions, mask, cache, keep=keep)
+            stage.cache.begin(rows, list(map(len, prompts)), following.to(device))
+        for slot, prompt in zip(slots, prompts, strict=True):
+            slot.length = len(prompt)
+        return x[:, -1].float()

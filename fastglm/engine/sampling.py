@@ -56,18 +56,15 @@ class Sampling:
         if self.repetition_penalty <= 0:
             raise UsageError(f"repetition_penalty is {self.repetition_penalty}: it must be above 0 (1 is none).")
 
-    def make_generator(self, device: torch.device, number: int = 0) -> torch.Generator | None:
-        """A source of random numbers for one answer; None where nothing is drawn.
-
-        Answer `number` of several draws as the one with `seed + number` does alone.
-        """
+    def make_generator(self, device: torch.device) -> torch.Generator | None:
+        """A source of random numbers for one answer; None where nothing is drawn."""
         if not self.do_sample:
             return None
         generator = torch.Generator(device=device)
         if self.seed is None:
             generator.seed()
             return generator
-        return generator.manual_seed(self.seed + number)
+        return generator.manual_seed(self.seed)
 
 
 GREEDY = Sampling(do_sample=False)
@@ -91,58 +88,74 @@ def checked(token: int) -> int:
     return token
 
 
+class Choice:
+    """How the tokens of one request are chosen, and which it has seen."""
+
+    def __init__(self, sampling: Sampling, prompt: Tensor, vocabulary: int) -> None:
+        """prompt: [tokens], which count as seen for the repetition penalty."""
+        self.sampling, self.vocabulary, self.device = sampling, vocabulary, prompt.device
+        self.generator = sampling.make_generator(prompt.device)
+        self.count = min(sampling.top_k or vocabulary, vocabulary)  # tokens that may be drawn
+        self.seen: Tensor | None = None  # [vocabulary]
+        if sampling.repetition_penalty != 1.0:
+            self.seen = torch.zeros(vocabulary, dtype=torch.bool, device=prompt.device)
+            self.seen[prompt] = True
+
+
 class Sampler:
-    """Draws tokens for answers side by side, on the device of the logits, without waiting for it.
+    """Chooses tokens for requests side by side, each by its own settings and its own random numbers, on the device of
+    the logits, without waiting for it.
 
     Drawing takes the largest of probability / noise, noise being exponential, which is a draw from the probabilities;
     so all but the noise can be part of a captured graph.
     """
 
-    def __init__(
-        self,
-        sampling: Sampling,
-        prompts: Tensor | Sequence[Tensor],
-        vocabulary: int,
-        numbers: Sequence[int] = (0,),
-    ) -> None:
-        """
-        Args:
-            prompts: [tokens] each, which count as seen for the repetition penalty.
-            numbers: of the answers, for `Sampling.make_generator`.
-        """
-        self.sampling = sampling
-        device = prompts[0].device
-        self.generators = [g for number in numbers if (g := sampling.make_generator(device, number))]
-        count = min(sampling.top_k or vocabulary, vocabulary)
-        self.noise = torch.ones(len(numbers), count, device=device)
+    def __init__(self, choices: Sequence[Choice]) -> None:
+        self._choices, device = choices, choices[0].device
+        self.noise: Tensor | None = None
+        draws = [choice.generator is not None for choice in choices]
+        if any(draws):
+            counts = [choice.count if choice.generator else 1 for choice in choices]
+            self.noise = torch.ones(len(choices), max(counts), device=device)
+            self._temperature = _column(
+                [choice.sampling.temperature if choice.generator else 1.0 for choice in choices], device
+            )
+            self._top_p = _column([choice.sampling.top_p for choice in choices], device)
+            self._draws = None if all(draws) else torch.tensor(draws, device=device)[:, None]
+            self._beyond: Tensor | None = None  # [rows, count], True where a row may not draw
+            if min(counts) < max(counts):
+                self._beyond = torch.arange(max(counts), device=device) >= torch.tensor(counts, device=device)[:, None]
         self.seen: Tensor | None = None
-        if sampling.repetition_penalty != 1.0:
-            self.seen = torch.zeros(len(numbers), vocabulary, dtype=torch.bool, device=device)
-            for row, prompt in zip(self.seen, prompts, strict=True):
-                row[prompt] = True
+        if any(choice.seen is not None for choice in choices):
+            none = torch.zeros(choices[0].vocabulary, dtype=torch.bool, device=device)
+            self.seen = torch.stack([none if choice.seen is None else choice.seen for choice in choices])
+            self._penalty = _column([choice.sampling.repetition_penalty for choice in choices], device)
+            for choice, seen in zip(choices, self.seen, strict=True):
+                choice.seen = None if choice.seen is None else seen
+
+    @property
+    def is_plain(self) -> bool:
+        """Tell whether the best tokens are those that are chosen."""
+        return self.seen is None and self.noise is None
 
     @property
     def generator(self) -> torch.Generator | None:
-        """Of the first answer; None where nothing is drawn."""
-        return self.generators[0] if self.generators else None
+        """Of the first request; None where it draws nothing."""
+        return self._choices[0].generator
 
     def stir(self) -> None:
         """New noise, before each token."""
-        for noise, generator in zip(self.noise, self.generators, strict=False):  # none, of greedy answers
-            noise.exponential_(generator=generator)
-
-    def keep(self, rows: list[int]) -> None:
-        """Goes on with these answers alone."""
-        self.generators = [self.generators[row] for row in rows] if self.generators else []
-        self.noise = self.noise[rows]
-        self.seen = None if self.seen is None else self.seen[rows]
+        if self.noise is not None:
+            for noise, choice in zip(self.noise, self._choices, strict=True):
+                if choice.generator:
+                    noise[: choice.count].exponential_(generator=choice.generator)
 
     def __call__(self, logits: Tensor, best: Tensor) -> Tensor:
         """logits: [rows, vocabulary]; best: `best_of` them, [rows, 1] → the next tokens, [rows, 1], or `NONE`."""
-        if self.seen is None and not self.generators:
+        if self.is_plain:
             return best
         scores = self.scores(logits, self.seen)
-        token = self._draw(scores) if self.generators else scores.argmax(-1, keepdim=True)
+        token = scores.argmax(-1, keepdim=True) if self.noise is None else self._drawn(scores)
         if self.seen is not None:
             self.seen.scatter_(1, token, True)
         return torch.where(best < 0, best, token)
@@ -151,31 +164,41 @@ class Sampler:
         """Logits after the repetition penalty and the temperature.
 
         Args:
-            logits: [rows, vocabulary].
+            logits: [rows, vocabulary]; of one request there may be several rows.
             seen: [rows, vocabulary], True for the tokens before each row; None without a penalty.
         """
         scores = logits.float()
         if seen is not None:
-            penalty = self.sampling.repetition_penalty
+            penalty = self._penalty
             scores = torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
-        return scores / self.sampling.temperature if self.generators else scores
+        return scores if self.noise is None else scores / self._temperature
 
     def distribution(self, logits: Tensor, seen: Tensor | None) -> Tensor:
         """The probabilities that tokens are drawn with, [rows, vocabulary]; arguments as of `scores`."""
         kept, ids = self._kept(self.scores(logits, seen))
         return torch.zeros_like(logits).scatter_(-1, ids, kept / kept.sum(-1, keepdim=True))
 
-    def _draw(self, scores: Tensor) -> Tensor:
+    def _drawn(self, scores: Tensor) -> Tensor:
+        assert self.noise is not None
         kept, ids = self._kept(scores)
-        return ids.gather(1, (kept / self.noise).argmax(-1, keepdim=True))
+        drawn = ids.gather(1, (kept / self.noise).argmax(-1, keepdim=True))
+        return drawn if self._draws is None else torch.where(self._draws, drawn, scores.argmax(-1, keepdim=True))
 
     def _kept(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """What may be drawn: probabilities that need not add up to 1, and their ids, [rows, top_k] each."""
+        """The probabilities of the tokens that may be drawn, which need not add up to 1, and their ids: [rows, count]
+        each."""
+        assert self.noise is not None
         best, ids = scores.topk(self.noise.shape[-1])
+        if self._beyond is not None:
+            best = best.masked_fill(self._beyond, -torch.inf)
         probabilities = best.softmax(-1)
         # A token is kept while those above it hold less than top_p; the first always is.
         above = probabilities.cumsum(-1) - probabilities
-        return probabilities.masked_fill(above >= self.sampling.top_p, 0.0), ids
+        return probabilities.masked_fill(above >= self._top_p, 0.0), ids
+
+
+def _column(values: Sequence[float], device: torch.device) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
 
 
 def draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:

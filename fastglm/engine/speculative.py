@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from .compile.worker import MOST_TOKENS
-from .runner import DecodeState
-from .sampling import NONE, Sampler, Sampling, best_of, checked, draw
+from .runner import Runner, runner_of
+from .sampling import NONE, Choice, Sampler, Sampling, best_of, checked, draw
+from .slots import Slot
 
 # What one more token costs in checking, as a share of a step. On a CPU 0.2 to 0.3 was measured with the demo's matrices
 # and AVX2, 0.1 with AVX-512, where in turn a step of its draft costs 0.1 more than the bytes say; large matrices cost
@@ -67,7 +68,7 @@ class SpeculativeEngine:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.acceptance: float | None = None
-        self._target, self._draft = DecodeState(model), DecodeState(model.draft.model)
+        self._target, self._draft = _Sequence(model), _Sequence(model.draft.model)
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
@@ -93,7 +94,7 @@ class SpeculativeEngine:
                         return
                 with torch.inference_mode():
                     if not drafted:
-                        self._draft.prefill(inputs, max_new_tokens)
+                        self._draft.prefill(inputs[0], max_new_tokens)
                     count = max(min(length.best(), left - 1), 1)
                     tokens = self._round(tokens, count)
                 kept, drafted = kept + len(tokens) - 1, drafted + count
@@ -109,9 +110,9 @@ class SpeculativeEngine:
 
     def _begin(self, prompt: Tensor, max_new_tokens: int, sampling: Sampling) -> int:
         """Runs the prompt; the first token."""
-        self._sampler = Sampler(sampling, prompt, self.model.config.vocab_size)
+        self._sampler = Sampler([Choice(sampling, prompt[0], self.model.config.vocab_size)])
         self._behind = 0
-        logits = self._target.prefill(prompt, max_new_tokens)
+        logits = self._target.prefill(prompt[0], max_new_tokens)
         self._sampler.stir()
         return int(self._sampler(logits, best_of(logits)[:, None]))
 
@@ -175,6 +176,37 @@ class SpeculativeEngine:
             wanted = torch.where(wanted < 0, wanted, sampler.scores(logits[0], seen).argmax(-1))
         kept = (ids[0, 1:] == wanted[:-1]).long().cumprod(0).sum(0, keepdim=True)
         return kept, wanted[kept]
+
+
+class _Sequence:
+    """One request in a slot of a model's runner."""
+
+    def __init__(self, model: Any) -> None:
+        self._runner: Runner = runner_of(model)
+        self._slots: list[Slot] = []
+
+    def prefill(self, prompt: Tensor, answer: int) -> Tensor:
+        """As `Runner.prefill`: the logits, [1, vocabulary]."""
+        self._slots, logits = self._runner.prefill([prompt], [answer])
+        return logits
+
+    def run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """As `Runner.step`, for tokens [1, tokens]."""
+        return self._runner.step(self._slots, ids)
+
+    def rewind(self, count: int) -> None:
+        """Forgets the last `count` tokens."""
+        self._runner.rewind(self._slots[0], count)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of its slot."""
+        return self._runner.slot_memory if self._slots else 0
+
+    def free(self) -> None:
+        """Forgets everything."""
+        self._runner.free(self._slots)
+        self._slots = []
 
 
 def reject(drafted: Tensor, chances: Tensor, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import Any
 
 from ..engine import ENGINES, EagerEngine, engine_name
+from ..engine.scheduler import Scheduler
 from ..errors import FastGLMError
 from .answer import Answer
 from .piece import Piece
@@ -17,24 +18,36 @@ News = tuple[int, Piece | FastGLMError | None]  # of a request: a new piece, its
 class Streams:
     """Requests that are answered side by side. One that fails, or is cancelled, leaves the others untouched.
 
-    `alone` is the request that is being worked on by itself, None while all share a step. Only where it is not None
-    may an exception be raised into `step` from outside (a signal), and that request fails by it.
+    On the fast engine they share each step; where transformers' `generate` runs them, or drafts are checked, each is
+    advanced in turn. `alone` is the request that is being worked on by itself, its prompt for instance, None while all
+    share a step. Only where it is not None may an exception be raised into `step` from outside (a signal), and that
+    request fails by it.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model, self._tokenizer = model, tokenizer
-        self._pieces: dict[int, Iterator[Piece]] = {}
-        self.alone: int | None = None
+        self._scheduler = Scheduler(model) if engine_name(model) == "fast" else None
+        self._answers: dict[int, Answer] = {}  # of the scheduler's requests
+        self._pieces: dict[int, Iterator[Piece]] = {}  # of the others
+        self._alone: int | None = None
 
     def add(self, id: int, prompt: str | list[int], history: Any = None, **settings: Any) -> None:
-        """Takes a request up, with the arguments of `fastglm.stream`; raises its errors. `id` is free for reuse once
-        the request has ended."""
-        assert id not in self._pieces, f"request {id} is running"
+        """Takes a request up, with the arguments of `fastglm.stream`; raises its errors. An id can be used again once
+        its request has ended."""
+        assert id not in self._answers, f"request {id} is on its way"
+        assert id not in self._pieces, f"request {id} is on its way"
         request = read_request(self._model, self._tokenizer, prompt, history, **settings)
-        self._pieces[id] = _pieces(self._model, self._tokenizer, request)
+        if self._scheduler and not request.others:
+            self._answers[id] = Answer(self._model, self._tokenizer, request)
+            ends = request.stops.__contains__
+            self._scheduler.add(id, request.ids, request.allowed, request.sampling, ends)
+        else:
+            self._pieces[id] = _pieces(self._model, self._tokenizer, request)
 
     def cancel(self, id: int) -> None:
-        """Forgets a request, running or ended, and frees what it held."""
+        """Forgets a request, on its way or ended, and frees what it held."""
+        if self._scheduler and self._answers.pop(id, None):
+            self._scheduler.cancel(id)
         if pieces := self._pieces.pop(id, None):
             pieces.close()  # type: ignore[attr-defined]  # a generator
 
@@ -42,26 +55,46 @@ class Streams:
         """Works one round: new pieces, failures, and None behind the last piece of a request."""
         news: list[News] = []
         for id, pieces in list(self._pieces.items()):
-            piece: Piece | None = None
-            failure: FastGLMError | None = None
-            self.alone = id
-            try:
-                piece = next(pieces, None)
-            except FastGLMError as error:
-                failure = error
-            finally:
-                self.alone = None
-            if piece:
-                news.append((id, piece))
-            if not piece or piece.stop:
-                news.append((id, failure))
+            news += self._next_piece(id, pieces)
+        if not self._scheduler or not self._scheduler.busy:
+            return news
+        for id, token, is_last in self._scheduler.step():
+            if isinstance(token, FastGLMError):
+                news.append((id, token))
+                self.cancel(id)
+                continue
+            news.append((id, self._answers[id].piece(token, is_last, self._scheduler.slot_memory)))
+            if is_last:
+                news.append((id, None))
                 self.cancel(id)
         return news
+
+    def _next_piece(self, id: int, pieces: Iterator[Piece]) -> Iterator[News]:
+        """Advances a request by itself."""
+        piece: Piece | None = None
+        failure: FastGLMError | None = None
+        self._alone = id
+        try:
+            piece = next(pieces, None)
+        except FastGLMError as error:
+            failure = error
+        finally:
+            self._alone = None
+        if piece:
+            yield id, piece
+        if not piece or piece.stop:
+            self.cancel(id)
+            yield id, failure
+
+    @property
+    def alone(self) -> int | None:
+        """The request that is being worked on by itself."""
+        return self._alone if self._alone is not None or not self._scheduler else self._scheduler.alone
 
     @property
     def busy(self) -> bool:
         """Whether a request is on its way."""
-        return bool(self._pieces)
+        return bool(self._answers or self._pieces)
 
 
 def _pieces(model: Any, tokenizer: Any, request: Request) -> Iterator[Piece]:

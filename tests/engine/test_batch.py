@@ -8,11 +8,10 @@ import torch
 from recorded import folder
 
 import fastglm
-from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, fast, runner
-from fastglm.engine import batch as batches
+from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, runner, scheduler
 from fastglm.engine import kv_cache as caches
 from fastglm.engine.cuda_graph import Captured
-from fastglm.engine.fast import TokenReader
+from fastglm.engine.scheduler import TokenReader
 from fastglm.errors import MemoryShortError
 
 MODEL = str(folder("chatglm"))
@@ -68,10 +67,10 @@ def test_they_are_so_where_the_cache_grows(model, monkeypatch):
 def test_they_are_so_where_prompts_run_in_parts(whole, monkeypatch):
     wanted = [alone(whole, prompt, 8) for prompt in prompts(7)]
     widths = []
-    run = runner.DecodeState._run_prompts
+    run = runner.Runner._run_prompts
     monkeypatch.setattr(runner, "TOKENS_AT_ONCE", 150)
     monkeypatch.setattr(
-        runner.DecodeState, "_run_prompts", lambda *args: widths.append([len(x) for x in args[1]]) or run(*args)
+        runner.Runner, "_run_prompts", lambda *args: widths.append([len(x) for x in args[1]]) or run(*args)
     )
     assert BatchEngine(whole).answer(prompts(7), 8, GREEDY) == wanted
     assert widths == [[3, 5, 9, 31], [64], [100], [140]]
@@ -85,7 +84,7 @@ def test_a_row_draws_as_an_answer_of_its_own_seed(whole):
     assert len(set(map(tuple, same))) == 3
 
 
-def test_rows_that_have_ended_leave_when_they_are_a_quarter(whole):
+def test_rows_that_have_ended_leave_at_once(whole):
     rows, told = [], []
     hook = whole.lm_head.register_forward_hook(lambda _module, inputs, _output: rows.append(len(inputs[0])))
 
@@ -96,7 +95,7 @@ def test_rows_that_have_ended_leave_when_they_are_a_quarter(whole):
     found = BatchEngine(whole).answer([prompts(7)[number % 7] for number in range(8)], 20, GREEDY, ends)
     hook.remove()
     assert [len(answer) for answer in found] == list(range(1, 9))
-    assert rows[-7:] == [8, 6, 6, 4, 3, 2, 1]  # after the prompts
+    assert rows[-7:] == [7, 6, 5, 4, 3, 2, 1]  # after the prompts
 
 
 def test_every_answer_has_its_length_where_nothing_ends_it(whole):
@@ -120,25 +119,43 @@ def test_steps_that_are_captured_and_launched_ahead_give_the_same(whole, monkeyp
     wanted = [
         alone(whole, prompt, 40, replace(sampling, seed=3 + number), stops) for number, prompt in enumerate(prompts(7))
     ]
-    engine, captured = BatchEngine(whole), []
+    captured = []
 
-    def capture(work, device):
-        captured.append(engine._sequence._stages[-1].cache.rows)
-        result = torch.zeros(captured[-1], 1, dtype=torch.long)
-        return lambda: result.copy_(work()), result
+    def capturing(run):
+        """As on CUDA: nothing is computed until the replay, and each replay writes into the same result."""
+        results = []
+
+        def remembered(token, inputs):
+            found = run(token, inputs)
+            results[:] = found if isinstance(found, tuple) else [found]
+            return found
+
+        def capture(work, device):
+            kept = tuple(torch.zeros_like(result) for result in results)
+            captured.extend([len(kept[0])] if len(kept) == 2 else [])  # a step, and no sampler
+
+            def replay():
+                work()
+                for target, new in zip(kept, results, strict=True):
+                    target.copy_(new)
+
+            return replay, kept if len(kept) == 2 else kept[0]
+
+        return Captured(remembered, capture)
 
     def reading_all(*args):
         cache = caches.make_cache(*args)
         cache.reads_all = True  # like a captured step
         return cache
 
-    monkeypatch.setattr(engine, "_is_cuda", True)
     monkeypatch.setattr(runner, "make_cache", reading_all)
-    monkeypatch.setattr(batches, "TokenReader", LateReader)
-    monkeypatch.setattr(fast, "Captured", lambda run: Captured(run, capture))
-    assert engine.answer(prompts(7), 40, sampling, lambda _, token: token in stops) == wanted
+    for module in (runner, scheduler):
+        monkeypatch.setattr(module, "Captured", capturing)
+    monkeypatch.setattr(scheduler, "TokenReader", LateReader)
+    monkeypatch.setattr(scheduler, "runs_ahead", lambda device: True)
+    assert BatchEngine(whole).answer(prompts(7), 40, sampling, lambda _, token: token in stops) == wanted
     assert captured == sorted(captured, reverse=True)
-    assert len(captured) > 1
+    assert {4, 8} <= set(captured) <= {1, 2, 4, 8}
 
 
 @pytest.mark.parametrize("where", ["cache", "growing", "step", "promised"])
@@ -166,5 +183,5 @@ def test_no_memory_for_a_batch_is_one_clear_line(whole, monkeypatch, where):
             )
         with pytest.raises(MemoryShortError, match=clear):
             engine.answer(asked, 60, GREEDY)
-    assert engine.cache_memory(0) == 0
+    assert runner.runner_of(whole).memory == 0
     assert engine.answer(asked, 60, GREEDY) == wanted

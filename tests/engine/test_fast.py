@@ -9,10 +9,11 @@ import torch
 from recorded import expected, folder
 
 import fastglm
+from fastglm.capacity import STEP
 from fastglm.engine import fast
 from fastglm.engine import kv_cache as caches
 from fastglm.engine.compile.prepare import step_of
-from fastglm.engine.kv_cache import make_cache
+from fastglm.engine.kv_cache import PromptRows, make_cache
 from fastglm.errors import MemoryShortError
 from fastglm.models.chatglm import block
 
@@ -35,10 +36,11 @@ def greedy(loaded, prompt="你好", tokens=32):
 def begun(model):
     """A cache that contains the prompt, and the step."""
     step, inputs = step_of(model), torch.tensor([PROMPT])
-    cache, plan = make_cache(model, len(PROMPT)), model.plan(inputs)
-    step.decoder(inputs, plan.position_ids, plan.attention_mask, cache, keep=1)
-    cache.prefilled(len(PROMPT), plan.next_position_ids(2))
-    return step, cache
+    cache, plan = make_cache(model), model.plan(inputs)
+    cache.resize(1, STEP)
+    step.decoder(inputs, plan.position_ids, plan.attention_mask, PromptRows(cache, [0], [0]), keep=1)
+    cache.begin([0], [len(PROMPT)], plan.next_position_ids(2))
+    return step, cache.inputs(0, 1, STEP), cache
 
 
 @torch.inference_mode()
@@ -46,12 +48,12 @@ def begun(model):
 def test_several_tokens_at_once_are_as_one_by_one(cache):
     model, _ = fastglm.load(str(folder("chatglm")), "fast", cache=cache)
     ids = torch.tensor([CASES["generate"][0]["new_ids"][:6]])
-    step, held = begun(model)
-    one_by_one = torch.cat([step(ids[:, i : i + 1], *held.advance())[0] for i in range(6)], 1)
-    step, held = begun(model)
-    step(ids[:, :3] * 0 + 7, *held.advance(3))  # tokens that prove wrong
-    held.rewind(3)
-    logits, best = step(ids, *held.advance(6))
+    step, inputs, _ = begun(model)
+    one_by_one = torch.cat([step(ids[:, i : i + 1], *inputs)[0] for i in range(6)], 1)
+    step, inputs, held = begun(model)
+    step(ids[:, :3] * 0 + 7, *inputs)  # tokens that turn out wrong
+    held.rewind(0, 3)
+    logits, best = step(ids, *inputs)
     torch.testing.assert_close(logits, one_by_one, rtol=1e-4, atol=1e-4)
     assert torch.equal(best, one_by_one.argmax(-1))
 

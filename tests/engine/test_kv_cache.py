@@ -1,13 +1,14 @@
-"""The preallocated cache: growing, stepping back, int8, and too little memory."""
+"""The preallocated cache and its slots: growing, moving, stepping back, int8, and memory that is short."""
 
 import weakref
 
 import pytest
 import torch
 
-from fastglm.capacity import ROOM, STEP, capacity_after
+from fastglm.capacity import ROOM, STEP, capacity_after, whole_steps
 from fastglm.engine import kv_cache as caches
-from fastglm.engine.kv_cache import NEVER, Rows, StaticCache, Window
+from fastglm.engine.kv_cache import KVCache, PromptRows, Window
+from fastglm.engine.slots import Slots
 from fastglm.errors import MemoryShortError
 from fastglm.system.memory import room_for
 
@@ -20,51 +21,67 @@ def states(tokens, seed=0):
 
 
 def prefilled(prompt, is_int8=False, capacity=STEP):
-    cache = StaticCache([2], 8, capacity, torch.float32, torch.device("cpu"), is_int8)
+    """The slots of a cache, one of which is taken by a prompt."""
+    cache = KVCache([2], 8, torch.float32, torch.device("cpu"), is_int8)
+    slots = Slots([cache])
+    (slot,) = slots.take(1, capacity)
     k, v = states(prompt), states(prompt, 1)
-    assert all(map(torch.equal, cache.update(k, v, 0), (k, v)))  # attention uses a prompt without rounding
-    cache.prefilled(prompt, FOLLOWING)
-    return cache, k, v
+    enter(cache, slot, k, v)
+    return slots, k, v
 
 
-def write(cache, k, v):
-    """Use the cache like a step; returns the keys and values of the window."""
-    place, position, stride, columns, *held = cache.advance(k.shape[2])
-    window = Window(held, place + torch.arange(k.shape[2]), columns.shape[0], cache.is_int8)
+def enter(cache, slot, k, v, following=FOLLOWING):
+    kept = PromptRows(cache, [slot.row], [0]).update(k, v, 0)
+    assert all(map(torch.equal, kept, (k, v)))  # a prompt is attended to as it came
+    cache.begin([slot.row], [k.shape[2]], following)
+    slot.length = k.shape[2]
+
+
+def write(slots, k, v):
+    """What a step does with the slots that are taken; the keys and values of the window."""
+    (cache,), count = slots._caches, k.shape[2]
+    longest = max(slot.length for slot in slots.taken) + count
+    slots.reserve(longest)
+    place, position, stride, columns, *held = cache.inputs(0, len(slots.taken), longest)
+    window = Window(held, place[:, None] + torch.arange(count), columns.shape[0], cache.is_int8)
     seen = window.update(k, v, 0)
-    place += k.shape[2]
-    position += k.shape[2] * stride
+    place += count
+    position += count * stride
+    for slot in slots.taken:
+        slot.length += count
     return seen
 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_it_grows_without_losing_anything(count):
-    cache, *seen = prefilled(10)
+    slots, *seen = prefilled(10)
+    (cache,), (slot,) = slots._caches, slots.taken
     for number in range(3 * STEP):
         new = states(count, number)
         seen = [torch.cat((x, new), 2) for x in seen]
-        found = write(cache, new, new)
-        assert found[0].shape[2] == cache.window <= cache.capacity
-        assert cache.window - cache.length < STEP
-    assert all(torch.equal(x[:, :, : cache.length], y) for x, y in zip(found, seen, strict=True))
-    assert int(cache.place) == cache.length == 10 + 3 * STEP * count
+        found = write(slots, new, new)
+        assert found[0].shape[2] == whole_steps(slot.length) <= cache.capacity
+    assert all(torch.equal(x[:, :, : slot.length], y) for x, y in zip(found, seen, strict=True))
+    assert int(cache.place) == slot.length == 10 + 3 * STEP * count
 
 
 def test_stepping_back_forgets_the_last_tokens_only():
-    cache, k, v = prefilled(10)
-    write(cache, states(5, 2), states(5, 3))
-    cache.rewind(3)
-    assert (int(cache.place), cache.length, cache.position.flatten().tolist()) == (12, 12, [4, 9])
-    keys, values = write(cache, states(1, 4), states(1, 5))
+    slots, k, v = prefilled(10)
+    (cache,), (slot,) = slots._caches, slots.taken
+    write(slots, states(5, 2), states(5, 3))
+    slots.rewind(slot, 3)
+    slot.length -= 3
+    assert (int(cache.place), cache.position.flatten().tolist()) == (12, [4, 9])
+    keys, values = write(slots, states(1, 4), states(1, 5))
     assert torch.equal(keys[:, :, :13], torch.cat((k, states(5, 2)[:, :, :2], states(1, 4)), 2))
     assert torch.equal(values[:, :, :13], torch.cat((v, states(5, 3)[:, :, :2], states(1, 5)), 2))
 
 
 def test_positions_go_on_as_those_of_the_plan():
-    cache, *_ = prefilled(10)
+    slots, *_ = prefilled(10)
     for block in (7, 8, 9):
-        assert cache.position.flatten().tolist() == [4, block]
-        write(cache, states(1), states(1))
+        assert slots._caches[0].position.flatten().tolist() == [4, block]
+        write(slots, states(1), states(1))
 
 
 def test_int8_is_near_and_takes_its_share():
@@ -79,56 +96,95 @@ def test_int8_is_near_and_takes_its_share():
 
 @pytest.mark.parametrize(("prompt", "answer"), [(1, 1), (10, 64), (64, 64), (65, 128), (50, 270), (1, 193), (1, 194)])
 def test_the_capacity_at_the_end_is_known_before(prompt, answer):
-    cache, *_ = prefilled(prompt, capacity=prompt + min(answer, ROOM))
-    for _ in range(answer - 1):
-        cache.advance()
-    assert cache.capacity == capacity_after(prompt, answer)
+    slots, *_ = prefilled(prompt, capacity=whole_steps(prompt + min(answer, ROOM)))
+    for length in range(prompt + 1, prompt + answer):
+        slots.reserve(length)
+    assert slots._caches[0].capacity == capacity_after(prompt, answer)
 
 
-def test_where_there_is_no_memory_the_message_says_so(monkeypatch):
-    cache, *_ = prefilled(STEP)
+def test_where_there_is_no_memory_the_message_says_so_and_nothing_is_lost(monkeypatch):
+    slots, k, v = prefilled(STEP)
+    pad, calls = torch.nn.functional.pad, []
 
-    def pad(*_):
-        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
+    def fails(*arguments):
+        calls.append(arguments)
+        if len(calls) > 1:  # the values, when the keys are larger already
+            raise RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."
+            )
+        return pad(*arguments)
 
-    monkeypatch.setattr(caches.torch.nn.functional, "pad", pad)
+    monkeypatch.setattr(caches.torch.nn.functional, "pad", fails)
     with pytest.raises(MemoryShortError, match="keys and values of 128 tokens: clear the conversation"):
-        cache.advance()
+        slots.reserve(STEP + 1)
+    (cache,) = slots._caches
+    assert [x.shape for x in cache.held] == [(1, 2, STEP, 8)] * 2
+    assert all(torch.equal(x, y) for x, y in zip(cache.held, (k, v), strict=True))
+    with pytest.raises(MemoryShortError, match=r"keys and values of 2 × 64 tokens: ask less at once"):
+        slots.take(1, STEP)
+    assert len(slots.taken) == 1
 
 
 def test_other_failures_are_not_taken_for_it(monkeypatch):
-    cache, *_ = prefilled(STEP)
+    slots, *_ = prefilled(STEP)
     monkeypatch.setattr(caches.torch.nn.functional, "pad", lambda *_: torch.zeros(1) @ torch.zeros(2))
     with pytest.raises(RuntimeError, match="size"):
-        cache.advance()
+        slots.reserve(STEP + 1)
 
 
-def test_rows_of_different_lengths_end_at_the_same_place():
-    cache = StaticCache([2], 8, STEP, torch.float32, torch.device("cpu"), rows=3)
-    prompts = [(states(n, n), states(n, n + 1)) for n in (3, 7, 10)]
-    for row, (k, v) in enumerate(prompts):
-        Rows(cache, slice(row, row + 1), 10 - k.shape[2]).update(k, v, 0)
-    following = torch.cat([FOLLOWING + row for row in range(3)])
-    cache.prefilled(10, following, torch.tensor([7, 3, 0]))
-    assert [int((columns == NEVER).sum()) for columns in cache.columns] == [7, 3, 0]
-    for columns, (k, _), held in zip(cache.columns.flatten(1), prompts, cache.held[0], strict=True):
-        assert torch.equal(held[:, :10][:, columns[:10] != NEVER], k[0])
-    cache.keep([0, 2])
-    cache.advance(2 * STEP)  # it grows
-    assert cache.held[0].shape == (2, 2, cache.capacity, 8)
-    assert torch.equal(cache.held[0][1, :, :10], prompts[2][0][0])
-    assert torch.equal(cache.position, following[[0, 2], :, :1])
-    assert [int((columns == NEVER).sum()) for columns in cache.columns] == [7, 0]
-    assert cache.columns.shape == (2, 1, 1, cache.capacity)
+def test_slots_of_different_lengths_grow_move_and_end_apart():
+    cache = KVCache([2], 8, torch.float32, torch.device("cpu"))
+    slots, prompts = Slots([cache]), [(states(n, n), states(n, n + 1)) for n in (3, 7, 10)]
+    taken = slots.take(3, STEP)
+    assert cache.slots == 4
+    for slot, (k, v) in zip(taken, prompts, strict=True):
+        enter(cache, slot, k, v, FOLLOWING + slot.row)
+    new = torch.cat([states(1, 20 + row) for row in range(3)])
+    write(slots, new, new)
+    slots.free(taken[0])
+    assert slots.taken == [taken[2], taken[1]]
+    assert [slot.row for slot in taken[1:]] == [1, 0]
+    assert cache.place.tolist() == [11, 8, 0, 0]
+    assert cache.position[:2, :, 0].tolist() == [[6, 10], [5, 9]]
+    (late,) = slots.take(1, 3 * STEP)  # all grow
+    k, v = states(130), states(130, 1)
+    enter(cache, late, k, v)
+    keys, values = write(slots, new, new)
+    assert keys.shape == (3, 2, 3 * STEP, 8)
+    first = [new[row : row + 1] for row in (2, 1)]
+    wanted = [(torch.cat((prompts[2][n], first[0]), 2), torch.cat((prompts[1][n], first[1]), 2)) for n in (0, 1)]
+    for found, prompt, (longest, middle) in zip((keys, values), (k, v), wanted, strict=True):
+        for slot, before in ((taken[2], longest), (taken[1], middle), (late, prompt)):
+            whole = torch.cat((before, new[slot.row : slot.row + 1]), 2)[0]
+            assert torch.equal(found[slot.row, :, : slot.length], whole)
+
+
+def test_nothing_is_left_of_a_request_that_has_gone():
+    cache = KVCache([2], 8, torch.float32, torch.device("cpu"))
+    slots = Slots([cache])
+    taken = slots.take(2, STEP)
+    for slot in taken:
+        enter(cache, slot, states(9) * torch.inf if slot.row else states(9), states(9))
+    slots.free(taken[0])
+    slots.free(taken[1])
+    assert not any(x.any() for x in cache.held)
 
 
 def test_memory_that_only_seems_to_be_there_is_not_taken(monkeypatch):
-    cache, *_ = prefilled(STEP)
-    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": cache.memory}))
-    cache.advance()  # it doubles
-    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": cache.memory - 1}))
+    slots, *_ = prefilled(STEP)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": slots.memory}))
+    slots.reserve(STEP + 1)  # it doubles
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": slots.memory - 1}))
     with pytest.raises(MemoryShortError, match=f"keys and values of {4 * STEP} tokens"):
-        cache.advance(STEP)
+        slots.reserve(2 * STEP + 1)
+
+
+def test_fewer_slots_are_made_where_there_is_no_memory_for_a_power_of_two(monkeypatch):
+    slots, *_ = prefilled(STEP)
+    slots.take(1, STEP)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": slots.memory - 1}))
+    slots.take(1, STEP)
+    assert slots._caches[0].slots == 3
 
 
 def test_what_failed_is_let_go_with_its_memory():

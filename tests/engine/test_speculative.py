@@ -11,7 +11,7 @@ from recorded import expected, folder
 import fastglm
 from fastglm.engine import FastEngine, Sampling, SpeculativeEngine
 from fastglm.engine import kv_cache as caches
-from fastglm.engine.sampling import Sampler
+from fastglm.engine.sampling import Choice, Sampler
 from fastglm.engine.speculative import Draft, DraftLength, reject
 from fastglm.errors import MemoryShortError
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
@@ -184,7 +184,7 @@ def tiny():
 def exact(model, prompts, sampling):
     """The next token's probabilities after each prompt, by a new run of the model."""
     ids = torch.tensor(prompts)
-    sampler = Sampler(sampling, ids[:1], model.config.vocab_size)
+    sampler = Sampler([Choice(sampling, ids[0], model.config.vocab_size)])
     seen = torch.zeros(len(prompts), model.config.vocab_size, dtype=torch.bool).scatter_(1, ids, True)
     return sampler.distribution(model(ids, use_cache=False).logits[:, -1], seen)
 

@@ -7,7 +7,7 @@ from recorded import expected, folder
 from transformers import AutoConfig, AutoModel
 
 import fastglm
-from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, fast, runner
+from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, runner
 from fastglm.engine import kv_cache as caches
 from fastglm.engine.cuda_graph import Captured
 
@@ -52,13 +52,15 @@ def test_answers_are_those_of_one_device(load, variant, cache):
 def test_logits_and_the_memory_of_the_cache_are_those_of_one_device(load, variant):
     found = []
     for model, _ in load(variant):
-        running = runner.DecodeState(model)
-        logits = [running.prefill(torch.tensor([PROMPT]), 8)]
+        running = runner.runner_of(model)
+        (slot,), first = running.prefill([torch.tensor(PROMPT)], [8])
+        logits = [first]
         for ids in ([5], [6, 7, 8], [9]):
-            logits.append(running.run(torch.tensor([ids]))[0].flatten(0, 1))
-        running.rewind(4)
-        logits.append(running.run(torch.tensor([[6]]))[0][0])
+            logits.append(running.step([slot], torch.tensor([ids]))[0].flatten(0, 1))
+        running.rewind(slot, 4)
+        logits.append(running.step([slot], torch.tensor([[6]]))[0][0])
         found.append((torch.cat(logits), running.memory))
+        running.free([slot])
     torch.testing.assert_close(found[0][0], found[1][0])
     assert found[0][1] == found[1][1] > 0
 
@@ -84,10 +86,18 @@ def test_a_graph_is_captured_for_every_stage(load, monkeypatch):
     wanted, replayed = answer(whole, 12), []
 
     def capture(work, device):
-        """Replays that write into the same result: hidden states of the first stage, tokens of the last."""
-        name, width = ("inner", [64]) if not replayed else ("last", [])
-        result = torch.zeros(1, 1, *width, dtype=torch.float32 if width else torch.long)
-        return lambda: (replayed.append(name), result.copy_(work())), result
+        """Each replay writes into the same result: hidden states of the first stage, logits and tokens of the last."""
+        if not replayed:
+            result = torch.zeros(1, 1, 64)
+            return lambda: (replayed.append("inner"), result.copy_(work())), result
+        both = torch.zeros(1, 1, spread[0].config.vocab_size), torch.zeros(1, 1, dtype=torch.long)
+
+        def replay():
+            replayed.append("last")
+            for target, new in zip(both, work(), strict=True):
+                target.copy_(new)
+
+        return replay, both
 
     def reading_all(*args):
         cache = caches.make_cache(*args)
@@ -95,12 +105,9 @@ def test_a_graph_is_captured_for_every_stage(load, monkeypatch):
         return cache
 
     monkeypatch.setattr(runner, "make_cache", reading_all)
-    for module in (runner, fast):
-        monkeypatch.setattr(module, "Captured", lambda run: Captured(run, capture))
-    engine = FastEngine(spread[0])
-    monkeypatch.setattr(engine, "_runner", lambda: fast.Captured(engine._run))
-    assert list(engine.generate(PROMPT, 12, GREEDY, ())) == wanted
-    assert replayed == ["inner", "last"] * 10  # the prompt gives the first token, and the first step runs uncaptured
+    monkeypatch.setattr(runner, "Captured", lambda run: Captured(run, capture))
+    assert list(FastEngine(spread[0]).generate(PROMPT, 12, GREEDY, ())) == wanted
+    assert replayed == ["inner", "last"] * 10  # the first token is the prompt's, and the first step runs as it is
 
 
 @pytest.fixture
@@ -126,19 +133,20 @@ def on_two(monkeypatch):
 
 @torch.inference_mode()
 def test_nothing_of_a_step_is_on_the_wrong_device(on_two):
-    running = runner.DecodeState(on_two)
+    running = runner.runner_of(on_two)
     prompts = [torch.tensor(PROMPT, device=META), torch.tensor(PROMPT[1:], device=META)]
-    assert running.prefill(prompts, 8).is_meta
-    inner, last = running._stages
-    assert {tensor.device for tensor in (*inner.cache.held, *inner.cache.advance())} == {CPU}
-    assert {tensor.device for tensor in (*last.cache.held, *last.cache.advance())} == {META}
-    running.rewind(1)
-    entering, inputs = running.enter(torch.tensor([[7], [8]], device=META))
-    assert entering.shape == (2, 1, 64)
-    assert entering.is_meta
-    assert running.step(entering, *inputs)[1].is_meta
-    running.keep([1])
-    assert [tensor.is_meta for tensor in running.run(torch.tensor([[7]], device=META))] == [True, True]
+    slots, logits = running.prefill(prompts, [8, 8])
+    assert logits.is_meta
+    inner, last = (stage.cache for stage in running._stages)
+    for cache, device in ((inner, CPU), (last, META)):
+        assert {tensor.device for tensor in (*cache.held, *cache.inputs(0, 2, 20))} == {device}
+    for ids in ([[7], [8]], [[9], [6]]):
+        assert [tensor.is_meta for tensor in running.step(slots, torch.tensor(ids, device=META))] == [True, True]
+    running.rewind(slots[1], 1)
+    assert running.step(slots[::-1], torch.tensor([[7], [8]], device=META))[1].is_meta
+    running.free(slots[:1])
+    assert [tensor.is_meta for tensor in running.step(slots[1:], torch.tensor([[7]], device=META))] == [True, True]
+    running.free(slots[1:])
 
 
 @torch.inference_mode()

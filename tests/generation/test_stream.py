@@ -9,7 +9,7 @@ from recorded import expected, folder
 
 import fastglm
 from fastglm.engine import Sampling
-from fastglm.engine.sampling import Sampler
+from fastglm.engine.sampling import Choice, Sampler
 from fastglm.errors import ContextError, UsageError
 from fastglm.generation.clean_up import Cleaner
 from fastglm.generation.detokenizer import Detokenizer
@@ -134,7 +134,8 @@ def test_sampling_follows_transformers():
     for warp in (TemperatureLogitsWarper(0.8), TopKLogitsWarper(20), TopPLogitsWarper(0.7)):
         scores = warp(None, scores)
     wanted = scores.softmax(-1)[0]
-    sampler = Sampler(Sampling(top_p=0.7, top_k=20, temperature=0.8, seed=0), torch.zeros(1, 1, dtype=torch.long), 100)
+    sampling = Sampling(top_p=0.7, top_k=20, temperature=0.8, seed=0)
+    sampler = Sampler([Choice(sampling, torch.zeros(1, dtype=torch.long), 100)])
     best = logits.argmax(-1, keepdim=True)
 
     def draw():
@@ -151,7 +152,7 @@ def test_repetition_penalty_follows_transformers():
 
     logits, prompt = torch.randn(1, 50), torch.tensor([[3, 7, 7]])
     wanted = RepetitionPenaltyLogitsProcessor(1.5)(prompt, logits.clone()).argmax()
-    sampler = Sampler(Sampling(do_sample=False, repetition_penalty=1.5), prompt, 50)
+    sampler = Sampler([Choice(Sampling(do_sample=False, repetition_penalty=1.5), prompt[0], 50)])
     assert sampler(logits, logits.argmax(-1, keepdim=True)) == wanted
 
 

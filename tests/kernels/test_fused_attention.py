@@ -8,7 +8,7 @@ from recorded import folder
 from torch import Tensor
 
 from fastglm.engine.compile.prepare import plain_step
-from fastglm.engine.kv_cache import make_cache
+from fastglm.engine.kv_cache import PromptRows, make_cache
 from fastglm.kernels.cuda import fused as kernels
 from fastglm.kernels.rotary import apply_rotary
 from fastglm.models.chatglm import block
@@ -20,8 +20,9 @@ def rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[Tensor],
     width = qkv.shape[-1] // 3
     qk, v = qkv.split((2 * width, width), -1)
     q, k = apply_rotary(qk, rotation).transpose(1, 2).chunk(2, -1)
-    held[0].index_copy_(2, places, k)
-    held[1].index_copy_(2, places, v.transpose(1, 2))
+    rows = torch.arange(len(places))[:, None]
+    held[0][rows, :, places] = k.transpose(1, 2)
+    held[1][rows, :, places] = v
     return q
 
 
@@ -34,10 +35,11 @@ def test_the_step_is_the_same_with_the_kernel(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(block, "fuses", lambda x, fused=fused: fused and x.shape[1] == 1)
         monkeypatch.setattr(block, "launch_rotate", rotate)
         monkeypatch.setattr("fastglm.kernels.cuda.fused.fuses", lambda _: False)
-        cache, step, plan = make_cache(model, 64), plain_step(model), model.plan(prompt)
-        step.decoder(prompt, plan.position_ids, plan.attention_mask, cache, keep=1)
-        cache.prefilled(5, plan.next_position_ids(2))
-        found.append([step(torch.tensor([[token]]), *cache.advance())[0] for token in (8, 9, 10)])
+        cache, step, plan = make_cache(model), plain_step(model), model.plan(prompt)
+        cache.resize(1, 64)
+        step.decoder(prompt, plan.position_ids, plan.attention_mask, PromptRows(cache, [0], [0]), keep=1)
+        cache.begin([0], [5], plan.next_position_ids(2))
+        found.append([step(torch.tensor([[token]]), *cache.inputs(0, 1, 8))[0] for token in (8, 9, 10)])
         assert all(x.abs().sum() > 0 for x in cache.held)
     for plain, by_kernel in zip(*found, strict=True):
         torch.testing.assert_close(by_kernel, plain, rtol=1e-5, atol=1e-5)

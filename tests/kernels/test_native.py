@@ -9,12 +9,12 @@ from torch import nn
 import fastglm
 from fastglm.errors import DeviceError
 from fastglm.kernels import FORMATS, Int4, Int8
-from fastglm.kernels.attention import attend
+from fastglm.kernels.attention import Reach, attend
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.dense import FewRowsLinear, use_few_rows_kernel
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
 from fastglm.kernels.epilogue import Epilogue
-from fastglm.kernels.quantized_cache import Quantised, quantise
+from fastglm.kernels.quantized_cache import quantise
 from fastglm.kernels.select import kernel_for
 
 CPU = torch.device("cpu")
@@ -173,30 +173,41 @@ def test_a_broken_file_is_compiled_again(monkeypatch):
 
 @pytest.mark.usefixtures("native", "poisoned")
 @pytest.mark.parametrize("width", [8, 20, 64, 136])
-@pytest.mark.parametrize(("rows", "queries"), [(1, 1), (1, 4), (3, 1)])
+@pytest.mark.parametrize(("rows", "queries", "kv_heads"), [(1, 1, 6), (1, 4, 6), (3, 1, 6), (3, 2, 2)])
 @pytest.mark.parametrize("is_int8", [True, False])
-def test_attention_over_a_cache_agrees_with_float64(width, rows, queries, is_int8):
-    tokens, capacity = 70, 128
-    held = [random(rows * 5 * capacity, width, seed=seed).view(rows, 5, capacity, width) for seed in (1, 2)]
-    if is_int8:
-        k, v = (Quantised(*(part[:, :, :tokens] for part in quantise(each))) for each in held)
-        whole = [x.numbers * x.scale.double() for x in (k, v)]
-    else:
-        k, v = (each[:, :, :tokens] for each in held)
-        whole = [x.double() for x in (k, v)]
-    q = random(rows * 5 * queries, width).view(rows, 5, queries, width)
-    mask = torch.where(torch.arange(tokens) <= torch.arange(60, 60 + queries)[:, None], 0.0, -torch.inf)
-    mask = mask.repeat(rows, 1, 1, 1)
-    if rows > 1:
-        mask[1, ..., :30] = -torch.inf
-    exact = torch.nn.functional.scaled_dot_product_attention(q.double(), *whole, attn_mask=mask.double())
+def test_attention_over_a_cache_agrees_with_float64(width, rows, queries, kv_heads, is_int8):
+    """Each row up to its own length, whatever lies behind that."""
+    capacity, lengths = 70, torch.tensor([70, 5, 34][:rows])
+    held = [
+        random(rows * kv_heads * capacity, width, seed=seed).view(rows, kv_heads, capacity, width) for seed in (1, 2)
+    ]
+    k, v = (quantise(each) if is_int8 else each for each in held)
+    whole = [x.numbers * x.scale.double() if is_int8 else x.double() for x in (k, v)]
+    for buffer in (k.scale, v.scale) if is_int8 else (k, v):
+        for row, length in zip(buffer, lengths, strict=True):
+            row[:, length:] = torch.nan
+    q = random(rows * 6 * queries, width).view(rows, 6, queries, width)
+    places = lengths[:, None] - queries + torch.arange(queries)
+    mask = torch.where(torch.arange(capacity) <= places[..., None], 0.0, -torch.inf)[:, None]
+    exact = torch.nn.functional.scaled_dot_product_attention(
+        q.double(), *whole, attn_mask=mask.double(), enable_gqa=True
+    )
     found = (
-        torch.ops.fastglm.int8_attention(q, *k, *v, mask)
+        torch.ops.fastglm.int8_attention(q, *k, *v, places)
         if is_int8
-        else torch.ops.fastglm.float_attention(q, k, v, mask)
+        else torch.ops.fastglm.float_attention(q, k, v, places)
     )
     assert (found - exact).norm() < 1e-6 * exact.norm()
-    assert torch.equal(attend(q, k, v, mask), found)
+    assert torch.equal(attend(q, k, v, Reach(places, mask)), found)
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("place", [-1, 16])
+def test_a_place_outside_the_cache_is_refused(place):
+    given = operands("attention")
+    given["places"][1, 2] = place
+    with pytest.raises(RuntimeError, match="outside the cache"):
+        torch.ops.fastglm.float_attention(**given)
 
 
 def test_the_compiler_is_told_of_instructions_that_are_there(monkeypatch):
@@ -236,7 +247,7 @@ def test_what_follows_writes_over_the_product_only_where_it_may():
 
 
 @pytest.mark.usefixtures("native")
-def test_attention_takes_a_mask_of_numbers_where_there_is_no_cache_and_gives_gradients():
+def test_attention_takes_a_mask_of_numbers_and_gives_gradients():
     q, k, v = (random(5, 64, seed=seed).view(1, 5, 4, 16).transpose(1, 2) for seed in range(3))
     mask = torch.full((5, 5), -torch.inf).triu(1)[None, None]
     wanted = torch.nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
@@ -250,11 +261,18 @@ def operands(name):
     """Valid operands of an operator of the package."""
     if name == "attention":
         q, k = random(2 * 3 * 4, 8).view(2, 3, 4, 8), random(2 * 3 * 16, 8).view(2, 3, 16, 8)
-        return {"q": q, "keys": k, "values": k.clone(), "mask": torch.zeros(2, 1, 4, 10)}
+        return {"q": q, "keys": k, "values": k.clone(), "places": torch.arange(8).view(2, 4)}
     if name == "int8_attention":
         q, k = random(2 * 3 * 4, 8).view(2, 3, 4, 8), torch.ones(2, 3, 16, 8, dtype=torch.int8)
-        scale, mask = torch.ones(2, 3, 16, 1), torch.zeros(2, 1, 4, 10)
-        return {"q": q, "keys": k, "key_scale": scale, "values": k.clone(), "value_scale": scale.clone(), "mask": mask}
+        scale, places = torch.ones(2, 3, 16, 1), torch.arange(8).view(2, 4)
+        return {
+            "q": q,
+            "keys": k,
+            "key_scale": scale,
+            "values": k.clone(),
+            "value_scale": scale.clone(),
+            "places": places,
+        }
     x = random(3, 128)
     if name == "int4_product":
         held = NativeInt4Kernel(Int4(32)).hold(Int4(32).pack(random(6, 128)), 6, 128)
@@ -267,7 +285,20 @@ def operands(name):
 
 
 NARROWER = {
-    "attention": ["keys 0", "keys 1", "keys 3", "values 0", "values 1", "values 3", "q 0", "q 1", "q 3", "mask 2"],
+    "attention": [
+        "keys 0",
+        "keys 1",
+        "keys 3",
+        "values 0",
+        "values 1",
+        "values 3",
+        "q 0",
+        "q 1",
+        "q 2",
+        "q 3",
+        "places 0",
+        "places 1",
+    ],
     "int8_attention": ["keys 1", "key_scale 0", "key_scale 1", "key_scale 2", "value_scale 1", "value_scale 2"],
     "int4_product": ["weight 1", "weight 0", "scale 0", "scale 1", "zero 0", "zero 1"],
     "int8_product": ["weight 1", "weight 0", "scale 0"],
@@ -286,7 +317,7 @@ def test_operands_of_other_sizes_are_refused(name, change):
     size = given[which].shape[int(place)]
     kept = 8 if size == 16 else size // 2
     for changed in (given[which].narrow(int(place), 0, kept).contiguous(), given[which][None]):
-        with pytest.raises(RuntimeError, match=r"laid out|matri|four dimensions"):
+        with pytest.raises(RuntimeError, match=r"laid out|matri|four dimensions|no multiple"):
             operator(**given | {which: changed})
 
 

@@ -149,7 +149,7 @@ def test_steps(capability: int, tmp_path: Any) -> None:
     qkv, turn = torch.empty(1, 1, 32, 384, dtype=dtype), torch.empty(1, 1, 1, 4, 64, dtype=dtype)
     for kinds in ([(128, dtype)], [(128, torch.int8), (1, dtype)]):
         held = [torch.empty(1, 32, 64, width, dtype=kind) for width, kind in 2 * kinds]
-        run = lambda held=held: fused.launch_rotate(qkv, (turn, turn), held, torch.zeros(1, dtype=torch.long))  # noqa: E731
+        run = lambda held=held: fused.launch_rotate(qkv, (turn, turn), held, torch.zeros(1, 1, dtype=torch.long))  # noqa: E731
         check(launches_of(run, steps), capability, tmp_path, {"rotate"})
 
 

@@ -166,6 +166,11 @@ def test_the_norm_of_a_sum_agrees_with_float64(dtype: torch.dtype, interpreter: 
         assert interpreter.submit(add_norm_error, dtype, rows, width).result() <= BOUNDS[dtype]
 
 
+def _at(buffer: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Vectors of a cache at places, [batch, tokens]: [batch, heads, tokens, width]."""
+    return torch.stack([row[:, each] for row, each in zip(buffer, places, strict=True)])
+
+
 def rotary_errors(dtype: torch.dtype, tokens: int, batch: int, is_int8: bool) -> list[float]:
     """Errors of q and of k and v in the cache, and the change of the rest of the cache."""
     from fastglm.kernels.cuda.fused import launch_rotate
@@ -176,20 +181,20 @@ def rotary_errors(dtype: torch.dtype, tokens: int, batch: int, is_int8: bool) ->
     rotation = Rotary2D(width, 64)(positions, 64, dtype)
     kinds = [(width, torch.int8), (1, dtype)] if is_int8 else [(width, dtype)]
     held = [torch.full((batch, heads, capacity, n), 99, dtype=kind) for n, kind in 2 * kinds]
-    places = torch.tensor([7, 2, 5][:tokens])
+    places = torch.tensor([[7, 2, 5][:tokens], [1, 9, 4][:tokens]][:batch])
     q = launch_rotate(qkv, rotation, held, places)
     exact = apply_rotary(qkv[..., : 2 * width].double(), tuple(part.double() for part in rotation))
     exact_q, exact_k = exact.transpose(1, 2).chunk(2, -1)
     exact_v = qkv[..., 2 * width :].transpose(1, 2).double()
     half = len(held) // 2
-    seen = [[buffer[:, :, places] for buffer in held[n : n + half]] for n in (0, half)]
+    seen = [[_at(buffer, places) for buffer in held[n : n + half]] for n in (0, half)]
     k, v = (part[0].double() * part[1].double() if is_int8 else part[0] for part in seen)
     if is_int8 and dtype == torch.float16:  # the interpreter truncates numbers to bf16, a card rounds them
         expected = pack(exact_v.to(dtype))
         assert torch.equal(seen[1][0], expected[..., :width])
         assert torch.equal(seen[1][1].view(torch.int8), expected[..., width:])
-    others = [place for place in range(capacity) if place not in places]
-    assert all((buffer[:, :, others] == 99).all() for buffer in held)
+    others = torch.tensor([[place for place in range(capacity) if place not in row] for row in places])
+    assert all((_at(buffer, others) == 99).all() for buffer in held)
     return [error(q, exact_q), error(k, exact_k), error(v, exact_v)]
 
 

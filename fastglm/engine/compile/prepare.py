@@ -86,6 +86,11 @@ def step_of(model: Any) -> DecodeStep | CompiledStep:
     return step
 
 
+def many_step(model: Any) -> DecodeStep:
+    """The step of several rows of a model."""
+    return plain_step(model)
+
+
 def plain_step(model: Any) -> DecodeStep:
     """The step as it is."""
     return DecodeStep(model.decoder(), model.config.cache_format == "int8")
@@ -101,13 +106,14 @@ def part_step(model: Any, layers: range) -> DecodeStep:
 def _compile(model: Any, threads: int, on_build: Callable[[], None], tokens: int) -> CompiledStep:
     library.compiler()
     step = plain_step(model)
-    cache = make_cache(model, 4 * STEP)
-    cache.prefilled(STEP, torch.zeros(1, 2, 2, dtype=torch.long))
-    example = [torch.zeros(1, tokens, dtype=torch.long), *cache.advance(tokens)]
+    cache = make_cache(model)
+    cache.resize(1, 4 * STEP)
+    cache.begin([0], [STEP], torch.zeros(1, model.config.position_kinds, 2, dtype=torch.long))
+    example = [torch.zeros(1, tokens, dtype=torch.long), *cache.inputs(0, 1, STEP + tokens)]
     plain = step(*example)  # also makes what is made on first use: tables, the layouts of packed weights
     compiled = compiled_step(step, example, threads, on_build)
-    cache.rewind(tokens)
-    found = compiled(example[0], *cache.advance(tokens))
+    cache.rewind(0, tokens)
+    found = compiled(*example)
     if not torch.allclose(found[0], plain[0], rtol=0.05, atol=0.05 * float(plain[0].abs().max())):
         raise DeviceError("it gives other logits than the operators.")
     return compiled

@@ -1,5 +1,6 @@
 // Attention of a few queries over a cache in fp32 or int8, for x86-64 with AVX2: keys and values are read once a query, as
-// they are kept, and nothing of their size is written. The layout of the cache: `fastglm/models/cache.py`.
+// they are kept, up to the place of the query, and nothing of their size is written. The layout of the cache:
+// `fastglm/engine/kv_cache.py`.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -60,16 +61,18 @@ inline void weigh(const float* weights, const Number* values, int64_t tokens, in
   for (int64_t c = 0; c < COUNT; c++) store(out + c * FLOATS, total[c]);
 }
 
-// One query of one head. `weights`: room for a float a token and a register more.
+// One query of one head, which sees `tokens` of the `capacity` tokens. `weights`: room for a float a token, and 8 more.
 template <typename Number>
-void attend(const float* q, const Vectors<Number>& keys, const Vectors<Number>& values, const float* mask, int64_t tokens,
+void attend(const float* q, const Vectors<Number>& keys, const Vectors<Number>& values, int64_t tokens, int64_t capacity,
             int64_t width, float* weights, float* out) {
   constexpr float INFINITE = std::numeric_limits<float>::infinity();
   const float times = 1 / std::sqrt(static_cast<float>(width));
   int64_t token = 0;
-  for (; token + TOGETHER <= tokens; token += TOGETHER) dots<TOGETHER>(q, keys.numbers + token * width, width, weights + token);
+  // The last products may be of keys that are not seen, so that a product is the same whatever follows its key.
+  for (; token < tokens && token + TOGETHER <= capacity; token += TOGETHER)
+    dots<TOGETHER>(q, keys.numbers + token * width, width, weights + token);
   for (; token < tokens; token++) dots<1>(q, keys.numbers + token * width, width, weights + token);
-  for (int64_t t = 0; t < tokens; t++) weights[t] = weights[t] * (keys.scale(t) * times) + mask[t];
+  for (int64_t t = 0; t < tokens; t++) weights[t] *= keys.scale(t) * times;
   std::fill_n(weights + tokens, 8, -INFINITE);
   __m256 most = _mm256_set1_ps(-INFINITE), total = _mm256_setzero_ps();
   for (int64_t t = 0; t < tokens; t += 8) most = _mm256_max_ps(_mm256_loadu_ps(weights + t), most);
@@ -91,53 +94,64 @@ void attend(const float* q, const Vectors<Number>& keys, const Vectors<Number>& 
   }
 }
 
-// The scales are null where there are none.
+// `places`: [rows, queries], the place of each query in the cache, the last one that it sees. The scales are null where
+// there are none. Several neighbouring heads of the queries may share one of the keys.
 template <typename Number>
 at::Tensor attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor* key_scale, const at::Tensor& values,
-                     const at::Tensor* value_scale, const at::Tensor& mask) {
-  for (const at::Tensor* x : {&q, &keys, &values, &mask, key_scale, value_scale})
+                     const at::Tensor* value_scale, const at::Tensor& places) {
+  for (const at::Tensor* x : {&q, &keys, &values, key_scale, value_scale})
     TORCH_CHECK(!x || x->dim() == 4, "the operands have no four dimensions");
-  const int64_t rows = q.size(0), heads = q.size(1), n = q.size(2), width = q.size(3), tokens = mask.size(3);
-  const auto of_cache = [&](const at::Tensor& x) { return x.size(0) == rows && x.size(1) == heads && x.size(2) >= tokens; };
+  const int64_t rows = q.size(0), heads = q.size(1), n = q.size(2), width = q.size(3);
+  const int64_t shared = keys.size(1), capacity = keys.size(2);
+  TORCH_CHECK(shared > 0 && heads % shared == 0, "the heads of the queries are no multiple of those of the keys");
+  const auto of_cache = [&](const at::Tensor& x) {
+    return x.size(0) == rows && x.size(1) == shared && x.size(2) == capacity;
+  };
   for (const at::Tensor* x : {&keys, &values})
     TORCH_CHECK(of_cache(*x) && x->size(3) == width && x->stride(2) == width && x->stride(3) == 1, "the cache is not laid out");
   for (const at::Tensor* x : {key_scale, value_scale})
     TORCH_CHECK(!x || (of_cache(*x) && x->size(3) == 1 && x->stride(2) == 1), "the scales are not laid out");
   TORCH_CHECK(q.is_contiguous(), "the queries are not laid out");
-  TORCH_CHECK(mask.is_contiguous() && (mask.size(0) == 1 || mask.size(0) == rows) && mask.size(1) == 1 && mask.size(2) == n,
-              "the mask is not laid out");
+  TORCH_CHECK(places.dim() == 2 && places.size(0) == rows && places.size(1) == n && places.is_contiguous(),
+              "the places are not laid out");
+  const int64_t* place = places.const_data_ptr<int64_t>();
+  int64_t longest = 0;
+  for (int64_t i = 0; i < rows * n; i++) {
+    TORCH_CHECK(place[i] >= 0 && place[i] < capacity, "a place is outside the cache");
+    longest = std::max(longest, place[i] + 1);
+  }
   at::Tensor out = at::empty({rows, heads, n, width}, q.options());
-  const float *from = q.const_data_ptr<float>(), *masks = mask.const_data_ptr<float>();
+  const float* from = q.const_data_ptr<float>();
   float* into = out.mutable_data_ptr<float>();
-  const int64_t masked_rows = mask.size(0);
-  at::parallel_for(0, rows * heads, std::max<int64_t>(1, LEAST / (tokens * width)), [&](int64_t begin, int64_t end) {
-    std::vector<float> weights(tokens + 8);
+  at::parallel_for(0, rows * heads, std::max<int64_t>(1, LEAST / (longest * width)), [&](int64_t begin, int64_t end) {
+    std::vector<float> weights(longest + 8);
     for (int64_t each = begin; each < end; each++) {
-      const int64_t row = each / heads, head = each % heads;
-      const Vectors<Number> k(keys, key_scale, row, head), v(values, value_scale, row, head);
+      const int64_t row = each % rows, head = each / rows;  // so that threads share the work of a long row
+      const int64_t of = head / (heads / shared), first = (row * heads + head) * n;
+      const Vectors<Number> k(keys, key_scale, row, of), v(values, value_scale, row, of);
       for (int64_t i = 0; i < n; i++)
-        attend(from + (each * n + i) * width, k, v, masks + ((masked_rows > 1 ? row : 0) * n + i) * tokens, tokens,
-               width, weights.data(), into + (each * n + i) * width);
+        attend(from + (first + i) * width, k, v, place[row * n + i] + 1, capacity, width, weights.data(),
+               into + (first + i) * width);
     }
   });
   return out;
 }
 
-at::Tensor float_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& mask) {
-  return attention<float>(q, keys, nullptr, values, nullptr, mask);
+at::Tensor float_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values, const at::Tensor& places) {
+  return attention<float>(q, keys, nullptr, values, nullptr, places);
 }
 
 at::Tensor int8_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& key_scale,
-                          const at::Tensor& values, const at::Tensor& value_scale, const at::Tensor& mask) {
-  return attention<int8_t>(q, keys, &key_scale, values, &value_scale, mask);
+                          const at::Tensor& values, const at::Tensor& value_scale, const at::Tensor& places) {
+  return attention<int8_t>(q, keys, &key_scale, values, &value_scale, places);
 }
 
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(fastglm, library) {
-  library.def("float_attention(Tensor q, Tensor keys, Tensor values, Tensor mask) -> Tensor");
+  library.def("float_attention(Tensor q, Tensor keys, Tensor values, Tensor places) -> Tensor");
   library.def(
-      "int8_attention(Tensor q, Tensor keys, Tensor key_scale, Tensor values, Tensor value_scale, Tensor mask) -> "
+      "int8_attention(Tensor q, Tensor keys, Tensor key_scale, Tensor values, Tensor value_scale, Tensor places) -> "
       "Tensor");
 }
 
@@ -148,24 +162,24 @@ TORCH_LIBRARY_IMPL(fastglm, CPU, library) {
 
 // What a compiled step calls, without the dispatcher.
 extern "C" AOTITorchError aoti_torch_cpu_float_attention(AtenTensorHandle q, AtenTensorHandle keys, AtenTensorHandle values,
-                                                         AtenTensorHandle mask, AtenTensorHandle* out) {
+                                                         AtenTensorHandle places, AtenTensorHandle* out) {
   using torch::aot_inductor::tensor_handle_to_tensor_pointer;
   AOTI_TORCH_CONVERT_EXCEPTION_TO_ERROR_CODE({
     *out = torch::aot_inductor::new_tensor_handle(
         float_attention(*tensor_handle_to_tensor_pointer(q), *tensor_handle_to_tensor_pointer(keys),
-                        *tensor_handle_to_tensor_pointer(values), *tensor_handle_to_tensor_pointer(mask)));
+                        *tensor_handle_to_tensor_pointer(values), *tensor_handle_to_tensor_pointer(places)));
   });
 }
 
 extern "C" AOTITorchError aoti_torch_cpu_int8_attention(AtenTensorHandle q, AtenTensorHandle keys,
                                                         AtenTensorHandle key_scale, AtenTensorHandle values,
-                                                        AtenTensorHandle value_scale, AtenTensorHandle mask,
+                                                        AtenTensorHandle value_scale, AtenTensorHandle places,
                                                         AtenTensorHandle* out) {
   using torch::aot_inductor::tensor_handle_to_tensor_pointer;
   AOTI_TORCH_CONVERT_EXCEPTION_TO_ERROR_CODE({
     *out = torch::aot_inductor::new_tensor_handle(
         int8_attention(*tensor_handle_to_tensor_pointer(q), *tensor_handle_to_tensor_pointer(keys),
                        *tensor_handle_to_tensor_pointer(key_scale), *tensor_handle_to_tensor_pointer(values),
-                       *tensor_handle_to_tensor_pointer(value_scale), *tensor_handle_to_tensor_pointer(mask)));
+                       *tensor_handle_to_tensor_pointer(value_scale), *tensor_handle_to_tensor_pointer(places)));
   });
 }

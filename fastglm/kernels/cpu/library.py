@@ -177,11 +177,11 @@ def _load() -> bool:
         return x.new_empty(x.shape[0], weight.shape[0])
 
     @torch.library.register_fake("fastglm::float_attention")
-    def _(q: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    def _(q: Tensor, keys: Tensor, values: Tensor, places: Tensor) -> Tensor:
         return torch.empty_like(q)
 
     @torch.library.register_fake("fastglm::int8_attention")
-    def _(q: Tensor, keys: Tensor, key_scale: Tensor, values: Tensor, value_scale: Tensor, mask: Tensor) -> Tensor:
+    def _(q: Tensor, keys: Tensor, key_scale: Tensor, values: Tensor, value_scale: Tensor, places: Tensor) -> Tensor:
         return torch.empty_like(q)
 
     _loaded = True

@@ -51,10 +51,10 @@ def launch_rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[T
 
     Args:
         qkv: [batch, tokens, heads, 3 * head_dim], q then k then v of each head.
-        rotation: the output of `Rotary2D`.
-        held: keys and values, [batch, heads, capacity, head_dim] each; in int8 each followed by its scales, [batch,
-        heads, capacity, 1].
-        places: positions of the tokens in the cache, int64 [tokens].
+        rotation: what `Rotary2D` returned.
+        held: keys and values, [batch, heads, capacity, head_dim] each; in int8 each with its scales behind it,
+            [batch, heads, capacity, 1].
+        places: where in the capacity the tokens go, int64 [batch, tokens], contiguous.
 
     Returns:
         q, [batch, heads, tokens, head_dim].
@@ -118,7 +118,7 @@ def difference(device: torch.device, dtype: torch.dtype) -> str | None:
     rotation = angles.cos(), angles.sin()
     exact_q, exact_k = apply_rotary(qkv[..., :64].float(), (angles.float().cos(), angles.float().sin())).chunk(2, -1)
     held = [torch.zeros(1, 2, 4, 32, dtype=dtype, device=device) for _ in range(2)]
-    q = launch_rotate(qkv, rotation, held, torch.tensor([2, 1], device=device))
+    q = launch_rotate(qkv, rotation, held, torch.tensor([[2, 1]], device=device))
     keys, values = (buffer[:, :, [2, 1]].transpose(1, 2) for buffer in held)
     good = near(q.transpose(1, 2), exact_q) and near(keys, exact_k) and torch.equal(values, qkv[..., 64:])
     return None if good else "the rotary positions are wrong"

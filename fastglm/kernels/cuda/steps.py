@@ -39,7 +39,7 @@ def rotate(qkv, cos, sin, places, q, keys, key_scales, values, value_scales, tok
 
     qkv is [batch, tokens, heads, 3 · width], q then k then v; cos and sin are `Rotary2D`'s, [batch, tokens, 2 · width];
     the caches are [batch, heads, capacity, width], in int8 with scales [batch, heads, capacity]; `places` is int64
-    [tokens], the same for the batch. `WIDTH` is a power of two, `width` or more; `LEAST` the least normal number.
+    [batch, tokens]. `WIDTH` is a power of two, `width` or more; `LEAST` the least normal number.
     """
     head, token, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
     column = tl.arange(0, WIDTH)
@@ -57,6 +57,6 @@ def rotate(qkv, cos, sin, places, q, keys, key_scales, values, value_scales, tok
     turned_k += tl.load(start + width + partner, mask=inside, other=0.0).to(tl.float32) * s
     v = tl.load(start + 2 * width + column, mask=inside, other=0.0)
     tl.store(q + ((batch * heads + head) * tokens + token) * width + column, turned_q.to(DTYPE), mask=inside)
-    at = (batch * heads + head).to(tl.int64) * capacity + tl.load(places + token)
+    at = (batch * heads + head).to(tl.int64) * capacity + tl.load(places + batch * tokens + token)
     keep(keys, key_scales, turned_k, at, width, inside, column, DTYPE, LEAST, INT8)
     keep(values, value_scales, v, at, width, inside, column, DTYPE, LEAST, INT8)

@@ -1,0 +1,254 @@
+"""The scheduler: requests that enter and leave between the steps of one model."""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..errors import FastGLMError, MemoryShortError, NumbersError
+from ..system.memory import room_for
+from .cuda_graph import Captured
+from .kv_cache import LESS
+from .runner import runner_of
+from .sampling import NONE, Choice, Sampler, Sampling, best_of
+from .slots import Slot
+
+Ends = Callable[[int], bool]  # asked of each new token of a request: whether that is its last
+
+
+class News(NamedTuple):
+    """A new token of a request, or its failure."""
+
+    id: int
+    token: int | FastGLMError
+    is_last: bool
+
+    def found(self) -> int:
+        """The token; raises the failure."""
+        if isinstance(self.token, FastGLMError):
+            raise self.token
+        return self.token
+
+
+@dataclass(eq=False, slots=True)
+class Ask:
+    """A request on its way."""
+
+    id: int
+    prompt: list[int]
+    left: int  # tokens that may still come
+    sampling: Sampling
+    ends: Ends
+    choice: Choice | None = None
+    slot: Slot | None = None
+
+
+class Scheduler:
+    """Requests of one model, which share its steps. One that fails, or is cancelled, leaves the others untouched.
+
+    On CUDA each step is launched before the tokens that precede it are looked at, so that the device does not wait; a
+    request whose token ends it has run one step too many then.
+
+    `alone` is the request whose prompt is being run, else None.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.alone: int | None = None
+        self.slot_memory = 0  # bytes of keys and values of one request in the last round
+        self._runner = runner_of(model)
+        self._is_ahead = runs_ahead(model.device)
+        self._reader = TokenReader(self._is_ahead)
+        self._waiting: deque[Ask] = deque()
+        self._is_full = False  # until a request leaves
+        self._rows: list[Ask] = []  # that run, in the order of their slots
+        self._token: Tensor | None = None  # [rows, 1], to be run next
+        self._ahead: Tensor | None = None  # [rows, 1], of a step that is launched already
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is on its way."""
+        return bool(self._rows or self._waiting)
+
+    def add(self, id: int, prompt: list[int], max_new_tokens: int, sampling: Sampling, ends: Ends) -> None:
+        """Takes a request up with the next round."""
+        self._waiting.append(Ask(id, prompt, max_new_tokens, sampling, ends))
+
+    @torch.inference_mode()
+    def start(self) -> None:
+        """Runs the prompts of all requests that wait, side by side. Raises MemoryShortError where they do not fit."""
+        self._enter(list(self._waiting))
+        self._waiting.clear()
+        self._ahead = self._token
+
+    @torch.inference_mode()
+    def cancel(self, id: int) -> None:
+        """Forgets a request, running or ended."""
+        self._waiting = deque(ask for ask in self._waiting if ask.id != id)
+        self._leave([ask for ask in self._rows if ask.id == id])
+
+    @torch.inference_mode()
+    def close(self) -> None:
+        """Forgets all requests."""
+        self._waiting.clear()
+        self._leave(self._rows)
+
+    def step(self) -> list[News]:
+        """One round: a new token of each request that runs, and the first of those that enter.
+
+        A request waits while others run where there is no memory for it, and fails where it is alone.
+        """
+        news: list[News] = []
+        # Entered anew each time: what consumes the tokens must not run in inference mode.
+        with torch.inference_mode():
+            self._advance_all(news)
+            self._admit(news)
+            if not self._rows:
+                return news
+            assert self._token is not None
+            self._reader.start(self._token)
+            if self._is_ahead:
+                self._launch_ahead()
+            ended = []
+            for ask, token in zip(self._rows, self._reader.finish(), strict=True):
+                ask.left -= 1
+                is_last = token == NONE or not ask.left or ask.ends(token)
+                news.append(News(ask.id, NumbersError() if token == NONE else token, is_last))
+                if is_last:
+                    ended.append(ask)
+            self.slot_memory = self._runner.slot_memory
+            self._leave(ended)
+        return news
+
+    def _advance_all(self, news: list[News]) -> None:
+        """The next tokens of all that run; the longest request fails where there is no memory for them."""
+        if self._ahead is not None:
+            self._token, self._ahead = self._ahead, None
+            return
+        while self._rows:
+            try:
+                with room_for(f"{len(self._rows)} answers at once", f"ask less at once, {LESS}"):
+                    self._token = self._advance()
+                return
+            except MemoryShortError as error:
+                longest = max(self._rows, key=lambda ask: ask.slot.length if ask.slot else 0)
+                news.append(News(longest.id, error, True))
+                self._leave([longest])
+
+    def _launch_ahead(self) -> None:
+        if all(ask.left == 1 for ask in self._rows):
+            return
+        try:
+            self._runner.reserve(self._slots(), 1)
+        except MemoryShortError:
+            return  # said in the next round, when these tokens have been told
+        self._ahead = self._advance()
+
+    def _advance(self) -> Tensor:
+        """Launches the step of the tokens that are next; what follows them, [rows, 1]."""
+        assert self._token is not None
+        logits, best = self._runner.step(self._slots(), self._token)
+        self._sampler.stir()
+        return self._choose(logits[:, -1], [best])
+
+    def _admit(self, news: list[News]) -> None:
+        """Lets requests in that wait, one by one."""
+        if self._rows and self._is_full:
+            return
+        while self._waiting:
+            ask = self._waiting[0]
+            self.alone = ask.id
+            try:
+                self._enter([ask])
+            except FastGLMError as error:
+                if isinstance(error, MemoryShortError) and self._rows:
+                    self._is_full = True
+                    return
+                news.append(News(ask.id, error, True))
+            finally:
+                self.alone = None
+            if self._waiting and self._waiting[0] is ask:
+                self._waiting.popleft()
+
+    def _enter(self, asks: Sequence[Ask]) -> None:
+        """Runs the prompts of requests, whose first tokens are then next."""
+        device, vocabulary = self.model.device, self.model.config.vocab_size
+        prompts = [torch.tensor(ask.prompt, device=device) for ask in asks]
+        many, way_out = (f"{len(asks)} answers", "ask less at once") if len(asks) > 1 else ("a prompt", "shorten it")
+        with torch.inference_mode(), room_for(f"{many} at once", f"{way_out}, {LESS}"):
+            choices = [Choice(ask.sampling, prompt, vocabulary) for ask, prompt in zip(asks, prompts, strict=True)]
+            slots, logits = self._runner.prefill(prompts, [ask.left for ask in asks])
+            try:
+                sampler = Sampler(choices)
+                sampler.stir()
+                token = sampler(logits, best_of(logits)[:, None])
+                self._token = token if self._token is None else torch.cat((self._token, token))
+            except BaseException:
+                self._runner.free(slots)
+                raise
+        for ask, slot, choice in zip(asks, slots, choices, strict=True):
+            ask.slot, ask.choice = slot, choice
+        self._rows += asks
+        self._arrange()
+
+    def _leave(self, asks: Sequence[Ask]) -> None:
+        """Frees the slots of requests."""
+        if not asks:
+            return
+        self._runner.free([ask.slot for ask in asks if ask.slot])
+        kept = [number for number, ask in enumerate(self._rows) if ask not in asks]
+        self._rows = [self._rows[number] for number in kept]
+        if not kept:
+            self._token = self._ahead = None
+        else:
+            self._token, self._ahead = (x if x is None else x[kept] for x in (self._token, self._ahead))
+        self._is_full = False
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Puts the requests in the order of their slots, and makes the sampler of these."""
+        order = sorted(range(len(self._rows)), key=lambda number: self._slots()[number].row)
+        if order != list(range(len(order))):
+            self._rows = [self._rows[number] for number in order]
+            self._token, self._ahead = (x if x is None else x[order] for x in (self._token, self._ahead))
+        if not self._rows:
+            return
+        self._sampler = sampler = Sampler([ask.choice for ask in self._rows if ask.choice])
+        self._choose = lambda logits, inputs: sampler(logits, *inputs)
+        if self._is_ahead and not sampler.is_plain:
+            self._choose = Captured(self._choose)
+
+    def _slots(self) -> list[Slot]:
+        return [ask.slot for ask in self._rows if ask.slot]
+
+
+def runs_ahead(device: torch.device) -> bool:
+    """Whether steps are launched before the tokens that precede them are looked at."""
+    return device.type == "cuda"
+
+
+class TokenReader:
+    """Reads tokens from the device without waiting for what was launched after them."""
+
+    def __init__(self, is_cuda: bool) -> None:
+        self._event = torch.cuda.Event() if is_cuda else None
+        self._token = torch.empty(0, 1, dtype=torch.long)
+
+    def start(self, token: Tensor) -> None:
+        """token: [rows, 1]."""
+        if self._event is None:
+            self._token = token
+            return
+        if len(self._token) != len(token):
+            self._token = torch.empty(len(token), 1, dtype=torch.long, pin_memory=True)
+        self._token.copy_(token, non_blocking=True)
+        self._event.record(torch.cuda.current_stream(token.device))
+
+    def finish(self) -> list[int]:
+        """A token a row."""
+        if self._event is not None:
+            self._event.synchronize()
+        return self._token.flatten().tolist()

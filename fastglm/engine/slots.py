@@ -1,0 +1,77 @@
+"""Slots: the places of running requests in the KV cache of a model."""
+
+from collections.abc import Sequence
+
+from ..errors import MemoryShortError
+from .kv_cache import KVCache
+
+
+class Slot:
+    """The place of one request; its row may change when another request leaves."""
+
+    __slots__ = ("length", "row")
+
+    def __init__(self, row: int) -> None:
+        self.row, self.length = row, 0  # tokens that are in
+
+
+class Slots:
+    """The slots of the caches of all stages of a model.
+
+    Those that are taken lie in the first rows: the last one moves where one is freed. So a step reads neighbouring rows
+    of the buffers as they lie. There are 1, 2, 4, 8, 16, … of them, or fewer where memory is short.
+    """
+
+    def __init__(self, caches: Sequence[KVCache]) -> None:
+        self._caches = caches
+        self.taken: list[Slot] = []  # by row
+
+    @property
+    def count(self) -> int:
+        """Slots that there are, taken or free."""
+        return min(cache.slots for cache in self._caches)
+
+    def take(self, count: int, capacity: int) -> list[Slot]:
+        """New slots; all have room for `capacity` tokens at least. Raises MemoryShortError, and takes none then."""
+        needed = len(self.taken) + count
+        if needed > self.count:
+            try:
+                self._resize(1 << (needed - 1).bit_length(), capacity)
+            except MemoryShortError:
+                self._resize(needed, capacity)
+        else:
+            self._resize(needed, capacity)
+        slots = [Slot(len(self.taken) + number) for number in range(count)]
+        self.taken += slots
+        return slots
+
+    def reserve(self, tokens: int) -> None:
+        """Makes room for so many tokens in each slot; full buffers double. Raises MemoryShortError."""
+        capacity = min(cache.capacity for cache in self._caches)
+        if tokens > capacity:
+            self._resize(self.count, max(2 * capacity, tokens))
+
+    def free(self, slot: Slot) -> None:
+        """Gives a slot back."""
+        last = self.taken.pop()
+        for cache in self._caches:
+            cache.clear(slot.row, slot.length)
+            if last is not slot:
+                cache.move(last.row, slot.row, last.length)
+                cache.clear(last.row, last.length)
+        if last is not slot:
+            self.taken[slot.row], last.row = last, slot.row
+
+    def rewind(self, slot: Slot, count: int) -> None:
+        """As `KVCache.rewind`, for all stages."""
+        for cache in self._caches:
+            cache.rewind(slot.row, count)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of keys and values, of all slots."""
+        return sum(cache.memory for cache in self._caches)
+
+    def _resize(self, slots: int, capacity: int) -> None:
+        for cache in self._caches:
+            cache.resize(slots, capacity)
