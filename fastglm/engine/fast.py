@@ -14,6 +14,7 @@ class FastEngine:
 
     def __init__(self, model: Any) -> None:
         self._scheduler = Scheduler(model)
+        self._runs = False
 
     def generate(
         self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
@@ -25,13 +26,15 @@ class FastEngine:
         """
         scheduler = self._scheduler
         scheduler.add(0, prompt, max_new_tokens, sampling, stops.__contains__)
+        self._runs = True
         try:
             while scheduler.busy:
                 for news in scheduler.step():
                     yield news.found()
         finally:
+            self._runs = False
             scheduler.close()
 
     def cache_memory(self, tokens: int) -> int:
-        """Bytes of the cache as it is allocated."""
-        return self._scheduler.slot_memory if self._scheduler.busy else 0
+        """Bytes of the answer's slot of the cache."""
+        return self._scheduler.slot_memory if self._runs else 0

@@ -213,10 +213,14 @@ class Runner:
         for stage in self._stages:
             device = stage.device
             keep = 1 if stage is self._stages[-1] else longest
-            positions, mask = plan.position_ids.to(device), plan.attention_mask.to(device)
+            positions, mask = _to(plan.position_ids, device), _to(plan.attention_mask, device)
             cache = PromptRows(stage.cache, rows, padding)
-            x = stage.one.decoder(x.to(device), positions, mask, cache, keep=keep)
+            x = stage.one.decoder(_to(x, device), positions, mask, cache, keep=keep)
             stage.cache.begin(rows, list(map(len, prompts)), following.to(device))
         for slot, prompt in zip(slots, prompts, strict=True):
             slot.length = len(prompt)
         return x[:, -1].float()
+
+
+def _to(tensor: Tensor | None, device: torch.device) -> Any:
+    return None if tensor is None else tensor.to(device)

@@ -185,10 +185,12 @@ class Scheduler:
                 sampler = Sampler(choices)
                 sampler.stir()
                 token = sampler(logits, best_of(logits)[:, None])
-                self._token = token if self._token is None else torch.cat((self._token, token))
+                token = token if self._token is None else torch.cat((self._token, token))
+                self.alone = None
             except BaseException:
                 self._runner.free(slots)
                 raise
+        self._token = token
         for ask, slot, choice in zip(asks, slots, choices, strict=True):
             ask.slot, ask.choice = slot, choice
         self._rows += asks
