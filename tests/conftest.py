@@ -13,6 +13,7 @@ os.environ["FASTGLM_COMPILE"] = "0"
 def own_home(tmp_path_factory, monkeypatch):
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("FASTGLM_HOME", str(home))
+    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     return home
 
 

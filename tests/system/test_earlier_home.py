@@ -20,9 +20,8 @@ DONE, INTERRUPTED = "20261128-062912-9dae6c", "20261128-063200-a280ed"
 
 
 @pytest.fixture
-def home(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(own_home: Path) -> Path:
     """A copy of the recorded home, as if written on this machine."""
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     shutil.copytree(TESTS / "fixtures" / "home", own_home, dirs_exist_ok=True)
     manifest = own_home / "models" / "chatglm-int4" / "fastglm.json"
     manifest.write_text(manifest.read_text().replace("GOLDEN", str(TESTS / "golden")))

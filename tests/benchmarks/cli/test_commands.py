@@ -25,13 +25,6 @@ pytestmark = pytest.mark.usefixtures("machine")
 SHORT = ["--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens", "4", "--repeats", "3"]
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
-    return tmp_path / "home"
-
-
 @pytest.fixture
 def lines(capsys: pytest.CaptureFixture[str]) -> Any:
     """The JSON lines that were printed."""
@@ -72,7 +65,7 @@ def test_json_holds_what_the_store_holds(tmp_path: Path) -> None:
 
     assert comparable(data["measurements"]) == comparable(kept)
     assert len(data["samples"]) == len(Store().samples())
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "out.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.json"]
 
 
 def test_progress_lines(lines: Any) -> None:
@@ -123,9 +116,9 @@ def test_a_busy_machine_is_warned_of(monkeypatch: pytest.MonkeyPatch, lines: Any
     assert Store().runs()["machine"][0]["cpu_busy"] == 0.7
 
 
-def test_without_a_store_nothing_is_kept(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_store_nothing_is_kept(own_home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", *SHORT, "--store", "none"]) == 0
-    assert not (home / "results").exists()
+    assert not (own_home / "results").exists()
     assert main(["list", "--store", "none"]) == 2
     assert "without a store" in capsys.readouterr().err
 

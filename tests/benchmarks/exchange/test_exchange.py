@@ -362,8 +362,7 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(
     assert [file.name for file in tmp_path.glob("*out*")] == ["out.json"]
 
 
-def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, path, elsewhere = _run(), tmp_path / "out.json", f"sqlite:///{tmp_path / 'elsewhere.sqlite'}"
     _fill(Store(), run)
     assert main(["export", str(path)]) == 0

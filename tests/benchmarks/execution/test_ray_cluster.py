@@ -62,7 +62,6 @@ def tasks(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Fake hosts, an empty store, and the folder in which `fake_tasks` finds orders and leaves records."""
     for file in (home / "tasks").iterdir():
         file.unlink()
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     monkeypatch.setenv("FASTGLM_DATABASE_URL", f"sqlite:///{home / f'{time.monotonic_ns()}.sqlite'}")
     monkeypatch.setattr(ray_cluster, "measure", fake_tasks.measure)
     return home / "tasks"

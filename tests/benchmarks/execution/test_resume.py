@@ -26,13 +26,6 @@ OPTIONS = ["--variants", "original,int4", "--prompt-tokens", "8,24", "--answer-t
 WORKLOAD = Workload((8, 24), 6, 4)
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
-    return tmp_path / "home"
-
-
 class Stopping:
     """A reporter that stops the run at a step."""
 
@@ -156,7 +149,7 @@ def test_a_run_that_does_not_say_how_it_was_measured_is_refused(capsys: pytest.C
         resume._order(store.runs().to_dict("records")[0])
 
 
-def test_killed_at_random_moments_nothing_is_lost_or_double(home: Path) -> None:
+def test_killed_at_random_moments_nothing_is_lost_or_double() -> None:
     """SIGKILL, again and again, until the run reaches its end."""
     draw, kills = random.Random(0), 0
     environment = {**os.environ, "FAKE_ANSWER_TAKES": "0.02"}

@@ -42,7 +42,6 @@ def unchanged_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     Tests that run in the background ignore Ctrl-C, and their child processes would too.
     """
     monkeypatch.setattr(worker, "_is_ours", lambda _: True)
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     before = HANDLE(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(worker.signal, "signal", lambda *_: None)
     yield

@@ -48,8 +48,6 @@ class HostedPeer(FakePeer):
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 

@@ -19,9 +19,7 @@ Method = Callable[[list[float], list[float]], Estimate]
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
+def store() -> Store:
     return Store()
 
 

@@ -18,9 +18,7 @@ EVIL = "<script>alert(1)</script> & | *bold*"
 
 
 @pytest.fixture
-def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
+def store() -> Store:
     return Store()
 
 

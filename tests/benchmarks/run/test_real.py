@@ -11,9 +11,7 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "chatglm"
 
 
 @pytest.mark.timeout(600)
-def test_variants_of_a_real_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
+def test_variants_of_a_real_model() -> None:
     asked = ["--prompt-tokens", "8,40", "--answer-tokens", "6", "--repeats", "2", "--suite", "latency,memory"]
     assert main(["run", "--model", str(GOLDEN), "--variants", "original,int8", "--device", "cpu", *asked]) == 0
     rows = Store().measurements()

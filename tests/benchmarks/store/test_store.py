@@ -21,13 +21,6 @@ from benchmarks.store.run import Run, still_runs
 from benchmarks.store.store import RUNS, Store, StoreError, local_url
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("FASTGLM_HOME", str(tmp_path / "home"))
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
-    return tmp_path / "home"
-
-
 def _run(**changes: object) -> Run:
     settings = {"machine": {"cpu": "某处理器"}, "code_version": "abc+changes", "settings": {"repeats": 5}}
     return Run("demo", ("original", "int4"), ("latency",), **(settings | changes))  # type: ignore[arg-type]
@@ -38,7 +31,6 @@ def _row(run: Run, value: float = 0.25, **changes: object) -> Measurement:
     return Measurement(run.id, "demo", "int4", "cpu", "ttft", value=value, **(row | changes))  # type: ignore[arg-type]
 
 
-@pytest.mark.usefixtures("home")
 def test_what_is_written_is_read_back_after_a_restart() -> None:
     run = _run()
     store = Store()
@@ -88,7 +80,6 @@ def test_what_is_written_is_read_back_after_a_restart() -> None:
     assert (sample["repeat"], sample["values"], sample["params"]) == (3, [0.1, 0.2], {"prompt_tokens": 32})
 
 
-@pytest.mark.usefixtures("home")
 def test_a_row_measured_further_replaces_the_one_before() -> None:
     store, run = Store(), _run()
     store.start_run(run)
@@ -98,7 +89,6 @@ def test_a_row_measured_further_replaces_the_one_before() -> None:
     assert (row["value"], row["n"], row["low"]) == (2.0, 5, 0.2)
 
 
-@pytest.mark.usefixtures("home")
 def test_rows_are_chosen_by_run_and_metric() -> None:
     store, one, two = Store(), _run(), _run()
     for run in (one, two):
@@ -111,7 +101,6 @@ def test_rows_are_chosen_by_run_and_metric() -> None:
     assert store.runs()["id"].tolist() == [two.id, one.id]
 
 
-@pytest.mark.usefixtures("home")
 def test_an_empty_store_gives_empty_tables() -> None:
     store = Store()
     assert store.runs().empty
@@ -119,17 +108,17 @@ def test_an_empty_store_gives_empty_tables() -> None:
     assert store.samples().empty
 
 
-def test_the_default_place_is_the_home_with_a_write_ahead_log(home: Path) -> None:
+def test_the_default_place_is_the_home_with_a_write_ahead_log(own_home: Path) -> None:
     Store()
-    with closing(sqlite3.connect(home / "results" / "results.sqlite")) as database:
+    with closing(sqlite3.connect(own_home / "results" / "results.sqlite")) as database:
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_another_database_by_the_environment(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_database_by_the_environment(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTGLM_DATABASE_URL", f"sqlite:///{tmp_path / 'other.sqlite'}")
     Store()
     assert (tmp_path / "other.sqlite").exists()
-    assert not home.exists()
+    assert not (own_home / "results").exists()
 
 
 def test_a_locked_database_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +161,6 @@ def test_passwords_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "secret" not in str(caught.value)
 
 
-@pytest.mark.usefixtures("home")
 def test_a_run_whose_process_is_gone_is_interrupted() -> None:
     store = Store()
     gone, here = _run(pid=2**22 + 1, machine={"node": platform.node()}), _run(machine={"node": platform.node()})
@@ -321,10 +309,10 @@ def test_trouble_with_the_local_store_itself_is_only_told() -> None:
     assert keep_here(Result(_run(), "done", [], [], [], trouble), Store(local_url())) is trouble
 
 
-def test_opening_a_store_once_more_keeps_the_locks_of_this_process(home: Path) -> None:
+def test_opening_a_store_once_more_keeps_the_locks_of_this_process(own_home: Path) -> None:
     """POSIX removes a process's locks on a file when it closes the file, however it had opened it."""
     first = Store()
-    path = home / "results" / "results.sqlite"
+    path = own_home / "results" / "results.sqlite"
     reads = f"import sqlite3; c = sqlite3.connect({str(path)!r}); print(c.execute('SELECT 1 FROM runs').fetchall())"
     with first._engine.connect() as connection:
         connection.exec_driver_sql("SELECT 1 FROM runs").fetchall()

@@ -28,7 +28,6 @@ ME = processes.identity(os.getpid())
 @pytest.fixture(autouse=True)
 def own_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A server that has just started."""
-    monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     monkeypatch.setattr(jobs, "_worker", None)
     st.cache_resource.clear()
     yield
