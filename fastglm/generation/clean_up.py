@@ -26,7 +26,7 @@ class Cleaner:
         return (self._done + self._clean("." + self._end)[1:]) if self._done else self._clean(self._end)
 
     def _safe_cut(self) -> int:
-        """Where the end may be cut so that the part before it will not change; 0: nowhere."""
+        """The last place at which the text may be cut so that the part before it will not change; 0: none."""
         end = self._end
         for place in range(len(end) - 1, max(len(end) - _FARTHEST, 0), -1):
             if self._is_safe(end[place]) and self._is_safe(end[place - 1]):
