@@ -56,10 +56,12 @@ def check_turns(messages: Sequence[Message]) -> None:
 
 def _pair(part: Any, number: int) -> tuple[str, str]:
     if not isinstance(part, (list, tuple)) or len(part) != 2:
-        raise UsageError(f"Round {number} of the history is no pair ({type(part).__name__}): {_WANTED}.")
+        raise UsageError(f"Round {number} of the history is not a pair ({type(part).__name__}): {_WANTED}.")
     for text, name in zip(part, ("query", "response"), strict=True):
         if not isinstance(text, str):
-            raise UsageError(f"Round {number} of the history has a {name} that is no text ({_kind(text)}): {_WANTED}.")
+            raise UsageError(
+                f"Round {number} of the history has a {name} that is not a text ({_kind(text)}): {_WANTED}."
+            )
     return part[0], part[1]
 
 

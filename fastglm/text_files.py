@@ -69,7 +69,7 @@ def _round(line: str, place: str) -> Text:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{place} is not JSON ({error})") from error
     if not isinstance(data, dict) or not {"prompt", "answer"} <= data.keys() <= _KEYS:
-        raise UsageError(f'{place}: wanted are "prompt" and "answer", and "history" where there is one, and no others')
+        raise UsageError(f'{place}: write "prompt" and "answer", "history" if there is one, and nothing else')
     history = data.get("history", [])
     for key in ("prompt", "answer"):
         if not is_text(data[key]) or not data[key].strip():

@@ -50,7 +50,7 @@ def filled(page: str, folder: Path) -> str:
     def table(found: re.Match[str]) -> str:
         mark = MARK.fullmatch(found[1])
         if not mark or mark[1] not in TABLES:
-            raise FastGLMError(f"the mark {found[1]!r} is no table: write one of {', '.join(TABLES)} and a file")
+            raise FastGLMError(f"the mark {found[1]!r} is not a table: write one of {', '.join(TABLES)} and a file")
         lines = TABLES[mark[1]](_read(folder, mark[2]), mark[3].split("; ") if mark[3] else None)
         text = "\n".join(lines).strip("\n")
         return f"<!-- figures: {found[1]} -->\n\n{text}\n\n<!-- end -->"

@@ -89,7 +89,7 @@ def read(file: BinaryIO, most: int) -> Any:
 
 def _check(number: float) -> None:
     if not (-LARGEST <= number < LARGEST if type(number) is int else abs(number) < float("inf")):
-        raise JSONError("a number is too large, or none")
+        raise JSONError("a number is too large, or not a number")
 
 
 def _line(error: Exception) -> str:

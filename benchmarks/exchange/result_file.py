@@ -103,7 +103,9 @@ class ResultFile:
     def of(cls, path: Path, data: Any) -> "ResultFile":
         """Make a ResultFile from the data of `read`. Raises `ResultError` with the place of the fault."""
         if not isinstance(data, dict) or data.get("format") != FORMAT or data.get("version") != VERSION:
-            raise ResultError(f"{path} is no file of figures: it does not say the format {FORMAT}, version {VERSION}")
+            raise ResultError(
+                f"{path} is not a file of figures: it does not say the format {FORMAT}, version {VERSION}"
+            )
         if not isinstance(data.get("machine"), dict) or not data.get("rows"):
             raise ResultError(f"{path} lacks its machine or its rows: measure it again, or bring it back")
         found = cls(path, data["machine"])

@@ -35,7 +35,7 @@ class Compression:
         if not _NAME.fullmatch(self.recipe) and not _lies_in("recipes", self.recipe):
             raise UsageError(f"{self.recipe!r} is neither a recipe's name nor a recipe that is kept here.")
         if self.texts not in (None, "demo") and not _lies_in("texts", self.texts):
-            raise UsageError(f"{self.texts!r} are no texts that are kept here.")
+            raise UsageError(f"{self.texts!r} are not texts that are kept here.")
         with suppress(CheckpointError):  # its folder is gone; the command reports this
             find_source(self.model, restricted=True)
 
@@ -48,7 +48,7 @@ class Compression:
         model, recipe, name = (options.get(option, "") for option in ("--model", "--recipe", "--out"))
         found = cls(model, recipe, name, options.get("--texts"))
         if found.arguments() != list(arguments):
-            raise UsageError("The command has options that a compression of the app has not.")
+            raise UsageError("The command has options that a compression of the app does not have.")
         return found
 
     def arguments(self) -> list[str]:

@@ -36,7 +36,7 @@ class ClaimedFigure:
         if not isinstance(self.unit, str) or not isinstance(self.what, str) or not isinstance(self.n, int):
             raise ValueError("unit and what are texts, n is a whole number")
         if (self.low is None) != (self.high is None) or (self.low or 0) > (self.high or 0):
-            raise ValueError(f"low and high are no interval ({self.low}, {self.high})")
+            raise ValueError(f"low and high do not form an interval ({self.low}, {self.high})")
 
     @property
     def kept(self) -> bool | None:

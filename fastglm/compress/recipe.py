@@ -73,15 +73,15 @@ class Recipe:
             UsageError: not YAML, or not a recipe; one line gives place and fault.
         """
         if len(text) > LARGEST:
-            raise UsageError(f"{name} is no recipe: it is larger than {LARGEST >> 10} kB.")
+            raise UsageError(f"{name} is not a recipe: it is larger than {LARGEST >> 10} kB.")
         try:
             data = yaml.load(text, _Loader)
         except (ValueError, OverflowError) as error:  # thousands of digits, the 99th of a month
-            raise UsageError(f"{name} is no recipe: a number is too large, or a date is none.") from error
+            raise UsageError(f"{name} is not a recipe: a number is too large, or a date is invalid.") from error
         except (yaml.YAMLError, RecursionError) as error:
             mark = getattr(error, "problem_mark", None)
             problem = getattr(error, "problem", None) or str(error).partition("\n")[0]
-            raise UsageError(f"{name}{f', line {mark.line + 1}' if mark else ''} is no YAML: {problem}.") from error
+            raise UsageError(f"{name}{f', line {mark.line + 1}' if mark else ''} is not YAML: {problem}.") from error
         return cls.from_dict(data, name)
 
     @classmethod
@@ -89,15 +89,15 @@ class Recipe:
         """Read a recipe from the data of YAML or JSON. Raises UsageError as `from_yaml` does."""
         _check_bounds(data, name)
         if not isinstance(data, dict) or not isinstance(data.get("steps"), list):
-            raise UsageError(f'{name} is no recipe: wanted is a list of "steps", with "name" and "seed" if you like.')
+            raise UsageError(f'{name} is not a recipe: it needs a list of "steps", and may have "name" and "seed".')
         for key in data:
             if key not in _KEYS:
                 raise UsageError(f"{name} has no {key!r}{_meant(str(key), _KEYS)}; a recipe has {', '.join(_KEYS)}.")
         title, seed = data.get("name", name), data.get("seed", 0)
         if not isinstance(title, str) or not title.strip() or not title.isprintable():
-            raise UsageError(f"{name}: its name is {title!r}: wanted is a word.")
+            raise UsageError(f"{name}: the name must be a word (got {title!r}).")
         if type(seed) is not int or not 0 <= seed < 1 << 63:
-            raise UsageError(f"{name}: seed is {seed!r}: wanted is a whole number from 0.")
+            raise UsageError(f"{name}: seed must be a whole number, 0 or more (got {seed!r}).")
         return cls(title, tuple(_step(name, number, item) for number, item in enumerate(data["steps"], 1)), seed)
 
     def as_dict(self) -> dict[str, Any]:
@@ -176,11 +176,13 @@ def _check_bounds(data: Any, name: str) -> None:
         if isinstance(value, dict | list | tuple | set):
             waiting += [(part, depth + 1) for part in parts]
         elif isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-            raise UsageError(f"{name} is no recipe: a number in it has more than 19 digits.")
+            raise UsageError(f"{name} is not a recipe: a number in it has more than 19 digits.")
         elif isinstance(value, str | bytes) and len(value) > _LONGEST:
-            raise UsageError(f"{name} is no recipe: a text in it is longer than {_LONGEST} characters.")
+            raise UsageError(f"{name} is not a recipe: a text in it is longer than {_LONGEST} characters.")
         if depth > _DEEPEST or count + len(waiting) > _MOST:
-            raise UsageError(f"{name} is no recipe: it has more than {_MOST} values, or more than {_DEEPEST} levels.")
+            raise UsageError(
+                f"{name} is not a recipe: it has more than {_MOST} values, or more than {_DEEPEST} levels."
+            )
 
 
 def _step(recipe: str, number: int, item: Any) -> Step:
@@ -188,7 +190,7 @@ def _step(recipe: str, number: int, item: Any) -> Step:
     if isinstance(item, str):
         item = {item: None}
     if not isinstance(item, dict) or len(item) != 1:
-        raise UsageError(f"{recipe}, step {number}: wanted is a step's name with its fields, - quantise: {{…}}.")
+        raise UsageError(f"{recipe}, step {number}: write a step's name with its fields, - quantise: {{…}}.")
     ((name, told),) = item.items()
     if name not in STEPS:
         known = f"known are {', '.join(STEPS)}"
@@ -201,7 +203,7 @@ def _fields(kind: type[Step], told: Any) -> dict[str, Any]:
     """The fields of a step, checked against their types."""
     names = [field.name for field in fields(kind)]
     if not isinstance(told, dict):
-        raise UsageError(f"wanted are its fields, {', '.join(names) or 'of which it has none'}")
+        raise UsageError(f"write its fields by name: {', '.join(names)}" if names else "it has no fields")
     hints = get_type_hints(kind)
     found = {}
     for name, value in told.items():
@@ -223,7 +225,7 @@ def _typed(name: str, value: Any, hint: Any) -> Any:
         except (ValueError, OverflowError):
             pass
     wanted = " or ".join(_KINDS[kind] for kind in kinds if kind in _KINDS)
-    raise UsageError(f"{name} is {value!r}: wanted is {wanted}")
+    raise UsageError(f"{name} must be {wanted} (got {value!r})")
 
 
 @contextmanager

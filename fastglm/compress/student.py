@@ -24,9 +24,9 @@ def check_student(fields: Mapping[str, Any]) -> None:
             right, wanted = isinstance(value, bool), "true or false"
         else:
             right = (type(value) is int and value > 0) or (type(value) is float and 0 < value <= 1)
-            wanted = "a whole number from 1, or a share such as 0.5"
+            wanted = "a whole number, 1 or more, or a share such as 0.5"
         if not right:
-            raise UsageError(f"student: {name} is {value!r}: wanted is {wanted}")
+            raise UsageError(f"student: {name} must be {wanted} (got {value!r})")
 
 
 def smaller(teacher: ChatGLM6BConfig, fields: Mapping[str, Any]) -> ChatGLM6BConfig:

@@ -63,7 +63,7 @@ class Tasks:
             FastGLMError: a task or its data cannot be read.
         """
         if folder and not folder.is_dir():
-            raise UsageError(f"{folder} is no folder: --tasks wants the one that holds the tasks' YAML files.")
+            raise UsageError(f"{folder} is not a folder: --tasks names the folder of the tasks' YAML files.")
         random.seed(SEED)
         np.random.seed(FEWSHOT_SEED)
         manager = _manager(names, folder)

@@ -89,7 +89,7 @@ def read(path: Path, subject: Subject, advice: str) -> Kept:
     except _WrongError as error:
         raise CheckpointError(f"{path} {error}: {advice}.") from error
     except (SafetensorError, OSError, RuntimeError) as error:
-        raise CheckpointError(f"{path} is truncated or corrupt, or no reference: {advice}.") from error
+        raise CheckpointError(f"{path} is truncated or corrupt, or not a reference: {advice}.") from error
     finals = FinalStates(*(tensors[name] for name in FINALS)) if tensors else None
     return Kept(metadata.get("made", "?"), finals, answers)
 
@@ -101,7 +101,7 @@ class _WrongError(Exception):
 def _check_origin(metadata: Mapping[str, str], subject: Subject) -> None:
     found = metadata.get("format", "")
     if not found.startswith("fastglm-reference"):
-        raise _WrongError("is no reference of FAST-ChatGLM")
+        raise _WrongError("is not a reference of FAST-ChatGLM")
     if found not in (FORMAT, OLD_FORMAT):
         raise _WrongError(f"is of another version of FAST-ChatGLM ({found}, this one reads {FORMAT})")
     checkpoint = metadata.get("checkpoint", "")
@@ -149,5 +149,5 @@ def _answers(encoded: Tensor, examples: int) -> dict[int, str | None]:
     if not all(type(number) is int and 0 <= number < examples for number in answers):
         raise _WrongError(f"has an answer to a question beyond the {examples} asked")
     if not all(answer is None or isinstance(answer, str) for answer in answers.values()):
-        raise _WrongError("has an answer that is no text")
+        raise _WrongError("has an answer that is not a text")
     return answers

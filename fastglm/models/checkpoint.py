@@ -168,7 +168,7 @@ class Checkpoint:
         if not is_kind(tensor, wanted):
             kind = "floating point" if wanted.is_floating_point() else _word(wanted.dtype)
             raise CheckpointError(
-                f"{name} is of {_word(tensor.dtype)} in the checkpoint, wanted is {kind}: "
+                f"{name} is of {_word(tensor.dtype)} in the checkpoint and must be {kind}: "
                 "config.json and the weights are not of the same model."
             )
 

@@ -56,7 +56,7 @@ def _most(restricted: bool) -> float:
     try:
         return float(told) * 1e9
     except ValueError as error:
-        raise UsageError(f"{DOWNLOAD_LIMIT} is {told[:40]!r}: wanted is a number of GB.") from error
+        raise UsageError(f"{DOWNLOAD_LIMIT} must be a number of GB (got {told[:40]!r}).") from error
 
 
 def _kept(repo: str) -> Path | None:

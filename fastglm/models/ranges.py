@@ -44,7 +44,7 @@ class Real:
     @property
     def wanted(self) -> str:
         """The accepted values in words."""
-        return f"a number {'from' if self.closed else 'above'} {self.low:g} to {self.high:g}"
+        return f"a number {'from' if self.closed else 'above'} {self.low:g} {'to' if self.closed else 'and up to'} {self.high:g}"
 
     def takes(self, value: Any) -> bool:
         """Tell whether a value is accepted."""
@@ -134,7 +134,7 @@ def check_ranges(fields: Mapping[str, Any], called: Mapping[str, str]) -> None:
     for name, value in fields.items():
         known = RANGES.get(called.get(name, name))
         if known and not known.takes(value):
-            raise CheckpointError(f"config.json: {name} is {_short(value)}; wanted is {known.wanted}.")
+            raise CheckpointError(f"config.json: {name} must be {known.wanted} (got {_short(value)}).")
 
 
 def _short(value: Any) -> str:

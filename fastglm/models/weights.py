@@ -75,10 +75,10 @@ def _read_bin(shard: Path, names: Collection[str] | None) -> Iterator[tuple[str,
         tensor = state.pop(name)
         if type(tensor) not in (Tensor, nn.Parameter):
             raise CheckpointError(
-                f"{shard} holds {str(name)[:80]!r}, which is no tensor: save the model's state_dict()."
+                f"{shard} holds {str(name)[:80]!r}, which is not a tensor: save the model's state_dict()."
             )
         if not isinstance(name, str):
-            raise CheckpointError(f"{shard} names a tensor {str(name)[:80]}, which is no word: fetch it again.")
+            raise CheckpointError(f"{shard} names a tensor {str(name)[:80]}, which is not a word: fetch it again.")
         if not _is_plain(tensor):
             raise CheckpointError(f"{shard} holds fewer numbers for {name} than its shape says: fetch it again.")
         if names is None or name in names:

@@ -49,7 +49,7 @@ def test_json_lines_are_rounds(name: str, tmp_path: Path) -> None:
         ("a.jsonl", " \n\n", "has no texts"),
         ("a.jsonl", "plain", "line 1 is not JSON"),
         ("a.txt", '{"prompt": "a", "answer": "b"}\nplain', "line 2 is not JSON"),
-        ("a.txt", '{"prompt": "a"}', 'line 1: wanted are "prompt" and "answer"'),
+        ("a.txt", '{"prompt": "a"}', 'line 1: write "prompt" and "answer"'),
     ],
 )
 def test_a_file_that_is_wrong_is_told_by_its_line(name: str, content: str | bytes, said: str, tmp_path: Path) -> None:

@@ -260,7 +260,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "too many layers": (
         {"recipe": Recipe("r", (*PRUNE, PruneDepth(layers=2)))},
         UsageError,
-        r"Recipe r, step 3 \(prune-depth\): 2 of 2 layers cannot go",
+        r"Recipe r, step 3 \(prune-depth\): 2 of 2 layers cannot be removed",
     ),
     "no file": ({"texts": "/nowhere.txt"}, UsageError, "cannot be read"),
 }

@@ -71,13 +71,13 @@ def test_too_few_texts(kind, tmp_path):
 
 @pytest.mark.parametrize("layers", [0, 3, 7])
 def test_layers_that_cannot_go(layers, tmp_path):
-    with pytest.raises(UsageError, match=f"{layers} of 3 layers cannot go: name 1 to 2"):
+    with pytest.raises(UsageError, match=f"{layers} of 3 layers cannot be removed: name 1 to 2"):
         prune_depth(SOURCE, tmp_path / "out", layers, TEXTS)
 
 
 @pytest.mark.parametrize(
     ("shares", "said"),
-    [((0, 1), "channels is 0"), ((1, 1.5), "heads is 1.5"), ((1, 1), "nothing goes"), ((0.99, 1), "nothing goes")],
+    [((0, 1), "channels is 0"), ((1, 1.5), "heads is 1.5"), ((1, 1), "nothing is removed"), ((0.99, 1), "nothing is removed")],
 )
 def test_shares_that_make_no_sense(shares, said, tmp_path):
     with pytest.raises(UsageError, match=said):

@@ -256,7 +256,7 @@ def test_a_part_of_a_task(folder: Path) -> None:
         (["--suite", "lm-eval:x,"], 2, "wants names of tasks with commas between"),
         (["--suite", "lm-eval"], 2, "There is no suite 'lm-eval': choose from skills, open, and after them lm-eval:"),
         (["--suite", "lm-eval:x", "--model", "shape:chatglm-6b@1"], 2, "random weights"),
-        (["--suite", "lm-eval:x", "--tasks", "/nowhere"], 2, "/nowhere is no folder"),
+        (["--suite", "lm-eval:x", "--tasks", "/nowhere"], 2, "/nowhere is not a folder"),
         (["--suite", "skills", "--tasks", "/tmp"], 2, "--tasks is for tasks of your own"),
     ],
 )

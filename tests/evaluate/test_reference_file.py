@@ -100,7 +100,7 @@ def test_no_half_of_a_file_is_left(file: Path) -> None:
 @pytest.mark.parametrize(
     ("metadata", "said"),
     [
-        ({"format": "pt"}, "is no reference of FAST-ChatGLM"),
+        ({"format": "pt"}, "is not a reference of FAST-ChatGLM"),
         ({"format": "fastglm-reference-1"}, "another version of FAST-ChatGLM (fastglm-reference-1"),
         ({"checkpoint": "d" * 64}, "another checkpoint (dddddddddddd, this one is cccccccccccc)"),
         ({"questions": "r" * 64}, "other questions"),
@@ -129,7 +129,7 @@ def test_a_file_of_something_else(file: Path, metadata: dict[str, str], said: st
         (answers("[0, 1]"), "has answers that cannot be read"),
         (answers('[[3, "x"]]'), "an answer to a question beyond the 3 asked"),
         (answers('[[true, "x"]]'), "beyond the 3"),
-        (answers("[[1, 4]]"), "an answer that is no text"),
+        (answers("[[1, 4]]"), "an answer that is not a text"),
     ],
 )
 def test_a_file_that_does_not_fit(file: Path, change: Callable[[Tensors], object], said: str) -> None:
@@ -140,7 +140,7 @@ def test_a_file_that_does_not_fit(file: Path, change: Callable[[Tensors], object
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b"\x80\x04\x95 a pickle", b"\xff" * 100])
 def test_a_file_of_another_kind(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    assert "is truncated or corrupt, or no reference" in refusal(file)
+    assert "is truncated or corrupt, or not a reference" in refusal(file)
 
 
 def test_half_a_file(file: Path) -> None:

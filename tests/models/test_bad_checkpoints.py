@@ -111,16 +111,16 @@ def test_a_field_out_of_its_range_is_named(model, field, value):
 @pytest.mark.parametrize(("field", "value"), [("num_layers", 10**9), ("layernorm_epsilon", NAN), ("hidden_size", "64")])
 def test_every_way_to_read_a_config_says_the_same(model, field, value):
     change_config(model, **{field: value})
-    refused(model, f"{field} is")
+    refused(model, f"{field} must be")
     for read in (AutoConfig.from_pretrained, AutoModel.from_pretrained):
-        with pytest.raises(CheckpointError, match=f"config.json: {field} is"):
+        with pytest.raises(CheckpointError, match=f"config.json: {field} must be"):
             read(model)
 
 
 def test_a_config_changed_by_hand_is_checked_when_a_model_is_built(model):
     config = ChatGLM6BConfig(num_layers=1)
     config.layernorm_epsilon = NAN
-    with pytest.raises(CheckpointError, match="layernorm_epsilon is nan"):
+    with pytest.raises(CheckpointError, match="layernorm_epsilon must be a number"):
         AutoModel.from_config(config)
 
 
@@ -161,8 +161,8 @@ def spoil(number):
         (put(WEIGHT, spoil(NAN)), f"{WEIGHT} holds NaN or infinite"),
         (put(BIAS, spoil(INF)), f"{BIAS} holds NaN or infinite"),
         (put("lm_head.weight", spoil(-INF)), "lm_head.weight holds NaN or infinite"),
-        (put(WEIGHT, lambda x: x > 0), f"{WEIGHT} is of bool in the checkpoint, wanted is floating point"),
-        (put(WEIGHT, lambda x: x.long()), "is of int64 in the checkpoint, wanted is floating point"),
+        (put(WEIGHT, lambda x: x > 0), f"{WEIGHT} is of bool in the checkpoint and must be floating point"),
+        (put(WEIGHT, lambda x: x.long()), "is of int64 in the checkpoint and must be floating point"),
         (put(BIAS, lambda x: x.to(torch.int8)), "is of int8 in the checkpoint"),
         (put(WEIGHT, lambda x: x.to(torch.float8_e4m3fn)), "is of float8_e4m3fn in the checkpoint"),
         (put(BIAS, lambda x: x[0].clone()), r"is \(\) in the checkpoint and \(256,\) by its config"),
@@ -182,9 +182,9 @@ def test_weights_that_are_none_are_named(model, change, said, kind):
     [
         (put(WEIGHT, lambda x: x[:1, :1].clone().expand_as(x)), "holds fewer numbers for"),
         (put(WEIGHT, lambda x: x.to_sparse()), "holds fewer numbers for|truncated or corrupt"),
-        (put(WEIGHT, lambda x: x.tolist()), "is no tensor"),
-        (lambda state: state.update({5: torch.ones(1)}), "which is no word"),
-        (lambda state: state.update({"a": None}), "is no tensor"),
+        (put(WEIGHT, lambda x: x.tolist()), "is not a tensor"),
+        (lambda state: state.update({5: torch.ones(1)}), "which is not a word"),
+        (lambda state: state.update({"a": None}), "is not a tensor"),
     ],
 )
 def test_what_torch_can_save_and_is_no_weight(model, change, said):
@@ -230,7 +230,7 @@ def archive(**files):
 def test_files_of_other_things_are_refused_in_a_line(model, name, content):
     (model / "pytorch_model.bin").unlink()
     (model / name).write_bytes(content)
-    refused(model, "truncated or corrupt|holds more than weights|no table of weights|is no tensor")
+    refused(model, "truncated or corrupt|holds more than weights|no table of weights|is not a tensor")
 
 
 def shards(model):

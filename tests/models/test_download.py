@@ -189,7 +189,7 @@ def test_the_owner_has_no_limit_and_a_visitor_a_wide_one(hub):
 
 def test_a_limit_that_is_no_number_is_named(hub, monkeypatch):
     monkeypatch.setenv("FASTGLM_MAX_DOWNLOAD", "much")
-    with pytest.raises(UsageError, match="FASTGLM_MAX_DOWNLOAD is 'much'"):
+    with pytest.raises(UsageError, match="FASTGLM_MAX_DOWNLOAD must be a number of GB"):
         download(REPO)
 
 

@@ -105,7 +105,9 @@ def _choose(
 def check_count(config: ChatGLM6BConfig, layers: int) -> None:
     """Raise UsageError if this number of layers cannot be removed."""
     if not 1 <= layers < config.num_layers:
-        raise UsageError(f"{layers} of {config.num_layers} layers cannot go: name 1 to {config.num_layers - 1}.")
+        raise UsageError(
+            f"{layers} of {config.num_layers} layers cannot be removed: name 1 to {config.num_layers - 1}."
+        )
 
 
 def without_layers(config: ChatGLM6BConfig, removed: Collection[int]) -> ChatGLM6BConfig:

@@ -63,7 +63,7 @@ def prune_vocabulary(source: Path, out: Path, texts: Sequence[Text], progress: O
     config.pad_token_id = tokenizer.pad_token_id  # the only id about which a config may be wrong and still work
     fixed = [place for name in _ID_FIELDS for place in _as_list(getattr(config, name))]
     if bad := [place for place in fixed if not 0 <= place - images < len(model.pieces)]:
-        raise CheckpointError(f"{source}: config.json names token {bad[0]}, which the tokenizer has not.")
+        raise CheckpointError(f"{source}: config.json names token {bad[0]}, which the tokenizer lacks.")
     needed = _needed(model, {place - images for place in _used(tokenizer, texts)} | {place - images for place in fixed})
     kept = sorted(_filled_up(model, needed))
     if len(kept) >= config.vocab_size:
@@ -97,7 +97,7 @@ def kept_rows(before: Path, after: Path) -> Tensor:
     try:
         return torch.tensor([place[piece.piece] for piece in _pieces(new)])
     except KeyError as unknown:
-        raise CheckpointError(f"{after} has the token {unknown}, which {before} has not.") from unknown
+        raise CheckpointError(f"{after} has the token {unknown}, which {before} lacks.") from unknown
 
 
 def _pieces(tokenizer: Any) -> Sequence[Any]:

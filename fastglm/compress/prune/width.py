@@ -86,7 +86,9 @@ def with_widths(config: ChatGLM6BConfig, channels: float, heads: float) -> ChatG
     smaller.inner_hidden_size = same_or_list([kept(config.inner(layer), channels) for layer in layers])
     smaller.num_attention_heads = same_or_list([max(1, round(config.query_heads(layer) * heads)) for layer in layers])
     if predict_size(smaller) == predict_size(config):
-        raise UsageError(f"With {channels:.0%} of the channels and {heads:.0%} of the heads nothing goes: keep fewer.")
+        raise UsageError(
+            f"With {channels:.0%} of the channels and {heads:.0%} of the heads nothing is removed: keep fewer."
+        )
     return smaller
 
 

@@ -28,7 +28,7 @@ def check_supported(cache: Any | None, others: dict[str, Any]) -> None:
     if others.get("head_mask") is not None:
         raise UsageError("head_mask is not supported: leave it out.")
     if cache is not None and not isinstance(cache, Cache):
-        raise UsageError("past_key_values must be a cache of transformers, such as DynamicCache, and no tuple.")
+        raise UsageError("past_key_values must be a cache of transformers, such as DynamicCache, not a tuple.")
     if cache is not None and cache.is_compileable:
         raise UsageError(_STATIC)
 

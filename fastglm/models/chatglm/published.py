@@ -141,7 +141,7 @@ class PublishedMixin:
         if any(child.weight.is_meta for *_, child in linears):
             raise UsageError("Some weights are not in memory (device_map put them elsewhere): load all of them first.")
         if not all(torch.isfinite(child.weight.half()).all() for *_, child in linears):
-            raise UsageError("Some weights are no numbers in fp16, from which the published formats are made.")
+            raise UsageError("Some weights are NaN or infinite in fp16, from which the published formats are made.")
         self.config.quantization_bit = bits
         for parent, name, child in linears:
             setattr(parent, name, packed(child, self.config.linear_format()))

@@ -131,7 +131,7 @@ class Beside:
         ends = [end for end in map(token, said if isinstance(said, list) else [said]) if end]
         if not ends:
             raise CheckpointError(
-                f"{self.path} ends answers at token {said}, which the tokenizer has not: correct eos_token_id there."
+                f"{self.path} ends answers at token {said}, which the tokenizer lacks: correct eos_token_id there."
             )
         return next((name for name in names if name in ends), ends[0])
 

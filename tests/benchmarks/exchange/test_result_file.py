@@ -51,8 +51,8 @@ def test_a_file_of_another_machine_is_left_alone(tmp_path: Path, facts: dict[str
 @pytest.mark.parametrize(
     ("rows", "changes", "said"),
     [
-        ([ROW], {"format": "other"}, "is no file of figures"),
-        ([ROW], {"version": 2}, "is no file of figures"),
+        ([ROW], {"format": "other"}, "is not a file of figures"),
+        ([ROW], {"version": 2}, "is not a file of figures"),
         ([ROW], {"machine": None}, "lacks its machine or its rows"),
         ([], {}, "lacks its machine or its rows"),
         ([3], {}, "row 1 is broken"),
@@ -63,8 +63,8 @@ def test_a_file_of_another_machine_is_left_alone(tmp_path: Path, facts: dict[str
         ([ROW | {"date": "yesterday"}], {}, "row 1 is broken: Invalid isoformat"),
         ([ROW | {"figures": [{"value": "fast"}]}], {}, "row 1 is broken: value is no finite number"),
         ([ROW | {"figures": [{"value": float("nan")}]}], {}, "row 1 is broken: value is no finite number"),
-        ([ROW | {"figures": [{"value": 1, "low": 2, "high": 1}]}], {}, r"no interval \(2, 1\)"),
-        ([ROW | {"figures": [{"value": 1, "low": 2}]}], {}, r"no interval \(2, None\)"),
+        ([ROW | {"figures": [{"value": 1, "low": 2, "high": 1}]}], {}, r"not form an interval \(2, 1\)"),
+        ([ROW | {"figures": [{"value": 1, "low": 2}]}], {}, r"not form an interval \(2, None\)"),
         ([ROW | {"figures": [{"value": 1, "unit": 3}]}], {}, "unit and what are texts"),
     ],
 )

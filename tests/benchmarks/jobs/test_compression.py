@@ -43,7 +43,7 @@ def test_only_what_is_kept_here_is_read(own_home: Path, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="neither a recipe"):
             Compression("demo", path, "b")
     for path in (elsewhere, str(own_home / "texts" / ".." / "a.txt"), "c.txt", ""):
-        with pytest.raises(UsageError, match="no texts that are kept"):
+        with pytest.raises(UsageError, match="are not texts that are kept"):
             Compression("demo", "int4", "b", path)
     with pytest.raises(UsageError, match="may not be opened here"):
         Compression(str(tmp_path), "int4", "b")

@@ -152,9 +152,9 @@ def test_a_users_own_questions(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ('{"prompt": "a", "answer": "b"}\n{"prompt": ', "line 2 is not JSON"),
-        ('{"prompt": "a"}', 'line 1: wanted are "prompt" and "answer"'),
-        ('{"prompt": "a", "answer": "b", "anwser": "c"}', "and no others"),
-        ('\n["a", "b"]', 'line 2: wanted are "prompt"'),
+        ('{"prompt": "a"}', 'line 1: write "prompt" and "answer"'),
+        ('{"prompt": "a", "answer": "b", "anwser": "c"}', "and nothing else"),
+        ('\n["a", "b"]', 'line 2: write "prompt"'),
         ('{"prompt": "a", "answer": " "}', 'line 1: "answer" is a text'),
         ('{"prompt": "a", "answer": "b", "history": [["c"]]}', '"history" is a list of pairs'),
         ('{"prompt": "a\\u0000", "answer": "b"}', 'line 1: "prompt" is a text'),
