@@ -44,7 +44,8 @@ class Real:
     @property
     def wanted(self) -> str:
         """The accepted values in words."""
-        return f"a number {'from' if self.closed else 'above'} {self.low:g} {'to' if self.closed else 'and up to'} {self.high:g}"
+        low, high = f"{self.low:g}", f"{self.high:g}"
+        return f"a number from {low} to {high}" if self.closed else f"a number above {low} and up to {high}"
 
     def takes(self, value: Any) -> bool:
         """Tell whether a value is accepted."""

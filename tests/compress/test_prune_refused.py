@@ -77,7 +77,12 @@ def test_layers_that_cannot_go(layers, tmp_path):
 
 @pytest.mark.parametrize(
     ("shares", "said"),
-    [((0, 1), "channels is 0"), ((1, 1.5), "heads is 1.5"), ((1, 1), "nothing is removed"), ((0.99, 1), "nothing is removed")],
+    [
+        ((0, 1), "channels is 0"),
+        ((1, 1.5), "heads is 1.5"),
+        ((1, 1), "nothing is removed"),
+        ((0.99, 1), "nothing is removed"),
+    ],
 )
 def test_shares_that_make_no_sense(shares, said, tmp_path):
     with pytest.raises(UsageError, match=said):
