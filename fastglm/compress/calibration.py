@@ -46,7 +46,7 @@ def calibration_examples(
         CheckpointError: the checkpoint has no tokenizer.
     """
     tokenizer = read_tokenizer(checkpoint.folder)
-    found = examples(tokenizer, texts, min(ROW, checkpoint.config.max_sequence_length))
+    found = examples(tokenizer, texts, min(ROW, checkpoint.config.context))
     tokens = sum(len(example.tokens) for example in found)
     if tokens < wanted:
         raise UsageError(

@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError, DiskShortError, UsageError
-from ..models.chatglm.config import ChatGLM6BConfig
-from ..models.checkpoint import HEAD, LAYER, Checkpoint
+from ..models.base import ModelConfig
+from ..models.checkpoint import Checkpoint, read_config
 from ..models.tokenizer_files import read_tokenizer
 from ..models.weights import is_finite
 from ..progress.progress import OnProgress, Progress
@@ -22,7 +22,6 @@ from ..system.home import make_parents
 from ..system.making import part_of
 
 SHARD_BYTES = 1 << 30  # bytes of tensors that are collected before they are written as a shard
-TOKENIZER_FILES = ("tokenizer_config.json", "ice_text.model")
 INDEX = "model.safetensors.index.json"
 _SLACK = 1.02  # bytes of config, tokenizer and headers, beside the weights
 
@@ -49,21 +48,10 @@ def stored_tensors(checkpoint: Checkpoint, stage: str, progress: OnProgress | No
     done = 0
     for name, tensor in checkpoint.tensors():
         done += tensor.nbytes
-        if not (name == HEAD and checkpoint.config.tie_word_embeddings):
+        if not (name == checkpoint.names.ends[1] and checkpoint.config.tie_word_embeddings):
             yield name, tensor
         if progress:
             progress(Progress(stage, done, checkpoint.size, "B"))
-
-
-def split_name(name: str) -> tuple[int | None, str]:
-    """Split a tensor's name into the number of its layer and its name in the layer; the number is None outside the
-    layers.
-    """
-    prefix = LAYER.format("")[:-1]
-    if not name.startswith(prefix):
-        return None, name
-    layer, _, rest = name.removeprefix(prefix).partition(".")
-    return int(layer), rest
 
 
 def check_room(out: Path, needed: int) -> None:
@@ -111,7 +99,8 @@ def is_whole(folder: Path, source: Path) -> bool:
     try:
         shards = {name: _names_in(folder / name) for name in {shard.name for shard in Checkpoint(folder).shards}}
         places = read_json(folder / INDEX)["weight_map"]
-        missing = [name for name in TOKENIZER_FILES if (source / name).is_file() and not (folder / name).is_file()]
+        wanted = Checkpoint(folder).config.architecture.tokenizer_files
+        missing = [name for name in wanted if (source / name).is_file() and not (folder / name).is_file()]
         return not missing and all(name in shards[place] for name, place in places.items())
     except (CheckpointError, SafetensorError, OSError, KeyError, AttributeError):
         return False
@@ -123,7 +112,7 @@ def _names_in(shard: Path) -> set[str]:
         return set(file.keys())
 
 
-def write_checkpoint(folder: Path, config: ChatGLM6BConfig, tensors: Iterable[tuple[str, Tensor]]) -> None:
+def write_checkpoint(folder: Path, config: ModelConfig, tensors: Iterable[tuple[str, Tensor]]) -> None:
     """Write config and shards (`model-00001.safetensors` and so on, with an index) for transformers."""
     shard: dict[str, Tensor] = {}
     places: dict[str, str] = {}
@@ -149,12 +138,12 @@ def write_checkpoint(folder: Path, config: ChatGLM6BConfig, tensors: Iterable[tu
         flush()
     index = {"metadata": {"total_size": written}, "weight_map": places}
     (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
-    config.architectures = ["ChatGLMForConditionalGeneration"]
+    config.architectures = [config.architecture.model_class.__name__]
     config.save_pretrained(folder)
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Copy the tokenizer's files that exist; older releases of transformers store added tokens in separate files."""
-    for name in (*TOKENIZER_FILES, "added_tokens.json", "special_tokens_map.json"):
+    for name in (*read_config(source).architecture.tokenizer_files, "added_tokens.json", "special_tokens_map.json"):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

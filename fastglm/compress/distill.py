@@ -16,17 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UsageError
-from ..models.chatglm.config import ChatGLM6BConfig
-from ..models.chatglm.model import ChatGLMForConditionalGeneration
-from ..models.chatglm.tokenizer import ChatGLMTokenizer
+from ..models.architecture import Tokenizer
+from ..models.base import ModelConfig
 from ..models.checkpoint import Checkpoint
+from ..models.language_model import LanguageModel
 from ..models.loading import load_checkpoint
 from ..models.packing import Batch, Example, fill
+from ..models.tokenizer_files import read_tokenizer
 from ..progress.progress import OnProgress
 from ..train.learner import Learner
 from ..train.trainer import History, Settings, fit, is_first, own_device
 from .calibration import examples
-from .checkpoint_writer import HEAD, copy_tokenizer, new_folder, split_name, write_checkpoint
+from .checkpoint_writer import copy_tokenizer, new_folder, write_checkpoint
 from .distill_corpus import Corpus
 
 LARGE = 500_000_000  # parameters; activations of a larger student are computed twice instead of kept
@@ -72,7 +73,7 @@ class Distilled:
 
 def distil(
     teacher: Path,
-    start: Path | ChatGLM6BConfig,
+    start: Path | ModelConfig,
     out: Path,
     corpus: Corpus,
     settings: Distillation,
@@ -99,7 +100,7 @@ def distil(
     if out.exists():
         raise UsageError(f"{out} exists already: name a folder that does not.")
     where = own_device(device)
-    tokenizer = ChatGLMTokenizer.from_pretrained(teacher)
+    tokenizer = read_tokenizer(teacher)
     master = load_floating(teacher, where)
     torch.manual_seed(settings.seed)
     student = _student(start, master, settings.tie, where)
@@ -115,9 +116,7 @@ def distil(
     return Distilled(master.num_parameters(), size, history)
 
 
-def _student(
-    start: Path | ChatGLM6BConfig, master: ChatGLMForConditionalGeneration, tie: bool, device: torch.device
-) -> ChatGLMForConditionalGeneration:
+def _student(start: Path | ModelConfig, master: LanguageModel, tie: bool, device: torch.device) -> LanguageModel:
     """The student at the start. Raises UsageError if its vocabulary differs from its teacher's."""
     student = load_floating(start, device) if isinstance(start, Path) else begin(start, master).to(device)
     if student.config.vocab_size != master.config.vocab_size:
@@ -126,8 +125,8 @@ def _student(
             "prune the vocabulary after distilling."
         )
     if tie:
-        student.lm_head.weight = student.transformer.word_embeddings.weight
         student.config.tie_word_embeddings = True
+        student.tie()
     if student.num_parameters() > LARGE:
         student.gradient_checkpointing_enable()
     if student.config.sparsity:
@@ -135,21 +134,21 @@ def _student(
     return student
 
 
-def load_floating(folder: Path, device: torch.device) -> ChatGLMForConditionalGeneration:
+def load_floating(folder: Path, device: torch.device) -> LanguageModel:
     """Load a checkpoint's model in fp32. Raises UsageError if it is quantized."""
     if Checkpoint(folder).config.is_quantized:
         raise UsageError(f"{folder} is quantised, which cannot learn: distil the checkpoint it was made from.")
     return load_checkpoint(folder, str(device), "float32").requires_grad_(True)
 
 
-def begin(config: ChatGLM6BConfig, teacher: ChatGLMForConditionalGeneration) -> ChatGLMForConditionalGeneration:
+def begin(config: ModelConfig, teacher: LanguageModel) -> LanguageModel:
     """Create a student on the CPU with all of its teacher's tensors of equal shape; the rest is random."""
-    student = ChatGLMForConditionalGeneration(deepcopy(config))
-    layers = spread(config.num_layers, teacher.config.num_layers)
+    student = config.architecture.model_class(deepcopy(config))
+    layers = spread(config.layers, teacher.config.layers)
     held = teacher.state_dict()
     for name, tensor in student.state_dict().items():
-        layer, rest = split_name(name)
-        source = held.get(name if layer is None else f"transformer.layers.{layers[layer]}.{rest}")
+        layer, rest = student.names.split(name)
+        source = held.get(name if layer is None else student.names.layer(layers[layer]) + rest)
         if source is not None and source.shape == tensor.shape:
             tensor.copy_(source)
     return student
@@ -167,8 +166,8 @@ class DistilLearner(Learner):
 
     def __init__(
         self,
-        student: ChatGLMForConditionalGeneration,
-        teacher: ChatGLMForConditionalGeneration,
+        student: LanguageModel,
+        teacher: LanguageModel,
         settings: Distillation,
     ) -> None:
         super().__init__(student)
@@ -187,7 +186,7 @@ class DistilLearner(Learner):
         loss = s.logits * soft_loss(logits, wanted, s.temperature)
         loss = loss + s.labels * F.cross_entropy(logits, batch.targets)
         if s.hidden:
-            real = batch.input_ids.ne(teacher.config.pad_token_id)
+            real = batch.input_ids.ne(teacher.config.pad)
             pairs = [(states[at], taught[layer]) for at, layer in enumerate(self.layers, 1)]
             loss = loss + s.hidden * sum(self._distance(x[real], y[real]) for x, y in pairs) / len(pairs)
         return loss
@@ -204,7 +203,7 @@ def soft_loss(logits: Tensor, wanted: Tensor, temperature: float) -> Tensor:
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
-def batches(tokenizer: ChatGLMTokenizer, corpus: Corpus, settings: Distillation) -> Callable[[int], Batch]:
+def batches(tokenizer: Tokenizer, corpus: Corpus, settings: Distillation) -> Callable[[int], Batch]:
     """A function that gives the batch of a step. Its call raises UsageError if none of very many texts fits a row."""
 
     def batch_of(step: int) -> Batch:
@@ -222,38 +221,35 @@ def batches(tokenizer: ChatGLMTokenizer, corpus: Corpus, settings: Distillation)
     return batch_of
 
 
-def keep_zeros(student: ChatGLMForConditionalGeneration) -> None:
+def keep_zeros(student: LanguageModel) -> None:
     """Keep the zeros of a 2:4 student: only its other weights learn."""
-    for module in student.transformer.layers.modules():
+    for module in student.blocks.modules():
         if isinstance(module, nn.Linear):
             module.weight.register_hook(module.weight.ne(0).mul)
 
 
-def _run(model: ChatGLMForConditionalGeneration, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
+def _run(model: LanguageModel, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor]:
     """The states before every layer and after the last norm, [rows, tokens, hidden], and the targets' logits."""
-    outputs = model.transformer(
-        batch.input_ids, batch.position_ids, batch.attention_mask, use_cache=False, output_hidden_states=True
-    )
-    logits = model.lm_head(outputs.last_hidden_state.flatten(0, 1)[batch.predicting])
-    return outputs.hidden_states, logits.float()
+    states = model.hidden_states(batch, each=True)
+    return states, model.head(states[-1].flatten(0, 1)[batch.predicting]).float()
 
 
-def _matched(student: ChatGLM6BConfig, teacher: ChatGLM6BConfig) -> list[int]:
+def _matched(student: ModelConfig, teacher: ModelConfig) -> list[int]:
     """The teacher's states to match after each of the student's layers, by their number in `_run`.
 
     The input of a student's layer should equal the input of the teacher's layer that it began from.
     """
     if student.layer_numbers is not None:
-        numbers = [teacher.layer_number(layer) for layer in range(teacher.num_layers)]
+        numbers = [teacher.layer_number(layer) for layer in range(teacher.layers)]
         began = [numbers.index(number) for number in student.layer_numbers]
     else:
-        began = spread(student.num_layers, teacher.num_layers)
-    return [*began[1:], teacher.num_layers]
+        began = spread(student.layers, teacher.layers)
+    return [*began[1:], teacher.layers]
 
 
-def _weights(student: ChatGLMForConditionalGeneration, teacher: ChatGLM6BConfig) -> Iterator[tuple[str, Tensor]]:
+def _weights(student: LanguageModel, teacher: ModelConfig) -> Iterator[tuple[str, Tensor]]:
     """The tensors of a student's checkpoint, in its teacher's dtype, which its config will name."""
     student.config.dtype = teacher.dtype or torch.float16
     for name, tensor in student.state_dict().items():
-        if name != HEAD or not student.config.tie_word_embeddings:
+        if name != student.names.ends[1] or not student.config.tie_word_embeddings:
             yield name, tensor.to("cpu", student.config.dtype)

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from ..evaluate.likelihood import batches_of
 from ..kernels.format import Parts
 from ..kernels.reference import ReferenceKernel
-from ..models.chatglm.config import ChatGLM6BConfig
-from ..models.checkpoint import EMBEDDING, HEAD, LAYER, Checkpoint
+from ..models.base import ModelConfig
+from ..models.checkpoint import Checkpoint
 from ..models.layerwise import LayerwiseModel, Where
 from ..models.packing import Example
 from ..progress.progress import OnProgress, Progress
@@ -30,8 +30,6 @@ from .gptq import Hessian, factorise, nearest, quantise
 
 TOKENS_AT_ONCE = 2048  # tokens that run through a layer together
 MOST_TOKENS = 65_536  # tokens of all texts
-# The matrices that add to the residual stream: the module that gets the sum, None if the sum leaves the layer.
-ADDED = {"attention.dense": "post_attention_layernorm", "mlp.dense_4h_to_h": None}
 
 Packed = tuple[str, Parts]  # the name of a matrix, with the suffix `weight`, and its packed tensors
 
@@ -43,7 +41,7 @@ class _SeenError(Exception):
 def gptq_examples(checkpoint: Checkpoint, texts: Sequence[Text]) -> list[Example]:
     """The examples to calibrate on. Raises UsageError, with the needed number, if there are too few."""
     # With fewer inputs than columns, some directions that a matrix reads remain unknown.
-    widest = max(checkpoint.config.inner(layer) for layer in range(checkpoint.config.num_layers))
+    widest = max(checkpoint.config.inner(layer) for layer in range(checkpoint.config.layers))
     return calibration_examples(checkpoint, texts, MOST_TOKENS, widest)
 
 
@@ -51,7 +49,7 @@ class Calibrated:
     """The matrices of a checkpoint, packed on calibration examples."""
 
     def __init__(
-        self, checkpoint: Checkpoint, packed: ChatGLM6BConfig, chosen: Sequence[Example], device: torch.device
+        self, checkpoint: Checkpoint, packed: ModelConfig, chosen: Sequence[Example], device: torch.device
     ) -> None:
         """Create it without packing anything yet.
 
@@ -62,6 +60,9 @@ class Calibrated:
         format, embedding_format = packed.linear_format(), packed.embedding_weight_format()
         assert format
         assert embedding_format
+        self.names = checkpoint.names
+        # The matrices that add to the residual stream: the module that gets the sum, None if the sum leaves the layer.
+        self.added = {self.names.attention_out: self.names.mlp_norm, self.names.mlp_out: None}
         self.config, self.format, self.embedding_format = packed, format, embedding_format
         device = torch.device("cpu") if device.type == "mps" else device
         self.model = LayerwiseModel(checkpoint, device)
@@ -77,25 +78,26 @@ class Calibrated:
         """Yield embedding, layers and head, on the CPU. An embedding, and a head that shares it, are rounded to
         nearest.
         """
-        total = 4 * self.config.num_layers + (1 if self.config.tie_word_embeddings else 2)
+        matrices = len(self.names.attention_in) + len(self.names.mlp_in) + 2
+        total = matrices * self.config.layers + (1 if self.config.tie_word_embeddings else 2)
         for done, (name, parts) in enumerate(self._matrices(), 1):
             yield name, {part: tensor.cpu() for part, tensor in parts.items()}
             if progress:
                 progress(Progress(f"quantise to {self.format.name} by GPTQ", done, total, "matrices"))
 
     def _matrices(self) -> Iterator[Packed]:
-        yield EMBEDDING, self._embed()
+        yield self.names.ends[0], self._embed()
         placed = [self.model.where(batch) for batch in self.batches]
-        for layer in range(self.config.num_layers):
+        for layer in range(self.config.layers):
             block = self.model.block(layer)
-            yield from self._layer(block, self.model.block(layer), placed, LAYER.format(layer))
+            yield from self._layer(block, self.model.block(layer), placed, self.names.layer(layer))
             self.states = self.model.run(block, self.batches, self.states)
         if not self.config.tie_word_embeddings:
-            yield HEAD, self._head()
+            yield self.names.ends[1], self._head()
 
     def _embed(self) -> Parts:
         shape = (self.config.vocab_size, self.config.hidden_size)
-        table = self.model.read(EMBEDDING)
+        table = self.model.read(self.names.ends[0])
         parts = nearest(table, self.embedding_format)
         kernel = ReferenceKernel(self.embedding_format)
         held = kernel.prepare(parts, *shape)
@@ -128,16 +130,16 @@ class Calibrated:
         linear = block.get_submodule(name)
         assert isinstance(linear, nn.Linear)
         hessian = Hessian(linear.in_features, self.model.device)
-        lack = torch.zeros(linear.weight.shape, device=self.model.device) if name in ADDED else None
+        lack = torch.zeros(linear.weight.shape, device=self.model.device) if name in self.added else None
         for number, (batch, where) in enumerate(zip(self.batches, placed, strict=True)):
             real = batch.input_ids != self.pad
-            x, stream = _run(block, name, self.states[number], where)
+            x, stream = _run(block, name, self.added.get(name, name), self.states[number], where)
             hessian.add(x[real])
             if lack is None:
                 continue
-            _, wanted = _run(original, name, self.originals[number], where)
+            _, wanted = _run(original, name, self.added[name], self.originals[number], where)
             lack.addmm_((wanted - stream)[real].float().T, x[real].float(), alpha=2)
-            if ADDED[name] is None:
+            if self.added[name] is None:
                 self.originals[number] = wanted
         return hessian.matrix, lack
 
@@ -147,13 +149,13 @@ class Calibrated:
         hessian = Hessian(self.config.hidden_size, self.model.device)
         for batch, x in zip(self.batches, self.states, strict=True):
             hessian.add(norm(x).flatten(0, 1)[batch.predicting])
-        return quantise(self.model.read(HEAD), factorise(hessian.matrix), self.embedding_format)
+        return quantise(self.model.read(self.names.ends[1]), factorise(hessian.matrix), self.embedding_format)
 
 
-def _run(block: nn.Module, name: str, x: Tensor, where: Where) -> tuple[Tensor, Tensor]:
-    """The input of the matrix `name` when its block runs on x, and the residual stream after its output is added.
+def _run(block: nn.Module, name: str, last: str | None, x: Tensor, where: Where) -> tuple[Tensor, Tensor]:
+    """The input of the matrix `name` when its block runs on x, and that of `last` (None: the block's output).
 
-    The rest of the block does not run; for a matrix that adds nothing to the stream, the second equals the first.
+    The rest of the block does not run.
     """
     seen: list[Tensor] = []
 
@@ -164,7 +166,6 @@ def _run(block: nn.Module, name: str, x: Tensor, where: Where) -> tuple[Tensor, 
         seen.append(given[0])
         raise _SeenError
 
-    last = ADDED.get(name, name)
     with ExitStack() as hooks:
         hooks.enter_context(block.get_submodule(name).register_forward_pre_hook(see))
         if last:

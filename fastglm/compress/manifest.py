@@ -30,9 +30,8 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 def checkpoint_files(checkpoint: "Checkpoint") -> list[Path]:
     """The files that define a checkpoint: weights, config and tokenizer."""
-    from .checkpoint_writer import TOKENIZER_FILES
 
-    others = [checkpoint.folder / name for name in ("config.json", *TOKENIZER_FILES)]
+    others = [checkpoint.folder / name for name in ("config.json", *checkpoint.config.architecture.tokenizer_files)]
     return [*checkpoint.shards, *(path for path in others if path.is_file())]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CancelledError, UsageError
-from ..models.chatglm.config import ChatGLM6BConfig
+from ..models.base import ModelConfig
 from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress, Progress
 from ..system.devices import resolve_device
@@ -195,7 +195,7 @@ class Pipeline:
         elif self.texts and any(step.calibrates for step in self.recipe.steps):
             calibration_examples(self.checkpoint, self.texts.calibrate)
 
-    def _check_room(self, configs: list[ChatGLM6BConfig]) -> None:
+    def _check_room(self, configs: list[ModelConfig]) -> None:
         """Check the disk for all remaining steps together."""
         to_come = list(zip(self.recipe.steps, configs, strict=True))[len(self.state["steps"]) :]
         check_room(self.out, sum(predict_size(config).bytes + step.scratch(config) for step, config in to_come))
@@ -235,7 +235,7 @@ def _is_student(step: object) -> bool:
     return isinstance(step, Distil) and step.student is not None
 
 
-def _size(folder: Path, paths: list[Path] | None = None, config: ChatGLM6BConfig | None = None) -> dict[str, int]:
+def _size(folder: Path, paths: list[Path] | None = None, config: ModelConfig | None = None) -> dict[str, int]:
     """Parameters of a checkpoint, and bytes of its files."""
     parameters = predict_size(config or Checkpoint(folder).config).parameters
     return {"parameters": parameters, "bytes": sum(path.stat().st_size for path in paths or folder.iterdir())}

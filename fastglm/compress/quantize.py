@@ -8,8 +8,8 @@ from torch import Tensor
 
 from ..kernels import get_format
 from ..kernels.format import Parts
-from ..models.chatglm.config import ChatGLM6BConfig
-from ..models.checkpoint import EMBEDDING, HEAD, Checkpoint
+from ..models.base import ModelConfig
+from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress
 from ..system.devices import resolve_device
 from ..text_files import Text
@@ -64,7 +64,7 @@ def is_packed(name: str, tensor: Tensor) -> bool:
     return name.endswith(".weight") and tensor.ndim == 2
 
 
-def packed_config(config: ChatGLM6BConfig, weight_format: str, embedding_format: str | None) -> ChatGLM6BConfig:
+def packed_config(config: ModelConfig, weight_format: str, embedding_format: str | None) -> ModelConfig:
     """The config of a checkpoint after packing. Raises UsageError for an unknown format."""
     for format in filter(None, (weight_format, embedding_format)):
         get_format(format)
@@ -74,7 +74,7 @@ def packed_config(config: ChatGLM6BConfig, weight_format: str, embedding_format:
 
 
 def _pack(
-    checkpoint: Checkpoint, packed: ChatGLM6BConfig, calibrated: Iterable[Packed], progress: OnProgress | None
+    checkpoint: Checkpoint, packed: ModelConfig, calibrated: Iterable[Packed], progress: OnProgress | None
 ) -> Iterator[tuple[str, Tensor]]:
     """The tensors of the packed checkpoint: the `calibrated` matrices, then all others, rounded to nearest."""
     packed_already = set()
@@ -84,7 +84,7 @@ def _pack(
     for name, tensor in stored_tensors(checkpoint, f"quantise to {packed.weight_format}", progress):
         if name in packed_already:
             continue
-        format = packed.embedding_weight_format() if name in (HEAD, EMBEDDING) else packed.linear_format()
+        format = packed.embedding_weight_format() if name in checkpoint.names.ends else packed.linear_format()
         if format and is_packed(name, tensor):
             yield from _named(name, format.pack_blocks(tensor))
         else:

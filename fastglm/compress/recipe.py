@@ -21,7 +21,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from ..errors import UsageError
-from ..models.chatglm.config import ChatGLM6BConfig
+from ..models.base import ModelConfig
 from ..system.files import read_regular
 from .steps import STEPS, Step
 
@@ -114,7 +114,7 @@ class Recipe:
         """Tell whether a step needs texts."""
         return any(step.needs_texts for step in self.steps)
 
-    def configs(self, config: ChatGLM6BConfig) -> list[ChatGLM6BConfig]:
+    def configs(self, config: ModelConfig) -> list[ModelConfig]:
         """The config of a model after each step. Raises UsageError for a step that it cannot go through."""
         found = [config]
         for number, step in enumerate(self.steps):

@@ -7,12 +7,12 @@ from pathlib import Path
 from torch import Tensor
 
 from ..evaluate.likelihood import Likelihood, batches_of, likelihood
-from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.checkpoint import Checkpoint
 from ..models.head import Head
 from ..models.layerwise import LayerwiseModel
 from ..models.loading import load_checkpoint
 from ..models.packing import Batch, Example
+from ..models.tokenizer_files import read_tokenizer
 from ..progress.progress import OnProgress, Progress
 from ..system.devices import resolve_device
 from ..text_files import Text
@@ -40,8 +40,8 @@ def score(
         CheckpointError, DeviceError, MemoryShortError: the checkpoint cannot be read, or run there.
     """
     checkpoint = Checkpoint(folder)
-    tokenizer = ChatGLMTokenizer.from_pretrained(within or folder)
-    found = examples(tokenizer, texts, min(ROW, checkpoint.config.max_sequence_length))[:MOST]
+    tokenizer = read_tokenizer(within or folder)
+    found = examples(tokenizer, texts, min(ROW, checkpoint.config.context))[:MOST]
     if not found:
         return None
     if checkpoint.config.is_quantized:

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ..kernels.packed import PackedWeight
-from ..models.chatglm.config import ChatGLM6BConfig
-from ..models.chatglm.model import ChatGLMForConditionalGeneration
+from ..models.base import ModelConfig
 
 # Share of a matrix's bytes that sparse tensor cores read at 2:4: half of the 16-bit numbers, and 2 bits of position
 # each.
@@ -22,7 +21,7 @@ class Size:
     read: int  # bytes of weights read per token: all except the embedding's other rows
 
 
-def predict_size(config: ChatGLM6BConfig) -> Size:
+def predict_size(config: ModelConfig) -> Size:
     """Predict the size of a model of `config`; weights that are not packed have the config's dtype, or fp16 if it names
     none.
 
@@ -30,21 +29,21 @@ def predict_size(config: ChatGLM6BConfig) -> Size:
     """
     dtype: torch.dtype = config.dtype or torch.float16
     with torch.device("meta"):
-        model = ChatGLMForConditionalGeneration(config)
+        model = config.architecture.model_class(config)
     parameters = stored = read = 0
     for name, module in model.named_modules():
         own = list(module.parameters(recurse=False))
-        if module is model.lm_head and config.tie_word_embeddings:
+        if module is model.head and config.tie_word_embeddings:
             own = []
         count, size = sum(p.numel() for p in own), sum(p.numel() for p in own) * dtype.itemsize
         touched = float(size)
-        if isinstance(module, torch.nn.Linear) and config.sparsity and ".layers." in name:
+        if isinstance(module, torch.nn.Linear) and config.sparsity and model.names.split(name)[0] is not None:
             touched -= (1 - SPARSE_SHARE) * module.weight.numel() * dtype.itemsize
         if isinstance(module, PackedWeight):
             count += module.rows * module.columns
             size += module.format.bytes(module.rows, module.columns)
             touched = size
-        if module is model.transformer.word_embeddings and not config.tie_word_embeddings:
+        if module is model.embedding and not config.tie_word_embeddings:
             touched = size / config.vocab_size  # one row
         parameters, stored, read = parameters + count, stored + size, read + round(touched)
     return Size(parameters, stored, read)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from ..errors import UsageError
 from ..kernels import get_format
-from ..models.chatglm.config import ChatGLM6BConfig
+from ..models.base import ModelConfig
 from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress
 from .prune import Pruned, prune_depth, prune_vocabulary, prune_width, sparsify_24
@@ -63,14 +63,14 @@ class Step(ABC):
     cannot_follow: ClassVar[Mapping[str, str]] = {}  # steps that may not come before, each with the reason
 
     @abstractmethod
-    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+    def config(self, before: ModelConfig) -> ModelConfig:
         """The config after the step, as far as it is predictable. Raises UsageError if the step is impossible."""
 
     @abstractmethod
     def run(self, given: StepContext) -> dict[str, Any]:
         """Run the step; returns its report, ready for JSON. Raises FastGLMError."""
 
-    def scratch(self, after: ChatGLM6BConfig) -> int:
+    def scratch(self, after: ModelConfig) -> int:
         """Bytes on the disk beside the result's folder, whose config is `after`."""
         return 0
 
@@ -88,11 +88,11 @@ class PruneDepth(Step):
         _want(self.layers is None or self.layers > 0, f"layers is {self.layers}: 1 or more go")
         _want(self.share is None or 0 < self.share < 1, f"share is {self.share}: it is what goes, between 0 and 1")
 
-    def count(self, config: ChatGLM6BConfig) -> int:
+    def count(self, config: ModelConfig) -> int:
         """The number of layers to remove; at least one for a share."""
-        return self.layers or max(1, round(config.num_layers * (self.share or 0)))
+        return self.layers or max(1, round(config.layers * (self.share or 0)))
 
-    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+    def config(self, before: ModelConfig) -> ModelConfig:
         check_count(before, self.count(before))
         return without_layers(before, range(self.count(before)))
 
@@ -116,7 +116,7 @@ class PruneWidth(Step):
             _want(0 < share <= 1, f"{name} is {share}: the share that stays is above 0 and up to 1")
         _want(self.channels * self.heads < 1, "all channels and heads stay: give channels or heads a share below 1")
 
-    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+    def config(self, before: ModelConfig) -> ModelConfig:
         return with_widths(before, self.channels, self.heads)
 
     def run(self, given: StepContext) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class PruneVocabulary(Step):
     name = "prune-vocabulary"
     calibrates = False
 
-    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+    def config(self, before: ModelConfig) -> ModelConfig:
         return before  # the tokens of the texts are not known yet
 
     def run(self, given: StepContext) -> dict[str, Any]:
@@ -146,7 +146,7 @@ class Sparse24(Step):
     name = "sparse24"
     cannot_follow: ClassVar[Mapping[str, str]] = {"sparse24": "the model is 2:4 sparse already"}
 
-    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+    def config(self, before: ModelConfig) -> ModelConfig:
         return with_sparsity(before)
 
     def run(self, given: StepContext) -> dict[str, Any]:
@@ -192,7 +192,7 @@ class Distil(Step):
         if self.student is not None:
             check_student(self.student)
 
-    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+    def config(self, before: ModelConfig) -> ModelConfig:
         after = deepcopy(before) if self.student is None else smaller(before, self.student)
         after.tie_word_embeddings |= bool(self.tie)
         return after
@@ -216,7 +216,7 @@ class Distil(Step):
         )
         return {"settings": asdict(settings), **asdict(distilled)}
 
-    def scratch(self, after: ChatGLM6BConfig) -> int:
+    def scratch(self, after: ModelConfig) -> int:
         return STATE_BYTES * predict_size(after).parameters
 
 
@@ -233,7 +233,7 @@ class Quantise(Step):
         for format in filter(None, (self.format, self.embedding)):
             get_format(format)
 
-    def config(self, before: ChatGLM6BConfig) -> ChatGLM6BConfig:
+    def config(self, before: ModelConfig) -> ModelConfig:
         if before.sparsity:
             raise UsageError("The model is 2:4 sparse, which packed weights are not: quantise the one it was made from")
         return packed_config(before, self.format, self.embedding)

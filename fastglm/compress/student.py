@@ -1,12 +1,11 @@
 """The config of a student, by its differences from its teacher's: whole numbers, or shares such as 0.5."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 from ..errors import CheckpointError, UsageError
-from ..models.chatglm.config import ChatGLM6BConfig
-from .prune.width import kept, same_or_list
+from ..models.base import LayerShape, ModelConfig
+from .prune.width import kept
 from .size import predict_size
 
 COUNTS = ("num_layers", "hidden_size", "num_attention_heads", "inner_hidden_size", "head_dim")
@@ -29,7 +28,7 @@ def check_student(fields: Mapping[str, Any]) -> None:
             raise UsageError(f"student: {name} must be {wanted} (got {value!r})")
 
 
-def smaller(teacher: ChatGLM6BConfig, fields: Mapping[str, Any]) -> ChatGLM6BConfig:
+def smaller(teacher: ModelConfig, fields: Mapping[str, Any]) -> ModelConfig:
     """The teacher's config with these fields; heads keep their width if `head_dim` is not given.
 
     If a teacher's layers differ, the student's layers are like the teacher's at the same depth.
@@ -39,14 +38,12 @@ def smaller(teacher: ChatGLM6BConfig, fields: Mapping[str, Any]) -> ChatGLM6BCon
     """
     if teacher.sparsity:
         raise UsageError("the teacher is 2:4 sparse, which its student would not be: distil before sparse24")
-    student = deepcopy(teacher)
-    layers = student.num_layers = _count(fields.get("num_layers", 1.0), teacher.num_layers)
-    if layers > teacher.num_layers:
-        raise UsageError(f"{layers} layers are more than the {teacher.num_layers} of the teacher that they begin from")
-    like = [layer * teacher.num_layers // layers for layer in range(layers)]
+    layers = _count(fields.get("num_layers", 1.0), teacher.layers)
+    if layers > teacher.layers:
+        raise UsageError(f"{layers} layers are more than the {teacher.layers} of the teacher that they begin from")
+    like = [layer * teacher.layers // layers for layer in range(layers)]
     heads, inner = fields.get("num_attention_heads", 1.0), fields.get("inner_hidden_size", 1.0)
-    student.num_attention_heads = same_or_list([_count(heads, teacher.query_heads(layer)) for layer in like])
-    student.inner_hidden_size = same_or_list([_width(inner, teacher.inner(layer)) for layer in like])
+    student = teacher.with_layers([_shape(teacher.shape(layer), heads, inner) for layer in like])
     student.hidden_size = _width(fields.get("hidden_size", 1.0), teacher.hidden_size)
     student.head_dim = _width(fields.get("head_dim", 1.0), int(teacher.head_dim or 0))
     student.tie_word_embeddings = fields.get(TIE, teacher.tie_word_embeddings)
@@ -59,6 +56,12 @@ def smaller(teacher: ChatGLM6BConfig, fields: Mapping[str, Any]) -> ChatGLM6BCon
     if ours >= theirs:
         raise UsageError(f"the student has {ours:,} parameters, its teacher {theirs:,}: make it smaller")
     return student
+
+
+def _shape(shape: LayerShape, heads: float, inner: float) -> LayerShape:
+    """A layer's widths with other numbers; queries share their keys as before."""
+    kv_heads = max(1, _count(heads, shape.query_heads) * shape.kv_heads // shape.query_heads)
+    return LayerShape(kv_heads * (shape.query_heads // shape.kv_heads), kv_heads, _width(inner, shape.inner))
 
 
 def _count(value: float, whole: int) -> int:

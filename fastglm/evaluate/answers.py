@@ -78,7 +78,7 @@ def generate(
     """
     if engine_name(model) != "eager":
         return BatchEngine(model).answer(prompts, max_new_tokens, sampling, ends)
-    longest, pad, device = max(map(len, prompts)), model.config.pad_token_id, model.device
+    longest, pad, device = max(map(len, prompts)), model.config.pad, model.device
     ids = torch.tensor([[pad] * (longest - len(prompt)) + prompt for prompt in prompts], device=device)
     mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=device)
     names = ("do_sample", "temperature", "top_p", "top_k") if sampling.do_sample else ("do_sample",)

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import UsageError
-from ..models.chatglm.model import ChatGLMForConditionalGeneration
 from ..models.head import FinalStates, Head
+from ..models.language_model import LanguageModel
 from ..models.packing import Batch
 from .arithmetic import Arithmetic, scoring
 from .likelihood import losses, target_logits
@@ -38,7 +38,7 @@ class Divergence:
 
 @torch.inference_mode()
 def divergence(
-    model: ChatGLMForConditionalGeneration,
+    model: LanguageModel,
     batches: Sequence[Batch],
     original: FinalStates,
     head: Head,
@@ -62,7 +62,7 @@ def divergence(
 
 
 def _compare(
-    model: ChatGLMForConditionalGeneration, batch: Batch, original: FinalStates, head: Head
+    model: LanguageModel, batch: Batch, original: FinalStates, head: Head
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """KL, agreement and losses, some targets at a time."""
     for logits, targets, states, best in target_logits(model, batch, original.states, original.best):

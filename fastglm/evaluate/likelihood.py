@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..batching import TOKENS_AT_ONCE, batches
-from ..models.chatglm.model import ChatGLMForConditionalGeneration
+from ..models.language_model import LanguageModel
 from ..models.packing import Batch, Example, pack
 from .arithmetic import Arithmetic, scoring
 
@@ -39,14 +39,14 @@ class Likelihood:
         return self.nats / math.log(2) / sum(len(text.encode()) for text in texts)
 
 
-def predicting_states(model: ChatGLMForConditionalGeneration, batch: Batch) -> Tensor:
+def predicting_states(model: LanguageModel, batch: Batch) -> Tensor:
     """The model's last states at the predicting tokens, [targets, hidden size]: the input of its head."""
-    hidden = model.transformer(batch.input_ids, batch.position_ids, batch.attention_mask).last_hidden_state
+    hidden = model.hidden_states(batch)
     return hidden.flatten(0, 1)[batch.predicting.to(hidden.device)]
 
 
 def target_logits(
-    model: ChatGLMForConditionalGeneration, batch: Batch, *beside: Tensor, at_once: int | None = None
+    model: LanguageModel, batch: Batch, *beside: Tensor, at_once: int | None = None
 ) -> Iterator[tuple[Tensor, ...]]:
     """Logits in fp32, [some targets, vocabulary], with these targets and their part of each tensor of `beside`.
 
@@ -54,7 +54,7 @@ def target_logits(
     """
     tensors = (predicting_states(model, batch), batch.targets, *beside)
     for states, *others in zip(*(tensor.split(at_once or TARGETS_AT_ONCE) for tensor in tensors), strict=True):
-        logits = model.lm_head(states).float()
+        logits = model.head(states).float()
         yield logits, *(other.to(logits.device) for other in others)
 
 
@@ -63,16 +63,14 @@ def losses(logits: Tensor, targets: Tensor) -> Tensor:
     return F.cross_entropy(logits, targets, reduction="none")
 
 
-def answer_loss(model: ChatGLMForConditionalGeneration, batch: Batch) -> Tensor:
+def answer_loss(model: LanguageModel, batch: Batch) -> Tensor:
     """Cross-entropy of each target, [targets], all at once."""
     ((logits, targets),) = target_logits(model, batch, at_once=len(batch.targets))
     return losses(logits, targets)
 
 
 @torch.inference_mode()
-def answer_losses(
-    model: ChatGLMForConditionalGeneration, batches: Iterable[Batch], arithmetic: Arithmetic = Arithmetic.exact
-) -> Tensor:
+def answer_losses(model: LanguageModel, batches: Iterable[Batch], arithmetic: Arithmetic = Arithmetic.exact) -> Tensor:
     """`answer_loss` of all batches on the CPU, a part of the logits in memory at a time."""
     found = []
     with scoring(model, arithmetic):
@@ -83,10 +81,10 @@ def answer_losses(
 
 
 def likelihood(
-    model: ChatGLMForConditionalGeneration, examples: Sequence[Example], arithmetic: Arithmetic = Arithmetic.exact
+    model: LanguageModel, examples: Sequence[Example], arithmetic: Arithmetic = Arithmetic.exact
 ) -> Likelihood:
     """The likelihood of the examples' answers."""
-    found = answer_losses(model, batches_of(examples, model.config.pad_token_id), arithmetic)
+    found = answer_losses(model, batches_of(examples, model.config.pad), arithmetic)
     return Likelihood(found.double().sum().item(), len(found))
 
 

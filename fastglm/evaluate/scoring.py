@@ -10,10 +10,10 @@ from torch import Tensor
 from ..batching import shortest_first
 from ..errors import ContextError
 from ..history import History
-from ..models.chatglm.tokenizer import ChatGLMTokenizer
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example, encode
 from ..models.source import find_source
+from ..models.tokenizer_files import read_tokenizer
 from ..progress.progress import OnProgress
 from ..system.devices import resolve_device
 from .answers import prompt_answers
@@ -73,7 +73,7 @@ def judge(
     checkpoint = Checkpoint(find_source(model.fastglm.model).fetch())
     own = _own_vocabulary(model, checkpoint, questions, examples)
     if own or checkpoint.config.is_quantized:
-        batches = list(batches_of(examples, model.config.pad_token_id))
+        batches = list(batches_of(examples, model.config.pad))
         judged = _judged(examples, texts, batches, answer_losses(model, batches, arithmetic), None, None)
         return Findings(judged, used, precision, own)
     kept = Reference(checkpoint, examples, longest, model.device)
@@ -97,8 +97,8 @@ def judge_streamed(
         CheckpointError: the checkpoint is quantized or broken, or the stored reference is broken.
     """
     checkpoint = Checkpoint(find_source(model).fetch())
-    tokenizer = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
-    examples = encoded(tokenizer, questions, checkpoint.config.max_sequence_length)
+    tokenizer = read_tokenizer(checkpoint.folder)
+    examples = encoded(tokenizer, questions, checkpoint.config.context)
     kept = Reference(checkpoint, examples, longest, resolve_device(device))
     losses = kept.finals(progress).losses
     texts = kept.answers(tokenizer, progress)
@@ -112,7 +112,7 @@ def _own_vocabulary(
 ) -> int | None:
     """The number of a variant's tokens if they differ from its original's, in number or meaning; otherwise None."""
     if model.config.vocab_size == checkpoint.config.vocab_size:
-        theirs = ChatGLMTokenizer.from_pretrained(checkpoint.folder)
+        theirs = read_tokenizer(checkpoint.folder)
         if encoded(theirs, questions, model.context_length) == list(examples):
             return None
     return int(model.config.vocab_size)

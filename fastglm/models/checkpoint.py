@@ -17,9 +17,6 @@ from .architecture import architectures, recognize
 from .base import ModelConfig
 from .weights import check_file, is_finite, is_kind, read_tensors
 
-# Names in ChatGLM-6B's published layout.
-EMBEDDING, HEAD = "transformer.word_embeddings.weight", "lm_head.weight"
-NORM, LAYER = "transformer.final_layernorm.", "transformer.layers.{}."
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _SHARD = re.compile(r"-(\d{1,6})-of-(\d{1,6})\.")
 _NAMED = 3  # names in an error
@@ -115,9 +112,7 @@ class Checkpoint:
     @property
     def pad(self) -> int:
         """The token that fills rows up."""
-        pad = self.config.pad_token_id
-        assert pad is not None  # set by the config
-        return pad
+        return self.config.pad
 
     @property
     def head(self) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from ..kernels.quantized_cache import pack, unpack
-from .chatglm.config import ChatGLM6BConfig
+from .base import ModelConfig
 
 
 class Int8Layer(DynamicLayer):
@@ -34,6 +34,6 @@ class Int8Layer(DynamicLayer):
         return unpack(keys, self.dtype), unpack(values, self.dtype)
 
 
-def make_cache(config: ChatGLM6BConfig) -> Cache:
+def make_cache(config: ModelConfig) -> Cache:
     """An empty growing cache, in the format of the config."""
     return Cache(layer_class_to_replicate=Int8Layer) if config.cache_format == "int8" else DynamicCache()

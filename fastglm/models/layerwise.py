@@ -6,6 +6,7 @@ its tensors: a file is opened again for every layer, and for every part of the h
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from copy import deepcopy
 from typing import TypeVar
 
 import torch
@@ -13,10 +14,9 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError
 from ..system.devices import default_dtype
-from .chatglm.block import Block
-from .chatglm.model import ChatGLMForConditionalGeneration
-from .checkpoint import EMBEDDING, LAYER, NORM, Checkpoint
+from .checkpoint import Checkpoint
 from .head import FinalStates, Head
+from .language_model import BaseBlock
 from .packing import Batch, Passage
 
 M = TypeVar("M", bound=nn.Module)
@@ -42,7 +42,7 @@ class LayerwiseModel:
         self.dtype = dtype or default_dtype(device)
         self.head = Head(checkpoint)
         with torch.device("meta"):
-            self.empty = ChatGLMForConditionalGeneration(checkpoint.config)  # facts that need no weights
+            self.empty = checkpoint.config.architecture.model_class(checkpoint.config)  # facts that need no weights
 
     @torch.inference_mode()
     def finals(
@@ -56,7 +56,7 @@ class LayerwiseModel:
         """
         found = self.results(batches, self._states(batches, on_layer), head)
         if on_layer:
-            on_layer(self.checkpoint.config.num_layers + 1, self.checkpoint.config.num_layers + 1)
+            on_layer(self.checkpoint.config.layers + 1, self.checkpoint.config.layers + 1)
         return found
 
     @torch.inference_mode()
@@ -83,7 +83,7 @@ class LayerwiseModel:
 
     def embed(self, passages: Sequence[Passage]) -> list[Tensor]:
         """States before the first layer, [rows, tokens, hidden size] of each passage."""
-        table = self.read(EMBEDDING)
+        table = self.read(self.checkpoint.names.ends[0])
         return [table[passage.input_ids.cpu()].to(self.device, self.dtype) for passage in passages]
 
     def run(
@@ -109,12 +109,12 @@ class LayerwiseModel:
     def where(self, passage: Passage) -> Where:
         """Rotation and mask of a passage, as a layer takes them."""
         length = passage.attention_mask.shape[-1] + 1
-        return self.empty.transformer.rotary(passage.position_ids, length, self.dtype), passage.attention_mask
+        return self.empty.rotary(passage.position_ids, length, self.dtype), passage.attention_mask
 
     def _states(self, passages: Sequence[Passage], on_layer: Callable[[int, int], None] | None = None) -> list[Tensor]:
         """States after all layers; the weights of each are released before the next."""
         states = self.embed(passages)
-        layers = self.checkpoint.config.num_layers
+        layers = self.checkpoint.config.layers
         for layer in range(layers):
             block = self.block(layer)
             for number, passage in enumerate(passages):
@@ -124,16 +124,15 @@ class LayerwiseModel:
                 on_layer(layer + 1, layers + 1)
         return states
 
-    def block(self, layer: int) -> Block:
+    def block(self, layer: int) -> BaseBlock:
         """A layer with its weights."""
         with torch.device("meta"):
-            block = Block(self.checkpoint.config, layer)
-        return self._filled(block, LAYER.format(layer))
+            block = self.checkpoint.config.architecture.block_class(self.checkpoint.config, layer)
+        return self._filled(block, self.checkpoint.names.layer(layer))
 
-    def norm(self) -> nn.LayerNorm:
+    def norm(self) -> nn.Module:
         """The norm after the last layer."""
-        config = self.checkpoint.config
-        return self._filled(nn.LayerNorm(config.hidden_size, eps=config.layernorm_epsilon, device="meta"), NORM)
+        return self._filled(deepcopy(self.empty.final_norm), f"{self.checkpoint.names.final_norm}.")
 
     def read(self, name: str) -> Tensor:
         """A tensor as it is stored, mapped from its file if possible."""

@@ -3,14 +3,14 @@
 from torch import Tensor, nn
 
 from ..evaluate.likelihood import answer_loss
-from ..models.chatglm.model import ChatGLMForConditionalGeneration
+from ..models.language_model import LanguageModel
 from ..models.packing import Batch
 
 
 class Learner(nn.Module):
     """Learns the answers of a text from the text alone."""
 
-    def __init__(self, model: ChatGLMForConditionalGeneration) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         super().__init__()
         self.model = model
 

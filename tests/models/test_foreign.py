@@ -15,8 +15,11 @@ import fastglm
 from fastglm.errors import CheckpointError, FastGLMError
 from fastglm.hosting.host import Host
 from fastglm.kernels import Int4, Int8
-from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
+from fastglm.models.chatglm.architecture import CHATGLM_6B
+from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import find_source, openable
+
+EMBEDDING, HEAD = CHATGLM_6B.tensors.ends
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ on the demo model.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,16 +20,16 @@ from torch import Tensor
 
 from ...errors import UsageError
 from ...evaluate.likelihood import batches_of
-from ...models.chatglm.block import Block
-from ...models.chatglm.config import ChatGLM6BConfig
-from ...models.checkpoint import LAYER, Checkpoint
+from ...models.base import ModelConfig
+from ...models.checkpoint import Checkpoint
+from ...models.language_model import BaseBlock
 from ...models.layerwise import LayerwiseModel
 from ...models.packing import Example
 from ...progress.progress import OnProgress, Progress
 from ...system.devices import resolve_device
 from ...text_files import Text
 from ..calibration import calibration_examples
-from ..checkpoint_writer import copy_tokenizer, new_folder, open_plain, split_name, stored_tensors, write_checkpoint
+from ..checkpoint_writer import copy_tokenizer, new_folder, open_plain, stored_tensors, write_checkpoint
 from ..size import predict_size
 from .report import Pruned
 
@@ -67,7 +66,7 @@ def prune_depth(
         write_checkpoint(folder, smaller, _renumbered(checkpoint, removed, progress))
         copy_tokenizer(source, folder)
     names = ", ".join(map(str, sorted(removed)))
-    removal = f"{layers} of {config.num_layers} layers removed ({names})"
+    removal = f"{layers} of {config.layers} layers removed ({names})"
     return Pruned(removal, predict_size(config), predict_size(smaller), details)
 
 
@@ -77,7 +76,7 @@ def _choose(
     """The layers to remove, in order, and the details of the report."""
     examples = calibration_examples(checkpoint, texts)
     trials = _Trials(LayerwiseModel(checkpoint, resolve_device(device)), examples[::2], examples[1::2])
-    kept = list(range(checkpoint.config.num_layers))
+    kept = list(range(checkpoint.config.layers))
     removed: list[int] = []
 
     def run(candidates: Collection[int]) -> dict[int | None, _Trial]:
@@ -98,28 +97,21 @@ def _choose(
         best = found[layer]
         kept.remove(layer)
         removed.append(layer)
-    influence = [whole.influence[layer] for layer in range(checkpoint.config.num_layers)]
+    influence = [whole.influence[layer] for layer in range(checkpoint.config.layers)]
     return removed, {"removed": removed, "influence": influence, "loss_before": whole.loss, "loss_after": best.loss}
 
 
-def check_count(config: ChatGLM6BConfig, layers: int) -> None:
+def check_count(config: ModelConfig, layers: int) -> None:
     """Raise UsageError if this number of layers cannot be removed."""
-    if not 1 <= layers < config.num_layers:
-        raise UsageError(
-            f"{layers} of {config.num_layers} layers cannot be removed: name 1 to {config.num_layers - 1}."
-        )
+    if not 1 <= layers < config.layers:
+        raise UsageError(f"{layers} of {config.layers} layers cannot be removed: name 1 to {config.layers - 1}.")
 
 
-def without_layers(config: ChatGLM6BConfig, removed: Collection[int]) -> ChatGLM6BConfig:
+def without_layers(config: ModelConfig, removed: Collection[int]) -> ModelConfig:
     """The config without these layers; the others keep the numbers they were trained with."""
-    kept = [layer for layer in range(config.num_layers) if layer not in removed]
-    smaller = deepcopy(config)
-    smaller.num_layers = len(kept)
+    kept = [layer for layer in range(config.layers) if layer not in removed]
+    smaller = config.with_layers([config.shape(layer) for layer in kept])
     smaller.layer_numbers = [config.layer_number(layer) for layer in kept]
-    for name in ("num_attention_heads", "inner_hidden_size"):
-        value = getattr(config, name)
-        if isinstance(value, list):
-            setattr(smaller, name, [value[layer] for layer in kept])
     return smaller
 
 
@@ -172,7 +164,7 @@ class _Trials:
             way.seen.clear()  # memory for the next runs
         return ways
 
-    def _step(self, way: _Trial, layer: int, block: Block) -> None:
+    def _step(self, way: _Trial, layer: int, block: BaseBlock) -> None:
         before, way.seen = way.seen, self.model.run(block, self.seen, way.seen)
         way.held = self.model.run(block, self.held, way.held)
         way.influence[layer] = _influence(before, way.seen, self.real)
@@ -190,11 +182,11 @@ def _influence(before: Sequence[Tensor], after: Sequence[Tensor], real: Sequence
 def _renumbered(
     checkpoint: Checkpoint, removed: Collection[int], progress: OnProgress | None
 ) -> Iterator[tuple[str, Tensor]]:
-    kept = [layer for layer in range(checkpoint.config.num_layers) if layer not in removed]
+    kept = [layer for layer in range(checkpoint.config.layers) if layer not in removed]
     place = {layer: number for number, layer in enumerate(kept)}
     for name, tensor in stored_tensors(checkpoint, "remove layers", progress):
-        layer, rest = split_name(name)
+        layer, rest = checkpoint.names.split(name)
         if layer is None:
             yield name, tensor.clone()
         elif layer in place:
-            yield LAYER.format(place[layer]) + rest, tensor.clone()
+            yield checkpoint.names.layer(place[layer]) + rest, tensor.clone()

@@ -8,27 +8,27 @@ import torch
 from torch import Tensor
 
 from ...evaluate.likelihood import batches_of
-from ...models.chatglm.block import Block
-from ...models.chatglm.config import ChatGLM6BConfig
-from ...models.checkpoint import LAYER, Checkpoint
+from ...models.base import ModelConfig
+from ...models.checkpoint import Checkpoint
+from ...models.language_model import BaseBlock
 from ...models.layerwise import LayerwiseModel, Watch
 from ...models.packing import Batch
 from ...progress.progress import OnProgress, Progress
 from ...system.devices import resolve_device
 from ...text_files import Text
 from ..calibration import calibration_examples
-from ..checkpoint_writer import copy_tokenizer, new_folder, split_name, stored_tensors, write_checkpoint
+from ..checkpoint_writer import copy_tokenizer, new_folder, stored_tensors, write_checkpoint
 
 State = dict[str, Tensor]
 Run = Callable[[Watch], object]  # shows the inputs of a block's linear layers, example by example
 # From a block, the function that runs it, and its number, to its changed weights on the CPU.
-Edit = Callable[[Block, Run, int], State]
+Edit = Callable[[BaseBlock, Run, int], State]
 
 
 def write_edited(
     checkpoint: Checkpoint,
     texts: Sequence[Text],
-    config: ChatGLM6BConfig,
+    config: ModelConfig,
     edit: Edit,
     out: Path,
     stage: str,
@@ -50,25 +50,25 @@ def write_edited(
 def _edited(
     model: LayerwiseModel,
     batches: Sequence[Batch],
-    config: ChatGLM6BConfig,
+    config: ModelConfig,
     edit: Edit,
     stage: str,
     progress: OnProgress | None,
 ) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in stored_tensors(model.checkpoint, "copy", None):
-        if split_name(name)[0] is None:
+        if model.checkpoint.names.split(name)[0] is None:
             yield name, tensor.clone()
     states = model.embed(batches)
-    for layer in range(config.num_layers):
-        prefix, block = LAYER.format(layer), model.block(layer)
+    for layer in range(config.layers):
+        prefix, block = model.checkpoint.names.layer(layer), model.block(layer)
         changed = edit(block, partial(model.run, block, batches, states), layer)
         stored = model.checkpoint.named([prefix + name for name in changed])
         rounded = {name: tensor.to(stored[prefix + name].dtype) for name, tensor in changed.items()}
         with torch.device("meta"):
-            block = Block(config, layer)
+            block = config.architecture.block_class(config, layer)
         block.load_state_dict({n: t.to(model.device, model.dtype) for n, t in rounded.items()}, assign=True)
         states = model.run(block, batches, states)
         for name, tensor in rounded.items():
             yield prefix + name, tensor
         if progress:
-            progress(Progress(stage, layer + 1, config.num_layers, "layers"))
+            progress(Progress(stage, layer + 1, config.layers, "layers"))

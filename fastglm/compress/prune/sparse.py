@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import UsageError
-from ...models.chatglm.block import Block
-from ...models.chatglm.config import ChatGLM6BConfig
+from ...models.base import ModelConfig
+from ...models.language_model import BaseBlock
 from ...progress.progress import OnProgress
 from ...text_files import Text
 from ..checkpoint_writer import open_plain
@@ -44,11 +44,11 @@ def sparsify_24(
     return Pruned("half of the layers' weights made zero, 2 of each 4", predict_size(config), predict_size(sparse))
 
 
-def with_sparsity(config: ChatGLM6BConfig) -> ChatGLM6BConfig:
+def with_sparsity(config: ModelConfig) -> ModelConfig:
     """The config with 2:4 sparsity. Raises UsageError if it is 2:4 already, or has a width that is no multiple of 4."""
     if config.sparsity:
         raise UsageError("The model is 2:4 sparse already: use it as it is.")
-    widths = {config.hidden_size, *(config.inner(layer) for layer in range(config.num_layers))}
+    widths = {config.hidden_size, *(config.inner(layer) for layer in range(config.layers))}
     if odd := [width for width in sorted(widths) if width % 4]:
         raise UsageError(f"The model has layers {odd[0]} wide: 2:4 sparsity needs widths that 4 divides.")
     sparse = deepcopy(config)
@@ -68,7 +68,7 @@ def mask_24(weight: Tensor, norms: Tensor) -> Tensor:
     return torch.zeros_like(importance, dtype=torch.bool).scatter(-1, best, True).flatten(-2)
 
 
-def _sparsify(block: Block, run: Run, _: int) -> State:
+def _sparsify(block: BaseBlock, run: Run, _: int) -> State:
     """The block's weights with the masks applied, on the CPU in fp32."""
     squares: dict[str, Tensor] = {}
 

@@ -18,14 +18,15 @@ from torch import Tensor
 
 from ...errors import CheckpointError, UsageError
 from ...history import of_rounds
+from ...models.chatglm.architecture import CHATGLM_6B
 from ...models.chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
 from ...models.chatglm.vocabulary import CONTROL_TOKENS, read_model
-from ...models.checkpoint import EMBEDDING, HEAD, Checkpoint
+from ...models.checkpoint import Checkpoint
 from ...models.packing import encode
 from ...progress.progress import OnProgress
 from ...system.files import read_json
 from ...text_files import Text
-from ..checkpoint_writer import TOKENIZER_FILES, new_folder, open_plain, stored_tensors, write_checkpoint
+from ..checkpoint_writer import new_folder, open_plain, stored_tensors, write_checkpoint
 from ..size import predict_size
 from .report import Pruned
 
@@ -33,7 +34,7 @@ STEP = 64  # multiple to which rows are filled up with the likeliest of the othe
 ROUNDS = 100  # rounds whose numbers a conversation can write
 _NORMAL = proto.ModelProto.SentencePiece.NORMAL
 _ID_FIELDS = ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id", "gmask_token_id")
-_CONFIG, _PIECES = TOKENIZER_FILES
+_CONFIG, _PIECES = CHATGLM_6B.tokenizer_files
 
 
 def prune_vocabulary(source: Path, out: Path, texts: Sequence[Text], progress: OnProgress | None = None) -> Pruned:
@@ -155,7 +156,7 @@ def _filled_up(model: proto.ModelProto, needed: set[int]) -> set[int]:
 
 def _with_rows(checkpoint: Checkpoint, rows: Tensor, progress: OnProgress | None) -> Iterator[tuple[str, Tensor]]:
     for name, tensor in stored_tensors(checkpoint, "cut the vocabulary", progress):
-        yield name, tensor[rows] if name in (EMBEDDING, HEAD) else tensor.clone()
+        yield name, tensor[rows] if name in checkpoint.names.ends else tensor.clone()
 
 
 def _write_tokenizer(model: proto.ModelProto, kept: Sequence[int], source: Path, folder: Path) -> None:

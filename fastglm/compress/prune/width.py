@@ -6,15 +6,15 @@ bias (FLAP: An et al., AAAI 2024, arXiv 2312.11983).
 """
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ...errors import UsageError
-from ...models.chatglm.block import Block
-from ...models.chatglm.config import ChatGLM6BConfig
+from ...models.architecture import TensorNames
+from ...models.base import LayerShape, ModelConfig
+from ...models.language_model import BaseBlock
 from ...progress.progress import OnProgress
 from ...text_files import Text
 from ..checkpoint_writer import open_plain
@@ -54,11 +54,11 @@ def prune_width(
     config = checkpoint.config
     smaller = with_widths(config, channels, heads)
 
-    def edit(block: Block, run: Run, layer: int) -> State:
-        return _narrow(block, run, smaller.inner(layer), smaller.query_heads(layer))
+    def edit(block: BaseBlock, run: Run, layer: int) -> State:
+        return _narrow(checkpoint.names, block, run, smaller.shape(layer))
 
     write_edited(checkpoint, texts, smaller, edit, out, "narrow layers", device, progress)
-    layers = range(config.num_layers)
+    layers = range(config.layers)
     return Pruned(
         f"{1 - channels:.0%} of the FFN channels and {1 - heads:.0%} of the heads removed",
         predict_size(config),
@@ -70,7 +70,7 @@ def prune_width(
     )
 
 
-def with_widths(config: ChatGLM6BConfig, channels: float, heads: float) -> ChatGLM6BConfig:
+def with_widths(config: ModelConfig, channels: float, heads: float) -> ModelConfig:
     """The config with these shares of the FFN channels and heads of every layer.
 
     Raises:
@@ -81,10 +81,7 @@ def with_widths(config: ChatGLM6BConfig, channels: float, heads: float) -> ChatG
     for name, share in (("channels", channels), ("heads", heads)):
         if not 0 < share <= 1:
             raise UsageError(f"{name} is {share}: the share to keep is above 0 and up to 1.")
-    smaller = deepcopy(config)
-    layers = range(config.num_layers)
-    smaller.inner_hidden_size = same_or_list([kept(config.inner(layer), channels) for layer in layers])
-    smaller.num_attention_heads = same_or_list([max(1, round(config.query_heads(layer) * heads)) for layer in layers])
+    smaller = config.with_layers([_narrowed(config.shape(layer), channels, heads) for layer in range(config.layers)])
     if predict_size(smaller) == predict_size(config):
         raise UsageError(
             f"With {channels:.0%} of the channels and {heads:.0%} of the heads nothing is removed: keep fewer."
@@ -92,15 +89,16 @@ def with_widths(config: ChatGLM6BConfig, channels: float, heads: float) -> ChatG
     return smaller
 
 
+def _narrowed(shape: LayerShape, channels: float, heads: float) -> LayerShape:
+    """The widths of a layer with these shares; heads of keys go with the queries that they serve."""
+    kv_heads = max(1, round(shape.kv_heads * heads))
+    return LayerShape(shape.query_heads // shape.kv_heads * kv_heads, kv_heads, kept(shape.inner, channels))
+
+
 def kept(width: int, share: float) -> int:
     """A share of a width, as a multiple of the first of `STEPS` that suits it."""
     step = next(step for step in STEPS if step == 1 or (width % step == 0 and width >= 8 * step))
     return max(step, round(width * share / step) * step)
-
-
-def same_or_list(values: list[int]) -> int | list[int]:
-    """A config's value for its layers: one number if they are equal, otherwise a list."""
-    return values[0] if len(set(values)) == 1 else values
 
 
 class _Moments:
@@ -129,29 +127,46 @@ class _Moments:
         return torch.as_tensor(self.products) / self.count - self.mean[:, :, None] * self.mean[:, None, :]
 
 
-def _narrow(block: Block, run: Run, channels: int, heads: int) -> State:
+def _narrow(names: TensorNames, block: BaseBlock, run: Run, shape: LayerShape) -> State:
     """The block's weights with only its most important channels and heads, on the CPU in fp32."""
-    down, dense = block.mlp.dense_4h_to_h, block.attention.dense
-    of_channels, of_heads = _Moments(), _Moments()
+    branches = [
+        (names.mlp_in, names.mlp_out, block.channel_rows(), shape.inner),
+        (names.attention_in, names.attention_out, block.head_rows(), shape.kv_heads),
+    ]
+    moments = [_Moments() for _ in branches]
     watch: dict[torch.nn.Module, Callable[[Tensor], None]] = {
-        down: lambda x: of_channels.add(x[:, :, None]),
-        dense: lambda x: of_heads.add(x.unflatten(-1, (block.attention.heads, -1))),
+        block.get_submodule(out): _watcher(found, len(rows[0]))
+        for (_, out, rows, _), found in zip(branches, moments, strict=True)
     }
     run(watch)
     state = {name: tensor.cpu().float() for name, tensor in block.state_dict().items()}
-    _keep_best(state, "mlp.dense_h_to_4h", "mlp.dense_4h_to_h", of_channels, channels)
-    _keep_best(state, "attention.query_key_value", "attention.dense", of_heads, heads)
+    for (inner, outer, rows, count), found in zip(branches, moments, strict=True):
+        _keep_best(state, inner, outer, rows, found, count)
     return state
 
 
-def _keep_best(state: State, inner: str, outer: str, moments: _Moments, count: int) -> None:
-    """Cut the groups of rows of `inner`, and of columns of `outer`, to the `count` most important ones."""
+def _watcher(moments: _Moments, groups: int) -> Callable[[Tensor], None]:
+    return lambda x: moments.add(x.unflatten(-1, (groups, -1)))
+
+
+def _keep_best(
+    state: State, inner: Sequence[str], outer: str, rows: Sequence[Tensor], moments: _Moments, count: int
+) -> None:
+    """Cut the matrices `inner` by groups of rows, and `outer` by groups of columns, to the most important ones.
+
+    Args:
+        rows: those of each group, [groups, rows], in each of `inner`.
+    """
     mean = moments.mean.float()
     columns = state[outer + ".weight"].unflatten(1, mean.shape)  # [outputs, groups, size]
     importance = torch.einsum("ogi,gij,ogj->g", columns, moments.covariance.float(), columns)
     best = importance.topk(count).indices.sort().values
-    gone = torch.ones(len(mean), dtype=torch.bool).index_fill(0, best, False)
-    state[outer + ".bias"] = state[outer + ".bias"] + torch.einsum("ogi,gi->o", columns[:, gone], mean[gone])
+    if outer + ".bias" in state:  # without a bias there is no place for the mean of what goes
+        gone = torch.ones(len(mean), dtype=torch.bool).index_fill(0, best, False)
+        state[outer + ".bias"] = state[outer + ".bias"] + torch.einsum("ogi,gi->o", columns[:, gone], mean[gone])
     state[outer + ".weight"] = columns[:, best].flatten(1)
-    for name in (inner + ".weight", inner + ".bias"):
-        state[name] = state[name].unflatten(0, (len(mean), -1))[best].flatten(0, 1)
+    for name, owned in zip(inner, rows, strict=True):
+        stay = owned.cpu()[best].flatten().sort().values
+        for part in (".weight", ".bias"):
+            if name + part in state:
+                state[name + part] = state[name + part][stay]

@@ -15,8 +15,11 @@ from transformers import AutoModel
 import fastglm
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import CheckpointError
-from fastglm.models.checkpoint import EMBEDDING, HEAD, Checkpoint
+from fastglm.models.chatglm.architecture import CHATGLM_6B
+from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import LayerwiseModel
+
+EMBEDDING, HEAD = CHATGLM_6B.tensors.ends
 
 KINDS = ("as published", "false", "true")
 
