@@ -17,7 +17,7 @@ PLACES = ("fastglm", "benchmarks", "dashboard", "pages", "tests", "streamlit_app
 FILE_LINES = 400
 FUNCTION_LINES = 60
 # Places that are still to be read; each goes when the rules hold there.
-UNREAD = ("fastglm/engine", "tests/hosting/")
+UNREAD: tuple[str, ...] = ()
 LONG_FUNCTIONS: list[str] = []
 LONG_FILES: list[str] = []
 

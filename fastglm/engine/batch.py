@@ -8,11 +8,11 @@ from typing import Any
 from .sampling import Sampling
 from .scheduler import Scheduler
 
-Ends = Callable[[int, int], bool]  # from the number of an answer and its new token: whether that is the last one
+Ends = Callable[[int, int], bool]  # tells from the number of an answer and its new token whether the answer ends
 
 
 class BatchEngine:
-    """Answers of one model, many at once; what drafts for it is not asked."""
+    """Gives many answers of one model at once; a draft model is not used."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -20,13 +20,14 @@ class BatchEngine:
     def answer(
         self, prompts: Sequence[list[int]], max_new_tokens: int, sampling: Sampling, ends: Ends | None = None
     ) -> list[list[int]]:
-        """New token ids of each prompt: those that `generate` gives it alone, with its number added to `Sampling.seed`.
+        """New token ids of each prompt: equal to those of `generate` for the prompt alone, with its number added to
+        `Sampling.seed`.
 
         Args:
             max_new_tokens: of each answer, within the context of the model.
-            ends: asked of every new token, answer by answer; None: all have `max_new_tokens`.
+            ends: asked about every new token, answer by answer; None: all have `max_new_tokens`.
 
-        Raises MemoryShortError where there is no memory for so many, NumbersError where logits are no numbers; the
+        Raises MemoryShortError if memory is too short for so many, NumbersError if logits are NaN or infinite; the
         engine stays usable.
         """
         answers: list[list[int]] = [[] for _ in prompts]

@@ -1,4 +1,4 @@
-"""One decode step: every shape but the window is static, and everything that moves moves on the device."""
+"""One decode step: every shape but the window is static, and all changing values lie on the device."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,9 @@ from .types import Decoder
 
 
 class DecodeStep(nn.Module):
-    """From tokens to what follows them. Run as it is, compiled for a CPU, or captured as a CUDA graph."""
+    """Runs tokens through the layers and gives the logits after them: uncompiled, compiled for a CPU, or captured as a
+    CUDA graph.
+    """
 
     def __init__(self, decoder: Decoder, is_int8: bool, first_layer: int = 0) -> None:
         super().__init__()
@@ -19,19 +21,20 @@ class DecodeStep(nn.Module):
     def forward(
         self, ids: Tensor, place: Tensor, position: Tensor, stride: Tensor, columns: Tensor, *held: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Runs tokens and moves `place` and `position` behind them.
+        """Run tokens and move `place` and `position` behind them.
 
         Args:
-            ids: [rows, tokens]; `NONE` among them runs as any other, for the step that is launched before it is seen.
-            place: [rows], tokens in the cache before these.
-            position: [rows, kinds, 1], of the first of them; `stride`: how it moves from token to token.
-            columns: [window], counting up from 0: places of the cache that are read.
+            ids: [rows, tokens]; `NONE` among them runs like any other, because a step may be launched before its ids
+            are known.
+            place: [rows], number of tokens in the cache before these.
+            position: [rows, kinds, 1], of the first of them; `stride`: its change from token to token.
+            columns: [window], counting up from 0: the places of the cache that are read.
             held: `KVCache.held` of the rows, written at the tokens' places.
 
         Returns:
             logits [rows, tokens, vocabulary] in fp32, and `best_of` them, [rows, tokens].
         """
-        if not ids.is_floating_point():  # hidden states, where layers precede
+        if not ids.is_floating_point():  # hidden states, if layers precede
             ids = ids.clamp(min=0)
         logits = self.run(ids, place, position, stride, columns, *held).float()
         return logits, best_of(logits)
@@ -39,7 +42,7 @@ class DecodeStep(nn.Module):
     def run(
         self, ids: Tensor, place: Tensor, position: Tensor, stride: Tensor, columns: Tensor, *held: Tensor
     ) -> Tensor:
-        """As `forward`: what the decoder gives of the tokens."""
+        """Run tokens like `forward`; returns the decoder's output."""
         tokens = ids.shape[1]
         order = torch.arange(tokens, device=ids.device)
         places = place[:, None] + order
@@ -53,8 +56,8 @@ class DecodeStep(nn.Module):
 
 
 class InnerStep(DecodeStep):
-    """A step of layers that others follow."""
+    """A step of layers that are followed by others."""
 
     def forward(self, ids: Tensor, *inputs: Tensor) -> Tensor:  # type: ignore[override]
-        """As `DecodeStep.forward`, from hidden states to hidden states, [rows, tokens, hidden]."""
+        """Run like `DecodeStep.forward`, from hidden states to hidden states, [rows, tokens, hidden]."""
         return self.run(ids, *inputs)

@@ -10,7 +10,7 @@ from .scheduler import Scheduler
 class FastEngine:
     """One answer of a model at a time; no Python work grows with its length."""
 
-    acceptance: float | None = None  # of drafted tokens: it drafts none
+    acceptance: float | None = None  # share of accepted drafts: none are drafted
 
     def __init__(self, model: Any) -> None:
         self._scheduler = Scheduler(model)
@@ -19,9 +19,9 @@ class FastEngine:
     def generate(
         self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
     ) -> Iterator[int]:
-        """Yields new token ids until one of `stops` (yielded too) or `max_new_tokens`; closing it frees the cache.
+        """Yield new token ids until one of `stops` (included) or `max_new_tokens`; closing it frees the cache.
 
-        Raises MemoryShortError where there is no memory for the cache, NumbersError where logits are no numbers; the
+        Raises MemoryShortError if memory is too short for the cache, NumbersError if logits are NaN or infinite; the
         engine stays usable.
         """
         scheduler = self._scheduler

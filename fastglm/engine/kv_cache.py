@@ -17,11 +17,11 @@ LESS = "keep keys and values as int8 (--cache int8), or pick a smaller variant"
 
 
 class KVCache:
-    """Keys and values of some layers, [slots, kv_heads, capacity, head_dim] each; as int8 each has its scales beside
-    it, [slots, kv_heads, capacity, 1]. Heads may differ between layers, which begin at `first_layer`.
+    """Keys and values of some layers, [slots, kv_heads, capacity, head_dim] each; in int8 each followed by its scales,
+    [slots, kv_heads, capacity, 1]. Heads may differ between layers, which begin at `first_layer`.
 
-    How far a slot is filled lies on the device, moved by the step: the `place` of its next token, the `position` of
-    that token, and by how much positions move from token to token, the `stride`. It begins without slots.
+    The state of a slot lies on the device and is moved by the step: the `place` of its next token, the `position` of
+    that token, and the `stride`, the change of positions from token to token. A new cache has no slots.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class KVCache:
         position_kinds: int = 2,
     ) -> None:
         self.device, self.is_int8, self.first_layer = device, is_int8, first_layer
-        # A captured graph reads what it was captured with: all of the buffers.
+        # A captured graph reads the memory it was captured with: all of the buffers.
         self.reads_all = device.type == "cuda"
         self.slots = self.capacity = 0
         self.place = torch.zeros(0, dtype=torch.long, device=device)
@@ -47,9 +47,9 @@ class KVCache:
         self._views: dict[tuple[int, int], tuple[list[Tensor], list[Tensor]]] = {}
 
     def resize(self, slots: int, capacity: int) -> None:
-        """Makes room for so many slots of so many tokens; what is there already stays.
+        """Make space for a number of slots and of tokens in each; existing content stays.
 
-        Raises MemoryShortError where there is no memory for it; nothing is lost then.
+        Raises MemoryShortError if memory is too short; nothing is lost then.
         """
         slots, capacity = max(slots, self.slots), max(capacity, self.capacity)
         if (slots, capacity) == (self.slots, self.capacity):
@@ -78,10 +78,11 @@ class KVCache:
         self.slots, self.capacity = slots, capacity
 
     def begin(self, rows: Sequence[int], lengths: Sequence[int], following: Tensor) -> None:
-        """Says that prompts of these lengths are in.
+        """Record that prompts of these lengths are in.
 
         Args:
-            following: [rows, kinds, 2], the positions of the two tokens after each; those after them go on like that.
+            following: [rows, kinds, 2], the positions of the two tokens after each; later tokens continue in the same
+            way.
         """
         index = torch.tensor(rows, device=self.device)
         self.place[index] = torch.tensor(lengths, device=self.device)
@@ -89,7 +90,9 @@ class KVCache:
         self.stride[index] = following[:, :, 1:] - following[:, :, :1]
 
     def inputs(self, first: int, rows: int, tokens: int) -> list[Tensor]:
-        """The inputs of a step behind its ids, for neighbouring rows, whose longest ends at `tokens` after the step."""
+        """The inputs of a step after its ids, for neighbouring rows, the longest of which ends at `tokens` after the
+        step.
+        """
         if (first, rows) not in self._views:
             of = slice(first, first + rows)
             moving = [each[of] for each in (self.place, self.position, self.stride)]
@@ -99,20 +102,20 @@ class KVCache:
         return [*moving, self.columns[:window], *held]
 
     def rewind(self, row: int, count: int) -> None:
-        """Forgets the last `count` tokens of a row, after the step that wrote them."""
+        """Forget the last `count` tokens of a row, after the step that wrote them."""
         of = slice(row, row + 1)
         self.place[of] -= count
         self.position[of] -= count * self.stride[of]
 
     def move(self, source: int, target: int, length: int) -> None:
-        """Puts one row in the place of another."""
+        """Put one row in the place of another."""
         for each in (self.place, self.position, self.stride):
             each[target] = each[source]
         for tensor in self.held:
             tensor[target, :, :length] = tensor[source, :, :length]
 
     def clear(self, row: int, length: int) -> None:
-        """Empties a row; what it held might be no numbers, which no mask would hide from the next one."""
+        """Empty a row; it might hold NaN, which no mask would hide from the next request."""
         self.place[row] = 0
         for tensor in self.held:
             tensor[row, :, :length] = 0
@@ -123,7 +126,7 @@ class KVCache:
         return sum(tensor.nbytes for tensor in self.held)
 
     def _room_for(self, slots: int, capacity: int) -> AbstractContextManager[None]:
-        """Says that it was the cache that found no memory."""
+        """A block whose lack of memory is reported as the cache's."""
         each = sum(n * width * kind.itemsize for n, width, kind in self._shapes)
         many, way_out = ("", "clear the conversation") if slots == 1 else (f"{slots} × ", "ask less at once")
         needed = each * slots * capacity - self.memory if self.device.type == "cpu" else 0
@@ -136,10 +139,10 @@ class PromptRows:
 
     cache: KVCache
     rows: Sequence[int]
-    padding: Sequence[int]  # tokens before each prompt that are none, and are left out
+    padding: Sequence[int]  # number of padding tokens before each prompt, which are left out
 
     def update(self, k: Tensor, v: Tensor, layer: int) -> tuple[Tensor, Tensor]:
-        """Writes keys and values, [rows, kv_heads, tokens, head_dim]; they are attended to as they come."""
+        """Write keys and values, [rows, kv_heads, tokens, head_dim]; attention uses them without rounding."""
         cache = self.cache
         for buffer, new in zip(
             _of_layer(cache.held, layer - cache.first_layer, cache.is_int8), _kept(k, v, cache.is_int8), strict=True
@@ -150,7 +153,7 @@ class PromptRows:
 
 
 def make_cache(model: Any, stage: Stage | None = None) -> KVCache:
-    """A cache for a model, or for a stage of it, in the format that its config asks for."""
+    """A cache for a model, or for a stage of it, in the format of its config."""
     config = model.config
     layers, device = stage or (range(config.layers), model.device)
     heads, is_int8 = [config.kv_heads(layer) for layer in layers], config.cache_format == "int8"
@@ -161,20 +164,21 @@ class Window:
     """The part of a cache that one step sees."""
 
     def __init__(self, held: Sequence[Tensor], places: Tensor, size: int, is_int8: bool, first_layer: int = 0) -> None:
-        """held: `KVCache.held` of the step's rows; places: [rows, tokens], where its tokens go; size: how many places
-        are read."""
+        """Create a window. held: `KVCache.held` of the step's rows; places: [rows, tokens], places of its tokens; size:
+        number of places that are read.
+        """
         self.held, self.places, self.size, self.is_int8 = held, places, size, is_int8
         self.first_layer = first_layer
 
     def update(self, k: Tensor, v: Tensor, layer: int) -> tuple[Tensor | Quantised, Tensor | Quantised]:
-        """Writes new keys and values, [rows, kv_heads, tokens, head_dim], and returns those to attend to."""
+        """Write new keys and values, [rows, kv_heads, tokens, head_dim]; returns those to attend to."""
         rows = torch.arange(self.places.shape[0], device=self.places.device)[:, None]
         for buffer, x in zip(self._of_layer(layer), _kept(k, v, self.is_int8), strict=True):
             buffer[rows, :, self.places] = x.transpose(1, 2)
         return self.seen(layer)
 
     def of_layer(self, layer: int) -> tuple[Sequence[Tensor], Tensor]:
-        """The buffers of a layer, and where a kernel that writes them itself is to put the step's tokens."""
+        """The buffers of a layer, and the places of the step's tokens, for a kernel that writes them itself."""
         return self._of_layer(layer), self.places
 
     def seen(self, layer: int) -> tuple[Tensor | Quantised, Tensor | Quantised]:
@@ -192,5 +196,5 @@ def _of_layer(held: Sequence[Tensor], layer: int, is_int8: bool) -> Sequence[Ten
 
 
 def _kept(k: Tensor, v: Tensor, is_int8: bool) -> tuple[Tensor, ...]:
-    """Keys and values as they are kept."""
+    """Keys and values in the cache's format."""
     return (*quantise(k), *quantise(v)) if is_int8 else (k, v)

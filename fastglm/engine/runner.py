@@ -1,4 +1,4 @@
-"""The runner of a model: prompts into slots of its KV cache, and steps of the requests that are in them."""
+"""The runner of a model: it runs prompts into slots of the KV cache, and steps of the requests in them."""
 
 import threading
 from collections.abc import Sequence
@@ -28,16 +28,16 @@ def runner_of(model: Any) -> "Runner":
 
 
 class StageRunner:
-    """A stage of a model at work, or all of it: its steps, and the cache of its layers."""
+    """A stage of a model, or all of it: its steps, and the cache of its layers."""
 
     def __init__(self, one: Any, many: Any, cache: KVCache) -> None:
-        """one: the step of one row; many: that of several."""
+        """Create a stage. one: the step of one row; many: the step of several."""
         self.one, self.many, self.cache = one, many, cache
         self._runs: dict[tuple[int, int, int], Run[Any]] = {}
 
     @property
     def device(self) -> torch.device:
-        """Where its layers lie."""
+        """The device of its layers."""
         return self.cache.device
 
     def run(self, entering: Tensor, first: int, tokens: int) -> Any:
@@ -67,20 +67,21 @@ class Runner:
     """
 
     def __init__(self, model: Any) -> None:
-        self._of = ref(model)  # which is the key that this runner is kept under
+        self._of = ref(model)  # the key of this runner
         self._stages: list[StageRunner] = []
         self._slots = Slots([])
         self._lock = threading.RLock()
 
     @torch.inference_mode()
     def prefill(self, prompts: Sequence[Tensor], answers: Sequence[int]) -> tuple[list[Slot], Tensor]:
-        """Runs prompts, [tokens] each, in new slots; those, and logits of what follows, [rows, vocabulary].
+        """Run prompts, [tokens] each, in new slots; returns these, and the logits of the next tokens, [rows,
+        vocabulary].
 
         Args:
-            answers: tokens that follow each at most.
+            answers: the largest number of tokens after each.
 
         Raises:
-            MemoryShortError: there is no memory for so many slots of that length.
+            MemoryShortError: memory is too short for so many slots of that length.
         """
         with self._lock:
             lengths = [len(prompt) for prompt in prompts]
@@ -100,9 +101,10 @@ class Runner:
 
     @torch.inference_mode()
     def step(self, slots: Sequence[Slot], ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Runs tokens of requests, [rows, tokens]: what `DecodeStep` gives; the next step may overwrite it.
+        """Run tokens of requests, [rows, tokens]; returns the result of `DecodeStep`, which the next step may
+        overwrite.
 
-        Raises MemoryShortError where there is no memory for them.
+        Raises MemoryShortError if memory is too short for them.
         """
         with self._lock:
             count = ids.shape[1]
@@ -119,7 +121,7 @@ class Runner:
                 slot.length += count
             if is_whole:
                 return logits, best
-            for slot in beside:  # which ran along
+            for slot in beside:  # rows that ran along
                 if slot not in slots:
                     self._slots.rewind(slot, count)
             for row in range(len(self._slots.taken), first + rows):
@@ -128,20 +130,20 @@ class Runner:
 
     @torch.inference_mode()
     def reserve(self, slots: Sequence[Slot], count: int) -> None:
-        """Makes room for so many more tokens of each request. Raises MemoryShortError."""
+        """Make space for `count` more tokens of each request. Raises MemoryShortError."""
         with self._lock:
             self._slots.reserve(max(slot.length for slot in slots) + count)
 
     @torch.inference_mode()
     def rewind(self, slot: Slot, count: int) -> None:
-        """Forgets the last `count` tokens of a request."""
+        """Forget the last `count` tokens of a request."""
         with self._lock:
             slot.length -= count
             self._slots.rewind(slot, count)
 
     @torch.inference_mode()
     def free(self, slots: Sequence[Slot]) -> None:
-        """Gives slots back, and all memory with the last of them."""
+        """Give slots back, and all memory with the last of them."""
         with self._lock:
             for slot in sorted(slots, key=lambda slot: -slot.row):
                 if len(self._slots.taken) > 1:
@@ -153,7 +155,7 @@ class Runner:
 
     @property
     def memory(self) -> int:
-        """Bytes of the caches as they are allocated."""
+        """Bytes of the allocated caches."""
         return self._slots.memory
 
     @property
@@ -166,7 +168,7 @@ class Runner:
         return self._of()
 
     def _begin(self) -> None:
-        """Makes the stages, with empty caches; all of a model on one device is one."""
+        """Make the stages, with empty caches; a model on one device is one stage."""
         if self._stages:
             return
         model = self._model
@@ -181,8 +183,9 @@ class Runner:
         self._slots = Slots([stage.cache for stage in self._stages])
 
     def _range(self, slots: Sequence[Slot]) -> tuple[int, int]:
-        """The neighbouring rows that a step of slots runs: from which on, and how many. For graphs their number is a
-        power of two where so many are there."""
+        """The neighbouring rows of a step: the first row, and their number. For graphs the number is a power of two if
+        there are enough rows.
+        """
         taken = [slot.row for slot in slots]
         first, rows = min(taken), max(taken) - min(taken) + 1
         bucket = 1 << (rows - 1).bit_length()
@@ -197,7 +200,7 @@ class Runner:
         return x
 
     def _embedded(self, ids: Tensor) -> Tensor:
-        """Input of the first stage: token ids, or their embeddings where a model spans devices."""
+        """Input of the first stage: token ids, or their embeddings if a model spans devices."""
         model = self._model
         return model.get_input_embeddings()(ids.clamp(min=0)) if len(self._stages) > 1 else ids
 

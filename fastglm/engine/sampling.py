@@ -1,4 +1,4 @@
-"""Choosing the next token from logits, by the rules and in the order of transformers' logits processors."""
+"""Choice of the next token from logits, by the rules and in the order of transformers' logits processors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ NONE = -1  # in place of a token whose logit is NaN or infinite
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How tokens are chosen; names and meaning are transformers'. `seed` None: a different answer each time."""
+    """Settings of the choice; names and meaning are transformers'. `seed` None: a different answer each time."""
 
     do_sample: bool = True
     top_p: float = 0.7
@@ -32,9 +32,9 @@ class Sampling:
         repetition_penalty: float | None,
         seed: int | None,
     ) -> "Sampling":
-        """Settings as users give them: None is transformers' default, a temperature of 0 is greedy.
+        """Read users' settings: None is transformers' default, a temperature of 0 is greedy.
 
-        A greedy answer takes no notice of what is for drawing. Raises UsageError where a setting is out of its range.
+        A greedy answer ignores the settings for drawing. Raises UsageError if a setting is out of its range.
         """
         penalty = 1.0 if repetition_penalty is None else repetition_penalty
         if not do_sample or temperature == 0:
@@ -46,7 +46,7 @@ class Sampling:
         return sampling
 
     def check(self) -> None:
-        """Raises UsageError where a setting is out of its range."""
+        """Raise UsageError if a setting is out of its range."""
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top_p is {self.top_p}: it must be above 0 and at most 1.")
         if self.top_k < 0:
@@ -57,7 +57,7 @@ class Sampling:
             raise UsageError(f"repetition_penalty is {self.repetition_penalty}: it must be above 0 (1 is none).")
 
     def make_generator(self, device: torch.device) -> torch.Generator | None:
-        """A source of random numbers for one answer; None where nothing is drawn."""
+        """A source of random numbers for one answer; None for a greedy one."""
         if not self.do_sample:
             return None
         generator = torch.Generator(device=device)
@@ -71,28 +71,30 @@ GREEDY = Sampling(do_sample=False)
 
 
 def best_of(logits: Tensor) -> Tensor:
-    """Where logits are largest, `NONE` where that is no number: [..., vocabulary] → [...]. NaN counts as largest."""
+    """The index of the largest logit, `NONE` if it is NaN or infinite: [..., vocabulary] → [...]. NaN counts as
+    largest.
+    """
     best = logits.argmax(-1)
     return flagged(best, logits.gather(-1, best[..., None])[..., 0])
 
 
 def flagged(token: Tensor, largest: Tensor) -> Tensor:
-    """The tokens, but `NONE` where the largest logit, of the same shape, is NaN or infinite."""
+    """The tokens, replaced by `NONE` if the largest logit, of the same shape, is NaN or infinite."""
     return torch.where(largest - largest == 0, token, NONE)
 
 
 def checked(token: int) -> int:
-    """The token. Raises NumbersError where it is `NONE`."""
+    """Return the token. Raises NumbersError if it is `NONE`."""
     if token == NONE:
         raise NumbersError
     return token
 
 
 class Choice:
-    """How the tokens of one request are chosen, and which it has seen."""
+    """Settings of one request's choice, and the tokens it has seen."""
 
     def __init__(self, sampling: Sampling, prompt: Tensor, vocabulary: int) -> None:
-        """prompt: [tokens], which count as seen for the repetition penalty."""
+        """Create a choice. prompt: [tokens], which count as seen for the repetition penalty."""
         self.sampling, self.vocabulary, self.device = sampling, vocabulary, prompt.device
         self.generator = sampling.make_generator(prompt.device)
         self.count = min(sampling.top_k or vocabulary, vocabulary)  # tokens that may be drawn
@@ -106,8 +108,8 @@ class Sampler:
     """Chooses tokens for requests side by side, each by its own settings and its own random numbers, on the device of
     the logits, without waiting for it.
 
-    Drawing takes the largest of probability / noise, noise being exponential, which is a draw from the probabilities;
-    so all but the noise can be part of a captured graph.
+    Drawing takes the largest of probability / noise with exponential noise, which is a draw from the probabilities; so
+    everything except the noise can be part of a captured graph.
     """
 
     def __init__(self, choices: Sequence[Choice]) -> None:
@@ -122,7 +124,7 @@ class Sampler:
             )
             self._top_p = _column([choice.sampling.top_p for choice in choices], device)
             self._draws = None if all(draws) else torch.tensor(draws, device=device)[:, None]
-            self._beyond: Tensor | None = None  # [rows, count], True where a row may not draw
+            self._beyond: Tensor | None = None  # [rows, count], True for tokens that a row may not draw
             if min(counts) < max(counts):
                 self._beyond = torch.arange(max(counts), device=device) >= torch.tensor(counts, device=device)[:, None]
         self.seen: Tensor | None = None
@@ -135,23 +137,25 @@ class Sampler:
 
     @property
     def is_plain(self) -> bool:
-        """Tell whether the best tokens are those that are chosen."""
+        """Tell whether the best tokens are chosen."""
         return self.seen is None and self.noise is None
 
     @property
     def generator(self) -> torch.Generator | None:
-        """Of the first request; None where it draws nothing."""
+        """The random numbers of the first request; None if it is greedy."""
         return self._choices[0].generator
 
     def stir(self) -> None:
-        """New noise, before each token."""
+        """Draw new noise, before each token."""
         if self.noise is not None:
             for noise, choice in zip(self.noise, self._choices, strict=True):
                 if choice.generator:
                     noise[: choice.count].exponential_(generator=choice.generator)
 
     def __call__(self, logits: Tensor, best: Tensor) -> Tensor:
-        """logits: [rows, vocabulary]; best: `best_of` them, [rows, 1] → the next tokens, [rows, 1], or `NONE`."""
+        """Choose; logits: [rows, vocabulary]; best: `best_of` them, [rows, 1] → the next tokens, [rows, 1], or
+        `NONE`.
+        """
         if self.is_plain:
             return best
         scores = self.scores(logits, self.seen)
@@ -164,7 +168,7 @@ class Sampler:
         """Logits after the repetition penalty and the temperature.
 
         Args:
-            logits: [rows, vocabulary]; of one request there may be several rows.
+            logits: [rows, vocabulary]; several rows may belong to one request.
             seen: [rows, vocabulary], True for the tokens before each row; None without a penalty.
         """
         scores = logits.float()
@@ -174,7 +178,7 @@ class Sampler:
         return scores if self.noise is None else scores / self._temperature
 
     def distribution(self, logits: Tensor, seen: Tensor | None) -> Tensor:
-        """The probabilities that tokens are drawn with, [rows, vocabulary]; arguments as of `scores`."""
+        """The probabilities of drawing each token, [rows, vocabulary]; arguments as for `scores`."""
         kept, ids = self._kept(self.scores(logits, seen))
         return torch.zeros_like(logits).scatter_(-1, ids, kept / kept.sum(-1, keepdim=True))
 
@@ -192,7 +196,7 @@ class Sampler:
         if self._beyond is not None:
             best = best.masked_fill(self._beyond, -torch.inf)
         probabilities = best.softmax(-1)
-        # A token is kept while those above it hold less than top_p; the first always is.
+        # A token stays if the more likely ones hold less than top_p; the first one always does.
         above = probabilities.cumsum(-1) - probabilities
         return probabilities.masked_fill(above >= self._top_p, 0.0), ids
 
@@ -202,5 +206,5 @@ def _column(values: Sequence[float], device: torch.device) -> Tensor:
 
 
 def draw(probabilities: Tensor, generator: torch.Generator) -> Tensor:
-    """An id of each row of [rows, vocabulary], which need not add up to 1; as `Sampler` draws."""
+    """Draw an id for each row of [rows, vocabulary], which need not add up to 1; the method is `Sampler`'s."""
     return (probabilities / torch.empty_like(probabilities).exponential_(generator=generator)).argmax(-1)

@@ -16,7 +16,7 @@ from .runner import runner_of
 from .sampling import NONE, Choice, Sampler, Sampling, best_of
 from .slots import Slot
 
-Ends = Callable[[int], bool]  # asked of each new token of a request: whether that is its last
+Ends = Callable[[int], bool]  # tells for each new token of a request whether it is the last
 
 
 class News(NamedTuple):
@@ -27,7 +27,7 @@ class News(NamedTuple):
     is_last: bool
 
     def found(self) -> int:
-        """The token; raises the failure."""
+        """Return the token, or raise the failure."""
         if isinstance(self.token, FastGLMError):
             raise self.token
         return self.token
@@ -35,7 +35,7 @@ class News(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Ask:
-    """A request on its way."""
+    """A running or waiting request."""
 
     id: int
     prompt: list[int]
@@ -47,12 +47,13 @@ class Ask:
 
 
 class Scheduler:
-    """Requests of one model, which share its steps. One that fails, or is cancelled, leaves the others untouched.
+    """Runs requests of one model, which share its steps. A request that fails, or is cancelled, leaves the others
+    untouched.
 
-    On CUDA each step is launched before the tokens that precede it are looked at, so that the device does not wait; a
-    request whose token ends it has run one step too many then.
+    On CUDA each step is launched before the tokens before it are read, so that the device does not wait; a request that
+    ends with such a token has run one step too many.
 
-    `alone` is the request whose prompt is being run, else None.
+    `alone` is the request whose prompt is running, otherwise None.
     """
 
     def __init__(self, model: Any) -> None:
@@ -63,46 +64,46 @@ class Scheduler:
         self._is_ahead = runs_ahead(model.device)
         self._reader = TokenReader(self._is_ahead)
         self._waiting: deque[Ask] = deque()
-        self._is_full = False  # until a request leaves
-        self._rows: list[Ask] = []  # that run, in the order of their slots
-        self._token: Tensor | None = None  # [rows, 1], to be run next
-        self._ahead: Tensor | None = None  # [rows, 1], of a step that is launched already
+        self._is_full = False  # true until a request leaves
+        self._rows: list[Ask] = []  # running requests, in the order of their slots
+        self._token: Tensor | None = None  # [rows, 1], for the next step
+        self._ahead: Tensor | None = None  # [rows, 1], of a step that is already launched
 
     @property
     def busy(self) -> bool:
-        """Whether a request is on its way."""
+        """Tell whether a request is running or waiting."""
         return bool(self._rows or self._waiting)
 
     def add(self, id: int, prompt: list[int], max_new_tokens: int, sampling: Sampling, ends: Ends) -> None:
-        """Takes a request up with the next round."""
+        """Add a request, which enters with the next round."""
         self._waiting.append(Ask(id, prompt, max_new_tokens, sampling, ends))
 
     @torch.inference_mode()
     def start(self) -> None:
-        """Runs the prompts of all requests that wait, side by side. Raises MemoryShortError where they do not fit."""
+        """Run the prompts of all waiting requests, side by side. Raises MemoryShortError if they do not fit."""
         self._enter(list(self._waiting))
         self._waiting.clear()
         self._ahead = self._token
 
     @torch.inference_mode()
     def cancel(self, id: int) -> None:
-        """Forgets a request, running or ended."""
+        """Forget a request, running or ended."""
         self._waiting = deque(ask for ask in self._waiting if ask.id != id)
         self._leave([ask for ask in self._rows if ask.id == id])
 
     @torch.inference_mode()
     def close(self) -> None:
-        """Forgets all requests."""
+        """Forget all requests."""
         self._waiting.clear()
         self._leave(self._rows)
 
     def step(self) -> list[News]:
-        """One round: a new token of each request that runs, and the first of those that enter.
+        """Compute one round: a new token of each running request, and the first token of each entering one.
 
-        A request waits while others run where there is no memory for it, and fails where it is alone.
+        If memory is short, a request waits while others run, and fails if it is alone.
         """
         news: list[News] = []
-        # Entered anew each time: what consumes the tokens must not run in inference mode.
+        # Entered anew each time: the consumer of the tokens must not run in inference mode.
         with torch.inference_mode():
             self._advance_all(news)
             self._admit(news)
@@ -124,7 +125,7 @@ class Scheduler:
         return news
 
     def _advance_all(self, news: list[News]) -> None:
-        """The next tokens of all that run; the longest request fails where there is no memory for them."""
+        """Compute the next tokens of all running requests; the longest request fails if memory is short."""
         if self._ahead is not None:
             self._token, self._ahead = self._ahead, None
             return
@@ -144,18 +145,18 @@ class Scheduler:
         try:
             self._runner.reserve(self._slots(), 1)
         except MemoryShortError:
-            return  # said in the next round, when these tokens have been told
+            return  # reported in the next round, after these tokens
         self._ahead = self._advance()
 
     def _advance(self) -> Tensor:
-        """Launches the step of the tokens that are next; what follows them, [rows, 1]."""
+        """Launch the step for the next tokens; returns the tokens after them, [rows, 1]."""
         assert self._token is not None
         logits, best = self._runner.step(self._slots(), self._token)
         self._sampler.stir()
         return self._choose(logits[:, -1], [best])
 
     def _admit(self, news: list[News]) -> None:
-        """Lets requests in that wait, one by one."""
+        """Let waiting requests in, one by one."""
         if self._rows and self._is_full:
             return
         while self._waiting:
@@ -174,7 +175,7 @@ class Scheduler:
                 self._waiting.popleft()
 
     def _enter(self, asks: Sequence[Ask]) -> None:
-        """Runs the prompts of requests, whose first tokens are then next."""
+        """Run the prompts of requests; their first tokens are then the next ones."""
         device, vocabulary = self.model.device, self.model.config.vocab_size
         prompts = [torch.tensor(ask.prompt, device=device) for ask in asks]
         many, way_out = (f"{len(asks)} answers", "ask less at once") if len(asks) > 1 else ("a prompt", "shorten it")
@@ -197,7 +198,7 @@ class Scheduler:
         self._arrange()
 
     def _leave(self, asks: Sequence[Ask]) -> None:
-        """Frees the slots of requests."""
+        """Free the slots of requests."""
         if not asks:
             return
         self._runner.free([ask.slot for ask in asks if ask.slot])
@@ -211,7 +212,7 @@ class Scheduler:
         self._arrange()
 
     def _arrange(self) -> None:
-        """Puts the requests in the order of their slots, and makes the sampler of these."""
+        """Put the requests in the order of their slots, and make their sampler."""
         order = sorted(range(len(self._rows)), key=lambda number: self._slots()[number].row)
         if order != list(range(len(order))):
             self._rows = [self._rows[number] for number in order]
@@ -228,19 +229,19 @@ class Scheduler:
 
 
 def runs_ahead(device: torch.device) -> bool:
-    """Whether steps are launched before the tokens that precede them are looked at."""
+    """Tell whether steps are launched before the tokens before them are read."""
     return device.type == "cuda"
 
 
 class TokenReader:
-    """Reads tokens from the device without waiting for what was launched after them."""
+    """Reads tokens from the device without waiting for later launches."""
 
     def __init__(self, is_cuda: bool) -> None:
         self._event = torch.cuda.Event() if is_cuda else None
         self._token = torch.empty(0, 1, dtype=torch.long)
 
     def start(self, token: Tensor) -> None:
-        """token: [rows, 1]."""
+        """Start reading; token: [rows, 1]."""
         if self._event is None:
             self._token = token
             return
@@ -250,7 +251,7 @@ class TokenReader:
         self._event.record(torch.cuda.current_stream(token.device))
 
     def finish(self) -> list[int]:
-        """A token a row."""
+        """Finish reading: one token per row."""
         if self._event is not None:
             self._event.synchronize()
         return self._token.flatten().tolist()

@@ -12,14 +12,14 @@ class Slot:
     __slots__ = ("length", "row")
 
     def __init__(self, row: int) -> None:
-        self.row, self.length = row, 0  # tokens that are in
+        self.row, self.length = row, 0  # number of tokens in the slot
 
 
 class Slots:
-    """The slots of the caches of all stages of a model.
+    """The slots in the caches of all stages of a model.
 
-    Those that are taken lie in the first rows: the last one moves where one is freed. So a step reads neighbouring rows
-    of the buffers as they lie. There are 1, 2, 4, 8, 16, … of them, or fewer where memory is short.
+    Taken slots lie in the first rows: when one is freed, the last one moves into its place. So a step reads
+    neighbouring rows of the buffers. The number of slots is 1, 2, 4, 8, 16, …, or fewer if memory is short.
     """
 
     def __init__(self, caches: Sequence[KVCache]) -> None:
@@ -28,11 +28,13 @@ class Slots:
 
     @property
     def count(self) -> int:
-        """Slots that there are, taken or free."""
+        """The number of slots, taken or free."""
         return min(cache.slots for cache in self._caches)
 
     def take(self, count: int, capacity: int) -> list[Slot]:
-        """New slots; all have room for `capacity` tokens at least. Raises MemoryShortError, and takes none then."""
+        """Take new slots; all get space for at least `capacity` tokens. Raises MemoryShortError, and then takes
+        none.
+        """
         needed = len(self.taken) + count
         if needed > self.count:
             try:
@@ -46,13 +48,13 @@ class Slots:
         return slots
 
     def reserve(self, tokens: int) -> None:
-        """Makes room for so many tokens in each slot; full buffers double. Raises MemoryShortError."""
+        """Make space for `tokens` tokens in each slot; full buffers double. Raises MemoryShortError."""
         capacity = min(cache.capacity for cache in self._caches)
         if tokens > capacity:
             self._resize(self.count, max(2 * capacity, tokens))
 
     def free(self, slot: Slot) -> None:
-        """Gives a slot back."""
+        """Give a slot back."""
         last = self.taken.pop()
         for cache in self._caches:
             cache.clear(slot.row, slot.length)
@@ -63,7 +65,7 @@ class Slots:
             self.taken[slot.row], last.row = last, slot.row
 
     def rewind(self, slot: Slot, count: int) -> None:
-        """As `KVCache.rewind`, for all stages."""
+        """Run `KVCache.rewind` for all stages."""
         for cache in self._caches:
             cache.rewind(slot.row, count)
 

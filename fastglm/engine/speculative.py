@@ -16,9 +16,9 @@ from .runner import Runner, runner_of
 from .sampling import NONE, Choice, Sampler, Sampling, best_of, checked, draw
 from .slots import Slot
 
-# What one more token costs in checking, as a share of a step. On a CPU 0.2 to 0.3 was measured with the demo's matrices
-# and AVX2, 0.1 with AVX-512, where in turn a step of its draft costs 0.1 more than the bytes say; large matrices cost
-# less. For GPUs, where reading the weights hides it, it is assumed.
+# Cost of checking one more token, as a share of a step. On a CPU 0.2 to 0.3 was measured with the demo's matrices and
+# AVX2, 0.1 with AVX-512, where a step of its draft costs 0.1 more than its bytes suggest; large matrices cost less. For
+# GPUs, where reading the weights hides the cost, the value is assumed.
 ROW_COST = {"cpu": 0.25, "cuda": 0.02, "mps": 0.05}
 
 
@@ -27,30 +27,32 @@ class Draft:
     """A model that drafts for another of the same vocabulary."""
 
     model: Any
-    cost: float  # of a step, as a share of a step of the other: bytes of weights over its bytes
+    cost: float  # cost of a step relative to the other model's: the ratio of the bytes of weights
 
 
 class DraftLength:
-    """How many tokens to draft, by the acceptance seen in the answer so far (Leviathan et al. 2023, section 3.3)."""
+    """Chooses the number of tokens to draft, by the acceptance in the answer so far (Leviathan et al. 2023, section
+    3.3).
+    """
 
-    MEMORY = 0.95  # of a round, in the one after it
+    MEMORY = 0.95  # weight of a round, in the one after it
 
     def __init__(self, draft_cost: float, row_cost: float) -> None:
         self._costs = draft_cost, row_cost
-        self._kept, self._judged = 4.0, 5.0  # as if so many had been seen before
+        self._kept, self._judged = 4.0, 5.0  # as if this number had been seen before
 
     def see(self, kept: int, drafted: int) -> None:
-        """Of a round; what follows a rejected token was not judged."""
+        """Count a round; tokens after a rejected one were not judged."""
         self._kept = self.MEMORY * self._kept + kept
         self._judged = self.MEMORY * self._judged + min(kept + 1, drafted)
 
     @property
     def acceptance(self) -> float:
-        """The estimated chance that a token is kept whose predecessors are."""
+        """The estimated chance that a token is accepted if its predecessors are."""
         return self._kept / self._judged
 
     def best(self) -> int:
-        """The length with the most new tokens expected for its cost."""
+        """The length with the most expected new tokens for its cost."""
         return max(range(1, MOST_TOKENS), key=self._gain)
 
     def _gain(self, length: int) -> float:
@@ -60,9 +62,9 @@ class DraftLength:
 
 
 class SpeculativeEngine:
-    """Answers of one model, drafted by `model.draft`, a `Draft`; one at a time.
+    """Gives answers of one model with drafts of `model.draft`, a `Draft`; one at a time.
 
-    `acceptance` is the share of the tokens drafted for the answer so far that were kept; None before the first.
+    `acceptance` is the share of accepted tokens among those drafted for the answer so far; None before the first.
     """
 
     def __init__(self, model: Any) -> None:
@@ -73,15 +75,15 @@ class SpeculativeEngine:
     def generate(
         self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
     ) -> Iterator[int]:
-        """Yields new token ids until one of `stops` (yielded too) or `max_new_tokens`; closing it frees the caches.
+        """Yield new token ids until one of `stops` (included) or `max_new_tokens`; closing it frees the caches.
 
-        Raises MemoryShortError where there is no memory for a cache, NumbersError where logits are no numbers; the
+        Raises MemoryShortError if memory is too short for a cache, NumbersError if logits are NaN or infinite; the
         engine stays usable.
         """
         length = DraftLength(self.model.draft.cost, ROW_COST[self.model.device.type])
         kept = drafted = 0
         try:
-            # Entered anew each time: what consumes this generator must not run in inference mode.
+            # Entered anew each time: the consumer of this generator must not run in inference mode.
             with torch.inference_mode():
                 inputs = torch.tensor([prompt], device=self.model.device)
                 tokens = [self._begin(inputs, max_new_tokens, sampling)]
@@ -109,7 +111,7 @@ class SpeculativeEngine:
         return self._target.memory + self._draft.memory
 
     def _begin(self, prompt: Tensor, max_new_tokens: int, sampling: Sampling) -> int:
-        """Runs the prompt; the first token."""
+        """Run the prompt; returns the first token."""
         self._sampler = Sampler([Choice(sampling, prompt[0], self.model.config.vocab_size)])
         self._behind = 0
         logits = self._target.prefill(prompt[0], max_new_tokens)
@@ -117,14 +119,14 @@ class SpeculativeEngine:
         return int(self._sampler(logits, best_of(logits)[:, None]))
 
     def _round(self, tokens: list[int], count: int) -> list[int]:
-        """Drafts and checks.
+        """Draft and check one round.
 
         Args:
-            tokens: what the round before gave, whose last was not run yet.
-            count: of tokens to draft.
+            tokens: result of the round before, whose last token was not run yet.
+            count: number of tokens to draft.
 
         Returns:
-            the drafted tokens that are kept, and the one that the target goes on with.
+            the accepted tokens, and the target's next one.
         """
         for token in tokens[len(tokens) - 1 - self._behind : -1]:
             self._draft.run(torch.tensor([[token]], device=self.model.device))
@@ -133,15 +135,16 @@ class SpeculativeEngine:
         *drafted, kept, following = torch.cat((ids[0, 1:], kept, following)).tolist()
         self._target.rewind(count - kept)
         self._draft.rewind(max(count - kept - 1, 0))
-        self._behind = int(kept == count)  # the last drafted token was not run by the draft
+        self._behind = int(kept == count)  # the draft did not run the last drafted token
         found = [*drafted[:kept], following]
         if self._sampler.seen is not None:
             self._sampler.seen[0, found] = True
         return found
 
     def _drafted(self, last: int, count: int) -> tuple[Tensor, Tensor]:
-        """The last token and the drafted ones, [1, 1 + count], and the probabilities that each was drawn with and zeros
-        behind them, [1 + count, vocabulary]; empty where nothing is drawn."""
+        """The last token and the drafted ones, [1, 1 + count], and the distributions they were drawn from followed by
+        zeros, [1 + count, vocabulary]; empty if nothing is drawn.
+        """
         sampler, seen = self._sampler, self._sampler.seen
         ids = torch.full((1, 1 + count), last, device=self.model.device)
         rows = 1 + count if sampler.generator else 0
@@ -159,12 +162,12 @@ class SpeculativeEngine:
         return ids, chances
 
     def _check(self, ids: Tensor, chances: Tensor) -> tuple[Tensor, Tensor]:
-        """Runs what `_drafted` gave: how many drafted tokens are kept, and the one after them, [1] each."""
+        """Check the result of `_drafted`: the number of accepted tokens, and the token after them, [1] each."""
         sampler, seen = self._sampler, None
         logits, best = self._target.run(ids)
         if sampler.seen is not None:
             rows = ids.shape[1]
-            # Row by row what comes before: the last token, which was seen anyway, fills the others' places.
+            # Tokens before each row: the last token, which was seen anyway, fills the other places.
             before = torch.where(torch.ones(rows, rows, device=ids.device).tril() > 0, ids, ids[:, :1])
             seen = sampler.seen.repeat(rows, 1).scatter_(1, before, True)
         if sampler.generator:
@@ -186,16 +189,16 @@ class _Sequence:
         self._slots: list[Slot] = []
 
     def prefill(self, prompt: Tensor, answer: int) -> Tensor:
-        """As `Runner.prefill`: the logits, [1, vocabulary]."""
+        """Run a prompt like `Runner.prefill`; returns the logits, [1, vocabulary]."""
         self._slots, logits = self._runner.prefill([prompt], [answer])
         return logits
 
     def run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """As `Runner.step`, for tokens [1, tokens]."""
+        """Run tokens [1, tokens] like `Runner.step`."""
         return self._runner.step(self._slots, ids)
 
     def rewind(self, count: int) -> None:
-        """Forgets the last `count` tokens."""
+        """Forget the last `count` tokens."""
         self._runner.rewind(self._slots[0], count)
 
     @property
@@ -204,21 +207,21 @@ class _Sequence:
         return self._runner.slot_memory if self._slots else 0
 
     def free(self) -> None:
-        """Forgets everything."""
+        """Forget everything."""
         self._runner.free(self._slots)
         self._slots = []
 
 
 def reject(drafted: Tensor, chances: Tensor, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rejection sampling: what is kept, and the token that follows it, are as if drawn from the wanted distributions.
+    """Rejection sampling: the accepted tokens and the one after them have the wanted distributions.
 
     Args:
         drafted: [count] tokens.
-        chances: [count + 1, vocabulary], the distributions that they were drawn from; the last row is 0.
-        wanted: [count + 1, vocabulary], those of the target.
+        chances: [count + 1, vocabulary], the distributions they were drawn from; the last row is 0.
+        wanted: [count + 1, vocabulary], the target's distributions.
 
     Returns:
-        how many of the drafted tokens are kept, and the one after them, [1] each.
+        the number of accepted tokens, and the token after them, [1] each.
     """
     count = drafted.shape[0]
     at = drafted[:, None]
@@ -226,6 +229,6 @@ def reject(drafted: Tensor, chances: Tensor, wanted: Tensor, generator: torch.Ge
     keeps = noise * chances[:count].gather(1, at) < wanted[:count].gather(1, at)
     kept = keeps[:, 0].long().cumprod(0).sum(0, keepdim=True)
     rest = (wanted[kept] - chances[kept]).clamp_(min=0)
-    # Nothing may rest of two equal distributions, by rounding.
+    # Rounding must leave nothing of two equal distributions.
     rest = torch.where(rest.sum() > 0, rest, wanted[kept])
     return kept, draw(rest, generator)

@@ -1,4 +1,4 @@
-"""What an engine asks of a model."""
+"""The interface of a model for engines."""
 
 from typing import Any, Protocol, Self
 
@@ -17,4 +17,4 @@ class Decoder(Protocol):
         """A decoder of some layers."""
 
     def __call__(self, ids: Tensor, position_ids: Tensor, mask: Any, cache: Any, keep: int) -> Tensor:
-        """Logits of the last `keep` positions, [rows, keep, vocabulary]; hidden states where more layers follow."""
+        """Logits of the last `keep` positions, [rows, keep, vocabulary]; hidden states if more layers follow."""

@@ -1,4 +1,4 @@
-"""The answers of one loaded model that are on their way at the same time."""
+"""The open answers of one loaded model, side by side."""
 
 from collections.abc import Collection, Iterator
 from contextlib import closing
@@ -12,28 +12,28 @@ from .piece import Piece
 from .request import Request, read_request
 
 Tagged = tuple[int, bool]  # a token, and whether it is the last
-News = tuple[int, Piece | FastGLMError | None]  # of a request: a new piece, its failure, or its end
+News = tuple[int, Piece | FastGLMError | None]  # news of a request: a new piece, its failure, or its end
 
 
 class Streams:
-    """Requests that are answered side by side. One that fails, or is cancelled, leaves the others untouched.
+    """Answers requests side by side. A request that fails, or is cancelled, leaves the others untouched.
 
-    On the fast engine they share each step; where transformers' `generate` runs them, or drafts are checked, each is
-    advanced in turn. `alone` is the request that is being worked on by itself, its prompt for instance, None while all
-    share a step. Only where it is not None may an exception be raised into `step` from outside (a signal), and that
-    request fails by it.
+    On the fast engine they share each step; requests to transformers' `generate`, or with drafts, advance in turn.
+    `alone` is the request that is computed alone at the moment, for example its prompt; None while all share a step.
+    Only if it is not None may an exception be raised into `step` from outside (a signal), and then that request fails.
     """
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self._model, self._tokenizer = model, tokenizer
         self._scheduler = Scheduler(model) if engine_name(model) == "fast" else None
-        self._answers: dict[int, Answer] = {}  # of the scheduler's requests
-        self._pieces: dict[int, Iterator[Piece]] = {}  # of the others
+        self._answers: dict[int, Answer] = {}  # pieces of the scheduler's requests
+        self._pieces: dict[int, Iterator[Piece]] = {}  # pieces of the others
         self._alone: int | None = None
 
     def add(self, id: int, prompt: str | list[int], history: Any = None, **settings: Any) -> None:
-        """Takes a request up, with the arguments of `fastglm.stream`; raises its errors. An id can be used again once
-        its request has ended."""
+        """Add a request with the arguments of `fastglm.stream`; raises its errors. An id can be used again once its
+        request has ended.
+        """
         assert id not in self._answers, f"request {id} is on its way"
         assert id not in self._pieces, f"request {id} is on its way"
         request = read_request(self._model, self._tokenizer, prompt, history, **settings)
@@ -45,14 +45,14 @@ class Streams:
             self._pieces[id] = _pieces(self._model, self._tokenizer, request)
 
     def cancel(self, id: int) -> None:
-        """Forgets a request, on its way or ended, and frees what it held."""
+        """Forget a request, open or ended, and free its memory."""
         if self._scheduler and self._answers.pop(id, None):
             self._scheduler.cancel(id)
         if pieces := self._pieces.pop(id, None):
             pieces.close()  # type: ignore[attr-defined]  # a generator
 
     def step(self) -> list[News]:
-        """Works one round: new pieces, failures, and None behind the last piece of a request."""
+        """Compute one round: new pieces, failures, and None after the last piece of a request."""
         news: list[News] = []
         for id, pieces in list(self._pieces.items()):
             news += self._next_piece(id, pieces)
@@ -70,7 +70,7 @@ class Streams:
         return news
 
     def _next_piece(self, id: int, pieces: Iterator[Piece]) -> Iterator[News]:
-        """Advances a request by itself."""
+        """Advance a request alone."""
         piece: Piece | None = None
         failure: FastGLMError | None = None
         self._alone = id
@@ -88,12 +88,12 @@ class Streams:
 
     @property
     def alone(self) -> int | None:
-        """The request that is being worked on by itself."""
+        """The request that is computed alone at the moment."""
         return self._alone if self._alone is not None or not self._scheduler else self._scheduler.alone
 
     @property
     def busy(self) -> bool:
-        """Whether a request is on its way."""
+        """Tell whether a request is open."""
         return bool(self._answers or self._pieces)
 
 
@@ -107,7 +107,9 @@ def _pieces(model: Any, tokenizer: Any, request: Request) -> Iterator[Piece]:
 
 
 def _with_end(tokens: Iterator[int], allowed: int, stops: Collection[int], looks_ahead: bool) -> Iterator[Tagged]:
-    """Tokens, each with whether it is the last; one behind where something else than ends and length can end them."""
+    """Yield tokens, each with whether it is the last; one token late if something besides stops and length can end
+    them.
+    """
     with closing(tokens):  # type: ignore[type-var]  # a generator
         if not looks_ahead:
             for count, token in enumerate(tokens, 1):

@@ -1,4 +1,4 @@
-"""The decode step of each loaded model, compiled where that can be."""
+"""The decode step of each loaded model, compiled if possible."""
 
 import logging
 import os
@@ -24,17 +24,18 @@ _steps: WeakKeyDictionary[Any, DecodeStep | CompiledStep] = WeakKeyDictionary()
 
 
 class Preparation(NamedTuple):
-    """What preparing came to: why the step is not compiled, and so slower, where it could not be; and the seconds that
-    its compiler took, which later loads do not take."""
+    """Result of preparing: the reason why the step is not compiled, and therefore slower, if any; and the seconds of
+    compiling, which later loads do not take.
+    """
 
     reason: str | None = None
     compiling: float = 0.0
 
 
 def prepare_kernels(device: torch.device, progress: OnProgress | None = None) -> Preparation:
-    """Compiles this package's kernels on a CPU; FASTGLM_COMPILE=0 leaves it to PyTorch's.
+    """Compile this package's kernels on a CPU; FASTGLM_COMPILE=0 leaves the work to PyTorch's.
 
-    Without a compiler it does so, too, and `prepare` is the one to say so.
+    Without a compiler PyTorch's are used too, and `prepare` reports it.
     """
     if device.type != "cpu" or not library.possible() or not library.has_compiler():
         return Preparation()
@@ -42,11 +43,11 @@ def prepare_kernels(device: torch.device, progress: OnProgress | None = None) ->
 
 
 def prepare(model: Any, threads: int, progress: OnProgress | None = None, tokens: int = 1) -> Preparation:
-    """Compiles the decode step of a model on a CPU; FASTGLM_COMPILE=0 leaves it as it is.
+    """Compile the decode step of a model on a CPU; FASTGLM_COMPILE=0 leaves it uncompiled.
 
     Args:
-        threads: that the compiled parts share their work between.
-        tokens: that a step runs; more than 1: any number from 2 to `MOST_TOKENS`.
+        threads: number of threads that share the work of the compiled parts.
+        tokens: of a step; more than 1 means any number from 2 to `MOST_TOKENS`.
     """
     if model.device.type != "cpu" or os.environ.get("FASTGLM_COMPILE") == "0":
         return Preparation()
@@ -58,11 +59,11 @@ def prepare(model: Any, threads: int, progress: OnProgress | None = None, tokens
 
 
 def _tried(work: Callable[[Callable[[], None]], None], failed: str, progress: OnProgress | None) -> Preparation:
-    """Calls `work(on_build)`, which calls `on_build` before it compiles."""
+    """Call `work(on_build)`, which calls `on_build` before it compiles."""
     began: list[float] = []
 
     def on_build() -> None:
-        began.append(perf_counter())  # the first counts: it is called again while another process compiles
+        began.append(perf_counter())  # the first call counts: it is called again while another process compiles
         if progress:
             progress(Progress(COMPILING, 0, 0))
 
@@ -76,8 +77,9 @@ def _tried(work: Callable[[Callable[[], None]], None], failed: str, progress: On
 
 
 def step_of(model: Any) -> DecodeStep | CompiledStep:
-    """The step of a model; not compiled where `prepare` did not do it, the model has changed since, or is to multiply
-    exactly."""
+    """The step of a model; not compiled if `prepare` did not compile it, the model has changed since, or must multiply
+    exactly.
+    """
     if is_exact(model):
         return plain_step(model)
     step = _steps.get(model)
@@ -92,7 +94,7 @@ def many_step(model: Any) -> DecodeStep:
 
 
 def plain_step(model: Any) -> DecodeStep:
-    """The step as it is."""
+    """The uncompiled step."""
     return DecodeStep(model.decoder(), model.config.cache_format == "int8")
 
 
@@ -110,7 +112,7 @@ def _compile(model: Any, threads: int, on_build: Callable[[], None], tokens: int
     cache.resize(1, 4 * STEP)
     cache.begin([0], [STEP], torch.zeros(1, model.config.position_kinds, 2, dtype=torch.long))
     example = [torch.zeros(1, tokens, dtype=torch.long), *cache.inputs(0, 1, STEP + tokens)]
-    plain = step(*example)  # also makes what is made on first use: tables, the layouts of packed weights
+    plain = step(*example)  # also does work of the first use: tables, the layouts of packed weights
     compiled = compiled_step(step, example, threads, on_build)
     cache.rewind(0, tokens)
     found = compiled(*example)
