@@ -1,50 +1,19 @@
-"""Charts of the pages: those of the benchmark reports, and charts of two answers side by side."""
+"""Charts that only pages draw, such as two answers side by side; the others are in `benchmarks.report.charts`."""
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from benchmarks.report.charts import (
-    BARE,
-    COLOURS,
     GRID,
-    OTHERS,
-    against,
     colour,
-    course,
     dash,
     finish,
     fitted,
     label,
     mark,
-    measured,
     pattern,
-    ratios,
-    shares,
-    stacked,
     traces,
-    trade_off,
 )
-
-__all__ = [
-    "BARE",
-    "COLOURS",
-    "OTHERS",
-    "against",
-    "colour",
-    "course",
-    "dots",
-    "failing",
-    "mark",
-    "measured",
-    "pair",
-    "ratios",
-    "reach",
-    "shares",
-    "spans",
-    "stacked",
-    "stages",
-    "trade_off",
-]
 
 RED = "#d03b3b"  # colour of failures; its contrast with both backgrounds is 3.8 : 1 or more
 EDGE = "#8a919b"  # colour of lines that belong to no variant

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from benchmarks.report.charts import BARE
 from dashboard import charts, page_frame, safe_markdown, widgets
 from dashboard.markup import bold, plain
 from dashboard.session.answering import Comparison, Turn
@@ -112,12 +113,12 @@ def draw_figures(duel: Comparison, left: Figures, right: Figures) -> None:
             ratio = right.decode_rate / left.decode_rate
             st.metric(say("speed-ratio"), f"{ratio:.2f} ×", help=None if duel.race else say("speed-ratio-help"))
             rates = [left.decode_rate, right.decode_rate]
-            st.plotly_chart(charts.pair(variants, rates, say("tokens-per-second")), key="speeds", config=charts.BARE)
+            st.plotly_chart(charts.pair(variants, rates, say("tokens-per-second")), key="speeds", config=BARE)
     if left.memory and right.memory:
         with memory:
             st.metric(say("memory-ratio"), f"{right.memory / left.memory:.2f} ×", help=say("memory-ratio-help"))
             sizes = [left.memory / 1e6, right.memory / 1e6]
-            st.plotly_chart(charts.pair(variants, sizes, "MB"), key="sizes", config=charts.BARE)
+            st.plotly_chart(charts.pair(variants, sizes, "MB"), key="sizes", config=BARE)
     if not duel.race:
         st.caption(say("compare-how"))
 

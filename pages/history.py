@@ -10,9 +10,10 @@ import streamlit as st
 from benchmarks.environment import run_facts
 from benchmarks.measure.measurement import METRICS
 from benchmarks.measure.wording import quantity, words
+from benchmarks.report import charts
 from benchmarks.report.compare import Comparison, Line, compare
 from benchmarks.store.store import Store
-from dashboard import captions, charts, page_frame
+from dashboard import captions, page_frame
 from dashboard.markup import plain
 from dashboard.results import deleted_runs, exchange, results, runs, trend
 from dashboard.texts import say

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.measure import wording
+from benchmarks.report import charts as report_charts
 from benchmarks.store.store import Store
 from dashboard import charts
 from dashboard.jobs import measure_form
@@ -78,10 +79,10 @@ def draw_rate(rows: pd.DataFrame, metric: str, title: str) -> None:
     if part.empty:
         return
     st.subheader(title, anchor=False)
-    figure = charts.measured(
+    figure = report_charts.measured(
         part.assign(group=part["prompt"].astype(str)), say("tokens-per-second"), say("prompt-tokens")
     )
-    st.plotly_chart(figure, key=f"chart-{metric}", config=charts.BARE)
+    st.plotly_chart(figure, key=f"chart-{metric}", config=report_charts.BARE)
 
 
 def draw_first(rows: pd.DataFrame) -> None:
@@ -92,10 +93,10 @@ def draw_first(rows: pd.DataFrame) -> None:
     st.subheader(say("first-token"), anchor=False)
     part, unit = latency.scaled(part)
     if part["prompt"].nunique() > 1:
-        figure = charts.against(part.assign(x=part["prompt"].astype(int)), unit, say("prompt-tokens"))
+        figure = report_charts.against(part.assign(x=part["prompt"].astype(int)), unit, say("prompt-tokens"))
     else:
         figure = charts.spans(part.assign(group=part["variant"]), unit, zero=True)
-    st.plotly_chart(figure, key="chart-ttft", config=charts.BARE)
+    st.plotly_chart(figure, key="chart-ttft", config=report_charts.BARE)
     if part["prompt"].nunique() == 1:
         st.caption(say("first-token-one", prompt=str(part["prompt"].iloc[0])))
     for variant, baseline, ratios in compared(rows[rows["metric"] == "ttft_ratio"]):
@@ -109,8 +110,8 @@ def draw_throughput(rows: pd.DataFrame) -> None:
     if rows.empty:
         return
     st.subheader(say("throughput"), anchor=False)
-    figure = charts.against(rows.assign(x=rows["x"].astype(int)), say("tokens-per-second"), say("batch"))
-    st.plotly_chart(figure, key="chart-throughput", config=charts.BARE)
+    figure = report_charts.against(rows.assign(x=rows["x"].astype(int)), say("tokens-per-second"), say("batch"))
+    st.plotly_chart(figure, key="chart-throughput", config=report_charts.BARE)
     answer = results.count(rows, "answer_tokens").iloc[0]
     st.caption(say("throughput-how", prompt=str(rows["prompt"].iloc[0]), answer=str(answer)))
 
@@ -120,7 +121,9 @@ def draw_floors(run: pd.Series, rows: pd.DataFrame) -> None:
     if rows.empty:
         return
     st.subheader(say("floor"), anchor=False)
-    st.plotly_chart(charts.spans(rows, say("floor-axis"), ".0%", zero=True), key="chart-floor", config=charts.BARE)
+    st.plotly_chart(
+        charts.spans(rows, say("floor-axis"), ".0%", zero=True), key="chart-floor", config=report_charts.BARE
+    )
     each = [f"{bold(row.variant)} {wording.quantity(row.least, 's/token')}" for row in rows.itertuples()]
     speed = wording.quantity(latency.bandwidth(run) or 0.0, "bytes/s")
     prompt = str(rows["prompt"].iloc[0])
@@ -138,11 +141,13 @@ def draw_token_times(store: Store, run: str, rows: pd.DataFrame) -> None:
         chosen = str(st.selectbox(say("prompt-tokens"), lengths, key="after", bind="query-params", width=160))
     part, unit = latency.scaled(rows[rows["prompt"] == int(chosen)])
     left, right = st.columns(2)
-    left.plotly_chart(charts.spans(part, unit, zero=True), key="chart-quantiles", config=charts.BARE)
+    left.plotly_chart(charts.spans(part, unit, zero=True), key="chart-quantiles", config=report_charts.BARE)
     left.caption(say("token-times-quantiles"))
     times, unit = latency.token_times(store.samples([run], "decode_latency"), int(chosen))
     if times:
-        right.plotly_chart(charts.shares(times, unit, say("share-of-tokens")), key="chart-times", config=charts.BARE)
+        right.plotly_chart(
+            report_charts.shares(times, unit, say("share-of-tokens")), key="chart-times", config=report_charts.BARE
+        )
         right.caption(say("token-times-all"))
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.measure import wording
+from benchmarks.report import charts as report_charts
 from benchmarks.store.store import Store
 from dashboard import charts, machine
 from dashboard.jobs import measure_form
@@ -54,10 +55,10 @@ def draw_parts(needs: list[Need], short: list[str]) -> None:
     factor, unit = wording.size(max(sum(need.parts) for need in needs), "bytes")
     titles = (say("memory-weights"), say("memory-cache"), say("memory-rest"))
     parts = {title: [need.parts[i] * factor for need in needs] for i, title in enumerate(titles)}
-    figure = charts.stacked(parts, [need.variant for need in needs], unit)
+    figure = report_charts.stacked(parts, [need.variant for need in needs], unit)
     if short:
         charts.failing(figure, short, say("out-of-memory"))
-    st.plotly_chart(figure, key="chart-parts", config=charts.BARE)
+    st.plotly_chart(figure, key="chart-parts", config=report_charts.BARE)
     st.caption(say("memory-how"))
 
 
@@ -112,7 +113,7 @@ def draw_lines(lines: pd.DataFrame, points: pd.DataFrame, context: int, card: De
         here[say("this-machine", memory=machine.size(card.memory_total))] = card.memory_total * factor
     lines, points = (table.assign(value=table["value"] * factor) for table in (lines, points))
     figure = charts.reach(lines, points, {"right": cards, "left": here}, context, unit, say("context"))
-    st.plotly_chart(figure, key="chart-reach", config=charts.BARE)
+    st.plotly_chart(figure, key="chart-reach", config=report_charts.BARE)
 
 
 def draw_table(table: pd.DataFrame, short: list[str]) -> None:

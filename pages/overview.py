@@ -12,8 +12,9 @@ import streamlit as st
 
 from benchmarks.environment.run_facts import machine_name
 from benchmarks.measure import wording
+from benchmarks.report import charts
 from benchmarks.store.store import Store
-from dashboard import charts, machine, model_facts, page_frame, widgets
+from dashboard import machine, model_facts, page_frame, widgets
 from dashboard.jobs import measure_form, status
 from dashboard.machine import size
 from dashboard.markup import code, plain

@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.environment.run_facts import scored
+from benchmarks.report.charts import BARE
 from benchmarks.run.questions import read_texts
 from benchmarks.store.store import Store
 from dashboard import captions, charts
@@ -75,7 +76,7 @@ def draw_figures(rows: pd.DataFrame) -> None:
         with next(columns):
             st.subheader(title, anchor=False)
             figure = charts.spans(part.assign(group=part["variant"]), unit, tick_format)
-            st.plotly_chart(figure, key=f"chart-{metric}", config=charts.BARE)
+            st.plotly_chart(figure, key=f"chart-{metric}", config=BARE)
     st.caption(say("axes-fitted"))
 
 
@@ -94,7 +95,7 @@ def draw_skills(rows: pd.DataFrame) -> None:
     else:
         part = quality.of(rows, "skill_accuracy", "skill")
     figure = charts.dots(part.assign(group=part["skill"]), say("share-of-questions"))
-    st.plotly_chart(figure, key="chart-skills", config=charts.BARE)
+    st.plotly_chart(figure, key="chart-skills", config=BARE)
 
 
 def draw_changes(answers: pd.DataFrame) -> None:

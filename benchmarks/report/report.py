@@ -1,10 +1,11 @@
 """Results for people and programs: a table in the terminal or in Markdown, and the JSON file."""
 
 import dataclasses
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.cells import cell_len, set_cell_size
 
 from benchmarks.files import write_data
 from benchmarks.measure.measurement import Measurement, Params
@@ -96,15 +97,7 @@ def _interval(row: Measurement) -> str:
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Cells as columns of a terminal; the first line is the heading."""
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
-    padded = [
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    ]
-    return [padded[0], "-" * max(map(_width, padded)), *padded[1:]]
-
-
-def _width(text: str) -> int:
-    """Columns in a terminal: a Chinese character takes two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+    """Cells as columns of a terminal, where a Chinese character takes two; the first line is the heading."""
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    padded = ["  ".join(map(set_cell_size, line, widths)).rstrip() for line in lines]
+    return [padded[0], "-" * max(map(cell_len, padded)), *padded[1:]]

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from benchmarks.report.charts import BARE
 from dashboard import charts, model_facts, widgets
 from dashboard.compress import before_after, prediction
 from dashboard.machine import size
@@ -114,7 +115,7 @@ def _draw_losses(rows: pd.DataFrame) -> None:
     if len(scored) < 2:
         return
     names = scored["step"].replace("", say("before")).tolist()
-    st.plotly_chart(charts.stages(names, scored["loss"].tolist(), say("loss-axis")), key="losses", config=charts.BARE)
+    st.plotly_chart(charts.stages(names, scored["loss"].tolist(), say("loss-axis")), key="losses", config=BARE)
     before, worst, after = scored["loss"].iloc[0], scored["loss"].max(), scored["loss"].iloc[-1]
     values = {"before": f"{before:.4f}", "worst": f"{worst:.4f}", "after": f"{after:.4f}"}
     st.caption(say("made-healed", **values) if worst > after + LOSS else say("made-scored", **values))

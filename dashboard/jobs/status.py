@@ -8,7 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from benchmarks.jobs.compression import COMMAND, Compression
-from dashboard import charts, widgets
+from benchmarks.report import charts
+from dashboard import widgets
 from dashboard.jobs import jobs
 from dashboard.jobs.jobs import Job
 from dashboard.markup import Markdown, plain

@@ -10,8 +10,8 @@ import streamlit as st
 from benchmarks.environment.run_facts import machine_name
 from benchmarks.measure import wording
 from benchmarks.measure.measurement import METRICS, Params
+from benchmarks.report import charts
 from benchmarks.store.store import Store
-from dashboard import charts
 from dashboard.captions import meaning
 from dashboard.results import results
 from dashboard.texts import say

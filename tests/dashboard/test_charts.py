@@ -7,6 +7,7 @@ from math import dist
 import pandas as pd
 import pytest
 
+from benchmarks.report import charts as report_charts
 from dashboard import charts
 from fastglm.variants.variants import VARIANTS
 
@@ -28,7 +29,7 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
-@pytest.mark.parametrize("colour", [*charts.COLOURS.values(), *charts.OTHERS])
+@pytest.mark.parametrize("colour", [*report_charts.COLOURS.values(), *report_charts.OTHERS])
 def test_every_colour_can_be_seen_on_both_themes(colour: str, background: str) -> None:
     assert contrast(colour, background) >= 3
 
@@ -58,16 +59,16 @@ def oklab(parts: tuple[float, ...]) -> tuple[float, ...]:
 
 @pytest.mark.parametrize("eyes", [rgb, deuteranope])
 def test_variants_are_clearly_told_apart_by_colour_or_else_by_mark(eyes: Callable[[str], tuple[float, ...]]) -> None:
-    assert set(charts.COLOURS) == set(VARIANTS)
-    for one, other in combinations(charts.COLOURS, 2):
-        a, b = (oklab(eyes(charts.colour(variant))) for variant in (one, other))
+    assert set(report_charts.COLOURS) == set(VARIANTS)
+    for one, other in combinations(report_charts.COLOURS, 2):
+        a, b = (oklab(eyes(report_charts.colour(variant))) for variant in (one, other))
         apart = dist(a, b) > 0.1
-        assert apart or charts.mark(one) != charts.mark(other), (one, other)
+        assert apart or report_charts.mark(one) != report_charts.mark(other), (one, other)
 
 
 def test_a_variant_has_one_colour() -> None:
-    assert charts.colour("int4") == charts.COLOURS["int4"]
-    assert charts.colour("something new") == charts.colour("something new")
+    assert report_charts.colour("int4") == report_charts.COLOURS["int4"]
+    assert report_charts.colour("something new") == report_charts.colour("something new")
 
 
 def test_measured_values_and_intervals() -> None:
@@ -80,13 +81,13 @@ def test_measured_values_and_intervals() -> None:
             "high": [12.0, 41.0, None, None],
         }
     )
-    figure = charts.measured(rows, "tokens/s", "prompt")
+    figure = report_charts.measured(rows, "tokens/s", "prompt")
     first, second = figure.data
     assert (first.name, second.name) == ("original", "int4")
     assert list(first.y) == [10, 8]
     assert list(second.error_y.array) == [1, 0]
     assert list(second.error_y.arrayminus) == [2, 0]
-    assert second.marker.color == charts.colour("int4")
+    assert second.marker.color == report_charts.colour("int4")
 
 
 def test_a_pair_of_equal_variants_keeps_both_bars() -> None:
@@ -106,7 +107,7 @@ def test_ratios_lie_on_both_sides_of_one_with_their_marks() -> None:
             "high": [0.6, None],
         }
     )
-    figure = charts.ratios(rows, "B over A")
+    figure = report_charts.ratios(rows, "B over A")
     (points,) = figure.data
     assert list(points.x) == [0.5, 1.01]
     assert list(points.marker.symbol) == ["circle", "circle-open"]
@@ -138,24 +139,24 @@ def test_spans_show_the_range_of_values_and_intervals() -> None:
 
 def test_labels_of_lengths_do_not_run_into_each_other() -> None:
     rows = pd.DataFrame({"variant": "int4", "x": [16, 32, 64, 512, 1024], "value": 1.0, "low": None, "high": None})
-    assert list(charts.against(rows, "s", "tokens").layout.xaxis.tickvals) == [64, 512, 1024]
-    assert list(charts.against(rows.iloc[:1], "s", "tokens").layout.xaxis.tickvals) == [16]
+    assert list(report_charts.against(rows, "s", "tokens").layout.xaxis.tickvals) == [64, 512, 1024]
+    assert list(report_charts.against(rows.iloc[:1], "s", "tokens").layout.xaxis.tickvals) == [16]
 
 
 def test_a_single_slow_token_does_not_press_the_others_together() -> None:
-    figure = charts.shares({"int4": [0.01] * 999 + [9.0]}, "s", "share")
+    figure = report_charts.shares({"int4": [0.01] * 999 + [9.0]}, "s", "share")
     assert figure.layout.xaxis.range[1] < 0.02
 
 
 def test_a_course_names_the_versions_where_they_change() -> None:
     rows = pd.DataFrame({"version": ["a", "a", "b", "a"], "value": [1.0, 2.0, 3.0, 4.0]})
     rows = rows.assign(variant="int4", when="then", low=rows["value"] - 0.5, high=rows["value"] + 1)
-    figure = charts.course(rows, "tokens/s", "runs")
+    figure = report_charts.course(rows, "tokens/s", "runs")
     (line,) = figure.data
     assert list(line.y) == [1, 2, 3, 4]
     assert list(line.error_y.array) == [1] * 4
-    assert line.marker.color == charts.colour("int4")
+    assert line.marker.color == report_charts.colour("int4")
     assert list(figure.layout.xaxis.tickvals) == [0, 2, 3]
     assert list(figure.layout.xaxis.ticktext) == ["a", "b", "a"]
     many = pd.concat([rows.iloc[:1].assign(version=str(number)) for number in range(95)])
-    assert len(charts.course(many, "", "").layout.xaxis.tickvals) == 10
+    assert len(report_charts.course(many, "", "").layout.xaxis.tickvals) == 10

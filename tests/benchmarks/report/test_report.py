@@ -91,3 +91,12 @@ def test_a_machine_is_the_computer_and_its_device() -> None:
     assert machine_name({"node": "here", "cpu": "c", "device": {"name": "A GPU", "cores": 2}}) == "here · A GPU"
     assert machine_name({"node": "here", "cpu": "c"}) == "here · c"
     assert machine_name({"device": "nonsense"}) == "?"
+
+
+def test_columns_stand_below_one_another_in_chinese_too() -> None:
+    assert report.aligned([("name", "n"), ("变体", "12"), ("int4", "3")]) == [
+        "name  n",
+        "--------",
+        "变体  12",
+        "int4  3",
+    ]

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from dashboard import charts
+from benchmarks.report import charts
 from dashboard.results import recommendation
 from dashboard.results.recommendation import Standing, Value
 
