@@ -1,4 +1,4 @@
-"""Messages, of which a conversation is made."""
+"""The messages of a conversation."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Role = Literal["system", "user", "assistant", "observation"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A text, and who says it."""
+    """A text and the role of its speaker."""
 
     role: Role
     content: str

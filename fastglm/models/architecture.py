@@ -1,7 +1,7 @@
-"""The architectures of the family: a table of their names, and the facts that tell each apart and describe it.
+"""The architectures of the family: a table of their names, and the facts that distinguish and describe each.
 
 A new architecture is one folder, whose `Architecture` is named in `ARCHITECTURES`. Nothing here imports torch: the
-classes of an architecture are loaded when they are first asked for.
+classes of an architecture are loaded on first use.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,9 +22,10 @@ _LATER = ("multi_query_group_num", "original_rope", "padded_vocab_size")  # fiel
 
 @dataclass(frozen=True, slots=True)
 class TensorNames:
-    """Names of a checkpoint's modules by the part that they play; a tensor's name goes on with `.weight` or the like.
+    """Names of a checkpoint's modules by role; a tensor's name continues with `.weight` or the like.
 
-    The lower ones are names inside a layer. Several matrices that read the same states are named one by one.
+    The names from `attention_norm` on are names inside a layer. Several matrices that read the same states are listed
+    one by one.
     """
 
     embedding: str
@@ -57,7 +58,7 @@ class TensorNames:
 
 
 class Tokenizer(Protocol):
-    """The parts of a tokenizer that conversations are made with, beside those of transformers."""
+    """The parts of a tokenizer that make conversations, beside those of transformers."""
 
     pad_token_id: int
     eos_token_id: int
@@ -70,12 +71,12 @@ class Tokenizer(Protocol):
         """Ids of a text."""
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of a text, where nothing in it becomes a control token."""
+        """Ids of a text in which nothing becomes a control token."""
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
-        """A prompt of ids that is ready to be answered, and its answer where there is one."""
+        """A prompt of ids that is ready to be answered, with its answer if given."""
 
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool = False) -> str:
         """The text of ids."""
@@ -83,21 +84,21 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """The way in which a model is talked to.
+    """The rules of a conversation with a model.
 
-    clean: changes an answer as the published code does, by rules on neighbouring characters and short phrases.
-    looked_at: the characters that those rules look at. A growing answer is never cut beside one of them.
+    clean: changes an answer like the published code, by rules on neighbouring characters and short phrases.
+    looked_at: the characters in those rules. A growing answer is never cut beside one of them.
     """
 
     roles: tuple[str, ...]
-    ids: Callable[[Tokenizer, Sequence[Message]], list[int]]  # of a conversation that is ready to be answered
+    ids: Callable[[Tokenizer, Sequence[Message]], list[int]]  # ids of a conversation that is ready to be answered
     clean: Callable[[str], str]
     looked_at: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Facts about an architecture. Its classes are named as `package.module:Class`."""
+    """Facts about an architecture. Its classes are given as `package.module:Class`."""
 
     name: str
     model_type: str  # in config.json
@@ -105,9 +106,9 @@ class Architecture:
     config: str
     model: str
     block: str
-    auto_config: str  # the class that transformers is to know for the type, which architectures may share
-    tokenizers: tuple[str, ...]  # those that transformers is to know; the first reads a checkpoint's
-    tokenizer_files: tuple[str, ...]  # those that a copy of a checkpoint needs
+    auto_config: str  # the class registered with transformers for the type, which architectures may share
+    tokenizers: tuple[str, ...]  # the classes registered with transformers; the first reads a checkpoint's
+    tokenizer_files: tuple[str, ...]  # files that a copy of a checkpoint needs
     tensors: TensorNames
     conversation: Conversation
     shapes: Mapping[str, int]  # the number of layers of each published size that `shape:` can name
@@ -132,7 +133,7 @@ class Architecture:
 
     @property
     def auto_config_class(self) -> type["ModelConfig"]:
-        """The class that transformers is to know for the type."""
+        """The class registered with transformers for the type."""
         found: type[ModelConfig] = resolve_name(self.auto_config)
         return found
 
@@ -151,7 +152,7 @@ def recognize(fields: Mapping[str, Any]) -> Architecture:
     """The architecture of a config, by the fields of its config.json.
 
     Raises:
-        CheckpointError: it is of none of the table.
+        CheckpointError: no architecture of the table fits.
     """
     for known in architectures():
         if fields.get("model_type") == known.model_type and known.recognizes(fields):

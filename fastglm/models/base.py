@@ -1,4 +1,4 @@
-"""The questions that the config of every architecture answers."""
+"""The common interface of all architectures' configs."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -15,7 +15,7 @@ from .architecture import Architecture, Conversation, architecture_of
 
 @dataclass(frozen=True, slots=True)
 class LayerShape:
-    """The widths of a layer. Heads of keys and values serve as many heads of queries each."""
+    """The widths of a layer. Each head of keys and values serves an equal number of query heads."""
 
     query_heads: int
     kv_heads: int
@@ -23,7 +23,7 @@ class LayerShape:
 
 
 class ModelConfig(PreTrainedConfig):
-    """Answers that the config of every architecture gives, whatever its published fields are called.
+    """Answers of every architecture's config, whatever its published fields are called.
 
     Layers are counted from 0. A pruned model may have another number of heads or channels in each layer.
     """
@@ -36,7 +36,7 @@ class ModelConfig(PreTrainedConfig):
     head_dim: int | None = None
     pad_token_id: int | None = None
     eos_token_id: int | list[int] | None = None
-    tie_word_embeddings: bool = True  # where the weights hold one matrix; two that differ are both kept
+    tie_word_embeddings: bool = True  # if the weights hold one matrix; two different ones are both kept
     weight_format: str | None = None
     embedding_format: str | None = None
     calibration: dict[str, Any] | None = None
@@ -46,12 +46,12 @@ class ModelConfig(PreTrainedConfig):
 
     @property
     def architecture(self) -> Architecture:
-        """The architecture that these are the fields of."""
+        """The architecture of these fields."""
         return architecture_of(self)
 
     @property
     def conversation(self) -> Conversation:
-        """The way in which the model is talked to."""
+        """The rules of a conversation with the model."""
         return self.architecture.conversation
 
     @property
@@ -85,7 +85,7 @@ class ModelConfig(PreTrainedConfig):
         raise NotImplementedError
 
     def kv_heads(self, layer: int) -> int:
-        """Heads of a layer's keys and values; as many as those of its queries where none are shared."""
+        """Heads of a layer's keys and values; equal to its query heads unless they are shared."""
         return self.query_heads(layer)
 
     def inner(self, layer: int) -> int:
@@ -98,15 +98,15 @@ class ModelConfig(PreTrainedConfig):
         return self.linear_format() is not None
 
     def linear_format(self) -> WeightFormat | None:
-        """The format of the linear layers; None where they are plain tensors."""
+        """The format of the linear layers; None for plain tensors."""
         raise NotImplementedError
 
     def embedding_weight_format(self) -> WeightFormat | None:
-        """The format of embedding and head; None where they are plain tensors."""
+        """The format of embedding and head; None for plain tensors."""
         raise NotImplementedError
 
     def layer_number(self, layer: int) -> int:
-        """The number that a layer was trained with: its own where none was removed before it."""
+        """The number that a layer was trained with: its own if no layer was removed before it."""
         return layer if self.layer_numbers is None else self.layer_numbers[layer]
 
     def shape(self, layer: int) -> LayerShape:
@@ -120,22 +120,22 @@ class ModelConfig(PreTrainedConfig):
         return changed
 
     def set_layers(self, shapes: Sequence[LayerShape]) -> None:
-        """Takes over the number of layers and their widths."""
+        """Set the number of layers and their widths."""
         raise NotImplementedError
 
     @classmethod
     def of_shape(cls, name: str, layers: int) -> Self:
-        """The config of a published size, with so many of its layers."""
+        """The config of a published size, with `layers` of its layers."""
         raise NotImplementedError
 
     def agree(self, tokenizer: Any) -> None:
-        """Takes over the ids of the tokenizer. Raises CheckpointError where it has more tokens than the model."""
+        """Take over the ids of the tokenizer. Raises CheckpointError if it has more tokens than the model."""
         raise NotImplementedError
 
     def trim(self, tokenizer: Any) -> Any:
-        """Drops tokens that no text uses from the beginning of the vocabulary; the tokenizer without them.
+        """Drop tokens that no text uses from the beginning of the vocabulary; returns the tokenizer without them.
 
-        Raises UsageError where there are none.
+        Raises UsageError if there are none.
         """
         raise NotImplementedError
 
@@ -144,19 +144,19 @@ class ModelConfig(PreTrainedConfig):
         raise NotImplementedError
 
     def visible(self, length: int, context: int) -> Tensor:
-        """What each of those tokens may attend to, [length, length], True where it may."""
+        """The tokens that each token may attend to, [length, length], True for these."""
         raise NotImplementedError
 
     def check(self) -> None:
-        """Raises CheckpointError where the fields cannot describe a model."""
+        """Raise CheckpointError if the fields cannot describe a model."""
         raise NotImplementedError
 
     def cache_values(self) -> int:
-        """The number of values that the keys and values of one token are."""
+        """The number of values in the keys and values of one token."""
         return 2 * sum(self.kv_heads(layer) for layer in range(self.layers)) * int(self.head_dim or 0)
 
     def cache_bytes(self, dtype: torch.dtype) -> int:
-        """Bytes of the keys and values of one token where activations are of `dtype`."""
+        """Bytes of the keys and values of one token for activations of `dtype`."""
         values = self.cache_values()
         if self.cache_format == "int8":
             return values + values // int(self.head_dim or 1) * dtype.itemsize  # a scale for each vector

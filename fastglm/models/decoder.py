@@ -31,7 +31,7 @@ class Decoder(nn.Module):
         return next(self.blocks.parameters()).dtype  # weight of a norm, which is never packed
 
     def part(self, layers: range) -> "Decoder":
-        """A decoder of some layers: takes hidden states instead of ids, and gives them where more layers follow."""
+        """A decoder of some layers: takes hidden states instead of ids, and returns them if more layers follow."""
         part = copy(self)
         part._modules = {**self._modules, "embedding": nn.Identity()}
         part.blocks = self.blocks[layers.start : layers.stop]

@@ -1,4 +1,4 @@
-"""Settings of transformers' `generate`, as far as answers that go out token by token can follow them."""
+"""Settings of transformers' `generate` that a stream of tokens can follow."""
 
 from collections.abc import Collection
 from typing import Any
@@ -7,7 +7,7 @@ from transformers import GenerationConfig
 
 from ..errors import UsageError
 
-# What looks at whole answers, or at several: nothing that goes out token by token.
+# Settings about whole answers, or several: their results cannot be sent token by token.
 _WHOLE_ANSWERS = {
     "assistant_model": None,
     "custom_generate": None,
@@ -31,7 +31,7 @@ _BESIDE_CONFIG = {
 
 
 def check_streams(arguments: dict[str, Any]) -> None:
-    """Raises UsageError where arguments of `generate` ask for what cannot go out token by token."""
+    """Raise UsageError if arguments of `generate` request results that cannot be sent token by token."""
     config = arguments.get("generation_config")
     for name, without in _WHOLE_ANSWERS.items():
         for value in (arguments.get(name), getattr(config, name, None)):
@@ -40,7 +40,7 @@ def check_streams(arguments: dict[str, Any]) -> None:
 
 
 def settings_of(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `generate` that change how one answer is streamed. Raises UsageError: it knows no such name."""
+    """Arguments of `generate` that change how one answer is streamed. Raises UsageError for an unknown name."""
     check_streams(arguments)
     known = GenerationConfig()
     for name in arguments:

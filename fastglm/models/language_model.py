@@ -1,4 +1,4 @@
-"""The parts and steps that the model of every architecture has."""
+"""The common parts and steps of all architectures' models."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -36,12 +36,13 @@ class Plan:
 class BaseBlock(nn.Module):
     """A layer: attention and an MLP, each of which adds to the residual stream.
 
-    Its modules are named by `TensorNames`. Called with states [batch, sequence, hidden], what `LanguageModel.rotary`
-    gives, a mask [batch, 1, sequence, total] (None: all is seen) and a cache or None, it returns the states after it.
+    `TensorNames` names its modules. It is called with states [batch, sequence, hidden], the result of
+    `LanguageModel.rotary`, a mask [batch, 1, sequence, total] (None: everything is visible) and a cache or None; it
+    returns the next states.
     """
 
     def head_rows(self) -> tuple[Tensor, ...]:
-        """By matrix of `attention_in`: the rows that each head of keys owns with its queries, [kv heads, rows]."""
+        """By matrix of `attention_in`: the rows of each key head with its query heads, [kv heads, rows]."""
         raise NotImplementedError
 
     def channel_rows(self) -> tuple[Tensor, ...]:
@@ -57,7 +58,7 @@ class LanguageModel(PreTrainedModel):
     """
 
     config: ModelConfig
-    fastglm: Any  # `LoadedInfo`, where the loader made it
+    fastglm: Any  # `LoadedInfo`, if the loader made the model
 
     @property
     def names(self) -> TensorNames:
@@ -87,14 +88,14 @@ class LanguageModel(PreTrainedModel):
         return self.get_submodule(self.names.head)
 
     def tie(self) -> None:
-        """Gives the head the embedding's matrix, where both are plain and the config says that they are one."""
+        """Give the head the embedding's matrix, if both are plain and the config says that they are one."""
         embedding, head = self.embedding, self.head
         if self.config.tie_word_embeddings and isinstance(head, nn.Linear) and isinstance(embedding, nn.Embedding):
             head.weight = embedding.weight
 
     @property
     def entries(self) -> Entries:
-        """The layers that begin on another device than those before; none where all lies on one."""
+        """The layers that begin on another device than the layer before; empty if all are on one device."""
         return self.base_model.entries
 
     @entries.setter
@@ -103,7 +104,7 @@ class LanguageModel(PreTrainedModel):
 
     @property
     def stages(self) -> list[Stage]:
-        """Neighbouring layers on each device; none where all lies on one."""
+        """Neighbouring layers on each device; empty if all are on one."""
         return stages_of(self.entries, len(self.blocks))
 
     @property
@@ -115,7 +116,7 @@ class LanguageModel(PreTrainedModel):
         """States of a packed batch after the final norm, [rows, tokens, hidden].
 
         Args:
-            each: give those before every layer as well, in a tuple, the final ones last.
+            each: give a tuple with the states before every layer as well, the final ones last.
         """
         found = self.base_model(
             input_ids=batch.input_ids,
@@ -128,10 +129,10 @@ class LanguageModel(PreTrainedModel):
 
     @property
     def rotary(self) -> Rotary:
-        """The object that gives positions as the layers take them.
+        """An object that converts positions into the form that the layers take.
 
-        It is called with position ids, [batch, kinds, sequence], a number above all of them (0 where they are known to
-        lie within the context) and the dtype of the states.
+        It is called with position ids, [batch, kinds, sequence], a number above all of them (0 if they are known to be
+        within the context) and the dtype of the states.
         """
         found: Rotary = self.base_model.rotary
         return found
@@ -149,7 +150,7 @@ class LanguageModel(PreTrainedModel):
         raise NotImplementedError
 
     def decoder(self) -> Decoder:
-        """A module that an engine runs; made anew each time, on the same weights."""
+        """A module for an engine; a new one each time, on the same weights."""
         return Decoder(self)
 
     @property
@@ -175,8 +176,8 @@ class LanguageModel(PreTrainedModel):
             history: in any form of `fastglm.history`.
 
         Raises:
-            ContextError: the query alone does not leave room for a single token.
-            UsageError: query or history are of another form, or of roles that this model does not know.
+            ContextError: the query alone leaves no room for a single token.
+            UsageError: query or history have another form, or roles that this model does not know.
         """
         if not isinstance(query, str):
             raise UsageError(f"The query must be a text (got {type(query).__name__}).")

@@ -122,7 +122,7 @@ def test_steps_that_are_captured_and_launched_ahead_give_the_same(whole, monkeyp
     captured = []
 
     def capturing(run):
-        """As on CUDA: nothing is computed until the replay, and each replay writes into the same result."""
+        """Captures like CUDA: nothing is computed until the replay, and each replay writes into the same result."""
         results = []
 
         def remembered(token, inputs):

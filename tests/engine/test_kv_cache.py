@@ -32,13 +32,13 @@ def prefilled(prompt, is_int8=False, capacity=STEP):
 
 def enter(cache, slot, k, v, following=FOLLOWING):
     kept = PromptRows(cache, [slot.row], [0]).update(k, v, 0)
-    assert all(map(torch.equal, kept, (k, v)))  # a prompt is attended to as it came
+    assert all(map(torch.equal, kept, (k, v)))  # attention uses a prompt without rounding
     cache.begin([slot.row], [k.shape[2]], following)
     slot.length = k.shape[2]
 
 
 def write(slots, k, v):
-    """What a step does with the slots that are taken; the keys and values of the window."""
+    """Write like a step into the taken slots; returns the keys and values of the window."""
     (cache,), count = slots._caches, k.shape[2]
     longest = max(slot.length for slot in slots.taken) + count
     slots.reserve(longest)

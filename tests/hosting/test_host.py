@@ -109,7 +109,7 @@ def test_a_small_model_decodes_on_one_thread_and_is_evaluated_on_all() -> None:
     with Host.start("demo", "int4", "cpu", "fp32") as host:
         assert host.info.threads == 1
         for _ in range(2):
-            assert host.apply(evaluated, "threads")[0] == 2  # of the torch that stands in
+            assert host.apply(evaluated, "threads")[0] == 2  # of the fake torch
 
 
 def test_what_an_applied_function_raises_is_told(host: Host) -> None:

@@ -34,7 +34,7 @@ def test_a_host_killed_in_mid_answer(host: Host) -> None:
     assert other.wait(60)
     assert (answer.state, other.state) == ("failed", "failed")
     assert answer.piece is not None
-    assert answer.piece.text == "half"  # what came stays
+    assert answer.piece.text == "half"  # pieces so far stay
     assert not host.alive
     assert host.ask("x").state == "failed"
     with pytest.raises(HostError):
@@ -57,7 +57,7 @@ def test_pause_and_resume(host: Host) -> None:
     eventually(lambda: answer.piece)
     host.pause()
     eventually(lambda: psutil.Process(host.info.pid).status() == psutil.STATUS_STOPPED)
-    time.sleep(0.2)  # for what is still in the pipe
+    time.sleep(0.2)  # time for data still in the pipe
     before = answer.piece
     time.sleep(0.5)
     assert answer.piece == before
@@ -129,7 +129,7 @@ def test_a_disk_that_fills_during_answers_ends_none_of_them(tmp_path: Path, monk
             full, bug, after = host.ask("x"), host.ask("bug"), host.ask("x")
             assert all(answer.wait(60) for answer in (full, bug, after))
             assert (full.state, bug.state, after.state) == ("done", "failed", "done")
-            for number in range(1000):  # until there is no room for a name either
+            for number in range(1000):  # until not even a name fits
                 try:
                     (disk / str(number)).touch()
                 except OSError:

@@ -16,7 +16,7 @@ from fastglm.errors import CancelledError, HomeError, UsageError
 from fastglm.hosting.lease import holder, lease, sweep_tickets
 from fastglm.system.locks import try_lock
 
-# Takes a lease, says so, and gives it back when its input ends; "waits" is said once while it waits.
+# Takes a lease, prints that, and gives it back when its input ends; prints "waits" once during a wait.
 USER = """
 import sys
 from fastglm.hosting.lease import lease
@@ -155,7 +155,7 @@ def test_several_devices_are_used_at_once() -> None:
     assert holder("cuda:0,cuda:1") is None
 
 
-# Takes the device alone, again and again, with a letter in a file for each time, until it is killed.
+# Takes the device alone, again and again, writing a letter into a file each time, until it is killed.
 LOOPER = """
 import sys, time
 from fastglm.hosting.lease import lease
@@ -194,7 +194,7 @@ def test_those_who_wait_are_served_in_the_order_they_came(users: list[User]) -> 
         users += [user := User(f"number {number}", "exclusive")]
         waiting.append(user)
         assert user.line() == "waits for first"
-    waiting[1].process.kill()  # one gives up: those behind move up
+    waiting[1].process.kill()  # one gives up: later ones move up
     waiting[1].process.wait()
     first.leave()
     for user in (waiting[0], waiting[2], waiting[3]):

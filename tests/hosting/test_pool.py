@@ -22,7 +22,7 @@ def pool(fake_launch: None) -> Iterator[Pool]:
 
 
 class Getter(threading.Thread):
-    """A user who gets a host in a thread of his own."""
+    """A user who gets a host in a separate thread."""
 
     def __init__(self, pool: Pool, model: str, user: str) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ def test_users_share_a_host_and_the_last_frees_it(pool: Pool) -> None:
     assert host is not None
     assert host is two.host
     assert processes() == 1
-    assert pool.get(HostKey(), "one") is host  # who comes twice is counted once
+    assert pool.get(HostKey(), "one") is host  # a user who comes twice counts once
     assert pool.users() == {host.key: {"one", "two"}}
     pool.release(host.key, "one")
     pool.release(host.key, "one")
@@ -106,7 +106,7 @@ def test_loading_ends_when_its_users_leave(pool: Pool) -> None:
 
 def test_a_progress_callback_that_raises_leaves_the_loading_alone(pool: Pool) -> None:
     class RerunError(Exception):
-        """What a page that is run again raises."""
+        """The error of a page that is run again."""
 
     def leave(_: Progress) -> None:
         raise RerunError

@@ -177,7 +177,7 @@ def test_a_real_model_gives_each_of_several_threads_the_text_that_it_gives_alone
 
     with Host.start(folder("chatglm"), "fast", "cpu", "float32") as host:
         alone = {prompt: list(ask(prompt)) for prompt in prompts}
-        host.pause()  # so that none is over before the last is asked
+        host.pause()  # so that none ends before the last is asked
         threads = [threading.Thread(target=ask, args=[prompt]) for prompt in prompts]
         for thread in threads:
             thread.start()

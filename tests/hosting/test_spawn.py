@@ -1,4 +1,6 @@
-"""Host processes that are forked from a server with the libraries imported (Linux only: elsewhere they begin anew)."""
+"""Host processes that are forked from a server with imported libraries (Linux only: elsewhere they start from
+scratch).
+"""
 
 import os
 import signal

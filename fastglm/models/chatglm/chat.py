@@ -45,22 +45,22 @@ class ChatMixin:
         logits_processor: LogitsProcessorList | None = None,
         **kwargs: Any,
     ) -> tuple[str, History]:
-        """Answers a query, as the published `chat` does.
+        """Answer a query like the published `chat`.
 
         Args:
-            history: list of (query, response), or another form of `fastglm.history`; the oldest rounds are left out
-                where they do not fit.
+            history: list of (query, response), or another form of `fastglm.history`; the oldest rounds are left out if
+            they do not fit.
             max_length: of prompt and answer together, in tokens.
             temperature: 0 is greedy, as `do_sample=False` is.
-            kwargs: of transformers' `generate`.
+            kwargs: arguments of transformers' `generate`.
 
         Returns:
             the response, and the history with this round added.
 
         Raises:
             ContextError: the query alone does not fit into the context.
-            NumbersError: the model's logits are no numbers.
-            UsageError: query or history are of another form.
+            NumbersError: the model's logits are NaN or infinite.
+            UsageError: query or history have another form.
         """
         rounds = as_history(history)
         room = min(max_length, self.context_length) // 4
@@ -97,9 +97,9 @@ class ChatMixin:
         logits_processor: LogitsProcessorList | None = None,
         **kwargs: Any,
     ) -> Iterator[tuple[str, History]]:
-        """`chat` as a stream: yields the response so far and the history with it, once a token.
+        """Stream `chat`: yields the response so far and the history with it, once per token.
 
-        Takes what `chat` takes, but for beams, which are known at their end only.
+        Takes the arguments of `chat`, except for beams, whose answer is known only at their end.
         """
         rounds = as_history(history)
         kwargs |= {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}

@@ -1,4 +1,4 @@
-"""The config class that transformers knows for `model_type` "chatglm", which four architectures share."""
+"""The config class registered with transformers for `model_type` "chatglm", which four architectures share."""
 
 from typing import Any
 
@@ -7,12 +7,14 @@ from ..base import ModelConfig
 
 
 class ChatGLMConfig(ModelConfig):
-    """The class of no config: reading one gives that of the architecture which the fields are of."""
+    """A class without configs of its own: reading a config gives the class of the architecture that its fields belong
+    to.
+    """
 
     model_type = "chatglm"
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """The config of the right architecture. Raises CheckpointError: it is of none that is supported."""
+        """The config of the right architecture. Raises CheckpointError if no supported one fits."""
         known = recognize({"model_type": cls.model_type, **config_dict})
         return known.config_class.from_dict(config_dict, **kwargs)
