@@ -1,0 +1,46 @@
+"""Code outside ChatGLM-6B's own folder speaks of roles, never of its published names."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fastglm.models.architecture import TensorNames, recognize
+
+PACKAGE = Path(__file__).parents[2] / "fastglm"
+NAMES = re.compile(
+    r"query_key_value|dense_h_to_4h|dense_4h_to_h|attention\.dense|\.word_embeddings|lm_head|transformer\.layers"
+    r"|final_layernorm|post_attention_layernorm|ChatGLM6BConfig|ChatGLMForConditionalGeneration"
+)
+OWN = ("models/chatglm/", "demo/")  # the demo's training makes a ChatGLM-6B
+
+
+def users(text: str) -> list[int]:
+    """Lines that name a published tensor or class of ChatGLM-6B."""
+    return [number for number, line in enumerate(text.splitlines(), 1) if NAMES.search(line)]
+
+
+def test_no_published_name_outside_its_folder() -> None:
+    sources = {path: path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py")}
+    found = {name: users(path.read_text(encoding="utf-8")) for path, name in sources.items()}
+    assert {name: lines for name, lines in found.items() if lines and not name.startswith(OWN)} == {}
+    assert sum(map(len, found.values())) > 20  # in its own folder
+
+
+NAMED = TensorNames("wte", "out", "norm", "h", "ln1", ("q", "k", "v"), "o", "ln2", ("up", "gate"), "down")
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("h.12.q.weight", (12, "q.weight")), ("h.3.ln1.bias", (3, "ln1.bias")), ("head.weight", (None, "head.weight"))],
+)
+def test_a_name_is_split_into_layer_and_rest(name: str, place: tuple[int | None, str]) -> None:
+    assert NAMED.split(name) == place
+    if place[0] is not None:
+        assert NAMED.layer(place[0]) + place[1] == name
+
+
+def test_an_architecture_is_recognized_by_its_fields() -> None:
+    known = recognize({"model_type": "chatglm", "position_encoding_2d": True})
+    assert known.name == "ChatGLM-6B"
+    assert known.model_class.__name__ == "ChatGLMForConditionalGeneration"
