@@ -34,7 +34,7 @@ def of_rounds(rounds: Iterable[tuple[str, str]], *question: str) -> list[Message
 
 
 def as_history(history: Any) -> History:
-    """The rounds of a history in any form. Raises UsageError where user and assistant do not take turns."""
+    """The rounds of a history in any form. Raises UsageError if user and assistant do not take turns."""
     messages = as_messages(history)
     check_turns([*messages, Message("user", "")])
     texts = [message.content for message in messages]

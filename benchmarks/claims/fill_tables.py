@@ -98,7 +98,7 @@ def grid(files: Sequence[ResultFile], only: Sequence[str] | None) -> Iterator[st
 
 
 def cells(files: Sequence[ResultFile], only: Sequence[str] | None) -> Iterator[str]:
-    """The tables of `grid` alone, for pages whose text gives the conditions.
+    """The tables of `grid` without the conditions below them, for pages whose text gives these.
 
     Raises `ResultError` for an unknown column.
     """

@@ -1,1 +1,1 @@
-"""Results as files."""
+"""Results as files: export and import."""

@@ -309,7 +309,7 @@ def _apart(values: Sequence[float]) -> list[float]:
 
 
 def _places(points: pd.DataFrame, across: pd.Series, ranges: Sequence[Sequence[float]], log: bool) -> list[str]:
-    """The place beside its bubble at which each name covers the other bubbles and names least, on a narrow screen."""
+    """Choose a place beside its bubble for each name, so that names cover least of the chart on a narrow screen."""
     columns = (np.log10(points["x"]) if log else points["x"]), points["y"]
     x, y = (
         size * (values.to_numpy(float) - low) / (high - low)

@@ -40,5 +40,5 @@ def measurements_of(store: "Store", run: str) -> list[Measurement]:
 
 
 def _known(value: Any) -> Any:
-    """The value, or None for the NaN of a table without an interval."""
+    """Replace NaN, which a table has for a missing interval, by None."""
     return None if isinstance(value, float) and isnan(value) else value

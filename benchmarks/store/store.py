@@ -136,7 +136,7 @@ class Store:
         return table
 
     def measurements(self, run_ids: Sequence[str] | None = None, metric: str | None = None) -> pd.DataFrame:
-        """Tidy rows (`params` as a dict) in the order they were first written, of some runs or one metric if given."""
+        """Measurements as tidy rows (`params` as a dict), in order of writing; of some runs or one metric if given."""
         return self._rows(MEASUREMENTS, run_ids, metric)
 
     def samples(self, run_ids: Sequence[str] | None = None, metric: str | None = None) -> pd.DataFrame:

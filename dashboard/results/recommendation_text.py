@@ -31,7 +31,7 @@ def sentences(found: Advice, metrics: Mapping[str, str]) -> Iterator[str]:
 
 
 def _gain(pick: Standing, baseline: Standing) -> Iterator[str]:
-    """Speed and memory of the pick relative to the baseline."""
+    """Speed and memory of the recommended variant relative to the baseline."""
     if pick.speed and baseline.speed:
         ratio = f"{pick.speed.value / baseline.speed.value:.2f}"
         rate, base = f"{pick.speed.value:.1f}", f"{baseline.speed.value:.1f}"
@@ -42,7 +42,7 @@ def _gain(pick: Standing, baseline: Standing) -> Iterator[str]:
 
 
 def _price(pick: Standing, baseline: Standing, metric: str | None) -> str:
-    """The loss of quality of the pick."""
+    """The loss of quality of the recommended variant."""
     if pick.quality is None or baseline.quality is None:
         return say("advice-same")
     share = _percent(pick.quality)

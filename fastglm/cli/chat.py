@@ -125,7 +125,7 @@ def _headline(host: Host) -> str:
 
 
 def _tell_waiting(answer: Answer, device: str) -> None:
-    """Print once whom the answer waits for, until it runs."""
+    """Wait until the answer runs or ends; print once who uses the device meanwhile."""
     told = False
     while answer.state in ("queued", "waiting") and not answer.wait(0.05):
         if answer.state == "waiting" and not told:

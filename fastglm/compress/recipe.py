@@ -101,12 +101,12 @@ class Recipe:
         return cls(title, tuple(_step(name, number, item) for number, item in enumerate(data["steps"], 1)), seed)
 
     def as_dict(self) -> dict[str, Any]:
-        """Data for `from_dict`."""
+        """The recipe as plain data, which `from_dict` reads."""
         steps = [{s.name: {k: v for k, v in asdict(s).items() if v is not None}} for s in self.steps]
         return {"name": self.name, "seed": self.seed, "steps": steps}
 
     def to_yaml(self) -> str:
-        """Text for `from_yaml`."""
+        """The recipe as YAML, which `from_yaml` reads."""
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
 
     @property

@@ -17,7 +17,7 @@ class Cleaner:
         self._end = ""
 
     def add(self, text: str) -> str:
-        """Takes more text; returns all of it, cleaned."""
+        """Add text; returns the whole answer so far, cleaned."""
         self._end += text
         cut = self._safe_cut()
         if cut:

@@ -58,7 +58,7 @@ def tiny() -> tuple[Any, Any]:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two own tasks with their data."""
+    """A folder with two tasks and their data."""
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     data = tmp_path / "documents.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in DOCUMENTS), encoding="utf-8")

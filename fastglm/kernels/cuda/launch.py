@@ -110,7 +110,7 @@ def _shared(way: Way, matrix: Packed, size: int, multiprocessors: int) -> Way:
 
 @cache
 def card(device: torch.device) -> tuple[tuple[int, int], int]:
-    """Compute capability and multiprocessors."""
+    """Compute capability of a card, and its number of multiprocessors."""
     properties = torch.cuda.get_device_properties(device)
     return (properties.major, properties.minor), properties.multi_processor_count
 

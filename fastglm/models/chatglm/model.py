@@ -205,7 +205,7 @@ class ChatGLMForConditionalGeneration(
         self.lm_head = value
 
     def resize_token_embeddings(self, *args: Any, **kwargs: Any) -> nn.Module:
-        """Resize as in transformers; a head and embedding with two matrices keep two, whatever the config says.
+        """Resize the embedding as transformers does; a separate head stays separate, whatever the config says.
 
         Raises:
             UsageError: embedding and head are quantized.
