@@ -121,7 +121,7 @@ def test_a_recipe_is_built_step_by_step(open_page: Open, commands: list[list[str
     healthy(box(app, "Recipe").set_value("own").run())
     assert steps(app) == ["prune-depth", "prune-width", "distil"]  # steps of the recipe that was chosen before
     before = figures(app)["Parameters"]
-    healthy(number(app, "Share that goes").set_value(0.5).run())
+    healthy(number(app, "Share to remove").set_value(0.5).run())
     assert figures(app)["Parameters"] != before
     for added in ("quantise", "prune-vocabulary"):
         healthy(box(app, "Step").set_value(added).run())
