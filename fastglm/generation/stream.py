@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import FastGLMError
 from .piece import Piece
 from .streams import Streams
 
@@ -61,7 +60,7 @@ def _pieces(streams: Streams) -> Iterator[Piece]:
     try:
         while streams.busy:
             for _, news in streams.step():
-                if isinstance(news, FastGLMError):
+                if isinstance(news, Exception):
                     raise news
                 if news:
                     yield news

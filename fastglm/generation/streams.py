@@ -12,7 +12,7 @@ from .piece import Piece
 from .request import Request, read_request
 
 Tagged = tuple[int, bool]  # a token, and whether it is the last
-News = tuple[int, Piece | FastGLMError | None]  # news of a request: a new piece, its failure, or its end
+News = tuple[int, Piece | Exception | None]  # news of a request: a new piece, its failure, or its end
 
 
 class Streams:
@@ -72,11 +72,11 @@ class Streams:
     def _next_piece(self, id: int, pieces: Iterator[Piece]) -> Iterator[News]:
         """Advance a request alone."""
         piece: Piece | None = None
-        failure: FastGLMError | None = None
+        failure: Exception | None = None
         self._alone = id
         try:
             piece = next(pieces, None)
-        except FastGLMError as error:
+        except Exception as error:  # of this request alone, even where nobody expected it
             failure = error
         finally:
             self._alone = None

@@ -82,3 +82,23 @@ def test_wrong_settings_are_told_at_once_and_nothing_runs(loaded):
         streams.add(0, "你好", top_p=2.0)
     assert not streams.busy
     assert streams.step() == []
+
+
+def test_an_unexpected_error_of_one_request_leaves_the_others_untouched(monkeypatch):
+    loaded = fastglm.load(str(folder("chatglm")), "original")
+    streams, found = Streams(*loaded), {}
+    streams.add(1, QUESTIONS[1], **settings(1))
+    streams.step()
+
+    def broken(*_):
+        raise RuntimeError("out of memory")
+        yield
+
+    with monkeypatch.context() as patch:
+        patch.setattr("fastglm.engine.eager.EagerEngine.generate", broken)
+        streams.add(2, QUESTIONS[2], **settings(2))
+        for id, news in streams.step():
+            found.setdefault(id, []).append(getattr(news, "token", news))
+    collect(streams, found)
+    assert [str(news) for news in found[2]] == ["out of memory"]
+    assert found[1] == [*alone(loaded, 1)[1:], None]
