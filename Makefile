@@ -9,11 +9,11 @@ READY := $(VENV)/.ready
 run: $(READY)
 	$(BIN)/streamlit run
 
-# Two at a time, whose threads do not spin while they wait for one another; a file's tests share what is slow to make.
+# Two processes, whose threads do not spin while they wait for one another; the tests of a file share slow fixtures.
 test: lint
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-# What takes long: races, kills and mutations by the hundred, one after another, each with its seed.
+# Slow tests: races, kills and mutations by the hundred, one after another, each with its seed.
 soak: $(READY)
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -m soak --timeout 7200
 
