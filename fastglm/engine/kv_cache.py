@@ -169,12 +169,12 @@ class Window:
         """
         self.held, self.places, self.size, self.is_int8 = held, places, size, is_int8
         self.first_layer = first_layer
+        self._rows = torch.arange(places.shape[0], device=places.device)[:, None]
 
     def update(self, k: Tensor, v: Tensor, layer: int) -> tuple[Tensor | Quantised, Tensor | Quantised]:
         """Write new keys and values, [rows, kv_heads, tokens, head_dim]; returns those to attend to."""
-        rows = torch.arange(self.places.shape[0], device=self.places.device)[:, None]
         for buffer, x in zip(self._of_layer(layer), _kept(k, v, self.is_int8), strict=True):
-            buffer[rows, :, self.places] = x.transpose(1, 2)
+            buffer[self._rows, :, self.places] = x.transpose(1, 2)
         return self.seen(layer)
 
     def of_layer(self, layer: int) -> tuple[Sequence[Tensor], Tensor]:
