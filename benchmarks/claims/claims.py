@@ -277,7 +277,7 @@ def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[i
     def on_layer(done: int, layers: int) -> None:
         progress(Progress("layer by layer", done, layers))
 
-    model.finals(list(batches_of(asked, checkpoint.pad)), on_layer)
+    model.finals(list(batches_of(asked, checkpoint.config)), on_layer)
     for _ in layerwise_answers(model, [example.prompt for example in asked], 2, 1 << 30):
         progress(Progress("answers, layer by layer", 1, 1))
     return MemoryMeter("cpu", 0).read().peak, time.perf_counter() - began

@@ -105,9 +105,8 @@ def distil(
     torch.manual_seed(settings.seed)
     student = _student(start, master, settings.tie, where)
     learner = DistilLearner(student.train(), master.requires_grad_(False).eval(), settings).to(where)
-    history = fit(
-        learner, batches(tokenizer, corpus, settings), settings.training, state, resume=True, progress=progress
-    )
+    batch_of = batches(master.config, tokenizer, corpus, settings)
+    history = fit(learner, batch_of, settings.training, state, resume=True, progress=progress)
     size = student.num_parameters()
     if is_first():
         with new_folder(out, 2 * size) as folder:
@@ -203,11 +202,13 @@ def soft_loss(logits: Tensor, wanted: Tensor, temperature: float) -> Tensor:
     return temperature**2 * F.kl_div(student, teacher, reduction="batchmean", log_target=True)
 
 
-def batches(tokenizer: Tokenizer, corpus: Corpus, settings: Distillation) -> Callable[[int], Batch]:
+def batches(
+    config: ModelConfig, tokenizer: Tokenizer, corpus: Corpus, settings: Distillation
+) -> Callable[[int], Batch]:
     """A function that gives the batch of a step. Its call raises UsageError if none of very many texts fits a row."""
 
     def batch_of(step: int) -> Batch:
-        return fill(examples_of(step), settings.rows, settings.row, tokenizer.pad_token_id)
+        return fill(examples_of(step), settings.rows, settings.row, config)
 
     def examples_of(step: int) -> Iterator[Example]:
         draws = (examples(tokenizer, [text], settings.row) for text in corpus.draw(settings.seed, step))

@@ -67,7 +67,8 @@ class Calibrated:
         device = torch.device("cpu") if device.type == "mps" else device
         self.model = LayerwiseModel(checkpoint, device)
         self.pad = checkpoint.pad
-        self.batches = [batch.to(device) for batch in batches_of(chosen, self.pad, TOKENS_AT_ONCE, len(chosen))]
+        together = batches_of(chosen, checkpoint.config, TOKENS_AT_ONCE, len(chosen))
+        self.batches = [batch.to(device) for batch in together]
         # The input of the next layer for every batch, [rows, length, hidden]: in the rounded model, and in the
         # original.
         self.states: list[Tensor] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..evaluate.likelihood import Likelihood, batches_of, likelihood
-from ..models.checkpoint import Checkpoint
+from ..models.checkpoint import Checkpoint, read_config
 from ..models.head import Head
 from ..models.layerwise import LayerwiseModel
 from ..models.loading import load_checkpoint
@@ -47,7 +47,7 @@ def score(
     if checkpoint.config.is_quantized:
         result = likelihood(load_checkpoint(folder, device, progress=progress), found)
     else:
-        result = _streamed(checkpoint, found, device, progress, kept_rows(folder, within) if within else None)
+        result = _streamed(checkpoint, found, device, progress, within)
     return {"loss": result.loss, "perplexity": result.perplexity, "tokens": result.tokens}
 
 
@@ -56,21 +56,19 @@ def _streamed(
     found: Sequence[Example],
     device: str,
     progress: OnProgress | None,
-    rows: Tensor | None,
+    within: Path | None,
 ) -> Likelihood:
-    """The likelihood, computed layer by layer; for examples in a smaller vocabulary `rows` are its tokens in the
-    checkpoint.
-    """
-    if rows is None:
-        batches = list(batches_of(found, checkpoint.pad))
-    else:
-        batches = [_renumbered(batch, rows) for batch in batches_of(found, rows.tolist().index(checkpoint.pad))]
+    """The likelihood, computed layer by layer; `within`: the checkpoint whose vocabulary the examples are in."""
+    batches = list(batches_of(found, read_config(within) if within else checkpoint.config))
+    head = None
+    if within:
+        rows = kept_rows(checkpoint.folder, within)
+        batches, head = [_renumbered(batch, rows) for batch in batches], Head(checkpoint, rows)
 
     def on_layer(done: int, layers: int) -> None:
         if progress:
             progress(Progress("score", done, layers, "layers"))
 
-    head = None if rows is None else Head(checkpoint, rows)
     losses = LayerwiseModel(checkpoint, resolve_device(device)).finals(batches, on_layer, head).losses
     return Likelihood(losses.double().sum().item(), len(losses))
 

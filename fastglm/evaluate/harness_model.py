@@ -111,8 +111,8 @@ class VariantLM(LM):
         scores = [(0.0, True)] * len(examples)  # as for an empty continuation
         wanted = [number for number, example in enumerate(examples) if example.targets]
         found: list[tuple[float, bool]] = []
-        pad = self.model.config.pad
-        for batch in batches_of([examples[number] for number in wanted], pad, TOKENS_AT_ONCE, maxsize):
+        chosen = [examples[number] for number in wanted]
+        for batch in batches_of(chosen, self.model.config, TOKENS_AT_ONCE, maxsize):
             with scoring(self.model, self._arithmetic):
                 found += _scores(self.model, batch.to(self.model.device))
             self._progress(Progress("score", len(found), len(wanted), "requests"))

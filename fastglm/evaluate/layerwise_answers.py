@@ -61,6 +61,8 @@ class _Group:
         cache = make_cache(model.checkpoint.config)
         self.passage = Passage(ids, plan.position_ids, plan.attention_mask, cache=cache).to(model.device)
         self._answers: list[list[int]] = [[] for _ in numbers]
+        stride = model.checkpoint.config.position_stride
+        self._stride = torch.tensor(stride, device=model.device)[:, None]
         self._stop, self._longest, self._most = model.empty.stop_tokens, longest, width + longest
 
     @property
@@ -88,7 +90,6 @@ class _Group:
             self.numbers = [self.numbers[row] for row in going]
             self._answers = [self._answers[row] for row in going]
             cache.batch_select_indices(rows)
-        positions = self.passage.position_ids[rows, :, -1:]
-        positions[:, 1] += 1  # only the block position advances
+        positions = self.passage.position_ids[rows, :, -1:] + self._stride
         seen = F.pad(self.passage.attention_mask[rows, :, -1:], (0, 1), value=True)
         self.passage = Passage(tokens[rows, None], positions, seen, cache=cache)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..batching import TOKENS_AT_ONCE, batches
+from ..models.base import ModelConfig
 from ..models.language_model import LanguageModel
 from ..models.packing import Batch, Example, pack
 from .arithmetic import Arithmetic, scoring
@@ -84,14 +85,14 @@ def likelihood(
     model: LanguageModel, examples: Sequence[Example], arithmetic: Arithmetic = Arithmetic.exact
 ) -> Likelihood:
     """The likelihood of the examples' answers."""
-    found = answer_losses(model, batches_of(examples, model.config.pad), arithmetic)
+    found = answer_losses(model, batches_of(examples, model.config), arithmetic)
     return Likelihood(found.double().sum().item(), len(found))
 
 
 def batches_of(
-    examples: Sequence[Example], pad: int, tokens: int = TOKENS_AT_ONCE, most: int = EXAMPLES_AT_ONCE
+    examples: Sequence[Example], config: ModelConfig, tokens: int = TOKENS_AT_ONCE, most: int = EXAMPLES_AT_ONCE
 ) -> Iterator[Batch]:
     """The examples in batches of about equal lengths, in the order that `batches` gives."""
     lengths = [len(example.tokens) for example in examples]
     for numbers in batches(lengths, tokens, most):
-        yield pack([examples[number] for number in numbers], lengths[numbers[-1]], pad)
+        yield pack([examples[number] for number in numbers], lengths[numbers[-1]], config)

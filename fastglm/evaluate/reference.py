@@ -47,7 +47,7 @@ class Reference:
         """
         self.checkpoint, self.examples, self.longest, self.device = checkpoint, examples, longest, device
         self.dtype = default_dtype(device)
-        self.batches = list(batches_of(examples, checkpoint.pad))
+        self.batches = list(batches_of(examples, checkpoint.config))
         targets = sum(len(batch.targets) for batch in self.batches)
         asked = _asked(examples, self.batches, longest)
         sizes = checkpoint.config.vocab_size, checkpoint.config.hidden_size

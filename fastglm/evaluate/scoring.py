@@ -73,7 +73,7 @@ def judge(
     checkpoint = Checkpoint(find_source(model.fastglm.model).fetch())
     own = _own_vocabulary(model, checkpoint, questions, examples)
     if own or checkpoint.config.is_quantized:
-        batches = list(batches_of(examples, model.config.pad))
+        batches = list(batches_of(examples, model.config))
         judged = _judged(examples, texts, batches, answer_losses(model, batches, arithmetic), None, None)
         return Findings(judged, used, precision, own)
     kept = Reference(checkpoint, examples, longest, model.device)

@@ -14,6 +14,7 @@ from transformers.cache_utils import Cache
 
 from ..history import History, of_rounds
 from .architecture import Tokenizer
+from .base import ModelConfig
 
 _MISSES = 4  # consecutive examples that fit nowhere
 
@@ -55,7 +56,7 @@ class Passage:
     """Rows of tokens that pass through the layers together."""
 
     input_ids: Tensor  # [rows, tokens]
-    position_ids: Tensor  # [rows, 2, tokens]
+    position_ids: Tensor  # [rows, kinds, tokens]
     attention_mask: Tensor  # [rows, 1, tokens, total], True where attended
     cache: Cache | None = field(default=None, kw_only=True)  # keys and values of the tokens before, to be added to
 
@@ -93,15 +94,15 @@ class Batch(Passage):
         )
 
 
-def pack(examples: Sequence[Example], length: int, pad: int) -> Batch:
+def pack(examples: Sequence[Example], length: int, config: ModelConfig) -> Batch:
     """Pack examples into as few rows of `length` tokens as first-fit finds, longest first.
 
     Raises ValueError if an example is longer than a row.
     """
-    return _lay_out(examples, _first_fit([len(example.tokens) for example in examples], length), length, pad)
+    return _lay_out(examples, _first_fit([len(example.tokens) for example in examples], length), length, config)
 
 
-def fill(examples: Iterator[Example], rows: int, length: int, pad: int) -> Batch:
+def fill(examples: Iterator[Example], rows: int, length: int, config: ModelConfig) -> Batch:
     """Fill `rows` rows of `length` tokens with the next examples, so that every batch has the same shape.
 
     An example that fits nowhere is left out; after a few consecutive ones the batch is full.
@@ -121,12 +122,12 @@ def fill(examples: Iterator[Example], rows: int, length: int, pad: int) -> Batch
         members[row].append(len(taken))
         room[row] -= size
         taken.append(example)
-    return _lay_out(taken, members, length, pad)
+    return _lay_out(taken, members, length, config)
 
 
-def _lay_out(examples: Sequence[Example], rows: Sequence[Sequence[int]], length: int, pad: int) -> Batch:
-    input_ids = torch.full((len(rows), length), pad)
-    position_ids = torch.zeros(len(rows), 2, length, dtype=torch.long)
+def _lay_out(examples: Sequence[Example], rows: Sequence[Sequence[int]], length: int, config: ModelConfig) -> Batch:
+    input_ids = torch.full((len(rows), length), config.pad)
+    position_ids = torch.zeros(len(rows), config.position_kinds, length, dtype=torch.long)
     mask = torch.eye(length, dtype=torch.bool).repeat(len(rows), 1, 1, 1)  # padding sees itself, as softmax needs one
     predicting: list[int] = []
     targets: list[int] = []
@@ -135,10 +136,11 @@ def _lay_out(examples: Sequence[Example], rows: Sequence[Sequence[int]], length:
         start = 0
         for number in members:
             example = examples[number]
-            end = start + len(example.tokens)
+            size = len(example.tokens)
+            end = start + size
             input_ids[row, start:end] = torch.tensor(example.tokens)
-            position_ids[row, :, start:end] = _positions(example)
-            mask[row, 0, start:end, start:end] = _sees(example)
+            position_ids[row, :, start:end] = config.positions(size, example.context)
+            mask[row, 0, start:end, start:end] = config.visible(size, example.context)
             first = row * length + start + example.context
             predicting += range(first, first + len(example.targets))
             targets += example.targets
@@ -154,18 +156,6 @@ def _lay_out(examples: Sequence[Example], rows: Sequence[Sequence[int]], length:
         sum(len(example.tokens) for example in examples),
         len(examples),
     )
-
-
-def _positions(example: Example) -> Tensor:
-    """[2, tokens]: positions, which stay at [gMASK] from <sop> on, and block positions, which count from there."""
-    index = torch.arange(len(example.tokens))
-    return torch.stack((index.clamp(max=example.context - 1), (index - example.context + 1).clamp(min=0)))
-
-
-def _sees(example: Example) -> Tensor:
-    """[tokens, tokens]: the context in both directions, the rest causally."""
-    index = torch.arange(len(example.tokens))
-    return (index[None, :] < example.context) | (index[None, :] <= index[:, None])
 
 
 def _first_fit(sizes: Sequence[int], length: int) -> list[list[int]]:

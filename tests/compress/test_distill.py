@@ -78,7 +78,7 @@ def test_a_student_begins_with_what_has_its_shape() -> None:
 def test_the_loss_of_the_teacher_itself_is_that_of_its_answers() -> None:
     model = load_floating(SOURCE, CPU)
     tokenizer = fastglm.load(str(SOURCE), device="cpu")[1]
-    batch = distill.batches(tokenizer, CORPUS, SETTINGS)(0)
+    batch = distill.batches(teacher(), tokenizer, CORPUS, SETTINGS)(0)
     alone = DistilLearner(begin(teacher(), model), model, SETTINGS)
     answers = F.cross_entropy(distill._run(model, batch)[1], batch.targets)
     assert alone(batch).item() == pytest.approx(0.1 * answers.item(), abs=1e-5)
@@ -134,9 +134,9 @@ def test_a_large_student_learns_the_same_with_fewer_activations_kept(
     plain = stored(run(smaller(num_layers=2), tmp_path))
     (tmp_path / "state.pt").unlink()
     seen: list[object] = []
-    real = distill.ChatGLMForConditionalGeneration.gradient_checkpointing_enable
+    real = distill.LanguageModel.gradient_checkpointing_enable
     monkeypatch.setattr(
-        distill.ChatGLMForConditionalGeneration,
+        distill.LanguageModel,
         "gradient_checkpointing_enable",
         lambda self: (seen.append(self), real(self)),
     )
@@ -261,7 +261,7 @@ def test_one_process_more_than_there_are_rows(monkeypatch: pytest.MonkeyPatch) -
         num_processes, process_index = 3, 0
 
     tokenizer = fastglm.load(str(SOURCE), device="cpu")[1]
-    batch = distill.batches(tokenizer, CORPUS, SETTINGS)(0)
+    batch = distill.batches(teacher(), tokenizer, CORPUS, SETTINGS)(0)
     with pytest.raises(UsageError, match="3 processes cannot share 2 rows: start fewer"):
         trainer._loss(Many(), torch.nn.Identity(), batch, CPU)
 
@@ -269,7 +269,7 @@ def test_one_process_more_than_there_are_rows(monkeypatch: pytest.MonkeyPatch) -
 def test_parts_of_a_batch_are_the_whole() -> None:
     model = load_floating(SOURCE, CPU)
     tokenizer = fastglm.load(str(SOURCE), device="cpu")[1]
-    batch = distill.batches(tokenizer, CORPUS, replace(SETTINGS, rows=3))(0)
+    batch = distill.batches(teacher(), tokenizer, CORPUS, replace(SETTINGS, rows=3))(0)
     whole = distill._run(model, batch)[1]
     parts = [batch.part(number, 2) for number in range(2)]
     found = {number: distill._run(model, part)[1] for number, part in enumerate(parts)}

@@ -79,7 +79,7 @@ def asked(generated: Path) -> tuple[list[Batch], FinalStates, Head]:
     """Other texts than the calibration's, with the original's states for them."""
     checkpoint = Checkpoint(generated)
     found = calibration_examples(checkpoint, demo_samples(40, seed=9))
-    batches = list(batches_of(found, PAD))
+    batches = list(batches_of(found, checkpoint.config))
     model = LayerwiseModel(checkpoint, CPU, torch.float32)
     return batches, model.finals(batches), model.head
 
@@ -135,7 +135,7 @@ def test_a_matrix_is_given_the_inputs_that_the_rounded_ones_before_it_make(
     def add(name: str, inputs: torch.Tensor) -> None:
         expected[name] = expected.get(name, torch.zeros(())) + 2 * inputs.T @ inputs
 
-    for batch in batches_of(chosen, PAD):
+    for batch in batches_of(chosen, checkpoint.config):
         real = batch.input_ids != PAD
         hooks = [
             model.get_submodule(name).register_forward_pre_hook(

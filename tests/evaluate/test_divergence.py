@@ -35,7 +35,7 @@ Pair = tuple[FinalStates, Head]
 def packed(model: Any, tokenizer: Any) -> list[Batch]:
     """A round per batch; the last has a single token: an empty answer's end."""
     rounds = [*ROUNDS, ([], "你好！", "")]
-    return [pack([encode(tokenizer, *round_, 200)], 100, model.config.pad_token_id) for round_ in rounds]
+    return [pack([encode(tokenizer, *round_, 200)], 100, model.config) for round_ in rounds]
 
 
 @pytest.fixture(scope="module")

@@ -105,10 +105,9 @@ def native(compiling: None, monkeypatch: pytest.MonkeyPatch) -> None:
 @torch.inference_mode()
 def test_log_likelihoods_do_not_depend_on_the_batch(variant: str, examples: list[Example], native: None) -> None:
     model, _ = fastglm.load("demo", variant, "cpu")
-    pad = model.config.pad_token_id
 
     def nats(together: list[Example]) -> list[float]:
-        batch = pack(together, max(len(example.tokens) for example in together), pad)
+        batch = pack(together, max(len(example.tokens) for example in together), model.config)
         return torch.zeros(len(together)).index_add(0, batch.example, answer_loss(model, batch)).tolist()
 
     before = nats(examples)

@@ -20,6 +20,7 @@ from fastglm.kernels.cpu.int8 import CpuInt8Kernel
 from fastglm.kernels.exact import exact_arithmetic
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
+from fastglm.models.checkpoint import read_config
 from fastglm.models.packing import Batch, pack
 from fastglm.models.source import demo_folder
 
@@ -118,7 +119,8 @@ def test_nothing_and_what_is_hardly_anything_are_no_outliers() -> None:
 def batch() -> Batch:
     """Rounds of the demo's world as teacher-forced prompts, several per row."""
     tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
-    return pack(examples(tokenizer, demo_samples(40, seed=4), 400), 512, 3)
+    config = read_config(demo_folder())
+    return pack(examples(tokenizer, demo_samples(40, seed=4), 400), 512, config)
 
 
 @torch.inference_mode()

@@ -28,7 +28,7 @@ ROUNDS = [
 def batches(demo) -> list[Batch]:
     model, tokenizer = demo
     examples = [encode(tokenizer, *round_, 200) for round_ in ROUNDS]
-    return [pack(examples[:2], 128, model.config.pad_token_id), pack(examples[2:], 64, model.config.pad_token_id)]
+    return [pack(examples[:2], 128, model.config), pack(examples[2:], 64, model.config)]
 
 
 def whole(model, batch: Batch) -> torch.Tensor:

@@ -45,7 +45,7 @@ def layerwise(path: Path) -> tuple[LayerwiseModel, list[Batch]]:
     """A checkpoint layer by layer, and all examples of the texts."""
     checkpoint = Checkpoint(path)
     examples = calibration_examples(checkpoint, TEXTS)
-    return LayerwiseModel(checkpoint, torch.device("cpu")), list(batches_of(examples, checkpoint.pad))
+    return LayerwiseModel(checkpoint, torch.device("cpu")), list(batches_of(examples, checkpoint.config))
 
 
 @torch.inference_mode()

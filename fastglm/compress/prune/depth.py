@@ -133,10 +133,10 @@ class _Trials:
     """Runs through the layers, each with another layer left out."""
 
     def __init__(self, model: LayerwiseModel, seen: Sequence[Example], held: Sequence[Example]) -> None:
-        self.model, pad = model, model.checkpoint.pad
-        self.seen = [batch.to(model.device) for batch in batches_of(seen, pad)]
-        self.held = [batch.to(model.device) for batch in batches_of(held, pad)]
-        self.real = [batch.input_ids.ne(pad) for batch in self.seen]
+        self.model, config = model, model.checkpoint.config
+        self.seen = [batch.to(model.device) for batch in batches_of(seen, config)]
+        self.held = [batch.to(model.device) for batch in batches_of(held, config)]
+        self.real = [batch.input_ids.ne(config.pad) for batch in self.seen]
 
     def run(
         self, layers: Sequence[int], candidates: Collection[int], on_layer: Callable[[int], None]

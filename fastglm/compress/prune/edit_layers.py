@@ -41,7 +41,8 @@ def write_edited(
         texts: run through the layers.
     """
     model = LayerwiseModel(checkpoint, resolve_device(device))
-    batches = [batch.to(model.device) for batch in batches_of(calibration_examples(checkpoint, texts), checkpoint.pad)]
+    chosen = batches_of(calibration_examples(checkpoint, texts), checkpoint.config)
+    batches = [batch.to(model.device) for batch in chosen]
     with new_folder(out, checkpoint.size) as folder:
         write_checkpoint(folder, config, _edited(model, batches, config, edit, stage, progress))
         copy_tokenizer(checkpoint.folder, folder)

@@ -67,7 +67,7 @@ def train(
 
     def batch_of(step: int) -> Batch:
         examples = (_example(tokenizer, sample, plan.row) for sample in training_samples(seed, step, step >= practice))
-        return fill(examples, plan.rows, plan.row, tokenizer.pad_token_id)
+        return fill(examples, plan.rows, plan.row, model.config)
 
     history = fit(
         Learner(model),

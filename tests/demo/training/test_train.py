@@ -22,18 +22,18 @@ from fastglm.progress.progress import Progress
 from fastglm.train.learner import Learner
 from fastglm.train.trainer import History, Settings, fit
 
-GMASK, SOP, EOP, PAD = 86, 89, 90, 3
+GMASK, SOP, EOP = 86, 89, 90
 SETTINGS = Settings(steps=12, seed=0, learning_rate=1e-2, warmup=2, save_every=4, score_every=6)
+CONFIG = ChatGLM6BConfig(
+    vocab_size=96, hidden_size=32, num_layers=1, num_attention_heads=2, inner_hidden_size=32, pad_token_id=3,
+    max_sequence_length=64, bos_token_id=SOP, eos_token_id=EOP, mask_token_id=85, gmask_token_id=GMASK,
+)  # fmt: skip
 PLAN = Plan(hidden=32, layers=1, heads=2, inner=32, rows=1, questions=1)
 
 
 def tiny_model() -> ChatGLMForConditionalGeneration:
     torch.manual_seed(0)
-    config = ChatGLM6BConfig(
-        vocab_size=96, hidden_size=32, num_layers=1, num_attention_heads=2, inner_hidden_size=32,
-        max_sequence_length=64, bos_token_id=SOP, eos_token_id=EOP, mask_token_id=85, gmask_token_id=GMASK,
-    )  # fmt: skip
-    return ChatGLMForConditionalGeneration(config)
+    return ChatGLMForConditionalGeneration(CONFIG)
 
 
 def example(number: int) -> Example:
@@ -42,7 +42,7 @@ def example(number: int) -> Example:
 
 
 def batch_of(step: int) -> Batch:
-    return pack([example(10 + (step + k) % 8) for k in range(6)], 16, PAD)
+    return pack([example(10 + (step + k) % 8) for k in range(6)], 16, CONFIG)
 
 
 def weights(model: ChatGLMForConditionalGeneration) -> list[torch.Tensor]:

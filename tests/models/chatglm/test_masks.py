@@ -164,7 +164,7 @@ PLACES = inputs_of(SAMPLES[0])["position_ids"]
         ({"labels": IDS[:1]}, "labels have the shape"),
         ({"head_mask": torch.ones(8)}, "head_mask"),
         ({"output_attentions": True}, "output_attentions"),
-        ({"past_key_values": ((torch.zeros(1), torch.zeros(1)),)}, "no tuple"),
+        ({"past_key_values": ((torch.zeros(1), torch.zeros(1)),)}, "not a tuple"),
         ({"inputs_embeds": torch.zeros(2, COUNT, 64)}, "either input_ids or inputs_embeds"),
     ],
 )  # fmt: skip
@@ -208,7 +208,7 @@ def test_a_sop_in_the_padding_is_none(model):
 
 
 def test_packed_rows_are_their_samples(model):
-    packed = pack([Example(ids, ids.index(SOP)) for ids in SAMPLES], 64, PAD)
+    packed = pack([Example(ids, ids.index(SOP)) for ids in SAMPLES], 64, model.config)
     logits = model(packed.input_ids, position_ids=packed.position_ids, attention_mask=packed.attention_mask).logits
     loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1)[packed.predicting], packed.targets)
     answers = [logits_of(model, ids)[ids.index(SOP) : -1] for ids in SAMPLES]
