@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..errors import CheckpointError, DiskShortError, UsageError
 from ..system.files import DOWNLOAD_LIMIT, VISITORS_LIMIT, in_words
+from .architecture import architectures
 from .checkpoint import Checkpoint, read_config
 
 _CONFIG = "config.json"
@@ -16,8 +17,10 @@ _ROOM = 1.02  # share of the disk, for each downloaded byte
 _TABLES = (
     *(f"{name}config.json" for name in ("", "generation_", "tokenizer_")),
     *("special_tokens_map.json", "added_tokens.json", "tokenizer.json", "fastglm.json"),
-    *("ice_text.model", "tokenizer.model"),
+    *(name for known in architectures() for name in known.tokenizer_files if name.endswith(".model")),
+    "tokenizer.model",
 )
+_VOCABULARIES = tuple(name for name in _TABLES if name.endswith(".model"))
 _WEIGHTS = tuple(
     (f"{stem}.{kind}", f"{stem}-[0-9]*.{kind}", f"{stem}.{kind}.index.json")
     for stem, kind in (("model", "safetensors"), ("pytorch_model", "bin"))
@@ -69,7 +72,7 @@ def _kept(repo: str) -> Path | None:
             Checkpoint(folder)
         except (OSError, ValueError, CheckpointError):
             continue
-        if any((folder / f"{name}.model").exists() for name in ("ice_text", "tokenizer")):
+        if any((folder / name).exists() for name in _VOCABULARIES):
             return folder
     return None
 

@@ -83,32 +83,20 @@ class OneOf:
 
 
 LAYERS = 1000  # at most
-_ID = Whole(0, 1 << 22, optional=True)
-_BOOL = Kind("true or false", (bool,))
+ID = Whole(0, 1 << 22, optional=True)
+BOOL = Kind("true or false", (bool,))
 _WORD = Kind("a word or null", (str, type(None)))
 _DTYPE = OneOf(("float16", "bfloat16", "float32", "float64", "auto"))
-RANGES: dict[str, Whole | Real | Kind | OneOf] = {
+Range = Whole | Real | Kind | OneOf
+COMMON: dict[str, Range] = {  # the fields of every architecture
     "vocab_size": Whole(1, 1 << 22),
     "hidden_size": Whole(1, 1 << 16),
-    "num_layers": Whole(1, LAYERS),
-    "num_attention_heads": Whole(1, 1 << 12, listed=True),
-    "inner_hidden_size": Whole(1, 1 << 20, listed=True),
     "head_dim": Whole(1, 1 << 12, optional=True),
-    "layernorm_epsilon": Real(0, 1),
-    "max_sequence_length": Whole(1, 1 << 20),
-    "position_encoding_2d": _BOOL,
-    "use_cache": _BOOL,
-    "bos_token_id": _ID,
+    "use_cache": BOOL,
     "eos_token_id": Whole(0, 1 << 22, listed=True, optional=True),
-    "pad_token_id": _ID,
-    "mask_token_id": _ID,
-    "gmask_token_id": _ID,
-    "tie_word_embeddings": _BOOL,
+    "pad_token_id": ID,
+    "tie_word_embeddings": BOOL,
     "initializer_range": Real(0, 1000, closed=True),
-    "pre_seq_len": Whole(0, 1 << 20, optional=True),
-    "prefix_projection": _BOOL,
-    "quantization_bit": Whole(0, 8),
-    "quantization_embeddings": _BOOL,
     "weight_format": _WORD,
     "embedding_format": _WORD,
     "calibration": Kind("a table or null", (dict, type(None))),
@@ -119,21 +107,22 @@ RANGES: dict[str, Whole | Real | Kind | OneOf] = {
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,
     "num_labels": Whole(0, 1 << 16),
-    "output_attentions": _BOOL,
-    "output_hidden_states": _BOOL,
-    "return_dict": _BOOL,
+    "output_attentions": BOOL,
+    "output_hidden_states": BOOL,
+    "return_dict": BOOL,
 }
 
 
-def check_ranges(fields: Mapping[str, Any], called: Mapping[str, str]) -> None:
+def check_ranges(fields: Mapping[str, Any], ranges: Mapping[str, Range], called: Mapping[str, str]) -> None:
     """Raise CheckpointError for the first field with another type, or out of its range.
 
     Args:
         fields: in the form of config.json; missing ones are not checked.
+        ranges: by field.
         called: other names of fields, and the fields they mean.
     """
     for name, value in fields.items():
-        known = RANGES.get(called.get(name, name))
+        known = ranges.get(called.get(name, name))
         if known and not known.takes(value):
             raise CheckpointError(f"config.json: {name} must be {known.wanted} (got {_short(value)}).")
 

@@ -100,7 +100,7 @@ def plain_step(model: Any) -> DecodeStep:
 
 def part_step(model: Any, layers: range) -> DecodeStep:
     """The step of some layers, from hidden states; only that of the last gives logits."""
-    kind = DecodeStep if layers.stop == model.config.num_layers else InnerStep
+    kind = DecodeStep if layers.stop == model.config.layers else InnerStep
     return kind(model.decoder().part(layers), model.config.cache_format == "int8", layers.start)
 
 

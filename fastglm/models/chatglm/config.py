@@ -11,6 +11,7 @@ from ...kernels import Int4, Int8, WeightFormat, get_format
 from ..architecture import recognize
 from ..base import LayerShape, ModelConfig
 from ..ranges import check_ranges
+from .field_ranges import RANGES
 from .image_tokens import trim
 from .positions import Layout, attention_mask, position_ids
 from .token_ids import ID_FIELDS, agree, complete_ids
@@ -70,7 +71,7 @@ class ChatGLM6BConfig(ModelConfig):
             CheckpointError: the config is of another architecture, or a field is of another type or out of its range.
         """
         recognize({"model_type": cls.model_type, **config_dict})
-        check_ranges(config_dict, cls.attribute_map)
+        check_ranges(config_dict, RANGES, cls.attribute_map)
         if config_dict.get("quantization_embeddings"):  # published with a quantised head beside the embedding
             config_dict = {"tie_word_embeddings": False, **config_dict}
         try:
@@ -154,7 +155,7 @@ class ChatGLM6BConfig(ModelConfig):
 
     def check(self) -> None:
         """Raises CheckpointError where the fields cannot describe a model."""
-        check_ranges(vars(self), {})
+        check_ranges(vars(self), RANGES, {})
         for name in ("weight_format", "embedding_format"):
             try:
                 get_format(getattr(self, name) or "int8")
