@@ -12,9 +12,11 @@ from dashboard import widgets
 from dashboard.machine import size
 from dashboard.markup import bold, plain
 from dashboard.texts import say
+from fastglm.compress.size import predict_size
 from fastglm.errors import FastGLMError
-from fastglm.models.chatglm.config import ChatGLM6BConfig
-from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.architecture import architectures
+from fastglm.models.facts import ModelFacts
+from fastglm.models.folder import CheckpointFolder
 from fastglm.models.source import find_source
 
 
@@ -34,54 +36,43 @@ def draw(model: str, device: Mapping[str, Any]) -> None:
 def _model(model: str) -> list[str]:
     """Parameters, size on disk, layers, context and vocabulary, if the model is on this machine."""
     try:
-        known = known_config(model)
+        known = known_facts(model)
     except FastGLMError as error:
         return [plain(error)]
     if known is None:
         return [say("fact-unknown")]
-    config, disk = known
-    return [*_config(config), *([say("fact-disk", size=size(disk))] if disk else [])]
+    facts, disk = known
+    return [*_facts(facts), *([say("fact-disk", size=size(disk))] if disk else [])]
 
 
-def known_config(model: str) -> tuple[ChatGLM6BConfig, int] | None:
-    """A model's config and the bytes of its weights (0 for a shape); None if it has not been downloaded.
+def known_facts(model: str) -> tuple[ModelFacts, int] | None:
+    """The facts of a model's config, and the bytes of its weights (0 for a shape); None if it has not been downloaded.
 
     Raises:
         FastGLMError: visitors may not open it, or it cannot be read.
     """
     source = find_source(model, restricted=True)
     if source.kind == "shape":
-        return ChatGLM6BConfig(num_layers=source.layers), 0
+        known = next(known for known in architectures() if source.shape in known.shapes)
+        return known.facts_class.of_shape(source.shape, source.layers), 0
     cached = try_to_load_from_cache(model.removeprefix("modelscope:"), "config.json") if source.kind == "hub" else None
     folder = Path(cached).parent if isinstance(cached, str) else source.folder
     if folder is None:
         return None
-    checkpoint = Checkpoint(folder)
-    return checkpoint.config, checkpoint.size
+    checkpoint = CheckpointFolder(folder)
+    return checkpoint.facts, checkpoint.size
 
 
-def _config(config: ChatGLM6BConfig) -> list[str]:
-    """Facts from a config, and the number of parameters that follows from it."""
+def _facts(facts: ModelFacts) -> list[str]:
+    """Facts in words, and the number of parameters that follows from them."""
     return [
-        say("fact-parameters", count=number(parameters(config))),
-        say("fact-layers", layers=config.num_layers, hidden=config.hidden_size),
-        say("fact-context", count=config.max_sequence_length),
-        say("fact-vocabulary", count=config.vocab_size),
+        say("fact-parameters", count=number(predict_size(facts).parameters)),
+        say("fact-layers", layers=facts.layers, hidden=facts.hidden),
+        say("fact-context", count=facts.context),
+        say("fact-vocabulary", count=facts.vocab_size),
     ]
 
 
 def number(count: float) -> str:
     """A number of parameters in millions or billions."""
     return f"{count / 1e9:.2f} B" if count >= 1e9 else f"{count / 1e6:.2f} M"
-
-
-def parameters(config: ChatGLM6BConfig) -> int:
-    """The number of parameters as published: embedding, layers, and the head unless it is shared."""
-    hidden, total = config.hidden_size, config.vocab_size * config.hidden_size + 2 * config.hidden_size
-    if not config.tie_word_embeddings:
-        total += config.vocab_size * hidden
-    for layer in range(config.num_layers):
-        attention, inner = config.query_heads(layer) * (config.head_dim or 0), config.inner(layer)
-        total += 4 * attention * hidden + 3 * attention + hidden  # query, key, value; output
-        total += 2 * inner * hidden + inner + hidden + 4 * hidden  # both of the FFN; two norms
-    return total

@@ -56,11 +56,33 @@ def read_rounds(path: Path) -> list[Text]:
     return [_round(line, f"{path}, line {number}") for number, line in read_lines(path)]
 
 
+def read_texts(path: Path) -> list[Text]:
+    """Read the texts of a UTF-8 file: JSON Lines of `{"prompt": …, "answer": …}`, or otherwise a plain text per line.
+
+    A file is JSON Lines if its name ends in `.jsonl` or it begins with a brace.
+
+    Raises:
+        UsageError: no such file, another encoding, no texts, or a wrong line, named by its number.
+    """
+    first = next(read_lines(path), None)
+    if first is None:
+        raise UsageError(f'{path} has no texts: write one a line, or a {{"prompt": …, "answer": …}} a line.')
+    if path.suffix == ".jsonl" or first[1].startswith("{"):
+        return read_rounds(path)
+    return [_plain(line, f"{path}, line {number}") for number, line in read_lines(path)]
+
+
 def is_text(part: Any) -> bool:
     r"""Tell whether text can be stored: half a surrogate pair ("\ud800") is no character, and PostgreSQL refuses
     "\u0000".
     """
     return isinstance(part, str) and "\0" not in part and not any("\ud800" <= char <= "\udfff" for char in part)
+
+
+def _plain(line: str, place: str) -> Text:
+    if not is_text(line):
+        raise UsageError(f"{place} holds a zero character: save the file as UTF-8 text.")
+    return Text([], "", line)
 
 
 def _round(line: str, place: str) -> Text:

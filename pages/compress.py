@@ -43,17 +43,17 @@ def predict(model: str, recipe: Recipe) -> str | None:
     """Draw the predicted result; returns the reason why it cannot be made, if any. Raises FastGLMError if it cannot be
     predicted.
     """
-    known = model_facts.known_config(model)
+    known = model_facts.known_facts(model)
     if known is None:
         st.info(say("predicted-unknown"), icon=":material/download:")
         return None
-    config, _ = known
-    if config.is_quantized:
+    facts, _ = known
+    if facts.is_quantized:
         return say("compress-quantised")
     card = machine.device()
     kind = card.kind if card else "cpu"
     st.subheader(say("predicted"), anchor=False)
-    prediction.draw(prediction.predict(config, recipe, kind), recipe, kind)
+    prediction.draw(prediction.predict(facts, recipe, kind), recipe, kind)
     return say("compress-shape") if model.startswith("shape:") else None
 
 

@@ -18,7 +18,7 @@ from benchmarks.measure.statistics import Estimate
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import BarReporter
 from fastglm.engine.compile.prepare import prepare_kernels
-from fastglm.kernels import get_format
+from fastglm.kernels.formats import get_format
 from fastglm.kernels.select import kernel_for
 from fastglm.progress.progress import OnProgress, Progress
 

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from benchmarks.measure.bounds import ClaimedFigure
 from benchmarks.run.progress import Reporter, alone
 from fastglm.errors import FastGLMError
-from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda.kernel import TritonKernel, refusal
+from fastglm.kernels.formats import Int4, Int8, WeightFormat
 from fastglm.system.devices import memory_bandwidth
 
 # Rows and columns of ChatGLM-6B's four linear maps.

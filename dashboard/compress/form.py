@@ -13,9 +13,9 @@ from dashboard.jobs import jobs, status
 from dashboard.jobs.jobs import Job
 from dashboard.markup import plain
 from dashboard.texts import say
-from fastglm.compress.calibration import read_texts
 from fastglm.compress.recipe import Recipe, find_recipe, named_recipes
 from fastglm.errors import FastGLMError, UsageError
+from fastglm.text_files import read_texts
 
 OWN = "own"
 USUAL = "int4"

@@ -1,10 +1,9 @@
 """Prediction of a recipe's effect before it runs: the model's size, and the bytes read per token."""
 
-from copy import deepcopy
+from dataclasses import replace
 
 import pandas as pd
 import streamlit as st
-import torch
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import model_facts
@@ -12,19 +11,17 @@ from dashboard.machine import size
 from dashboard.texts import say
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.size import predict_size
-from fastglm.models.chatglm.config import ChatGLM6BConfig
-from fastglm.system.devices import default_dtype
+from fastglm.models.facts import ModelFacts
 
 
-def predict(config: ChatGLM6BConfig, recipe: Recipe, kind: str) -> pd.DataFrame:
+def predict(facts: ModelFacts, recipe: Recipe, kind: str) -> pd.DataFrame:
     """Predict a row for the model and for the result of each step.
 
     Columns: step, parameters, bytes (on the disk), read (bytes per token on a device of this kind: weights that are not
     packed are fp32 on a CPU, otherwise fp16). Raises UsageError for a step that the model cannot go through.
     """
-    runs = deepcopy(config)
-    runs.dtype = default_dtype(torch.device(kind))
-    stored = [predict_size(each) for each in (config, *recipe.configs(config))]
+    runs = replace(facts, dtype="float32" if kind == "cpu" else "float16")
+    stored = [predict_size(each) for each in (facts, *recipe.configs(facts))]
     read = [predict_size(each).read for each in (runs, *recipe.configs(runs))]
     names = ["", *(f"{number} {step.name}" for number, step in enumerate(recipe.steps, 1))]
     figures = [(each.parameters, each.bytes) for each in stored]

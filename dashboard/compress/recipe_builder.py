@@ -11,7 +11,7 @@ from dashboard.texts import say
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.steps import STEPS
 from fastglm.errors import UsageError
-from fastglm.kernels import FORMATS
+from fastglm.kernels.layout import LAYOUTS
 
 KEY = "recipe-steps"
 MOST = 12  # steps
@@ -75,7 +75,7 @@ def _draw_fields(item: Item) -> None:
             label, name = say("training-steps"), f"steps-{key}"
             fields["steps"] = int(st.number_input(label, 1, 1_000_000, steps, 100, key=name, width=160))
         case "quantise":
-            formats = list(FORMATS)
+            formats = list(LAYOUTS)
             now = fields.get("format", "int4-g128")
             fields["format"] = st.selectbox(
                 say("step-format"), formats, formats.index(now), key=f"format-{key}", width=150

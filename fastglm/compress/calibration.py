@@ -1,7 +1,6 @@
 """Calibration texts: a compression runs the model on them to see which of its numbers matter."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from random import Random
 from sys import maxsize
 
@@ -10,27 +9,11 @@ from ..models.architecture import Tokenizer
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Example, encode
 from ..models.tokenizer_files import read_tokenizer
-from ..text_files import Text, is_text, read_lines, read_rounds
+from ..text_files import Text
 
 FEWEST = 32  # examples: fewer say little about which numbers matter
 TOKENS = 16_384  # tokens of all examples together, whose states are in memory at once
 ROW = 512  # most tokens of an example
-
-
-def read_texts(path: Path) -> list[Text]:
-    """Read the texts of a UTF-8 file: JSON Lines of `{"prompt": …, "answer": …}`, or otherwise a plain text per line.
-
-    A file is JSON Lines if its name ends in `.jsonl` or it begins with a brace.
-
-    Raises:
-        UsageError: no such file, another encoding, no texts, or a wrong line, named by its number.
-    """
-    first = next(read_lines(path), None)
-    if first is None:
-        raise UsageError(f'{path} has no texts: write one a line, or a {{"prompt": …, "answer": …}} a line.')
-    if path.suffix == ".jsonl" or first[1].startswith("{"):
-        return read_rounds(path)
-    return [_plain(line, f"{path}, line {number}") for number, line in read_lines(path)]
 
 
 def calibration_examples(
@@ -83,9 +66,3 @@ def _examples(tokenizer: Tokenizer, text: Text, room: int) -> list[Example]:
     prompt, answer = whole.tokens[:start], whole.targets
     step = room - start
     return [Example(prompt + answer[cut : cut + step], whole.context) for cut in range(0, len(answer), step)]
-
-
-def _plain(line: str, place: str) -> Text:
-    if not is_text(line):
-        raise UsageError(f"{place} holds a zero character: save the file as UTF-8 text.")
-    return Text([], "", line)

@@ -1,12 +1,10 @@
 """Quantization of a checkpoint folder, shard by shard, without loading the model: to nearest, or calibrated."""
 
-import copy
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from torch import Tensor
 
-from ..kernels import get_format
 from ..kernels.format import Parts
 from ..models.base import ModelConfig
 from ..models.checkpoint import Checkpoint
@@ -14,6 +12,7 @@ from ..progress.progress import OnProgress
 from ..system.devices import resolve_device
 from ..text_files import Text
 from .checkpoint_writer import copy_tokenizer, new_folder, open_plain, stored_tensors, write_checkpoint
+from .configs import packed_config
 from .gptq_checkpoint import Calibrated, Packed, gptq_examples
 from .size import predict_size
 
@@ -34,7 +33,7 @@ def quantise_folder(
     one being written. With texts it rounds by GPTQ, whose memory `gptq_checkpoint` describes.
 
     Args:
-        weight_format: a name of `fastglm.kernels.FORMATS`.
+        weight_format: a name of `fastglm.kernels.formats.FORMATS`.
         out: a new folder.
         texts: to calibrate on.
         embedding_format: format of embedding and head; None means the layers' format.
@@ -62,15 +61,6 @@ def quantise_folder(
 def is_packed(name: str, tensor: Tensor) -> bool:
     """Tell whether a tensor of the published layout is a matrix to quantize."""
     return name.endswith(".weight") and tensor.ndim == 2
-
-
-def packed_config(config: ModelConfig, weight_format: str, embedding_format: str | None) -> ModelConfig:
-    """The config of a checkpoint after packing. Raises UsageError for an unknown format."""
-    for format in filter(None, (weight_format, embedding_format)):
-        get_format(format)
-    packed = copy.deepcopy(config)
-    packed.weight_format, packed.embedding_format = weight_format, embedding_format
-    return packed
 
 
 def _pack(

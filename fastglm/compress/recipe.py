@@ -21,8 +21,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import yaml
 
 from ..errors import UsageError
-from ..models.base import ModelConfig
 from ..system.files import read_regular
+from .configs import Facts
 from .steps import STEPS, Step
 
 LARGEST = 64 << 10  # bytes of a recipe
@@ -114,7 +114,7 @@ class Recipe:
         """Tell whether a step needs texts."""
         return any(step.needs_texts for step in self.steps)
 
-    def configs(self, config: ModelConfig) -> list[ModelConfig]:
+    def configs(self, config: Facts) -> list[Facts]:
         """The config of a model after each step. Raises UsageError for a step that it cannot go through."""
         found = [config]
         for number, step in enumerate(self.steps):

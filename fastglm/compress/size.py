@@ -1,11 +1,10 @@
 """Size of a model and the bytes it reads per token, predicted from its config before any weight is made."""
 
+import re
 from dataclasses import dataclass
 
-import torch
-
-from ..kernels.packed import PackedWeight
-from ..models.base import ModelConfig
+from ..kernels.layout import Layout
+from ..models.facts import ModelFacts
 
 # Share of a matrix's bytes that sparse tensor cores read at 2:4: half of the 16-bit numbers, and 2 bits of position
 # each.
@@ -21,29 +20,32 @@ class Size:
     read: int  # bytes of weights read per token: all except the embedding's other rows
 
 
-def predict_size(config: ModelConfig) -> Size:
+def predict_size(config: ModelFacts) -> Size:
     """Predict the size of a model of `config`; weights that are not packed have the config's dtype, or fp16 if it names
     none.
 
     One sequence at a time. At 2:4 the matrices are read as by sparse tensor cores, and stored with zeros.
     """
-    dtype: torch.dtype = config.dtype or torch.float16
-    with torch.device("meta"):
-        model = config.architecture.model_class(config)
-    parameters = stored = read = 0
-    for name, module in model.named_modules():
-        own = list(module.parameters(recurse=False))
-        if module is model.head and config.tie_word_embeddings:
-            own = []
-        count, size = sum(p.numel() for p in own), sum(p.numel() for p in own) * dtype.itemsize
-        touched = float(size)
-        if isinstance(module, torch.nn.Linear) and config.sparsity and model.names.split(name)[0] is not None:
-            touched -= (1 - SPARSE_SHARE) * module.weight.numel() * dtype.itemsize
-        if isinstance(module, PackedWeight):
-            count += module.rows * module.columns
-            size += module.format.bytes(module.rows, module.columns)
-            touched = size
-        if module is model.embedding and not config.tie_word_embeddings:
-            touched = size / config.vocab_size  # one row
-        parameters, stored, read = parameters + count, stored + size, read + round(touched)
-    return Size(parameters, stored, read)
+    width, layers = _width(config.dtype), range(config.layers)
+    table = config.vocab_size, config.hidden_size
+    tables = 1 if config.tie_word_embeddings else 2  # embedding, and head
+    matrices = [matrix for layer in layers for matrix in config.matrices(layer)]
+    others = config.others(None) + sum(map(config.others, layers))
+    linear = sum(_bytes(config.linear_layout(), *matrix, width) for matrix in matrices)
+    stored = _bytes(config.embedding_layout(), *table, width)
+    parameters = tables * table[0] * table[1] + sum(rows * columns for rows, columns in matrices) + others
+    share = SPARSE_SHARE if config.sparsity else 1
+    row = 0 if config.tie_word_embeddings else stored / config.vocab_size  # of the embedding, beside the head
+    read = round(linear * share + row) + stored + others * width
+    return Size(parameters, tables * stored + linear + others * width, read)
+
+
+def _bytes(layout: Layout | None, rows: int, columns: int, width: int) -> int:
+    """Bytes of a matrix, whose numbers have `width` bytes if it is not packed."""
+    return layout.bytes(rows, columns) if layout else rows * columns * width
+
+
+def _width(dtype: object) -> int:
+    """Bytes of a number of torch's dtype, or of its name, which tells the bits."""
+    bits = re.search(r"\d+", str(dtype))
+    return int(bits[0]) // 8 if bits else 2

@@ -9,21 +9,20 @@ from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import UsageError
-from ..kernels import get_format
-from ..models.base import ModelConfig
-from ..models.checkpoint import Checkpoint
+from ..kernels.layout import get_layout
+from ..models.facts import ModelFacts
+from ..models.folder import CheckpointFolder
 from ..progress.progress import OnProgress
-from .prune import Pruned, prune_depth, prune_vocabulary, prune_width, sparsify_24
-from .prune.depth import check_count, without_layers
-from .prune.sparse import with_sparsity
-from .prune.width import with_widths
-from .quantize import packed_config, quantise_folder
+from .configs import Facts, check_count, packed_config, with_sparsity, with_widths, without_layers
 from .size import predict_size
 from .student import check_student, smaller
-from .text_split import Split
+
+if TYPE_CHECKING:  # pages predict the effect of steps without torch, which running them needs
+    from .prune import Pruned
+    from .text_split import Split
 
 # Bytes of a distillation's state for each parameter: weights, moments, means in fp32, and the next state.
 STATE_BYTES = 32
@@ -36,7 +35,7 @@ class StepContext:
     source: Path  # the checkpoint of the steps before
     teacher: Path  # the teacher of a pruned model: the whole model, or its latest student
     out: Path  # the folder to write, which appears when it is complete
-    texts: Split | None
+    texts: "Split | None"
     seed: int
     device: str
     progress: OnProgress
@@ -47,7 +46,7 @@ class StepContext:
         return self.out.with_name(f"{self.out.name}.state")
 
     @property
-    def split(self) -> Split:
+    def split(self) -> "Split":
         """The texts of a step that needs them."""
         assert self.texts is not None  # checked before the first step
         return self.texts
@@ -63,14 +62,14 @@ class Step(ABC):
     cannot_follow: ClassVar[Mapping[str, str]] = {}  # steps that may not come before, each with the reason
 
     @abstractmethod
-    def config(self, before: ModelConfig) -> ModelConfig:
+    def config(self, before: Facts) -> Facts:
         """The config after the step, as far as it is predictable. Raises UsageError if the step is impossible."""
 
     @abstractmethod
     def run(self, given: StepContext) -> dict[str, Any]:
         """Run the step; returns its report, ready for JSON. Raises FastGLMError."""
 
-    def scratch(self, after: ModelConfig) -> int:
+    def scratch(self, after: ModelFacts) -> int:
         """Bytes on the disk beside the result's folder, whose config is `after`."""
         return 0
 
@@ -88,16 +87,18 @@ class PruneDepth(Step):
         _want(self.layers is None or self.layers > 0, f"layers is {self.layers}: 1 or more go")
         _want(self.share is None or 0 < self.share < 1, f"share is {self.share}: it is what goes, between 0 and 1")
 
-    def count(self, config: ModelConfig) -> int:
+    def count(self, config: ModelFacts) -> int:
         """The number of layers to remove; at least one for a share."""
         return self.layers or max(1, round(config.layers * (self.share or 0)))
 
-    def config(self, before: ModelConfig) -> ModelConfig:
+    def config(self, before: Facts) -> Facts:
         check_count(before, self.count(before))
         return without_layers(before, range(self.count(before)))
 
     def run(self, given: StepContext) -> dict[str, Any]:
-        count = self.count(Checkpoint(given.source).config)
+        from .prune import prune_depth
+
+        count = self.count(CheckpointFolder(given.source).facts)
         texts = given.split.calibrate
         return _pruned(prune_depth(given.source, given.out, count, texts, given.progress, given.device))
 
@@ -116,10 +117,12 @@ class PruneWidth(Step):
             _want(0 < share <= 1, f"{name} is {share}: the share that stays is above 0 and up to 1")
         _want(self.channels * self.heads < 1, "all channels and heads stay: give channels or heads a share below 1")
 
-    def config(self, before: ModelConfig) -> ModelConfig:
+    def config(self, before: Facts) -> Facts:
         return with_widths(before, self.channels, self.heads)
 
     def run(self, given: StepContext) -> dict[str, Any]:
+        from .prune import prune_width
+
         shares = self.channels, self.heads
         texts = given.split.calibrate
         return _pruned(prune_width(given.source, given.out, texts, *shares, given.progress, given.device))
@@ -132,10 +135,12 @@ class PruneVocabulary(Step):
     name = "prune-vocabulary"
     calibrates = False
 
-    def config(self, before: ModelConfig) -> ModelConfig:
+    def config(self, before: Facts) -> Facts:
         return before  # the tokens of the texts are not known yet
 
     def run(self, given: StepContext) -> dict[str, Any]:
+        from .prune import prune_vocabulary
+
         return _pruned(prune_vocabulary(given.source, given.out, given.split.vocabulary, given.progress))
 
 
@@ -146,10 +151,12 @@ class Sparse24(Step):
     name = "sparse24"
     cannot_follow: ClassVar[Mapping[str, str]] = {"sparse24": "the model is 2:4 sparse already"}
 
-    def config(self, before: ModelConfig) -> ModelConfig:
+    def config(self, before: Facts) -> Facts:
         return with_sparsity(before)
 
     def run(self, given: StepContext) -> dict[str, Any]:
+        from .prune import sparsify_24
+
         texts = given.split.calibrate
         return _pruned(sparsify_24(given.source, given.out, texts, given.progress, given.device))
 
@@ -192,12 +199,13 @@ class Distil(Step):
         if self.student is not None:
             check_student(self.student)
 
-    def config(self, before: ModelConfig) -> ModelConfig:
+    def config(self, before: Facts) -> Facts:
         after = deepcopy(before) if self.student is None else smaller(before, self.student)
         after.tie_word_embeddings |= bool(self.tie)
         return after
 
     def run(self, given: StepContext) -> dict[str, Any]:
+        from ..models.checkpoint import Checkpoint
         from .distill import Distillation, distil
         from .distill_corpus import DemoCorpus, TextCorpus
 
@@ -216,7 +224,7 @@ class Distil(Step):
         )
         return {"settings": asdict(settings), **asdict(distilled)}
 
-    def scratch(self, after: ModelConfig) -> int:
+    def scratch(self, after: ModelFacts) -> int:
         return STATE_BYTES * predict_size(after).parameters
 
 
@@ -231,14 +239,16 @@ class Quantise(Step):
 
     def __post_init__(self) -> None:
         for format in filter(None, (self.format, self.embedding)):
-            get_format(format)
+            get_layout(format)
 
-    def config(self, before: ModelConfig) -> ModelConfig:
+    def config(self, before: Facts) -> Facts:
         if before.sparsity:
             raise UsageError("The model is 2:4 sparse, which packed weights are not: quantise the one it was made from")
         return packed_config(before, self.format, self.embedding)
 
     def run(self, given: StepContext) -> dict[str, Any]:
+        from .quantize import quantise_folder
+
         quantise_folder(
             given.source,
             self.format,
@@ -248,7 +258,7 @@ class Quantise(Step):
             embedding_format=self.embedding,
             device=given.device,
         )
-        return Checkpoint(given.out).config.calibration or {"method": "nearest"}
+        return CheckpointFolder(given.out).facts.calibration or {"method": "nearest"}
 
 
 STEPS: dict[str, type[Step]] = {
@@ -256,7 +266,7 @@ STEPS: dict[str, type[Step]] = {
 }
 
 
-def _pruned(report: Pruned) -> dict[str, Any]:
+def _pruned(report: "Pruned") -> dict[str, Any]:
     return asdict(report) | {"speedup": report.speedup}
 
 

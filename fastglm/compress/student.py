@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import CheckpointError, UsageError
-from ..models.base import LayerShape, ModelConfig
-from .prune.width import kept
+from ..models.facts import LayerShape
+from .configs import Facts, kept
 from .size import predict_size
 
 COUNTS = ("num_layers", "hidden_size", "num_attention_heads", "inner_hidden_size", "head_dim")
@@ -28,7 +28,7 @@ def check_student(fields: Mapping[str, Any]) -> None:
             raise UsageError(f"student: {name} must be {wanted} (got {value!r})")
 
 
-def smaller(teacher: ModelConfig, fields: Mapping[str, Any]) -> ModelConfig:
+def smaller(teacher: Facts, fields: Mapping[str, Any]) -> Facts:
     """The teacher's config with these fields; heads keep their width if `head_dim` is not given.
 
     If a teacher's layers differ, the student's layers are like the teacher's at the same depth.

@@ -9,6 +9,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
+from .layout import Layout
+
 Parts = dict[str, Tensor]
 Spec = dict[str, tuple[tuple[int, ...], torch.dtype]]
 
@@ -19,12 +21,18 @@ BLOCK_ROWS = 4096
 class WeightFormat(ABC):
     """A way to store weights as packed numbers. Instances are small and immutable."""
 
-    name: str
+    layout: Layout
     limits: tuple[int, int]  # the smallest and the largest of the packed numbers
 
-    @abstractmethod
+    @property
+    def name(self) -> str:
+        """The name in recipes and configs."""
+        return self.layout.name
+
     def spec(self, rows: int, columns: int) -> Spec:
         """Shapes and dtypes of the portable tensors."""
+        found = self.layout.spec(rows, columns)
+        return {name: (shape, getattr(torch, dtype)) for name, (shape, dtype) in found.items()}
 
     @abstractmethod
     def pack(self, weight: Tensor, grid: Parts | None = None) -> Parts:
@@ -56,7 +64,3 @@ class WeightFormat(ABC):
     @abstractmethod
     def unpack(self, parts: Parts, columns: int) -> Tensor:
         """Unpack to the weights, fp32 [rows, columns]."""
-
-    def bytes(self, rows: int, columns: int) -> int:
-        """Number of bytes of the portable tensors."""
-        return sum(torch.Size(shape).numel() * dtype.itemsize for shape, dtype in self.spec(rows, columns).values())

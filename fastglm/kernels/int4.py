@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .format import Parts, Spec, WeightFormat
+from .format import Parts, WeightFormat
+from .layout import int4_layout
 
 GROUPS = (32, 64, 128, 256)
 
@@ -18,18 +19,8 @@ class Int4(WeightFormat):
 
     def __init__(self, group: int | None = 128) -> None:
         self.group = group
-        self.name = f"int4-g{group}" if group else "int4-published"
+        self.layout = int4_layout(group)
         self.limits = (-8, 7)
-
-    def spec(self, rows: int, columns: int) -> Spec:
-        if self.group is None:
-            return {"weight": ((rows, columns // 2), torch.int8), "weight_scale": ((rows,), torch.float16)}
-        groups = -(-columns // self.group)
-        return {
-            "weight": ((rows, groups * self.group // 2), torch.int8),
-            "weight_scale": ((rows, groups), torch.bfloat16),
-            "weight_zero": ((rows, groups), torch.bfloat16),
-        }
 
     def pack(self, weight: Tensor, grid: Parts | None = None) -> Parts:
         weight, grid = weight.float(), grid or self.grid(weight)

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .format import Parts, Spec, WeightFormat
+from .format import Parts, WeightFormat
+from .layout import int8_layout
 
 
 class Int8(WeightFormat):
@@ -11,14 +12,11 @@ class Int8(WeightFormat):
     are fp16.
     """
 
-    name = "int8"
     limits = (-127, 127)
 
     def __init__(self, scale_dtype: torch.dtype = torch.bfloat16) -> None:
         self.scale_dtype = scale_dtype
-
-    def spec(self, rows: int, columns: int) -> Spec:
-        return {"weight": ((rows, columns), torch.int8), "weight_scale": ((rows,), self.scale_dtype)}
+        self.layout = int8_layout(str(scale_dtype).removeprefix("torch."))
 
     def pack(self, weight: Tensor, grid: Parts | None = None) -> Parts:
         weight, grid = weight.float(), grid or self.grid(weight)

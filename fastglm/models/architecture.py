@@ -14,6 +14,7 @@ from ..messages import Message
 
 if TYPE_CHECKING:
     from .base import ModelConfig
+    from .facts import ModelFacts
     from .language_model import BaseBlock, LanguageModel
 
 ARCHITECTURES = ("fastglm.models.chatglm.architecture:CHATGLM_6B",)
@@ -103,6 +104,7 @@ class Architecture:
     name: str
     model_type: str  # in config.json
     recognizes: Callable[[Mapping[str, Any]], bool]  # by the fields of a config of that type
+    facts: str
     config: str
     model: str
     block: str
@@ -112,6 +114,12 @@ class Architecture:
     tensors: TensorNames
     conversation: Conversation
     shapes: Mapping[str, int]  # the number of layers of each published size that `shape:` can name
+
+    @property
+    def facts_class(self) -> type["ModelFacts"]:
+        """The class of the facts in its configs, which needs no torch."""
+        found: type[ModelFacts] = resolve_name(self.facts)
+        return found
 
     @property
     def config_class(self) -> type["ModelConfig"]:

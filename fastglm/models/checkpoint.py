@@ -1,56 +1,35 @@
 """Reading a checkpoint folder, one shard at a time: sharded or single, safetensors or `.bin`."""
 
 import copy
-import hashlib
-import re
 from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
-from ..system.files import read_json
 from . import foreign
-from .architecture import architectures, recognize
+from .architecture import recognize
 from .base import ModelConfig
-from .weights import check_file, is_finite, is_kind, read_tensors
-
-_SINGLE = ("model.safetensors", "pytorch_model.bin")
-_SHARD = re.compile(r"-(\d{1,6})-of-(\d{1,6})\.")
-_NAMED = 3  # names in an error
+from .folder import CheckpointFolder, listed, read_fields, short
+from .weights import is_finite, is_kind, read_tensors
 
 
-class Checkpoint:
-    """A folder with a config and weights. Creating one reads the config and checks that every weight file can be
-    opened; `places` checks all tensors against the config, and `tensors` and `named` read them.
+class Checkpoint(CheckpointFolder):
+    """The tensors of a checkpoint's folder. `places` checks all of them against the config, and `tensors` and `named`
+    read them.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
-        self.folder = folder
-        self.config = read_config(folder)
-        self.shards, self._index = _find_shards(folder)
+        """Raises CheckpointError as `CheckpointFolder` does."""
+        super().__init__(folder)
+        self.config = _config(folder, self.fields)
         self.names = self.config.architecture.tensors
         self._embedding, self._head = f"{self.names.embedding}.", f"{self.names.head}."
         self._finite: set[str] = set()
         self._is_head_alone = False
-        for shard in self.shards:
-            check_file(shard)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the weight files."""
-        return sum(shard.stat().st_size for shard in self.shards)
-
-    def content_hash(self) -> str:
-        """SHA-256 of the config and the weight files, equal for the same checkpoint on any machine."""
-        digest = hashlib.sha256((self.folder / "config.json").read_bytes())
-        for shard in self.shards:
-            with shard.open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return digest.hexdigest()
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Yield names and tensors on the CPU, with at most one shard mapped into memory at a time, without tables that
@@ -93,7 +72,7 @@ class Checkpoint:
             for name, tensor in read_tensors(shard):
                 if name in found:
                     raise CheckpointError(
-                        f"{self.folder} holds {_short(name)} twice, in {found[name].name} and {shard.name}: "
+                        f"{self.folder} holds {short(name)} twice, in {found[name].name} and {shard.name}: "
                         "remove the file that does not belong there."
                     )
                 found[name] = shard
@@ -149,15 +128,15 @@ class Checkpoint:
         if wanted is None:
             if maker := foreign.maker_of([name]):
                 raise CheckpointError(
-                    f"{self.folder} holds tensors of {maker}, {_short(name)} among them: "
+                    f"{self.folder} holds tensors of {maker}, {short(name)} among them: "
                     "name the checkpoint that it was made from."
                 )
             raise CheckpointError(
-                f"The checkpoint holds {_short(name)}, which its config has no place for: check config.json."
+                f"The checkpoint holds {short(name)}, which its config has no place for: check config.json."
             )
         if tensor.shape != wanted.shape:
             raise CheckpointError(
-                f"{name} is {_short(tuple(tensor.shape))} in the checkpoint and {tuple(wanted.shape)} by its config: "
+                f"{name} is {short(tuple(tensor.shape))} in the checkpoint and {tuple(wanted.shape)} by its config: "
                 "config.json and the weights are not of the same model."
             )
         if not is_kind(tensor, wanted):
@@ -169,16 +148,16 @@ class Checkpoint:
 
     def _check_index(self, found: dict[str, Path]) -> None:
         """Raise CheckpointError if a tensor is not in the file that the index names for it."""
-        for name, file in self._index.items():
+        for name, file in self.index.items():
             if name not in found or found[name].name != file:
                 raise CheckpointError(
-                    f"{self.folder}: its index says that {_short(name)} is in {file}, which does not hold it: "
+                    f"{self.folder}: its index says that {short(name)} is in {file}, which does not hold it: "
                     "fetch both again."
                 )
 
     def _lacks(self, names: Collection[str]) -> CheckpointError:
         return CheckpointError(
-            f"The checkpoint {self.folder} lacks {_listed(names)}: a shard is missing; fetch it again."
+            f"The checkpoint {self.folder} lacks {listed(names)}: a shard is missing; fetch it again."
         )
 
 
@@ -194,75 +173,14 @@ def read_config(folder: Path) -> ModelConfig:
     """The config of a folder, which may contain nothing else yet. Raises CheckpointError if it belongs to no supported
     architecture.
     """
-    path = folder / "config.json"
-    if not path.exists():
-        known = foreign.name_folder(folder)
-        raise CheckpointError(known or f"{folder} has no config.json: name a folder that holds a ChatGLM checkpoint.")
-    fields = read_json(path)
-    found = fields.get("model_type")
-    if found not in {known.model_type for known in architectures()}:
-        raise CheckpointError(
-            f"{folder} holds a model of type {_short(repr(found))}, not chatglm: name a ChatGLM checkpoint."
-        )
-    foreign.check_config(folder, fields)
+    return _config(folder, read_fields(folder))
+
+
+def _config(folder: Path, fields: dict[str, Any]) -> ModelConfig:
     config = recognize(fields).config_class.from_dict(fields, name_or_path=str(folder))
     config.check()
     config.output_attentions = False  # which nothing here asks for, and with which transformers does not save it
     return config
-
-
-def _find_shards(folder: Path) -> tuple[list[Path], dict[str, str]]:
-    """The weight files, and the file of every tensor if there is an index."""
-    for single in _SINGLE:
-        index = folder / f"{single}.index.json"
-        if index.exists():
-            names = read_json(index).get("weight_map")
-            if (
-                not isinstance(names, dict)
-                or not names
-                or not all(isinstance(n, str) and Path(n).name == n and _is_weights(n) for n in names.values())
-            ):
-                raise CheckpointError(f"{index} names no weight files: fetch it again.")
-            return _present(folder, set(names.values()), "which its index names"), names
-        if (folder / single).exists():
-            return [folder / single], {}
-        if shards := _unlisted(folder, single):
-            return shards, {}
-    known = foreign.name_folder(folder)
-    raise CheckpointError(known or f"{folder} has no weights ({' or '.join(_SINGLE)}, or their shards): fetch them.")
-
-
-def _unlisted(folder: Path, single: str) -> list[Path]:
-    """Shards that no index names, by the numbers in their own names."""
-    stem, _, kind = single.partition(".")
-    found = {p.name: numbers for p in folder.glob(f"{stem}-*-of-*.{kind}") if (numbers := _SHARD.search(p.name))}
-    if not found:
-        return []
-    of, width = max((int(numbers[2]), len(numbers[2])) for numbers in found.values())
-    names = {f"{stem}-{number:0{width}}-of-{of:0{width}}.{kind}" for number in range(1, of + 1)}
-    return _present(folder, names | found.keys(), f"of {of} shards")
-
-
-def _is_weights(name: str) -> bool:
-    return name.endswith((".safetensors", ".bin"))
-
-
-def _present(folder: Path, names: Collection[str], told: str) -> list[Path]:
-    if missing := [name for name in sorted(names) if not (folder / name).is_file()]:
-        raise CheckpointError(f"{folder} lacks {_listed(missing)}, {told}: fetch it again.")
-    return [folder / name for name in sorted(names)]
-
-
-def _listed(names: Collection[str]) -> str:
-    """Some of the names, and the number of the others."""
-    first = ", ".join(map(_short, sorted(names)[:_NAMED]))
-    return f"{first} and {len(names) - _NAMED} more" if len(names) > _NAMED else first
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
-    text = "".join(letter if letter.isprintable() else "?" for letter in text[:200])
-    return text if len(text) <= 120 else f"{text[:117]}…"
 
 
 def _word(dtype: torch.dtype) -> str:

@@ -107,6 +107,7 @@ COMMON: dict[str, Range] = {  # the fields of every architecture
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,
     "num_labels": Whole(0, 1 << 16),
+    "id2label": Kind("a table or null", (dict, type(None))),
     "output_attentions": BOOL,
     "output_hidden_states": BOOL,
     "return_dict": BOOL,

@@ -11,6 +11,7 @@ from typing import Literal
 from ..errors import CheckpointError, FastGLMError, UsageError
 from ..system.home import home
 from .architecture import architectures
+from .folder import CheckpointFolder
 from .foreign import name_file, name_folder
 
 SHAPES = {name: layers for known in architectures() for name, layers in known.shapes.items()}
@@ -165,10 +166,8 @@ def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
 @lru_cache(1024)
 def _looked_up(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> str | None:
     """The reason as in `_reason`, cached until a file changes, because pages ask whenever they are drawn."""
-    from .checkpoint import Checkpoint
-
     try:
-        Checkpoint(folder)
+        CheckpointFolder(folder)
     except FastGLMError as error:
         return str(error)
     except Exception as error:  # a page lists it in any case

@@ -9,23 +9,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from ..system.files import open_regular
 
-_LFS = b"version https://git-lfs"
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-
-def check_file(shard: Path) -> None:
-    """Raise CheckpointError if a file is missing, empty, or a pointer to weights elsewhere."""
-    try:
-        with open_regular(shard) as file:
-            start = file.read(len(_LFS))
-    except OSError as error:
-        raise CheckpointError(f"{shard} cannot be read ({error.strerror}): fetch it again.") from error
-    if start == _LFS:
-        raise CheckpointError(
-            f"{shard} is a Git-LFS pointer, not the weights: run `git lfs pull` in the folder, or download the file."
-        )
 
 
 def read_tensors(shard: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, Tensor]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..compress.manifest import FILE, read_manifest
 from ..errors import CheckpointError
+from ..models.folder import CheckpointFolder
 from ..models.source import Source, allowed_folders, demo_folder
 from ..system.home import home
 
@@ -35,16 +36,10 @@ def _is_of(made: Path, source: Source, recipe: str) -> bool:
         changed = (made / FILE).stat().st_mtime
         if _origin(made, changed) != (recipe, source.name):
             return False
-        shards = _shards(source.folder) if source.folder else []
+        shards = CheckpointFolder(source.folder).shards if source.folder else []
         return all(shard.stat().st_mtime <= changed for shard in shards)
     except (CheckpointError, KeyError, IndexError, TypeError, OSError):
         return False
-
-
-def _shards(folder: Path) -> list[Path]:
-    from ..models.checkpoint import Checkpoint  # which imports torch, for models that something was made of
-
-    return Checkpoint(folder).shards
 
 
 @lru_cache(256)

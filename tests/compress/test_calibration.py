@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from fastglm.compress import text_split
-from fastglm.compress.calibration import examples, read_texts
+from fastglm.compress.calibration import examples
 from fastglm.compress.text_source import demo_samples
 from fastglm.compress.text_split import Split
 from fastglm.demo.corpus import training_samples
 from fastglm.errors import UsageError
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
-from fastglm.text_files import Text
+from fastglm.text_files import Text, read_texts
 
 
 @pytest.fixture(scope="module")

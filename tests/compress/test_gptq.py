@@ -11,7 +11,7 @@ from torch import Tensor
 from fastglm.compress import gptq
 from fastglm.compress.gptq import DAMPINGS, RANGES, Hessian, factorise, fit_grid
 from fastglm.errors import CheckpointError
-from fastglm.kernels import FORMATS, Int4, WeightFormat
+from fastglm.kernels.formats import FORMATS, Int4, WeightFormat
 from fastglm.kernels.int4 import split
 
 DOUBLE = torch.float64

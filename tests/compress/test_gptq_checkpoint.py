@@ -14,14 +14,15 @@ import fastglm
 from fastglm.cli.commands import main
 from fastglm.compress import gptq_checkpoint
 from fastglm.compress.calibration import calibration_examples, examples
+from fastglm.compress.configs import packed_config
 from fastglm.compress.gptq import nearest
 from fastglm.compress.gptq_checkpoint import Calibrated
-from fastglm.compress.quantize import packed_config, quantise_folder
+from fastglm.compress.quantize import quantise_folder
 from fastglm.compress.text_source import demo_samples
 from fastglm.errors import DiskShortError, UsageError
 from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.likelihood import batches_of
-from fastglm.kernels import Int4
+from fastglm.kernels.formats import Int4
 from fastglm.kernels.packed import PackedWeight
 from fastglm.models.chatglm.architecture import CHATGLM_6B
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor, nn
 
-from fastglm.compress.prune.width import _narrow, _narrowed
+from fastglm.compress.configs import narrowed
+from fastglm.compress.prune.width import _narrow
 from fastglm.models.architecture import TensorNames
-from fastglm.models.base import LayerShape
+from fastglm.models.facts import LayerShape
 from fastglm.models.language_model import BaseBlock
 
 NAMES = TensorNames("wte", "out", "norm", "h", "ln1", ("q", "k", "v"), "o", "ln2", ("gate_up",), "down")
@@ -45,7 +46,7 @@ class GroupedBlock(BaseBlock):
 def test_what_adds_nothing_goes_from_a_layer_with_shared_keys() -> None:
     torch.manual_seed(0)
     block, x = GroupedBlock(LayerShape(4, 2, 16)), torch.randn(40, HIDDEN)
-    smaller = _narrowed(block.shape, 0.5, 0.5)
+    smaller = narrowed(block.shape, 0.5, 0.5)
     assert smaller == LayerShape(2, 1, 8)
     block.o.weight[:, : 2 * WIDTH] = 0  # the first head of keys, with its two of queries
     block.down.weight[:, ::2] = 0

@@ -8,9 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from fastglm.kernels import Int4, Int8, autotune, trial
+from fastglm.kernels import autotune, trial
 from fastglm.kernels.autotune import FILE, ROWS, MeasuredKernel, fastest, seconds, times_of
 from fastglm.kernels.cpu.int8 import CpuInt8Kernel
+from fastglm.kernels.formats import Int4, Int8
 from fastglm.kernels.packed import QuantizedLinear
 from fastglm.kernels.select import kernel_for
 

@@ -13,8 +13,8 @@ from fastglm.compress.calibration import examples as examples_of
 from fastglm.compress.text_source import demo_samples
 from fastglm.engine.compile.prepare import Preparation
 from fastglm.evaluate.likelihood import answer_loss
-from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.exact import exact_arithmetic, is_exact
+from fastglm.kernels.formats import Int4, Int8, WeightFormat
 from fastglm.kernels.packed import PackedWeight, QuantizedEmbedding, QuantizedLinear
 from fastglm.kernels.reference import ReferenceKernel
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer

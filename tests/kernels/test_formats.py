@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastglm.errors import UsageError
-from fastglm.kernels import FORMATS, Int4, Int8, get_format
 from fastglm.kernels.cpu.int4 import row_order
+from fastglm.kernels.formats import FORMATS, Int4, Int8, get_format
 from fastglm.kernels.int4 import join, split
 from fastglm.kernels.packed import QuantizedEmbedding, QuantizedLinear, SharedHead
 from fastglm.kernels.reference import ReferenceKernel
@@ -37,7 +37,7 @@ def test_packing_what_was_unpacked_changes_nothing(format):
     torch.testing.assert_close(format.unpack(again, 256), format.unpack(parts, 256), atol=0.05, rtol=0)
     spec = format.spec(48, 256)
     assert {name: (tuple(part.shape), part.dtype) for name, part in parts.items()} == spec
-    assert format.bytes(48, 256) == sum(part.nbytes for part in parts.values())
+    assert format.layout.bytes(48, 256) == sum(part.nbytes for part in parts.values())
 
 
 @pytest.mark.parametrize("format", ALL, ids=lambda format: format.name)
@@ -117,7 +117,7 @@ def test_odd_widths_do_not_crash_the_process():
     # The CPU int8 operator in bf16 crashes unless the columns are a multiple of 16: tried in a separate process.
     code = """
 import torch
-from fastglm.kernels import FORMATS
+from fastglm.kernels.formats import FORMATS
 from fastglm.kernels.select import kernel_for
 for columns in (1, 7, 15, 17, 33, 100, 129):
     for format in FORMATS.values():

@@ -4,9 +4,9 @@ import pytest
 import torch
 from products import random
 
-from fastglm.kernels import FORMATS, Int4, Int8, get_format
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel
 from fastglm.kernels.cpu.int8 import CpuInt8Kernel
+from fastglm.kernels.formats import FORMATS, Int4, Int8, get_format
 from fastglm.kernels.int4 import split
 from fastglm.kernels.packed import QuantizedLinear
 from fastglm.kernels.select import kernel_for

@@ -8,12 +8,12 @@ from torch import nn
 
 import fastglm
 from fastglm.errors import DeviceError
-from fastglm.kernels import FORMATS, Int4, Int8
 from fastglm.kernels.attention import Reach, attend
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.dense import FewRowsLinear, use_few_rows_kernel
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
 from fastglm.kernels.epilogue import Epilogue
+from fastglm.kernels.formats import FORMATS, Int4, Int8
 from fastglm.kernels.quantized_cache import quantise
 from fastglm.kernels.select import kernel_for
 

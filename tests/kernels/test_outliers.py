@@ -13,11 +13,11 @@ from products import IN_INT16, in_int8, native_kernel, random
 import fastglm
 from fastglm.compress.calibration import examples
 from fastglm.compress.text_source import demo_samples
-from fastglm.kernels import FORMATS, Int4, Int8, WeightFormat
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.int4 import CpuInt4Kernel
 from fastglm.kernels.cpu.int8 import CpuInt8Kernel
 from fastglm.kernels.exact import exact_arithmetic
+from fastglm.kernels.formats import FORMATS, Int4, Int8, WeightFormat
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import read_config

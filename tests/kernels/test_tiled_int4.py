@@ -7,7 +7,7 @@ The fakes follow the operators' contract: packing takes two columns per byte, th
 import pytest
 import torch
 
-from fastglm.kernels import Int4
+from fastglm.kernels.formats import Int4
 from fastglm.kernels.probe import first_that_works
 from fastglm.kernels.reference import ReferenceKernel
 from fastglm.kernels.weight_only import TiledInt4Kernel

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import nn
 
-from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda import fused
 from fastglm.kernels.cuda.kernel import TritonKernel, refusal
 from fastglm.kernels.epilogue import Epilogue
+from fastglm.kernels.formats import Int4, Int8, WeightFormat
 from fastglm.kernels.select import kernel_for
 
 triton = pytest.importorskip("triton", reason="Triton has no wheels for this system")

@@ -18,9 +18,9 @@ import torch
 from torch import nn
 
 from benchmarks.claims.triton import BOUNDS, Timing, measure
-from fastglm.kernels import Int4, Int8, WeightFormat
 from fastglm.kernels.cuda.kernel import TritonKernel
 from fastglm.kernels.epilogue import NOTHING, Epilogue
+from fastglm.kernels.formats import Int4, Int8, WeightFormat
 from fastglm.kernels.quantized_cache import pack
 from fastglm.kernels.rotary import apply_rotary
 from fastglm.models.chatglm.rotary import Rotary2D

@@ -14,7 +14,7 @@ from transformers import AutoModel
 import fastglm
 from fastglm.errors import CheckpointError, FastGLMError
 from fastglm.hosting.host import Host
-from fastglm.kernels import Int4, Int8
+from fastglm.kernels.formats import Int4, Int8
 from fastglm.models.chatglm.architecture import CHATGLM_6B
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.source import find_source, openable

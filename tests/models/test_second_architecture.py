@@ -3,6 +3,7 @@ biases, other names, and prompts that begin with a control token.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,18 +16,19 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from fastglm.compress.quantize import quantise_folder
 from fastglm.compress.scores import score
+from fastglm.compress.size import predict_size
 from fastglm.engine import GREEDY, BatchEngine
 from fastglm.evaluate.layerwise_answers import layerwise_answers
 from fastglm.evaluate.likelihood import answer_loss, likelihood
-from fastglm.kernels import get_format
 from fastglm.kernels.attention import attend
-from fastglm.kernels.format import WeightFormat
+from fastglm.kernels.layout import Layout, get_layout
 from fastglm.kernels.packed import QuantizedLinear
 from fastglm.messages import Message
 from fastglm.models import architecture
 from fastglm.models.architecture import Architecture, Conversation, TensorNames, recognize
 from fastglm.models.base import ModelConfig
 from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.facts import ModelFacts
 from fastglm.models.language_model import BaseBlock, LanguageModel, Plan
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.loading import load_checkpoint, weights_memory
@@ -38,10 +40,8 @@ PAD, END, START, USER, ASSISTANT = range(256, 261)  # after the bytes
 TEXTS = [Text([], "1+2=?" * (n % 3), "3, as 1+2=3."[: 2 + n]) for n in range(1, 10)]
 
 
-class ToyConfig(ModelConfig):
-    model_type = "toy"
-    position_stride: ClassVar[tuple[int, ...]] = (1,)
-    is_causal: ClassVar[bool] = True
+@dataclass(kw_only=True, repr=False)
+class ToyFacts(ModelFacts):
     vocab_size: int = 261
     hidden_size: int = 32
     head_dim: int | None = 8
@@ -49,7 +49,6 @@ class ToyConfig(ModelConfig):
     eos_token_id: int | list[int] | None = END
     tie_word_embeddings: bool = False
     depth: int = 3
-    initializer_range: float = 0.3
     layers = property(lambda self: self.depth)
     context = property(lambda self: 96)
 
@@ -62,10 +61,25 @@ class ToyConfig(ModelConfig):
     def inner(self, layer: int) -> int:
         return 48
 
-    def linear_format(self) -> WeightFormat | None:
-        return get_format(self.weight_format) if self.weight_format else None
+    def matrices(self, layer: int) -> list[tuple[int, int]]:
+        return [(32, 32), (16, 32), (16, 32), (32, 32), (48, 32), (48, 32), (32, 48)]
 
-    def embedding_weight_format(self) -> None: ...
+    def others(self, layer: int | None) -> int:
+        return 32 if layer is None else 64
+
+    def linear_layout(self) -> Layout | None:
+        return get_layout(self.weight_format) if self.weight_format else None
+
+    def embedding_layout(self) -> None: ...
+
+    def check(self) -> None: ...
+
+
+class ToyConfig(ToyFacts, ModelConfig):
+    model_type = "toy"
+    position_stride: ClassVar[tuple[int, ...]] = (1,)
+    is_causal: ClassVar[bool] = True
+    initializer_range: float = 0.3
 
     def positions(self, length: int, context: int) -> Tensor:
         return torch.arange(length)[None]
@@ -74,8 +88,6 @@ class ToyConfig(ModelConfig):
         return torch.ones(length, length, dtype=torch.bool).tril()
 
     def agree(self, tokenizer: Any) -> None: ...
-
-    def check(self) -> None: ...
 
 
 def linear(config: ToyConfig, columns: int, rows: int) -> nn.Module:
@@ -164,8 +176,8 @@ class ToyTokenizer:
 
 
 TOY = Architecture(
-    "Toy", "toy", lambda fields: "depth" in fields, f"{__name__}:ToyConfig", f"{__name__}:ToyModel",
-    f"{__name__}:ToyBlock", f"{__name__}:ToyConfig", (f"{__name__}:ToyTokenizer",), (),
+    "Toy", "toy", lambda fields: "depth" in fields, f"{__name__}:ToyFacts", f"{__name__}:ToyConfig",
+    f"{__name__}:ToyModel", f"{__name__}:ToyBlock", f"{__name__}:ToyConfig", (f"{__name__}:ToyTokenizer",), (),
     TensorNames("body.wte", "out", "body.last", "body.h", "before_heads", ("q", "k", "v"), "o", "before_gate",
                 ("gate", "up"), "down"),
     CONVERSATION, {},
@@ -219,6 +231,8 @@ def test_it_is_packed_to_int8(folder: Path) -> None:
     quantise_folder(folder, "int8", folder.parent / "int8")
     packed, model = load_checkpoint(folder.parent / "int8", "cpu"), load_checkpoint(folder, "cpu")
     assert weights_memory(packed) < 0.6 * weights_memory(model)
+    for made in (packed, model):
+        assert predict_size(made.config).bytes == weights_memory(made)
     exact = logits(model, examples(folder)[-1].tokens)
     assert (logits(packed, examples(folder)[-1].tokens) - exact).norm() < 0.05 * exact.norm()
 

@@ -2,10 +2,10 @@
 
 import torch
 
-from fastglm.kernels import Int4
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.int4 import NativeInt4Kernel
 from fastglm.kernels.cpu.int8 import CpuInt8Kernel
+from fastglm.kernels.formats import Int4
 
 IN_INT16 = 1e-4  # relative error of activations rounded to int16
 

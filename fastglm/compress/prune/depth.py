@@ -18,9 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import UsageError
 from ...evaluate.likelihood import batches_of
-from ...models.base import ModelConfig
 from ...models.checkpoint import Checkpoint
 from ...models.language_model import BaseBlock
 from ...models.layerwise import LayerwiseModel
@@ -30,6 +28,7 @@ from ...system.devices import resolve_device
 from ...text_files import Text
 from ..calibration import calibration_examples
 from ..checkpoint_writer import copy_tokenizer, new_folder, open_plain, stored_tensors, write_checkpoint
+from ..configs import check_count, without_layers
 from ..size import predict_size
 from .report import Pruned
 
@@ -99,20 +98,6 @@ def _choose(
         removed.append(layer)
     influence = [whole.influence[layer] for layer in range(checkpoint.config.layers)]
     return removed, {"removed": removed, "influence": influence, "loss_before": whole.loss, "loss_after": best.loss}
-
-
-def check_count(config: ModelConfig, layers: int) -> None:
-    """Raise UsageError if this number of layers cannot be removed."""
-    if not 1 <= layers < config.layers:
-        raise UsageError(f"{layers} of {config.layers} layers cannot be removed: name 1 to {config.layers - 1}.")
-
-
-def without_layers(config: ModelConfig, removed: Collection[int]) -> ModelConfig:
-    """The config without these layers; the others keep the numbers they were trained with."""
-    kept = [layer for layer in range(config.layers) if layer not in removed]
-    smaller = config.with_layers([config.shape(layer) for layer in kept])
-    smaller.layer_numbers = [config.layer_number(layer) for layer in kept]
-    return smaller
 
 
 @dataclass(slots=True)

@@ -6,18 +6,16 @@ its config says that a GPU may compress it.
 """
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from ...errors import UsageError
-from ...models.base import ModelConfig
 from ...models.language_model import BaseBlock
 from ...progress.progress import OnProgress
 from ...text_files import Text
 from ..checkpoint_writer import open_plain
+from ..configs import with_sparsity
 from ..size import predict_size
 from .edit_layers import Run, State, write_edited
 from .report import Pruned
@@ -42,18 +40,6 @@ def sparsify_24(
     sparse = with_sparsity(config)
     write_edited(checkpoint, texts, sparse, _sparsify, out, "make 2:4 sparse", device, progress)
     return Pruned("half of the layers' weights made zero, 2 of each 4", predict_size(config), predict_size(sparse))
-
-
-def with_sparsity(config: ModelConfig) -> ModelConfig:
-    """The config with 2:4 sparsity. Raises UsageError if it is 2:4 already, or has a width that is no multiple of 4."""
-    if config.sparsity:
-        raise UsageError("The model is 2:4 sparse already: use it as it is.")
-    widths = {config.hidden_size, *(config.inner(layer) for layer in range(config.layers))}
-    if odd := [width for width in sorted(widths) if width % 4]:
-        raise UsageError(f"The model has layers {odd[0]} wide: 2:4 sparsity needs widths that 4 divides.")
-    sparse = deepcopy(config)
-    sparse.sparsity = "2:4"
-    return sparse
 
 
 def mask_24(weight: Tensor, norms: Tensor) -> Tensor:

@@ -11,18 +11,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...errors import UsageError
 from ...models.architecture import TensorNames
-from ...models.base import LayerShape, ModelConfig
+from ...models.facts import LayerShape
 from ...models.language_model import BaseBlock
 from ...progress.progress import OnProgress
 from ...text_files import Text
 from ..checkpoint_writer import open_plain
+from ..configs import with_widths
 from ..size import predict_size
 from .edit_layers import Run, State, write_edited
 from .report import Pruned
-
-STEPS = (128, 64, 32, 16, 8, 4, 2, 1)  # multiples for the number of kept channels: the first one that suits a layer
 
 
 def prune_width(
@@ -68,37 +66,6 @@ def prune_width(
             "heads": [smaller.query_heads(layer) for layer in layers],
         },
     )
-
-
-def with_widths(config: ModelConfig, channels: float, heads: float) -> ModelConfig:
-    """The config with these shares of the FFN channels and heads of every layer.
-
-    Raises:
-        UsageError: a share that is not above 0 and up to 1, or too large to remove anything, or a config that is 2:4.
-    """
-    if config.sparsity:
-        raise UsageError("The model is 2:4 sparse, which narrower layers would not be: prune it before.")
-    for name, share in (("channels", channels), ("heads", heads)):
-        if not 0 < share <= 1:
-            raise UsageError(f"{name} is {share}: the share to keep is above 0 and up to 1.")
-    smaller = config.with_layers([_narrowed(config.shape(layer), channels, heads) for layer in range(config.layers)])
-    if predict_size(smaller) == predict_size(config):
-        raise UsageError(
-            f"With {channels:.0%} of the channels and {heads:.0%} of the heads nothing is removed: keep fewer."
-        )
-    return smaller
-
-
-def _narrowed(shape: LayerShape, channels: float, heads: float) -> LayerShape:
-    """The widths of a layer with these shares; heads of keys go with the queries that they serve."""
-    kv_heads = max(1, round(shape.kv_heads * heads))
-    return LayerShape(shape.query_heads // shape.kv_heads * kv_heads, kv_heads, kept(shape.inner, channels))
-
-
-def kept(width: int, share: float) -> int:
-    """A share of a width, as a multiple of the first of `STEPS` that suits it."""
-    step = next(step for step in STEPS if step == 1 or (width % step == 0 and width >= 8 * step))
-    return max(step, round(width * share / step) * step)
 
 
 class _Moments:

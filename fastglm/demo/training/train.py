@@ -94,7 +94,7 @@ def _example(tokenizer: ChatGLM6BTokenizer, sample: Sample, row: int) -> Example
 
 
 def _config(plan: Plan, tokenizer: ChatGLM6BTokenizer) -> ChatGLM6BConfig:
-    return ChatGLM6BConfig(
+    config = ChatGLM6BConfig(
         vocab_size=-(-tokenizer.vocab_size // 64) * 64,
         hidden_size=plan.hidden,
         num_layers=plan.layers,
@@ -107,8 +107,9 @@ def _config(plan: Plan, tokenizer: ChatGLM6BTokenizer) -> ChatGLM6BConfig:
         mask_token_id=tokenizer.model.piece_to_id("[MASK]"),
         gmask_token_id=tokenizer.gmask_token_id,
         tie_word_embeddings=False,
-        architectures=["ChatGLMForConditionalGeneration"],
     )
+    config.architectures = ["ChatGLMForConditionalGeneration"]
+    return config
 
 
 @torch.no_grad()

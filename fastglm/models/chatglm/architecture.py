@@ -9,6 +9,7 @@ CHATGLM_6B = Architecture(
     name="ChatGLM-6B",
     model_type="chatglm",
     recognizes=lambda fields: "position_encoding_2d" in fields or "inner_hidden_size" in fields,
+    facts=f"{_HERE}.facts:ChatGLM6BFacts",
     config=f"{_HERE}.config:ChatGLM6BConfig",
     model=f"{_HERE}.model:ChatGLMForConditionalGeneration",
     block=f"{_HERE}.block:Block",

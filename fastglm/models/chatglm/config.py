@@ -1,67 +1,30 @@
 """The config of ChatGLM-6B."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
+from transformers import PreTrainedConfig
 
-from ...errors import CheckpointError, FastGLMError, UsageError
-from ...kernels import Int4, Int8, WeightFormat, get_format
-from ..architecture import recognize
-from ..base import LayerShape, ModelConfig
-from ..ranges import check_ranges
-from .field_ranges import RANGES
+from ...errors import CheckpointError, FastGLMError
+from ..base import ModelConfig
+from .facts import ChatGLM6BFacts, check_ids
 from .image_tokens import trim
 from .positions import Layout, attention_mask, position_ids
-from .token_ids import ID_FIELDS, agree, complete_ids
+from .token_ids import agree
 
 if TYPE_CHECKING:
     from .tokenizer import ChatGLMTokenizer
 
 
-class ChatGLM6BConfig(ModelConfig):
-    """ChatGLM-6B, with the published field names and defaults.
+class ChatGLM6BConfig(ChatGLM6BFacts, ModelConfig):
+    """ChatGLM-6B for transformers, with the published field names and defaults, which `facts` describes."""
 
-    `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
-    Ids of control tokens that are not given follow from those that are, and from the size of the vocabulary.
-    Heads are `head_dim` wide; it defaults to the published `hidden_size / num_attention_heads`.
-    `layer_numbers` are those that the layers of a pruned model were trained with, from 0: the published fp16 code
-    scales scores by them. `sparsity` "2:4": of each 4 consecutive inputs of a block's linear layers 2 are zero.
-    `weight_format` names the quantised format of the weights (`None`: as the tensors are), see `fastglm.kernels`;
-    checkpoints in the published quantised layouts say the same with `quantization_bit`. `embedding_format` is that of
-    embedding and head where they have one of their own, `calibration` how the weights were rounded. `cache_format`
-    "int8": keys and values are kept as int8.
-    """
-
-    model_type = "chatglm"
-    attribute_map: ClassVar[dict[str, str]] = {
-        "num_hidden_layers": "num_layers",
-        "max_position_embeddings": "max_sequence_length",
-    }
     # Read by AutoTokenizer where tokenizer_config.json is missing.
     tokenizer_class: ClassVar[str] = "ChatGLMTokenizer"
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
     position_stride: ClassVar[tuple[int, ...]] = (0, 1)  # position and block position
     is_causal: ClassVar[bool] = False  # the context is seen in both directions
-
-    vocab_size: int = 130528
-    hidden_size: int = 4096
-    num_layers: int = 28
-    num_attention_heads: int | list[int] = 32
-    inner_hidden_size: int | list[int] = 16384
-    layernorm_epsilon: float = 1e-5
-    max_sequence_length: int = 2048
-    position_encoding_2d: bool = True
-    use_cache: bool = True
-    bos_token_id: int | None = None
-    mask_token_id: int | None = None
-    gmask_token_id: int | None = None
-    initializer_range: float = 0.02
-    pre_seq_len: int | None = None
-    prefix_projection: bool = False
-    quantization_bit: int = 0
-    quantization_embeddings: bool = False
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
@@ -70,10 +33,7 @@ class ChatGLM6BConfig(ModelConfig):
         Raises:
             CheckpointError: the config is of another architecture, or a field is of another type or out of its range.
         """
-        recognize({"model_type": cls.model_type, **config_dict})
-        check_ranges(config_dict, RANGES, cls.attribute_map)
-        if config_dict.get("quantization_embeddings"):  # published with a quantised head beside the embedding
-            config_dict = {"tie_word_embeddings": False, **config_dict}
+        config_dict = cls.checked(config_dict)
         try:
             made = super().from_dict(config_dict, **kwargs)
         except FastGLMError:
@@ -81,44 +41,12 @@ class ChatGLM6BConfig(ModelConfig):
         except Exception as error:  # what transformers says of fields of its own has no common base
             said = " ".join(str(error).split())[:200]
             raise CheckpointError(f"config.json cannot be used ({said}): compare it with the published one.") from error
-        _check_ids(made[0] if isinstance(made, tuple) else made)
+        check_ids(made[0] if isinstance(made, tuple) else made)
         return made
 
     def __post_init__(self, **kwargs: Any) -> None:
-        for name, id in complete_ids(vars(self)).items():
-            setattr(self, name, id)
-        if self.head_dim is None and isinstance(self.num_attention_heads, int):
-            self.head_dim = self.hidden_size // self.num_attention_heads
-        super().__post_init__(**kwargs)
-
-    @property
-    def layers(self) -> int:
-        """The number of layers."""
-        return self.num_layers
-
-    @property
-    def context(self) -> int:
-        """The largest number of tokens, prompt and answer together."""
-        return self.max_sequence_length
-
-    def query_heads(self, layer: int) -> int:
-        """Attention heads of a layer; keys and values have as many."""
-        return _per_layer(self.num_attention_heads, layer)
-
-    def inner(self, layer: int) -> int:
-        """FFN channels of a layer."""
-        return _per_layer(self.inner_hidden_size, layer)
-
-    def set_layers(self, shapes: Sequence[LayerShape]) -> None:
-        """Takes over the number of layers, their heads and FFN channels."""
-        self.num_layers = len(shapes)
-        self.num_attention_heads = _same_or_list([shape.query_heads for shape in shapes])
-        self.inner_hidden_size = _same_or_list([shape.inner for shape in shapes])
-
-    @classmethod
-    def of_shape(cls, name: str, layers: int) -> Self:
-        """The published config, with so many of its layers; there is one size."""
-        return cls(num_layers=layers)
+        self.complete()
+        PreTrainedConfig.__post_init__(self, **kwargs)
 
     def agree(self, tokenizer: "ChatGLMTokenizer") -> None:
         """Takes over the ids of the tokenizer. Raises CheckpointError where it has more tokens than the model."""
@@ -140,74 +68,7 @@ class ChatGLM6BConfig(ModelConfig):
         """The context in both directions, the rest causally: [length, length], True where attended."""
         return attention_mask(_layout(length, context))[0, 0]
 
-    def linear_format(self) -> WeightFormat | None:
-        """The format of the linear layers; None where they are plain tensors."""
-        if self.weight_format:
-            return get_format(self.weight_format)
-        # The published quantised layouts: fp16 scales, one a row.
-        return {8: Int8(torch.float16), 4: Int4(None)}.get(self.quantization_bit)
-
-    def embedding_weight_format(self) -> WeightFormat | None:
-        """The format of embedding and head; None where they are plain, as in most of the published quantised ones."""
-        if self.weight_format:
-            return get_format(self.embedding_format or self.weight_format)
-        return self.linear_format() if self.quantization_embeddings else None
-
-    def check(self) -> None:
-        """Raises CheckpointError where the fields cannot describe a model."""
-        check_ranges(vars(self), RANGES, {})
-        for name in ("weight_format", "embedding_format"):
-            try:
-                get_format(getattr(self, name) or "int8")
-            except UsageError as error:
-                raise CheckpointError(f"config.json: {name}: {error}") from error
-        for name in ("num_attention_heads", "inner_hidden_size", "layer_numbers"):
-            value = getattr(self, name)
-            if isinstance(value, list) and len(value) != self.num_layers:
-                raise CheckpointError(
-                    f"config.json: {name} lists {len(value)} layers, num_layers is {self.num_layers}: make them agree."
-                )
-        if self.head_dim is None or self.head_dim % 4:
-            raise CheckpointError(
-                f"config.json: heads are {self.head_dim} wide; two-dimensional rotary positions need a multiple of 4."
-            )
-        if self.sparsity not in (None, "2:4"):
-            raise CheckpointError(f"config.json: sparsity is {self.sparsity!r}; known is 2:4.")
-        if self.cache_format not in (None, "int8"):
-            raise CheckpointError(f"config.json: cache_format is {self.cache_format!r}; known is int8.")
-        if self.quantization_bit not in (0, 4, 8):
-            raise CheckpointError(f"config.json: quantization_bit is {self.quantization_bit}; known are 4 and 8.")
-        if not self.position_encoding_2d:
-            raise CheckpointError(
-                "config.json: position_encoding_2d is false; only the published two-dimensional form is supported."
-            )
-        if self.pre_seq_len:
-            raise CheckpointError(
-                "This is a P-Tuning v2 checkpoint (pre_seq_len is set), which is not supported yet: "
-                "use the checkpoint it was tuned from."
-            )
-
 
 def _layout(length: int, context: int) -> Layout:
     """A prompt of `context` tokens, [gMASK] the last of them, then <sop> and the answer."""
     return Layout(torch.ones(1, length, dtype=torch.bool), torch.tensor([context]), torch.tensor([context - 1]))
-
-
-def _same_or_list(values: list[int]) -> int | list[int]:
-    """One number where all layers are alike."""
-    return values[0] if len(set(values)) == 1 else values
-
-
-def _per_layer(value: int | list[int], layer: int) -> int:
-    return value[layer] if isinstance(value, list) else value
-
-
-def _check_ids(config: ChatGLM6BConfig) -> None:
-    """Raises CheckpointError where a config names a token that its vocabulary does not have."""
-    for name in ID_FIELDS:
-        found = getattr(config, name)
-        ids = found if isinstance(found, list) else [] if found is None else [found]
-        if max(ids, default=0) >= config.vocab_size:
-            raise CheckpointError(
-                f"config.json: {name} is {found}, and the vocabulary has {config.vocab_size} tokens: make them agree."
-            )

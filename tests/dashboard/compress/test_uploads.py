@@ -3,8 +3,8 @@
 import pytest
 
 from dashboard.compress import uploads
-from fastglm.compress.calibration import read_texts
 from fastglm.errors import HomeError, UsageError
+from fastglm.text_files import read_texts
 
 
 def test_what_cannot_be_read_takes_nothing_else_away() -> None:
