@@ -1,13 +1,18 @@
 """`import fastglm`, and all that only talks to a model in another process, does without torch and transformers."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import recorded
 
 import fastglm
+from fastglm.compress.manifest import FILE
+from fastglm.models.source import demo_folder
 
 ROOT = Path(__file__).parents[1]
 FORBIDDEN = """
@@ -61,19 +66,39 @@ def test_compress_is_the_function_also_after_a_module_of_its_package() -> None:
     assert run("from fastglm.compress import recipe\nimport fastglm\nprint(fastglm.compress.__name__)") == "compress\n"
 
 
-LIGHT_PAGES = ("chat", "compare", "latency", "memory", "quality", "history", "limits")
+PAGES = [path.stem for path in sorted((ROOT / "pages").glob("*.py"))]
 
 OPENS = """
 from streamlit.testing.v1 import AppTest
 for page in {pages}:
-    app = AppTest.from_file("pages/" + page + ".py", default_timeout=60).run()
-    assert not app.exception and not app.error, (page, app.exception, app.error)
+    app = AppTest.from_file("pages/" + page + ".py", default_timeout=60)
+    if {model!r}:
+        app.query_params["model"] = {model!r}
+    app.run()
+    assert not app.exception and not app.error and not app.warning, (page, app.exception, app.error, app.warning)
     assert app.title, page
 """
 
 
 def test_pages_open_without_torch_and_transformers() -> None:
-    run(FORBIDDEN + OPENS.format(pages=LIGHT_PAGES))
+    run(FORBIDDEN + OPENS.format(pages=PAGES, model=""))
+
+
+def test_pages_show_models_of_the_home_without_torch_and_transformers(own_home: Path) -> None:
+    model, made = own_home / "models" / "tiny", own_home / "models" / "tiny-turbo"
+    for folder in (model, made):
+        shutil.copytree(recorded.folder("chatglm"), folder)
+    record = json.loads((demo_folder().with_name("variants") / "turbo" / FILE).read_text(encoding="utf-8"))
+    record["parents"][0]["model"] = str(model)
+    (made / FILE).write_text(json.dumps(record), encoding="utf-8")
+    code = """
+from fastglm.models.source import find_source, openable
+from fastglm.variants.compressed import find_made
+found = openable()
+print(*found.models[1:], find_made(find_source({model!r}), "turbo"), found.refused)
+"""
+    shown = run(FORBIDDEN + OPENS.format(pages=PAGES, model=str(model)) + code.format(model=str(model)))
+    assert shown.split() == [str(model), str(made), str(made), "{}"]
 
 
 def test_command_lines_explain_themselves_without_torch_and_transformers() -> None:
