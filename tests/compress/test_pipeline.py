@@ -18,7 +18,7 @@ from recorded import CASE_IDS, folder
 from transformers import AutoModelForCausalLM
 
 import fastglm
-from fastglm.compress import pipeline, steps
+from fastglm.compress import pipeline, prune, quantize
 from fastglm.compress.calibration import examples
 from fastglm.compress.checkpoint_writer import open_plain
 from fastglm.compress.recipe import Recipe
@@ -167,7 +167,7 @@ def forbid(*_: object, **__: object) -> None:
 def test_what_broke_goes_on_at_its_step(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, work = tmp_path / "out", tmp_path / "out.work"
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "prune_width", fail)
+        patch.setattr(prune, "prune_width", fail)
         with pytest.raises(Failure) as caught:
             make(out)
     (note,) = caught.value.__notes__
@@ -175,8 +175,8 @@ def test_what_broke_goes_on_at_its_step(made: Made, tmp_path: Path, monkeypatch:
     assert not out.exists()
     (work / "2-prune-width").mkdir()  # as if killed before it was recorded
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "prune_depth", forbid)
-        patch.setattr(steps, "quantise_folder", fail)
+        patch.setattr(prune, "prune_depth", forbid)
+        patch.setattr(quantize, "quantise_folder", fail)
         with pytest.raises(Failure):
             make(out)
     make(out)
@@ -198,7 +198,7 @@ def test_what_was_stopped_between_steps_goes_on(
         make(tmp_path / "out", progress=stop)
     assert not (tmp_path / "out").exists()
     for name in ("prune_depth", "prune_width"):
-        monkeypatch.setattr(steps, name, forbid)
+        monkeypatch.setattr(prune, name, forbid)
     out = make(tmp_path / "out")
     record = json.loads((out / "fastglm.json").read_text())
     assert record["files"] == made.record["files"]
@@ -208,7 +208,7 @@ def test_what_was_stopped_between_steps_goes_on(
 def test_a_folder_that_was_removed_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short = Recipe("short", PRUNE)
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "prune_width", fail)
+        patch.setattr(prune, "prune_width", fail)
         with pytest.raises(Failure):
             make(tmp_path / "out", short)
     shutil.rmtree(tmp_path / "out.work" / "1-prune-depth")
@@ -218,7 +218,7 @@ def test_a_folder_that_was_removed_is_made_again(tmp_path: Path, monkeypatch: py
 
 
 def test_before_the_first_step_is_done_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "prune_depth", fail)
+    monkeypatch.setattr(prune, "prune_depth", fail)
     with pytest.raises(Failure) as caught:
         make(tmp_path / "out")
     assert not hasattr(caught.value, "__notes__")
@@ -230,7 +230,7 @@ def test_what_was_stopped_is_not_mixed_with_another(
     other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(steps, "prune_width", fail)
+        patch.setattr(prune, "prune_width", fail)
         with pytest.raises(Failure):
             make(tmp_path / "out")
     shutil.copytree(SOURCE, tmp_path / "model")

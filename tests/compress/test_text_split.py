@@ -10,7 +10,7 @@ import pytest
 from pruning import SOURCE, TEXTS
 
 import fastglm
-from fastglm.compress import distill, steps
+from fastglm.compress import distill, prune, quantize
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.steps import (
     Distil,
@@ -56,8 +56,9 @@ class Watch:
 
 def seen(step: Step, split: Split, monkeypatch: pytest.MonkeyPatch) -> list[Text]:
     watch = Watch()
-    for name in ("prune_depth", "prune_width", "prune_vocabulary", "sparsify_24", "quantise_folder"):
-        monkeypatch.setattr(steps, name, watch)
+    for name in ("prune_depth", "prune_width", "prune_vocabulary", "sparsify_24"):
+        monkeypatch.setattr(prune, name, watch)
+    monkeypatch.setattr(quantize, "quantise_folder", watch)
     monkeypatch.setattr(distill, "distil", watch)
     given = StepContext(SOURCE, SOURCE, Path("/nowhere"), split, 0, "cpu", lambda _: None)
     with pytest.raises(Seen):
