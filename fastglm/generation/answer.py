@@ -15,7 +15,8 @@ class Answer:
     def __init__(self, model: Any, tokenizer: Any, request: Request) -> None:
         self._request = request
         self._detokenizer = Detokenizer(lambda part: tokenizer.decode(part, skip_special_tokens=True))
-        self._cleaner = Cleaner(model.clean_response, model.config.conversation.looked_at)
+        conversation = model.config.conversation
+        self._cleaner = Cleaner(conversation.clean, conversation.looked_at)
         self._tokens = 0
         self._ttft = 0.0
 

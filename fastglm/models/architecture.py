@@ -6,7 +6,8 @@ classes of an architecture are loaded on first use.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pkgutil import resolve_name
+from functools import cache
+from pkgutil import resolve_name as find_name
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import CheckpointError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from .language_model import BaseBlock, LanguageModel
 
 ARCHITECTURES = ("fastglm.models.chatglm.architecture:CHATGLM_6B",)
+resolve_name = cache(find_name)  # a config looks for its architecture often
 _LATER = ("multi_query_group_num", "original_rope", "padded_vocab_size")  # fields of ChatGLM2 and its successors
 
 
