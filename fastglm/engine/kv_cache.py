@@ -44,6 +44,7 @@ class KVCache:
         self.held: list[Tensor] = []  # keys, then values, of one layer after the other
         kinds = [(head_dim, torch.int8), (1, dtype)] if is_int8 else [(head_dim, dtype)]
         self._shapes = [(n, width, kind) for n in heads for width, kind in 2 * kinds]
+        self._token_bytes = sum(n * width * kind.itemsize for n, width, kind in self._shapes)  # of one token of a slot
         self._views: dict[tuple[int, int], tuple[list[Tensor], list[Tensor]]] = {}
 
     def resize(self, slots: int, capacity: int) -> None:
@@ -123,13 +124,12 @@ class KVCache:
     @property
     def memory(self) -> int:
         """Bytes of keys and values."""
-        return sum(tensor.nbytes for tensor in self.held)
+        return self._token_bytes * self.slots * self.capacity
 
     def _room_for(self, slots: int, capacity: int) -> AbstractContextManager[None]:
         """A block whose lack of memory is reported as the cache's."""
-        each = sum(n * width * kind.itemsize for n, width, kind in self._shapes)
         many, way_out = ("", "clear the conversation") if slots == 1 else (f"{slots} × ", "ask less at once")
-        needed = each * slots * capacity - self.memory if self.device.type == "cpu" else 0
+        needed = self._token_bytes * slots * capacity - self.memory if self.device.type == "cpu" else 0
         return room_for(f"the keys and values of {many}{capacity} tokens", f"{way_out}, {LESS}", needed)
 
 

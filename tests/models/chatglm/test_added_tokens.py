@@ -25,16 +25,6 @@ FORBIDDEN = set(WITH_ADDED.convert_tokens_to_ids([*BUILT_IN, "<tool>"])) - {WITH
 FRAGMENTS = [*sorted(BUILT_IN), "<tool>", *"<>[]e \n\t", "op>", "MA", "新词", "你好", "  ", " x "]
 
 
-@pytest.fixture
-def tokenizer():
-    return AutoTokenizer.from_pretrained(GOLDEN)
-
-
-@pytest.fixture
-def model():
-    return AutoModel.from_pretrained(GOLDEN).float().eval()
-
-
 def plain(tokenizer, text):
     return tokenizer.encode(text, add_special_tokens=False)
 

@@ -25,16 +25,6 @@ GMASK, SOP, EOP, PAD = 86, 89, 90, 3
 TEXTS = [case["text"] for case in expected("chatglm")["tokenizer"]]
 
 
-@pytest.fixture
-def tokenizer():
-    return AutoTokenizer.from_pretrained(GOLDEN)
-
-
-@pytest.fixture
-def model():
-    return AutoModel.from_pretrained(GOLDEN).float().eval()
-
-
 def plain(tokenizer, text):
     return tokenizer.encode(text, add_special_tokens=False)
 
