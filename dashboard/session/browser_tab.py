@@ -58,13 +58,16 @@ class Presence:
 
 def tab_id() -> str:
     """The id of the visitor's tab; the first run of a session stops here and continues when the browser has sent the
-    id.
+    id, and then takes the asking component away.
     """
     if "tab" not in st.session_state:
         fresh = st.session_state.setdefault("fresh_tab", secrets.token_urlsafe(24))
-        told = _identify(key="tab_component", data={"fresh": fresh}, on_id_change=lambda: None, height=1)
+        place = st.empty()
+        with place:
+            told = _identify(key="tab_component", data={"fresh": fresh}, on_id_change=lambda: None, height=1)
         if not isinstance(told.id, str) or not 16 <= len(told.id) <= 64:
             st.stop()
+        place.empty()
         st.session_state["tab"] = told.id
     return str(st.session_state["tab"])
 

@@ -76,25 +76,15 @@ class App:
         self.process.wait(20)
 
 
-# Counts the runs of the page's script that have ended.
-COUNT_RUNS = """
-window.runsEnded = 0;
-new MutationObserver((changes) => {
-  window.runsEnded += changes.filter(({ target }) => target.dataset.testScriptState === "notRunning").length;
-}).observe(document, { subtree: true, attributeFilter: ["data-test-script-state"] });
-"""
-
-
 def visit(context: BrowserContext, url: str) -> Page:
     """Open a page of the app in a new tab and wait until it is ready."""
     page = context.new_page()
-    page.add_init_script(COUNT_RUNS)
     page.goto(url)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     idle = expect(page.get_by_test_id("stApp"))
     idle.to_have_attribute("data-test-script-state", "notRunning")
-    # The first run of a page only asks the tab who it is; the second draws it.
-    page.wait_for_function("!document.querySelector('.st-key-tab_component') || window.runsEnded > 1")
+    # The first run of a page only asks the tab who it is; the second takes the asking component away and draws it.
+    expect(page.locator(".st-key-tab_component")).to_have_count(0)
     idle.to_have_attribute("data-test-script-state", "notRunning")
     return page
 
