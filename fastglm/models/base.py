@@ -62,11 +62,11 @@ class ModelConfig(ModelFacts, PreTrainedConfig):
 
     def positions(self, length: int, context: int) -> Tensor:
         """Positions of a conversation of `length` tokens, [kinds, length], whose answer follows token `context`."""
-        raise NotImplementedError
+        return torch.arange(length)[None]
 
     def visible(self, length: int, context: int) -> Tensor:
         """The tokens that each token may attend to, [length, length], True for these."""
-        raise NotImplementedError
+        return torch.ones(length, length, dtype=torch.bool).tril()
 
     def cache_values(self) -> int:
         """The number of values in the keys and values of one token."""

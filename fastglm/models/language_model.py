@@ -15,6 +15,7 @@ from .architecture import TensorNames, Tokenizer
 from .base import ModelConfig
 from .decoder import Decoder, Rotary
 from .generate_settings import stop_tokens
+from .masks import causal, check_left_padding
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,9 @@ class LanguageModel(PreTrainedModel):
         Raises:
             UsageError: there is padding on the right.
         """
-        raise NotImplementedError
+        real = check_left_padding(input_ids, attention_mask)
+        positions = (real.cumsum(-1) - 1).clamp(min=0)[:, None]
+        return Plan(positions, causal(real), (~real).sum(-1), self.config.position_stride)
 
     def decoder(self) -> Decoder:
         """A module for an engine; a new one each time, on the same weights."""

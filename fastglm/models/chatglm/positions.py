@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..masks import causal
+
 
 @dataclass(frozen=True, slots=True)
 class Layout:
@@ -58,19 +60,4 @@ def position_ids(layout: Layout) -> Tensor:
 
 def attention_mask(layout: Layout) -> Tensor:
     """The mask, [batch, 1, sequence, sequence], True if a row may attend to a column."""
-    return attention_over(layout.index < layout.context[:, None], layout.real)
-
-
-def attention_over(in_context: Tensor, real: Tensor) -> Tensor:
-    """The mask of rows from their tokens, [batch, 1, sequence, sequence], True where attended.
-
-    Rows of the padding see themselves, so that no softmax is over nothing.
-
-    Args:
-        in_context: [batch, sequence], True for a token that is seen from everywhere.
-        real: [batch, sequence], False on padding.
-    """
-    length = real.shape[1]
-    causal = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
-    allowed = (causal | in_context[:, None]) & real[:, None]
-    return (allowed | torch.eye(length, dtype=torch.bool, device=real.device))[:, None]
+    return causal(layout.real, layout.index < layout.context[:, None])

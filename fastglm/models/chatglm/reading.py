@@ -5,17 +5,14 @@ later tokens, which then need no positions from the caller.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...errors import UsageError
-from .masks import attended, holds, real_columns
-from .positions import Layout, attention_mask, attention_over, position_ids
-
-_NAME = "prompt_of_chatglm"  # the attribute of a cache
+from ..masks import causal
+from ..reading import Reader, Reading, check_positions
+from .positions import Layout, attention_mask, position_ids
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,53 +26,10 @@ class Prompt:
     has_sop: bool  # in every row
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """New tokens in the form that the layers take."""
+class PromptReader(Reader):
+    """A reader for prompts whose context is seen in both directions."""
 
-    position_ids: Tensor  # [batch, 2, length]
-    mask: Tensor | None  # [batch, 1, length, columns], True where attended; None: everything before, and themselves
-    positions: int  # an upper bound of the position ids, plus one
-    prompt: Prompt | None  # None if the caller gave positions, so that nothing is known about later tokens
-
-    def remember(self, cache: Any) -> None:
-        """Store in a cache the facts that later tokens need."""
-        setattr(cache, _NAME, self.prompt)
-
-
-class Reader:
-    """Reads one call's tokens, [batch, length], after `past` columns of a cache.
-
-    Columns that a cache holds before the model has filled any are a learned prefix (P-Tuning v2): every token sees it,
-    and it has no positions.
-    """
-
-    def __init__(self, shape: torch.Size, device: torch.device, mask: Tensor | None, cache: Any | None) -> None:
-        self.batch, self.length = shape
-        self.device = device
-        self.past = cache.get_seq_length() if cache is not None else 0
-        self.columns = self.past + self.length
-        self.is_prefix = not hasattr(cache, _NAME)
-        self.before: Prompt | None = getattr(cache, _NAME, None)
-        self.grid: Tensor | None = None
-        self.real: Tensor | None = None
-        if mask is not None:
-            self._take(mask.to(device))
-
-    def _take(self, mask: Tensor) -> None:
-        if mask.ndim == 4:
-            self.grid, new = attended(mask, self.batch, self.length, self.columns)
-            self.real = None if new is None else F.pad(new, (self.past, 0), value=True)
-        elif mask.ndim == 2:
-            real = real_columns(mask, self.batch, self.columns)
-            self.real = None if holds(real) else real
-        else:
-            raise UsageError(f"attention_mask has {mask.ndim} dimensions: it must have two or four.")
-
-    @property
-    def begins(self) -> bool:
-        """Tell whether these tokens are a prompt from its first one on."""
-        return not self.past or self.is_prefix
+    before: Prompt | None
 
     @property
     def is_behind_prefix(self) -> bool:
@@ -96,15 +50,14 @@ class Reader:
                 f"position_ids have the shape {list(positions.shape)}: ChatGLM-6B wants [{self.batch}, 2, "
                 f"{self.length}], position and block position. Leave them out, and they are found from the tokens."
             )
-        if positions.is_floating_point() or not holds(positions >= 0):
-            raise UsageError("position_ids must be whole numbers, 0 or more.")
+        check_positions(positions)
         positions = positions.to(self.device).expand(self.batch, -1, -1)
         mask = self.grid
         if mask is None and (self.length > 1 or self.real is not None):
             in_context = positions[:, 1] == 0
             if not self.begins and not positions.is_meta and bool(in_context.any()):
                 raise UsageError(_SPLIT)
-            mask = self._with_past(attention_over(in_context, self._new(self.real)))
+            mask = self._with_past(causal(self.new, in_context))
         bound = self.columns if positions.is_meta else int(positions.max())
         return Reading(positions, mask, bound + 1, None)
 
@@ -132,10 +85,7 @@ class Reader:
             )
         if self.past < before.end or has_sop:
             raise UsageError(_SPLIT)
-        real = self.real
-        if real is None and before.real is not None:
-            kept = before.real[:, : self.past]
-            real = F.pad(kept, (0, self.columns - kept.shape[1]), value=True)
+        real = self._remembered(before.real)
         if real is None:
             number = torch.arange(self.past, self.columns, device=self.device) - before.sop[:, None]
         else:
@@ -144,26 +94,8 @@ class Reader:
         positions = torch.stack((before.anchor[:, None].expand_as(number), number + 1), 1)
         mask = self.grid
         if mask is None and (self.length > 1 or real is not None):
-            new = self._new(real)
-            mask = self._with_past(attention_over(torch.zeros_like(new), new), real)
+            mask = self._with_past(causal(self._new(real)), real)
         return Reading(positions, mask, self.columns + 1, replace(before, real=real))
-
-    @property
-    def new(self) -> Tensor:
-        """Mark the new tokens that are not padding, [batch, length]."""
-        return self._new(self.real)
-
-    def _new(self, real: Tensor | None) -> Tensor:
-        if real is None:
-            return torch.ones(self.batch, self.length, dtype=torch.bool, device=self.device)
-        return real[:, self.past :]
-
-    def _with_past(self, mask: Tensor, real: Tensor | None = None) -> Tensor:
-        """The mask of the new tokens, extended by the earlier columns, which all of them see."""
-        real = self.real if real is None else real
-        if real is None or not self.past:
-            return F.pad(mask, (self.past, 0), value=True)
-        return torch.cat((real[:, None, None, : self.past].expand(-1, -1, self.length, -1), mask), -1)
 
 
 _SPLIT = (

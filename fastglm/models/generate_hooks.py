@@ -6,13 +6,10 @@ from torch import Tensor
 from transformers import GenerationConfig
 from transformers.cache_utils import Cache
 
-from ...errors import UsageError
-from ..dynamic_cache import make_cache
-from .masks import holds
+from ..errors import UsageError
+from .dynamic_cache import make_cache
+from .masks import check_left_padding
 
-RIGHT_PADDING = (
-    "Answers follow the last token of each row, so that padding must be on the left: tokenize with padding_side='left'."
-)
 _CACHES = (None, "dynamic", "dynamic_full", "offloaded", "quantized")
 _STATIC = (
     "transformers' caches of fixed size, or of pages, are not supported: leave cache_implementation out, or load the "
@@ -49,9 +46,9 @@ class GenerationHooks:
         config, model_kwargs = super()._prepare_generation_config(generation_config, **kwargs)  # type: ignore[misc]
         if config.temperature == 0:
             config.do_sample, config.temperature = False, None
-        if config.prefill_chunk_size is not None:
+        if config.prefill_chunk_size is not None and not self.config.is_causal:
             raise UsageError(
-                "ChatGLM-6B sees its prompt in both directions, so that it cannot be read in chunks: leave "
+                "This model sees its prompt in both directions, so that it cannot be read in chunks: leave "
                 "prefill_chunk_size out."
             )
         if config.output_attentions:
@@ -74,5 +71,5 @@ class GenerationHooks:
     def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> None:
         """Return None, so that no positions are counted. Raises UsageError if there is padding on the right."""
         mask = model_kwargs.get("attention_mask")
-        if mask is not None and not holds(mask[:, -1] != 0):
-            raise UsageError(RIGHT_PADDING)
+        if mask is not None:
+            check_left_padding(mask, mask)

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...errors import UsageError
+from ..errors import UsageError
 
 IGNORED = -100  # a label without a loss
 _HIDES = -10000  # the largest value of a floating-point mask at hidden places: as published, and in transformers
@@ -13,6 +13,42 @@ _HIDES = -10000  # the largest value of a floating-point mask at hidden places: 
 def holds(condition: Tensor) -> bool:
     """Tell whether a condition is true everywhere; assumed if there are only shapes."""
     return condition.is_meta or bool(condition.all())
+
+
+def check_left_padding(input_ids: Tensor, mask: Tensor | None) -> Tensor:
+    """The tokens that are not padding, [batch, sequence].
+
+    Args:
+        input_ids: [batch, sequence].
+        mask: [batch, sequence], 0 on the padding at the left; None without padding.
+
+    Raises:
+        UsageError: there is padding on the right.
+    """
+    if mask is None:
+        return torch.ones_like(input_ids, dtype=torch.bool)
+    if not holds(mask[:, -1] != 0):
+        raise UsageError(
+            "Answers follow the last token of each row, so that padding must be on the left: tokenize with "
+            "padding_side='left'."
+        )
+    return mask != 0
+
+
+def causal(real: Tensor, seen_by_all: Tensor | None = None) -> Tensor:
+    """The mask of rows from their tokens, [batch, 1, sequence, sequence], True where attended.
+
+    Rows of the padding see themselves, so that no softmax is over nothing.
+
+    Args:
+        real: [batch, sequence], False on padding.
+        seen_by_all: [batch, sequence], True for a token that those before it see too.
+    """
+    length = real.shape[1]
+    allowed = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+    if seen_by_all is not None:
+        allowed = allowed | seen_by_all[:, None]
+    return (allowed & real[:, None] | torch.eye(length, dtype=torch.bool, device=real.device))[:, None]
 
 
 def real_columns(mask: Tensor, batch: int, columns: int) -> Tensor:
