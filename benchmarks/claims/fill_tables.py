@@ -171,34 +171,34 @@ def _of_run(path: Path, plain: dict[str, Any]) -> ResultFile:
 
     ratios = plain.pop("ratios", [])
     run = checked(plain)
-    settings: dict[str, Any] = dict(run.settings)
-    facts: dict[str, Any] = dict(run.machine)
-    found: dict[str, list[ClaimedFigure]] = {variant: [] for variant in run.variants}
+    settings, facts = run["settings"], run["machine"]
+    found: dict[str, list[ClaimedFigure]] = {variant: [] for variant in run["variants"]}
     failed = {name: f"skipped, {reason}" for name, reason in settings.get("skipped", {}).items()}
-    for row in run.measurements:
-        if row.metric == "failure":
-            failed[row.variant] = f"failed, {row.params.get('error')}"
+    for row in run["measurements"]:
+        if row["metric"] == "failure":
+            failed[row["variant"]] = f"failed, {row['params'].get('error')}"
         else:
-            what = _what(row.metric, row.params)
-            found.setdefault(row.variant, []).append(ClaimedFigure(row.value, row.unit, what, row.n, row.low, row.high))
+            shown = {name: row[name] for name in ("value", "unit", "n", "low", "high")}
+            figure = ClaimedFigure(what=_what(row["metric"], row["params"]), **shown)
+            found.setdefault(row["variant"], []).append(figure)
     for ratio in ratios:
         figure = times(Estimate(**ratio["estimate"]), _what(ratio["metric"], ratio["params"]))
         found.setdefault(f"{ratio['ours']} over {ratio['peer']}", []).append(figure)
-    remarks = "; ".join(str(remark) for remark in run_facts.remarks(run.model_dump()))
+    remarks = "; ".join(str(remark) for remark in run_facts.remarks(run))
     rows = [
         Row(
             name=name,
             figures=found.get(name, []),
             note="; ".join(filter(None, [failed.get(name), remarks if found.get(name) else ""])),
-            date=run.started.isoformat(timespec="minutes"),
-            command=run.command,
-            code_version=run.code_version,
-            versions=run.versions,
+            date=run["started"].isoformat(timespec="minutes"),
+            command=run["command"],
+            code_version=run["code_version"],
+            versions=run["versions"],
             threads=settings.get("threads") or facts.get("threads"),
         )
         for name in dict.fromkeys((*found, *failed))
     ]
-    return ResultFile(path, described(facts), {row.name: row for row in rows}, run.model)
+    return ResultFile(path, described(facts), {row.name: row for row in rows}, run["model"])
 
 
 def _what(metric: str, params: Any) -> str:

@@ -10,16 +10,14 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 
 from benchmarks.exchange.formats import WRITERS, Data, read_json
-from benchmarks.exchange.schema import ExchangeError, RunRecord, checked
+from benchmarks.exchange.schema import OWN, ExchangeError, checked
 from benchmarks.measure.measurement import params_text
-from benchmarks.store.store import ANSWERS, MEASUREMENTS, RUNS, SAMPLES, Store
+from benchmarks.store.schema import ANSWERS, MEASUREMENTS, RUNS, SAMPLES
+from benchmarks.store.store import Store
 from fastglm.errors import UsageError
 from fastglm.system.files import replacing
 
-# What a table of measurements tells of a run: stores may hold runs that earlier versions read from CSV or Parquet.
-TABLED = {"started", "finished", "status", "model", "suites", "machine", "code_version", "measurements"}
 ROWS = (MEASUREMENTS, SAMPLES, ANSWERS)  # fields of a run
-OWN = ("id", "run")  # columns about where a row is stored, not about its content
 
 
 @dataclass
@@ -27,8 +25,7 @@ class Imported:
     """The ids of the runs in a file, by outcome."""
 
     new: list[str] = field(default_factory=list)
-    # The store had less of the run: an unfinished state, or the fields of a table of measurements.
-    completed: list[str] = field(default_factory=list)
+    completed: list[str] = field(default_factory=list)  # the store had an unfinished state of the run
     known: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)  # the store keeps its other numbers under this id
 
@@ -85,7 +82,7 @@ def import_runs(store: Store, path: Path) -> Imported:
         raise ExchangeError(f"{path} cannot be read ({error.strerror or error})") from error
 
 
-def _records(path: Path) -> Iterator[RunRecord]:
+def _records(path: Path) -> Iterator[Data]:
     for place, data in read_json(path):
         try:
             yield checked(data)
@@ -96,8 +93,8 @@ def _records(path: Path) -> Iterator[RunRecord]:
 
 def _merge_all(connection: Connection, path: Path) -> Imported:
     done = Imported()
-    for record in _records(path):
-        getattr(done, _merge(connection, record)).append(record.id)
+    for run in _records(path):
+        getattr(done, _merge(connection, run)).append(run["id"])
     return done
 
 
@@ -125,38 +122,31 @@ def _own_left_out(row: Any) -> Data:
     return plain | {"params": json.loads(plain["params"])} if "params" in plain else plain
 
 
-def _merge(connection: Connection, record: RunRecord) -> str:
+def _merge(connection: Connection, run: Data) -> str:
     """Merge one run; return the outcome, a name of `Imported`."""
-    there = _read(connection, record.id)
+    there, its = _read(connection, run["id"]), RUNS.c.id == run["id"]
     if there is None:
-        row = _run_row(record.model_dump())
-        row["variants"] = record.variants or list(dict.fromkeys(row.variant for row in record.measurements))
-        connection.execute(insert(RUNS), row)
-        _write_rows(connection, record)
+        variants = run["variants"] or list(dict.fromkeys(row["variant"] for row in run["measurements"]))
+        connection.execute(insert(RUNS), _run_row(run) | {"variants": variants})
+        _write_rows(connection, run)
         return "new"
-    outcome = _compared(record, there)
+    outcome = _compared(run, there)
     if outcome == "completed":
-        given = record.model_dump(include=record.model_fields_set)
-        connection.execute(update(RUNS).where(RUNS.c.id == record.id).values(_run_row(given)))
-        _write_rows(connection, record)
+        connection.execute(update(RUNS).where(its).values(_run_row(run)))
+        _write_rows(connection, run)
     if there["deleted"] and outcome != "refused":
-        connection.execute(update(RUNS).where(RUNS.c.id == record.id).values(deleted=None))
+        connection.execute(update(RUNS).where(its).values(deleted=None))
         return "new"
     return outcome
 
 
-def _compared(record: RunRecord, there: Data) -> str:
-    """Compare the store's run with the file's; missing fields of the file do not count."""
-    given = record.model_dump(include=record.model_fields_set)
-    other = {name for name, value in given.items() if not _alike(value, there[name])}
-    if not other:
+def _compared(run: Data, there: Data) -> str:
+    """Compare the store's run with the file's."""
+    if all(_alike(value, there[name]) for name, value in run.items()):
         return "known"
     if there["finished"] is None:
-        return "refused" if record.finished is None else "completed"
-    if record.finished is None:
-        return "known"  # an earlier state of the run
-    from_table = there["pid"] == 0 and not other & TABLED
-    return "completed" if from_table else "refused"
+        return "refused" if run["finished"] is None else "completed"
+    return "known" if run["finished"] is None else "refused"  # known: the file has an earlier state of the run
 
 
 def _alike(one: Any, other: Any) -> bool:
@@ -176,14 +166,11 @@ def _run_row(given: Data) -> Data:
     return row
 
 
-def _write_rows(connection: Connection, record: RunRecord) -> None:
+def _write_rows(connection: Connection, run: Data) -> None:
     for table in ROWS:
-        if table.name not in record.model_fields_set:
-            continue
-        connection.execute(delete(table).where(table.c.run == record.id))
-        rows = [row.model_dump() for row in getattr(record, table.name)]
-        if rows:
-            connection.execute(insert(table), [_keyed(row, record.id) for row in rows])
+        connection.execute(delete(table).where(table.c.run == run["id"]))
+        if rows := run[table.name]:
+            connection.execute(insert(table), [_keyed(row, run["id"]) for row in rows])
 
 
 def _keyed(row: Data, run: str) -> Data:

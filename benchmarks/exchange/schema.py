@@ -1,10 +1,13 @@
-"""A run in a file, checked field by field, so that nothing absurd gets into a store."""
+"""A run in a file, checked field by field, so that nothing absurd gets into a store.
+
+A file holds the rows of the store's tables: their columns are its fields (`benchmarks.store.schema`).
+"""
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -14,18 +17,23 @@ from pydantic import (
     FailFast,
     Field,
     JsonValue,
+    TypeAdapter,
     ValidationError,
-    model_validator,
+    create_model,
 )
+from sqlalchemy import Column, Table
 
 from benchmarks.environment import run_facts
 from benchmarks.measure.measurement import METRICS, params_text
+from benchmarks.store.run import Status
+from benchmarks.store.schema import ANSWERS, MEASUREMENTS, RUNS, SAMPLES
 from fastglm.errors import FastGLMError
 
 FORMAT, VERSION = "fastglm-results", 2  # 2: with answers
 NEVER_NEGATIVE = {metric.unit for metric in METRICS.values() if metric.unit} | {"J/token"}
 INTEGER = 2**31 - 1  # the largest integer of PostgreSQL
 LARGEST = 1e100  # the largest value that charts and units can show
+OWN = ("id", "run")  # columns about the place of a row in the store, not about its content
 YEARS = (2000, 2100)
 MOST_ROWS = 200_000  # rows of each kind in a run
 MOST_SHOWN = 100_000  # letters of a run's facts
@@ -152,110 +160,99 @@ def _known(kind: type[_Known]) -> Callable[[dict[str, JsonValue]], dict[str, Jso
     return check
 
 
-class MeasurementRecord(_Record):
-    """One number of a run; fields as in `benchmarks.measure.measurement.Measurement`, without the run itself."""
-
-    model: Annotated[Text, Field(max_length=1000)]
-    variant: Name
-    device: Annotated[Text, Field(max_length=100)]
-    metric: Annotated[Text, Field(min_length=1, max_length=60)]
-    params: Params
-    value: Number
-    unit: Annotated[Text, Field(max_length=20)]
-    n: Count
-    low: Number | None
-    high: Number | None
-
-    @model_validator(mode="after")
-    def _plausible(self) -> Self:
-        numbers = [number for number in (self.low, self.value, self.high) if number is not None]
-        if min(numbers) < 0 and (self.metric in METRICS or self.unit in NEVER_NEGATIVE):
-            raise ValueError(f"{self.metric} is negative ({min(numbers):g} {self.unit})")
-        if self.low is not None and self.high is not None and self.low > self.high:
-            raise ValueError(f"low ({self.low:g}) is above high ({self.high:g})")
-        return self
-
-
-class SampleRecord(_Record):
-    """Result of one repeat; fields as in `benchmarks.measure.measurement.Sample`."""
-
-    variant: Name
-    metric: Annotated[Text, Field(min_length=1, max_length=60)]
-    params: Params
-    repeat: Count
-    values: Annotated[list[Number], FailFast()]
-
-    @model_validator(mode="after")
-    def _plausible(self) -> Self:
-        if self.metric in METRICS and min(self.values, default=0) < 0:
-            raise ValueError(f"{self.metric} is negative ({min(self.values):g})")
-        return self
+# Fields whose values are limited by more than the type and length of their column; a name means the same everywhere.
+FIELDS: dict[str, Any] = {
+    "id": Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,39}$")],
+    "started": Time,
+    "finished": Time,
+    "status": Status,
+    "variants": Names,
+    "suites": Names,
+    "settings": Annotated[Data, AfterValidator(_known(_Settings))],
+    "machine": Annotated[Data, AfterValidator(_known(_Machine))],
+    "versions": Annotated[dict[str, str], AfterValidator(_json)],
+    "variant": Name,
+    "metric": Annotated[Text, Field(min_length=1, max_length=60)],
+    "params": Params,
+    "values": Annotated[list[Number], FailFast()],
+    "labels": Annotated[dict[Name, Text], Field(max_length=20)],
+    "history": Annotated[list[Annotated[list[Text], Field(min_length=2, max_length=2)]], FailFast()],
+    "nats": Positive,
+    "kl": Positive,
+}
+# Fields that a file may lack: files of version 1 have no answers, those of `run --json` neither samples nor all facts.
+DEFAULTS: dict[str, Any] = {"error": None, "command": "", "variants": [], "settings": {}, "versions": {}, "pid": 0}
+DEFAULTS |= {"samples": [], "answers": []}
 
 
-class AnswerRecord(_Record):
-    """A variant's answer to a question; fields as in `benchmarks.measure.graded_answer.Graded`."""
+def _record(table: Table, check: Callable[[Any], None], left_out: Collection[str], **more: Any) -> Any:
+    """The type of a row of `table` in a file: its columns except those `left_out`, and `more`."""
+    kinds = {column.name: _kind(column) for column in table.columns if column.name not in left_out} | more
+    fields: Any = {name: (kind, DEFAULTS.get(name, ...)) for name, kind in kinds.items()}
 
-    variant: Name
-    number: Count
-    labels: Annotated[dict[Name, Text], Field(max_length=20)]
-    history: Annotated[list[Annotated[list[Text], Field(min_length=2, max_length=2)]], FailFast()]
-    question: Text
-    expected: Text
-    answer: Text | None
-    right: bool | None
-    tokens: Count
-    nats: Positive
-    kl: Positive | None
-    agreed: Count | None
+    def checked(row: Any) -> Any:
+        check(row)
+        return row
+
+    return Annotated[create_model(table.name, __base__=_Record, **fields), AfterValidator(checked)]
 
 
-class RunRecord(_Record):
-    """One run with its rows; fields as in `benchmarks.store.schema.RunRow`. Only JSON carries fields with a default."""
-
-    id: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z_-]{0,39}$")]
-    started: Time
-    finished: Time | None
-    status: Literal["running", "done", "failed", "cancelled", "interrupted"]
-    error: Annotated[Text, Field(max_length=2000)] | None = None
-    command: Annotated[Text, Field(max_length=4000)] = ""
-    model: Annotated[Text, Field(max_length=1000)]
-    variants: Names = []
-    suites: Names
-    settings: Annotated[Data, AfterValidator(_known(_Settings))] = {}
-    machine: Annotated[Data, AfterValidator(_known(_Machine))]
-    versions: Annotated[dict[str, str], AfterValidator(_json)] = {}
-    code_version: Annotated[Text, Field(max_length=100)]
-    pid: Count = 0
-    measurements: Rows[MeasurementRecord]
-    samples: Rows[SampleRecord] = []
-    answers: Rows[AnswerRecord] = []
-
-    @model_validator(mode="after")
-    def _plausible(self) -> Self:
-        if self.finished is not None and self.finished < self.started:
-            raise ValueError("it finished before it started")
-        rows = Counter((row.variant, row.metric, params_text(row.params)) for row in self.measurements)  # type: ignore[arg-type]
-        repeats = Counter((row.variant, row.metric, params_text(row.params), row.repeat) for row in self.samples)  # type: ignore[arg-type]
-        answers = Counter((row.variant, "answer", row.number) for row in self.answers)
-        for key, times in (rows | repeats | answers).items():
-            if times > 1:
-                raise ValueError(f"{' '.join(map(str, key))} is there {times} times")
-        return self
+def _kind(column: Column[Any]) -> Any:
+    """The values of a column that a file may hold."""
+    length = getattr(column.type, "length", None)
+    by_type = {int: Count, float: Number, bool: bool, str: Annotated[Text, Field(max_length=length)]}
+    kind: Any = FIELDS.get(column.name) or by_type[column.type.python_type]
+    return kind | None if column.nullable else kind
 
 
-def checked(data: object) -> RunRecord:
-    """Validate `data` as a run. Raises `ExchangeError` with the field and its fault, in one line."""
+def _check_measurement(row: Any) -> None:
+    numbers = [number for number in (row.low, row.value, row.high) if number is not None]
+    if min(numbers) < 0 and (row.metric in METRICS or row.unit in NEVER_NEGATIVE):
+        raise ValueError(f"{row.metric} is negative ({min(numbers):g} {row.unit})")
+    if row.low is not None and row.high is not None and row.low > row.high:
+        raise ValueError(f"low ({row.low:g}) is above high ({row.high:g})")
+
+
+def _check_sample(row: Any) -> None:
+    if row.metric in METRICS and min(row.values, default=0) < 0:
+        raise ValueError(f"{row.metric} is negative ({min(row.values):g})")
+
+
+def _check_run(run: Any) -> None:
+    if run.finished is not None and run.finished < run.started:
+        raise ValueError("it finished before it started")
+    rows = Counter((row.variant, row.metric, params_text(row.params)) for row in run.measurements)
+    repeats = Counter((row.variant, row.metric, params_text(row.params), row.repeat) for row in run.samples)
+    answers = Counter((row.variant, "answer", row.number) for row in run.answers)
+    for key, times in (rows | repeats | answers).items():
+        if times > 1:
+            raise ValueError(f"{' '.join(map(str, key))} is there {times} times")
+
+
+RUN: TypeAdapter[Any] = TypeAdapter(
+    _record(
+        RUNS,
+        _check_run,
+        ["deleted"],
+        measurements=Rows[_record(MEASUREMENTS, _check_measurement, OWN)],  # type: ignore[misc]
+        samples=Rows[_record(SAMPLES, _check_sample, OWN)],  # type: ignore[misc]
+        answers=Rows[_record(ANSWERS, lambda row: None, OWN)],  # type: ignore[misc]
+    )
+)
+
+
+def checked(data: object) -> dict[str, Any]:
+    """Validate `data` as a run with its rows. Raises `ExchangeError` with the field and its fault, in one line."""
     try:
-        record = RunRecord.model_validate(data)
+        run: dict[str, Any] = RUN.validate_python(data).model_dump()
     except ValidationError as error:
         raise ExchangeError(_first(error)) from error
-    _check_shown(record)
-    return record
+    _check_shown(run)
+    return run
 
 
-def _check_shown(record: RunRecord) -> None:
+def _check_shown(run: Mapping[str, Any]) -> None:
     """Refuse facts that no page could draw."""
-    run = record.model_dump(exclude={"measurements", "samples", "answers"})
     try:
         shown = [*run_facts.facts(run), *map(str, run_facts.remarks(run)), run_facts.machine_name(run["machine"])]
     except Exception as error:

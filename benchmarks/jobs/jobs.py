@@ -4,14 +4,14 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from benchmarks.environment import processes
 from benchmarks.store import migrations
-from benchmarks.store.schema import JobLineRow, JobRow
-from benchmarks.store.store import RUNS, Store
+from benchmarks.store.schema import JOBS, LOG, RUNS
+from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError
 
 State = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -19,12 +19,10 @@ MOST_QUEUED = 20  # waiting jobs of a machine
 LINES = 1000  # lines that are kept of a job's log
 KEPT = timedelta(days=30)  # ended jobs that are kept
 
-JOBS, LOG = (cast(Table, kind.__table__) for kind in (JobRow, JobLineRow))
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A command of this project and its progress; the columns of `benchmarks.store.schema.JobRow`."""
+    """A command of this project and its progress; columns of `benchmarks.store.schema.JOBS`."""
 
     id: int
     arguments: list[str]

@@ -31,7 +31,7 @@ from benchmarks.measure.caveat import Remark
 from benchmarks.measure.measurement import METRICS, Params, params_text
 from benchmarks.measure.statistics import CONFIDENCE, Estimate
 from benchmarks.measure.wording import quantity, words
-from benchmarks.report.compare_quality import judgements
+from benchmarks.report.compare_quality import changes
 from benchmarks.report.report import aligned
 from benchmarks.run.record import QUANTILES
 from benchmarks.store.find_run import find_run
@@ -202,9 +202,8 @@ def _judged(
     """A line per metric of quality, over the questions that both sides answered."""
     tables = [store.answers(side.id) for side in sides]
     a, b = (table[table["variant"] == name] for table, name in zip(tables, pair, strict=True))
-    for found in judgements(a, b, left_out):
-        verdict = _verdict(found.metric, found.ratio)
-        yield Line(found.metric, {}, pair, found.a, found.b, found.ratio, True, verdict)
+    for metric, before, after, ratio in changes(a, b, left_out):
+        yield Line(metric, {}, pair, before, after, ratio, True, _verdict(metric, ratio))
 
 
 def _unlike(sides: tuple[Side, Side], pair: tuple[str, str]) -> Iterator[tuple[str, Remark]]:

@@ -5,7 +5,6 @@ resampled.
 import json
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 import pandas as pd
 
@@ -14,18 +13,10 @@ from benchmarks.measure.statistics import Estimate
 
 ASKED = ["labels", "history", "question", "expected"]  # columns that identify a question
 
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """A metric of both sides over the questions that both answered, and B over A."""
-
-    metric: str
-    a: float
-    b: float
-    ratio: Estimate
+Change = tuple[str, float, float, Estimate]  # a metric, its values for A and B over the shared questions, and B over A
 
 
-def judgements(a: pd.DataFrame, b: pd.DataFrame, left_out: Collection[str] = ()) -> Iterator[Judgement]:
+def changes(a: pd.DataFrame, b: pd.DataFrame, left_out: Collection[str] = ()) -> Iterator[Change]:
     """Compare two tables of `Store.answers`, each of one variant; empty if they share no question.
 
     A metric whose sum is 0 on a side has no ratio, and is left out.
@@ -45,7 +36,7 @@ def judgements(a: pd.DataFrame, b: pd.DataFrame, left_out: Collection[str] = ())
         sizes = both["bytes_a"]
         yield from _shares("bits_per_byte", both["nats_a"] / math.log(2), both["nats_b"] / math.log(2), sizes)
     else:
-        yield Judgement("perplexity", math.exp(losses[0]), math.exp(losses[1]), statistics.exp(change))
+        yield "perplexity", math.exp(losses[0]), math.exp(losses[1]), statistics.exp(change)
     for metric, column in (("kl_divergence", "kl"), ("top1_agreement", "agreed")):
         if metric not in left_out and both[[f"{column}_a", f"{column}_b"]].notna().all(axis=None):
             yield from _shares(metric, both[f"{column}_a"], both[f"{column}_b"], tokens)
@@ -60,8 +51,8 @@ def _keyed(answers: pd.DataFrame) -> pd.DataFrame:
     return table[~table.index.duplicated()]
 
 
-def _shares(metric: str, a: pd.Series, b: pd.Series, sizes: pd.Series) -> Iterator[Judgement]:
+def _shares(metric: str, a: pd.Series, b: pd.Series, sizes: pd.Series) -> Iterator[Change]:
     before, after, all_ = float(a.sum()), float(b.sum()), float(sizes.sum())
     if before > 0 and after > 0:
         ratio = statistics.mean_ratio(b.astype(float).tolist(), a.astype(float).tolist())
-        yield Judgement(metric, before / all_, after / all_, ratio)
+        yield metric, before / all_, after / all_, ratio

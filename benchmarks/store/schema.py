@@ -1,126 +1,154 @@
-"""The present tables of the results store; `benchmarks/store/migrations` holds their history."""
+"""The present tables of the results store; `benchmarks/store/migrations` holds their history.
 
-from datetime import datetime
+A row is a dataclass of `benchmarks.measure` in a program, and a checked JSON object in a file
+(`benchmarks.exchange.schema`), whose fields are these columns.
+"""
+
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, String, Text, UniqueConstraint
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
-ROW_ID = BigInteger().with_variant(Integer, "sqlite")  # on PostgreSQL a replaced row uses up a number too
-
-
-class Base(DeclarativeBase):
-    """Tables of the store."""
-
-
-class RunRow(Base):
-    """One benchmark execution."""
-
-    __tablename__ = "runs"
-    __table_args__ = (Index("ix_runs_started", "started"), Index("ix_runs_deleted", "deleted"))
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    started: Mapped[datetime] = mapped_column(DateTime)  # UTC
-    finished: Mapped[datetime | None] = mapped_column(DateTime)
-    status: Mapped[str] = mapped_column(String(20))
-    error: Mapped[str | None] = mapped_column(String(2000))
-    command: Mapped[str] = mapped_column(String(4000))
-    model: Mapped[str] = mapped_column(String(1000))
-    variants: Mapped[list[str]] = mapped_column(JSON)
-    suites: Mapped[list[str]] = mapped_column(JSON)
-    settings: Mapped[dict[str, Any]] = mapped_column(JSON)
-    machine: Mapped[dict[str, Any]] = mapped_column(JSON)
-    versions: Mapped[dict[str, str]] = mapped_column(JSON)
-    code_version: Mapped[str] = mapped_column(String(100))
-    pid: Mapped[int]
-    deleted: Mapped[datetime | None] = mapped_column(DateTime)  # UTC; null for a run that is not deleted
+METADATA = MetaData()
 
 
-class MeasurementRow(Base):
-    """One number of a run."""
-
-    __tablename__ = "measurements"
-    __table_args__ = (
-        UniqueConstraint("run", "variant", "metric", "params"),  # its index also serves to find the rows of a run
-        Index("ix_measurements_metric_run", "metric", "run"),
-    )
-    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
-    run: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
-    model: Mapped[str] = mapped_column(String(1000))
-    variant: Mapped[str] = mapped_column(String(100))
-    device: Mapped[str] = mapped_column(String(100))
-    metric: Mapped[str] = mapped_column(String(60))
-    params: Mapped[str] = mapped_column(String(500))  # JSON with sorted keys, so that equal params are equal texts
-    value: Mapped[float]
-    unit: Mapped[str] = mapped_column(String(20))
-    n: Mapped[int]
-    low: Mapped[float | None]
-    high: Mapped[float | None]
+def _needed(name: str, kind: Any) -> Column[Any]:
+    return Column(name, kind, nullable=False)
 
 
-class SampleRow(Base):
-    """Result of one repeat: one value, or one per token."""
-
-    __tablename__ = "samples"
-    __table_args__ = (UniqueConstraint("run", "variant", "metric", "params", "repeat"),)
-    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
-    run: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
-    variant: Mapped[str] = mapped_column(String(100))
-    metric: Mapped[str] = mapped_column(String(60))
-    params: Mapped[str] = mapped_column(String(500))
-    repeat: Mapped[int]
-    values: Mapped[list[float]] = mapped_column(JSON)
+def _row_id() -> Column[int]:
+    # On PostgreSQL a replaced row uses up a number too.
+    return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
 
 
-class AnswerRow(Base):
-    """A variant's answer to one question of the quality suite; the figures are of the expected answer's tokens."""
-
-    __tablename__ = "answers"
-    __table_args__ = (UniqueConstraint("run", "variant", "number"),)
-    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
-    run: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
-    variant: Mapped[str] = mapped_column(String(100))
-    number: Mapped[int]
-    labels: Mapped[dict[str, str]] = mapped_column(JSON)
-    history: Mapped[list[tuple[str, str]]] = mapped_column(JSON)
-    question: Mapped[str] = mapped_column(Text)
-    expected: Mapped[str] = mapped_column(Text)
-    answer: Mapped[str | None] = mapped_column(Text)  # null if it did not end by itself
-    right: Mapped[bool | None]  # null if no rule can tell
-    tokens: Mapped[int]
-    nats: Mapped[float]
-    kl: Mapped[float | None]
-    agreed: Mapped[int | None]
+def _of(name: str, table: str) -> Column[Any]:
+    """The row of another table that a row belongs to, and with which it is removed."""
+    return Column(name, ForeignKey(f"{table}.id", ondelete="CASCADE"), nullable=False)
 
 
-class JobRow(Base):
-    """One of this project's commands, running in the background or waiting. A job belongs to a machine."""
+# One benchmark execution; times in UTC.
+RUNS = Table(
+    "runs",
+    METADATA,
+    Column("id", String(40), primary_key=True),
+    _needed("started", DateTime),
+    Column("finished", DateTime),
+    _needed("status", String(20)),
+    Column("error", String(2000)),
+    _needed("command", String(4000)),
+    _needed("model", String(1000)),
+    _needed("variants", JSON),
+    _needed("suites", JSON),
+    _needed("settings", JSON),
+    _needed("machine", JSON),
+    _needed("versions", JSON),
+    _needed("code_version", String(100)),
+    _needed("pid", Integer),
+    Column("deleted", DateTime),  # null for a run that is not deleted
+    Index("ix_runs_started", "started"),
+    Index("ix_runs_deleted", "deleted"),
+)
 
-    __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_node_state", "node", "state"), Index("ix_jobs_finished", "finished"))
-    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)  # by time of queueing
-    node: Mapped[str] = mapped_column(String(255))
-    arguments: Mapped[list[str]] = mapped_column(JSON)  # the Python version
-    device: Mapped[str] = mapped_column(String(20))  # "auto": any device of the machine
-    state: Mapped[str] = mapped_column(String(20))
-    cancelling: Mapped[bool]
-    attempts: Mapped[int]
-    worker: Mapped[str | None] = mapped_column(String(60))  # as `environment.processes.identity` describes it
-    child: Mapped[str | None] = mapped_column(String(60))
-    stage: Mapped[str] = mapped_column(String(300))
-    fraction: Mapped[float]  # share that is done, 0 to 1
-    eta: Mapped[float | None]  # seconds left
-    run: Mapped[str | None] = mapped_column(String(40))  # files that the job writes and that may be deleted
-    error: Mapped[str | None] = mapped_column(String(2000))
-    queued: Mapped[datetime] = mapped_column(DateTime)  # UTC
-    started: Mapped[datetime | None] = mapped_column(DateTime)
-    finished: Mapped[datetime | None] = mapped_column(DateTime)
+# One number of a run: `benchmarks.measure.measurement.Measurement`.
+MEASUREMENTS = Table(
+    "measurements",
+    METADATA,
+    _row_id(),
+    _of("run", "runs"),
+    _needed("model", String(1000)),
+    _needed("variant", String(100)),
+    _needed("device", String(100)),
+    _needed("metric", String(60)),
+    _needed("params", String(500)),  # JSON with sorted keys, so that equal params are equal texts
+    _needed("value", Double),
+    _needed("unit", String(20)),
+    _needed("n", Integer),
+    Column("low", Double),
+    Column("high", Double),
+    UniqueConstraint("run", "variant", "metric", "params"),  # its index also serves to find the rows of a run
+    Index("ix_measurements_metric_run", "metric", "run"),
+)
 
+# Result of one repeat: `benchmarks.measure.measurement.Sample`.
+SAMPLES = Table(
+    "samples",
+    METADATA,
+    _row_id(),
+    _of("run", "runs"),
+    _needed("variant", String(100)),
+    _needed("metric", String(60)),
+    _needed("params", String(500)),
+    _needed("repeat", Integer),
+    _needed("values", JSON),
+    UniqueConstraint("run", "variant", "metric", "params", "repeat"),
+)
 
-class JobLineRow(Base):
-    """A line of a job's output."""
+# A variant's answer to one question of the quality suite: `benchmarks.measure.graded_answer.Graded`.
+ANSWERS = Table(
+    "answers",
+    METADATA,
+    _row_id(),
+    _of("run", "runs"),
+    _needed("variant", String(100)),
+    _needed("number", Integer),
+    _needed("labels", JSON),
+    _needed("history", JSON),
+    _needed("question", Text),
+    _needed("expected", Text),
+    Column("answer", Text),
+    Column("right", Boolean),
+    _needed("tokens", Integer),
+    _needed("nats", Double),
+    Column("kl", Double),
+    Column("agreed", Integer),
+    UniqueConstraint("run", "variant", "number"),
+)
 
-    __tablename__ = "job_lines"
-    __table_args__ = (Index("ix_job_lines_job_id", "job", "id"),)
-    id: Mapped[int] = mapped_column(ROW_ID, primary_key=True)
-    job: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    text: Mapped[str] = mapped_column(String(2000))
+# One of this project's commands, running in the background or waiting: `benchmarks.jobs.jobs.Job`. Times in UTC.
+JOBS = Table(
+    "jobs",
+    METADATA,
+    _row_id(),  # by time of queueing
+    _needed("node", String(255)),  # a job belongs to a machine
+    _needed("arguments", JSON),  # the Python version
+    _needed("device", String(20)),  # "auto": any device of the machine
+    _needed("state", String(20)),
+    _needed("cancelling", Boolean),
+    _needed("attempts", Integer),
+    Column("worker", String(60)),  # as `environment.processes.identity` describes it
+    Column("child", String(60)),
+    _needed("stage", String(300)),
+    _needed("fraction", Double),  # share that is done, 0 to 1
+    Column("eta", Double),  # seconds left
+    Column("run", String(40)),  # files that the job writes and that may be deleted
+    Column("error", String(2000)),
+    _needed("queued", DateTime),
+    Column("started", DateTime),
+    Column("finished", DateTime),
+    Index("ix_jobs_node_state", "node", "state"),
+    Index("ix_jobs_finished", "finished"),
+)
+
+# Lines of the jobs' output.
+LOG = Table(
+    "job_lines",
+    METADATA,
+    _row_id(),
+    _of("job", "jobs"),
+    _needed("text", String(2000)),
+    Index("ix_job_lines_job_id", "job", "id"),
+)

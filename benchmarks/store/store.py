@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import pandas as pd
 from sqlalchemy import Connection, Engine, Table, create_engine, event, select, update
@@ -22,16 +22,13 @@ from benchmarks.measure.graded_answer import Graded
 from benchmarks.measure.measurement import Measurement, Sample, params_text
 from benchmarks.store import migrations
 from benchmarks.store.run import Run, Status, still_runs
-from benchmarks.store.schema import AnswerRow, MeasurementRow, RunRow, SampleRow
+from benchmarks.store.schema import ANSWERS, MEASUREMENTS, RUNS, SAMPLES
 from fastglm.errors import FastGLMError
 from fastglm.system.home import folder, home, private
 
 BUSY_TIMEOUT = 5.0  # seconds to wait for another writer (SQLite), or for a server to answer (PostgreSQL)
 WAITS = (0.5, 1.5, 3.0, 5.0)  # seconds between attempts to reach a server that went away
 KEPT_DELETED = timedelta(days=30)
-RUNS, MEASUREMENTS, SAMPLES, ANSWERS = (
-    cast(Table, kind.__table__) for kind in (RunRow, MeasurementRow, SampleRow, AnswerRow)
-)
 KEYS = {
     RUNS: ("id",),
     MEASUREMENTS: ("run", "variant", "metric", "params"),

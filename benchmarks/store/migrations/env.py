@@ -3,11 +3,11 @@
 from alembic import context
 
 from benchmarks.store.migrations import VERSION_TABLE
-from benchmarks.store.schema import Base
+from benchmarks.store.schema import METADATA
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=Base.metadata,
+    target_metadata=METADATA,
     version_table=VERSION_TABLE,
 )
 context.run_migrations()

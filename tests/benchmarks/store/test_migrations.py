@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 
 from benchmarks.store import migrations
-from benchmarks.store.schema import Base
+from benchmarks.store.schema import METADATA
 from benchmarks.store.store import Store, StoreError
 
 FIRST_TABLES = """
@@ -87,7 +87,7 @@ def test_steps_lead_to_the_tables_of_the_program(url: str, before: str) -> None:
         types = connection.dialect.name == "postgresql"  # SQLite hardly has types
         options = {"version_table": migrations.VERSION_TABLE, "compare_type": types}
         context = MigrationContext.configure(connection, opts=options)
-        found = compare_metadata(context, Base.metadata)
+        found = compare_metadata(context, METADATA)
     others = [step for step in found if not (step[0] == "remove_table" and step[1].name == "fastglm_schema")]
     assert others == []
 

@@ -18,7 +18,8 @@ from benchmarks.measure.measurement import Measurement, Sample
 from benchmarks.run.record import Result
 from benchmarks.store import store as stores
 from benchmarks.store.run import Run, still_runs
-from benchmarks.store.store import RUNS, Store, StoreError, local_url
+from benchmarks.store.schema import RUNS
+from benchmarks.store.store import Store, StoreError, local_url
 
 
 def _run(**changes: object) -> Run:
