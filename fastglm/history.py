@@ -41,6 +41,12 @@ def as_history(history: Any) -> History:
     return list(zip(texts[::2], texts[1::2], strict=True))
 
 
+def without_oldest(messages: Sequence[Message]) -> list[Sequence[Message]]:
+    """A conversation that ends with a question: the whole, then without its oldest round, and so on to the last one."""
+    asked = [number for number, message in enumerate(messages) if message.role == "user"]
+    return [messages[first:] for first in (0, *asked[1:])]
+
+
 def check_turns(messages: Sequence[Message]) -> None:
     """Raises UsageError where user and assistant do not take turns, up to the user's message that is to be answered."""
     if any(message.role == "system" for message in messages):

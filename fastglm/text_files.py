@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .errors import UsageError
+from .history import History, of_rounds
+from .messages import Message
 from .system.files import open_regular
 
 _KEYS = {"prompt", "answer", "history"}
@@ -17,9 +19,14 @@ LARGEST = 1 << 30  # bytes of a file, which is held in memory as a whole
 class Text(NamedTuple):
     """A text to learn from or score: earlier rounds, a prompt (empty for plain text), and the answer to it."""
 
-    history: list[tuple[str, str]]
+    history: History
     prompt: str
     answer: str
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation that the answer belongs to."""
+        return of_rounds(self.history, self.prompt)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -271,7 +271,7 @@ def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[i
     """
     began = time.perf_counter()
     checkpoint, tokenizer = Checkpoint(Path(folder)), ChatGLMTokenizer.from_pretrained(folder)
-    asked = [encode(tokenizer, q.history, q.question, q.expected, 2048) for q in held_out(2)[:questions]]
+    asked = [encode(tokenizer, q.messages, q.expected, 2048) for q in held_out(2)[:questions]]
     model = LayerwiseModel(checkpoint, torch.device("cpu"), torch.float32)
 
     def on_layer(done: int, layers: int) -> None:

@@ -59,12 +59,12 @@ class Interview:
         return reference
 
     def _asked(self) -> list[Asked]:
-        return [(question.history, question.question, question.expected) for question in self.questions]
+        return [(question.messages, question.expected) for question in self.questions]
 
     def _reference(self) -> Reference:
         checkpoint = Checkpoint(find_source(self.model).fetch())
         tokenizer = read_tokenizer(checkpoint.folder)
-        examples = encoded(tokenizer, self._asked(), checkpoint.config.max_sequence_length)
+        examples = encoded(tokenizer, self._asked(), checkpoint.config.context)
         return Reference(checkpoint, examples, LONGEST_ANSWER, resolve_device(self.device))
 
     def _make(self, reporter: Reporter) -> None:

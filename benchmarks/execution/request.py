@@ -140,7 +140,7 @@ def read_subject(model: str, device: str) -> Subject:
     """Open the small files of a model. Raises `FastGLMError`: no such model or device, or a broken checkpoint."""
     devices = ",".join(map(str, resolve_devices(device)))  # all packages that a host may need
     tokenizer, config = read_light(model)
-    return Subject(tokenizer, config.max_sequence_length, devices)
+    return Subject(tokenizer, config.context, devices)
 
 
 def read_light(model: str) -> tuple[Tokenizer, ModelConfig]:

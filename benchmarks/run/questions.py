@@ -6,7 +6,8 @@ from pathlib import Path
 
 from fastglm.demo.skills import Skill
 from fastglm.errors import UsageError
-from fastglm.history import History
+from fastglm.history import History, of_rounds
+from fastglm.messages import Message
 from fastglm.text_files import read_rounds
 
 
@@ -22,6 +23,11 @@ class Question:
     expected: str
     history: History = field(default_factory=list)
     skill: Skill | None = None
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation up to the question."""
+        return of_rounds(self.history, self.question)
 
     def right(self, answer: str | None) -> bool | None:
         """Tell whether an answer is right; None if no rule can tell."""

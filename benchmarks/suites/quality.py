@@ -88,7 +88,7 @@ def streamed(progress: OnProgress, model: str, device: str, asked: Sequence[Aske
 
 
 def _asked(bench: Session) -> list[Asked]:
-    return [(question.history, question.question, question.expected) for question in bench.questions]
+    return [(question.messages, question.expected) for question in bench.questions]
 
 
 def _progress(bench: Session, variant: str) -> OnProgress:

@@ -14,6 +14,7 @@ from fastglm.hosting.host import Host
 from fastglm.hosting.lease import lease
 from fastglm.hosting.pool import Pool
 from fastglm.hosting.protocol import HostKey
+from fastglm.messages import Message
 from fastglm.progress.progress import Progress
 
 State = Literal["loading", "warming", "queued", "waiting", "running", "done", "failed", "cancelled"]
@@ -24,9 +25,7 @@ log = logging.getLogger(__name__)
 class Turn:
     """One answer of one variant, from loading the variant to the last token."""
 
-    def __init__(
-        self, pool: Pool, user: str, key: HostKey, prompt: str, history: list[tuple[str, str]], **settings: Any
-    ):
+    def __init__(self, pool: Pool, user: str, key: HostKey, prompt: str, history: list[Message], **settings: Any):
         self.key, self.user, self.prompt = key, user, prompt
         self.progress: Progress | None = None
         self.piece: Piece | None = None

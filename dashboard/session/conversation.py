@@ -12,6 +12,7 @@ from dashboard.session.browser_tab import Presence
 from dashboard.session.state import Conversation, Round, Shelf
 from fastglm.hosting.pool import Pool
 from fastglm.hosting.protocol import HostKey
+from fastglm.messages import Message
 
 PLACES = ("chat", "left", "right")  # places where a tab can have a variant loaded, one at a time in each
 
@@ -117,7 +118,7 @@ class Desk:
         self.shelf.forget(tab)
 
     def _turn(
-        self, tab: str, place: str, key: HostKey, prompt: str, history: list[tuple[str, str]], settings: dict[str, Any]
+        self, tab: str, place: str, key: HostKey, prompt: str, history: list[Message], settings: dict[str, Any]
     ) -> Turn:
         user = f"{tab} {place}"
         if self._keys.get(user) != key:

@@ -13,6 +13,8 @@ from pydantic import ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 
 from benchmarks.exchange import bounded
 from fastglm.errors import FastGLMError
+from fastglm.history import of_rounds
+from fastglm.messages import Message
 from fastglm.system.files import read_regular, replacing
 from fastglm.system.home import folder
 
@@ -87,9 +89,9 @@ class Conversation:
     variant: Name = "original"
     settings: Settings = field(default_factory=Settings)
 
-    def history(self) -> list[tuple[str, str]]:
-        """The answered rounds in the form that models take."""
-        return [(r.query, r.response) for r in self.rounds if r.response]
+    def history(self) -> list[Message]:
+        """The messages of the answered rounds."""
+        return of_rounds((round.query, round.response) for round in self.rounds if round.response)
 
     def dumps(self) -> str:
         """The conversation as JSON, readable by `loads`."""

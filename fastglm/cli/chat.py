@@ -12,6 +12,7 @@ from fastglm.errors import FastGLMError
 from fastglm.generation.piece import Piece
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.host import Host
+from fastglm.messages import Message
 from fastglm.system.files import in_words
 
 # Characters that could move the cursor or ring the bell; a model may write anything.
@@ -32,7 +33,7 @@ class TerminalChat:
         """
         self._start = start
         self._settings = settings
-        self._history: list[tuple[str, str]] = []
+        self._history: list[Message] = []
         self._left_out = 0  # number of left-out rounds that the user knows of
         self._on_screen = sys.stdin.isatty() and sys.stdout.isatty()
         if self._on_screen:
@@ -83,7 +84,7 @@ class TerminalChat:
         _tell("The conversation is cleared.")
 
     def _answer(self, host: Host, message: str) -> None:
-        answer = host.ask(message, list(self._history), **self._settings)
+        answer = host.ask(message, self._history, **self._settings)
         try:
             try:
                 _tell_waiting(answer, host.info.device)
@@ -103,7 +104,7 @@ class TerminalChat:
                 _tell("Stopped.")
             return
         if answer.state != "failed":
-            self._history.append((message, piece.text))
+            self._history += [Message("user", message), Message("assistant", piece.text)]
         _tell(_figures(answer, piece), dim=True)
         if piece.rounds_left_out > self._left_out:
             _tell(f"The context is full: the {piece.rounds_left_out} oldest rounds were left out.", dim=True)

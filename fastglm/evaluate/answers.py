@@ -9,7 +9,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from ..engine import GREEDY, BatchEngine, Sampling, engine_name
 from ..engine.batch import Ends
-from ..history import History
+from ..messages import Message
 from ..progress.progress import OnProgress, Progress
 
 TOP_P = 0.7  # top-p of sampling, as in the published chat
@@ -19,13 +19,13 @@ QUESTIONS_AT_ONCE = 64
 def answers(
     model: Any,
     tokenizer: Any,
-    questions: Sequence[tuple[History, str]],
+    questions: Sequence[Sequence[Message]],
     max_new_tokens: int,
     temperature: float | None = None,
     seed: int = 0,
     progress: OnProgress | None = None,
 ) -> list[str | None]:
-    """Answer `questions`, each a history and a prompt.
+    """Answer `questions`, each a conversation that ends with a question.
 
     Neighbouring questions run side by side, padded on the left; this is fast if their answers are about equally long.
 
@@ -34,7 +34,7 @@ def answers(
         temperature: None means greedy decoding, otherwise sampling with `TOP_P`.
         seed: of the sampling; question n draws with `seed + n`.
     """
-    prompts = [model.prompt_ids(tokenizer, question, history)[0] for history, question in questions]
+    prompts = [model.prompt_ids(tokenizer, question.content, history)[0] for *history, question in questions]
     return prompt_answers(model, tokenizer, prompts, max_new_tokens, temperature, seed, progress)
 
 

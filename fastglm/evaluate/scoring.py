@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..batching import shortest_first
 from ..errors import ContextError
-from ..history import History
+from ..messages import Message
 from ..models.checkpoint import Checkpoint
 from ..models.packing import Batch, Example, encode
 from ..models.source import find_source
@@ -22,7 +22,7 @@ from .divergence import divergence
 from .likelihood import answer_losses, batches_of
 from .reference import Reference
 
-Asked = tuple[History, str, str]  # history, question, and the known answer
+Asked = tuple[Sequence[Message], str]  # a conversation that ends with a question, and the known answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def judge(
     arithmetic: Arithmetic = Arithmetic.exact,
     progress: OnProgress | None = None,
 ) -> Findings:
-    """Score `questions`, each a history, a prompt and its known answer.
+    """Score `questions`, each a conversation that ends with a question, and the known answer.
 
     The original is not loaded for the comparison: its states at the known answers are computed layer by layer once, and
     stored (`fastglm.evaluate.reference`). If the original itself is scored, its own answers are stored there too. A

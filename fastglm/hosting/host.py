@@ -12,12 +12,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from fastglm.errors import CancelledError, FastGLMError, HostError
-from fastglm.history import as_history
 from fastglm.hosting import protocol
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.device_share import DeviceShare
@@ -33,6 +32,7 @@ from fastglm.hosting.protocol import (
 )
 from fastglm.hosting.spawn import Launch, Process, forked, launched
 from fastglm.hosting.sweep import sweep
+from fastglm.messages import Message
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.home import folder, writing
 from fastglm.system.locks import lock_while_open
@@ -118,7 +118,7 @@ class Host:
     def ask(
         self,
         prompt: str | list[int],
-        history: Any = None,
+        history: Sequence[Message] = (),
         *,
         lease: bool = True,
         **settings: Any,
@@ -126,9 +126,9 @@ class Host:
         """Request an answer, beside running ones; returns at once. `settings` are those of `fastglm.stream`.
 
         Without `lease` the answer does not wait for the device: for a caller that has it alone already. On a dead host
-        the answer fails. Raises UsageError for a history in another form than those of `fastglm.history`.
+        the answer fails.
         """
-        request = protocol.AskRequest(next(self._ids), prompt, as_history(history), settings)
+        request = protocol.AskRequest(next(self._ids), prompt, list(history), settings)
         answer = Answer(request, self._ahead, self._cancel)
         with self._lock:
             death, share = self._death, self._share

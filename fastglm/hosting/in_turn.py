@@ -1,9 +1,10 @@
 """Answers of a plain generator of pieces, side by side: each gives one piece in turn."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from fastglm.generation.piece import Piece
+from fastglm.messages import Message
 
 
 class InTurn:
@@ -19,7 +20,7 @@ class InTurn:
         """Tell whether an answer is running."""
         return bool(self._pieces)
 
-    def add(self, id: int, prompt: str | list[int], history: Any = None, **settings: Any) -> None:
+    def add(self, id: int, prompt: str | list[int], history: Sequence[Message] = (), **settings: Any) -> None:
         """Begin an answer. Raises the errors of the generator's function."""
         self._pieces[id] = self._stream(self._model, self._tokenizer, prompt, history, **settings)
 

@@ -8,6 +8,7 @@ from typing import Any
 from fastglm.errors import FastGLMError
 from fastglm.generation.model_info import LoadedInfo
 from fastglm.generation.piece import Piece
+from fastglm.messages import Message
 from fastglm.progress.progress import Progress
 from fastglm.system.memory import Memory
 
@@ -52,7 +53,7 @@ class AskRequest:
 
     id: int
     prompt: str | list[int]
-    history: Any
+    history: list[Message]
     settings: dict[str, Any]
 
 

@@ -42,6 +42,7 @@ from fastglm.hosting.protocol import (
     ResetPeakRequest,
     ResultReply,
 )
+from fastglm.messages import Message
 from fastglm.progress.progress import OnProgress
 from fastglm.system.home import home
 from fastglm.system.memory import MemoryMeter, is_out_of_memory
@@ -61,7 +62,7 @@ class Running(Protocol):
     def alone(self) -> int | None:
         """The request that is computed alone at this moment: a signal may raise an exception into it."""
 
-    def add(self, id: int, prompt: str | list[int], history: Any = None, **settings: Any) -> None: ...
+    def add(self, id: int, prompt: str | list[int], history: Sequence[Message] = (), **settings: Any) -> None: ...
 
     def cancel(self, id: int) -> None: ...
 

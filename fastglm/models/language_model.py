@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from ..errors import ContextError, UsageError
-from ..history import as_messages
+from ..history import as_messages, without_oldest
 from ..messages import Message
 from ..placement import Entries, Stage, stages_of
 from .architecture import TensorNames, Tokenizer
@@ -184,12 +184,11 @@ class LanguageModel(PreTrainedModel):
         """
         if not isinstance(query, str):
             raise UsageError(f"The query must be a text (got {type(query).__name__}).")
-        messages = [*as_messages(history), Message("user", query)]
-        users = [number for number, message in enumerate(messages) if message.role == "user"]
-        rounds = [0, *users[1:]]
-        for left_out, first in enumerate(rounds):
-            ids = tokenizer.conversation.ids(tokenizer, messages[first:])
-            if len(ids) + (1 if first == rounds[-1] else room) <= self.context_length:
+        conversations = without_oldest([*as_messages(history), Message("user", query)])
+        for left_out, messages in enumerate(conversations):
+            ids = tokenizer.conversation.ids(tokenizer, messages)
+            is_last = left_out == len(conversations) - 1
+            if len(ids) + (1 if is_last else room) <= self.context_length:
                 return ids, left_out
         raise ContextError(
             f"The message is {len(ids)} tokens long and the model's context is {self.context_length}: shorten it."

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
-from ..history import History, of_rounds
+from ..history import without_oldest
+from ..messages import Message
 from .architecture import Tokenizer
 from .base import ModelConfig
 
@@ -37,18 +38,19 @@ class Example:
         return self.tokens[self.context + 1 :]
 
 
-def encode(tokenizer: Tokenizer, history: History, question: str, answer: str, room: int) -> Example:
-    """Encode a round as the chat would; the oldest rounds are left out until it fits into `room` tokens.
+def encode(tokenizer: Tokenizer, messages: Sequence[Message], answer: str, room: int) -> Example:
+    """Encode a conversation and its answer as the chat would; the oldest rounds are left out until `room` tokens hold
+    the rest.
 
     Raises ValueError if the last round alone does not fit.
     """
     target = [*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id]
-    for first in range(len(history) + 1):
-        prompt = tokenizer.conversation.ids(tokenizer, of_rounds(history[first:], question))
+    for kept in without_oldest(messages):
+        prompt = tokenizer.conversation.ids(tokenizer, kept)
         if len(prompt) + len(target) <= room:
             return Example(prompt + target, len(prompt) - 1)
     needed = len(prompt) + len(target)
-    raise ValueError(f"{question[:40]!r} and its answer have {needed} tokens, there is room for {room}")
+    raise ValueError(f"{messages[-1].content[:40]!r} and its answer have {needed} tokens, there is room for {room}")
 
 
 @dataclass(frozen=True, slots=True)

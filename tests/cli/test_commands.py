@@ -24,6 +24,7 @@ from hosting import LAUNCH_FAKE, TESTS_ON_PATH, eventually, gone
 import fastglm.hosting.host
 from fastglm.cli.commands import main
 from fastglm.hosting.lease import lease
+from fastglm.messages import Message
 from fastglm.variants.variants import VARIANTS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -63,7 +64,7 @@ def chat(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
 def test_a_conversation(chat: Chat) -> None:
     status, answers, told = chat("", "   ", "history", "history", "clear", "history", "stop", "history")
     assert status == 0
-    first = "[('history', '[]')]"
+    first = repr([Message("user", "history"), Message("assistant", "[]")])
     assert answers.splitlines() == ["[]", first, "[]"]
     assert told.count("1 tokens · first after 0.00 s · memory ") == 3
     assert "demo as original on cpu" in told
@@ -291,7 +292,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(terminal: Callable[..., Ter
     chat.until("stopped · ")
     chat.until("> ")
     chat.type("history\n")
-    assert "('slow', 'slow1 slow2 slow3" in chat.until("> ")  # the text so far stays
+    assert "Message(role='assistant', content='slow1 slow2 slow3" in chat.until("> ")  # the text so far stays
     chat.type("stop\n")
     assert chat.status() == 0
     assert "Traceback" not in chat.seen

@@ -16,6 +16,7 @@ from fastglm.demo.evaluation.texts import distinct, units
 from fastglm.demo.skills import SKILLS
 from fastglm.demo.training.plan import Plan
 from fastglm.evaluate.answers import answers
+from fastglm.history import of_rounds
 from fastglm.models.source import demo_folder
 
 FOLDER = demo_folder()
@@ -63,7 +64,7 @@ def test_held_out_questions_are_answered_as_the_card_says(demo) -> None:
 @pytest.mark.parametrize("language", ["zh", "en"])
 def test_the_examples_that_the_app_offers_are_answered(demo, language: str) -> None:
     closed = [skill for skill in SKILLS if skill.kind != "open"]
-    found = answers(*demo, [([], skill.examples[language]) for skill in closed], 100)
+    found = answers(*demo, [of_rounds([], skill.examples[language]) for skill in closed], 100)
     assert all(found)
 
 

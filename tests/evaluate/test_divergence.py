@@ -22,20 +22,21 @@ from fastglm.models.head import FinalStates, Head
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Batch, encode, pack
 from fastglm.models.source import demo_folder
+from fastglm.text_files import Text
 
-ROUNDS = [
-    ([], "你好！", "你好！有什么想问的吗？"),
-    ([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
-    ([], "What is the capital of France?", "The capital of France is Paris."),
-    ([], "写一个你没有学过的句子", "zygote quixotic 鼯鼠 vexing fjord!"),  # texts that the demo is unsure of
+TEXTS = [
+    Text([], "你好！", "你好！有什么想问的吗？"),
+    Text([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
+    Text([], "What is the capital of France?", "The capital of France is Paris."),
+    Text([], "写一个你没有学过的句子", "zygote quixotic 鼯鼠 vexing fjord!"),  # texts that the demo is unsure of
 ]
 Pair = tuple[FinalStates, Head]
 
 
 def packed(model: Any, tokenizer: Any) -> list[Batch]:
     """A round per batch; the last has a single token: an empty answer's end."""
-    rounds = [*ROUNDS, ([], "你好！", "")]
-    return [pack([encode(tokenizer, *round_, 200)], 100, model.config) for round_ in rounds]
+    texts = [*TEXTS, Text([], "你好！", "")]
+    return [pack([encode(tokenizer, text.messages, text.answer, 200)], 100, model.config) for text in texts]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from fastglm.evaluate.answers import prompt_answers
 from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.reference import Reference
 from fastglm.evaluate.reference_file import FINALS, OLD_FORMAT
+from fastglm.history import of_rounds
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.head import FinalStates
 from fastglm.models.layerwise import LayerwiseModel
@@ -26,7 +27,7 @@ LONGEST = 16
 
 @pytest.fixture(scope="module")
 def examples(demo) -> list[Example]:
-    return [encode(demo[1], [], f"{n}+{n}=?", f"{n}+{n}={2 * n}。", 200) for n in range(40)]
+    return [encode(demo[1], of_rounds([], f"{n}+{n}=?"), f"{n}+{n}={2 * n}。", 200) for n in range(40)]
 
 
 def make(examples: list[Example], longest: int = LONGEST) -> Reference:

@@ -15,15 +15,16 @@ from fastglm.evaluate.answers import answers
 from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.likelihood import likelihood
 from fastglm.evaluate.scoring import judge, judge_streamed
+from fastglm.history import of_rounds
 from fastglm.models.packing import Example, encode
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import Progress
 from fastglm.text_files import Text
 
 QUESTIONS = [
-    ([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
-    ([], "What is the capital of France?", "The capital of France is Paris."),
-    ([], "你好！", "你好！"),
+    (of_rounds([("12+30=?", "12+30=42。")], "再加7呢？"), "42+7=49。"),
+    (of_rounds([], "What is the capital of France?"), "The capital of France is Paris."),
+    (of_rounds([], "你好！"), "你好！"),
 ]
 
 
@@ -39,7 +40,7 @@ def test_each_question_has_its_own_figures() -> None:
         for count in range(len(example.targets)):  # token by token, in the order of the answer
             part = likelihood(model, [Example(example.tokens[: example.context + 2 + count], example.context)])
             assert sum(judged.losses[: count + 1]) == pytest.approx(part.nats, abs=1e-4)
-        assert judged.answer == answers(model, tokenizer, [question[:2]], 16)[0]
+        assert judged.answer == answers(model, tokenizer, [question[0]], 16)[0]
     assert {"answer", "original"} <= {news.stage for news in seen}
 
 
@@ -83,7 +84,7 @@ def test_a_checkpoint_published_quantised_has_no_original() -> None:
 
 
 def test_a_variant_with_a_vocabulary_of_its_own_is_not_compared(tmp_path: Path) -> None:
-    texts = [Text([], question, answer) for _, question, answer in QUESTIONS]
+    texts = [Text([], messages[-1].content, answer) for messages, answer in QUESTIONS]
     made = tmp_path / "models" / "pruned"
     prune_vocabulary(demo_folder(), made, texts)
     model, tokenizer = fastglm.load(str(made))
@@ -133,4 +134,4 @@ def test_answers_of_the_loaded_original_serve_where_there_is_no_room() -> None:
 
 def test_a_question_that_does_not_fit_is_told() -> None:
     with pytest.raises(ContextError, match=r"there is room for .*: leave it out, or shorten it"):
-        judge_streamed("demo", "cpu", [([], "长" * 5000, "短")], 4)
+        judge_streamed("demo", "cpu", [(of_rounds([], "长" * 5000), "短")], 4)

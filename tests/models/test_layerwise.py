@@ -14,20 +14,21 @@ from fastglm.models.head import Head
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Batch, encode, pack
 from fastglm.models.source import demo_folder
+from fastglm.text_files import Text
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CPU = torch.device("cpu")
-ROUNDS = [
-    ([], "你好！", "你好！有什么想问的吗？"),
-    ([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
-    ([], "What is the capital of France?", "The capital of France is Paris."),
+TEXTS = [
+    Text([], "你好！", "你好！有什么想问的吗？"),
+    Text([("12+30=?", "12+30=42。")], "再加7呢？", "42+7=49。"),
+    Text([], "What is the capital of France?", "The capital of France is Paris."),
 ]
 
 
 @pytest.fixture(scope="module")
 def batches(demo) -> list[Batch]:
     model, tokenizer = demo
-    examples = [encode(tokenizer, *round_, 200) for round_ in ROUNDS]
+    examples = [encode(tokenizer, text.messages, text.answer, 200) for text in TEXTS]
     return [pack(examples[:2], 128, model.config), pack(examples[2:], 64, model.config)]
 
 

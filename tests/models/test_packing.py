@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from fastglm.evaluate.likelihood import answer_loss
+from fastglm.history import of_rounds
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
@@ -104,10 +105,10 @@ def test_a_filled_batch_takes_the_next_examples_in_turn() -> None:
 
 def test_rounds_that_do_not_fit_are_left_out_from_the_oldest_on() -> None:
     tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
-    history = [("12+30=?", "12+30=42。"), ("它的首都呢？", "法国的首都是巴黎。")]
-    whole = encode(tokenizer, history, "你好", "你好！", 200)
-    shorter = encode(tokenizer, history, "你好", "你好！", len(whole.tokens) - 1)
-    assert shorter == encode(tokenizer, history[1:], "你好", "你好！", 200)
+    messages = of_rounds([("12+30=?", "12+30=42。"), ("它的首都呢？", "法国的首都是巴黎。")], "你好")
+    whole = encode(tokenizer, messages, "你好！", 200)
+    shorter = encode(tokenizer, messages, "你好！", len(whole.tokens) - 1)
+    assert shorter == encode(tokenizer, messages[2:], "你好！", 200)
     assert tokenizer.decode(whole.targets, skip_special_tokens=True) == "你好！"
     with pytest.raises(ValueError, match="there is room for 3"):
-        encode(tokenizer, history, "你好", "你好！", 3)
+        encode(tokenizer, messages, "你好！", 3)

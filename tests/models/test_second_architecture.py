@@ -197,7 +197,7 @@ def folder(known: None, tmp_path: Path) -> Path:
 
 
 def examples(folder: Path) -> list[Example]:
-    return [encode(read_tokenizer(folder), *text, 96) for text in TEXTS]
+    return [encode(read_tokenizer(folder), text.messages, text.answer, 96) for text in TEXTS]
 
 
 @torch.inference_mode()

@@ -13,6 +13,7 @@ from fastglm.errors import CheckpointError, ContextError, MemoryShortError, Usag
 from fastglm.generation.piece import Piece
 from fastglm.hosting.in_turn import InTurn
 from fastglm.hosting.worker import serve, standard_streams
+from fastglm.messages import Message
 from fastglm.progress.progress import OnProgress, Progress
 
 # Of torch, the worker asks for the number of threads alone; importing the real one takes seconds.
@@ -87,7 +88,7 @@ def answer(
     model: Any,
     tokenizer: Any,
     prompt: str,
-    history: list[tuple[str, str]] | None = None,
+    history: list[Message] | None = None,
     pause: float = 0.0,
     count: int = 5,
     **settings: Any,

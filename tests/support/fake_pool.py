@@ -2,13 +2,14 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 from fastglm.errors import FastGLMError
 from fastglm.generation.piece import Piece
 from fastglm.hosting.protocol import HostKey
+from fastglm.messages import Message
 from fastglm.progress.progress import Progress
 from fastglm.system.memory import Memory
 
@@ -49,7 +50,7 @@ class FakeHost:
         self.key, self.pool = key, pool
         self.info = SimpleNamespace(device="cpu")
 
-    def ask(self, prompt: str, history: Any = None, *, lease: bool = True, **settings: Any) -> FakeAnswer:
+    def ask(self, prompt: str, history: Sequence[Message] = (), *, lease: bool = True, **settings: Any) -> FakeAnswer:
         pool = self.pool
         pool.asked.append((self.key, prompt, history, settings))
         text = pool.texts.get(self.key.variant, pool.text)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...errors import CheckpointError, UsageError
 from ...history import of_rounds
+from ...messages import Message
 from ...models.chatglm.architecture import CHATGLM_6B
 from ...models.chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
 from ...models.chatglm.vocabulary import CONTROL_TOKENS, read_model
@@ -113,10 +114,11 @@ def _as_list(value: int | list[int] | None) -> list[int]:
 
 def _encoded(tokenizer: ChatGLM6BTokenizer, texts: Iterable[Text]) -> Iterator[list[int]]:
     """Every text in the forms that the model reads: alone, as a round of a longer conversation, and as plain text."""
-    for history, prompt, answer in texts:
-        yield encode(tokenizer, history, prompt, answer, maxsize).tokens
-        yield tokenizer.conversation.ids(tokenizer, of_rounds([*history, (prompt, answer)], prompt))
-        yield tokenizer.encode(answer, add_special_tokens=False)
+    for text in texts:
+        question, answer = text.messages[-1], Message("assistant", text.answer)
+        yield encode(tokenizer, text.messages, text.answer, maxsize).tokens
+        yield tokenizer.conversation.ids(tokenizer, [*text.messages, answer, question])
+        yield tokenizer.encode(text.answer, add_special_tokens=False)
 
 
 def _used(tokenizer: ChatGLM6BTokenizer, texts: Iterable[Text]) -> set[int]:

@@ -80,7 +80,7 @@ def evaluate_open(
 ) -> OpenReport:
     """Sample a text for each request with a fixed seed."""
     began = time.perf_counter()
-    asked = [(q.sample.history, q.sample.question) for q in questions]
+    asked = [q.sample.messages for q in questions]
     found = answers(model, tokenizer, asked, LONGEST_ANSWER, TEMPERATURE, SEED, progress)
     answered = [OpenQuestion(q.skill, q.sample, text) for q, text in zip(questions, found, strict=True)]
     return OpenReport(answered, time.perf_counter() - began)

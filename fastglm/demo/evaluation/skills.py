@@ -126,7 +126,7 @@ def evaluate_skills(
         arithmetic: for the likelihood of the right answers; the model's own answers are decoded as usual.
     """
     began = time.perf_counter()
-    asked = [(q.sample.history, q.sample.question) for q in questions]
+    asked = [q.sample.messages for q in questions]
     found = answers(model, tokenizer, asked, LONGEST_ANSWER, progress=progress)
     answered = [Question(q.skill, q.split, q.sample, answer) for q, answer in zip(questions, found, strict=True)]
     likely = answers_likelihood(model, tokenizer, questions, arithmetic)
@@ -137,8 +137,8 @@ def answers_likelihood(
     model: Any, tokenizer: Any, questions: Iterable[Question], arithmetic: Arithmetic = Arithmetic.exact
 ) -> Likelihood:
     """The likelihood of the right answers to `questions` under the model."""
-    samples = [q.sample for q in questions]
-    examples = [encode(tokenizer, s.history, s.question, s.answer, model.context_length) for s in samples]
+    room = model.context_length
+    examples = [encode(tokenizer, q.sample.messages, q.sample.answer, room) for q in questions]
     return likelihood(model, examples, arithmetic)
 
 

@@ -12,6 +12,8 @@ from random import Random
 from typing import ClassVar, Literal, NamedTuple
 from zlib import crc32
 
+from ...history import of_rounds
+from ...messages import Message
 from ..tables import read_table
 
 Language = Literal["zh", "en"]
@@ -45,6 +47,11 @@ class Sample(NamedTuple):
     language: Language
     phrasing: str  # the template of the question
     operand: str  # the subject of the question, equal for all phrasings: "47+38", "France"
+
+    @property
+    def messages(self) -> list[Message]:
+        """The conversation up to the question."""
+        return of_rounds(self.history, self.question)
 
 
 class Skill(ABC):

@@ -90,7 +90,7 @@ def train(
 
 
 def _example(tokenizer: ChatGLM6BTokenizer, sample: Sample, row: int) -> Example:
-    return encode(tokenizer, sample.history, sample.question, sample.answer, row)
+    return encode(tokenizer, sample.messages, sample.answer, row)
 
 
 def _config(plan: Plan, tokenizer: ChatGLM6BTokenizer) -> ChatGLM6BConfig:

@@ -16,6 +16,7 @@ from fastglm.compress import checkpoint_writer as compress_folder
 from fastglm.errors import MemoryShortError
 from fastglm.evaluate.reference_file import OLD_FORMAT
 from fastglm.evaluate.scoring import judge, judge_streamed
+from fastglm.history import of_rounds
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.source import demo_folder
@@ -77,7 +78,7 @@ def test_it_is_made_there_and_used_here(
     monkeypatch.setattr(LayerwiseModel, "_states", lambda *_: pytest.fail("it was computed again"))
     assert main(["reference", "import", str(file), *asked]) == 0
     assert "2 answers and their probabilities kept (made with float32 on cpu)" in capsys.readouterr().out
-    judged = judge_streamed("demo", "cpu", [([], asked, known) for asked, known in QUESTIONS], 12)
+    judged = judge_streamed("demo", "cpu", [(of_rounds([], asked), known) for asked, known in QUESTIONS], 12)
     assert [found.answer for found in judged.questions] == ["2+3=5。", "The capital of France is Paris."]
     assert main(["reference", "export", str(machine / "again"), *asked]) == 0  # with nothing to compute
     one, again = (load_file(path) for path in (file, machine / "again"))
@@ -99,7 +100,7 @@ def test_a_file_of_an_earlier_version_gives_its_answers(
     assert main(["reference", "import", str(old), *asked]) == 0
     assert "2 answers kept" in (said := capsys.readouterr().out)
     assert "of an earlier version, which kept only the 64 best logits" in said
-    questions = [([], asked, known) for asked, known in QUESTIONS]
+    questions = [(of_rounds([], asked), known) for asked, known in QUESTIONS]
     for judged in judge(*load("demo", "int4", "cpu"), questions, 4).questions:
         assert sum(judged.kl or ()) > 0
 

@@ -11,6 +11,7 @@ from dashboard.session import answering
 from dashboard.session.browser_tab import Presence
 from dashboard.session.conversation import Desk
 from fastglm.errors import FastGLMError, MemoryShortError
+from fastglm.history import of_rounds
 from fastglm.hosting.protocol import HostKey
 
 TAB = "a tab that nobody can guess"
@@ -52,7 +53,7 @@ def test_an_answer_is_kept_with_its_figures(desk: Desk, pool: FakePool) -> None:
     assert second.figures.decode_rate == pytest.approx(50)
     _, prompt, history, settings = pool.asked[-1]
     assert prompt == "<eop> second", "what a visitor says stays a string"
-    assert history == [("first", first.response)]
+    assert history == of_rounds([("first", first.response)])
     assert settings["top_p"] == 0.7
     assert Desk(pool).conversation(TAB) == desk.conversation(TAB), "it is in the file"  # type: ignore[arg-type]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.session.state import Conversation, Figures, NotAConversation, Round, Settings, Shelf, loads
+from fastglm.messages import Message
 
 FIGURES = Figures(3, 0.1, 20.0, 1000, stop="eos")
 SAID = Conversation(
@@ -55,7 +56,7 @@ def test_what_is_no_conversation_is_refused(text: str | bytes) -> None:
 
 
 def test_history_leaves_out_what_was_not_answered() -> None:
-    assert SAID.history() == [("你好", "hello")]
+    assert SAID.history() == [Message("user", "你好"), Message("assistant", "hello")]
 
 
 def test_at_temperature_zero_nothing_is_sampled() -> None:

@@ -17,6 +17,7 @@ from fastglm.compress.prune import prune_vocabulary
 from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import CheckpointError, UsageError
 from fastglm.evaluate.likelihood import likelihood
+from fastglm.history import of_rounds
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
 from fastglm.models.packing import encode
@@ -141,7 +142,7 @@ def test_every_sequence_ends_where_an_answer_ends(copy, said, config):
     change(copy / "config.json", **config)
     tokenizer = AutoTokenizer.from_pretrained(copy)
     assert (tokenizer.eos_token, tokenizer.eos_token_id) == ("<eop>", 90)
-    assert encode(tokenizer, [], "你好", "好", 99).tokens[-1] == 90
+    assert encode(tokenizer, of_rounds([], "你好"), "好", 99).tokens[-1] == 90
     assert examples(tokenizer, TEXTS[:1], 99)[0].tokens[-1] == 90
     assert tokenizer("a", "b")["input_ids"][-1] == 90
 
@@ -166,7 +167,7 @@ def test_without_a_config_the_end_of_an_answer_is_the_one_that_has_its_name(copy
 
 def test_right_answers_of_an_early_checkpoint_are_as_likely(early, golden):
     def loss(model, tokenizer):
-        return likelihood(model, [encode(tokenizer, *text, 999) for text in TEXTS[:3]]).loss
+        return likelihood(model, [encode(tokenizer, text.messages, text.answer, 999) for text in TEXTS[:3]]).loss
 
     # Without the image tokens, whose logits are 0 in this checkpoint and so take a part of the probability.
     trimmed = fastglm.load(str(early), device="cpu", trim_image_tokens=True)
