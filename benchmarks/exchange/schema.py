@@ -200,7 +200,12 @@ def _record(table: Table, check: Callable[[Any], None], left_out: Collection[str
 def _kind(column: Column[Any]) -> Any:
     """The values of a column that a file may hold."""
     length = getattr(column.type, "length", None)
-    by_type = {int: Count, float: Number, bool: bool, str: Annotated[Text, Field(max_length=length)]}
+    by_type = {
+        int: Count,
+        float: Number,
+        bool: bool,
+        str: Annotated[str, Field(max_length=length), AfterValidator(_clean)],
+    }
     kind: Any = FIELDS.get(column.name) or by_type[column.type.python_type]
     return kind | None if column.nullable else kind
 
