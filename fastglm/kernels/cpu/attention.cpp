@@ -1,6 +1,7 @@
-// Attention of a few queries over a cache in fp32 or int8, for x86-64 with AVX2: keys and values are read once a query, as
-// they are kept, up to the place of the query, and nothing of their size is written. The layout of the cache:
-// `fastglm/engine/kv_cache.py`.
+// Attention of a few queries over a cache in fp32 or int8, for x86-64 with AVX2: keys and values are read as they are kept,
+// up to the place of the query, and nothing of their size is written. Neighbouring heads of the queries that share a head of
+// the keys are done together, so that each block of keys is read from memory and converted once for all of them. The layout
+// of the cache: `fastglm/engine/kv_cache.py`.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -18,7 +19,14 @@
 namespace {
 
 constexpr int64_t TOGETHER = 4;     // keys whose products with a query are added up together
+constexpr int64_t BLOCK = 32;       // tokens that stay in the nearest cache for all heads that share them
 constexpr int64_t LEAST = 1 << 16;  // numbers of keys that are worth a thread
+constexpr float INFINITE = std::numeric_limits<float>::infinity();
+#ifdef __AVX512VNNI__
+constexpr int64_t HEADS = 4;  // heads of queries whose sums fit into the registers
+#else
+constexpr int64_t HEADS = 2;
+#endif
 
 // A head of the cache: [tokens, width], and in int8 a scale a token.
 template <typename Number>
@@ -33,65 +41,150 @@ struct Vectors {
   float scale(int64_t token) const { return scales ? scales[token] : 1; }
 };
 
-// COUNT keys by a query.
-template <int64_t COUNT, typename Number>
-inline void dots(const float* q, const Number* keys, int64_t width, float* out) {
-  Floats total[COUNT];
-  for (int64_t k = 0; k < COUNT; k++) total[k] = none();
+// `heads` heads of queries that share a head of the cache, and see `tokens` of its `capacity` tokens.
+struct Shared {
+  int64_t heads, tokens, capacity, width;
+  int64_t stride;                  // from head to head of queries and results
+  const float* q;
+  float *room, *weights, *out;     // room for BLOCK vectors; for heads · room_a_head weights
+
+  int64_t room_a_head() const { return tokens + 8; }
+};
+
+// Vectors as they are kept, or in fp32 if several heads share the conversion.
+inline const float* block(const float* vectors, int64_t, float*) { return vectors; }
+inline const float* block(const int8_t* vectors, int64_t count, float* room) {
   int64_t i = 0;
-  for (; i + FLOATS <= width; i += FLOATS) {
-    const Floats numbers = load(q + i);
-    for (int64_t k = 0; k < COUNT; k++) total[k] = with_product(total[k], numbers, load(keys + k * width + i));
-  }
-  if constexpr (COUNT == 4) _mm_storeu_ps(out, lane_sums(total));
-  else for (int64_t k = 0; k < COUNT; k++) out[k] = sum(total[k]);
-  for (; i < width; i++)
-    for (int64_t k = 0; k < COUNT; k++) out[k] += q[i] * keys[k * width + i];
+  for (; i + FLOATS <= count; i += FLOATS) store(room + i, load(vectors + i));
+  for (; i < count; i++) room[i] = vectors[i];
+  return room;
 }
 
-// The weighted sum of COUNT registers of columns of the values.
-template <int64_t COUNT, typename Number>
-inline void weigh(const float* weights, const Number* values, int64_t tokens, int64_t width, float* out) {
-  Floats total[COUNT];
-  for (int64_t c = 0; c < COUNT; c++) total[c] = none();
-  for (int64_t t = 0; t < tokens; t++) {
-    const Floats weight = everywhere(weights[t]);
-    for (int64_t c = 0; c < COUNT; c++) total[c] = with_product(total[c], weight, load(values + t * width + c * FLOATS));
+// COUNT keys by the queries of SIDE heads.
+template <int64_t SIDE, int64_t COUNT, typename Number>
+inline void dots(const Shared& of, int64_t head, const Number* keys, int64_t token) {
+  const float* q = of.q + head * of.stride;
+  Floats total[SIDE][COUNT];
+  for (int64_t h = 0; h < SIDE; h++)
+    for (int64_t k = 0; k < COUNT; k++) total[h][k] = none();
+  int64_t i = 0;
+  for (; i + FLOATS <= of.width; i += FLOATS) {
+    Floats numbers[COUNT];
+    for (int64_t k = 0; k < COUNT; k++) numbers[k] = load(keys + k * of.width + i);
+    for (int64_t h = 0; h < SIDE; h++) {
+      const Floats query = load(q + h * of.stride + i);
+      for (int64_t k = 0; k < COUNT; k++) total[h][k] = with_product(total[h][k], query, numbers[k]);
+    }
   }
-  for (int64_t c = 0; c < COUNT; c++) store(out + c * FLOATS, total[c]);
+  for (int64_t h = 0; h < SIDE; h++) {
+    float* out = of.weights + (head + h) * of.room_a_head() + token;
+    if constexpr (COUNT == 4) _mm_storeu_ps(out, lane_sums(total[h]));
+    else for (int64_t k = 0; k < COUNT; k++) out[k] = sum(total[h][k]);
+    for (int64_t rest = i; rest < of.width; rest++)
+      for (int64_t k = 0; k < COUNT; k++) out[k] += q[h * of.stride + rest] * keys[k * of.width + rest];
+  }
 }
 
-// One query of one head, which sees `tokens` of the `capacity` tokens. `weights`: room for a float a token, and 8 more.
-template <typename Number>
-void attend(const float* q, const Vectors<Number>& keys, const Vectors<Number>& values, int64_t tokens, int64_t capacity,
-            int64_t width, float* weights, float* out) {
-  constexpr float INFINITE = std::numeric_limits<float>::infinity();
-  const float times = 1 / std::sqrt(static_cast<float>(width));
-  int64_t token = 0;
+// The keys of tokens from `first` on by the queries of SIDE heads.
+template <int64_t SIDE, typename Number>
+inline void score(const Shared& of, int64_t head, const Number* keys, int64_t first, int64_t last) {
+  int64_t token = first;
   // The last products may be of keys that are not seen, so that a product is the same whatever follows its key.
-  for (; token < tokens && token + TOGETHER <= capacity; token += TOGETHER)
-    dots<TOGETHER>(q, keys.numbers + token * width, width, weights + token);
-  for (; token < tokens; token++) dots<1>(q, keys.numbers + token * width, width, weights + token);
-  for (int64_t t = 0; t < tokens; t++) weights[t] *= keys.scale(t) * times;
-  std::fill_n(weights + tokens, 8, -INFINITE);
+  for (; token < last && token + TOGETHER <= of.capacity; token += TOGETHER)
+    dots<SIDE, TOGETHER>(of, head, keys + (token - first) * of.width, token);
+  for (; token < last; token++) dots<SIDE, 1>(of, head, keys + (token - first) * of.width, token);
+}
+
+// The weighted sums of COUNT registers of columns of the values, added to those of the tokens before `first`.
+template <int64_t SIDE, int64_t COUNT, typename Number>
+inline void weigh(const Shared& of, int64_t head, const Number* values, int64_t first, int64_t last, int64_t column) {
+  float* out = of.out + head * of.stride + column;
+  const float* weights = of.weights + head * of.room_a_head();
+  Floats total[SIDE][COUNT];
+  for (int64_t h = 0; h < SIDE; h++)
+    for (int64_t c = 0; c < COUNT; c++) total[h][c] = first ? load(out + h * of.stride + c * FLOATS) : none();
+  for (int64_t t = first; t < last; t++) {
+    Floats numbers[COUNT];
+    for (int64_t c = 0; c < COUNT; c++) numbers[c] = load(values + (t - first) * of.width + column + c * FLOATS);
+    for (int64_t h = 0; h < SIDE; h++) {
+      const Floats weight = everywhere(weights[h * of.room_a_head() + t]);
+      for (int64_t c = 0; c < COUNT; c++) total[h][c] = with_product(total[h][c], weight, numbers[c]);
+    }
+  }
+  for (int64_t h = 0; h < SIDE; h++)
+    for (int64_t c = 0; c < COUNT; c++) store(out + h * of.stride + c * FLOATS, total[h][c]);
+}
+
+// All columns of the values of tokens from `first` on by the weights of SIDE heads.
+template <int64_t SIDE, typename Number>
+inline void add_values(const Shared& of, int64_t head, const Number* values, int64_t first, int64_t last) {
+  constexpr int64_t MOST = SIDE == 1 ? 8 : 4;
+  int64_t i = 0;
+  for (; i + MOST * FLOATS <= of.width; i += MOST * FLOATS) weigh<SIDE, MOST>(of, head, values, first, last, i);
+  for (; i + 2 * FLOATS <= of.width; i += 2 * FLOATS) weigh<SIDE, 2>(of, head, values, first, last, i);
+  for (; i + FLOATS <= of.width; i += FLOATS) weigh<SIDE, 1>(of, head, values, first, last, i);
+  for (; i < of.width; i++)
+    for (int64_t h = head; h < head + SIDE; h++) {
+      float& sum = of.out[h * of.stride + i];
+      if (!first) sum = 0;
+      for (int64_t t = first; t < last; t++)
+        sum += of.weights[h * of.room_a_head() + t] * values[(t - first) * of.width + i];
+    }
+}
+
+// The scores of a head in place of its weights: softmax, times the scales of the values.
+template <typename Number>
+void weights_of(const Shared& of, int64_t head, const Vectors<Number>& keys, const Vectors<Number>& values) {
+  float* weights = of.weights + head * of.room_a_head();
+  const float times = 1 / std::sqrt(static_cast<float>(of.width));
+  for (int64_t t = 0; t < of.tokens; t++) weights[t] *= keys.scale(t) * times;
+  std::fill_n(weights + of.tokens, 8, -INFINITE);
   __m256 most = _mm256_set1_ps(-INFINITE), total = _mm256_setzero_ps();
-  for (int64_t t = 0; t < tokens; t += 8) most = _mm256_max_ps(_mm256_loadu_ps(weights + t), most);
+  for (int64_t t = 0; t < of.tokens; t += 8) most = _mm256_max_ps(_mm256_loadu_ps(weights + t), most);
   most = _mm256_set1_ps(highest(most));
-  for (int64_t t = 0; t < tokens; t += 8) {
+  for (int64_t t = 0; t < of.tokens; t += 8) {
     const __m256 weight = power_of_e(_mm256_sub_ps(_mm256_loadu_ps(weights + t), most));
     total = _mm256_add_ps(total, weight);
     _mm256_storeu_ps(weights + t, weight);
   }
   const float by = 1 / sum(total);
-  for (int64_t t = 0; t < tokens; t++) weights[t] *= values.scale(t) * by;
-  int64_t i = 0;
-  for (; i + 8 * FLOATS <= width; i += 8 * FLOATS) weigh<8>(weights, values.numbers + i, tokens, width, out + i);
-  for (; i + 2 * FLOATS <= width; i += 2 * FLOATS) weigh<2>(weights, values.numbers + i, tokens, width, out + i);
-  for (; i + FLOATS <= width; i += FLOATS) weigh<1>(weights, values.numbers + i, tokens, width, out + i);
-  for (; i < width; i++) {
-    out[i] = 0;
-    for (int64_t t = 0; t < tokens; t++) out[i] += weights[t] * values.numbers[t * width + i];
+  for (int64_t t = 0; t < of.tokens; t++) weights[t] *= values.scale(t) * by;
+}
+
+// Calls `each(Constant<HEADS or 1>, head)` for all heads.
+template <typename Each>
+inline void for_heads(int64_t heads, const Each& each) {
+  int64_t head = 0;
+  for (; head + HEADS <= heads; head += HEADS) each(Constant<HEADS>(), head);
+  for (; head < heads; head++) each(Constant<1>(), head);
+}
+
+// One query of each head.
+template <typename Number>
+void attend(const Shared& of, const Vectors<Number>& keys, const Vectors<Number>& values) {
+  if (of.heads == 1) {
+    score<1>(of, 0, keys.numbers, 0, of.tokens);
+    weights_of(of, 0, keys, values);
+    return add_values<1>(of, 0, values.numbers, 0, of.tokens);
   }
+  for (int64_t first = 0; first < of.tokens; first += BLOCK) {
+    const int64_t last = std::min(first + BLOCK, of.tokens), read = std::min(first + BLOCK, of.capacity) - first;
+    const float* vectors = block(keys.numbers + first * of.width, read * of.width, of.room);
+    for_heads(of.heads, [&](auto side, int64_t head) { score<side()>(of, head, vectors, first, last); });
+  }
+  for (int64_t head = 0; head < of.heads; head++) weights_of(of, head, keys, values);
+  for (int64_t first = 0; first < of.tokens; first += BLOCK) {
+    const int64_t last = std::min(first + BLOCK, of.tokens);
+    const float* vectors = block(values.numbers + first * of.width, (last - first) * of.width, of.room);
+    for_heads(of.heads, [&](auto side, int64_t head) { add_values<side()>(of, head, vectors, first, last); });
+  }
+}
+
+// The heads of queries that a thread does together: as many as share their keys, or fewer where threads would be idle.
+inline int64_t heads_together(int64_t all, int64_t sets) {
+  const int64_t parts = std::max<int64_t>(1, (at::get_num_threads() + sets - 1) / sets);
+  const int64_t each = (all + parts - 1) / parts;
+  return std::min(all, (each + HEADS - 1) / HEADS * HEADS);
 }
 
 // `places`: [rows, queries], the place of each query in the cache, the last one that it sees. The scales are null where
@@ -123,15 +216,20 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& keys, const at::Tens
   at::Tensor out = at::empty({rows, heads, n, width}, q.options());
   const float* from = q.const_data_ptr<float>();
   float* into = out.mutable_data_ptr<float>();
-  at::parallel_for(0, rows * heads, std::max<int64_t>(1, LEAST / (longest * width)), [&](int64_t begin, int64_t end) {
-    std::vector<float> weights(longest + 8);
+  const int64_t all = heads / shared, together = heads_together(all, rows * shared), parts = (all + together - 1) / together;
+  const int64_t least = std::max<int64_t>(1, LEAST / (longest * width * together));
+  at::parallel_for(0, rows * shared * parts, least, [&](int64_t begin, int64_t end) {
+    std::vector<float> room(BLOCK * width), weights(together * (longest + 8));
     for (int64_t each = begin; each < end; each++) {
-      const int64_t row = each % rows, head = each / rows;  // so that threads share the work of a long row
-      const int64_t of = head / (heads / shared), first = (row * heads + head) * n;
-      const Vectors<Number> k(keys, key_scale, row, of), v(values, value_scale, row, of);
-      for (int64_t i = 0; i < n; i++)
-        attend(from + (first + i) * width, k, v, place[row * n + i] + 1, capacity, width, weights.data(),
-               into + (first + i) * width);
+      const int64_t row = each % rows, set = each / rows / parts;  // so that threads share the work of a long row
+      const int64_t part = each / rows % parts * together;         // of the heads that share the keys
+      const Vectors<Number> k(keys, key_scale, row, set), v(values, value_scale, row, set);
+      for (int64_t i = 0; i < n; i++) {
+        const int64_t first = ((row * heads + set * all + part) * n + i) * width;
+        attend(Shared{std::min(together, all - part), place[row * n + i] + 1, capacity, width, n * width, from + first,
+                      room.data(), weights.data(), into + first},
+               k, v);
+      }
     }
   });
   return out;
