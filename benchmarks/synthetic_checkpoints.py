@@ -1,20 +1,22 @@
-"""Checkpoints with random weights, made for measuring: any size, in the published ChatGLM-6B layout."""
+"""Checkpoints with random weights, made for measuring: any size, in the layout of a published shape."""
 
 from pathlib import Path
 
 import torch
 
-from fastglm.compress.checkpoint_writer import write_checkpoint
-from fastglm.models.chatglm.config import ChatGLM6BConfig
-from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
+from fastglm.compress.checkpoint_writer import copy_tokenizer, write_checkpoint
+from fastglm.models.base import ModelConfig
+from fastglm.models.facts import LayerShape
+from fastglm.models.language_model import LanguageModel
 from fastglm.models.random_weights import random_tensors, shape_config
 from fastglm.models.source import demo_folder, find_source
+from fastglm.models.tokenizer_files import read_tokenizer
+
+SHAPE = "shape:chatglm-6b"
 
 
 def make_checkpoint(
     folder: Path,
-    tokenizer: ChatGLMTokenizer,
     hidden: int,
     layers: int,
     heads: int,
@@ -22,34 +24,29 @@ def make_checkpoint(
     dtype: torch.dtype = torch.float32,
     shard_size: str = "10GB",
 ) -> None:
-    """Write a checkpoint (FFN four times `hidden`) for `tokenizer`, in shards of at most `shard_size`."""
-    config = ChatGLM6BConfig(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        num_layers=layers,
-        num_attention_heads=heads,
-        inner_hidden_size=4 * hidden,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        mask_token_id=tokenizer.convert_tokens_to_ids("[MASK]"),
-        gmask_token_id=tokenizer.convert_tokens_to_ids("[gMASK]"),
-        dtype=dtype,
-    )
-    with torch.device("meta"):
-        model = ChatGLMForConditionalGeneration(config)
+    """Write a checkpoint (FFN four times `hidden`) with the demo's tokenizer, in shards of at most `shard_size`."""
+    config = _config(layers)
+    config.vocab_size, config.hidden_size, config.head_dim, config.dtype = vocabulary, hidden, hidden // heads, dtype
+    config.set_layers([LayerShape(heads, heads, 4 * hidden)] * layers)
+    model = _empty(config)
     tensors = dict(random_tensors(model, torch.device("cpu"), dtype))
     model.load_state_dict(tensors, strict=False, assign=True)
     model.tie_weights()
     model.save_pretrained(folder, max_shard_size=shard_size)
-    tokenizer.save_pretrained(folder)
+    copy_tokenizer(demo_folder(), folder)
 
 
 def write_published(folder: Path, layers: int) -> None:
-    """Write `shape:chatglm-6b` with so many layers in fp16, with no more than a shard of about 1 GB in memory."""
-    tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
-    config = shape_config(find_source(f"shape:chatglm-6b@{layers}"), tokenizer)
+    """Write a published shape with so many layers in fp16, with no more than a shard of about 1 GB in memory."""
+    config = _config(layers)
+    write_checkpoint(folder, config, random_tensors(_empty(config), torch.device("cpu"), torch.float16))
+    copy_tokenizer(demo_folder(), folder)
+
+
+def _config(layers: int) -> ModelConfig:
+    return shape_config(find_source(f"{SHAPE}@{layers}"), read_tokenizer(demo_folder()))
+
+
+def _empty(config: ModelConfig) -> LanguageModel:
     with torch.device("meta"):
-        model = ChatGLMForConditionalGeneration(config)
-    write_checkpoint(folder, config, random_tensors(model, torch.device("cpu"), torch.float16))
-    tokenizer.save_pretrained(folder)
+        return config.architecture.model_class(config)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -15,10 +14,12 @@ from dashboard.session.state import Figures, Settings
 from dashboard.texts import say
 from fastglm.errors import CheckpointError, FastGLMError
 from fastglm.hosting.protocol import HostKey
+from fastglm.models.architecture import architectures
+from fastglm.models.facts import ModelFacts
+from fastglm.models.folder import CheckpointFolder
 from fastglm.models.source import find_source, openable
 from fastglm.progress.progress import COMPILING
 from fastglm.system.devices import DeviceCard
-from fastglm.system.files import read_json
 from fastglm.variants.offers import Offer, offers
 
 LISTED = 20  # folders that are no models
@@ -123,16 +124,33 @@ def refusal(model: str) -> str | None:
 def offers_for(model: str) -> list[Offer]:
     """Every variant, with remarks on it for this model on this machine, as far as known."""
     card = machine.device() or DeviceCard("cpu", "", 0, 0, 1, 1)
-    return offers(card, find_source(model, restricted=True), quantised=bool(read_config(model).get("quantization_bit")))
-
-
-def read_config(model: str) -> dict[str, Any]:
-    """The config of a model on this machine, otherwise empty. Raises `FastGLMError` if visitors may not open it."""
-    folder = find_source(model, restricted=True).folder
     try:
-        return read_json(folder / "config.json") if folder else {}
+        known = known_facts(model)
     except CheckpointError:  # the loader will name the fault
-        return {}
+        known = None
+    return offers(card, find_source(model, restricted=True), quantised=known is not None and known[0].is_quantized)
+
+
+def known_facts(model: str) -> tuple[ModelFacts, int] | None:
+    """The facts of a model's config, and the bytes of its weights (0 for a shape); None if it has not been downloaded.
+
+    Raises:
+        FastGLMError: visitors may not open it, or it cannot be read.
+    """
+    source = find_source(model, restricted=True)
+    if source.kind == "shape":
+        known = next(known for known in architectures() if source.shape in known.shapes)
+        return known.facts_class.of_shape(source.shape, source.layers), 0
+    folder = source.folder
+    if source.kind == "hub":
+        from huggingface_hub import try_to_load_from_cache  # the first page does not wait for this import
+
+        cached = try_to_load_from_cache(model.removeprefix("modelscope:"), "config.json")
+        folder = Path(cached).parent if isinstance(cached, str) else None
+    if folder is None:
+        return None
+    checkpoint = CheckpointFolder(folder)
+    return checkpoint.facts, checkpoint.size
 
 
 def sampling(now: Settings) -> Settings:

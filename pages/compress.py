@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard import machine, model_facts, page_frame, widgets
+from dashboard import machine, page_frame, widgets
 from dashboard.compress import form, prediction, result_card
 from dashboard.jobs import status
 from dashboard.markup import plain
@@ -43,7 +43,7 @@ def predict(model: str, recipe: Recipe) -> str | None:
     """Draw the predicted result; returns the reason why it cannot be made, if any. Raises FastGLMError if it cannot be
     predicted.
     """
-    known = model_facts.known_facts(model)
+    known = widgets.known_facts(model)
     if known is None:
         st.info(say("predicted-unknown"), icon=":material/download:")
         return None

@@ -25,7 +25,6 @@ from benchmarks.synthetic_checkpoints import make_checkpoint
 from fastglm.errors import FastGLMError
 from fastglm.hosting.host import Host
 from fastglm.hosting.spawn import forked, launched
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
 from fastglm.progress.progress import OnProgress, Progress
 
@@ -59,7 +58,7 @@ def cost_of_hosting(reporter: Reporter) -> list[ClaimedFigure]:
 def peak_of_process(reporter: Reporter) -> list[ClaimedFigure]:
     """Compare `peak_memory` with the system's record of the ended process, as `/usr/bin/time -v` prints it."""
     with tempfile.TemporaryDirectory() as folder:
-        make_checkpoint(Path(folder), ChatGLMTokenizer.from_pretrained(demo_folder()), 1024, 8, 16, 32000)
+        make_checkpoint(Path(folder), 1024, 8, 16, 32000)
         told, system = apart(_told_and_system_peak, reporter, folder)
     return [
         ClaimedFigure(told, "bytes", least=0.97 * system, most=1.03 * system),

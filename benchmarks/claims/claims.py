@@ -31,11 +31,10 @@ from fastglm.compress.quantize import quantise_folder
 from fastglm.errors import FastGLMError, UsageError
 from fastglm.evaluate.layerwise_answers import layerwise_answers
 from fastglm.evaluate.likelihood import batches_of
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import encode
-from fastglm.models.source import demo_folder
+from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.devices import resolve_device
 from fastglm.system.files import in_words
@@ -48,8 +47,7 @@ NONE: Mapping[str, float] = MappingProxyType({})
 def original_at_512(reporter: Reporter) -> list[ClaimedFigure]:
     """Compare `original` with the plain loop at a width where Python takes a large share of the time."""
     with tempfile.TemporaryDirectory() as folder:
-        tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
-        make_checkpoint(Path(folder), tokenizer, hidden=512, layers=8, heads=8, vocabulary=8000)
+        make_checkpoint(Path(folder), hidden=512, layers=8, heads=8, vocabulary=8000)
         return [times(apart(plain_ratio, reporter, folder, Workload((32,), 64, 11)), most=1.25)]
 
 
@@ -102,9 +100,8 @@ def memory_of_loading(reporter: Reporter) -> list[ClaimedFigure]:
     """Loading a sharded fp16 checkpoint of about 1 GB."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        tokenizer = ChatGLMTokenizer.from_pretrained(demo_folder())
         reporter.at("writing a checkpoint of 1 GB")
-        make_checkpoint(folder, tokenizer, 2048, 8, 16, 32000, torch.float16, shard_size="200MB")
+        make_checkpoint(folder, 2048, 8, 16, 32000, torch.float16, shard_size="200MB")
         largest = max(file.stat().st_size for file in folder.glob("*.safetensors"))
         peak, stays = apart(loading_peak, reporter, name)
     allowed = 1.2 * largest + stays
@@ -270,7 +267,7 @@ def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[i
     in fp32.
     """
     began = time.perf_counter()
-    checkpoint, tokenizer = Checkpoint(Path(folder)), ChatGLMTokenizer.from_pretrained(folder)
+    checkpoint, tokenizer = Checkpoint(Path(folder)), read_tokenizer(Path(folder))
     asked = [encode(tokenizer, q.messages, q.expected, 2048) for q in held_out(2)[:questions]]
     model = LayerwiseModel(checkpoint, torch.device("cpu"), torch.float32)
 

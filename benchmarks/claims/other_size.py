@@ -19,9 +19,9 @@ from fastglm.demo.training.train import train
 from fastglm.evaluate.divergence import divergence
 from fastglm.evaluate.likelihood import batches_of
 from fastglm.evaluate.scoring import encoded
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import LayerwiseModel
+from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress.progress import OnProgress
 
 PLAN = Plan(hidden=128, heads=4, inner=512)
@@ -60,7 +60,7 @@ def measured(progress: OnProgress, folder: str, plan: Plan, steps: int, each: in
     model = Path(folder) / "model"
     model.mkdir()
     train(model, steps, 0, "cpu", False, progress, plan)
-    checkpoint, tokenizer = Checkpoint(model), ChatGLMTokenizer.from_pretrained(model)
+    checkpoint, tokenizer = Checkpoint(model), read_tokenizer(model)
     asked = [(question.messages, question.expected) for question in held_out(each)]
     batches = list(batches_of(encoded(tokenizer, asked, checkpoint.config.context), checkpoint.config))
     streamed = LayerwiseModel(checkpoint, torch.device("cpu"), torch.float32)

@@ -7,22 +7,15 @@ The loop uses the weights of a loaded model, so that both read the same memory, 
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
+from fastglm.models.language_model import LanguageModel
 
 ALPHA = math.sqrt(2 * 28)  # factor of the residual branches, at any depth
-PARTS = (
-    "input_layernorm",
-    "attention.query_key_value",
-    "attention.dense",
-    "post_attention_layernorm",
-    "mlp.dense_h_to_4h",
-    "mlp.dense_4h_to_h",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +33,29 @@ class Layer:
 class PlainLoop:
     """A loop over tokens and layers, on the weights of `model`, in their precision."""
 
-    def __init__(self, model: ChatGLMForConditionalGeneration) -> None:
-        weights = model.state_dict()
+    def __init__(self, model: LanguageModel) -> None:
+        weights, names, config = model.state_dict(), model.names, model.config
 
         def pair(name: str) -> tuple[Tensor, Tensor]:
-            return weights[f"transformer.{name}.weight"], weights[f"transformer.{name}.bias"]
+            return weights[f"{name}.weight"], weights[f"{name}.bias"]
 
-        config = model.config
-        self.layers = [Layer(*(pair(f"layers.{n}.{part}") for part in PARTS)) for n in range(config.num_layers)]
-        self.embedding = weights["transformer.word_embeddings.weight"]
-        self.final_norm = pair("final_layernorm")
-        self.head = weights["lm_head.weight"]
-        self.heads, self.width = config.query_heads(0), config.head_dim
-        self.epsilon = config.layernorm_epsilon
-        self.gmask, self.sop = config.gmask_token_id, config.bos_token_id
-        self.cos, self.sin = _tables(self.width // 2, config.max_sequence_length + 1)
+        parts = (
+            names.attention_norm,
+            *names.attention_in,
+            names.attention_out,
+            names.mlp_norm,
+            *names.mlp_in,
+            names.mlp_out,
+        )
+        self.layers = [Layer(*(pair(names.layer(n) + part) for part in parts)) for n in range(config.layers)]
+        embedding, head = names.ends
+        self.embedding, self.head = weights[embedding], weights[head]
+        self.final_norm = pair(names.final_norm)
+        self.heads, self.width = config.query_heads(0), int(config.head_dim or 0)
+        fields: Any = config  # those that only ChatGLM-6B has
+        self.epsilon = fields.layernorm_epsilon
+        self.gmask, self.sop = fields.gmask_token_id, fields.bos_token_id
+        self.cos, self.sin = _tables(self.width // 2, config.context + 1)
 
     @torch.inference_mode()
     def generate(self, prompt: list[int], tokens: int) -> Iterator[int]:

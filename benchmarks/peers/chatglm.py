@@ -10,8 +10,9 @@ import numpy as np
 
 from benchmarks.execution.request import read_light
 from benchmarks.peers.peer import OwnProcess, lacking, versions
-from benchmarks.peers.sizes import Sizes, numbers, plain
+from benchmarks.peers.sizes import EPSILON, Sizes, numbers, plain
 from fastglm.errors import UsageError
+from fastglm.models.chatglm.architecture import CHATGLM_6B
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +30,8 @@ class ChatGLMCpp(OwnProcess):
         return lacking("chatglm_cpp", "tabulate")
 
     def write(self, sizes: Sizes, folder: Path) -> None:
-        """Write a GGML file."""
+        """Write a GGML file. Raises `UsageError` for a model with gated layers."""
+        sizes.check_plain()
         from chatglm_cpp.convert import ChatGLMConverter, GGMLType
 
         tokenizer: Any = read_light("demo")[0]
@@ -40,7 +42,7 @@ class ChatGLMCpp(OwnProcess):
             num_attention_heads=sizes.heads,
             num_layers=sizes.layers,
             inner_hidden_size=sizes.inner,
-            layernorm_epsilon=sizes.epsilon,
+            layernorm_epsilon=EPSILON,
             max_sequence_length=sizes.context,
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
@@ -66,7 +68,7 @@ class Weights(Mapping[str, "Tensor"]):
     """A state dict whose tensors are made one at a time when they are read."""
 
     def __init__(self, sizes: Sizes) -> None:
-        self._shapes = dict(sizes.published())
+        self._shapes = dict(sizes.tensors(CHATGLM_6B.tensors))
         self._numbers = numbers()
 
     def __getitem__(self, name: str) -> "Tensor":

@@ -1,8 +1,9 @@
 """llama.cpp through `llama-cpp-python`.
 
 Its architecture `gptneox` without parallel residuals has exactly the matrices of ChatGLM-6B: q, k and v as one, a plain
-FFN, biases, layer norms. All matrices have the same format, including the head, which llama.cpp's own conversion would
-keep in 6 bits. Embedding and head are two tensors, because llama.cpp repacks only matrices that it looks no rows up in.
+FFN, biases, layer norms; its architecture `chatglm` has those of ChatGLM2 and later ones. All matrices have the same
+format, including the head, which llama.cpp's own conversion would keep in 6 bits. Embedding and head are two tensors,
+because llama.cpp repacks only matrices that it looks no rows up in.
 """
 
 from collections.abc import Iterator
@@ -12,22 +13,22 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.peer import OwnProcess, lacking, versions
-from benchmarks.peers.sizes import Sizes, numbers, plain
+from benchmarks.peers.sizes import EPSILON, Sizes, numbers, plain
 from fastglm.errors import HostError
+from fastglm.models.architecture import TensorNames
 
-_OF_LAYER = {
-    "input_layernorm": "attn_norm",
-    "attention.query_key_value": "attn_qkv",
-    "attention.dense": "attn_output",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.dense_h_to_4h": "ffn_up",
-    "mlp.dense_4h_to_h": "ffn_down",
-}
-_OF_MODEL = {
-    "transformer.word_embeddings": "token_embd",
-    "transformer.final_layernorm": "output_norm",
-    "lm_head": "output",
-}
+_NAMES = TensorNames(
+    embedding="token_embd",
+    head="output",
+    final_norm="output_norm",
+    layers="blk",
+    attention_norm="attn_norm",
+    attention_in=("attn_qkv",),
+    attention_out="attn_output",
+    mlp_norm="ffn_norm",
+    mlp_in=("ffn_up",),
+    mlp_out="ffn_down",
+)
 
 
 class LlamaCpp(OwnProcess):
@@ -49,14 +50,14 @@ class LlamaCpp(OwnProcess):
         kind = gguf.GGMLQuantizationType[self._format.upper()]
         block, bytes_of_block = gguf.GGML_QUANT_SIZES[kind]
         packed = quantize(numbers().reshape(-1, block), kind)
-        writer = gguf.GGUFWriter(folder / "model.gguf", "gptneox")
+        writer = gguf.GGUFWriter(folder / "model.gguf", "chatglm" if sizes.gated else "gptneox")
         _describe(writer, sizes)
-        for name, shape in sizes.published():
+        for name, shape in sizes.tensors(_NAMES):
             if len(shape) == 2:
                 row = shape[1] // block * bytes_of_block
-                writer.add_tensor(_renamed(name), np.resize(packed, (shape[0], row)), raw_dtype=kind)
+                writer.add_tensor(name, np.resize(packed, (shape[0], row)), raw_dtype=kind)
             else:
-                writer.add_tensor(_renamed(name), plain(name, shape))
+                writer.add_tensor(name, plain(name, shape))
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -105,20 +106,16 @@ def _describe(writer: Any, sizes: Sizes) -> None:
     writer.add_block_count(sizes.layers)
     writer.add_feed_forward_length(sizes.inner)
     writer.add_head_count(sizes.heads)
-    writer.add_rope_dimension_count(sizes.width)
-    writer.add_parallel_residual(False)
-    writer.add_layer_norm_eps(sizes.epsilon)
+    if sizes.gated:
+        writer.add_head_count_kv(sizes.kv_heads)
+        writer.add_rope_dimension_count(sizes.width // 2)
+        writer.add_layer_norm_rms_eps(EPSILON)
+    else:
+        writer.add_rope_dimension_count(sizes.width)
+        writer.add_parallel_residual(False)
+        writer.add_layer_norm_eps(EPSILON)
     writer.add_vocab_size(sizes.vocabulary)
     writer.add_tokenizer_model("no_vocab")
-
-
-def _renamed(name: str) -> str:
-    """llama.cpp's name of a published tensor."""
-    base, _, end = name.rpartition(".")
-    if base in _OF_MODEL:
-        return f"{_OF_MODEL[base]}.{end}"
-    _, _, layer, part = base.split(".", 3)
-    return f"blk.{layer}.{_OF_LAYER[part]}.{end}"
 
 
 def _build(api: Any) -> str:

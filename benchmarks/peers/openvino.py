@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.peers.peer import OwnProcess, lacking, versions
-from benchmarks.peers.sizes import Sizes
+from benchmarks.peers.sizes import EPSILON, Sizes
 
 _GROUP = 128
 
@@ -32,7 +32,8 @@ class OpenVino(OwnProcess):
         return lacking("openvino")
 
     def write(self, sizes: Sizes, folder: Path) -> None:
-        """Write an .xml file and its .bin file."""
+        """Write an .xml file and its .bin file. Raises `UsageError` for a model with gated layers."""
+        sizes.check_plain()
         import openvino
 
         model = Graph(sizes, self._format).model()
@@ -144,7 +145,7 @@ class Graph:
 
     def _norm(self, x: Any) -> Any:
         ops, hidden = self.ops, self.sizes.hidden
-        even = ops.mvn(x, ops.constant([-1]), True, self.sizes.epsilon, "inside_sqrt")
+        even = ops.mvn(x, ops.constant([-1]), True, EPSILON, "inside_sqrt")
         scaled = ops.multiply(even, ops.constant(np.ones(hidden, np.float32)))
         return ops.add(scaled, ops.constant(np.zeros(hidden, np.float32)))
 

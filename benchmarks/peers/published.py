@@ -13,8 +13,8 @@ from typing import Any
 from benchmarks.peers.peer import OwnProcess
 from benchmarks.peers.sizes import Sizes
 from fastglm.errors import HostError
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
+from fastglm.models.tokenizer_files import read_tokenizer
 
 _WORKER = Path(__file__).with_name("published_worker.py")
 _PLACE = "place.json"
@@ -40,7 +40,10 @@ class Published(OwnProcess):
         return None if found else f"{self.python} does not have torch and transformers"
 
     def write(self, sizes: Sizes, folder: Path) -> None:
-        """The folder of its code; weights are drawn by the process that uses them."""
+        """Write the folder of its code; weights are drawn by the process that uses them. Raises `UsageError` for a
+        model with gated layers.
+        """
+        sizes.check_plain()
         (folder / _PLACE).write_text(json.dumps({"code": str(self.code), "python": self.python}), encoding="utf-8")
 
     def load(self, folder: Path, sizes: Sizes, threads: int) -> "Elsewhere":
@@ -60,7 +63,7 @@ class Elsewhere:
     """The worker process, which exchanges lines of JSON and ends with its input."""
 
     def __init__(self, python: str, code: str, sizes: Sizes, threads: int) -> None:
-        tokenizer: Any = ChatGLMTokenizer.from_pretrained(demo_folder())
+        tokenizer: Any = read_tokenizer(demo_folder())
         special = {
             "bos_token_id": tokenizer.bos_token_id,
             "mask_token_id": tokenizer.convert_tokens_to_ids("[MASK]"),

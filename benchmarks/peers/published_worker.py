@@ -47,7 +47,7 @@ def build(order: Any) -> Any:
     config.num_layers, config.hidden_size = sizes["layers"], sizes["hidden"]
     config.num_attention_heads, config.inner_hidden_size = sizes["heads"], sizes["inner"]
     config.vocab_size, config.max_sequence_length = sizes["vocabulary"], sizes["context"]
-    config.layernorm_epsilon, config.quantization_bit, config.pre_seq_len = sizes["epsilon"], 0, None
+    config.quantization_bit, config.pre_seq_len = 0, None
     for name, token in order["special"].items():
         setattr(config, name, token)
     model = AutoModel.from_config(config, trust_remote_code=True).float().eval()

@@ -7,14 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastglm.errors import UsageError
-from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.architecture import TensorNames
+from fastglm.models.facts import ModelFacts
 
+EPSILON = 1e-5  # of norms; speed does not depend on it
 _BLOCK = 1 << 20  # random numbers, which are repeated: speed does not depend on them
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """A decoder with as many weights as a ChatGLM-6B model: `matrices` in each layer, and a head.
+    """A decoder with as many weights as a model: `matrices` in each layer, and a head.
 
     A peer looks up one row of the embedding per token, so the embedding's weights do not count, tied to the head or
     not.
@@ -23,27 +25,32 @@ class Sizes:
     layers: int
     hidden: int
     heads: int
+    kv_heads: int
     inner: int
     vocabulary: int
     context: int
-    epsilon: float
+    gated: bool = False  # SwiGLU, RMS norms, no biases but of queries, keys and values; else GELU, layer norms, biases
 
     @classmethod
-    def of(cls, config: ChatGLM6BConfig) -> "Sizes":
-        """The sizes of a config. Raises `UsageError` if its layers differ from each other: no peer builds such a
+    def of(cls, facts: ModelFacts) -> "Sizes":
+        """The sizes of a model. Raises `UsageError` if its layers differ from each other: no peer builds such a
         model.
         """
-        heads, inner = config.num_attention_heads, config.inner_hidden_size
-        if isinstance(heads, list) or isinstance(inner, list) or heads * (config.head_dim or 0) != config.hidden_size:
+        shapes = {facts.shape(layer) for layer in range(facts.layers)}
+        shape, hidden, width = shapes.pop(), facts.hidden, int(facts.head_dim or 0)
+        if shapes or shape.query_heads * width != hidden:
             raise UsageError("a pruned model has layers that peers cannot build: name the model it was made from")
+        attention = 2 * (shape.query_heads + shape.kv_heads) * width * hidden
+        mlp = sum(rows * columns for rows, columns in facts.matrices(0)) - attention
         return cls(
-            config.num_layers,
-            config.hidden_size,
-            heads,
-            inner,
-            config.vocab_size,
-            config.max_sequence_length,
-            config.layernorm_epsilon,
+            facts.layers,
+            hidden,
+            shape.query_heads,
+            shape.kv_heads,
+            shape.inner,
+            facts.vocab_size,
+            facts.context,
+            gated=mlp == 3 * shape.inner * hidden,
         )
 
     @property
@@ -53,12 +60,12 @@ class Sizes:
 
     @property
     def matrices(self) -> dict[str, tuple[int, int]]:
-        """Rows and columns of a layer's matrices, by ChatGLM-6B's names."""
+        """Rows and columns of a layer's matrices, by their roles in `TensorNames`."""
         return {
-            "attention.query_key_value": (3 * self.hidden, self.hidden),
-            "attention.dense": (self.hidden, self.hidden),
-            "mlp.dense_h_to_4h": (self.inner, self.hidden),
-            "mlp.dense_4h_to_h": (self.hidden, self.inner),
+            "attention_in": ((self.heads + 2 * self.kv_heads) * self.width, self.hidden),
+            "attention_out": (self.hidden, self.hidden),
+            "mlp_in": ((2 if self.gated else 1) * self.inner, self.hidden),
+            "mlp_out": (self.hidden, self.inner),
         }
 
     @property
@@ -71,17 +78,29 @@ class Sizes:
         """Number of weights in the embedding, which the head has too."""
         return self.vocabulary * self.hidden
 
-    def published(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """Name and shape of every tensor of the published checkpoint."""
-        yield "transformer.word_embeddings.weight", (self.vocabulary, self.hidden)
+    def tensors(self, names: TensorNames) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """Name and shape of every tensor of a checkpoint with these names."""
+        biased = {"attention_in"} if self.gated else {*self.matrices, "norm"}
+        embedding, head = names.ends
+        yield embedding, (self.vocabulary, self.hidden)
         for layer in range(self.layers):
-            norms = dict.fromkeys(("input_layernorm", "post_attention_layernorm"), (self.hidden,))
-            for name, shape in (norms | self.matrices).items():
-                yield f"transformer.layers.{layer}.{name}.weight", shape
-                yield f"transformer.layers.{layer}.{name}.bias", shape[:1]
-        yield "transformer.final_layernorm.weight", (self.hidden,)
-        yield "transformer.final_layernorm.bias", (self.hidden,)
-        yield "lm_head.weight", (self.vocabulary, self.hidden)
+            for role, shape in self.matrices.items():
+                called = getattr(names, role)
+                name = names.layer(layer) + (called if isinstance(called, str) else called[0])
+                yield f"{name}.weight", shape
+                if role in biased:
+                    yield f"{name}.bias", shape[:1]
+        norms = [names.layer(n) + norm for n in range(self.layers) for norm in (names.attention_norm, names.mlp_norm)]
+        for name in (*norms, names.final_norm):
+            yield f"{name}.weight", (self.hidden,)
+            if "norm" in biased:
+                yield f"{name}.bias", (self.hidden,)
+        yield head, (self.vocabulary, self.hidden)
+
+    def check_plain(self) -> None:
+        """Raise `UsageError` for a model with gated layers, on behalf of a peer that cannot build them."""
+        if self.gated:
+            raise UsageError("it builds layers like those of ChatGLM-6B only")
 
 
 def numbers() -> NDArray[np.float32]:

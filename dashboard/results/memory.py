@@ -88,12 +88,12 @@ def out_of_memory(rows: pd.DataFrame) -> list[str]:
 
 
 def context_of(model: str) -> int:
-    """The context of a model in tokens; ChatGLM-6B's if the model is not on this machine or does not say."""
+    """The context of a model in tokens; `PUBLISHED` if the model is not on this machine or cannot be read."""
     try:
-        said = widgets.read_config(model).get("max_sequence_length")
+        known = widgets.known_facts(model)
     except FastGLMError:
-        said = None
-    return min(said, LONGEST) if isinstance(said, int) and said > 0 else PUBLISHED
+        known = None
+    return min(known[0].context, LONGEST) if known else PUBLISHED
 
 
 def _need(variant: str, rows: pd.DataFrame) -> Need:

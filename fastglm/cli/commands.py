@@ -86,14 +86,14 @@ def variants(
     debug: Debug = False,
 ) -> None:
     """List the variants with a description, and whether each runs on this machine."""
-    from fastglm.models.checkpoint import Checkpoint
+    from fastglm.models.folder import CheckpointFolder
     from fastglm.models.source import find_source
     from fastglm.system.devices import device_card
     from fastglm.system.files import in_words
     from fastglm.variants.offers import offers
 
     source, card = find_source(model), device_card(device)
-    quantised = source.folder is not None and Checkpoint(source.folder).config.is_quantized
+    quantised = source.folder is not None and CheckpointFolder(source.folder).facts.is_quantized
     offered = offers(card, source, quantised)
     typer.echo(f"{card.name} ({card.kind}), {in_words(card.memory_free)} of {in_words(card.memory_total)} free")
     for offer in offered:

@@ -136,6 +136,7 @@ class PruneVocabulary(Step):
     calibrates = False
 
     def config(self, before: Facts) -> Facts:
+        _want(before.vocabulary_can_shrink, "this model's tokenizer cannot lose tokens: leave out prune-vocabulary")
         return before  # the tokens of the texts are not known yet
 
     def run(self, given: StepContext) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A variant in the interface of lm-evaluation-harness: likelihoods of continuations, and generated texts.
 
-A task's context stands before `[gMASK] <sop>` and is seen in both directions, like a chat's message; its continuation
-is scored or generated after it, token by token. No text of a task becomes a control token.
+A task's context is a prompt in the model's own frame of control tokens; its continuation is scored or generated after
+it, token by token. No text of a task becomes a control token.
 """
 
 from collections.abc import Sequence
@@ -48,19 +48,12 @@ class VariantLM(LM):
         self._progress = progress or (lambda _: None)
 
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-        """Nats of each continuation after its context, and whether greedy decoding would give it.
-
-        The spaces between the two are left out: answers of this architecture begin after <sop> without one.
-        """
-        examples = []
-        for context, continuation in (request.args for request in requests):
-            said = self.tokenizer.encode_text(continuation.lstrip(" ") or continuation)
-            examples.append(self._example(self.tokenizer.encode_text(context), said))
-        return self._score(examples)
+        """Nats of each continuation after its context, and whether greedy decoding would give it."""
+        return self._score([self._example(*self._pair(*request.args)) for request in requests])
 
     def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
         """Nats of whole texts after an empty context; a longer text is scored window by window, every token once."""
-        room = self.model.context_length - len(self.tokenizer.prompt_end) - 1
+        room = self._room - 1
         examples: list[Example] = []
         owners: list[int] = []
         for owner, request in enumerate(requests):
@@ -76,7 +69,7 @@ class VariantLM(LM):
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Generate texts up to <eop>, a request's strings or number of tokens; greedy unless the task samples."""
-        room = self.model.context_length - len(self.tokenizer.prompt_end) - 1  # the last token of a context stays
+        room = self._room - 1  # the last token of a context stays
         wishes = [Generation.read(request.args[1], room) for request in requests]
         texts = [""] * len(requests)
         done = 0
@@ -92,20 +85,39 @@ class VariantLM(LM):
         return texts
 
     def _example(self, context: list[int], continuation: list[int]) -> Example:
-        end = self.tokenizer.prompt_end
-        room = self.model.context_length - len(end) - len(continuation)
+        room = self._room - len(continuation)
         if room < 0:
             raise UsageError(
                 f"A task wants {len(continuation)} tokens scored at once, which do not fit into the model's context of "
                 f"{self.model.context_length}: leave it out."
             )
-        kept = context[max(len(context) - room, 0) :]
-        return Example([*kept, *end, *continuation], len(kept) + len(end) - 1)
+        prompt = self._framed(context[max(len(context) - room, 0) :])
+        return Example([*prompt, *continuation], len(prompt) - 1)
 
     def _prompt(self, context: str, answer: int) -> list[int]:
-        end = self.tokenizer.prompt_end
-        room = self.model.context_length - len(end) - answer
-        return [*self.tokenizer.encode_text(context)[-room:], *end]
+        return self._framed(self.tokenizer.encode_text(context)[-(self._room - answer) :])
+
+    def _framed(self, ids: list[int]) -> list[int]:
+        """A prompt of ids with the control tokens that the model expects around it."""
+        return list(self.tokenizer.build_inputs_with_special_tokens(ids))
+
+    @property
+    def _room(self) -> int:
+        """Tokens of a context and its continuation together."""
+        return int(self.model.context_length) - len(self._framed([]))
+
+    def _pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        """Ids of a context and of its continuation.
+
+        A causal model reads both as one text. Otherwise control tokens stand between them, and the answer begins after
+        these without a space.
+        """
+        encode = self.tokenizer.encode_text
+        if not self.model.config.is_causal:
+            return encode(context), encode(continuation.lstrip(" ") or continuation)
+        begin = context.rstrip(" ")  # spaces belong to the next word
+        whole, cut = encode(context + continuation), len(encode(begin))
+        return whole[:cut], whole[cut:]
 
     def _score(self, examples: Sequence[Example]) -> list[tuple[float, bool]]:
         scores = [(0.0, True)] * len(examples)  # as for an empty continuation

@@ -176,6 +176,6 @@ def apply(linear: nn.Module, x: Tensor, after: Epilogue) -> Tensor:
     return linear(x, after) if isinstance(linear, QuantizedLinear) else after.apply(linear(x), x.dtype)
 
 
-def make_linear(format: WeightFormat | None, columns: int, rows: int) -> nn.Module:
-    """A linear map with a bias, with weights in a format, or as plain tensors without a format."""
-    return QuantizedLinear(format, columns, rows, bias=True) if format else nn.Linear(columns, rows)
+def make_linear(format: WeightFormat | None, columns: int, rows: int, bias: bool = True) -> nn.Module:
+    """A linear map with weights in a format, or as plain tensors without a format."""
+    return QuantizedLinear(format, columns, rows, bias) if format else nn.Linear(columns, rows, bias)

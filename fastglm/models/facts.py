@@ -27,6 +27,7 @@ class ModelFacts:
     """
 
     attribute_map: ClassVar[dict[str, str]] = {}  # other names of fields, and the fields they mean
+    vocabulary_can_shrink: ClassVar[bool] = False  # `prune_vocabulary` knows its tokenizer's files
 
     vocab_size: int = 0
     hidden_size: int = 0

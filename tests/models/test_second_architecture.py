@@ -5,6 +5,7 @@ biases, other names, and prompts that begin with a control token.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -14,10 +15,15 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutput
 
+from fastglm.compress import compress
 from fastglm.compress.quantize import quantise_folder
+from fastglm.compress.recipe import Recipe
 from fastglm.compress.scores import score
 from fastglm.compress.size import predict_size
+from fastglm.compress.steps import PruneVocabulary
 from fastglm.engine import GREEDY, BatchEngine
+from fastglm.errors import UsageError
+from fastglm.evaluate.harness_model import VariantLM
 from fastglm.evaluate.layerwise_answers import layerwise_answers
 from fastglm.evaluate.likelihood import answer_loss, likelihood
 from fastglm.kernels.attention import attend
@@ -174,6 +180,11 @@ class ToyTokenizer:
     def encode(self, text: str, **_: Any) -> list[int]:
         return list(text.encode())
 
+    encode_text = encode
+
+    def build_inputs_with_special_tokens(self, ids: list[int]) -> list[int]:
+        return [START, *ids]
+
 
 TOY = Architecture(
     "Toy", "toy", lambda fields: "depth" in fields, f"{__name__}:ToyFacts", f"{__name__}:ToyConfig",
@@ -248,3 +259,19 @@ def test_it_answers_side_by_side_as_alone(folder: Path) -> None:
     found = dict(layerwise_answers(LayerwiseModel(Checkpoint(folder), torch.device("cpu")), prompts, 4, 1 << 20))
     assert [found[number] for number in range(len(prompts))] == wanted
     assert BatchEngine(model).answer(prompts, 4, GREEDY) == wanted
+
+
+def test_a_task_of_the_harness_is_read_as_one_text(folder: Path) -> None:
+    model = load_checkpoint(folder, "cpu")
+    tasks = [SimpleNamespace(args=texts) for texts in (("1+2=", " 3"), ("1+2= ", "3"))]
+    ids = [START, *b"1+2= 3"]
+    wanted = logits(model, ids).log_softmax(-1)[[-3, -2], ids[-2:]].sum()  # of the space, too
+    for nats, _ in VariantLM(model, ToyTokenizer()).loglikelihood(tasks):
+        assert nats == pytest.approx(float(wanted), abs=1e-4)
+
+
+def test_a_tokenizer_that_cannot_lose_tokens_is_told_before_the_work(folder: Path) -> None:
+    recipe = Recipe("fewer", (PruneVocabulary(),))
+    with pytest.raises(UsageError, match="cannot lose tokens: leave out prune-vocabulary"):
+        compress(str(folder), recipe, folder.parent / "out", TEXTS, device="cpu")
+    assert not (folder.parent / "out").exists()

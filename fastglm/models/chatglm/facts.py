@@ -29,6 +29,7 @@ class ChatGLM6BFacts(ModelFacts):
     """
 
     model_type: ClassVar[str] = "chatglm"
+    vocabulary_can_shrink: ClassVar[bool] = True
     attribute_map: ClassVar[dict[str, str]] = {
         "num_hidden_layers": "num_layers",
         "max_position_embeddings": "max_sequence_length",

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from benchmarks.peers.registry import all_peers
 from benchmarks.peers.sizes import Sizes
 from fastglm.errors import HostError, UsageError
 
-SIZES = Sizes(layers=2, hidden=64, heads=2, inner=256, vocabulary=512, context=64, epsilon=1e-5)
+SIZES = Sizes(layers=2, hidden=64, heads=2, kv_heads=2, inner=256, vocabulary=512, context=64)
+GATED = replace(SIZES, kv_heads=1, gated=True)
 PROMPT = [5, 300, 17, 9, 200, 11]
 OWN = [name for name, peer in all_peers().items() if isinstance(peer, OwnProcess) and name != "published"]
 
@@ -69,19 +71,24 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_a_tiny_model_is_written_and_answers(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sizes", [SIZES, GATED], ids=["plain", "gated"])
+def test_a_tiny_model_is_written_and_answers(name: str, sizes: Sizes, tmp_path: Path) -> None:
     peer = all_peers()[name]
+    assert isinstance(peer, OwnProcess)
+    if sizes.gated and "llama" not in name:
+        with pytest.raises(UsageError, match="layers like those of ChatGLM-6B only"):
+            peer.write(sizes, tmp_path)
+        return
     if reason := peer.missing():
         pytest.skip(reason)
-    assert isinstance(peer, OwnProcess)
-    peer.write(SIZES, tmp_path)
+    peer.write(sizes, tmp_path)
     size = sum(file.stat().st_size for file in tmp_path.iterdir())
-    assert peer.bits / 8 * SIZES.weights < size < 3 * (SIZES.weights + SIZES.embedding)
-    engine = peer.load(tmp_path, SIZES, own_threads() if "chatglm" in name else 1)
+    assert peer.bits / 8 * sizes.weights < size < 3 * (sizes.weights + sizes.embedding)
+    engine = peer.load(tmp_path, sizes, own_threads() if "chatglm" in name else 1)
     assert any(character.isdigit() for character in engine.notes[0])
     answer = list(engine.generate(PROMPT, 4))
     assert len(answer) == 4
-    assert all(0 <= token < SIZES.vocabulary for token in answer)
+    assert all(0 <= token < sizes.vocabulary for token in answer)
     assert list(engine.generate([*PROMPT[:-1], 400], 4)) != answer
     assert list(engine.generate(PROMPT, 4)) == answer  # nothing is left of the answer before
     if "llama" in name:  # the others attend to the prompt in both directions: a token of an answer differs

@@ -21,8 +21,10 @@ from benchmarks.peers.ratios import ratios, table
 from benchmarks.peers.sizes import Sizes
 from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError, HostError, MemoryShortError, UsageError
+from fastglm.models.chatglm.architecture import CHATGLM_6B
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
+from fastglm.models.facts import ModelFacts
 
 SHORT = ["--model", "demo", "--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens", "4"]
 
@@ -180,10 +182,34 @@ def test_a_peer_has_the_weights_of_the_model() -> None:
     with torch.device("meta"):
         model = ChatGLMForConditionalGeneration(config)
     sizes = Sizes.of(config)
-    assert dict(sizes.published()) == {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    assert dict(sizes.tensors(CHATGLM_6B.tensors)) == shapes
     # Tied embedding and head count once.
     assert sizes.weights == sum(weight.numel() for weight in model.parameters() if weight.ndim == 2)
     assert sizes.width == 8
+
+
+def test_gated_layers_with_shared_keys_are_told_by_the_number_of_their_weights() -> None:
+    class Facts(ModelFacts):
+        layers, context = 3, 64
+
+        def query_heads(self, layer: int) -> int:
+            return 4
+
+        def kv_heads(self, layer: int) -> int:
+            return 2
+
+        def inner(self, layer: int) -> int:
+            return 48
+
+        def matrices(self, layer: int) -> list[tuple[int, int]]:
+            return [(32, 32), (16, 32), (16, 32), (32, 32), (2 * 48, 32), (32, 48)]
+
+    sizes = Sizes.of(Facts(vocab_size=96, hidden_size=32, head_dim=8))
+    assert sizes == Sizes(3, 32, 4, 2, 48, 96, 64, gated=True)
+    assert sizes.weights == 3 * sum(rows * columns for rows, columns in Facts().matrices(0)) + 96 * 32
+    names = [name for name, _ in sizes.tensors(CHATGLM_6B.tensors) if name.endswith("bias")]
+    assert names == [f"transformer.layers.{n}.attention.query_key_value.bias" for n in range(3)]
 
 
 def test_a_pruned_model_is_refused() -> None:
@@ -195,7 +221,7 @@ def test_a_pruned_model_is_refused() -> None:
 def test_what_a_library_raises_while_it_writes_is_told_in_a_line(tmp_path: Path) -> None:
     peer = HostedPeer("broken", FakeMachine(), broken="no such format")
     with pytest.raises(FastGLMError, match=r"^RuntimeError: no such format$"):
-        comparison.write(lambda _: None, peer, Sizes(1, 8, 1, 8, 8, 8, 1e-5), tmp_path)
+        comparison.write(lambda _: None, peer, Sizes(1, 8, 1, 1, 8, 8, 8), tmp_path)
 
 
 def test_pieces_of_a_peer_are_timed_one_by_one(tmp_path: Path) -> None:
