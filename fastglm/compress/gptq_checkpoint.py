@@ -172,5 +172,5 @@ def _run(block: nn.Module, name: str, last: str | None, x: Tensor, where: Where)
         if last:
             hooks.enter_context(block.get_submodule(last).register_forward_pre_hook(end))
         with suppress(_SeenError):
-            seen.append(block(x, *where, None))
+            seen.append(block(x, *where))
     return seen[0], seen[-1]

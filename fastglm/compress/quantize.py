@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..kernels.format import Parts
+from ..models.architecture import TensorNames
 from ..models.base import ModelConfig
 from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress
@@ -58,9 +59,9 @@ def quantise_folder(
         copy_tokenizer(source, folder)
 
 
-def is_packed(name: str, tensor: Tensor) -> bool:
-    """Tell whether a tensor of the published layout is a matrix to quantize."""
-    return name.endswith(".weight") and tensor.ndim == 2
+def is_packed(names: TensorNames, name: str, tensor: Tensor) -> bool:
+    """Tell whether a tensor of a checkpoint is a matrix to quantize; those of a learned prefix are not."""
+    return name.endswith(".weight") and tensor.ndim == 2 and not name.startswith(f"{names.prefix}.")
 
 
 def _pack(
@@ -75,7 +76,7 @@ def _pack(
         if name in packed_already:
             continue
         format = packed.embedding_weight_format() if name in checkpoint.names.ends else packed.linear_format()
-        if format and is_packed(name, tensor):
+        if format and is_packed(checkpoint.names, name, tensor):
             yield from _named(name, format.pack_blocks(tensor))
         else:
             yield name, tensor.clone()

@@ -30,7 +30,7 @@ def predict_size(config: ModelFacts) -> Size:
     table = config.vocab_size, config.hidden_size
     tables = 1 if config.tie_word_embeddings else 2  # embedding, and head
     matrices = [matrix for layer in layers for matrix in config.matrices(layer)]
-    others = config.others(None) + sum(map(config.others, layers))
+    others = config.others(None) + config.prefix_parameters + sum(map(config.others, layers))
     linear = sum(_bytes(config.linear_layout(), *matrix, width) for matrix in matrices)
     stored = _bytes(config.embedding_layout(), *table, width)
     parameters = tables * table[0] * table[1] + sum(rows * columns for rows, columns in matrices) + others

@@ -140,15 +140,20 @@ class PromptRows:
     cache: KVCache
     rows: Sequence[int]
     padding: Sequence[int]  # number of padding tokens before each prompt, which are left out
+    prefix: Any | None = None  # keys and values before those of each prompt (`models.prefix`)
 
     def update(self, k: Tensor, v: Tensor, layer: int) -> tuple[Tensor, Tensor]:
         """Write keys and values, [rows, kv_heads, tokens, head_dim]; attention uses them without rounding."""
-        cache = self.cache
+        cache, learned = self.cache, 0
+        if self.prefix:
+            k, v = self.prefix.before(k, v, layer)
+            learned = self.prefix.length
         for buffer, new in zip(
             _of_layer(cache.held, layer - cache.first_layer, cache.is_int8), _kept(k, v, cache.is_int8), strict=True
         ):
             for row, padding, x in zip(self.rows, self.padding, new, strict=True):
-                buffer[row, :, : x.shape[1] - padding] = x[:, padding:]
+                buffer[row, :, :learned] = x[:, :learned]
+                buffer[row, :, learned : x.shape[1] - padding] = x[:, learned + padding :]
         return k, v
 
 

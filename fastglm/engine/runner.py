@@ -70,6 +70,7 @@ class Runner:
         self._of = ref(model)  # the key of this runner
         self._stages: list[StageRunner] = []
         self._slots = Slots([])
+        self._prefix: Any | None = None  # keys and values at the beginning of every slot
         self._lock = threading.RLock()
 
     @torch.inference_mode()
@@ -89,7 +90,7 @@ class Runner:
             try:
                 self._begin()
                 longest = max(length + min(answer, ROOM) for length, answer in zip(lengths, answers, strict=True))
-                slots = self._slots.take(len(prompts), whole_steps(longest))
+                slots = self._slots.take(len(prompts), whole_steps(self._learned + longest))
                 logits: dict[int, Tensor] = {}
                 for part in batches(lengths, TOKENS_AT_ONCE):
                     found = self._run_prompts([prompts[number] for number in part], [slots[number] for number in part])
@@ -151,7 +152,7 @@ class Runner:
                 else:
                     self._slots.taken.clear()
             if not self._slots.taken:
-                self._stages, self._slots = [], Slots([])
+                self._stages, self._slots, self._prefix = [], Slots([]), None
 
     @property
     def memory(self) -> int:
@@ -167,6 +168,10 @@ class Runner:
     def _model(self) -> Any:
         return self._of()
 
+    @property
+    def _learned(self) -> int:
+        return self._prefix.length if self._prefix else 0
+
     def _begin(self) -> None:
         """Make the stages, with empty caches; a model on one device is one stage."""
         if self._stages:
@@ -180,6 +185,7 @@ class Runner:
             one = step_of(model)
             many = one if is_exact(model) else many_step(model)
             self._stages = [StageRunner(one, many, make_cache(model))]
+        self._prefix = model.prefix()
         self._slots = Slots([stage.cache for stage in self._stages])
 
     def _range(self, slots: Sequence[Slot]) -> tuple[int, int]:
@@ -211,17 +217,18 @@ class Runner:
         ids = pad_sequence(list(prompts), batch_first=True, padding_value=pad, padding_side="left")
         real = pad_sequence([torch.ones_like(prompt) for prompt in prompts], batch_first=True, padding_side="left")
         plan, x = model.plan(ids, real), self._embedded(ids)
+        mask = self._prefix.seen(plan.attention_mask) if self._prefix else plan.attention_mask
         rows, padding = [slot.row for slot in slots], [longest - len(prompt) for prompt in prompts]
+        lengths = [self._learned + len(prompt) for prompt in prompts]
         following = plan.next_position_ids(2)
         for stage in self._stages:
             device = stage.device
             keep = 1 if stage is self._stages[-1] else longest
-            positions, mask = _to(plan.position_ids, device), _to(plan.attention_mask, device)
-            cache = PromptRows(stage.cache, rows, padding)
-            x = stage.one.decoder(_to(x, device), positions, mask, cache, keep=keep)
-            stage.cache.begin(rows, list(map(len, prompts)), following.to(device))
-        for slot, prompt in zip(slots, prompts, strict=True):
-            slot.length = len(prompt)
+            cache = PromptRows(stage.cache, rows, padding, self._prefix)
+            x = stage.one.decoder(_to(x, device), _to(plan.position_ids, device), _to(mask, device), cache, keep=keep)
+            stage.cache.begin(rows, lengths, following.to(device))
+        for slot, length in zip(slots, lengths, strict=True):
+            slot.length = length
         return x[:, -1].float()
 
 

@@ -41,6 +41,7 @@ class TensorNames:
     mlp_norm: str
     mlp_in: tuple[str, ...]
     mlp_out: str  # adds to the residual stream
+    prefix: str = "transformer.prefix_encoder"  # only in checkpoints with a learned prefix
     unused: tuple[str, ...] = ()  # ends of names of tables that follow from the config
 
     @property

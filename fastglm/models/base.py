@@ -68,10 +68,6 @@ class ModelConfig(ModelFacts, PreTrainedConfig):
         """The tokens that each token may attend to, [length, length], True for these."""
         return torch.ones(length, length, dtype=torch.bool).tril()
 
-    def cache_values(self) -> int:
-        """The number of values in the keys and values of one token."""
-        return 2 * sum(self.kv_heads(layer) for layer in range(self.layers)) * int(self.head_dim or 0)
-
     def cache_bytes(self, dtype: torch.dtype) -> int:
         """Bytes of the keys and values of one token for activations of `dtype`."""
         values = self.cache_values()

@@ -15,6 +15,7 @@ from .base import ModelConfig
 from .decoder import Rotary
 from .dynamic_cache import make_cache
 from .generate_hooks import check_supported
+from .prefix import PrefixEncoder, prefixed
 from .reading import CausalReader, Reading
 
 
@@ -32,10 +33,11 @@ class FamilyModel(PreTrainedModel):
     @classmethod
     def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
         """Load as in transformers. Raises CheckpointError for missing weights, which otherwise would be random
-        numbers.
+        numbers; those of a learned prefix may follow later, as the published README shows.
         """
         model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        if missing := sorted(info["missing_keys"]):
+        later = model.config.architecture.tensors.prefix.rpartition(".")[2]
+        if missing := sorted(name for name in info["missing_keys"] if later not in name.split(".")):
             more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
             raise CheckpointError(
                 f"The checkpoint lacks {', '.join(missing[:3])}{more}: a shard is missing; fetch it again."
@@ -56,6 +58,8 @@ class Body(FamilyModel):
             self._place("layers"): nn.ModuleList(block(config, layer) for layer in range(config.layers)),
             self._place("final_norm"): self.make_final_norm(),
         }
+        if config.pre_seq_len:
+            parts[self._place("prefix")] = PrefixEncoder(config)
         for path, module in parts.items():
             put(self, path, module)
         self.rotary = self.make_rotary()
@@ -79,6 +83,12 @@ class Body(FamilyModel):
     def embedding(self) -> nn.Module:
         """The first module: ids to states."""
         return self.get_submodule(self._place("embedding"))
+
+    @property
+    def _prefix_encoder(self) -> PrefixEncoder | None:
+        found = self.get_submodule(self._place("prefix")) if self.config.pre_seq_len else None
+        assert found is None or isinstance(found, PrefixEncoder)
+        return found
 
     def get_input_embeddings(self) -> nn.Module:
         return self.embedding
@@ -121,7 +131,7 @@ class Body(FamilyModel):
         if past_key_values is not None:
             reading.remember(past_key_values)
 
-        mask = reading.mask
+        mask, cache = prefixed(self._prefix_encoder, reading.mask, past_key_values)
         rotation = self.rotary(reading.position_ids, reading.positions, x.dtype)
         hidden_states: tuple[Tensor, ...] = ()
         layers = self.get_submodule(self._place("layers"))
@@ -132,9 +142,9 @@ class Body(FamilyModel):
             if output_hidden_states:
                 hidden_states += (x,)
             if self.gradient_checkpointing and self.training:
-                x = self._gradient_checkpointing_func(block.__call__, x, rotation, mask, None)
+                x = self._gradient_checkpointing_func(block.__call__, x, rotation, mask, cache)
             else:
-                x = block(x, rotation, mask, past_key_values)
+                x = block(x, rotation, mask, cache)
         x = self.get_submodule(self._place("final_norm"))(x)
         return BaseModelOutputWithPast(
             last_hidden_state=x,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from typing import Any, ClassVar, Self
 
+from ..errors import CheckpointError, UsageError
 from ..kernels.layout import Layout
 
 
@@ -42,6 +43,8 @@ class ModelFacts:
     layer_numbers: list[int] | None = None
     sparsity: str | None = None
     cache_format: str | None = None  # "int8": keys and values are kept as int8; None: in the dtype of the activations
+    pre_seq_len: int | None = None  # number of tokens of a learned prefix (P-Tuning v2)
+    prefix_projection: bool = False  # linear maps give the prefix from smaller embeddings
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
@@ -90,6 +93,24 @@ class ModelFacts:
         """
         raise NotImplementedError
 
+    def cache_values(self) -> int:
+        """The number of values in the keys and values of one token."""
+        return 2 * sum(self.kv_heads(layer) for layer in range(self.layers)) * int(self.head_dim or 0)
+
+    @property
+    def prefix_inner(self) -> int:
+        """The width of the embeddings from which a projection makes the prefix."""
+        return self.hidden
+
+    @property
+    def prefix_parameters(self) -> int:
+        """The number of weights of the learned prefix."""
+        width, inner = self.cache_values(), self.prefix_inner
+        length = self.pre_seq_len or 0
+        if not length or not self.prefix_projection:
+            return length * width
+        return length * inner + (inner + 1) * self.hidden + (self.hidden + 1) * width
+
     @property
     def is_quantized(self) -> bool:
         """Tell whether the linear layers are packed in a format."""
@@ -112,7 +133,12 @@ class ModelFacts:
         return LayerShape(self.query_heads(layer), self.kv_heads(layer), self.inner(layer))
 
     def with_layers(self, shapes: Sequence[LayerShape]) -> Self:
-        """The config with layers of these widths."""
+        """The config with layers of these widths. Raises UsageError if a learned prefix fits the present ones only."""
+        if self.pre_seq_len:
+            raise UsageError(
+                "The model has a learned prefix (P-Tuning v2), which fits its layers as they are: prune or distil the "
+                "checkpoint that it was tuned from."
+            )
         changed = deepcopy(self)
         changed.set_layers(shapes)
         return changed
@@ -125,6 +151,14 @@ class ModelFacts:
     def of_shape(cls, name: str, layers: int) -> Self:
         """The config of a published size, with `layers` of its layers."""
         raise NotImplementedError
+
+    def check_prefix(self) -> None:
+        """Raise CheckpointError if the layers differ, so that no published prefix fits."""
+        if self.pre_seq_len and len({self.kv_heads(layer) for layer in range(self.layers)}) > 1:
+            raise CheckpointError(
+                "config.json: pre_seq_len is set, but the layers have different numbers of heads: a learned prefix "
+                "(P-Tuning v2) needs the checkpoint that it was tuned from."
+            )
 
     def check(self) -> None:
         """Raise CheckpointError if the fields cannot describe a model."""

@@ -16,6 +16,7 @@ from .base import ModelConfig
 from .decoder import Decoder, Rotary
 from .generate_settings import stop_tokens
 from .masks import causal, check_left_padding
+from .prefix import Prefix, PrefixEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,15 @@ class LanguageModel(PreTrainedModel):
     def head(self) -> nn.Module:
         """The last module: normed states to logits."""
         return self.get_submodule(self.names.head)
+
+    @property
+    def prefix_encoder(self) -> PrefixEncoder | None:
+        """The module of a learned prefix, if the model has one."""
+        return self.get_submodule(self.names.prefix) if self.config.pre_seq_len else None
+
+    def prefix(self) -> Prefix | None:
+        """The keys and values of its learned prefix, if it has one."""
+        return self.prefix_encoder() if self.prefix_encoder else None
 
     def tie(self) -> None:
         """Give the head the embedding's matrix, if both are plain and the config says that they are one."""

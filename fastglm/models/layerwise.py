@@ -7,7 +7,8 @@ its tensors: a file is opened again for every layer, and for every part of the h
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
-from typing import TypeVar
+from functools import cached_property
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +19,11 @@ from .checkpoint import Checkpoint
 from .head import FinalStates, Head
 from .language_model import BaseBlock
 from .packing import Batch, Passage
+from .prefix import PrefixEncoder, prefixed
 
 M = TypeVar("M", bound=nn.Module)
 Watch = Mapping[nn.Module, Callable[[Tensor], None]]
-Where = tuple[tuple[Tensor, Tensor], Tensor]  # rotation and mask of a passage, as a layer takes them
+Where = tuple[Any, Tensor | None, Any]  # rotation, mask and cache of a passage, as a layer takes them
 
 
 class LayerwiseModel:
@@ -104,12 +106,13 @@ class LayerwiseModel:
         with ExitStack() as hooks:
             for module, see in (watch or {}).items():
                 hooks.enter_context(module.register_forward_pre_hook(lambda _, x, see=see: see(x[0][real])))
-            return block(state, *self.where(placed), placed.cache)
+            return block(state, *self.where(placed))
 
     def where(self, passage: Passage) -> Where:
-        """Rotation and mask of a passage, as a layer takes them."""
+        """Rotation, mask and cache of a passage, as a layer takes them."""
         length = passage.attention_mask.shape[-1] + 1
-        return self.empty.rotary(passage.position_ids, length, self.dtype), passage.attention_mask
+        rotation = self.empty.rotary(passage.position_ids, length, self.dtype)
+        return rotation, *prefixed(self._prefix_encoder, passage.attention_mask, passage.cache)
 
     def _states(self, passages: Sequence[Passage], on_layer: Callable[[int, int], None] | None = None) -> list[Tensor]:
         """States after all layers; the weights of each are released before the next."""
@@ -137,6 +140,11 @@ class LayerwiseModel:
     def read(self, name: str) -> Tensor:
         """A tensor as it is stored, mapped from its file if possible."""
         return self.checkpoint.named([name])[name]
+
+    @cached_property
+    def _prefix_encoder(self) -> PrefixEncoder | None:
+        encoder = self.empty.prefix_encoder
+        return encoder and self._filled(deepcopy(encoder), f"{self.checkpoint.names.prefix}.")
 
     def _filled(self, module: M, prefix: str) -> M:
         """The module with its weights, read under `prefix`."""

@@ -103,6 +103,8 @@ COMMON: dict[str, Range] = {  # the fields of every architecture
     "layer_numbers": Whole(0, 1 << 20, listed=True, optional=True),
     "sparsity": _WORD,
     "cache_format": _WORD,
+    "pre_seq_len": Whole(0, 1 << 20, optional=True),
+    "prefix_projection": BOOL,
     # Not used here, but transformers reads them, and makes a label for each of so many.
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,

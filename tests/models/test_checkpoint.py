@@ -196,7 +196,7 @@ def p_tuning(path):
         (wrong_shape, "not of the same model"),
         (no_tokenizer, "no ice_text.model"),
         (broken_tokenizer, "not a sentencepiece model"),
-        (p_tuning, "P-Tuning"),
+        (p_tuning, "lacks transformer.prefix_encoder"),
     ],
 )
 @pytest.mark.parametrize("variant", ["original", "int4"])

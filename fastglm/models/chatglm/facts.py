@@ -48,8 +48,6 @@ class ChatGLM6BFacts(ModelFacts):
     mask_token_id: int | None = None
     gmask_token_id: int | None = None
     initializer_range: float = 0.02
-    pre_seq_len: int | None = None
-    prefix_projection: bool = False
     quantization_bit: int = 0
     quantization_embeddings: bool = False
 
@@ -161,11 +159,7 @@ class ChatGLM6BFacts(ModelFacts):
             raise CheckpointError(
                 "config.json: position_encoding_2d is false; only the published two-dimensional form is supported."
             )
-        if self.pre_seq_len:
-            raise CheckpointError(
-                "This is a P-Tuning v2 checkpoint (pre_seq_len is set), which is not supported yet: "
-                "use the checkpoint it was tuned from."
-            )
+        self.check_prefix()
 
 
 def _same_or_list(values: list[int]) -> int | list[int]:

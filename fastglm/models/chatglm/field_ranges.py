@@ -13,8 +13,6 @@ RANGES: dict[str, Range] = {
     "bos_token_id": ID,
     "mask_token_id": ID,
     "gmask_token_id": ID,
-    "pre_seq_len": Whole(0, 1 << 20, optional=True),
-    "prefix_projection": BOOL,
     "quantization_bit": Whole(0, 8),
     "quantization_embeddings": BOOL,
 }
