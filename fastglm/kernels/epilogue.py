@@ -11,15 +11,20 @@ from .cpu import library
 
 @dataclass(frozen=True, slots=True)
 class Epilogue:
-    """Add `bias` [rows], apply GELU in its tanh form, add `scale · residual`, in this order; each part is optional."""
+    """Add `bias` [rows], apply GELU in its tanh form or SwiGLU, add `scale · residual`, in this order; each part is
+    optional.
+
+    SwiGLU takes the first half of the rows for gates of the second: the result has half as many.
+    """
 
     bias: Tensor | None = None
     gelu: bool = False
-    residual: Tensor | None = None  # in the shape of the product
+    swiglu: bool = False
+    residual: Tensor | None = None  # in the shape of the result
     scale: float = 1.0
 
     def apply(self, product: Tensor, dtype: torch.dtype, over: bool = False) -> Tensor:
-        """product: [..., rows] in `dtype` or a narrower one → [..., rows] in `dtype`.
+        """product: [..., rows] in `dtype` or a narrower one → [..., rows], or half of them, in `dtype`.
 
         `over` allows overwriting the product: memory that is new to the process costs as much time as the sums.
         """
@@ -33,14 +38,23 @@ class Epilogue:
             y = product.to(dtype)
             if self.gelu:
                 y = F.gelu(y, approximate="tanh")
+        if self.swiglu:
+            y = _swiglu(y)
         if self.residual is None:
             return y
         return y.add_(self.residual, alpha=self.scale) if over else torch.add(y, self.residual, alpha=self.scale)
 
 
-def _in_one_pass(product: Tensor, bias: Tensor) -> bool:
-    """Tell whether this package's kernel adds a bias and applies GELU; in a compiled step the compiler fuses them."""
-    own = product.is_cpu and product.dtype == bias.dtype == torch.float32
+def _swiglu(y: Tensor) -> Tensor:
+    if not torch.is_grad_enabled() and y.is_contiguous() and _in_one_pass(y):
+        return torch.ops.fastglm.swiglu(y)
+    gate, scaled = y.chunk(2, -1)
+    return F.silu(gate) * scaled
+
+
+def _in_one_pass(*operands: Tensor) -> bool:
+    """Tell whether this package's kernels take these operands; in a compiled step the compiler fuses the operations."""
+    own = all(x.is_cpu and x.dtype == torch.float32 for x in operands)
     return own and library.ready() and not torch.compiler.is_compiling()
 
 

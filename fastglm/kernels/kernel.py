@@ -30,7 +30,7 @@ class Kernel(ABC):
         """x: [n, columns] → [n, rows], in the dtype of x or a narrower one."""
 
     def fused(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int, after: Epilogue) -> Tensor:
-        """`multiply` with the epilogue: → [n, rows] in the dtype of x."""
+        """`multiply` with the epilogue: → [n, rows], or half of them after SwiGLU, in the dtype of x."""
         return after.apply(self.multiply(x, held, rows, columns), x.dtype, over=True)
 
     @abstractmethod

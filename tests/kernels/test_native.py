@@ -236,6 +236,34 @@ def test_bias_and_gelu_in_one_pass_agree_with_float64(rows):
     assert (found - exact).flatten()[1:].norm() < 1e-6 * exact.flatten()[1:].norm()
 
 
+@pytest.mark.usefixtures("native", "poisoned")
+@pytest.mark.parametrize("inner", [8, 133])
+@torch.no_grad()
+def test_swiglu_in_one_pass_agrees_with_float64(inner):
+    product = 5 * random(40, 2 * inner).view(2, 20, -1)
+    product[0, 0, :2] = torch.tensor([torch.nan, -200.0])
+    gate, scaled = product.double().chunk(2, -1)
+    exact = torch.nn.functional.silu(gate) * scaled
+    found = Epilogue(swiglu=True).apply(product, torch.float32)
+    assert torch.equal(found[1], torch.ops.fastglm.swiglu(product)[1])
+    assert found[0, 0, 0].isnan()
+    assert (found - exact).flatten()[1:].norm() < 1e-6 * exact.flatten()[1:].norm()
+    residual = random(40, inner).view(found.shape)
+    torch.testing.assert_close(
+        Epilogue(swiglu=True, residual=residual, scale=2).apply(product, torch.float32)[1], found[1] + 2 * residual[1]
+    )
+
+
+@pytest.mark.usefixtures("native")
+def test_swiglu_refuses_what_lies_otherwise_and_gives_gradients():
+    for x in (random(4, 7), random(4, 8).t(), random(4, 8)[:, :6], torch.tensor(1.0)):
+        with pytest.raises(RuntimeError, match="laid out"):
+            torch.ops.fastglm.swiglu(x)
+    x = random(4, 8).requires_grad_()
+    Epilogue(swiglu=True).apply(x, torch.float32).sum().backward()
+    assert x.grad is not None
+
+
 @torch.no_grad()
 def test_what_follows_writes_over_the_product_only_where_it_may():
     bias, residual, product = random(1, 8)[0], random(5, 8), random(5, 8)

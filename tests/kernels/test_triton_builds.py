@@ -96,7 +96,7 @@ def check(launches: list[Any], capability: int, tmp_path: Any, expected: set[str
 
 
 def products(
-    bits: int, group: int, dtype: torch.dtype, size: int, capability: int, processors: int, after: bool
+    bits: int, group: int, dtype: torch.dtype, size: int, capability: int, processors: int, after: str | None
 ) -> Any:
     """The launches of one product, by the rule for a card; nothing is computed."""
 
@@ -105,7 +105,8 @@ def products(
         words = torch.empty(ROWS, COLUMNS * bits // 32, dtype=torch.int32)
         scale = torch.empty((ROWS, COLUMNS // group) if group else ROWS, dtype=torch.bfloat16)
         matrix = launch.Packed(words, scale, scale if group else None, COLUMNS, bits, group)
-        ends = Epilogue(x[0, :ROWS], True, torch.empty(size, ROWS, dtype=dtype), 7.5) if after else Epilogue()
+        residual = torch.empty(size, ROWS // 2 if after == "swiglu" else ROWS, dtype=dtype)
+        ends = Epilogue(x[0, :ROWS], after == "gelu", after == "swiglu", residual, 7.5) if after else Epilogue()
         way = launch.choose(matrix, size, divmod(capability, 10), processors)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(launch.F, "linear", lambda x, weight: x.new_empty(size, len(weight)))
@@ -120,23 +121,26 @@ def test_vector_products(capability: int, tmp_path: Any) -> None:
         if refusal(divmod(capability, 10), dtype):
             assert (capability, dtype) == (75, torch.bfloat16)
             dtype = torch.float16
-        check(products(bits, group, dtype, 1, capability, 80, after=True), capability, tmp_path, {"vector_product"})
+        for after in ("gelu", "swiglu") if bits == 4 else ("gelu",):
+            found = products(bits, group, dtype, 1, capability, 80, after)
+            check(found, capability, tmp_path, {"vector_product"})
 
 
 @pytest.mark.parametrize("capability", [capability for capability in SHARED if capability >= 80])
 @pytest.mark.parametrize("size", [16, 64])
 def test_tile_products(capability: int, size: int, tmp_path: Any) -> None:
     for bits, group, dtype in [(4, 128, torch.float16), (4, 32, torch.bfloat16), (8, 0, torch.bfloat16)]:
-        found = products(bits, group, dtype, size, capability, 20, after=True)
-        check(found, capability, tmp_path, {"tile_product"})
+        for after in ("gelu", "swiglu") if bits == 4 else ("gelu",):
+            found = products(bits, group, dtype, size, capability, 20, after)
+            check(found, capability, tmp_path, {"tile_product"})
 
 
 @pytest.mark.parametrize("capability", SHARED)
 def test_shared_columns_and_unpacking(capability: int, tmp_path: Any) -> None:
-    found = products(8, 0, torch.float16, 1, capability, 2000, after=True)  # two steps per row
+    found = products(8, 0, torch.float16, 1, capability, 2000, after="swiglu")  # two steps per row
     check(found, capability, tmp_path, {"vector_product", "finish"})
     for bits, group in [(4, 128), (8, 0)]:
-        found = products(bits, group, torch.float16, 1000, capability, 80, after=False)
+        found = products(bits, group, torch.float16, 1000, capability, 80, after=None)
         check(found[:1], capability, tmp_path, {"unpack"})
 
 

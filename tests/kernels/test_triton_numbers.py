@@ -71,7 +71,7 @@ def error(found: torch.Tensor, exact: torch.Tensor) -> float:
 
 
 def product_errors(
-    format: WeightFormat, dtype: torch.dtype, shape: Shape, ends: bool = False, counts: tuple[int, ...] = (1,)
+    format: WeightFormat, dtype: torch.dtype, shape: Shape, ends: str | None = None, counts: tuple[int, ...] = (1,)
 ) -> dict[str, float]:
     """Errors of every way to multiply, on cards with these numbers of multiprocessors: with many, programs share
     columns.
@@ -85,8 +85,14 @@ def product_errors(
     exact = x.double() @ format.unpack(parts, columns).double().T
     if ends:
         bias, residual = 3 * normal(rows, seed=2).to(dtype), normal(size, rows, seed=3).to(dtype)
-        after = Epilogue(bias, True, residual, 7.5)
-        exact = nn.functional.gelu(exact + bias.double(), approximate="tanh") + 7.5 * residual.double()
+        exact = exact + bias.double()
+        if ends == "swiglu":
+            gate, scaled = exact.chunk(2, 1)
+            exact, residual = nn.functional.silu(gate) * scaled, residual[:, : rows // 2]
+        else:
+            exact = nn.functional.gelu(exact, approximate="tanh")
+        after = Epilogue(bias, ends == "gelu", ends == "swiglu", residual, 7.5)
+        exact += 7.5 * residual.double()
     makes = [launch.vector, launch.tile] if size <= launch.VECTOR_BEFORE_8 else [launch.tile]
     ways = [make(matrix, size, count) for make in makes for count in counts]
     return {
@@ -116,15 +122,16 @@ def test_products_agree_with_float64_for_any_shape(
 
 @pytest.mark.parametrize("format", [Int4(32), Int8()], ids=lambda format: format.name)
 def test_columns_are_shared_by_several_programs(format: WeightFormat, interpreter: ProcessPoolExecutor) -> None:
-    errors = interpreter.submit(product_errors, format, torch.float16, (6, 2080, 2), False, (1, 60)).result()
+    errors = interpreter.submit(product_errors, format, torch.float16, (6, 2080, 2), None, (1, 60)).result()
     assert sum(not name.endswith(" 1 parts") for name in errors) == 3, errors
     assert all(found <= 2e-3 for found in errors.values()), errors
 
 
 @pytest.mark.parametrize("format", [Int4(128), Int8()], ids=lambda format: format.name)
-def test_bias_gelu_and_residual_follow(format: WeightFormat, interpreter: ProcessPoolExecutor) -> None:
-    for shape in [(9, 1100, 1), (10, 300, 5)]:
-        errors = interpreter.submit(product_errors, format, torch.float16, shape, True, (1, 60)).result()
+def test_bias_activation_and_residual_follow(format: WeightFormat, interpreter: ProcessPoolExecutor) -> None:
+    asked = {(9, 1100, 1): "gelu", (10, 300, 5): "gelu", (14, 1100, 1): "swiglu", (70, 300, 5): "swiglu"}
+    for shape, ends in asked.items():
+        errors = interpreter.submit(product_errors, format, torch.float16, shape, ends, (1, 60)).result()
         assert all(found <= 2e-3 for found in errors.values()), (shape, errors)
 
 

@@ -15,12 +15,8 @@ constexpr int64_t LEAST = 1 << 14;  // numbers that are worth a thread
 // x · (1 + tanh u) / 2 with u = √(2 / π) · (x + 0.044715 x³), which is x / (1 + e^-2u); Hendrycks and Gimpel 2016, arXiv
 // 1606.08415, section 2.
 inline __m256 gelu(__m256 x) {
-  const __m256 one = _mm256_set1_ps(1), sign = _mm256_set1_ps(-0.0f);
-  const __m256 cubic = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(0.044715f), one);
-  const __m256 u = _mm256_mul_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.595769122f)), cubic);  // twice
-  const __m256 e = power_of_e(_mm256_or_ps(u, sign));
-  const __m256 part = _mm256_div_ps(_mm256_blendv_ps(one, e, u), _mm256_add_ps(one, e));
-  return _mm256_mul_ps(x, part);
+  const __m256 cubic = _mm256_fmadd_ps(_mm256_mul_ps(x, x), _mm256_set1_ps(0.044715f), _mm256_set1_ps(1));
+  return _mm256_mul_ps(x, sigmoid(_mm256_mul_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.595769122f)), cubic)));
 }
 
 // x: [n, rows], which is written over; bias: [rows].

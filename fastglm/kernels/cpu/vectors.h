@@ -90,3 +90,9 @@ inline __m256 power_of_e(__m256 x) {
   found = _mm256_mul_ps(found, _mm256_castsi256_ps(power));
   return _mm256_andnot_ps(_mm256_cmp_ps(x, least, _CMP_LT_OQ), found);
 }
+
+// 1 / (1 + e^-x), by a power that cannot overflow.
+inline __m256 sigmoid(__m256 x) {
+  const __m256 one = _mm256_set1_ps(1), e = power_of_e(_mm256_or_ps(x, _mm256_set1_ps(-0.0f)));
+  return _mm256_div_ps(_mm256_blendv_ps(one, e, x), _mm256_add_ps(one, e));
+}

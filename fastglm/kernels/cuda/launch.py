@@ -116,7 +116,7 @@ def card(device: torch.device) -> tuple[tuple[int, int], int]:
 
 
 def linear(x: Tensor, matrix: Packed, after: Epilogue = NOTHING) -> Tensor:
-    """x: [size, columns] in fp16 or bf16 → [size, rows], including the epilogue, in the dtype of x."""
+    """x: [size, columns] in fp16 or bf16 → [size, rows], or half of them after SwiGLU, in the dtype of x."""
     return run(choose(matrix, x.shape[0], *card(x.device)), x, matrix, after)
 
 
@@ -125,11 +125,12 @@ def run(way: Way, x: Tensor, matrix: Packed, after: Epilogue = NOTHING) -> Tenso
     if way.kernel == "library":
         return _library(x, matrix, after)
     x, size, rows = x.contiguous(), x.shape[0], matrix.rows
-    out = torch.empty(size, rows, dtype=x.dtype, device=x.device)
+    out = torch.empty(size, rows // 2 if after.swiglu else rows, dtype=x.dtype, device=x.device)
     shared = way.parts > 1
     target = torch.empty(way.parts, size, rows, device=x.device) if shared else out
     bias, residual = (x if given is None else given.contiguous() for given in (after.bias, after.residual))
-    ends = {"HAS_BIAS": after.bias is not None, "HAS_RESIDUAL": after.residual is not None, "GELU": after.gelu}
+    ends = {"HAS_BIAS": after.bias is not None, "HAS_RESIDUAL": after.residual is not None}
+    ends |= {"GELU": after.gelu, "SWIGLU": after.swiglu}
     kernel = products.vector_product if way.kernel == "vector" else products.tile_product
     kernel[triton.cdiv(size, way.batch), triton.cdiv(rows, way.rows), way.parts](
         x,

@@ -30,20 +30,47 @@ def mantissa(words, one, PLACE: tl.constexpr, BITS: tl.constexpr):
 
 
 @triton.jit
-def write(y, out, batch, row, fits, part, size, rows, bias, residual, alpha, SPLIT: tl.constexpr,
-          HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, GELU: tl.constexpr):  # fmt: skip
-    """Write sums: partial ones if columns are shared, otherwise with bias, GELU (tanh form) and `alpha · residual`.
+def row_at(place, rows, SWIGLU: tl.constexpr):
+    """The row of the matrix at a place of a program's order: for SwiGLU each gate is followed by the row it scales."""
+    return place % 2 * (rows // 2) + place // 2 if SWIGLU else place
 
-    `batch` (int64) and `row` broadcast to the shape of y; `size` is the size of the batch.
+
+@triton.jit
+def halved(y):
+    """SwiGLU of gates, each followed by what it scales: [..., n] → [..., n / 2]."""
+    if len(y.shape) == 1:
+        gate, scaled = tl.split(tl.reshape(y, (y.shape[0] // 2, 2)))
+    else:
+        gate, scaled = tl.split(tl.reshape(y, (y.shape[0], y.shape[1] // 2, 2)))
+    return gate * tl.sigmoid(gate) * scaled
+
+
+@triton.jit
+def write(y, out, batch, first, fits, part, size, rows, bias, residual, alpha, ROWS: tl.constexpr, SPLIT: tl.constexpr,
+          HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, GELU: tl.constexpr, SWIGLU: tl.constexpr):  # fmt: skip
+    """Write the sums of `ROWS` places from `first` on: partial ones if columns are shared, otherwise with bias, GELU
+    (tanh form) or SwiGLU, and `alpha · residual`.
+
+    y: [ROWS], or [n, ROWS] with `batch` (int64) and `fits` of the shape [n, 1]; `size` is the size of the batch.
     """
-    at = batch * rows + row
+    place = first + tl.arange(0, ROWS)
+    if len(y.shape) == 2:
+        place = place[None, :]
+    row = row_at(place, rows, SWIGLU)
     if SPLIT:
-        tl.store(out + (part * size + batch) * rows + row, y, mask=fits)
+        tl.store(out + (part * size + batch) * rows + row, y, mask=fits & (place < rows))
     else:
         if HAS_BIAS:
             y += tl.load(bias + row, mask=row < rows, other=0.0).to(tl.float32)
         if GELU:
             y *= tl.sigmoid(1.5957691216057308 * (y + 0.044715 * y * y * y))  # (1 + tanh u) / 2 = sigmoid 2u
+        if SWIGLU:
+            y, rows = halved(y), rows // 2
+            place = first // 2 + tl.arange(0, ROWS // 2)
+            if len(y.shape) == 2:
+                place = place[None, :]
+        at = batch * rows + place
+        fits = fits & (place < rows)
         if HAS_RESIDUAL:
             y += alpha * tl.load(residual + at, mask=fits, other=0.0).to(tl.float32)
         tl.store(out + at, y.to(out.dtype.element_ty), mask=fits)
@@ -53,7 +80,7 @@ def write(y, out, batch, row, fits, part, size, rows, bias, residual, alpha, SPL
 def vector_product(x, words, scale, zero, bias, residual, out, alpha, one, size, rows, columns, units,
                    BITS: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr,
                    SPLIT: tl.constexpr, HAS_ZERO: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
-                   GELU: tl.constexpr):  # fmt: skip
+                   GELU: tl.constexpr, SWIGLU: tl.constexpr):  # fmt: skip
     """Multiply a row of x by `ROWS` rows of the matrix, on the ordinary cores. Grid: [size of the batch, rows / ROWS,
     parts].
 
@@ -61,7 +88,7 @@ def vector_product(x, words, scale, zero, bias, residual, out, alpha, one, size,
     of a batch follow each other, so all but the first find the weights in the cache. `GROUP` 0: one scale per row.
     """
     batch = tl.program_id(0).to(tl.int64)
-    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    row = row_at(tl.program_id(1) * ROWS + tl.arange(0, ROWS), rows, SWIGLU)
     part, parts = tl.program_id(2), tl.num_programs(2)
     SPAN: tl.constexpr = 128 // BITS
     lane = tl.arange(0, 4 * UNITS)
@@ -90,14 +117,15 @@ def vector_product(x, words, scale, zero, bias, residual, out, alpha, one, size,
     y = tl.sum(total, 1)
     if not GROUP:
         y *= tl.load(scale + row, mask=row < rows, other=0.0).to(tl.float32)
-    write(y, out, batch, row, row < rows, part, size, rows, bias, residual, alpha, SPLIT, HAS_BIAS, HAS_RESIDUAL, GELU)
+    write(y, out, batch, tl.program_id(1) * ROWS, batch < size, part, size, rows, bias, residual, alpha, ROWS, SPLIT,
+          HAS_BIAS, HAS_RESIDUAL, GELU, SWIGLU)  # fmt: skip
 
 
 @triton.jit
 def tile_product(x, words, scale, zero, bias, residual, out, alpha, one, size, rows, columns, units,
                  BITS: tl.constexpr, GROUP: tl.constexpr, ROWS: tl.constexpr, UNITS: tl.constexpr, BATCH: tl.constexpr,
                  SPLIT: tl.constexpr, HAS_ZERO: tl.constexpr, HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr,
-                 GELU: tl.constexpr):  # fmt: skip
+                 GELU: tl.constexpr, SWIGLU: tl.constexpr):  # fmt: skip
     """Multiply `BATCH` rows of x by `ROWS` rows of the matrix, on the tensor cores. Grid: [size / BATCH, rows / ROWS,
     parts].
 
@@ -105,7 +133,7 @@ def tile_product(x, words, scale, zero, bias, residual, out, alpha, one, size, r
     multiplied first, and scaled afterwards in fp32.
     """
     batch = (tl.program_id(0) * BATCH + tl.arange(0, BATCH)).to(tl.int64)
-    row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)
+    row = row_at(tl.program_id(1) * ROWS + tl.arange(0, ROWS), rows, SWIGLU)
     part, parts = tl.program_id(2), tl.num_programs(2)
     SPAN: tl.constexpr = 128 // BITS
     PLACES: tl.constexpr = 32 // BITS
@@ -134,21 +162,22 @@ def tile_product(x, words, scale, zero, bias, residual, out, alpha, one, size, r
             total = tl.dot(numbers, tl.trans(run), total)
     if not GROUP:
         total *= tl.load(scale + row, mask=row < rows, other=0.0).to(tl.float32)[:, None]
-    fits = (row < rows)[None, :] & (batch < size)[:, None]
-    write(tl.trans(total), out, batch[:, None], row[None, :], fits, part, size, rows, bias, residual, alpha, SPLIT,
-          HAS_BIAS, HAS_RESIDUAL, GELU)  # fmt: skip
+    write(tl.trans(total), out, batch[:, None], tl.program_id(1) * ROWS, (batch < size)[:, None], part, size, rows,
+          bias, residual, alpha, ROWS, SPLIT, HAS_BIAS, HAS_RESIDUAL, GELU, SWIGLU)  # fmt: skip
 
 
 @triton.jit
 def finish(sums, bias, residual, out, alpha, size, rows, parts, ROWS: tl.constexpr,
-           HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, GELU: tl.constexpr):  # fmt: skip
+           HAS_BIAS: tl.constexpr, HAS_RESIDUAL: tl.constexpr, GELU: tl.constexpr,
+           SWIGLU: tl.constexpr):  # fmt: skip
     """Add the sums of the programs that shared columns, [parts, size, rows]. Grid: [rows / ROWS, size]."""
-    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    row = row_at(tl.program_id(0) * ROWS + tl.arange(0, ROWS), rows, SWIGLU)
     batch = tl.program_id(1).to(tl.int64)
     y = tl.zeros((ROWS,), tl.float32)
     for part in range(parts):
         y += tl.load(sums + (part * size + batch) * rows + row, mask=row < rows, other=0.0)
-    write(y, out, batch, row, row < rows, 0, size, rows, bias, residual, alpha, False, HAS_BIAS, HAS_RESIDUAL, GELU)
+    write(y, out, batch, tl.program_id(0) * ROWS, batch < size, 0, size, rows, bias, residual, alpha, ROWS, False,
+          HAS_BIAS, HAS_RESIDUAL, GELU, SWIGLU)  # fmt: skip
 
 
 @triton.jit
