@@ -18,9 +18,8 @@ if TYPE_CHECKING:
     from .facts import ModelFacts
     from .language_model import BaseBlock, LanguageModel
 
-ARCHITECTURES = ("fastglm.models.chatglm.architecture:CHATGLM_6B",)
+ARCHITECTURES = ("fastglm.models.chatglm.architecture:CHATGLM_6B", "fastglm.models.glm.architecture:GLM")
 resolve_name = cache(find_name)  # a config looks for its architecture often
-_LATER = ("multi_query_group_num", "original_rope", "padded_vocab_size")  # fields of ChatGLM2 and its successors
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +167,6 @@ def recognize(fields: Mapping[str, Any]) -> Architecture:
     for known in architectures():
         if fields.get("model_type") == known.model_type and known.recognizes(fields):
             return known
-    if any(field in fields for field in _LATER):
-        name = "GLM-4" if "rope_ratio" in fields else "ChatGLM2 or ChatGLM3"
-        raise CheckpointError(
-            f"This is a {name} checkpoint; fastglm runs ChatGLM-6B only so far: use a ChatGLM-6B checkpoint."
-        )
     raise CheckpointError(
         "The config says chatglm but has the fields of no known generation: "
         "check that config.json is the one published with the checkpoint."

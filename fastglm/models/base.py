@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig
 
+from ..errors import CheckpointError, FastGLMError
 from ..kernels.format import WeightFormat
 from ..kernels.formats import format_of
 from .architecture import Architecture, Conversation, architecture_of
@@ -17,6 +18,34 @@ class ModelConfig(ModelFacts, PreTrainedConfig):
 
     position_stride: ClassVar[tuple[int, ...]] = (1,)  # growth of each kind of position from a token to the next
     is_causal: ClassVar[bool] = True  # no token sees a later one: the keys of a prompt's beginning can be used again
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A config from the fields of its file; with `return_unused_kwargs` a pair, as of transformers.
+
+        Raises:
+            CheckpointError: the config is of another architecture, or a field is of another type or out of its range.
+        """
+        config_dict = cls.checked(config_dict)
+        try:
+            made = super().from_dict(config_dict, **kwargs)
+        except FastGLMError:
+            raise
+        except Exception as error:  # errors of transformers about its own fields have no common base
+            said = " ".join(str(error).split())[:200]
+            raise CheckpointError(f"config.json cannot be used ({said}): compare it with the published one.") from error
+        (made[0] if isinstance(made, tuple) else made).check_ids()
+        return made
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        self.complete()
+        PreTrainedConfig.__post_init__(self, **kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields to save."""
+        found = super().to_dict()
+        found.pop("assumed", None)
+        return found
 
     @property
     def architecture(self) -> Architecture:

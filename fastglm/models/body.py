@@ -80,18 +80,13 @@ class Body(FamilyModel):
         return name.removeprefix(f"{self.base_model_prefix}.")
 
     @property
-    def embedding(self) -> nn.Module:
-        """The first module: ids to states."""
-        return self.get_submodule(self._place("embedding"))
-
-    @property
     def _prefix_encoder(self) -> PrefixEncoder | None:
         found = self.get_submodule(self._place("prefix")) if self.config.pre_seq_len else None
         assert found is None or isinstance(found, PrefixEncoder)
         return found
 
     def get_input_embeddings(self) -> nn.Module:
-        return self.embedding
+        return self.get_submodule(self._place("embedding"))
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         put(self, self._place("embedding"), value)
@@ -122,7 +117,7 @@ class Body(FamilyModel):
         check_supported(past_key_values, others)
         if (input_ids is None) == (inputs_embeds is None):
             raise UsageError("Give the model either input_ids or inputs_embeds.")
-        x = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds
+        x = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         reading = self.read(input_ids, x, position_ids, attention_mask, past_key_values)
         if self.gradient_checkpointing and self.training and past_key_values is not None:
             raise UsageError("Gradient checkpointing does not go with past_key_values: switch one of them off.")

@@ -7,7 +7,9 @@ from dataclasses import fields as fields_of
 from typing import Any, ClassVar, Self
 
 from ..errors import CheckpointError, UsageError
-from ..kernels.layout import Layout
+from ..kernels.layout import PUBLISHED, Layout, get_layout
+from .architecture import recognize
+from .ranges import COMMON, Range, check_ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,11 @@ class ModelFacts:
     number of heads or channels in each layer.
     """
 
+    model_type: ClassVar[str] = ""
     attribute_map: ClassVar[dict[str, str]] = {}  # other names of fields, and the fields they mean
     vocabulary_can_shrink: ClassVar[bool] = False  # `prune_vocabulary` knows its tokenizer's files
+    ranges: ClassVar[Mapping[str, Range]] = COMMON
+    listed: ClassVar[tuple[str, ...]] = ("layer_numbers",)  # fields that may have an entry for each layer
 
     vocab_size: int = 0
     hidden_size: int = 0
@@ -45,16 +50,54 @@ class ModelFacts:
     cache_format: str | None = None  # "int8": keys and values are kept as int8; None: in the dtype of the activations
     pre_seq_len: int | None = None  # number of tokens of a learned prefix (P-Tuning v2)
     prefix_projection: bool = False  # linear maps give the prefix from smaller embeddings
+    quantization_bit: int = 0  # of the published quantized layouts
+    assumed: str | None = None  # a line on what the checkpoint does not tell; never saved
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:
-        """The facts in the fields of a config.json; unknown fields are left out."""
+        """The facts in the fields of a config.json; unknown fields are left out.
+
+        Raises:
+            CheckpointError: the config is of another architecture, or a field is of another type or out of its range.
+        """
+        found = cls.checked(fields)
         known = {field.name for field in fields_of(cls)}
-        told = {name: value for name, value in fields.items() if name in known}
-        told |= {name: fields[other] for other, name in cls.attribute_map.items() if other in fields}
+        told = {name: value for name, value in found.items() if name in known}
         if told.get("dtype") is None:
-            told["dtype"] = fields.get("torch_dtype")
-        return cls(**told)
+            told["dtype"] = found.get("torch_dtype")
+        made = cls(**told)
+        made.check_ids()
+        return made
+
+    @classmethod
+    def checked(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields under the names of this class, each of its type and in its range.
+
+        Raises:
+            CheckpointError: the config is of another architecture, or a field is of another type or out of its range.
+        """
+        known = recognize({"model_type": cls.model_type, **fields})
+        if not issubclass(cls, known.facts_class):
+            raise CheckpointError(f"This is a {known.name} checkpoint: load it with AutoModel or fastglm.load.")
+        check_ranges(fields, cls.ranges, cls.attribute_map)
+        called = {name: fields[other] for other, name in cls.attribute_map.items() if other in fields}
+        return {**{name: value for name, value in fields.items() if name not in cls.attribute_map}, **called}
+
+    def check_ids(self) -> None:
+        """Raise CheckpointError if the config names a token that its vocabulary does not have."""
+        for name in (field.name for field in fields_of(type(self)) if field.name.endswith("_token_id")):
+            found = getattr(self, name)
+            ids = found if isinstance(found, list) else [] if found is None else [found]
+            if max(ids, default=0) >= self.vocab_size:
+                raise CheckpointError(
+                    f"config.json: {name} is {found}, and the vocabulary has {self.vocab_size} tokens: make them agree."
+                )
+
+    def __post_init__(self) -> None:
+        self.complete()
+
+    def complete(self) -> None:
+        """Set fields that are not given and follow from others."""
 
     @property
     def layers(self) -> int:
@@ -118,11 +161,11 @@ class ModelFacts:
 
     def linear_layout(self) -> Layout | None:
         """The layout of the linear layers; None for plain tensors."""
-        raise NotImplementedError
+        return get_layout(self.weight_format) if self.weight_format else PUBLISHED.get(self.quantization_bit)
 
     def embedding_layout(self) -> Layout | None:
-        """The layout of embedding and head; None for plain tensors."""
-        raise NotImplementedError
+        """The layout of embedding and head; None for plain tensors, as in the published quantized checkpoints."""
+        return get_layout(self.embedding_format or self.weight_format) if self.weight_format else None
 
     def layer_number(self, layer: int) -> int:
         """The number that a layer was trained with: its own if no layer was removed before it."""
@@ -152,14 +195,38 @@ class ModelFacts:
         """The config of a published size, with `layers` of its layers."""
         raise NotImplementedError
 
-    def check_prefix(self) -> None:
-        """Raise CheckpointError if the layers differ, so that no published prefix fits."""
+    def check(self) -> None:
+        """Raise CheckpointError if the fields cannot describe a model."""
+        check_ranges(vars(self), self.ranges, {})
+        for name in ("weight_format", "embedding_format"):
+            try:
+                get_layout(getattr(self, name) or "int8")
+            except UsageError as error:
+                raise CheckpointError(f"config.json: {name}: {error}") from error
+        for name in self.listed:
+            value = getattr(self, name)
+            if isinstance(value, list) and len(value) != self.layers:
+                raise CheckpointError(
+                    f"config.json: {name} lists {len(value)} layers, num_layers is {self.layers}: make them agree."
+                )
+        if self.sparsity not in (None, "2:4"):
+            raise CheckpointError(f"config.json: sparsity is {self.sparsity!r}; known is 2:4.")
+        if self.cache_format not in (None, "int8"):
+            raise CheckpointError(f"config.json: cache_format is {self.cache_format!r}; known is int8.")
+        if self.quantization_bit not in (0, 4, 8):
+            raise CheckpointError(f"config.json: quantization_bit is {self.quantization_bit}; known are 4 and 8.")
         if self.pre_seq_len and len({self.kv_heads(layer) for layer in range(self.layers)}) > 1:
             raise CheckpointError(
                 "config.json: pre_seq_len is set, but the layers have different numbers of heads: a learned prefix "
                 "(P-Tuning v2) needs the checkpoint that it was tuned from."
             )
 
-    def check(self) -> None:
-        """Raise CheckpointError if the fields cannot describe a model."""
-        raise NotImplementedError
+
+def same_or_list(values: list[int]) -> int | list[int]:
+    """One number where all layers are alike."""
+    return values[0] if len(set(values)) == 1 else values
+
+
+def per_layer(value: int | list[int], layer: int) -> int:
+    """The number of a layer, in a field that may have one for each."""
+    return value[layer] if isinstance(value, list) else value

@@ -105,6 +105,7 @@ COMMON: dict[str, Range] = {  # the fields of every architecture
     "cache_format": _WORD,
     "pre_seq_len": Whole(0, 1 << 20, optional=True),
     "prefix_projection": BOOL,
+    "quantization_bit": Whole(0, 8),
     # Not used here, but transformers reads them, and makes a label for each of so many.
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,

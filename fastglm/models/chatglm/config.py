@@ -1,14 +1,12 @@
 """The config of ChatGLM-6B."""
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedConfig
 
-from ...errors import CheckpointError, FastGLMError
 from ..base import ModelConfig
-from .facts import ChatGLM6BFacts, check_ids
+from .facts import ChatGLM6BFacts
 from .image_tokens import trim
 from .positions import Layout, attention_mask, position_ids
 from .token_ids import agree
@@ -25,28 +23,6 @@ class ChatGLM6BConfig(ChatGLM6BFacts, ModelConfig):
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
     position_stride: ClassVar[tuple[int, ...]] = (0, 1)  # position and block position
     is_causal: ClassVar[bool] = False  # the context is seen in both directions
-
-    @classmethod
-    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """A config from the fields of its file; with `return_unused_kwargs` a pair, as of transformers.
-
-        Raises:
-            CheckpointError: the config is of another architecture, or a field is of another type or out of its range.
-        """
-        config_dict = cls.checked(config_dict)
-        try:
-            made = super().from_dict(config_dict, **kwargs)
-        except FastGLMError:
-            raise
-        except Exception as error:  # what transformers says of fields of its own has no common base
-            said = " ".join(str(error).split())[:200]
-            raise CheckpointError(f"config.json cannot be used ({said}): compare it with the published one.") from error
-        check_ids(made[0] if isinstance(made, tuple) else made)
-        return made
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        self.complete()
-        PreTrainedConfig.__post_init__(self, **kwargs)
 
     def agree(self, tokenizer: "ChatGLMTokenizer") -> None:
         """Takes over the ids of the tokenizer. Raises CheckpointError where it has more tokens than the model."""

@@ -13,6 +13,5 @@ RANGES: dict[str, Range] = {
     "bos_token_id": ID,
     "mask_token_id": ID,
     "gmask_token_id": ID,
-    "quantization_bit": Whole(0, 8),
     "quantization_embeddings": BOOL,
 }

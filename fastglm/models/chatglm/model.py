@@ -65,7 +65,7 @@ class ChatGLMModel(Body):
         config = self.config
         marks = [config.bos_token_id, config.gmask_token_id, config.mask_token_id]
         if ids is None:  # rows of the embedding stand for their tokens, as those after a learned prompt
-            rows = self.embedding(torch.tensor(marks, device=x.device)).to(x.dtype)
+            rows = self.word_embeddings(torch.tensor(marks, device=x.device)).to(x.dtype)
             is_sop, is_gmask, is_mask = ((x == row).all(-1) for row in rows)
         else:
             is_sop, is_gmask, is_mask = (ids.to(x.device) == mark for mark in marks)

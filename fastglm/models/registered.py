@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..architecture import recognize
-from ..base import ModelConfig
+from .architecture import recognize
+from .base import ModelConfig
 
 
 class ChatGLMConfig(ModelConfig):

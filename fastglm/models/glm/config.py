@@ -1,0 +1,72 @@
+"""The config of GLM."""
+
+import logging
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from transformers.utils import cached_file
+
+from ...errors import CheckpointError
+from ..base import ModelConfig
+from .facts import GLMFacts
+from .generation import decide
+
+log = logging.getLogger(__name__)
+_BESIDE = ("tokenizer_config.json", "tokenization_chatglm.py")
+
+
+class GLMConfig(GLMFacts, ModelConfig):
+    """GLM for transformers, with the published field names and defaults, which `facts` describes."""
+
+    # Read by AutoTokenizer where tokenizer_config.json is missing.
+    tokenizer_class: ClassVar[str] = "ChatGLMTokenizer"
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A config from the fields of its file, with the generation that the files beside it tell.
+
+        Args:
+            kwargs: as of transformers; `generation` says it, `name_or_path` is the folder or hub id of the files.
+
+        Raises:
+            CheckpointError: the config is of another architecture, or a field is of another type or out of its range.
+        """
+        fields = dict(config_dict)
+        if (said := kwargs.pop("generation", None)) is not None:
+            fields["generation"] = said
+        generation, assumed = decide(fields, _folder(kwargs.get("name_or_path")))
+        if assumed:
+            _warn(assumed)
+        return super().from_dict({**fields, "generation": generation, "assumed": assumed}, **kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields to save, two of them also under their published names."""
+        return {**super().to_dict(), "padded_vocab_size": self.vocab_size, "kv_channels": self.head_dim}
+
+    def agree(self, tokenizer: Any) -> None:
+        """Take over the padding of the tokenizer. Raises CheckpointError if it has more tokens than the model."""
+        if len(tokenizer) > self.vocab_size:
+            raise CheckpointError(
+                f"The tokenizer has {len(tokenizer)} tokens, the model {self.vocab_size}: add rows for the others with "
+                "model.resize_token_embeddings(len(tokenizer)), and save it again."
+            )
+        self.pad_token_id = tokenizer.pad_token_id
+
+
+@cache
+def _warn(line: str) -> None:
+    """Warn once, although configs are read again for the tokenizer and for sizes."""
+    log.warning("%s", line)
+
+
+def _folder(name: Any) -> Path | None:
+    """The folder of a checkpoint's small files; those of a hub id are fetched."""
+    if not name:
+        return None
+    if Path(name).is_dir():
+        return Path(name)
+    quiet = {f"_raise_exceptions_for_{each}": False for each in ("gated_repo", "missing_entries", "connection_errors")}
+    found = [cached_file(str(name), file, **quiet) for file in _BESIDE]
+    return next((Path(file).parent for file in found if file), None)
