@@ -10,6 +10,7 @@ import typer
 
 from fastglm.cli.errors import run, want_command
 from fastglm.cli.options import SEEDS, Cache, Debug, Device, Model, Progress, Seed, Variant
+from fastglm.convert.kinds import Kind, Layout
 from fastglm.errors import UsageError
 from fastglm.progress.progress import Show
 
@@ -140,6 +141,30 @@ def compress(
         made = fastglm.compress(model, recipe, out, texts, told, device=device)
     if progress is Show.bar:
         typer.echo(f"Written: {made}. Talk to it: fastglm chat --model {made}")
+
+
+@app.command()
+def convert(
+    model: Annotated[str, typer.Option(help="A folder or hub id of ChatGLM2, 3, GLM-4 or CodeGeeX, as published.")],
+    out: Annotated[Path, typer.Option(help="The folder, or the GGUF file, to make; it must not exist yet.")],
+    to: Annotated[Layout, typer.Option(help="glm: a folder for transformers; gguf: a file for llama.cpp.")],
+    kind: Annotated[Kind, typer.Option("--type", help="Of the matrices in a GGUF file.")] = Kind.f16,
+    progress: Progress = Show.bar,
+    debug: Debug = False,
+) -> None:
+    """Write a checkpoint for other programs, which need neither this package nor remote code for it.
+
+    glm: transformers' GlmForCausalLM with a tokenizer.json and a chat template, in the dtype of the weights; int8 and
+    int4 ones are unpacked. gguf: needs the extra gguf (pip install 'fastglm[gguf]').
+    """
+    from fastglm.convert.conversion import convert as write
+    from fastglm.progress.bar import Bars
+    from fastglm.progress.json_lines import JsonLines
+
+    with JsonLines() if progress is Show.json else Bars() as told:
+        made = write(model, to, out, kind, told)
+    if progress is Show.bar:
+        typer.echo(f"Written: {made}")
 
 
 Suite = Annotated[str, typer.Option(help="skills, open, lm-eval:TASK[,TASK], with commas between and lm-eval last.")]

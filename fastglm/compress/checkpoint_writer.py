@@ -64,8 +64,9 @@ def check_room(out: Path, needed: int) -> None:
 
 
 @contextmanager
-def new_folder(out: Path, needed: int) -> Iterator[Path]:
-    """A folder to write into; it becomes `out` in one move at the end of the block, and is removed after an error.
+def new_path(out: Path, needed: int) -> Iterator[Path]:
+    """A path to make a file or a folder at; it becomes `out` in one move at the end of the block, and is removed after
+    an error.
 
     Args:
         needed: bytes of the weights to be written.
@@ -78,8 +79,9 @@ def new_folder(out: Path, needed: int) -> Iterator[Path]:
         make_parents(out)
         with part_of(out) as part:
             made = part / out.name
-            made.mkdir()
             yield made
+            if out.exists():  # a file would be replaced
+                raise FileExistsError(out)
             put(made, out)
     except (OSError, SafetensorError) as error:
         if out.exists():
@@ -87,6 +89,14 @@ def new_folder(out: Path, needed: int) -> Iterator[Path]:
         if _is_full(error):
             raise DiskShortError(f"{out} could not be written, as its disk is full: make room there.") from error
         raise
+
+
+@contextmanager
+def new_folder(out: Path, needed: int) -> Iterator[Path]:
+    """A folder to write into, made as by `new_path`."""
+    with new_path(out, needed) as made:
+        made.mkdir()
+        yield made
 
 
 def _is_full(error: Exception) -> bool:
@@ -113,7 +123,14 @@ def _names_in(shard: Path) -> set[str]:
 
 
 def write_checkpoint(folder: Path, config: ModelConfig, tensors: Iterable[tuple[str, Tensor]]) -> None:
-    """Write config and shards (`model-00001.safetensors` and so on, with an index) for transformers."""
+    """Write config and weights for transformers."""
+    write_shards(folder, tensors)
+    config.architectures = [config.architecture.model_class.__name__]
+    config.save_pretrained(folder)
+
+
+def write_shards(folder: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
+    """Write shards of weights (`model-00001.safetensors` and so on) with an index."""
     shard: dict[str, Tensor] = {}
     places: dict[str, str] = {}
     held = written = 0
@@ -138,8 +155,6 @@ def write_checkpoint(folder: Path, config: ModelConfig, tensors: Iterable[tuple[
         flush()
     index = {"metadata": {"total_size": written}, "weight_map": places}
     (folder / INDEX).write_text(json.dumps(index, indent=1), encoding="utf-8")
-    config.architectures = [config.architecture.model_class.__name__]
-    config.save_pretrained(folder)
 
 
 def copy_tokenizer(source: Path, folder: Path) -> None:

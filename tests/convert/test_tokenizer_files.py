@@ -1,0 +1,106 @@
+"""Converted tokenizers give the recorded ids, and those of the library that the original is made for."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recorded
+from mixed_texts import mixed_texts
+from original_ids import original_ids
+from sentencepiece import SentencePieceProcessor
+from sentencepiece.sentencepiece_model_pb2 import ModelProto
+from transformers import AutoTokenizer
+
+from fastglm.convert.pieces import to_tokenizer
+from fastglm.errors import CheckpointError
+from fastglm.models.source import demo_folder
+
+Converted = Callable[[str], Path]
+WITH_TEXTS = ("chatglm2", "chatglm3", "glm4")
+
+
+def plain_ids(tokenizer: Any, text: str) -> list[int]:
+    """Ids of a text in which control tokens have no names."""
+    return tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+
+
+@pytest.mark.parametrize("name", WITH_TEXTS)
+def test_recorded_texts_have_their_ids(converted: Converted, name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(converted(name))
+    for case in recorded.expected(name)["tokenizer"]:
+        plain = case.get("ids_as_plain_text", case["ids_without_special"])
+        assert plain_ids(tokenizer, case["text"]) == plain
+        if plain == case["ids_without_special"] == tokenizer.encode(case["text"], add_special_tokens=False):
+            assert tokenizer(case["text"])["input_ids"] == case["input_ids"]
+            assert tokenizer.decode(plain) == case["decoded"]
+
+
+@pytest.mark.parametrize("name", WITH_TEXTS)
+def test_mixed_texts_have_the_ids_of_the_original(converted: Converted, name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(converted(name))
+    original = original_ids(recorded.folder(name))
+    for text in mixed_texts(500, seed=16):
+        assert plain_ids(tokenizer, text) == original(text), text
+
+
+def test_unigram_models_have_the_ids_of_the_original() -> None:
+    file = demo_folder() / "ice_text.model"
+    model = ModelProto()
+    model.ParseFromString(file.read_bytes())
+    tokenizer, original = to_tokenizer(model, {}), SentencePieceProcessor(str(file))
+    for text in mixed_texts(500, seed=17):
+        for each in (text, text.replace("\n", "<n>").replace("  ", "<|blank_2|>")):
+            assert tokenizer.encode(each).ids == original.encode(each), each
+
+
+def _messages(case: dict[str, Any]) -> list[dict[str, Any]]:
+    if "messages" in case:
+        return case["messages"]
+    history = [
+        {"role": role, "content": text}
+        for pair in case["history"]
+        if isinstance(pair, list)
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    ] or case["history"]
+    return [*history, {"role": case.get("role", "user"), "content": case["query"]}]
+
+
+@pytest.mark.parametrize("name", ["chatglm2", "chatglm3", "glm4"])
+def test_conversations_have_their_recorded_ids(converted: Converted, name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(converted(name))
+    cases = recorded.expected(name)["chat"]
+    for case in cases:
+        found = tokenizer.apply_chat_template(_messages(case), add_generation_prompt=True, return_dict=False)
+        assert found == case["input_ids"]
+
+
+def test_tools_of_chatglm3_have_their_recorded_ids(converted: Converted) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(converted("chatglm3"))
+    model = SentencePieceProcessor(str(recorded.folder("chatglm3") / "tokenizer.model"))
+    other = SentencePieceProcessor(str(recorded.folder("chatglm3-tools") / "tokenizer.model"))
+    assert [model.id_to_piece(i) for i in range(700)] == [other.id_to_piece(i) for i in range(700)]
+    for case in recorded.expected("chatglm3-tools")["chat"]:
+        if "<|user|>" not in case["query"]:  # a plain tokenizer.json takes it for the control token
+            found = tokenizer.apply_chat_template(_messages(case), add_generation_prompt=True, return_dict=False)
+            assert found == case["input_ids"]
+
+
+def test_tools_may_be_an_argument(converted: Converted) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(converted("chatglm3"))
+    tool = {"name": "add", "description": "加", "parameters": {"type": "object", "properties": {}}}
+    system = "Answer the following questions as best as you can. You have access to the following tools:"
+    said = [{"role": "user", "content": "1+1"}]
+    wanted = tokenizer.apply_chat_template([{"role": "system", "content": system, "tools": [tool]}, *said])
+    wrapped = [{"type": "function", "function": tool}]
+    assert tokenizer.apply_chat_template(said, tools=wrapped) == wanted
+    assert tokenizer.apply_chat_template([{"role": "system", "content": system}, *said], tools=wrapped) == wanted
+
+
+@pytest.mark.parametrize(("kind", "said"), [(4, "never merges"), (5, "never merges"), (1, "and not '~'")])
+def test_pieces_that_merges_cannot_give_are_refused(kind: int, said: str) -> None:
+    model = ModelProto()
+    model.ParseFromString((recorded.folder("chatglm3") / "tokenizer.model").read_bytes())
+    model.pieces.add(piece="~~", type=kind, score=-999)
+    with pytest.raises(CheckpointError, match=said):
+        to_tokenizer(model, {})
