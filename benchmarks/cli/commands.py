@@ -150,12 +150,16 @@ def list_runs(store: StoreUrl = None, debug: Debug = False) -> None:
     if opened is None:
         raise UsageError("there is nothing to list without a store: leave --store out")
     runs = opened.runs()
-    for row in runs.to_dict("records"):
-        started = f"{row['started']:%Y-%m-%d %H:%M} UTC"
-        what = "  ".join([row["model"], ",".join(row["variants"]), ",".join(row["suites"])])
-        print(f"{row['id']}  {started}  {row['status']:11}  {what}")
     if runs.empty:
         print("no runs yet: python -m benchmarks run", file=sys.stderr)
+        return
+    from benchmarks.report.report import aligned
+
+    lines = [("run", "started", "status", "model", "variants", "suites")]
+    for row in runs.to_dict("records"):
+        started, names = f"{row['started']:%Y-%m-%d %H:%M} UTC", (",".join(row[name]) for name in lines[0][4:])
+        lines.append((row["id"], started, row["status"], row["model"], *names))
+    print("\n".join(aligned(lines)))
 
 
 @app.command("compare")

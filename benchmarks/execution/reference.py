@@ -9,12 +9,12 @@ from benchmarks.run.progress import Reporter, alone
 from benchmarks.run.questions import Question, held_out, read_texts
 from benchmarks.suites.quality import LONGEST_ANSWER, streamed
 from fastglm.compress.checkpoint_writer import check_room
-from fastglm.errors import MemoryShortError, UsageError
+from fastglm.errors import MemoryShortError
 from fastglm.evaluate.reference import Reference
 from fastglm.evaluate.scoring import Asked, encoded, judge
 from fastglm.hosting.host import Host
 from fastglm.models.checkpoint import Checkpoint
-from fastglm.models.source import find_source
+from fastglm.models.source import find_source, find_trained
 from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress.progress import Progress
 from fastglm.system.devices import resolve_device
@@ -33,8 +33,7 @@ class Interview:
         """Make an interview from the held-out questions, or from a user's own. Raises `UsageError` and
         `DeviceError`.
         """
-        if find_source(model).kind == "shape":
-            raise UsageError(f"{model} has random weights, so its answers have no quality: name a checkpoint or demo")
+        find_trained(model)
         return cls(model, read_texts(texts) if texts else held_out(questions), str(resolve_device(device)))
 
     def check_room(self, file: Path) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from fastglm.hosting.host import Host
 from fastglm.models.base import ModelConfig
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.random_weights import shape_config
-from fastglm.models.source import demo_folder, find_source
+from fastglm.models.source import demo_folder, find_source, find_trained
 from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.progress.progress import OnProgress
 from fastglm.system.devices import resolve_devices
@@ -119,10 +119,7 @@ class RunRequest:
         """The questions of the quality suite; empty without it. Raises `UsageError` if it has nothing to ask."""
         if "quality" not in self.suites:
             return []
-        if find_source(self.model).kind == "shape":
-            raise UsageError(
-                f"{self.model} has random weights, so its answers have no quality: leave the quality suite out"
-            )
+        find_trained(self.model, "leave the quality suite out")
         return read_texts(self.texts) if self.texts else held_out(self.workload.questions)
 
     def settings(self) -> dict[str, object]:

@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.cells import cell_len, set_cell_size
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from benchmarks.files import write_data
 from benchmarks.measure.measurement import Measurement, Params
@@ -97,7 +100,13 @@ def _interval(row: Measurement) -> str:
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Cells as columns of a terminal, where a Chinese character takes two; the first line is the heading."""
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    padded = ["  ".join(map(set_cell_size, line, widths)).rstrip() for line in lines]
-    return [padded[0], "-" * max(map(cell_len, padded)), *padded[1:]]
+    """Cells as columns of a terminal, however narrow it is; the first line is the heading."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in lines[0]:
+        table.add_column(Text(name))
+    for line in lines[1:]:
+        table.add_row(*map(Text, line))
+    console = Console(width=10_000, color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return [line.rstrip() for line in captured.get().splitlines()]

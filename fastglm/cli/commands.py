@@ -210,12 +210,11 @@ def evaluate(
     """
     from fastglm.cli.suites import choose_suites
     from fastglm.evaluate.arithmetic import read_arithmetic
-    from fastglm.models.source import find_source
+    from fastglm.models.source import find_trained
     from fastglm.progress.bar import Bars
     from fastglm.variants.load import load
 
-    if find_source(model).kind == "shape":
-        raise UsageError(f"{model} has random weights, so its answers have no quality: evaluate a checkpoint or demo.")
+    find_trained(model)
     if json_file and not json_file.absolute().parent.is_dir():
         raise UsageError(f"{json_file} cannot be written: its folder does not exist.")
     chosen = read_arithmetic(arithmetic)

@@ -45,15 +45,13 @@ def compress(
     """
     from ..errors import UsageError
     from ..hosting.sweep import sweep
-    from ..models.source import find_source
+    from ..models.source import find_trained
     from ..system.making import alone
     from .pipeline import Pipeline
     from .recipe import Recipe, find_recipe
 
     chosen = recipe if isinstance(recipe, Recipe) else find_recipe(recipe)
-    source = find_source(model)
-    if source.kind == "shape":
-        raise UsageError(f"{model} has random weights, nothing to compress: name a checkpoint or demo.")
+    source = find_trained(model)
     sweep()
     chosen.check_texts(texts is not None)
     out = Path(os.path.abspath(out))

@@ -84,6 +84,14 @@ def find_source(model: str | Path, restricted: bool = False) -> Source:
     return Source(str(path.resolve()), "folder", path.resolve())
 
 
+def find_trained(model: str | Path, advice: str = "name a checkpoint or demo") -> Source:
+    """Find a model as `find_source` does. Raises UsageError for a shape too: its weights are random."""
+    source = find_source(model)
+    if source.kind == "shape":
+        raise UsageError(f"{model} has random weights, whose answers have no quality: {advice}.")
+    return source
+
+
 def _as_path(model: str) -> Path:
     """Convert to a path. Raises UsageError if no disk can have it."""
     try:

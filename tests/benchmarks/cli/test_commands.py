@@ -129,9 +129,8 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     main(["run", *SHORT])
     capsys.readouterr()
     assert main(["list"]) == 0
-    (line,) = capsys.readouterr().out.splitlines()
-    assert "done" in line
-    assert "original,int4" in line
+    _, _, line = capsys.readouterr().out.splitlines()
+    assert line.split()[4:] == ["done", "demo", "original,int4", "latency"]
 
 
 @pytest.mark.parametrize(

@@ -94,9 +94,9 @@ def test_a_machine_is_the_computer_and_its_device() -> None:
 
 
 def test_columns_stand_below_one_another_in_chinese_too() -> None:
-    assert report.aligned([("name", "n"), ("变体", "12"), ("int4", "3")]) == [
-        "name  n",
-        "--------",
-        "变体  12",
-        "int4  3",
+    assert report.aligned([("name", "n"), ("变体", "12"), ("[red]", "3")]) == [
+        "name    n",
+        "──────────",
+        "变体    12",
+        "[red]   3",
     ]
