@@ -67,7 +67,10 @@ class Rotary:
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Rotate queries or keys, [batch, sequence, heads, head_dim]."""
+    """Rotate queries or keys, [batch, sequence, heads, head_dim].
+
+    Both products are rounded before their sum, as published: logits in half precision are then equal to the bit.
+    """
     cos, sin = rotation
     swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-    return torch.addcmul(x * cos, swapped, sin)
+    return x * cos + swapped * sin
