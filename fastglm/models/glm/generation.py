@@ -101,6 +101,8 @@ def decide(fields: Mapping[str, Any], folder: Path | None = None) -> tuple[str, 
 def _by_tokenizer_config(folder: Folder) -> frozenset[str]:
     """The roles, or the chat template, in the config of the tokenizer."""
     told = folder.json("tokenizer_config.json")
+    if told.get("generation") in _ANY:  # a tokenizer that was saved here
+        return frozenset({told["generation"]})
     template = f"{told.get('chat_template') or ''}{folder.text('chat_template.jinja')}"
     fields = ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens")
     added = str([told.get(name) for name in fields])
