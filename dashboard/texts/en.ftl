@@ -19,16 +19,16 @@ device-cores = { $cores } { $cores ->
   }
 
 ## Who may come in
-door-how = This app can be reached from other machines, so it opens only to those who know a password or log in. Whoever runs it writes one of these into the file `.streamlit/secrets.toml` and starts the app again.
+door-how = Other machines can reach this app, so it opens only with a password or a login. Write one of these into the file `.streamlit/secrets.toml` and start the app again.
 door-password-how = A password:
-door-login-how = Or accounts of a provider of OpenID Connect, after `pip install 'fastglm[auth]'`; without `emails`, all accounts that the provider lets in:
-door-broken = The file .streamlit/secrets.toml cannot be read, so nobody can come in; the terminal says why.
+door-login-how = Or accounts of an OpenID Connect provider, after `pip install 'fastglm[auth]'`; without `emails`, every account of the provider may come in:
+door-broken = The file .streamlit/secrets.toml cannot be read, so nobody can come in; the terminal shows the reason.
 door-password = Password
 door-enter = Come in
-door-wrong = That is not the password, or it came too early. Try again in { $seconds } s.
+door-wrong = Wrong password, or the attempt came too early. Try again in { $seconds } s.
 door-login = Log in
 door-logout = Log out
-door-stranger = The account { $account } is not among those that may come in.
+door-stranger = The account { $account } may not come in.
 door-no-authlib = Logging in needs a package that is not installed: pip install 'fastglm[auth]'.
 
 ## Choices
@@ -43,32 +43,32 @@ variant = Variant
 variants = Variants
 settings = Sampling
 top-p = Top-p
-top-p-help = Choose among the likeliest tokens whose probabilities add up to this.
+top-p-help = Choose among the likeliest tokens whose probabilities add up to this value.
 temperature = Temperature
-temperature-help = Higher is more varied. 0 always takes the likeliest token.
+temperature-help = Higher values give more varied answers. 0 always takes the likeliest token.
 max-length = Maximum length (tokens)
-max-length-help = Of prompt and answer together. 2048 is what ChatGLM-6B was made for.
+max-length-help = Prompt and answer together. ChatGLM-6B was made for 2048.
 seed = Seed
 seed-none = random
-seed-help = The same seed, question and settings give the same answer again.
+seed-help = The same seed, question and settings give the same answer.
 
 ## Chat
-chat-empty = Ask something, in Chinese or English. The first answer takes longer, as the model is loaded for it.
+chat-empty = Ask something, in Chinese or English. The first answer takes longer, because the model is loaded first.
 examples = Examples
-demo-line = A demo of ten million parameters, trained from nothing on { $skills } small skills: it shows speed and compression, and knows nothing else.
+demo-line = A demo with ten million parameters, trained from nothing on { $skills } small skills: it shows speed and compression, and knows nothing else.
 chat-input = Your message
 conversation = Conversation
 clear = Clear
 save = Save as a file
 load = Load from a file
 not-a-conversation = { $name } is not a conversation saved by this app; your conversation is unchanged. Choose a file that "Save as a file" made.
-unsaved = This conversation is kept in memory only and is lost when the app ends, as it could not be written: { $reason }. "Save as a file" takes it away.
+unsaved = This conversation could not be written to the disk: { $reason }. It is in memory only and is lost when the app ends; "Save as a file" keeps it.
 stop = Stop
 again = Answer again
 try-again = Try again
 no-answer = There is no answer.
 loading-start = Starting a process for { $variant } …
-loading-compile = Compiling { $variant } for this processor: half a minute or more, only the first time …
+loading-compile = Compiling { $variant } for this processor, only the first time: half a minute or more …
 loading = Loading { $variant } … { $done } of { $total }
 warming = Warming up …
 waiting = Waiting for the device: { $holder }
@@ -82,7 +82,7 @@ figure-tokens = { $count ->
     [one] 1 token
    *[other] { $count } tokens
   }
-figure-ttft = first after { $seconds } s
+figure-ttft = first token after { $seconds } s
 figure-acceptance = { $share } % of the draft kept
 figure-rate = { $rate } tokens/s
 figure-memory = { $memory } in use
@@ -94,26 +94,26 @@ stopped-length = The maximum length was reached.
 stopped-user = Stopped.
 
 ## Compare
-compare-intro = One question to two variants. One answers after the other, so that neither slows the other.
+compare-intro = Ask two variants one question. They answer one after the other, so that neither slows the other down.
 prompt = Question
 compare-prompt = What is the capital of France?
 compare-go = Compare
 answer-tokens = Tokens to answer
 race = Race
-race-help = Both answer at once. Fun to watch, but they slow each other: the times are then not comparable.
-race-warning = A race: both ran at once and slowed each other, so these times are not comparable.
+race-help = Both answer at the same time. They slow each other down, so the times cannot be compared.
+race-warning = A race: both ran at the same time and slowed each other down, so these times cannot be compared.
 texts-equal = Both texts are the same ({ $count } characters).
-texts-part = The texts part at character { $at }.
-speed-ratio = Speed, B to A
-speed-ratio-help = Tokens a second after the first token, B divided by A. Above 1, B is faster.
-memory-ratio = Memory, B to A
-memory-ratio-help = Memory of each host process after its answer, B divided by A. On a CPU that is all the process takes, PyTorch itself included.
+texts-part = The texts differ from character { $at } on.
+speed-ratio = Speed, B over A
+speed-ratio-help = Tokens per second after the first token, B divided by A. Above 1, B is faster.
+memory-ratio = Memory, B over A
+memory-ratio-help = Memory of each variant's process after its answer, B divided by A. On a CPU this is the whole process, PyTorch included.
 tokens-per-second = tokens/s
-compare-how = Each variant answered once, alone on the device and after a warm-up, always taking the likeliest token. One answer is no statistic: the Latency page repeats and gives intervals.
+compare-how = Each variant answered once, alone on the device, after a warm-up, with the likeliest token each time. One answer is no statistic: the Latency page repeats and gives intervals.
 
 ## Compress
 compress = Compress
-compress-intro = Make a model smaller: choose a model and a recipe, see what will come of it, and have it made here.
+compress-intro = Make a model smaller: choose a model and a recipe, look at the predicted result, and start.
 recipe = Recipe
 recipe-own = Build one step by step
 recipe-yaml = The recipe as YAML
@@ -132,15 +132,15 @@ step-prune-width = Removes the FFN channels and attention heads that matter leas
 step-prune-vocabulary = Removes the tokens that the texts never use.
 step-sparse24 = Sets 2 of each 4 weights to zero, for GPUs with sparse tensor cores.
 step-distil = Trains the pruned model to imitate the whole one, which heals most of the damage.
-step-quantise = Turns weights into 8-bit or 4-bit numbers: by GPTQ if there are texts, otherwise rounded to nearest. It is always last.
+step-quantise = Turns weights into 8-bit or 4-bit numbers: by GPTQ if there are texts, otherwise rounded to nearest. Always the last step.
 training-steps = Training steps
 predicted = Predicted result
-predicted-bound = Computed, not measured. To write a token all weights are read once: { $read } of the original on this kind of device ({ $kind }). Where memory is what limits, it can therefore be at most { $ratio } × as fast, and less where arithmetic or the cache of keys and values takes time too.
-predicted-vocabulary = The tokens that the texts never use are found during the compression: here prune-vocabulary counts as removing none.
-predicted-unknown = Size and speed can be told once this model has been downloaded, which the compression does first.
+predicted-bound = Computed, not measured. Every token needs all weights read once: { $read } of the original's bytes on this kind of device ({ $kind }). Where memory bandwidth is the limit, the result is at most { $ratio } × as fast; less where arithmetic or the KV cache takes time too.
+predicted-vocabulary = The compression finds out which tokens the texts never use; this prediction assumes that prune-vocabulary removes none.
+predicted-unknown = Size and speed can be predicted once this model is downloaded. Compressing downloads it first.
 parameters = Parameters
 disk-size = On disk
-bytes-read = Read for a token
+bytes-read = Read per token
 of-original = { $ratio } × the original
 step-by-step = Step by step
 before = original
@@ -153,47 +153,47 @@ texts = Texts to learn from
 texts-demo = The demo model's world
 texts-own = A file of your own
 texts-none = None: round to nearest
-texts-help = For pruning, healing and calibration; part of them is held out, to score the model after each step. Texts should be like what the model will be asked.
+texts-help = For pruning, healing and calibration. Some of them are held out, to score the model after each step. They should resemble the questions that the model will get.
 texts-file = Your texts
-texts-file-help = UTF-8, a text a line; or JSON Lines, one {"{"}"prompt": "…", "answer": "…"{"}"} a line. At least 36 texts, better 300.
-texts-missing = Give a file of texts, or choose others above.
+texts-file-help = UTF-8, one text per line; or JSON Lines, one {"{"}"prompt": "…", "answer": "…"{"}"} per line. At least 36 texts, better 300.
+texts-missing = Give a file of texts, or choose other texts above.
 compress-name = Name of the new model
 compress-go = Compress
 name-taken = A model named { $name } exists already: choose another name.
-name-in-making = { $name } is in the making already: wait for it, or choose another name.
+name-in-making = { $name } is being made: wait for it, or choose another name.
 compress-cancelling = Stopping; steps that are done are kept …
 compress-cancelled = The last compression was cancelled; steps that were done are kept.
-compress-go-on = Go on with it
+compress-go-on = Continue it
 job-step = step { $step } of { $steps }: { $doing }
 job-compresses = { $model } → { $name }
 made = Before and after
 made-empty = Nothing has been made yet. Choose a model and a recipe above and press "Compress": int4 of the demo model takes about a minute, recipes that train take longer.
-made-model = Model that was made
+made-model = Finished model
 made-how = Made from { $parent } by the recipe { $recipe } in { $minutes } min.
-made-unscored = It was made without texts, so its quality is not scored: measure it.
-made-healed = Loss on held-out texts: { $before } of the original, { $worst } at its worst on the way, { $after } in the end.
-made-scored = Loss on held-out texts: { $before } of the original, { $after } in the end.
+made-unscored = It was made without texts, so its quality has no score yet: measure it.
+made-healed = Loss on held-out texts: { $before } for the original, { $worst } at its worst on the way, { $after } at the end.
+made-scored = Loss on held-out texts: { $before } for the original, { $after } at the end.
 made-chat = Chat with it
 made-compare = Answers of both side by side
 made-measure = Measure both
-made-measured-how = As measured last on this machine, one model after the other.
-made-how-speed = Speed: tokens a second after the first, median of repeated answers of { $answer } tokens to prompts of { $prompt }.
-made-how-memory = Memory: the most that the process took while it answered.
-made-how-quality = Right answers: of { $count } questions held out of the demo model's training, the likeliest token each time.
+made-measured-how = From the last measurements on this machine, one model after the other.
+made-how-speed = Speed: tokens per second after the first, median of repeated answers of { $answer } tokens to prompts of { $prompt }.
+made-how-memory = Memory: the peak of the process while it answered.
+made-how-quality = Right answers: { $count } questions that the demo model was not trained on, with the likeliest token each time.
 made-right = Right answers
 made-asked = Questions asked
 made-question = Question
 made-new = New model
 made-samples = **Sample answers**, those that differ first: { $same } of { $asked } are the same.
-made-unmeasured = Speed, memory and right answers of the two have not been measured on this machine yet.
+made-unmeasured = Speed, memory and right answers of the two models have not been measured on this machine yet.
 
 ## Overview
 overview = Overview
-overview-intro = Which variant to run on this machine: speed against quality, and the memory that each takes.
+overview-intro = Which variant to run on this machine: speed against quality, and the memory of each.
 overview-machine = Machine
 overview-model-unknown = This link names a model that may not be opened here; the built-in demo is shown.
 overview-machine-unknown = This link names a machine that has no results here; this machine is shown.
-overview-elsewhere = Nothing is measured on this machine yet, but on another one: choose it above.
+overview-elsewhere = This machine has no results yet, but another one has: choose it above.
 fact-parameters = { $count } parameters
 fact-disk = { $size } on disk
 fact-layers = { $layers } layers, hidden size { $hidden }
@@ -207,7 +207,7 @@ overview-missing = Not measured on this machine yet: { $what }. This command mea
 overview-no-quality = These weights are random, so their answers have no quality to measure.
 overview-measure = Measure it now
 overview-failed = **{ $variant }** could not be measured: { $error }
-overview-undrawn = Not in the chart, as one of its two axes is not measured for them: { $variants }.
+overview-undrawn = Not in the chart, because one of its two axes is not measured for them: { $variants }.
 overview-speed = Writing speed (tokens/s)
 overview-accuracy = Right answers
 overview-agreement = Agreement with original
@@ -216,34 +216,34 @@ overview-quality = Quality
 overview-fits = Fits
 overview-runs = Measured
 overview-how = Speed: median of answers of { $answer } tokens after prompts of { $prompt }, with 95 % intervals.
-overview-how-peak = Memory: the most that the process took while it answered.
-overview-how-weights = Memory: the weights alone, as no peak is measured.
-overview-how-accuracy = Quality: the share of held-out questions that are answered right.
+overview-how-peak = Memory: the peak of the process while it answered.
+overview-how-weights = Memory: the weights alone, because no peak is measured.
+overview-how-accuracy = Quality: the share of held-out questions with the right answer.
 overview-how-agreement = Quality: the share of tokens for which the variant's choice is the original's.
 overview-how-none = Quality is not measured, so the chart shows speed against memory: right and low is good.
 overview-how-area = The area of a bubble is its memory, at most { $largest }.
-overview-how-front = The dotted line joins the variants that no other beats in both (the Pareto front).
+overview-how-front = The dotted line joins the variants that no other variant beats in both (the Pareto front).
 overview-how-hollow = Hollow bubbles do not fit: they take more than 90 % of the device's { $total }.
 advice-pick = Run **{ $variant }** here.
 advice-speed = It writes **{ $ratio } ×** as fast as { $baseline } ({ $rate } against { $base } tokens/s).
 advice-memory = It takes **{ $ratio } ×** the memory ({ $memory } against { $base }).
-advice-first = None of the others that keep the quality is better.
+advice-first = No other variant that keeps the quality is better.
 advice-same = The weights are the original's, so no quality is lost.
 advice-accuracy = It answers { $share } of the questions right, { $baseline } { $base }.
-advice-agreement = It would write the original's token in { $share } of all places.
+advice-agreement = It would write the original's token in { $share } of all cases.
 advice-careful = If quality matters above all, take **{ $variant }**: { $share } instead of { $pick }, at { $rate } tokens/s.
 advice-faster-unknown = Faster still, but of unknown quality: { $variants }.
-advice-too-big = original does not fit into the memory of this device, so the others are compared among themselves.
-advice-no-original = original is not measured here, so the others are compared among themselves.
+advice-too-big = original does not fit into the memory of this device, so only the other variants are compared.
+advice-no-original = original is not measured here, so only the other variants are compared.
 advice-none-fits = No variant whose speed is measured fits into the memory of this device.
-advice-none-known = Of the variants that fit, none is known to keep the quality: measure it to get advice.
-advice-rule = The rule: of the variants that take at most 90 % of the device's memory and whose quality is not surely more than 2 points below that of original (or of the best that fits), the fastest; among those whose intervals of speed overlap, the one with the least memory. Where quality is not measured, only variants with the original's weights count.
+advice-none-known = No variant that fits is known to keep the quality: measure the quality to get advice.
+advice-rule = The rule: a variant counts if it takes at most 90 % of the device's memory and its quality is not surely more than 2 points below that of original (or of the best variant that fits). The fastest of these is recommended; where intervals of speed overlap, the one with the least memory. Where quality is not measured, only variants with the original's weights count.
 
 ## Latency
 latency-intro = How fast variants read a prompt (prefill) and write an answer (decode) on this machine.
 prompt-tokens = Prompt tokens
 repeats = Repeats
-repeats-help = Answers of each kind. Fewer than 5 say little about the spread.
+repeats-help = Number of answers of each kind. Fewer than 5 say little about the spread.
 measure = Measure
 starting = Starting …
 time-left = · about { $time } s left
@@ -257,13 +257,13 @@ job-waits = { $count ->
    *[other] waits for { $count } before it
   }
 job-resumes = the rest of { $run }
-job-abandoned = The process that measured was ended from outside; it goes on where it stopped …
+job-abandoned = The measuring process was ended from outside; it continues where it stopped …
 latency-empty = Nothing has been measured yet. Choose variants above and press "Measure": it takes a minute or two for the demo model.
 run = Measurement
-go-on = Go on with this measurement
+go-on = Continue this measurement
 run-empty = This measurement has no numbers.
 run-newest = The newest { $count } runs. Older ones are on the History page.
-run-unknown = This link names the measurement { $run }, which is not kept here. Whoever sent it can export it on the History page, and you can import it there.
+run-unknown = This link names the measurement { $run }, which is not stored here. The sender can export it on the History page, and you can import it there.
 status-done = done
 status-cancelled = cancelled
 status-failed = failed
@@ -279,13 +279,13 @@ first-token = Time to the first token
 first-token-one = All prompts have { $prompt } tokens. To see how the time grows with the prompt, choose several lengths above and measure again.
 first-token-ratios = Time to the first token of **{ $variant }** over { $baseline }: { $ratios }.
 token-times = Times of single tokens
-token-times-quantiles = p50: half of the tokens after the first took at most so long; p95 and p99: 95 and 99 of 100. The farther p99 is from p50, the less evenly an answer flows. Intervals are of whole answers that are drawn anew, never of single tokens.
-token-times-all = The share of tokens that took at most so long: the farther left, the faster; the steeper, the more even. The slowest few in a thousand may lie beyond the edge.
+token-times-quantiles = p50: half of the tokens after the first took at most this time; p95 and p99: 95 and 99 of 100. The farther p99 is from p50, the less evenly an answer flows. Intervals come from resampling whole answers, never single tokens.
+token-times-all = The share of tokens that took at most the time on the axis: the farther left, the faster; the steeper, the more even. The slowest few in a thousand may lie beyond the edge.
 throughput = Throughput against batch
 throughput-how = New tokens of all sequences of a batch over the time they took together; prompts of { $prompt } tokens, answers of { $answer }.
 floor = Against the memory's bandwidth
 floor-axis = share of the floor's speed
-floor-how = To write a token, all weights are read once. At the { $speed } that copying memory reaches on this device, that takes at the least: { $each }. This floor is the 100 % of the chart; prompts of { $prompt } tokens. Weights that fit into the processor's caches can be read faster, so a small model may pass it.
+floor-how = Every token needs all weights read once. At { $speed }, the speed of copying memory on this device, that takes at least: { $each }. This floor is the chart's 100 %; prompts have { $prompt } tokens. Weights that fit into the processor's caches are read faster, so a small model can pass it.
 how-measured = Medians of { $n } repeats, with 95 % bootstrap intervals. In each repeat the variants answer in turn, after a warm-up, each in a process of its own; where loading is quick every repeat begins new processes, which answer several times.
 measured-on = Device: { $device } ({ $machine }, { $threads } threads). { $versions }; code { $code }. Command: { $command }
 all-numbers = All numbers
@@ -297,18 +297,18 @@ column-high = 95 % to
 column-unit = Unit
 
 ## Memory
-memory-intro = What each variant takes of this machine's memory, what that comes to with longer contexts and more sequences at once, and which card it fits.
+memory-intro = The memory of each variant on this machine, with longer contexts and larger batches, and the cards that each fits.
 memory-empty = No memory has been measured yet. Choose variants above and press "Measure": it takes about a minute for the demo model.
 memory-parts = Where the memory goes
 memory-weights = Weights
 memory-cache = KV cache
 memory-rest = The rest
 out-of-memory = out of memory
-memory-how = Each variant in a process of its own, alone on the machine, after the longest prompt it was measured with. Weights and KV cache are counted from their tensors. The peak while answering is measured: on a GPU what PyTorch has allocated, on a CPU all that the process takes, Python and PyTorch included. The rest is that peak less the two. A red bar is a variant that ran out of memory; its height means nothing.
+memory-how = Each variant ran in a process of its own, alone on the machine; the longest measured prompt counts. Weights and KV cache are counted from their tensors. The peak while answering is measured: on a GPU PyTorch's allocations, on a CPU the whole process, Python and PyTorch included. The rest is this peak minus the other two. A red bar is a variant that ran out of memory; its height means nothing.
 memory-reach = What fits
 context = Context (tokens of prompt and answer)
 batch = Batch
-batch-help = Sequences that are answered at once. Each has a KV cache of its own; the weights are shared.
+batch-help = Sequences that are answered at the same time. Each has a KV cache of its own; the weights are shared.
 memory-fits = With { $context } tokens of context and a batch of { $batch }, { $variants } { $count ->
     [one] fits
    *[other] fit
@@ -317,31 +317,31 @@ memory-fits-not = With { $context } tokens of context and a batch of { $batch },
     [one] does
    *[other] do
   } not fit into the { $memory } of this machine's device.
-memory-longest = The longest context that fits there at a batch of { $batch }, in tokens, of the model's { $limit }: { $each }.
-memory-below = No card is drawn: every line stays far below the smallest, of { $card }.
+memory-longest = The longest context in tokens that fits on this machine at a batch of { $batch } (the model's limit is { $limit }): { $each }.
+memory-below = No card is drawn, because every line stays far below the smallest one, { $card }.
 this-machine = this machine, { $memory }
-memory-computed = Lines are computed: weights, the rest, and for every sequence the KV cache a token, as measured, times the context. The original's cache grows token by token; the fast engine's is set aside in steps of 64 tokens, and doubles when an answer passes 128 tokens and fills it, so it can come to twice as much. The rest stays as measured here; longer prompts and larger batches add to it, and a GPU's driver takes some hundred MB more. 1 GB is 10⁹ bytes.
+memory-computed = Lines are computed: weights, plus the rest, plus the KV cache, whose measured bytes per token are multiplied by context and batch. The original's cache grows token by token. The fast engine reserves its cache in steps of 64 tokens and doubles it when an answer passes 128 tokens and fills it, so it can take up to twice as much. The rest stays as measured; longer prompts and larger batches add to it, and a GPU's driver takes some hundred MB more. 1 GB is 10⁹ bytes.
 memory-points = { $batch ->
     [1] Points are measured peaks.
    *[other] Peaks were measured for one sequence at a time; they are shown at a batch of 1.
   }
-memory-elsewhere = This was measured on { $device }; models run on { $kind } here, where weights may take more or fewer bytes and the rest is another.
+memory-elsewhere = This was measured on { $device }. Models run on { $kind } here, where the bytes of the weights and the rest may differ.
 fits = fits
 fits-not = does not fit
 column-need = Needs
-column-token = KV cache a token
+column-token = KV cache per token
 column-fits = On this machine
 column-longest = Longest context
 
 ## Quality
 quality = Quality
-quality-intro = What each variant costs in answers: the same questions to all of them, always the likeliest token, and how far each is from the original.
+quality-intro = What each variant costs in answers: all get the same questions and always take the likeliest token, and each is compared with the original.
 quality-shape = This model has random weights, so its answers have no quality. Choose demo or a checkpoint.
-quality-empty = Nothing has been measured yet. Choose variants above and press "Measure": it takes a few minutes a variant for the demo model.
+quality-empty = Nothing has been measured yet. Choose variants above and press "Measure": it takes a few minutes per variant for the demo model.
 questions-each = Questions of each kind
-questions-each-help = Of each skill, language and split (new numbers, new wordings). 24 make about 2,800 in all; fewer are quicker and less sure.
+questions-each-help = For each skill, language and split (new numbers, new wordings). 24 make about 2,800 in all; fewer are quicker and less certain.
 own-questions = Or your own questions instead (JSON Lines)
-own-questions-help = One {"{"}"prompt": "…", "answer": "…"{"}"} a line, with "history": [["asked", "answered"]] where there were rounds before. Perplexity and divergence are taken on your answers.
+own-questions-help = One {"{"}"prompt": "…", "answer": "…"{"}"} per line, with "history": [["asked", "answered"]] for earlier rounds. Perplexity and divergence are computed on your answers.
 accuracy = Right answers
 perplexity = Perplexity
 perplexity-axis = perplexity (1 is the least)
@@ -350,31 +350,31 @@ agreement = Same likeliest token
 share-of-questions = share of the questions
 share-of-tokens = share of the tokens
 nats-per-token = nats per token
-axes-fitted = The axes show the range of the values, not from zero, so that small differences can be seen. Lines are 95 % intervals.
+axes-fitted = The axes do not start at zero, so that small differences can be seen. Lines are 95 % intervals.
 by-skill = Right answers by skill
 questions-in = Questions in
 both-languages = Both languages
-changed-answers = Answers that are not { $baseline }'s
+changed-answers = Answers that differ from { $baseline }'s
 changes = **{ $variant }** lost { $lost } and won { $won } of { $asked } questions; { $other } answers changed without becoming right or wrong.
-changes-sure = Chance alone would part lost and won so far in { $p } of all cases: the difference is real.
-changes-chance = Chance alone would part them so far in { $p } of all cases: no difference is shown.
+changes-sure = By chance alone, lost and won would differ so much in { $p } of all cases: the difference is real.
+changes-chance = By chance alone, lost and won would differ so much in { $p } of all cases: this shows no difference.
 lost = lost
 won = won
 changed-otherwise = changed
 column-change = What changed
 column-skill = Skill
 column-expected = Expected
-asked-held-out = Questions held out of the demo model's training; an answer is right or wrong.
-asked-own = Questions of { $file }; nobody said which other answers are right, so likelihood is compared.
-how-judged = Every variant answered in a process of its own. Perplexity, divergence and agreement are of the expected answers' tokens; the original's side of them is computed once, layer by layer, and kept. Intervals: 95 %, Wilson for shares of questions, else bootstrap over questions.
+asked-held-out = Questions that the demo model was not trained on; an answer is right or wrong.
+asked-own = Questions of { $file }. Nobody said which other answers are right, so likelihoods are compared.
+how-judged = Every variant answered in a process of its own. Perplexity, divergence and agreement are computed on the tokens of the expected answers; the original's part is computed once, layer by layer, and kept. Intervals are 95 %: Wilson for shares of questions, bootstrap over questions for the rest.
 
 ## History
 history = History
 any = Any
-history-intro = All runs that are kept here. Select one for its numbers, or two to compare them.
-history-empty = No runs are kept here yet. Measure something on the Latency page, or import a file of runs below.
+history-intro = All stored runs. Select one for its numbers, or two to compare them.
+history-empty = There are no runs yet. Measure something on the Latency page, or import a file of runs below.
 history-search = Search
-history-search-help = Words of the id, model, variants, machine, code version or command. Selected runs stay in the table whatever the filters.
+history-search-help = Words from the id, model, variants, machine, code version or command. Selected runs stay in the table whatever the filters.
 history-count = { $found } of { $all } runs{ $hidden ->
     [0] {"."}
    *[other] {"; the newest"} { $shown } are shown, the filters find the others.
@@ -382,7 +382,7 @@ history-count = { $found } of { $all } runs{ $hidden ->
 history-unknown = { $count ->
     [one] This link names the run { $runs }, which was deleted or is
    *[other] This link names the runs { $runs }, which were deleted or are
-  } not kept here. See below: what was deleted can be restored, and what others exported can be imported.
+  } not stored here. Below, deleted runs can be restored, and exported files of others can be imported.
 history-select = Select one run in the table for its numbers, or two to compare them: the box at the start of a row, or the space bar.
 column-when = When
 column-suites = Measured
@@ -399,25 +399,25 @@ export = { $count ->
     [one] Export 1 run
    *[other] Export { $count } runs
   }
-export-help = JSON holds everything, so that runs can be compared elsewhere. CSV and Parquet, for other programs, have one row a measurement.
+export-help = JSON holds everything, so that runs can be compared elsewhere. CSV and Parquet, for other programs, have one row per measurement.
 import = Import runs
-import-help = A .json file that was exported here or elsewhere. Runs that are here already are not doubled.
+import-help = A .json file that was exported here or elsewhere. Runs that are already here are not added twice.
 importing = Importing …
 imported = { $name }: { $new } new, { $completed } completed, { $known } already here, { $refused } refused.
-import-refused = A run is refused if its numbers differ from those kept here under the same id.
+import-refused = A run is refused if its numbers differ from the stored run of the same id.
 delete = { $count ->
     [0] Delete
     [one] Delete 1 run
    *[other] Delete { $count } runs
   }
-delete-running = A run that is still measuring cannot be deleted, as it would go on writing: cancel it, or wait for its end.
+delete-running = A run that is still measuring cannot be deleted: cancel it, or wait for its end.
 deleted = { $count ->
     [one] 1 run was deleted.
    *[other] { $count } runs were deleted.
   }
 undo = Undo
 recently-deleted = Recently deleted ({ $count })
-deleted-help = Deleted runs are kept for { $days } days. Select those to bring back.
+deleted-help = Deleted runs are kept for { $days } days. Select the runs to restore.
 restore = { $count ->
     [0] Restore
     [one] Restore 1 run
@@ -425,19 +425,19 @@ restore = { $count ->
   }
 two-runs = Two runs compared
 two-axis = B over A (logarithmic)
-two-how = A is the earlier run. Each ratio is the geometric mean of B's repeats over that of A's, with its 95 % interval (Welch's t on the logarithms). Filled: B is surely better; cross: surely worse; hollow: undecided, as the interval holds 1, or equal. Above 1 is more: good for rates, bad for times and memory.
+two-how = A is the earlier run. Each ratio is the geometric mean of B's repeats over that of A's, with its 95 % interval (Welch's t interval of the logarithms). Filled: B is surely better. Cross: B is surely worse. Hollow: equal, or undecided because the interval holds 1. Above 1 means more: good for rates, bad for times and memory.
 verdicts = At 95 %, B is better in { $better }, worse in { $worse }, undecided in { $undecided } and equal in { $equal } of the lines below.
 verdict-better = better
 verdict-worse = worse
 verdict-undecided = undecided
 verdict-equal = equal
 trend = Trend over code versions
-trend-empty = The runs of this choice have no such number: choose another metric, variant or machine.
+trend-empty = The chosen runs have no such number: choose another metric, variant or machine.
 trend-axis = runs in time order; code version where it changes
-trend-how = Each point is a run on { $machine }: what it recorded, with its 95 % interval, oldest at the left. At most the newest 200. { $metric }: { $meaning }.
+trend-how = Each point is a run on { $machine } with its 95 % interval, the oldest at the left; at most the newest 200. { $metric }: { $meaning }.
 
 ## Limits
-limits-intro = ChatGLM-6B is a small model by today's measure. It writes fluently also where it is wrong, so check what matters. Compression can only add to what follows.
+limits-intro = ChatGLM-6B is a small model by today's measure. It writes fluently even where it is wrong, so check what matters. Compression can only add to these limits.
 limits-facts = Facts
 limits-facts-body = It invents names, dates, quotations, laws and sources, most of all on rare subjects, and knows nothing after its training in 2023.
 limits-logic = Logic and arithmetic
@@ -447,11 +447,11 @@ limits-bias-body = It repeats prejudices of the texts it learned from, can be le
 limits-self = Knowledge of itself
 limits-self-body = What it says of its maker, its size, its abilities and its version is a guess, and can be talked into something else.
 limits-english = English
-limits-english-body = It was trained on about as much English as Chinese but tuned mainly on Chinese: in English it is weaker, and may answer in Chinese or contradict what it says there.
+limits-english-body = It was trained on about as much English as Chinese but tuned mainly on Chinese: its English is weaker, and it may answer in Chinese or contradict its Chinese answers.
 limits-context = Memory
-limits-context-body = It sees 2048 tokens. In a longer conversation the oldest rounds are left out; the page says so when that happens.
+limits-context-body = It sees 2048 tokens. In a longer conversation the oldest rounds are left out, and the page says so.
 limits-compressed = Compressed variants
 limits-compressed-body = Fewer bits change some answers. Compare shows where two texts part on one question; that alone does not say which of them is better.
 limits-demo = What the demo model is not
-limits-demo-body = The built-in demo is a toy, trained for a few hours on two processor cores, on questions and answers that a program made up. It shows that everything runs, with nothing downloaded. It has no knowledge of the world, and its speed and memory say nothing about a model of 6 billion parameters: for those choose `shape:chatglm-6b`, the published shape with random weights.
-limits-duty = Whoever shows a model to others answers for what it says there. The weights of ChatGLM-6B come with a licence of their own.
+limits-demo-body = The built-in demo is a toy. It was trained for a few hours on two processor cores, on questions and answers that a program made up. It shows that everything runs, with nothing downloaded. It has no knowledge of the world, and its speed and memory say nothing about a model of 6 billion parameters: for those choose `shape:chatglm-6b`, the published shape with random weights.
+limits-duty = If you show a model to others, you are responsible for what it says there. The weights of ChatGLM-6B come with a licence of their own.

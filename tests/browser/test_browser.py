@@ -118,9 +118,9 @@ def test_two_variants_are_compared(context: BrowserContext, app: App) -> None:
     for side in (0, 1):
         choose(page, "Model", "chatglm", side)
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_text("Speed, B to A")).to_be_visible()
+    expect(page.get_by_text("Speed, B over A")).to_be_visible()
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
-    expect(page.get_by_text("not comparable")).to_have_count(0)
+    expect(page.get_by_text("cannot be compared")).to_have_count(0)
     page.reload()
     expect(page.locator(".js-plotly-plot")).to_have_count(2)
 

@@ -27,13 +27,13 @@ def test_two_variants_side_by_side(open_page: Open, pool: FakePool) -> None:
     text = words(app)
     assert "Paris <mark" in text
     assert "&lt;was&gt; it.</mark>" in text
-    assert "The texts part at character 7." in text
+    assert "The texts differ from character 7 on." in text
     assert [(metric.label, metric.value) for metric in app.metric] == [
-        ("Speed, B to A", "1.00 ×"),
-        ("Memory, B to A", "1.00 ×"),
+        ("Speed, B over A", "1.00 ×"),
+        ("Memory, B over A", "1.00 ×"),
     ]
     assert len(app.get("plotly_chart")) == 2
-    assert "comparable" not in text
+    assert "cannot be compared" not in text
     assert pool.asked[-1][3] == {"do_sample": False, "max_length": 2048, "max_new_tokens": 64}
 
 
@@ -41,7 +41,7 @@ def test_a_race_says_that_its_times_are_not_comparable(open_page: Open) -> None:
     app = open_page(PAGE)
     app.toggle[0].set_value(True)
     compare(app)
-    assert "not comparable" in app.warning[0].value
+    assert "cannot be compared" in app.warning[0].value
 
 
 def test_equal_texts(open_page: Open, pool: FakePool) -> None:

@@ -291,7 +291,7 @@ def test_the_card_shows_right_answers_and_samples_side_by_side(open_page: Open, 
 def test_what_was_made_without_texts_has_no_scores(open_page: Open, own_home: Path) -> None:
     make(own_home, "plain", losses=())
     app = open_page(PAGE)
-    assert "its quality is not scored" in words(app)
+    assert "its quality has no score yet" in words(app)
     assert not app.get("plotly_chart")
 
 
@@ -299,8 +299,8 @@ def test_a_model_can_be_picked_and_a_broken_record_is_said_in_a_line(open_page: 
     make(own_home, "one")
     broken = make(own_home, "two")
     app = open_page(PAGE, made="one")
-    assert box(app, "Model that was made").value == "one"
-    healthy(box(app, "Model that was made").set_value("two").run())
+    assert box(app, "Finished model").value == "one"
+    healthy(box(app, "Finished model").set_value("two").run())
     assert address(app, "made") == "two"
     for wrong in ("[]", "{", '{"steps": 3, "sizes": {"before": {}}}', '{"sizes": 4, "scores": null}', '{"parents": 3}'):
         (broken / "fastglm.json").write_text(wrong)

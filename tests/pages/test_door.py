@@ -45,7 +45,7 @@ def closed(app: AppTest) -> bool:
 def test_every_page_is_closed_beyond_loopback(page: str, open_page: Open, everywhere: None) -> None:
     app = open_page(f"pages/{page}.py")
     assert app.title[0].value == PAGES[page]
-    assert "can be reached from other machines" in words(app)
+    assert "Other machines can reach this app" in words(app)
     assert 'password = "' in app.code[0].value
     assert closed(app)
 
@@ -63,7 +63,7 @@ def test_the_password_opens_all_pages_of_a_tab(
     assert closed(app)
     app.text_input[0].set_value("a guess")
     healthy(app.button[0].click().run())
-    assert "That is not the password" in words(app)
+    assert "Wrong password" in words(app)
     assert closed(app)
     app.text_input[0].set_value(WORD)
     healthy(app.button[0].click().run())
@@ -121,5 +121,5 @@ def test_strangers_are_not_told_where_the_home_is(
     file.touch()
     monkeypatch.setenv("FASTGLM_HOME", str(file))
     app = open_page("pages/chat.py")
-    assert "can be reached from other machines" in words(app)
+    assert "Other machines can reach this app" in words(app)
     assert "no folder" not in words(app)

@@ -256,7 +256,7 @@ def test_numbers_that_differ_are_refused(open_page: Open) -> None:
     healthy(app.file_uploader[0].upload("mine.json", file.replace(b"20.0", b"25.0")).run())
     (warning,) = app.warning
     assert "1 refused" in warning.value
-    assert "differ from those kept here" in warning.value
+    assert "differ from the stored run" in warning.value
 
 
 def test_a_machine_that_says_nonsense_has_a_name() -> None:

@@ -184,7 +184,7 @@ def test_a_job_whose_worker_is_gone_is_told_of(open_page: Open, monkeypatch: pyt
     monkeypatch.setattr(jobs, "_see_to", lambda left: seen.append(len(left)))
     Jobs(Store()).add(["-m", "benchmarks", "resume", "r1"])
     Jobs(Store()).claim("4194305 1.00")
-    assert "goes on where it stopped" in bar(open_page(PAGE))
+    assert "continues where it stopped" in bar(open_page(PAGE))
     assert 1 in seen
 
 
@@ -248,11 +248,11 @@ def test_a_run_that_broke_off_can_be_gone_on_with(open_page: Open, monkeypatch: 
 def test_a_link_to_a_run_that_is_not_here_is_told_of_until_another_is_chosen(open_page: Open) -> None:
     first, _ = measured(), measured()
     app = open_page(PAGE, run="20200101-000000-abcdef")
-    assert "20200101-000000-abcdef, which is not kept here" in words(healthy(app.run()))
+    assert "20200101-000000-abcdef, which is not stored here" in words(healthy(app.run()))
     runs = next(box for box in app.selectbox if box.label == "Measurement")
     healthy(runs.select_index(1).run())
     healthy(app.run())
-    assert "which is not kept here" not in words(app)
+    assert "which is not stored here" not in words(app)
     assert app.query_params["run"] in (first.id, [first.id])
 
 

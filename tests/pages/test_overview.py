@@ -110,7 +110,7 @@ def test_a_variant_is_recommended_and_everything_drawn(open_page: Open) -> None:
         "If quality matters above all, take **fast**: 95.0 % instead of 94.0 %, at 15.0 tokens/s."
     )
     text = words(app)
-    assert "The rule: of the variants that take at most 90 %" in text
+    assert "The rule: a variant counts if it takes at most 90 %" in text
     assert "after prompts of 128" in text
     assert "at most 12.00 GB" in text
     assert "Hollow" not in text
@@ -170,7 +170,7 @@ def test_what_does_not_fit_is_hollow_and_original_that_failed_is_told(pool: Fake
 def test_other_machines_have_to_be_chosen(open_page: Open) -> None:
     measured(machine={"node": "elsewhere", "device": {"name": "Big GPU", "memory_total": 80_000_000_000}})
     app = open_page(PAGE)
-    assert "but on another one: choose it above" in words(app)
+    assert "but another one has: choose it above" in words(app)
     assert not app.get("plotly_chart")
     choice = next(box for box in app.selectbox if box.label == "Machine")
     healthy(choice.set_value("elsewhere · Big GPU").run())

@@ -66,7 +66,7 @@ def test_what_a_variant_lost_and_won_is_shown_side_by_side(open_page: Open) -> N
     text = words(app)
     assert "**int4** lost 8 and won 1 of 20 questions; 0 answers changed" in text
     assert "in 0.039 of all cases: the difference is real" in text
-    assert "Questions held out" in text
+    assert "Questions that the demo model was not trained on" in text
     assert len(app.get("plotly_chart")) == 5  # accuracy, perplexity, divergence, agreement, skills
     table = app.dataframe[0].value
     assert table["change"].tolist() == ["lost"] * 8 + ["won"]
@@ -97,7 +97,7 @@ def test_figures_are_dots_beside_the_variants_names_on_the_range_of_their_values
 
 def test_few_changes_are_no_difference(open_page: Open) -> None:
     measured(lost=3)
-    assert "no difference is shown" in words(open_page(PAGE))
+    assert "this shows no difference" in words(open_page(PAGE))
 
 
 def test_skills_can_be_seen_in_one_language(open_page: Open) -> None:
