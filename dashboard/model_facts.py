@@ -37,7 +37,7 @@ def _model(model: str) -> list[str]:
     if known is None:
         return [say("fact-unknown")]
     facts, disk = known
-    return [*_facts(facts), *([say("fact-disk", size=size(disk))] if disk else [])]
+    return [*_facts(facts), *([say("fact-disk", size=size(disk).replace(" ", "\u00a0"))] if disk else [])]
 
 
 def _facts(facts: ModelFacts) -> list[str]:

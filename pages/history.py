@@ -74,7 +74,7 @@ def draw_one(store: Store, run: pd.Series) -> None:
     with st.expander(say("facts")):
         draw_facts(run_facts.facts(facts))
     if rows.empty:
-        st.info(say("run-empty"), icon=":material/hourglass_empty:")
+        st.info(say("run-empty", status=str(run["status"])), icon=":material/hourglass_empty:")
         return
     results.numbers(rows)
     name = f"{run['id']}.html"

@@ -36,7 +36,7 @@ def draw_results(store: Store) -> None:
     rows = results.without_failures(store.measurements([str(run.name)]), "latency")
     rows = rows.assign(prompt=results.count(rows, "prompt_tokens"))
     if rows.empty:
-        st.info(say("run-empty"), icon=":material/hourglass_empty:")
+        st.info(say("run-empty", status=str(run["status"])), icon=":material/hourglass_empty:")
         return
     known = rows.dropna(subset="prompt")
     draw_ratios(known[known["metric"] == "decode_rate_ratio"])

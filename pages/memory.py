@@ -39,7 +39,7 @@ def draw_results(store: Store) -> None:
     rows = results.without_failures(everything, "memory")
     needs = memory.needs(rows)
     if not needs and not short:
-        st.info(say("run-empty"), icon=":material/hourglass_empty:")
+        st.info(say("run-empty", status=str(run["status"])), icon=":material/hourglass_empty:")
         return
     draw_parts([needs.get(name, Need(name, 0.0)) for name in dict.fromkeys([*needs, *short])], short)
     if any(need.token for need in needs.values()):
@@ -98,7 +98,7 @@ def draw_fit(table: pd.DataFrame, total: str, context: int, batch: int, limit: i
 
 def listed(variants: list[str]) -> Markdown:
     """Names in bold with commas between."""
-    return Markdown(say("comma").join(map(bold, variants)))
+    return Markdown(say("list-comma").join(map(bold, variants)))
 
 
 def draw_lines(lines: pd.DataFrame, points: pd.DataFrame, context: int, card: DeviceCard | None) -> None:

@@ -110,7 +110,7 @@ def draw_missing(model: str, measured: Mapping[str, str], is_here: bool) -> None
         return
     suites = ",".join(recommendation.SIDES[side][0] for side in missing)
     command = f"python -m benchmarks run --model {shlex.quote(model)} --variants {','.join(variants)} --suite {suites}"
-    words = say("comma").join(missing.values())
+    words = say("list-comma").join(missing.values())
     st.info(say("overview-missing", what=words, command=code(command)), icon=":material/speed:")
     label = say("overview-measure")
     if is_here and st.button(label, key="measure", icon=":material/play_arrow:", disabled=measure_form.running()):
@@ -144,7 +144,7 @@ def draw_chart(known: Sequence[Standing], found: pd.DataFrame, total: float) -> 
     st.plotly_chart(figure, key="trade-off", config=charts.BARE)
     left_out = [standing.variant for standing in known if standing.variant not in set(points["variant"])]
     if left_out:
-        st.caption(say("overview-undrawn", variants=say("comma").join(left_out)))
+        st.caption(say("overview-undrawn", variants=say("list-comma").join(left_out)))
     st.caption(" ".join(recommendation_text.how_measured(found, points, total)))
 
 

@@ -47,7 +47,7 @@ def draw_results(store: Store) -> None:
         return
     rows = results.without_failures(store.measurements([str(run.name)]), "quality")
     if quality.of(rows, "perplexity").empty:
-        st.info(say("run-empty"), icon=":material/hourglass_empty:")
+        st.info(say("run-empty", status=str(run["status"])), icon=":material/hourglass_empty:")
         return
     draw_figures(rows)
     draw_skills(rows)

@@ -119,7 +119,7 @@ def _how(found: pd.DataFrame) -> str:
         parts.append(say("made-how-memory"))
     if "quality" in by:
         counts = found.loc[found["side"] == "quality", "n"].astype(int)
-        parts.append(say("made-how-quality", count=say("comma").join(map(str, dict.fromkeys(counts)))))
+        parts.append(say("made-how-quality", count=say("list-comma").join(map(str, dict.fromkeys(counts)))))
     return " ".join(parts)
 
 

@@ -27,7 +27,7 @@ def sentences(found: Advice, metrics: Mapping[str, str]) -> Iterator[str]:
     if found.pick and found.careful:
         yield _careful(found.careful, found.pick)
     if found.pick and found.unknown:
-        yield say("advice-faster-unknown", variants=say("comma").join(found.unknown))
+        yield say("advice-faster-unknown", variants=say("list-comma").join(found.unknown))
 
 
 def _gain(pick: Standing, baseline: Standing) -> Iterator[str]:

@@ -119,7 +119,7 @@ step-distil = 让剪枝后的模型向完整的模型学习，大部分损伤由
 step-quantise = 把权重变为 8 位或 4 位的数：有文本时用 GPTQ，否则就近取整。总是最后一步。
 training-steps = 训练步数
 predicted = 预计的结果
-predicted-bound = 此为计算值，并非实测。每写一个词元都要把全部权重读一遍：在这类设备（{ $kind }）上，读取量为原模型的 { $read }。因此当内存带宽是瓶颈时，最多快到 { $ratio } 倍；若运算或 KV 缓存也占时间，则达不到。
+predicted-bound = 此为计算值，并非实测。每写一个词元都要把全部权重读一遍：在这类设备（{ $kind }）上，原模型要读 { $read }。因此当内存带宽是瓶颈时，最多快到 { $ratio } 倍；若运算或 KV 缓存也占时间，则达不到。
 predicted-vocabulary = 文本用不到哪些词元，压缩时才知道；这里假定 prune-vocabulary 没有去掉任何词元。
 predicted-unknown = 下载此模型之后才能预计大小和速度；压缩时会先下载。
 parameters = 参数量
@@ -244,7 +244,10 @@ job-abandoned = 测量进程被外部终止；即将从中断处继续……
 latency-empty = 还没有测量结果。请在上方选择变体，然后按“开始测量”：演示模型需要一两分钟。
 run = 测量记录
 go-on = 继续这次测量
-run-empty = 这次测量没有数据。
+run-empty = { $status ->
+    [running] 这次测量还没有数据。
+   *[other] 这次测量没有数据。
+  }
 run-newest = 最近的 { $count } 次测量。更早的在“历史”页面。
 run-unknown = 此链接所指的测量 { $run } 不在这里。可请发来链接的人在“历史”页导出，你再在那里导入。
 status-done = 已完成
@@ -255,6 +258,7 @@ status-interrupted = 中断
 ratios = **{ $variant }** 的书写速度与 { $baseline } 相比：{ $ratios }。
 ratio = 提示为 { $prompt } 个词元时 **{ $ratio } 倍**{ $interval }
 comma = {"，"}
+list-comma = {"、"}
 interval = （95 %：{ $low } – { $high }）
 decode = 书写（解码）
 prefill = 阅读（预填充）
@@ -418,6 +422,6 @@ limits-context = 记忆
 limits-context-body = 它只能看到 2048 个词元。对话更长时，最早的轮次会被略去，页面会给出提示。
 limits-compressed = 压缩后的变体
 limits-compressed-body = 比特数越少，改变的回答越多。“对比”页显示两段文字从哪里开始不同；仅凭这一点不能说明哪个更好。
-limits-demo = 演示模型不是什么
+limits-demo = 演示模型
 limits-demo-body = 内置的演示模型只是个玩具，用程序生成的问答在两个处理器核心上训练了几个小时。它展示一切都能运行，而不需要下载任何东西。它不了解世界，其速度和内存也不能代表 60 亿参数的模型：要看后者，请选择 `shape:chatglm-6b`，即原始结构加随机权重。
 limits-duty = 向他人展示模型的人，要为模型在那里说的话负责。ChatGLM-6B 的权重另有许可协议。

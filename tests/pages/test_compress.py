@@ -153,7 +153,7 @@ def test_a_compression_is_a_job_that_a_reload_finds_again(
     queue = Jobs(Store())
     app = press(open_page(PAGE, recipe="pruned"))
     assert "demo (built in) → demo-pruned · next in line" in words(app)
-    assert "demo-pruned is in the making already" in words(press(app))
+    assert "demo-pruned is being made" in words(press(app))
     job = worker()
     assert Compression.of(job.arguments) == Compression("demo", "pruned", "demo-pruned", "demo")
     said = ["step 3 of 3: training", *(f"{done}/4000 · loss {loss}" for done, loss in ((10, 2.5), (20, 2.25)))]
@@ -217,7 +217,7 @@ def test_the_card_shows_the_damage_and_the_healing(open_page: Open, own_home: Pa
     make(own_home, "demo-pruned")
     app = open_page(PAGE)
     assert "Made from demo (built in) by the recipe pruned in 2.0 min." in words(app)
-    assert "0.3000 of the original, 0.9000 at its worst on the way, 0.3200 in the end" in words(app)
+    assert "0.3000 for the original, 0.9000 at its worst on the way, 0.3200 at the end" in words(app)
     card = {found.label: (found.value, found.delta) for found in app.metric[3:]}
     assert card["Parameters"] == ("6.00 M", "0.667 × the original")
     assert card["On disk"] == ("12 MB", "0.667 × the original")
@@ -231,7 +231,7 @@ def test_the_card_shows_the_damage_and_the_healing(open_page: Open, own_home: Pa
 def test_where_nothing_was_healed_no_healing_is_told(open_page: Open, own_home: Path) -> None:
     make(own_home, "hurt", losses=(0.3, 0.31, 0.5))
     text = words(open_page(PAGE))
-    assert "0.3000 of the original, 0.5000 in the end" in text
+    assert "0.3000 for the original, 0.5000 at the end" in text
     assert "at its worst" not in text
 
 
@@ -278,7 +278,7 @@ def test_the_card_shows_right_answers_and_samples_side_by_side(open_page: Open, 
     app = open_page(PAGE)  # newer shares of other questions are not compared
     assert figures(app)["Right answers"] == ("50.0 %", "0.667 × the original")
     assert figures(app)["Memory"] == ("200 MB", "0.667 × the original")
-    assert "of 928 questions held out" in words(app)
+    assert "928 questions that the demo model was not trained on" in words(app)
     assert "1 of 2 are the same" in words(app)
     table, samples = (frame.value for frame in app.dataframe[-2:])
     assert table[["quality", "asked"]].to_numpy().tolist() == [[0.75, 928], [0.5, 928]]

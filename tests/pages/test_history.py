@@ -159,7 +159,7 @@ def test_runs_that_cannot_be_compared_and_links_to_none_are_one_line(open_page: 
     assert "have no measurement in common" in warning.value
     app = open_page(PAGE, runs="gone")
     (warning,) = app.warning
-    assert "This link names the run gone, which was deleted or is not kept here." in warning.value
+    assert "This link names the run gone, which was deleted or is not stored here." in warning.value
 
 
 def test_only_the_newest_are_drawn_and_the_linked_one(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -295,7 +295,7 @@ def test_each_variant_is_held_against_the_bandwidth_where_the_run_measured_it(op
     run = timed()
     app = open_page(PAGE)
     assert values(chart(app, "floor")) == {"original": pytest.approx([0.4]), "int4": pytest.approx([0.5])}
-    assert "the 10 GB/s that copying memory reaches" in words(app)
+    assert "10 GB/s, the speed of copying memory" in words(app)
     assert "**original** 4 ms/token, **int4** 1 ms/token" in words(app)
     without = timed(machine={})
     assert "floor" not in words(open_page(PAGE, run=without.id))

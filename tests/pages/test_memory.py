@@ -129,7 +129,7 @@ def test_what_fits_the_card_at_hand(open_page: Open) -> None:
     text = words(app)
     assert "With 2048 tokens of context and a batch of 1, **int4** fits into the 24.00 GB of this machine" in text
     assert "**original** does not fit into the 24.00 GB" in text
-    assert "of the model's 2048: **original** 0, **int4** 2048." in text
+    assert "(the model's limit is 2048): **original** 0, **int4** 2048." in text
     assert table(app)["fits"].to_dict() == {"original": "does not fit", "int4": "fits"}
     healthy(app.slider(key="batch").set_value(16).run())
     assert "**original**, **int4** do not fit" in words(app)  # 5 GB and 16 × 2.048 GB
@@ -143,7 +143,7 @@ def test_cards_are_drawn_where_they_leave_the_lines_room(open_page: Open) -> Non
     measured(DEMO)
     app = open_page(PAGE)
     assert edges(app) == []
-    assert "stays far below the smallest, of 4 GB" in words(app)
+    assert "stays far below the smallest one, 4 GB" in words(app)
     assert figures(app)[-1]["layout"]["yaxis"]["range"][1] < 330
     assert memory.cards_in_view(7e9) == [4, 6, 8]
     assert memory.cards_in_view(2e9) == [4]
