@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard import widgets
 from dashboard.machine import size
-from dashboard.markup import bold, plain
+from dashboard.markup import Markdown, bold, plain
 from dashboard.texts import say
 from fastglm.compress.size import predict_size
 from fastglm.errors import FastGLMError
@@ -37,7 +37,7 @@ def _model(model: str) -> list[str]:
     if known is None:
         return [say("fact-unknown")]
     facts, disk = known
-    return [*_facts(facts), *([say("fact-disk", size=size(disk).replace(" ", "\u00a0"))] if disk else [])]
+    return [*_facts(facts), *([say("fact-disk", size=Markdown(size(disk).replace(" ", "\u00a0")))] if disk else [])]
 
 
 def _facts(facts: ModelFacts) -> list[str]:

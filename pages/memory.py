@@ -13,7 +13,7 @@ from dashboard.jobs import measure_form
 from dashboard.markup import Markdown, bold
 from dashboard.results import memory, results
 from dashboard.results.memory import Need
-from dashboard.texts import say
+from dashboard.texts import say, together
 from fastglm.system.devices import DeviceCard
 
 
@@ -76,7 +76,7 @@ def draw_reach(run: pd.Series, rows: pd.DataFrame, needs: list[Need], short: lis
     if card:
         draw_fit(table[~table["variant"].isin(short)], machine.size(card.memory_total), context, batch, limit)
     draw_lines(memory.lines(needs, limit, batch), peaks if batch == 1 else peaks.iloc[:0], context, card)
-    st.caption(say("memory-computed") + " " + say("memory-points", batch=batch))
+    st.caption(together([say("memory-computed"), say("memory-points", batch=batch)]))
     measured_on = sorted({device.partition(":")[0] for device in rows["device"]})
     if card and measured_on != [card.kind]:
         st.caption(":material/info: " + say("memory-elsewhere", device=", ".join(measured_on), kind=card.kind))

@@ -20,7 +20,7 @@ from dashboard.machine import size
 from dashboard.markup import code, plain
 from dashboard.results import recommendation, recommendation_text, results
 from dashboard.results.recommendation import Advice, Standing, fits
-from dashboard.texts import say
+from dashboard.texts import say, together
 from fastglm.system.devices import DeviceCard
 from fastglm.variants.variants import USUAL
 
@@ -119,7 +119,7 @@ def draw_missing(model: str, measured: Mapping[str, str], is_here: bool) -> None
 
 def draw_advice(found: Advice, metrics: Mapping[str, str]) -> None:
     """Draw the recommended variant, the reasons, and the rule."""
-    words = " ".join(recommendation_text.sentences(found, metrics))
+    words = together(recommendation_text.sentences(found, metrics))
     if found.pick:
         st.success(words, icon=":material/recommend:")
     else:
@@ -145,7 +145,7 @@ def draw_chart(known: Sequence[Standing], found: pd.DataFrame, total: float) -> 
     left_out = [standing.variant for standing in known if standing.variant not in set(points["variant"])]
     if left_out:
         st.caption(say("overview-undrawn", variants=say("list-comma").join(left_out)))
-    st.caption(" ".join(recommendation_text.how_measured(found, points, total)))
+    st.caption(together(recommendation_text.how_measured(found, points, total)))
 
 
 def draw_table(known: Sequence[Standing], found: pd.DataFrame, runs: pd.DataFrame, total: float) -> None:

@@ -13,10 +13,13 @@ from benchmarks.store.store import Store
 from dashboard import captions, charts
 from dashboard.compress import uploads
 from dashboard.jobs import measure_form
-from dashboard.markup import plain
+from dashboard.markup import Markdown, plain
 from dashboard.results import quality, results
-from dashboard.texts import say
+from dashboard.texts import language, say, together
+from fastglm.demo.skills import SKILLS
 from fastglm.errors import FastGLMError
+
+TITLES = {skill.name: skill.titles for skill in SKILLS}
 
 
 def choose() -> None:
@@ -54,7 +57,7 @@ def draw_results(store: Store) -> None:
     draw_changes(store.answers(str(run.name)))
     source = run["settings"].get("texts")
     asked = say("asked-own", file=Path(source).name) if source else say("asked-held-out")
-    st.caption(" ".join([asked, say("how-judged"), results.measured_on(run, rows)]))
+    st.caption(together([asked, say("how-judged"), results.measured_on(run, rows)]))
     for remark in scored(run):
         st.caption(":material/info: " + captions.words(remark))
     results.numbers(rows)
@@ -94,8 +97,13 @@ def draw_skills(rows: pd.DataFrame) -> None:
         part = part[part["language"] == quality.LANGUAGES[chosen]]
     else:
         part = quality.of(rows, "skill_accuracy", "skill")
-    figure = charts.dots(part.assign(group=part["skill"]), say("share-of-questions"))
+    figure = charts.dots(part.assign(group=part["skill"].map(skill_name)), say("share-of-questions"))
     st.plotly_chart(figure, key="chart-skills", config=BARE)
+
+
+def skill_name(skill: str) -> str:
+    """The name of a skill for people; skills that only other versions have are shown by their id."""
+    return TITLES[skill]["zh" if language() == "zh" else "en"] if skill in TITLES else skill
 
 
 def draw_changes(answers: pd.DataFrame) -> None:
@@ -111,16 +119,16 @@ def draw_changes(answers: pd.DataFrame) -> None:
     counts = {change: int((table["change"] == change).sum()) for change in quality.CHANGES}
     words = {"lost": say("lost"), "won": say("won"), "other": say("changed-otherwise")}
     asked = int((answers["variant"] == variant).sum())
-    st.markdown(
-        say("changes", variant=variant, asked=asked, lost=counts["lost"], won=counts["won"], other=counts["other"])
-        + (" " + verdict(counts["lost"], counts["won"]) if counts["lost"] + counts["won"] else "")
-    )
+    said = [say("changes", variant=variant, asked=asked, lost=counts["lost"], won=counts["won"], other=counts["other"])]
+    if counts["lost"] + counts["won"]:
+        said.append(verdict(counts["lost"], counts["won"]))
+    st.markdown(together(said))
     if table.empty:
         return
     table = table.assign(
         order=table["change"].map(quality.CHANGES.index),
         change=table["change"].map(words),
-        skill=[labels.get("skill", "") for labels in table["labels"]],
+        skill=[skill_name(labels.get("skill", "")) for labels in table["labels"]],
         asked=["\n".join([*map(" → ".join, row.history), row.question]) for row in table.itertuples()],
     ).sort_values("order", kind="stable")
     columns = {
@@ -134,7 +142,7 @@ def draw_changes(answers: pd.DataFrame) -> None:
     st.dataframe(table[list(columns)], hide_index=True, column_config=columns, key="changed-answers")
 
 
-def verdict(lost: int, won: int) -> str:
+def verdict(lost: int, won: int) -> Markdown:
     """Say whether chance explains that more questions were lost than won."""
     p = quality.chance(lost, won)
     return say("changes-sure", p=f"{p:.2g}") if p < 0.05 else say("changes-chance", p=f"{p:.2g}")

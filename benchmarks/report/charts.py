@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 # From the palettes of Paul Tol ("Colour Schemes", SRON/EPS/TN/09-002) and IBM Design, which any colour vision can
 # distinguish; each has a contrast of 3 : 1 or more with both themes' backgrounds. No more colours are clearly distinct:
@@ -264,7 +265,7 @@ def _bubble(variant: str, part: pd.DataFrame) -> dict[str, object]:
         "name": label(variant),
         "text": [label(variant)],
         "textposition": part["place"].iloc[0],
-        "textfont": {"size": 13},
+        "textfont": {"size": 13, "color": shade},
         "cliponaxis": False,
         "marker": {
             "size": part["across"].iloc[0],
@@ -310,12 +311,17 @@ def _apart(values: Sequence[float]) -> list[float]:
 
 def _places(points: pd.DataFrame, across: pd.Series, ranges: Sequence[Sequence[float]], log: bool) -> list[str]:
     """Choose a place beside its bubble for each name, so that names cover least of the chart on a narrow screen."""
-    columns = (np.log10(points["x"]) if log else points["x"]), points["y"]
-    x, y = (
-        size * (values.to_numpy(float) - low) / (high - low)
-        for size, values, (low, high) in zip(PLOT, columns, ranges, strict=True)
-    )
+
+    def pixels(axis: int, name: str) -> NDArray[np.float64]:
+        values = points[name].fillna(points["xy"[axis]]).to_numpy(float)
+        low, high = ranges[axis]
+        found: NDArray[np.float64] = PLOT[axis] * ((np.log10(values) if log and axis == 0 else values) - low)
+        return found / (high - low)
+
+    x, y = pixels(0, "x"), pixels(1, "y")
     taken = [(a - r, b - r, a + r, b + r) for a, b, r in zip(x, y, across / 2, strict=True)]
+    taken += [(a, b - 2, c, b + 2) for a, b, c in zip(pixels(0, "x_low"), y, pixels(0, "x_high"), strict=True)]
+    taken += [(a - 2, b, a + 2, c) for a, b, c in zip(x, pixels(1, "y_low"), pixels(1, "y_high"), strict=True)]
     places = []
     for a, b, r, name in zip(x, y, across / 2, points["variant"], strict=True):
         wide, high = LETTER[0] * len(name), LETTER[1]
@@ -324,6 +330,10 @@ def _places(points: pd.DataFrame, across: pd.Series, ranges: Sequence[Sequence[f
             "bottom center": (a - wide / 2, b - r - high, a + wide / 2, b - r),
             "middle right": (a + r, b - high / 2, a + r + wide, b + high / 2),
             "middle left": (a - r - wide, b - high / 2, a - r, b + high / 2),
+            "top right": (a + r, b + r, a + r + wide, b + r + high),
+            "bottom right": (a + r, b - r - high, a + r + wide, b - r),
+            "top left": (a - r - wide, b + r, a - r, b + r + high),
+            "bottom left": (a - r - wide, b - r - high, a - r, b - r),
         }
         best = min(boxes, key=lambda place: _hidden(boxes[place], taken))
         taken.append(boxes[best])

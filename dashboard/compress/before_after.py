@@ -13,7 +13,7 @@ from dashboard.compress import prediction
 from dashboard.jobs import measure_form
 from dashboard.machine import size
 from dashboard.results import recommendation
-from dashboard.texts import say
+from dashboard.texts import say, together
 
 BEFORE, AFTER = "before", "after"
 VARIANTS = {BEFORE: "original", AFTER: "fast"}  # the compressed model's own format, on the fast engine
@@ -120,7 +120,7 @@ def _how(found: pd.DataFrame) -> str:
     if "quality" in by:
         counts = found.loc[found["side"] == "quality", "n"].astype(int)
         parts.append(say("made-how-quality", count=say("list-comma").join(map(str, dict.fromkeys(counts)))))
-    return " ".join(parts)
+    return together(parts)
 
 
 def _draw_answers(store: Store, found: pd.DataFrame) -> None:

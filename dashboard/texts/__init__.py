@@ -1,5 +1,6 @@
 """The texts of the app in English and Chinese: one Fluent file per language, beside this one."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import streamlit as st
@@ -27,3 +28,8 @@ def say(key: str, **values: object) -> Markdown:
         name: value if isinstance(value, Markdown | int | float) else plain(value) for name, value in values.items()
     }
     return Markdown(captions.fill(captions.messages(language(), Path(__file__).parent), key, shown))
+
+
+def together(sentences: Iterable[str]) -> Markdown:
+    """Sentences one after the other, which Chinese writes without a space between them."""
+    return Markdown(say("sentence-space").join(sentences))

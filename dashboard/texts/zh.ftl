@@ -259,6 +259,7 @@ ratios = **{ $variant }** 的书写速度与 { $baseline } 相比：{ $ratios }�
 ratio = 提示为 { $prompt } 个词元时 **{ $ratio } 倍**{ $interval }
 comma = {"，"}
 list-comma = {"、"}
+sentence-space = {""}
 interval = （95 %：{ $low } – { $high }）
 decode = 书写（解码）
 prefill = 阅读（预填充）

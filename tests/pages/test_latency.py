@@ -94,7 +94,7 @@ def test_a_kept_run_is_plotted(open_page: Open) -> None:
     run = measured()
     app = open_page(PAGE)
     text = words(app)
-    assert "Speed of **int4** over original, writing: **4.00 ×** (95 %: 3.80 – 4.10) after 32 prompt tokens." in text
+    assert "Writing speed of **int4** over original: **4.00 ×** (95 %: 3.80 – 4.10) after 32 prompt tokens." in text
     assert len(app.get("plotly_chart")) == 2
     assert "Medians of 5 repeats" in text
     assert run.code_version in text

@@ -72,7 +72,7 @@ def test_what_a_variant_lost_and_won_is_shown_side_by_side(open_page: Open) -> N
     assert table["change"].tolist() == ["lost"] * 8 + ["won"]
     assert table.iloc[0][["answer", "answer_after"]].tolist() == ["answer 0 right", "answer 0 <b>wrong</b>"]
     assert table["asked"].iloc[0] == "earlier → yes\nquestion 0"
-    assert set(table["skill"]) == {"colours", "sums"}
+    assert set(table["skill"]) == {"Colours", "sums"}
 
 
 def test_the_page_says_in_which_arithmetic_scores_are_and_what_is_a_lower_bound(open_page: Open) -> None:

@@ -261,6 +261,8 @@ def test_names_do_not_cover_each_other_on_a_narrow_screen() -> None:
     assert len(set(places)) > 1
     alone = drawn([standing("int4", 10, 4, 0.9)]).data[1]
     assert alone.textposition == "top center"
+    doubtful = drawn([standing("int4", 10, 4, 0.9, spread=0.3, doubt=0.1)]).data[1]
+    assert doubtful.textposition == "top right", "not on its interval"
 
 
 def test_a_variant_of_unknown_memory_is_a_dot() -> None:
