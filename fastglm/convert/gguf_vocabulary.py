@@ -1,11 +1,14 @@
 """The vocabulary of a checkpoint in a GGUF file."""
 
+import logging
 from typing import Any
 
-from .pieces import CONTROL, NORMAL, UNUSED, is_unigram, merges_of
+from .pieces import BYTE, CONTROL, NORMAL, UNUSED, is_unigram, merges_of
 from .ranks import written
 from .source import Source
 from .tokenizer_files import chat_template
+
+log = logging.getLogger(__name__)
 
 
 def add_vocabulary(writer: Any, source: Source) -> None:
@@ -43,9 +46,23 @@ def _add_pieces(writer: Any, source: Source) -> tuple[list[str], list[int]]:
     tokens, types = _unused(source)
     scores = [0.0] * len(tokens)
     for number, piece in enumerate(model.pieces):
+        if piece.piece in source.vocabulary.control:
+            continue  # llama.cpp wants names to differ, and texts have no such piece
         tokens[number], types[number], scores[number] = piece.piece, piece.type, piece.score
+    if is_unigram(model):
+        _spell_bytes(model, tokens, types, scores)
     writer.add_token_scores(scores)
     return tokens, types
+
+
+def _spell_bytes(model: Any, tokens: list[str], types: list[int], scores: list[float]) -> None:
+    """Make characters of the pieces that stand for single bytes, which llama.cpp finds in no text of such a model."""
+    worst = min(piece.score for piece in model.pieces if piece.type == NORMAL)
+    for number, piece in enumerate(model.pieces):
+        code = int(piece.piece[3:-1], 16) if piece.type == BYTE else 0
+        if 0 < code < 128 and chr(code) not in (" ", *tokens):
+            tokens[number], types[number], scores[number] = chr(code), NORMAL, worst
+    log.warning("llama.cpp takes every character that has no piece of its own for an unknown one in this model.")
 
 
 def _unused(source: Source) -> tuple[list[str], list[int]]:

@@ -68,7 +68,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 0
     assert capsys.readouterr().out == f"Written: {tmp_path / 'out'}\n"
     assert main(command) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "name a path that does not" in capsys.readouterr().err
     assert main([*command[:-1], str(tmp_path / "other"), "--progress", "json"]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert told[0]["stage"] == "convert"

@@ -1,6 +1,7 @@
 """GGUF files hold the weights, sizes and vocabulary of the checkpoint, and llama.cpp computes the recorded results."""
 
 import json
+import shutil
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ from fastglm.convert.conversion import convert
 from fastglm.convert.kinds import Kind, Layout
 from fastglm.errors import CheckpointError, UsageError
 from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.source import demo_folder
 
 FOLDERS = ("chatglm2", "chatglm2-32k", "chatglm3", "chatglm3-32k", "codegeex2", "glm4", "glm4-1m")
 NAMES = {
@@ -88,11 +90,30 @@ def test_vocabulary_is_told(tmp_path: Path, name: str, model: str) -> None:
     assert fields["tokenizer.chat_template"].startswith(("{{- '[gMASK]<sop>'", "[gMASK]<sop>", "{#-"))
 
 
+def test_unigram_vocabularies_spell_single_bytes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(recorded.folder("chatglm3"), source)
+    shutil.copyfile(demo_folder() / "ice_text.model", source / "tokenizer.model")
+    config = json.loads((source / "config.json").read_text()) | {"padded_vocab_size": 4352}
+    (source / "config.json").write_text(json.dumps(config))
+    weights = torch.load(source / "pytorch_model.bin")
+    for name in ("transformer.embedding.word_embeddings.weight", "transformer.output_layer.weight"):
+        weights[name] = weights[name].repeat(6, 1)[:4352]
+    torch.save(weights, source / "pytorch_model.bin")
+    reader = gguf.GGUFReader(convert(source, Layout.gguf, tmp_path / "file"))
+    fields = {key: field.contents() for key, field in reader.fields.items()}
+    tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
+    (line_break,) = original_ids(source)("\n")[1:]
+    assert fields["tokenizer.ggml.model"] == "t5"
+    assert len(set(tokens)) == len(tokens) == 4352  # the vocabulary has pieces with the names of control tokens
+    assert (tokens[line_break], types[line_break]) == ("\n", gguf.TokenType.NORMAL)
+    assert tokens.index("[gMASK]") == 4323 + 1
+    assert "no piece of its own" in caplog.text
+
+
 def test_numbers_beyond_f16_are_refused(tmp_path: Path) -> None:
     source = tmp_path / "source"
-    source.mkdir()
-    for file in recorded.folder("chatglm3").glob("*"):
-        (source / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(recorded.folder("chatglm3"), source)
     weights = torch.load(source / "pytorch_model.bin")
     weights["transformer.output_layer.weight"][3, 5] = 1e6
     torch.save(weights, source / "pytorch_model.bin")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,9 +100,7 @@ def test_settings_of_answers_are_kept(converted: Converted) -> None:
 
 def test_dtype_is_kept_and_shards_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = tmp_path / "source"
-    source.mkdir()
-    for file in recorded.folder("glm4").glob("*"):
-        (source / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(recorded.folder("glm4"), source)
     weights = load_file(source / "model.safetensors")
     checkpoint_writer.save_file({name: x.bfloat16() for name, x in weights.items()}, source / "model.safetensors")
     monkeypatch.setattr(checkpoint_writer, "SHARD_BYTES", 100_000)

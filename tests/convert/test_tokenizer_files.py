@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import recorded
 from mixed_texts import mixed_texts
-from original_ids import original_ids
+from original_ids import original_ids, ranked_ids
 from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from transformers import AutoTokenizer
 
+from fastglm.convert import ranks
 from fastglm.convert.pieces import to_tokenizer
 from fastglm.errors import CheckpointError
 from fastglm.models.source import demo_folder
@@ -52,6 +53,14 @@ def test_unigram_models_have_the_ids_of_the_original() -> None:
     for text in mixed_texts(500, seed=17):
         for each in (text, text.replace("\n", "<n>").replace("  ", "<|blank_2|>")):
             assert tokenizer.encode(each).ids == original.encode(each), each
+
+
+def test_words_that_no_merges_give_and_long_numbers_have_the_ids_of_the_original() -> None:
+    words = [bytes([byte]) for byte in range(256)] + [b"abc", b"12", b"123", b"34", b"the", b"th", b" th", b"'s", b"'S"]
+    ranked = {word: rank for rank, word in enumerate(words)}
+    tokenizer, original = ranks.to_tokenizer(ranked, {}), ranked_ids(ranked)
+    for text in ("abc", "abcd", " abc", "1234", "12341234", "the the", "it's", "IT'S", "aabc abc\nabc", "你好12"):
+        assert tokenizer.encode(text).ids == original(text), text
 
 
 def _messages(case: dict[str, Any]) -> list[dict[str, Any]]:

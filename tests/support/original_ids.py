@@ -22,4 +22,9 @@ def original_ids(folder: Path) -> Callable[[str], list[int]]:
         ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in rows}
     except ValueError:
         return SentencePieceProcessor(model_proto=content).encode
+    return ranked_ids(ranks)
+
+
+def ranked_ids(ranks: dict[bytes, int]) -> Callable[[str], list[int]]:
+    """Encode texts by ranks, with GLM-4's cuts between words."""
     return Encoding("glm4", pat_str=_WORDS, mergeable_ranks=ranks, special_tokens={}).encode_ordinary
