@@ -102,5 +102,9 @@ print(*found.models[1:], find_made(find_source({model!r}), "turbo"), found.refus
 
 
 def test_command_lines_explain_themselves_without_torch_and_transformers() -> None:
-    for module in ("fastglm.cli.commands", "benchmarks.cli.commands"):
-        assert "Usage" in run(FORBIDDEN + f"from {module} import main\nsys.exit(main(['--help']))")
+    for module, command in (
+        ("fastglm.cli.commands", ["--help"]),
+        ("fastglm.cli.commands", ["convert", "--help"]),
+        ("benchmarks.cli.commands", ["--help"]),
+    ):
+        assert "Usage" in run(FORBIDDEN + f"from {module} import main\nsys.exit(main({command}))")
