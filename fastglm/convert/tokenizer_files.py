@@ -30,12 +30,13 @@ def write_tokenizer(source: Source, folder: Path) -> None:
 
 
 def chat_template(source: Source) -> str:
-    """The checkpoint's own chat template, or the one of its generation."""
+    """The template of the generation, or a GLM-4 checkpoint's own: other ones write `sop`, which is `<sop>` here."""
     beside = source.checkpoint.folder
-    if (beside / "chat_template.jinja").is_file():
-        return read_regular(beside / "chat_template.jinja", _LARGEST).decode("utf-8", "replace")
-    own = read_json(beside / "tokenizer_config.json").get("chat_template")
-    if isinstance(own, str):
-        return own
+    if source.vocabulary.ranks:
+        if (beside / "chat_template.jinja").is_file():
+            return read_regular(beside / "chat_template.jinja", _LARGEST).decode("utf-8", "replace")
+        own = read_json(beside / "tokenizer_config.json").get("chat_template")
+        if isinstance(own, str):
+            return own
     name = f"{source.config.generation}.jinja"
     return (files(__package__) / "chat_templates" / name).read_text(encoding="utf-8").strip()

@@ -1,5 +1,7 @@
 """Converted tokenizers give the recorded ids, and those of the library that the original is made for."""
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from sentencepiece.sentencepiece_model_pb2 import ModelProto
 from transformers import AutoTokenizer
 
 from fastglm.convert import ranks
+from fastglm.convert.conversion import convert
+from fastglm.convert.kinds import Layout
 from fastglm.convert.pieces import to_tokenizer
 from fastglm.errors import CheckpointError
 from fastglm.models.source import demo_folder
@@ -93,6 +97,32 @@ def test_tools_of_chatglm3_have_their_recorded_ids(converted: Converted) -> None
         if "<|user|>" not in case["query"]:  # a plain tokenizer.json takes it for the control token
             found = tokenizer.apply_chat_template(_messages(case), add_generation_prompt=True, return_dict=False)
             assert found == case["input_ids"]
+
+
+def test_templates_that_write_sop_are_replaced(tmp_path: Path) -> None:
+    shutil.copytree(recorded.folder("chatglm3"), tmp_path / "source")
+    config = json.loads((tmp_path / "source" / "tokenizer_config.json").read_text())
+    config["chat_template"] = "[gMASK]sop{% for m in messages %}<|{{ m['role'] }}|>\n {{ m['content'] }}{% endfor %}"
+    (tmp_path / "source" / "tokenizer_config.json").write_text(json.dumps(config))
+    tokenizer = AutoTokenizer.from_pretrained(convert(tmp_path / "source", Layout.glm, tmp_path / "out"))
+    case = recorded.expected("chatglm3")["chat"][0]
+    found = tokenizer.apply_chat_template(_messages(case), add_generation_prompt=True, return_dict=False)
+    assert found == case["input_ids"]
+
+
+@pytest.mark.parametrize("place", ["tokenizer_config.json", "chat_template.jinja", None])
+def test_template_of_glm4_is_its_own_if_it_has_one(tmp_path: Path, place: str | None) -> None:
+    shutil.copytree(recorded.folder("glm4"), tmp_path / "source")
+    path = tmp_path / "source" / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    template = config.pop("chat_template") + "END"
+    if place == "chat_template.jinja":
+        (tmp_path / "source" / place).write_text(template)
+    path.write_text(json.dumps(config | ({"chat_template": template} if place == path.name else {})))
+    tokenizer = AutoTokenizer.from_pretrained(convert(tmp_path / "source", Layout.glm, tmp_path / "out"))
+    case = recorded.expected("glm4")["chat"][2]
+    text = tokenizer.apply_chat_template(case["messages"], add_generation_prompt=True, tokenize=False)
+    assert text == case["text"] + ("END" if place else "")
 
 
 def test_tools_may_be_an_argument(converted: Converted) -> None:
