@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from .pieces import BYTE, CONTROL, NORMAL, UNUSED, is_unigram, merges_of
+from .pieces import BYTE, CONTROL, NORMAL, UNUSED, is_unigram, merges_of, user_defined
 from .ranks import written
 from .source import Source
 from .tokenizer_files import chat_template
@@ -51,6 +51,8 @@ def _add_pieces(writer: Any, source: Source) -> tuple[list[str], list[int]]:
         tokens[number], types[number], scores[number] = piece.piece, piece.type, piece.score
     if is_unigram(model):
         _spell_bytes(model, tokens, types, scores)
+    elif user_defined(model):
+        log.warning("llama.cpp puts a space behind pieces such as %r in this model.", user_defined(model)[0])
     writer.add_token_scores(scores)
     return tokens, types
 

@@ -1,5 +1,6 @@
 """Sentencepiece vocabularies as `tokenizers.Tokenizer`: the same ids for the same text, control tokens aside."""
 
+import re
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +25,11 @@ def to_tokenizer(model: Any, control: dict[str, int]) -> "Tokenizer":
     Raises:
         CheckpointError: the model has rules that tokenizer.json cannot express.
     """
-    from tokenizers import Tokenizer, decoders
+    from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
 
     made = Tokenizer(_unigram(model, control) if is_unigram(model) else _bpe(model, control))
+    if whole := user_defined(model):
+        made.pre_tokenizer = pre_tokenizers.Split(Regex("|".join(map(re.escape, whole))), "isolated")
     made.normalizer = _normalizer(model.normalizer_spec)
     parts = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     made.decoder = decoders.Sequence([*parts, decoders.Strip(" ", 1, 0)] if _has_prefix(model) else parts)
@@ -43,6 +46,12 @@ def is_unigram(model: Any) -> bool:
     if kind not in (_UNIGRAM, _BPE):
         raise CheckpointError("Its tokenizer.model splits texts by words or characters, which no model of GLM does.")
     return bool(kind == _UNIGRAM)
+
+
+def user_defined(model: Any) -> list[str]:
+    """Pieces that a text is cut at before merging, longest first; a unigram model finds them by their scores."""
+    whole = [] if is_unigram(model) else [piece.piece for piece in model.pieces if piece.type == USER_DEFINED]
+    return sorted(whole, key=len, reverse=True)
 
 
 def _has_prefix(model: Any) -> bool:
@@ -68,8 +77,13 @@ def _bpe(model: Any, control: dict[str, int]) -> Any:
     _check_merges(model)
     ids = {piece.piece: number for number, piece in enumerate(model.pieces)}
     ranked = {piece.piece: (-piece.score, ids[piece.piece]) for piece in model.pieces if piece.type == NORMAL}
-    merges = merges_of(ranked)
-    return BPE(ids | control, merges, unk_token=_unknown(model), byte_fallback=model.trainer_spec.byte_fallback)
+    return BPE(
+        ids | control,
+        merges_of(ranked),
+        unk_token=_unknown(model),
+        byte_fallback=model.trainer_spec.byte_fallback,
+        ignore_merges=bool(user_defined(model)),  # no merges give these
+    )
 
 
 def merges_of(ranked: dict[Any, Any]) -> list[tuple[Any, Any]]:
@@ -92,10 +106,8 @@ def _check_merges(model: Any) -> None:
     """Raise CheckpointError for pieces that are not found by merging pieces alone."""
     known = {piece.piece for piece in model.pieces if piece.type == NORMAL}
     for piece in model.pieces:
-        if piece.type in (USER_DEFINED, UNUSED):
-            raise CheckpointError(
-                f"Its tokenizer.model never merges or never gives {piece.piece!r}, a rule that tokenizer.json lacks."
-            )
+        if piece.type == UNUSED:
+            raise CheckpointError(f"Its tokenizer.model takes {piece.piece!r} apart, a rule that tokenizer.json lacks.")
         if piece.type == NORMAL and (lacking := set(piece.piece) - known):
             raise CheckpointError(
                 f"Its tokenizer.model has {piece.piece!r} and not {min(lacking)!r}, which tokenizer.json would need."
