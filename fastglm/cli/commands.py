@@ -155,7 +155,7 @@ def convert(
     """Write a checkpoint for other programs, which need neither this package nor remote code for it.
 
     glm: transformers' GlmForCausalLM with a tokenizer.json and a chat template, in the dtype of the weights; int8 and
-    int4 ones are unpacked. gguf: needs the extra gguf (pip install 'fastglm[gguf]').
+    int4 ones are unpacked. gguf: needs the package gguf.
     """
     from fastglm.convert.conversion import convert as write
     from fastglm.progress.bar import Bars

@@ -37,7 +37,7 @@ def convert(
     _check_layout(folder, to)
     from .source import Source  # takes torch along
 
-    source = Source.open(named.name, folder)
+    source = Source.open(folder.name if named.kind == "folder" else named.name, folder)
     with alone(out):
         if to is Layout.glm:
             from .glm_folder import write_glm

@@ -24,8 +24,9 @@ print(tokenizer.decode(model.generate(**prompt, max_new_tokens=100)[0, prompt["i
 
 - **Weights** {weights}
 - **Text that looks like a control token becomes one.** A tokenizer.json finds these names in every text, also in a
-  user's: {controls}. Where users are not trusted, take the names out of their messages first, or pass
-  `split_special_tokens=True` where a text has no control tokens of its own.
+  user's: {controls}.
+  Where users are not trusted, take the names out of their messages first, or pass `split_special_tokens=True` where a
+  text has no control tokens of its own.
 {more}"""
 
 _RENAMED = """- **Names.** The control tokens `sop` and `eop` are called `<sop>` and `<eop>` here, because a

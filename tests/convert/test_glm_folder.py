@@ -123,6 +123,8 @@ def test_published_packed_weights_are_unpacked(converted: Converted, name: str) 
 
 def test_readme_says_what_a_plain_tokenizer_does(converted: Converted) -> None:
     text = (converted("chatglm3") / "README.md").read_text(encoding="utf-8")
+    assert text.startswith("# chatglm3 for transformers")
+    assert str(recorded.GOLDEN) not in text
     assert "`<|user|>`" in text
     assert "split_special_tokens" in text
     assert "fp32" not in text

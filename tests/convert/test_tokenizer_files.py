@@ -59,7 +59,7 @@ def test_unigram_models_have_the_ids_of_the_original() -> None:
             assert tokenizer.encode(each).ids == original.encode(each), each
 
 
-def test_pieces_that_a_user_defined_have_the_ids_of_the_original() -> None:
+def test_user_defined_pieces_have_the_ids_of_the_original() -> None:
     model = ModelProto()
     model.ParseFromString((recorded.folder("chatglm3") / "tokenizer.model").read_bytes())
     for piece in ("<n>", "<n><n>", "==", "hello", "。！", "\n\n"):
