@@ -1,6 +1,7 @@
 """A conversation so far, in the forms that callers have it in."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, get_args
 
 from .errors import UsageError
@@ -42,15 +43,19 @@ def as_history(history: Any) -> History:
 
 
 def without_oldest(messages: Sequence[Message]) -> list[Sequence[Message]]:
-    """A conversation that ends with a question: the whole, then without its oldest round, and so on to the last one."""
+    """A conversation that ends with a question: the whole, then without its oldest round, and so on to the last one.
+
+    System messages at its beginning stay.
+    """
     asked = [number for number, message in enumerate(messages) if message.role == "user"]
-    return [messages[first:] for first in (0, *asked[1:])]
+    system = list(takewhile(lambda message: message.role == "system", messages))
+    return [messages, *([*system, *messages[first:]] for first in asked[1:])]
 
 
 def check_turns(messages: Sequence[Message]) -> None:
     """Raises UsageError where user and assistant do not take turns, up to the user's message that is to be answered."""
     if any(message.role == "system" for message in messages):
-        raise UsageError("ChatGLM-6B knows no system role: put what it says into the first query.")
+        raise UsageError("This model knows no system role: put the system's text into the first query.")
     for number, message in enumerate(messages, 1):
         wanted = ("user", "assistant")[(number - 1) % 2]
         if message.role == wanted:
@@ -77,9 +82,16 @@ def _message(part: Any, number: int) -> Message:
     role: Any = part.get("role") if isinstance(part, Mapping) else None
     if role not in get_args(Role):
         raise UsageError(f"Message {number} of the history is of the role {role!r}: {_WANTED}.")
-    if not isinstance(part.get("content"), str):
+    content, metadata, tools = part.get("content"), part.get("metadata") or "", part.get("tools")
+    if content is None and tools:
+        content = ""
+    if not isinstance(content, str):
         raise UsageError(f"Message {number} of the history has no text as its content: {_WANTED}.")
-    return Message(role, part["content"])
+    if not isinstance(metadata, str):
+        raise UsageError(f"Message {number} of the history has metadata that are no text ({_kind(metadata)}).")
+    if not isinstance(tools, list | tuple | None):
+        raise UsageError(f"Message {number} of the history has tools that are no list ({_kind(tools)}).")
+    return Message(role, content, metadata, None if tools is None else tuple(tools))
 
 
 def _kind(value: Any) -> str:

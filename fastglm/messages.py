@@ -1,14 +1,20 @@
 """The messages of a conversation."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Role = Literal["system", "user", "assistant", "observation"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A text and the role of its speaker."""
+    """A text and the role of its speaker.
+
+    metadata: the name of the tool that an assistant's message calls; empty for all others.
+    tools: descriptions of the tools that a system's message offers, as JSON values; None for all others.
+    """
 
     role: Role
     content: str
+    metadata: str = ""
+    tools: tuple[Any, ...] | None = None

@@ -97,6 +97,7 @@ class Conversation:
     ids: Callable[[Tokenizer, Sequence[Message]], list[int]]  # ids of a conversation that is ready to be answered
     clean: Callable[[str], str]
     looked_at: frozenset[str]
+    ends: tuple[str, ...] = ()  # control tokens that end an answer; none: the end of a sequence alone
 
 
 @dataclass(frozen=True)

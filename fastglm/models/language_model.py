@@ -180,21 +180,25 @@ class LanguageModel(PreTrainedModel):
         """An answer as the published code shows it."""
         return self.config.conversation.clean(text)
 
-    def prompt_ids(self, tokenizer: Tokenizer, query: str, history: Any = None, room: int = 1) -> tuple[list[int], int]:
+    def prompt_ids(
+        self, tokenizer: Tokenizer, query: str | Message, history: Any = None, room: int = 1
+    ) -> tuple[list[int], int]:
         """Ids of a conversation, and the number of its oldest rounds that were left out to keep `room` tokens free.
 
         Nothing that a user typed becomes a control token.
 
         Args:
+            query: the user's text, or a message of another role that is to be answered.
             history: in any form of `fastglm.history`.
 
         Raises:
             ContextError: the query alone leaves no room for a single token.
             UsageError: query or history have another form, or roles that this model does not know.
         """
-        if not isinstance(query, str):
+        asked = Message("user", query) if isinstance(query, str) else query
+        if not isinstance(asked, Message):
             raise UsageError(f"The query must be a text (got {type(query).__name__}).")
-        conversations = without_oldest([*as_messages(history), Message("user", query)])
+        conversations = without_oldest([*as_messages(history), asked])
         for left_out, messages in enumerate(conversations):
             ids = tokenizer.conversation.ids(tokenizer, messages)
             is_last = left_out == len(conversations) - 1

@@ -10,7 +10,7 @@ from fastglm.compress.text_source import demo_samples
 from fastglm.compress.text_split import Split
 from fastglm.demo.corpus import training_samples
 from fastglm.errors import UsageError
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
+from fastglm.models.registered_tokenizers import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
 from fastglm.text_files import Text, read_texts
 

@@ -26,11 +26,11 @@ from fastglm.kernels.formats import Int4
 from fastglm.kernels.packed import PackedWeight
 from fastglm.models.chatglm.architecture import CHATGLM_6B
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.head import FinalStates, Head
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Batch
+from fastglm.models.registered_tokenizers import ChatGLMTokenizer
 from fastglm.progress.progress import Progress
 from fastglm.text_files import Text
 

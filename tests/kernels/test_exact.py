@@ -17,8 +17,8 @@ from fastglm.kernels.exact import exact_arithmetic, is_exact
 from fastglm.kernels.formats import Int4, Int8, WeightFormat
 from fastglm.kernels.packed import PackedWeight, QuantizedEmbedding, QuantizedLinear
 from fastglm.kernels.reference import ReferenceKernel
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.packing import Example, pack
+from fastglm.models.registered_tokenizers import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
 
 PUBLISHED = ["chatglm-int8", "chatglm-int4"]

@@ -19,9 +19,9 @@ from fastglm.kernels.cpu.int8 import CpuInt8Kernel
 from fastglm.kernels.exact import exact_arithmetic
 from fastglm.kernels.formats import FORMATS, Int4, Int8, WeightFormat
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.checkpoint import read_config
 from fastglm.models.packing import Batch, pack
+from fastglm.models.registered_tokenizers import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
 
 SIZES = [1, 50, 200, 1000]  # size of outliers relative to the rest

@@ -9,8 +9,8 @@ from fastglm.evaluate.likelihood import answer_loss
 from fastglm.history import of_rounds
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.packing import Batch, Example, encode, fill, pack
+from fastglm.models.registered_tokenizers import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
 
 GMASK, SOP, EOP = 86, 89, 90

@@ -20,10 +20,11 @@ from ...errors import CheckpointError, UsageError
 from ...history import of_rounds
 from ...messages import Message
 from ...models.chatglm.architecture import CHATGLM_6B
-from ...models.chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
+from ...models.chatglm.tokenizer import ChatGLM6BTokenizer
 from ...models.chatglm.vocabulary import CONTROL_TOKENS, read_model
 from ...models.checkpoint import Checkpoint
 from ...models.packing import encode
+from ...models.registered_tokenizers import ChatGLMTokenizer
 from ...progress.progress import OnProgress
 from ...system.files import read_json
 from ...text_files import Text

@@ -12,7 +12,7 @@ from .positions import Layout, attention_mask, position_ids
 from .token_ids import agree
 
 if TYPE_CHECKING:
-    from .tokenizer import ChatGLMTokenizer
+    from .tokenizer import ChatGLM6BTokenizer
 
 
 class ChatGLM6BConfig(ChatGLM6BFacts, ModelConfig):
@@ -24,11 +24,11 @@ class ChatGLM6BConfig(ChatGLM6BFacts, ModelConfig):
     position_stride: ClassVar[tuple[int, ...]] = (0, 1)  # position and block position
     is_causal: ClassVar[bool] = False  # the context is seen in both directions
 
-    def agree(self, tokenizer: "ChatGLMTokenizer") -> None:
+    def agree(self, tokenizer: "ChatGLM6BTokenizer") -> None:
         """Takes over the ids of the tokenizer. Raises CheckpointError where it has more tokens than the model."""
         agree(self, tokenizer)
 
-    def trim(self, tokenizer: "ChatGLMTokenizer") -> "ChatGLMTokenizer":
+    def trim(self, tokenizer: "ChatGLM6BTokenizer") -> "ChatGLM6BTokenizer":
         """Drops the 20000 image tokens of the first checkpoints; the tokenizer without them.
 
         Raises:

@@ -11,10 +11,10 @@ from .token_ids import ID_FIELDS
 
 if TYPE_CHECKING:
     from .config import ChatGLM6BConfig
-    from .tokenizer import ChatGLMTokenizer
+    from .tokenizer import ChatGLM6BTokenizer
 
 
-def trim(config: "ChatGLM6BConfig", tokenizer: "ChatGLMTokenizer") -> "ChatGLMTokenizer":
+def trim(config: "ChatGLM6BConfig", tokenizer: "ChatGLM6BTokenizer") -> "ChatGLM6BTokenizer":
     """Takes the image tokens out of a config, in place; the tokenizer without them.
 
     Raises:

@@ -17,7 +17,7 @@ from .vocabulary import CONTROL_TOKENS
 
 if TYPE_CHECKING:
     from .config import ChatGLM6BConfig
-    from .tokenizer import ChatGLMTokenizer
+    from .tokenizer import ChatGLM6BTokenizer
 
 IMAGE_TOKENS = 20000
 # Fields of a config and their tokens; later ids follow from the known ones.
@@ -183,7 +183,7 @@ def _place(token: str, pieces: SentencePieceProcessor, id: int, images: int) -> 
     return id if pieces.id_to_piece(piece) != token else images + piece
 
 
-def agree(config: "ChatGLM6BConfig", tokenizer: "ChatGLMTokenizer") -> None:
+def agree(config: "ChatGLM6BConfig", tokenizer: "ChatGLM6BTokenizer") -> None:
     """Gives a config the ids of its tokenizer.
 
     Raises:

@@ -1,19 +1,18 @@
-"""The tokenizers of ChatGLM: one registered class name, distinguished by the vocabulary file."""
+"""The tokenizer of ChatGLM-6B."""
 
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 from sentencepiece import SentencePieceProcessor
-from transformers import PreTrainedTokenizer
-from transformers.tokenization_python import Trie
 
 from ...errors import CheckpointError
+from ..added_tokens import AddedTokensTokenizer
 from .conversation import CONVERSATION
 from .sp_tokenizer import SPTokenizer
 from .token_ids import IMAGE_TOKENS, settle
@@ -24,37 +23,15 @@ _BLANK_TOKEN = re.compile(r"<\|blank_(\d\d?)\|>")
 _IMAGE = re.compile(r"<image_(\d{1,9})>")
 
 
-class ChatGLMTokenizer(PreTrainedTokenizer):
-    """The class registered under the published name; creating one gives the class of the vocabulary file."""
-
-    vocab_files_names: ClassVar[dict[str, str]] = {
-        "vocab_file": "ice_text.model",
-        "later_vocab_file": "tokenizer.model",
-    }
-
-    def __new__(cls, *_: Any, **__: Any) -> "ChatGLMTokenizer":
-        return super().__new__(ChatGLM6BTokenizer if cls is ChatGLMTokenizer else cls)
-
-    @classmethod
-    def convert_to_native_format(cls, **arguments: Any) -> dict[str, Any]:
-        """The arguments that transformers found in a checkpoint's files, made consistent.
-
-        Raises:
-            CheckpointError: no vocabulary file, one of a later generation, or files of different checkpoints.
-        """
-        vocabulary = _check_vocabulary(arguments.get("vocab_file"), arguments.get("later_vocab_file"))
-        pieces = read_pieces(vocabulary)
-        for name in ("auto_map", "is_local", "local_files_only", "later_vocab_file"):
-            arguments.pop(name, None)  # facts of the folder that was read, and code that no other folder has
-        return {**settle(arguments, pieces, vocabulary), "pieces": pieces}
-
-
-class ChatGLM6BTokenizer(ChatGLMTokenizer):
+class ChatGLM6BTokenizer(AddedTokensTokenizer):
     """Sentencepiece with tokens for line breaks, tabs and runs of spaces; a prompt ends in `[gMASK] <sop>`.
 
     Text that spells a control token becomes this token, as published; a chat uses `encode_message` instead.
     """
 
+    origin = "ChatGLM-6B"
+    vocab_files_names: ClassVar[dict[str, str]] = {"vocab_file": "ice_text.model"}
+    built_in = BUILT_IN  # the vocabulary itself finds control tokens; they are not split off before
     conversation = CONVERSATION
     padding_side = "left"
     model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
@@ -81,6 +58,24 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         given = {name: value for name, value in kwargs.items() if value is not None or name not in names}
         super().__init__(**{**names, **given, "vocab_file": vocab_file, "num_image_tokens": num_image_tokens})
 
+    @classmethod
+    def reads(cls, path: Path) -> bool:
+        """Tell whether a file is such a vocabulary, by its name alone; reading it finds out more."""
+        return path.name == cls.vocab_files_names["vocab_file"]
+
+    @classmethod
+    def convert_to_native_format(cls, **arguments: Any) -> dict[str, Any]:
+        """The arguments that transformers found in a checkpoint's files, made consistent.
+
+        Raises:
+            CheckpointError: no vocabulary file, one of another model, or files of different checkpoints.
+        """
+        vocabulary = _check_vocabulary(arguments.get("vocab_file"))
+        pieces = read_pieces(vocabulary)
+        for name in ("auto_map", "is_local", "local_files_only"):
+            arguments.pop(name, None)  # facts of the folder that was read, and code that no other folder has
+        return {**settle(arguments, pieces, vocabulary), "pieces": pieces}
+
     @property
     def vocab_size(self) -> int:
         return self.num_image_tokens + len(self.model)
@@ -100,9 +95,6 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         pieces = self.model.id_to_piece(list(range(len(self.model))))
         return images | {piece: id for id, piece in enumerate(pieces, len(images))} | self._added_tokens_encoder
 
-    def _update_total_vocab_size(self) -> None:
-        self.total_vocab_size = max([self.vocab_size, *(id + 1 for id in self._added_tokens_decoder)])
-
     def tokenize(self, text: str, split_special_tokens: bool | None = None, **_: Any) -> list[str]:
         """Pieces of a text, including control tokens.
 
@@ -111,7 +103,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         if self.split_special_tokens if split_special_tokens is None else split_special_tokens:
             return self.convert_ids_to_tokens(self.encode_text(text))
         tokens: list[str] = []
-        for place, (part, added) in enumerate(self._parts(text, special=True)):
+        for place, (part, added) in enumerate(self.parts(text, special=True)):
             tokens += [part] if added else self._encode(_mark_whitespace(part), place == 0, str)
         return tokens
 
@@ -125,7 +117,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         A control token in the text is cut in two, and each part is encoded like a text of its own.
         """
         ids: list[int] = []
-        for place, (part, added) in enumerate(self._parts(text, special=False)):
+        for place, (part, added) in enumerate(self.parts(text, special=False)):
             if added:
                 ids.append(self._added_tokens_encoder[part])
             else:
@@ -142,30 +134,6 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         pieces = self.model.encode(NEWLINE + text, out_type=kind)
         return pieces[pieces.index(NEWLINE if kind is str else self.model.piece_to_id(NEWLINE)) + 1 :]
 
-    def _parts(self, text: str, special: bool) -> Iterator[tuple[str, bool]]:
-        """Parts of a text, and whether each is a token that a user added; `special` includes special tokens."""
-        plain, end, strip = "", 0, False
-        for part in self.tokens_trie.split(text) if self.tokens_trie.data else [text]:
-            begin, end = end, end + len(part)
-            token = self._added_tokens_decoder.get(self._added_tokens_encoder.get(part, -1))
-            if (
-                token is None
-                or (token.special and not special)
-                or part in BUILT_IN
-                or (token.single_word and (text[begin - 1 : begin].isalnum() or text[end : end + 1].isalnum()))
-            ):
-                plain += part.lstrip() if strip else part
-                strip = False
-                continue
-            if token.lstrip:
-                plain = plain.rstrip()
-            if plain:
-                yield plain, False
-            yield part, True
-            plain, strip = "", token.rstrip
-        if plain:
-            yield plain, False
-
     def _cut(self, text: str) -> Iterator[str]:
         """Cut the text after the first character of every control token."""
         special = zip(self.all_special_tokens, self.all_special_ids, strict=True)
@@ -175,11 +143,6 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
             yield text[begin : found.start() + 1]
             begin = found.start() + 1
         yield text[begin:]
-
-    def _update_trie(self, unique_no_split_tokens: Iterable[str] | None = None) -> None:
-        # The vocabulary itself finds control tokens; they are not split off before.
-        added = {str(token) for token in self._added_tokens_decoder.values()} | set(unique_no_split_tokens or ())
-        self.tokens_trie = Trie(added - BUILT_IN)
 
     @property
     def prompt_end(self) -> list[int]:
@@ -244,7 +207,7 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
 
     def _save_pretrained(self, save_directory: str, file_names: tuple[str, ...], **kwargs: Any) -> tuple[str, ...]:
         config = Path(file_names[0])
-        fields = json.loads(config.read_text(encoding="utf-8")) | {"tokenizer_class": ChatGLMTokenizer.__name__}
+        fields = json.loads(config.read_text(encoding="utf-8")) | {"tokenizer_class": "ChatGLMTokenizer"}
         config.write_text(json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
         return super()._save_pretrained(save_directory, file_names, **kwargs)
 
@@ -258,14 +221,8 @@ class ChatGLM6BTokenizer(ChatGLMTokenizer):
         return (str(target),)
 
 
-def _check_vocabulary(vocab_file: str | None, later_vocab_file: str | None = None) -> Path:
-    """The path of a vocabulary file. Raises CheckpointError if there is none, or one of a later generation."""
-    # transformers offers tokenizer.model as `vocab_file` if the published name is missing.
-    if Path(vocab_file or later_vocab_file or "").name == ChatGLMTokenizer.vocab_files_names["later_vocab_file"]:
-        raise CheckpointError(
-            "tokenizer.model is the vocabulary of a later generation (ChatGLM2, ChatGLM3 or GLM-4); "
-            "fastglm runs ChatGLM-6B only so far: use a ChatGLM-6B checkpoint."
-        )
+def _check_vocabulary(vocab_file: str | None) -> Path:
+    """The path of a vocabulary file. Raises CheckpointError if there is none."""
     if vocab_file is None:
         raise CheckpointError("The checkpoint has no ice_text.model: copy the tokenizer file beside config.json.")
     return Path(vocab_file)

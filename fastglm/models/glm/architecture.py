@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..architecture import Architecture, Conversation, TensorNames
+from ..architecture import Architecture, TensorNames
+from .conversation import CONVERSATIONS
 from .shapes import SHAPES
 
 _HERE = "fastglm.models.glm"
@@ -23,8 +24,14 @@ GLM = Architecture(
     model=f"{_HERE}.model:GLMForConditionalGeneration",
     block=f"{_HERE}.block:Block",
     auto_config="fastglm.models.registered:ChatGLMConfig",
-    tokenizers=("fastglm.models.chatglm.tokenizer:ChatGLMTokenizer",),
-    tokenizer_files=("tokenizer_config.json", "tokenizer.model", "chat_template.jinja"),
+    tokenizers=(
+        "fastglm.models.registered_tokenizers:ChatGLMTokenizer",
+        "fastglm.models.registered_tokenizers:ChatGLM4Tokenizer",
+        f"{_HERE}.sp_tokenizer:GLMSentencePieceTokenizer",
+        f"{_HERE}.rank_tokenizer:GLMRankTokenizer",
+        f"{_HERE}.fast_tokenizer:GLMFastTokenizer",
+    ),
+    tokenizer_files=("tokenizer_config.json", "tokenizer.model", "tokenizer.json", "chat_template.jinja"),
     tensors=TensorNames(
         embedding="transformer.embedding.word_embeddings",
         head="transformer.output_layer",
@@ -38,6 +45,6 @@ GLM = Architecture(
         mlp_out="mlp.dense_4h_to_h",
         unused=("rotary_pos_emb.inv_freq",),
     ),
-    conversation=Conversation(("user", "assistant"), lambda *_: [], str.strip, frozenset()),
+    conversation=CONVERSATIONS["chatglm3"],  # configs give that of their generation
     shapes={name: fields["num_layers"] for name, fields in SHAPES.items()},
 )

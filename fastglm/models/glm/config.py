@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 from transformers.utils import cached_file
 
 from ...errors import CheckpointError
+from ..architecture import Conversation
 from ..base import ModelConfig
+from ..generate_settings import stop_tokens
+from .conversation import CONVERSATIONS
 from .facts import GLMFacts
 from .generation import decide
 
@@ -45,14 +48,25 @@ class GLMConfig(GLMFacts, ModelConfig):
         """The fields to save, two of them also under their published names."""
         return {**super().to_dict(), "padded_vocab_size": self.vocab_size, "kv_channels": self.head_dim}
 
+    @property
+    def conversation(self) -> Conversation:
+        """The rules of a conversation in the model's generation."""
+        assert self.generation is not None  # decided when the config is made
+        return CONVERSATIONS[self.generation]
+
     def agree(self, tokenizer: Any) -> None:
-        """Take over the padding of the tokenizer. Raises CheckpointError if it has more tokens than the model."""
+        """Take over the padding of the tokenizer, and the tokens that end an answer in its conversations.
+
+        Raises CheckpointError if it has more tokens than the model.
+        """
         if len(tokenizer) > self.vocab_size:
             raise CheckpointError(
                 f"The tokenizer has {len(tokenizer)} tokens, the model {self.vocab_size}: add rows for the others with "
                 "model.resize_token_embeddings(len(tokenizer)), and save it again."
             )
         self.pad_token_id = tokenizer.pad_token_id
+        ends = list(dict.fromkeys([*stop_tokens(self.eos_token_id), *tokenizer.end_ids]))
+        self.eos_token_id = ends if len(ends) > 1 else ends[0]
 
 
 @cache

@@ -11,8 +11,8 @@ import fastglm
 from fastglm.errors import UsageError
 from fastglm.models.chatglm.config import ChatGLM6BConfig
 from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
-from fastglm.models.chatglm.tokenizer import ChatGLMTokenizer
 from fastglm.models.chatglm.vocabulary import BUILT_IN
+from fastglm.models.registered_tokenizers import ChatGLMTokenizer
 
 GOLDEN = folder("chatglm")
 GMASK, SOP, EOP = 86, 89, 90

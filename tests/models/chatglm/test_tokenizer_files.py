@@ -19,8 +19,9 @@ from fastglm.errors import CheckpointError, UsageError
 from fastglm.evaluate.likelihood import likelihood
 from fastglm.history import of_rounds
 from fastglm.models.chatglm.config import ChatGLM6BConfig
-from fastglm.models.chatglm.tokenizer import ChatGLM6BTokenizer, ChatGLMTokenizer
+from fastglm.models.chatglm.tokenizer import ChatGLM6BTokenizer
 from fastglm.models.packing import encode
+from fastglm.models.registered_tokenizers import ChatGLMTokenizer
 from fastglm.text_files import Text
 
 GOLDEN = folder("chatglm")

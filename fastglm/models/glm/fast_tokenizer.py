@@ -1,0 +1,90 @@
+"""The tokenizer of a folder with `tokenizer.json`: transformers' own, with a conversation by its chat template."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, ClassVar
+
+from transformers import PreTrainedTokenizerFast
+
+from ...errors import UsageError
+from ..added_tokens import without_surrogates
+from ..architecture import Conversation
+from .conversation import CONVERSATIONS
+from .template import TemplateMixin
+
+
+class GLMFastTokenizer(TemplateMixin, PreTrainedTokenizerFast):
+    """Transformers' fast tokenizer. When it is called, a text that spells a control token becomes this token;
+    conversations use `encode_text` instead.
+    """
+
+    origin = "transformers' own layout"
+    vocab_files_names: ClassVar[dict[str, str]] = {"tokenizer_file": "tokenizer.json"}
+    model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
+    padding_side = "left"
+    generation = "glm4"
+
+    @classmethod
+    def reads(cls, path: Path) -> bool:
+        """Tell whether a file is such a vocabulary."""
+        return path.suffix == ".json"
+
+    @classmethod
+    def convert_to_native_format(cls, **arguments: Any) -> dict[str, Any]:
+        """The arguments that transformers found in a checkpoint's files; a missing token for padding is the end's."""
+        arguments["pad_token"] = arguments.get("pad_token") or arguments.get("eos_token")
+        for name in ("auto_map", "is_local", "local_files_only"):
+            arguments.pop(name, None)  # facts of the folder that was read, and code that no other folder has
+        return super().convert_to_native_format(**arguments)
+
+    @property
+    def conversation(self) -> Conversation:
+        """The rules of a conversation."""
+        return CONVERSATIONS[self.generation]
+
+    @property
+    def end_ids(self) -> list[int]:
+        """Ids that end an answer."""
+        controls = self.control_ids()
+        named = [controls[name] for name in self.conversation.ends if name in controls]
+        return list(dict.fromkeys([self.eos_token_id, *named]))
+
+    def get_command(self, token: str) -> int:
+        """Id of a control token by its name. Raises UsageError if the tokenizer has no such token."""
+        if token not in self.control_ids():
+            raise UsageError(f"The tokenizer has no control token {token!r}.")
+        return self.control_ids()[token]
+
+    def get_prefix_tokens(self) -> list[int]:
+        """Ids that begin every prompt."""
+        return self.encode("")
+
+    def build_inputs_with_special_tokens(
+        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
+    ) -> list[int]:
+        """A prompt that is ready to be answered, with its answer and end if given."""
+        answer = [] if token_ids_1 is None else [*token_ids_1, self.eos_token_id]
+        return [*self.get_prefix_tokens(), *token_ids_0, *answer]
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of a text; nothing in it becomes a control token, but ordinary added tokens are found."""
+        controls, added = self.control_ids(), self.get_added_vocab()
+        ordinary = sorted((name for name in added if name not in controls), key=len, reverse=True)
+        parts = re.split(f"({'|'.join(map(re.escape, ordinary))})", text) if ordinary else [text]
+        return [id for part in parts for id in ([added[part]] if part in ordinary else self._encode_plain(part))]
+
+    def _encode_plain(self, text: str) -> list[int]:
+        """Ids of a text without any added token."""
+        backend = self.backend_tokenizer
+        text = without_surrogates(text)
+        if backend.normalizer:
+            text = backend.normalizer.normalize_str(text)
+        words = [word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text)] if backend.pre_tokenizer else [text]
+        return [token.id for word in words for token in backend.model.tokenize(word)]
+
+    def _save_pretrained(self, save_directory: str, file_names: tuple[str, ...], **kwargs: Any) -> tuple[str, ...]:
+        config = Path(file_names[0])
+        fields = json.loads(config.read_text(encoding="utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
+        config.write_text(json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        return super()._save_pretrained(save_directory, file_names, **kwargs)

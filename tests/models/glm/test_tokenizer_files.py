@@ -1,0 +1,126 @@
+"""Files of a tokenizer that tell the generation, belong to another checkpoint, or are missing."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from recorded import folder
+from transformers import AutoTokenizer
+
+from fastglm.errors import CheckpointError, UsageError
+from fastglm.models.glm.fast_tokenizer import GLMFastTokenizer
+from fastglm.models.glm.rank_tokenizer import GLMRankTokenizer
+from fastglm.models.glm.sp_tokenizer import GLMSentencePieceTokenizer
+from fastglm.models.registered_tokenizers import ChatGLMTokenizer
+
+FILES = ("config.json", "tokenizer_config.json", "tokenizer.model")
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """The small files of a recorded checkpoint, by its name, in a folder that can be changed."""
+
+    def take(name):
+        for file in FILES:
+            shutil.copy(folder(name) / file, tmp_path / file)
+        return tmp_path
+
+    return take
+
+
+def change(file, remove=(), **fields):
+    content = json.loads(file.read_text()) | fields
+    file.write_text(json.dumps({name: value for name, value in content.items() if name not in remove}))
+
+
+@pytest.mark.parametrize("name", ["chatglm2", "chatglm3", "glm4"])
+@pytest.mark.parametrize("trust", [True, False, None])
+def test_code_beside_a_checkpoint_is_not_run(copied, name, trust):
+    path = copied(name)
+    for part in ("configuration", "tokenization", "modeling"):
+        (path / f"{part}_chatglm.py").write_text("raise SystemExit('remote code was run')")
+    found = AutoTokenizer.from_pretrained(path, trust_remote_code=trust)
+    assert type(found).__module__.startswith("fastglm.")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("chatglm2", GLMSentencePieceTokenizer), ("glm4", GLMRankTokenizer)],
+)
+def test_the_content_of_a_file_decides_not_the_name_of_a_class(copied, name, kind):
+    path = copied(name)
+    for said in ("ChatGLMTokenizer", "ChatGLM4Tokenizer", kind.__name__):
+        change(path / "tokenizer_config.json", tokenizer_class=said)
+        assert type(AutoTokenizer.from_pretrained(path)) is kind
+    change(path / "tokenizer_config.json", ["tokenizer_class", "auto_map"])
+    assert type(AutoTokenizer.from_pretrained(path)) is kind
+
+
+def test_a_user_can_say_the_generation(copied):
+    found = AutoTokenizer.from_pretrained(copied("chatglm3"), generation="chatglm2")
+    assert (found.generation, len(found), found.end_ids) == ("chatglm2", 705, [2])
+
+
+# Files that do not belong together, one clear line each.
+
+
+def refused(path, *said):
+    with pytest.raises(CheckpointError) as error:
+        AutoTokenizer.from_pretrained(path)
+    line = str(error.value)
+    assert "\n" not in line
+    assert len(line) < 400
+    for each in said:
+        assert each in line
+
+
+def test_no_vocabulary_file(copied):
+    path = copied("chatglm2")
+    (path / "tokenizer.model").unlink()
+    refused(path, "no tokenizer.model", "copy the tokenizer file beside config.json")
+
+
+@pytest.mark.parametrize("name", ["chatglm2", "glm4"])
+@pytest.mark.parametrize("content", [b"", b"\xff" * 100, b"version https://git-lfs.github.com/spec/v1\n"])
+def test_a_vocabulary_file_of_something_else(copied, name, content):
+    path = copied(name)
+    (path / "tokenizer.model").write_bytes(content)
+    refused(path, "fetch it again")
+
+
+def test_a_vocabulary_file_that_was_cut_off(copied):
+    path = copied("glm4")
+    content = (path / "tokenizer.model").read_bytes()
+    (path / "tokenizer.model").write_bytes(content[: len(content) // 3])
+    refused(path, "tokenizer.model", "fetch it again")
+
+
+def test_vocabularies_of_another_generation(copied):
+    path = copied("chatglm2")
+    shutil.copy(folder("glm4") / "tokenizer.model", path)
+    refused(path, "GLM-4 or CodeGeeX4", "same checkpoint")
+    path = copied("glm4")
+    shutil.copy(folder("chatglm3") / "tokenizer.model", path)
+    refused(path, "ChatGLM2, ChatGLM3 or CodeGeeX2", "same checkpoint")
+    path = copied("glm4")
+    change(path / "tokenizer_config.json", ["added_tokens_decoder"])
+    refused(path, "control tokens", "<|endoftext|>", "same checkpoint")
+    path = copied("chatglm3")
+    shutil.copy(folder("chatglm") / "ice_text.model", path)
+    (path / "tokenizer.model").unlink()
+    refused(path, "ice_text.model is a vocabulary of ChatGLM-6B", "same checkpoint")
+
+
+def test_the_registered_class_reads_folders_only():
+    with pytest.raises(UsageError, match="from_pretrained"):
+        ChatGLMTokenizer("tokenizer.model")
+
+
+def test_a_fast_tokenizer_without_padding_has_one(fast_folder, tmp_path):
+    shutil.copytree(fast_folder, tmp_path / "model")
+    change(tmp_path / "model" / "tokenizer_config.json", ["pad_token"])
+    found = ChatGLMTokenizer.from_pretrained(tmp_path / "model")
+    assert type(found) is GLMFastTokenizer
+    assert found.pad_token_id == found.eos_token_id == 656
+    assert torch.equal(found("a", return_tensors="pt")["input_ids"], torch.tensor([[658, 660, 64]]))
