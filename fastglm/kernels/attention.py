@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .cpu import library
+from .cuda.fused import attends, launch_attention
 from .quantized_cache import Quantised
 
 
@@ -31,6 +32,9 @@ def attend(q: Tensor, k: Tensor | Quantised, v: Tensor | Quantised, mask: Tensor
     if isinstance(mask, Reach):
         if q.dtype == torch.float32 and q.device.type == "cpu" and library.ready():
             return _native(q.contiguous(), k, v, mask.places)
+        (keys, key_scale), (values, value_scale) = _with_scale(k), _with_scale(v)
+        if (key_scale is not None or keys.shape[1] < q.shape[1]) and attends(q):
+            return launch_attention(q, (keys, key_scale), (values, value_scale), mask.places)
         mask = mask.mask
     k, v = (x.whole() if isinstance(x, Quantised) else x for x in (k, v))
     is_compiled = q.device.type == "cpu" and torch.compiler.is_compiling()
@@ -40,6 +44,10 @@ def attend(q: Tensor, k: Tensor | Quantised, v: Tensor | Quantised, mask: Tensor
     k, v = (x.float().repeat_interleave(shared, 1) if shared > 1 else x.float() for x in (k, v))
     scores = (q.float().unsqueeze(3) * k.unsqueeze(2)).sum(-1) * q.shape[-1] ** -0.5 + mask
     return (scores.softmax(-1).unsqueeze(-1) * v.unsqueeze(2)).sum(3).to(q.dtype)
+
+
+def _with_scale(x: Tensor | Quantised) -> tuple[Tensor, Tensor | None]:
+    return (x.numbers, x.scale) if isinstance(x, Quantised) else (x, None)
 
 
 def _native(q: Tensor, k: Tensor | Quantised, v: Tensor | Quantised, places: Tensor) -> Tensor:

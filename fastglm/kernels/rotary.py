@@ -18,3 +18,19 @@ def apply_rotary(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     parts = x.unflatten(-1, (4, -1))
     swapped = parts.unflatten(-1, (2, -1)).flip(-2).flatten(-2)
     return torch.addcmul(parts * cos, swapped, sin).flatten(-2)
+
+
+def rotate_pairs(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Rotates neighbouring pairs of numbers.
+
+    Args:
+        x: [batch, sequence, heads, head_dim].
+        rotation: cos and signed sin, [batch, sequence, 1, head_dim] each: (x1, x2) becomes (x1 cos - x2 sin,
+            x2 cos + x1 sin).
+
+    Returns:
+        the same shape.
+    """
+    cos, sin = rotation
+    swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
+    return torch.addcmul(x * cos, swapped, sin)

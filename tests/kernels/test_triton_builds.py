@@ -24,6 +24,7 @@ from fastglm.kernels.select import kernel_for
 triton = pytest.importorskip("triton", reason="Triton has no wheels for this system")
 launch = pytest.importorskip("fastglm.kernels.cuda.launch")
 steps = pytest.importorskip("fastglm.kernels.cuda.steps")
+attention = pytest.importorskip("fastglm.kernels.cuda.attention")
 
 # Kilobytes of shared memory that a block may have: CUDA C++ Programming Guide, table of technical specifications.
 SHARED = {75: 64, 80: 163, 86: 99, 89: 99, 90: 227}
@@ -150,11 +151,29 @@ def test_steps(capability: int, tmp_path: Any) -> None:
     norm, x = nn.LayerNorm(COLUMNS).to(dtype), torch.empty(1, 1, COLUMNS, dtype=dtype)
     found = launches_of(lambda: fused.launch_add_norm(x, x, 7.5, norm), steps)
     check(found, capability, tmp_path, {"add_norm"})
+    rms = nn.RMSNorm(COLUMNS, eps=1e-5).to(dtype)
+    check(launches_of(lambda: fused.launch_add_rms_norm(x, x, rms), steps), capability, tmp_path, {"add_rms_norm"})
     qkv, turn = torch.empty(1, 1, 32, 384, dtype=dtype), torch.empty(1, 1, 1, 4, 64, dtype=dtype)
+    heads, pairs = torch.empty(1, 1, 36, 128, dtype=dtype), torch.empty(1, 1, 1, 128, dtype=dtype)
+    place = torch.zeros(1, 1, dtype=torch.long)
     for kinds in ([(128, dtype)], [(128, torch.int8), (1, dtype)]):
         held = [torch.empty(1, 32, 64, width, dtype=kind) for width, kind in 2 * kinds]
-        run = lambda held=held: fused.launch_rotate(qkv, (turn, turn), held, torch.zeros(1, 1, dtype=torch.long))  # noqa: E731
+        run = lambda held=held: fused.launch_rotate(qkv, (turn, turn), held, place)  # noqa: E731
         check(launches_of(run, steps), capability, tmp_path, {"rotate"})
+        shared = [x[:, :2] for x in held]
+        run = lambda held=shared: fused.launch_rotate_pairs(heads, 2, (pairs, pairs), held, place)  # noqa: E731
+        check(launches_of(run, steps), capability, tmp_path, {"rotate_pairs"})
+
+
+@pytest.mark.parametrize("capability", [capability for capability in SHARED if capability >= 80])
+@pytest.mark.parametrize("processors", [1, 132])
+def test_attention(capability: int, processors: int, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attention, "card", lambda _: (divmod(capability, 10), processors))
+    q, places = torch.empty(1, 32, 1, 128, dtype=torch.bfloat16), torch.zeros(1, 1, dtype=torch.long)
+    plain = torch.empty(1, 2, 8192, 128, dtype=torch.bfloat16), None
+    for held in (plain, (torch.empty(1, 2, 8192, 128, dtype=torch.int8), plain[0][..., :1])):
+        found = launches_of(lambda held=held: fused.launch_attention(q, held, held, places), attention)
+        check(found, capability, tmp_path, {"attention", "finish"} if processors > 1 else {"attention"})
 
 
 @pytest.mark.parametrize("format", [Int8(), Int4(128), Int4(None)], ids=lambda format: format.name)

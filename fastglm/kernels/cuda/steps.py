@@ -1,5 +1,5 @@
-"""Operations of a decode step between its linear maps, in Triton: norm with the scaled residual, and rotary embedding
-into the cache.
+"""Operations of a decode step between its linear maps, in Triton: norms with the residual, and rotary positions with
+writing into the cache.
 """
 
 import triton
@@ -18,6 +18,23 @@ def add_norm(x, residual, weight, bias, out, alpha, epsilon, width, WIDTH: tl.co
     y = centred / tl.sqrt(tl.sum(centred * centred, 0) / width + epsilon)
     y = y * tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
     y += tl.load(bias + column, mask=inside, other=0.0).to(tl.float32)
+    tl.store(out + at, y.to(out.dtype.element_ty), mask=inside)
+
+
+@triton.jit
+def add_rms_norm(x, residual, weight, total, out, epsilon, width, WIDTH: tl.constexpr):
+    """Write `total = x + residual` and its RMS norm, [rows, width]. Grid: [rows]. `WIDTH` is a power of two, `width` or
+    more.
+    """
+    column = tl.arange(0, WIDTH)
+    inside = column < width
+    at = tl.program_id(0).to(tl.int64) * width + column
+    y = tl.load(x + at, mask=inside, other=0.0).to(tl.float32)
+    y = (y + tl.load(residual + at, mask=inside, other=0.0).to(tl.float32)).to(total.dtype.element_ty)
+    tl.store(total + at, y, mask=inside)
+    y = y.to(tl.float32)
+    y *= tl.rsqrt(tl.sum(y * y, 0) / width + epsilon)
+    y *= tl.load(weight + column, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + at, y.to(out.dtype.element_ty), mask=inside)
 
 
@@ -60,3 +77,31 @@ def rotate(qkv, cos, sin, places, q, keys, key_scales, values, value_scales, tok
     at = (batch * heads + head).to(tl.int64) * capacity + tl.load(places + batch * tokens + token)
     keep(keys, key_scales, turned_k, at, width, inside, column, DTYPE, LEAST, INT8)
     keep(values, value_scales, v, at, width, inside, column, DTYPE, LEAST, INT8)
+
+
+@triton.jit
+def rotate_pairs(qkv, cos, sin, places, q, keys, key_scales, values, value_scales, tokens, heads, groups, capacity,
+                 width, WIDTH: tl.constexpr, LEAST: tl.constexpr, INT8: tl.constexpr):  # fmt: skip
+    """Rotates neighbouring pairs of q and k of a few tokens and writes k and v into a cache. Grid: [heads + groups,
+    tokens, batch].
+
+    qkv is [batch, tokens, heads + 2 · groups, width], all of q, of k and of v; cos and signed sin are [batch, tokens,
+    width]; for the rest see `rotate`, whose caches have `groups` heads here.
+    """
+    head, token, batch = tl.program_id(0), tl.program_id(1), tl.program_id(2)
+    column = tl.arange(0, WIDTH)
+    inside = column < width
+    DTYPE: tl.constexpr = q.dtype.element_ty
+    turn = (batch * tokens + token) * width + column
+    start = qkv + ((batch * tokens + token) * (heads + 2 * groups) + head) * width
+    y = tl.load(start + column, mask=inside, other=0.0).to(tl.float32)
+    y *= tl.load(cos + turn, mask=inside, other=0.0).to(tl.float32)
+    partner = tl.load(start + (column ^ 1), mask=inside, other=0.0).to(tl.float32)
+    y += partner * tl.load(sin + turn, mask=inside, other=0.0).to(tl.float32)
+    if head < heads:
+        tl.store(q + ((batch * heads + head) * tokens + token) * width + column, y.to(DTYPE), mask=inside)
+    else:
+        v = tl.load(start + groups * width + column, mask=inside, other=0.0)
+        at = (batch * groups + head - heads).to(tl.int64) * capacity + tl.load(places + batch * tokens + token)
+        keep(keys, key_scales, y, at, width, inside, column, DTYPE, LEAST, INT8)
+        keep(values, value_scales, v, at, width, inside, column, DTYPE, LEAST, INT8)
