@@ -45,6 +45,10 @@ class ContextError(FastGLMError):
     """A single message that is too long for the model's context."""
 
 
+class ToolCallError(FastGLMError):
+    """An answer that calls a tool in a form that cannot be read."""
+
+
 class DivergedError(FastGLMError):
     """A training whose loss became infinite or NaN."""
 

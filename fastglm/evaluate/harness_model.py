@@ -17,7 +17,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from ..batching import TOKENS_AT_ONCE, batches, shortest_first
 from ..engine import GREEDY, Sampling
 from ..errors import UsageError
-from ..generation.detokenizer import Detokenizer
+from ..models.detokenizer import Detokenizer
 from ..models.packing import Batch, Example
 from ..progress.progress import OnProgress, Progress
 from .answers import generate

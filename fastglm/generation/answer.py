@@ -3,8 +3,8 @@
 import time
 from typing import Any
 
+from ..models.detokenizer import Detokenizer
 from .clean_up import Cleaner
-from .detokenizer import Detokenizer
 from .piece import Piece
 from .request import Request
 

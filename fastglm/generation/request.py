@@ -6,6 +6,7 @@ from typing import Any
 
 from ..engine import Sampling
 from ..errors import ContextError, UsageError
+from ..messages import Message
 from ..models.generate_settings import settings_of, stop_tokens
 
 _FEWEST_FREE = 4  # a quarter of the context is kept free for the answer when old rounds have to go
@@ -27,7 +28,7 @@ class Request:
 def read_request(
     model: Any,
     tokenizer: Any,
-    prompt: str | list[int],
+    prompt: str | Message | list[int],
     history: Any = None,
     max_new_tokens: int | None = None,
     max_length: int = 2048,
@@ -48,7 +49,7 @@ def read_request(
     if (max_new_tokens if max_new_tokens is not None else max_length) < 1:
         raise UsageError("The length of the answer must be at least 1 token.")
     context = model.context_length
-    if isinstance(prompt, str):
+    if isinstance(prompt, str | Message):
         room = min(max_new_tokens or max_length, context // _FEWEST_FREE)
         ids, left_out = model.prompt_ids(tokenizer, prompt, history, room)
     else:

@@ -8,10 +8,16 @@ from typing import Any, Protocol
 
 
 class Said(Protocol):
-    """A step of a stream: the answer so far."""
+    """A step of a stream: the answer so far, its newest token, and the reason for its end on the last step."""
 
     @property
     def text(self) -> str: ...
+
+    @property
+    def token(self) -> int: ...
+
+    @property
+    def stop(self) -> str | None: ...
 
 
 Stream = Callable[..., Iterator[Said]]  # like `fastglm.stream`

@@ -12,8 +12,8 @@ from fastglm.engine import Sampling
 from fastglm.engine.sampling import Choice, Sampler
 from fastglm.errors import ContextError, UsageError
 from fastglm.generation.clean_up import Cleaner
-from fastglm.generation.detokenizer import Detokenizer
 from fastglm.models.chatglm.conversation import CONVERSATION, clean_response
+from fastglm.models.detokenizer import Detokenizer
 
 CASES = expected("chatglm")
 

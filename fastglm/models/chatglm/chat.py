@@ -4,26 +4,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-from transformers import LogitsProcessor, LogitsProcessorList
+from transformers import LogitsProcessorList
 
-from ...errors import NumbersError
 from ...history import History, as_history
+from ..chat_answer import answer_ids
 from ..streamer import stream
 from .conversation import clean_response
 
 if TYPE_CHECKING:
     from .tokenizer import ChatGLM6BTokenizer
-
-
-class CheckNumbers(LogitsProcessor):
-    """Raises NumbersError where the largest of the scores is NaN or infinite."""
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """input_ids: [rows, tokens]; scores: [rows, vocabulary], which come back as they are."""
-        if not scores.amax().isfinite():
-            raise NumbersError
-        return scores
 
 
 class ChatMixin:
@@ -67,22 +56,9 @@ class ChatMixin:
         ids, _ = self.prompt_ids(  # type: ignore[attr-defined]
             tokenizer, query, rounds, room
         )
-        inputs = torch.tensor([ids], device=self.device)  # type: ignore[attr-defined]
-        if not do_sample or temperature == 0:
-            do_sample, top_p, temperature = False, None, None  # as transformers wants it
-        output = self.generate(  # type: ignore[attr-defined]
-            inputs,
-            max_length=max(min(max_length, self.context_length), len(ids) + 1)
-            if "max_new_tokens" not in kwargs
-            else None,
-            num_beams=num_beams,
-            do_sample=do_sample,
-            top_p=top_p,
-            temperature=temperature,
-            logits_processor=LogitsProcessorList([*(logits_processor or []), CheckNumbers()]),
-            **kwargs,
-        )
-        response = clean_response(tokenizer.decode(output[0, len(ids) :].tolist(), skip_special_tokens=True))
+        kwargs["num_beams"] = num_beams
+        found = answer_ids(self, ids, max_length, do_sample, top_p, temperature, logits_processor, **kwargs)
+        response = clean_response(tokenizer.decode(found, skip_special_tokens=True))
         return response, [*rounds, (query, response)]
 
     def stream_chat(

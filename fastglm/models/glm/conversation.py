@@ -8,7 +8,7 @@ from ...messages import Message
 from ..architecture import Conversation
 
 Pieces = list[int | str]  # a prompt in parts: control tokens by their ids, and texts
-_YEAR = "[[训练时间]]"
+YEAR = ("[[训练时间]]", "2023年")  # a phrase of the training texts, and its meaning
 
 
 def round_prompt(messages: Sequence[Message]) -> str:
@@ -64,14 +64,14 @@ def _template_ids(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
 
 def clean_response(text: str) -> str:
     """Clean an answer like the published code: strip it, and fill in the training time."""
-    return text.strip().replace(_YEAR, "2023年")
+    return text.strip().replace(*YEAR)
 
 
 def _as_it_is(text: str) -> str:
     return text
 
 
-_CLEANED = frozenset(_YEAR)
+_CLEANED = frozenset(YEAR[0])
 _ALL = ("system", "user", "assistant", "observation")
 _NEXT = ("<|user|>", "<|observation|>")  # a model that goes on after its answer writes one of these
 

@@ -4,6 +4,7 @@ from torch import nn
 
 from ..body import Body
 from ..conditional_generation import ConditionalGeneration
+from .chat import ChatMixin
 from .config import GLMConfig
 from .norm import make_norm
 from .rotary import Rotary
@@ -26,7 +27,7 @@ class GLMModel(Body):
         return Rotary(self.config)
 
 
-class GLMForConditionalGeneration(ConditionalGeneration):
+class GLMForConditionalGeneration(ChatMixin, ConditionalGeneration):
     """The language model with the published interface."""
 
     config_class = GLMConfig

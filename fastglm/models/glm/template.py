@@ -44,8 +44,9 @@ class TemplateMixin:
         named = self.control_ids()
         names = re.compile("|".join(map(re.escape, sorted(named, key=len, reverse=True))))
         for message in messages:
-            if not _WORD.fullmatch(str(message.get("role"))):
-                raise UsageError(f"A message has the role {message.get('role')!r}; a role is a word such as 'user'.")
+            role = message.get("role")
+            if not isinstance(role, str) or not _WORD.fullmatch(role):
+                raise UsageError(f"A message has the role {str(role)[:40]!r}; a role is a word such as 'user'.")
         marked = [{key: _mark(value, names) for key, value in message.items()} for message in messages]
         text = self.template_text(marked, **settings)
         pieces: Pieces = []
