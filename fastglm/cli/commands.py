@@ -206,7 +206,7 @@ def evaluate(
 
     skills: new questions of every skill whose answers can be right or wrong. open: advice, stories and poems, which are
     judged by their form. The questions are those of the demo model's world, for other models too.
-    lm-eval: tasks of lm-evaluation-harness (pip install 'fastglm[eval]'), whose data it downloads.
+    lm-eval: tasks of lm-evaluation-harness (the extra eval), whose data it downloads.
     """
     from fastglm.cli.suites import choose_suites
     from fastglm.evaluate.arithmetic import read_arithmetic
