@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from .pieces import BYTE, CONTROL, NORMAL, UNUSED, is_unigram, merges_of, user_defined
+from .pieces import BYTE, CONTROL, NORMAL, UNUSED, USER_DEFINED, is_unigram, merges_of, user_defined
 from .ranks import written
 from .source import Source
 from .tokenizer_files import chat_template
@@ -14,8 +14,9 @@ log = logging.getLogger(__name__)
 def add_vocabulary(writer: Any, source: Source) -> None:
     """Add tokens, merges or scores, control tokens and the chat template to a file."""
     tokens, types = _add_ranks(writer, source) if source.vocabulary.ranks else _add_pieces(writer, source)
-    for name, number in source.vocabulary.control.items():
-        tokens[number], types[number] = name, CONTROL
+    for number, token in source.vocabulary.added.items():
+        if types[number] == UNUSED:
+            tokens[number], types[number] = token.content, CONTROL if token.special else USER_DEFINED
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     _add_control(writer, source)
@@ -45,8 +46,9 @@ def _add_pieces(writer: Any, source: Source) -> tuple[list[str], list[int]]:
         writer.add_precompiled_charsmap(rules.precompiled_charsmap)
     tokens, types = _unused(source)
     scores = [0.0] * len(tokens)
+    names = {token.content for number, token in source.vocabulary.added.items() if number >= len(model.pieces)}
     for number, piece in enumerate(model.pieces):
-        if piece.piece in source.vocabulary.control:
+        if piece.piece in names:
             continue  # llama.cpp wants names to differ, and texts have no such piece
         tokens[number], types[number], scores[number] = piece.piece, piece.type, piece.score
     if is_unigram(model):
@@ -75,11 +77,11 @@ def _unused(source: Source) -> tuple[list[str], list[int]]:
 
 def _add_control(writer: Any, source: Source) -> None:
     """Add the ids that llama.cpp knows by their use. A prompt begins as its chat template says, with no other token."""
-    end, *other_ends = source.ends
+    end, *other_ends = source.vocabulary.ends
     writer.add_add_bos_token(False)
     writer.add_eos_token_id(end)
-    writer.add_pad_token_id(source.pad)
+    writer.add_pad_token_id(source.vocabulary.pad)
     for add, number in zip((writer.add_eot_token_id, writer.add_eom_token_id), other_ends, strict=False):
         add(number)
     if source.vocabulary.model:
-        writer.add_unk_token_id(0)
+        writer.add_unk_token_id(source.vocabulary.pad)  # a checkpoint with pieces fills rows up with it

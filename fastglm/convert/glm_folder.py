@@ -76,15 +76,15 @@ def _config(source: Source) -> dict[str, Any]:
         **angles,
         "rope_scaling": scaling,
         "tie_word_embeddings": config.tie_word_embeddings,
-        "pad_token_id": source.pad,
-        "eos_token_id": source.ends,
+        "pad_token_id": source.vocabulary.pad,
+        "eos_token_id": source.vocabulary.ends,
         "bos_token_id": None,
         "use_cache": True,
     }
 
 
 def _generation(source: Source) -> dict[str, Any]:
-    return {"eos_token_id": source.ends, "pad_token_id": source.pad, **source.sampling}
+    return {"eos_token_id": source.vocabulary.ends, "pad_token_id": source.vocabulary.pad, **source.sampling}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -8,12 +8,6 @@ from .pieces import merges_of
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# GLM-4's cuts before merging.
-PATTERN = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
-    r"\s+(?!\S)|\s+"
-)
-
 
 def to_tokenizer(ranks: dict[bytes, int], control: dict[str, int]) -> "Tokenizer":
     """Make a tokenizer of ranks.
@@ -24,10 +18,12 @@ def to_tokenizer(ranks: dict[bytes, int], control: dict[str, int]) -> "Tokenizer
     from tokenizers import Regex, Tokenizer, decoders, pre_tokenizers
     from tokenizers.models import BPE
 
+    from ..models.glm.ranks import WORDS
+
     vocabulary = {written(token): rank for token, rank in ranks.items()}
     merges = [(written(left), written(right)) for left, right in merges_of(ranks)]
     made = Tokenizer(BPE(vocabulary | control, merges, ignore_merges=True))
-    cut = pre_tokenizers.Split(Regex(PATTERN), "isolated")
+    cut = pre_tokenizers.Split(Regex(WORDS), "isolated")
     made.pre_tokenizer = pre_tokenizers.Sequence(
         [cut, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )

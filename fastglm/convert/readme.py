@@ -48,7 +48,7 @@ def write_readme(source: Source, folder: Path, name: str) -> None:
         version=__version__,
         title=source.rules.title,
         weights=_weights(source),
-        controls=", ".join(f"`{token}`" for token in source.vocabulary.ids),
+        controls=", ".join(f"`{token}`" for token in source.vocabulary.control),
         more=more,
     )
     (folder / "README.md").write_text(text, encoding="utf-8")

@@ -48,9 +48,8 @@ class Source:
             raise UsageError(f"{name} was compressed here: name the checkpoint that it was made from.")
         if len({config.shape(layer) for layer in range(config.layers)}) > 1:
             raise UsageError(f"{name} has layers of different widths, which no other program's architecture has.")
-        assert config.generation is not None  # set when the config is made
         checkpoint.settle_head()
-        return cls(name, checkpoint, config, read_vocabulary(folder, config.generation))
+        return cls(name, checkpoint, config, read_vocabulary(folder))
 
     @property
     def rules(self) -> Generation:
@@ -93,16 +92,6 @@ class Source:
     def numbers(self) -> int:
         """The number of weights."""
         return sum(prod(weight.shape) for weight in list_weights(self.checkpoint))
-
-    @property
-    def pad(self) -> int:
-        """The token that fills rows up."""
-        return self.vocabulary.ids[self.vocabulary.pad]
-
-    @property
-    def ends(self) -> list[int]:
-        """Tokens that end an answer."""
-        return [self.vocabulary.ids[name] for name in self.vocabulary.ends]
 
     @property
     def sampling(self) -> dict[str, Any]:

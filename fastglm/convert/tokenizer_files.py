@@ -14,12 +14,13 @@ def write_tokenizer(source: Source, folder: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = source.vocabulary
+    end, pad = (vocabulary.added[number].content for number in (vocabulary.end, vocabulary.pad))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=vocabulary.as_tokenizer(),
-        eos_token=vocabulary.end,
-        pad_token=vocabulary.pad,
-        unk_token=None if vocabulary.ranks else vocabulary.pad,
-        extra_special_tokens=[name for name in vocabulary.ids if name not in (vocabulary.end, vocabulary.pad)],
+        eos_token=end,
+        pad_token=pad,
+        unk_token=None if vocabulary.ranks else pad,
+        extra_special_tokens=[name for name in vocabulary.control if name not in (end, pad)],
         padding_side="left",
         clean_up_tokenization_spaces=False,
         model_max_length=source.config.context,

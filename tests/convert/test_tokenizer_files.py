@@ -12,7 +12,7 @@ from mixed_texts import mixed_texts
 from original_ids import original_ids, ranked_ids
 from sentencepiece import SentencePieceProcessor
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
-from transformers import AutoTokenizer
+from transformers import AddedToken, AutoTokenizer
 
 from fastglm.convert import ranks
 from fastglm.convert.conversion import convert
@@ -44,9 +44,21 @@ def test_recorded_texts_have_their_ids(converted: Converted, name: str) -> None:
 @pytest.mark.parametrize("name", WITH_TEXTS)
 def test_mixed_texts_have_the_ids_of_the_original(converted: Converted, name: str) -> None:
     tokenizer = AutoTokenizer.from_pretrained(converted(name))
-    original = original_ids(recorded.folder(name))
+    original, ours = original_ids(recorded.folder(name)), AutoTokenizer.from_pretrained(recorded.folder(name))
     for text in mixed_texts(500, seed=16):
-        assert plain_ids(tokenizer, text) == original(text), text
+        assert plain_ids(tokenizer, text) == original(text) == ours.encode_text(text), text
+
+
+@pytest.mark.parametrize("name", ["chatglm3", "glm4"])
+def test_tokens_that_a_user_added_are_kept(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(recorded.folder(name), source)
+    ours = AutoTokenizer.from_pretrained(source)
+    ours.add_tokens(["<词>", AddedToken("<ctl>", special=True)], special_tokens=False)
+    ours.save_pretrained(source)
+    converted = AutoTokenizer.from_pretrained(convert(source, Layout.glm, tmp_path / "out"))
+    for text in ("你好<词>世界<词><词>", "a <词> b", "<ctl>x"):
+        assert converted(text).input_ids == ours(text).input_ids
 
 
 def test_unigram_models_have_the_ids_of_the_original() -> None:
