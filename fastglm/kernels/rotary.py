@@ -23,6 +23,8 @@ def apply_rotary(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 def rotate_pairs(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Rotates neighbouring pairs of numbers.
 
+    Both products are rounded before their sum, as published: logits in half precision are then equal to the bit.
+
     Args:
         x: [batch, sequence, heads, head_dim].
         rotation: cos and signed sin, [batch, sequence, 1, head_dim] each: (x1, x2) becomes (x1 cos - x2 sin,
@@ -33,4 +35,4 @@ def rotate_pairs(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """
     cos, sin = rotation
     swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-    return torch.addcmul(x * cos, swapped, sin)
+    return x * cos + swapped * sin

@@ -10,8 +10,9 @@ from torch import Tensor
 from fastglm.engine.compile.prepare import plain_step
 from fastglm.engine.kv_cache import PromptRows, make_cache
 from fastglm.kernels.cuda import fused as kernels
-from fastglm.kernels.rotary import apply_rotary
+from fastglm.kernels.rotary import apply_rotary, rotate_pairs
 from fastglm.models.chatglm import block
+from fastglm.models.glm import block as glm_block
 from fastglm.variants.load import load
 
 
@@ -20,20 +21,38 @@ def rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[Tensor],
     width = qkv.shape[-1] // 3
     qk, v = qkv.split((2 * width, width), -1)
     q, k = apply_rotary(qk, rotation).transpose(1, 2).chunk(2, -1)
-    rows = torch.arange(len(places))[:, None]
-    held[0][rows, :, places] = k.transpose(1, 2)
-    held[1][rows, :, places] = v
+    keep(held, places, k.transpose(1, 2), v)
     return q
 
 
+def rotate_shared(
+    qkv: Tensor, groups: int, rotation: tuple[Tensor, Tensor], held: Sequence[Tensor], places: Tensor
+) -> Tensor:
+    """Do the work of `launch_rotate_pairs`."""
+    heads = qkv.shape[2] - 2 * groups
+    qk, v = qkv.split((heads + groups, groups), 2)
+    q, k = rotate_pairs(qk, rotation).split((heads, groups), 2)
+    keep(held, places, k, v)
+    return q.transpose(1, 2)
+
+
+def keep(held: Sequence[Tensor], places: Tensor, k: Tensor, v: Tensor) -> None:
+    rows = torch.arange(len(places))[:, None]
+    held[0][rows, :, places], held[1][rows, :, places] = k, v
+
+
+@pytest.mark.parametrize("name", ["chatglm", "glm4"])
 @torch.inference_mode()
-def test_the_step_is_the_same_with_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, _ = load(str(folder("chatglm")), "fast", "cpu")
-    prompt = torch.tensor([[5, 6, 7, model.config.gmask_token_id, model.config.bos_token_id]])
+def test_the_step_is_the_same_with_the_kernel(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = load(str(folder(name)), "fast", "cpu")
+    last = [model.config.gmask_token_id, model.config.bos_token_id] if name == "chatglm" else [8, 9]
+    prompt = torch.tensor([[5, 6, 7, *last]])
     found = []
     for fused in (False, True):
-        monkeypatch.setattr(block, "fuses", lambda x, fused=fused: fused and x.shape[1] == 1)
+        for module in (block, glm_block):
+            monkeypatch.setattr(module, "fuses", lambda x, fused=fused: fused and x.shape[1] == 1)
         monkeypatch.setattr(block, "launch_rotate", rotate)
+        monkeypatch.setattr(glm_block, "launch_rotate_pairs", rotate_shared)
         monkeypatch.setattr("fastglm.kernels.cuda.fused.fuses", lambda _: False)
         cache, step, plan = make_cache(model), plain_step(model), model.plan(prompt)
         cache.resize(1, 64)

@@ -3,18 +3,19 @@
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...kernels.attention import attend
+from ...kernels.attention import Reach, attend
+from ...kernels.cuda.fused import add_rms_norm, fuses, launch_rotate_pairs
 from ...kernels.epilogue import Epilogue
 from ...kernels.packed import apply, make_linear
+from ...kernels.rotary import rotate_pairs
 from ..language_model import BaseBlock
 from .config import GLMConfig
 from .norm import make_norm
-from .rotary import Rotation, rotate
+from .rotary import Rotation
 
-ROWS = 512  # rows of a prompt that are projected at a time when a model answers, so that intermediates stay small
+ROWS = 512  # rows of a prompt that are processed at a time when a model answers, so that intermediates stay small
 
 
 class Attention(nn.Module):
@@ -33,10 +34,12 @@ class Attention(nn.Module):
         self.query_key_value = make_linear(format, hidden, queries + 2 * keys, bias=config.add_qkv_bias)
         self.dense = make_linear(format, queries, hidden, bias=False)
 
-    def forward(
-        self, x: Tensor, residual: Tensor, rotation: Rotation, mask: Tensor | None, cache: Any | None
-    ) -> Tensor:
-        """x, residual: [batch, sequence, hidden]; mask: [batch, 1, sequence, total], True (or 0.0) where attended."""
+    def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | Reach | None, cache: Any | None) -> Tensor:
+        """x: [batch, sequence, hidden]; mask: [batch, 1, sequence, total], True (or 0.0) where attended."""
+        if cache is not None and hasattr(cache, "places") and fuses(x):  # a decode step
+            q = launch_rotate_pairs(self._qkv(x), self.kv_heads, rotation, *cache.of_layer(self.layer))
+            k, v = cache.seen(self.layer)
+            return self._merge(q, k, v, mask)
         if cache is None or x.shape[1] <= ROWS:
             q, k, v = self._project(x, rotation)
         else:
@@ -47,13 +50,28 @@ class Attention(nn.Module):
             )
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
-        return apply(self.dense, attend(q, k, v, mask).transpose(1, 2).flatten(2), Epilogue(residual=residual))
+        return self._merge(q, k, v, mask)
+
+    def _merge(self, q: Tensor, k: Any, v: Any, mask: Tensor | Reach | None) -> Tensor:
+        """Attend, a part of a long prompt at a time: no token sees a later one."""
+        new = q.shape[2]
+        if mask is None or isinstance(mask, Reach) or new <= ROWS:
+            found = attend(q, k, v, mask)
+        else:
+            ends = [*range(ROWS, new, ROWS), new]
+            seen = [k.shape[2] - new + end for end in ends]
+            parts = zip(q.split(ROWS, 2), mask.split(ROWS, 2), seen, strict=True)
+            found = torch.cat([attend(q, k[:, :, :n], v[:, :, :n], mask[..., :n]) for q, mask, n in parts], 2)
+        return self.dense(found.transpose(1, 2).flatten(2))
+
+    def _qkv(self, x: Tensor) -> Tensor:
+        """[batch, sequence, heads, head_dim], with the heads of queries, keys and values."""
+        return self.query_key_value(x).unflatten(-1, (-1, self.head_dim))
 
     def _project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries, rotated keys, and values, [batch, heads, sequence, head_dim] each."""
-        qkv = self.query_key_value(x).unflatten(-1, (-1, self.head_dim))
-        qk, v = qkv.split((self.query_heads + self.kv_heads, self.kv_heads), 2)
-        q, k = rotate(qk, rotation).transpose(1, 2).split((self.query_heads, self.kv_heads), 1)
+        qk, v = self._qkv(x).split((self.query_heads + self.kv_heads, self.kv_heads), 2)
+        q, k = rotate_pairs(qk, rotation).transpose(1, 2).split((self.query_heads, self.kv_heads), 1)
         return q, k, v.transpose(1, 2)
 
 
@@ -69,8 +87,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
         """x, residual: [batch, sequence, hidden]."""
-        gate, up = self.dense_h_to_4h(x).chunk(2, -1)
-        return apply(self.dense_4h_to_h, F.silu(gate) * up, Epilogue(residual=residual))
+        inner = apply(self.dense_h_to_4h, x, Epilogue(swiglu=True))
+        return apply(self.dense_4h_to_h, inner, Epilogue(residual=residual))
 
 
 class Block(BaseBlock):
@@ -97,7 +115,9 @@ class Block(BaseBlock):
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None, cache: Any | None) -> Tensor:
         """x: [batch, sequence, hidden]."""
-        x = self.self_attention(self.input_layernorm(x), x, rotation, mask, cache)
+        branch = self.self_attention(self.input_layernorm(x), rotation, mask, cache)
+        x, normed = add_rms_norm(branch, x, self.post_attention_layernorm)
         if cache is None or x.shape[1] <= ROWS:
-            return self.mlp(self.post_attention_layernorm(x), x)
-        return torch.cat([self.mlp(self.post_attention_layernorm(rows), rows) for rows in x.split(ROWS, 1)], 1)
+            return self.mlp(normed, x)
+        parts = zip(normed.split(ROWS, 1), x.split(ROWS, 1), strict=True)
+        return torch.cat([self.mlp(*rows) for rows in parts], 1)

@@ -31,7 +31,7 @@ class Rotary:
         self._tables: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 
     def __call__(self, position_ids: Tensor, length: int, dtype: torch.dtype) -> Rotation:
-        """cos and signed sin for `rotate`.
+        """cos and signed sin for `kernels.rotary.rotate_pairs`.
 
         Args:
             position_ids: [batch, 1, sequence].
@@ -64,13 +64,3 @@ class Rotary:
                 self._angles(torch.arange(self.positions, dtype=dtype)).float().to(device)
             )
         return table
-
-
-def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Rotate queries or keys, [batch, sequence, heads, head_dim].
-
-    Both products are rounded before their sum, as published: logits in half precision are then equal to the bit.
-    """
-    cos, sin = rotation
-    swapped = x.unflatten(-1, (-1, 2)).flip(-1).flatten(-2)
-    return x * cos + swapped * sin
