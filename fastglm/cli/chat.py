@@ -27,13 +27,18 @@ class TerminalChat:
     Ctrl-C stops an answer; pressed twice at the prompt it leaves.
     """
 
-    def __init__(self, start: Callable[[], Host], settings: dict[str, Any]) -> None:
-        """Start a chat; `start` loads the model, again if its process has ended; `settings` are those of
-        `fastglm.stream`.
+    def __init__(self, start: Callable[[], Host], settings: dict[str, Any], system: str = "") -> None:
+        """Start a chat.
+
+        Args:
+            start: loads the model, again if its process has ended.
+            settings: those of `fastglm.stream`.
+            system: the text of a system message, which begins every conversation; empty for none.
         """
         self._start = start
         self._settings = settings
-        self._history: list[Message] = []
+        self._before = [Message("system", system)] if system else []
+        self._history = [*self._before]
         self._left_out = 0  # number of left-out rounds that the user knows of
         self._on_screen = sys.stdin.isatty() and sys.stdout.isatty()
         if self._on_screen:
@@ -77,7 +82,7 @@ class TerminalChat:
                 yield line
 
     def _clear(self) -> None:
-        self._history.clear()
+        self._history = [*self._before]
         self._left_out = 0
         if self._on_screen:
             print(_ERASE, end="", flush=True)

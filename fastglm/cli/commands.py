@@ -61,6 +61,9 @@ def chat(
         float, typer.Option(help="Below 1 more certain, above 1 more varied.", min=0.01, max=100)
     ] = 0.95,
     seed: Seed = None,
+    system: Annotated[
+        str, typer.Option(help="What the model is told before the conversation: ChatGLM3 and GLM-4 listen to it.")
+    ] = "",
     debug: Debug = False,
 ) -> None:
     r"""Talk to a model.
@@ -76,7 +79,8 @@ def chat(
         with Bars() as bars:
             return Host.start(model, variant, device, cache=cache, progress=bars)
 
-    TerminalChat(load, {"max_length": max_length, "top_p": top_p, "temperature": temperature, "seed": seed}).run()
+    settings = {"max_length": max_length, "top_p": top_p, "temperature": temperature, "seed": seed}
+    TerminalChat(load, settings, system).run()
 
 
 @app.command()

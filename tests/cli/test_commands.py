@@ -73,6 +73,11 @@ def test_a_conversation(chat: Chat) -> None:
     assert told.count("The context is full: the 3 oldest rounds were left out.") == 2  # once, and again after clear
 
 
+def test_a_system_message_begins_every_conversation(chat: Chat) -> None:
+    first = repr([Message("system", "短。")])
+    assert chat("history", "clear", "history", options=("--system", "短。"))[1].splitlines() == [first, first]
+
+
 def test_the_end_of_the_input_leaves(chat: Chat) -> None:
     assert chat("x")[:2] == (0, "x1 x2 x3 x4 x5 \n")
 

@@ -115,8 +115,7 @@ class GLMTokenizer(TemplateMixin, AddedTokensTokenizer):
 
     def _save_pretrained(self, save_directory: str, file_names: tuple[str, ...], **kwargs: Any) -> tuple[str, ...]:
         config = Path(file_names[0])
-        fields = json.loads(config.read_text(encoding="utf-8"))
-        fields |= {"tokenizer_class": self.registered, "generation": self.generation}
+        fields = json.loads(config.read_text(encoding="utf-8")) | {"tokenizer_class": self.registered}
         config.write_text(json.dumps(fields, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
         return super()._save_pretrained(save_directory, file_names, **kwargs)
 
