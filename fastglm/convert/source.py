@@ -44,6 +44,8 @@ class Source:
                 f"{name} cannot be converted: its positions have two dimensions and its prompt is seen in both "
                 "directions, which no other program's architecture has."
             )
+        if config.pre_seq_len:
+            raise UsageError(f"{name} has a learned prefix (P-Tuning v2), which nothing else reads: convert its base.")
         if config.weight_format:
             raise UsageError(f"{name} was compressed here: name the checkpoint that it was made from.")
         if len({config.shape(layer) for layer in range(config.layers)}) > 1:

@@ -37,6 +37,29 @@ def test_layouts_of_transformers_are_left_alone(tmp_path: Path, kind: str, to: L
         convert(tmp_path, to, tmp_path / "out")
 
 
+def test_learned_prefixes_are_not_left_out(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(recorded.folder("chatglm2"), source)
+    config = json.loads((source / "config.json").read_text(encoding="utf-8")) | {"pre_seq_len": 8}
+    (source / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    for folder in (source, recorded.folder("chatglm2-ptuning") / "prefix"):
+        with pytest.raises(UsageError, match="learned prefix"):
+            convert(folder, Layout.gguf, tmp_path / "out")
+
+
+def test_pruned_and_compressed_models_are_refused(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(recorded.folder("chatglm2"), source)
+    published = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    for changed, said in (
+        ({"ffn_hidden_size": [400, 400, 384]}, "different widths"),
+        ({"weight_format": "int8"}, "here"),
+    ):
+        (source / "config.json").write_text(json.dumps(published | changed), encoding="utf-8")
+        with pytest.raises(UsageError, match=said):
+            convert(source, Layout.glm, tmp_path / "out")
+
+
 def test_models_without_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="random weights"):
         convert("shape:chatglm-6b@1", Layout.glm, tmp_path / "out")
