@@ -51,11 +51,12 @@ save_file(found, sys.argv[2])
 
 def test_logits_are_the_recorded_ones_in_transformers_alone(converted: Converted, tmp_path: Path) -> None:
     cases = {name: recorded.expected(name)["generate"] for name in FOLDERS}
+    long = {name: case["long"] for name in FOLDERS if "long" in (case := recorded.expected(name))}
     work = {
         name: {
             "folder": str(converted(name)),
             "text": cases[name][0]["text"],
-            "prompts": [case["input_ids"] for case in cases[name]],
+            "prompts": [case["input_ids"] for case in [*cases[name], *(long[each] for each in long if each == name)]],
         }
         for name in FOLDERS
     }
@@ -70,6 +71,9 @@ def test_logits_are_the_recorded_ones_in_transformers_alone(converted: Converted
         for number in range(len(cases[name])):
             wanted = recorded.tensors(name)[f"logits_{number}"]
             torch.testing.assert_close(found[f"{name}/{number}"], wanted, atol=1e-4, rtol=0)
+    for name, case in long.items():
+        rows = found[f"{name}/{len(cases[name])}"][case["positions"]]
+        torch.testing.assert_close(rows, recorded.tensors(name)["long_logits"], atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
