@@ -12,8 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ..errors import CheckpointError, DiskShortError, UsageError
+from ..models.architecture import recognize
 from ..models.base import ModelConfig
-from ..models.checkpoint import Checkpoint, read_config
+from ..models.checkpoint import Checkpoint
+from ..models.folder import read_fields
 from ..models.tokenizer_files import read_tokenizer
 from ..models.weights import is_finite
 from ..progress.progress import OnProgress, Progress
@@ -159,6 +161,6 @@ def write_shards(folder: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
 
 def copy_tokenizer(source: Path, folder: Path) -> None:
     """Copy the tokenizer's files that exist; older releases of transformers store added tokens in separate files."""
-    for name in (*read_config(source).architecture.tokenizer_files, "added_tokens.json", "special_tokens_map.json"):
+    for name in (*recognize(read_fields(source)).tokenizer_files, "added_tokens.json", "special_tokens_map.json"):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

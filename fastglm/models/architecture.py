@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import CheckpointError
 from ..messages import Message
+from .relatives import check_relative
 
 if TYPE_CHECKING:
     from .base import ModelConfig
@@ -163,8 +164,9 @@ def recognize(fields: Mapping[str, Any]) -> Architecture:
     """The architecture of a config, by the fields of its config.json.
 
     Raises:
-        CheckpointError: no architecture of the table fits.
+        CheckpointError: no architecture of the table fits; a model of the family that others run is named.
     """
+    check_relative(fields)
     for known in architectures():
         if fields.get("model_type") == known.model_type and known.recognizes(fields):
             return known

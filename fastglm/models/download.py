@@ -8,7 +8,8 @@ from pathlib import Path
 from ..errors import CheckpointError, DiskShortError, UsageError
 from ..system.files import DOWNLOAD_LIMIT, VISITORS_LIMIT, in_words
 from .architecture import architectures
-from .checkpoint import Checkpoint, read_config
+from .checkpoint import Checkpoint
+from .folder import facts_of, read_fields
 
 _CONFIG = "config.json"
 _LARGEST_CONFIG = 1 << 20  # bytes
@@ -16,7 +17,8 @@ _ROOM = 1.02  # share of the disk, for each downloaded byte
 # Files of a checkpoint, as patterns of names: tables and vocabularies, and weights in one of two forms.
 _TABLES = (
     *(f"{name}config.json" for name in ("", "generation_", "tokenizer_")),
-    *("special_tokens_map.json", "added_tokens.json", "tokenizer.json", "fastglm.json"),
+    *("special_tokens_map.json", "added_tokens.json", "tokenizer.json", "chat_template.jinja", "fastglm.json"),
+    "tokenization_chatglm.py",  # read as text: it may tell the generation
     *(name for known in architectures() for name in known.tokenizer_files if name.endswith(".model")),
     "tokenizer.model",
 )
@@ -86,7 +88,7 @@ def _from_hub(model: str, ids: list[str], most: float) -> Path:
         try:
             told = HfApi().model_info(repo, files_metadata=True)
             sizes = _chosen(repo, {file.rfilename: file.size or 0 for file in told.siblings or []})
-            read_config(Path(hf_hub_download(repo, _CONFIG, revision=told.sha)).parent)
+            facts_of(read_fields(Path(hf_hub_download(repo, _CONFIG, revision=told.sha)).parent))
             here = {name for name in sizes if isinstance(try_to_load_from_cache(repo, name, revision=told.sha), str)}
             _check_size(repo, sum(sizes.values()), sum(sizes[name] for name in sizes.keys() - here), HF_HUB_CACHE, most)
             snapshot_download(repo, allow_patterns=[name for name in sizes if name in _TABLES])
@@ -115,7 +117,7 @@ def _from_modelscope(model: str, most: float) -> Path:
     try:
         files = HubApi().get_model_files(model, recursive=True)
         sizes = _chosen(model, {file["Path"]: file["Size"] or 0 for file in files if file["Type"] != "tree"})
-        read_config(Path(snapshot_download(model, allow_file_pattern=[_CONFIG])))
+        facts_of(read_fields(Path(snapshot_download(model, allow_file_pattern=[_CONFIG]))))
         whole = sum(sizes.values())
         _check_size(model, whole, whole, get_modelscope_cache_dir(), most)
         return Path(snapshot_download(model, allow_file_pattern=list(sizes)))

@@ -207,7 +207,7 @@ class ModelFacts:
             value = getattr(self, name)
             if isinstance(value, list) and len(value) != self.layers:
                 raise CheckpointError(
-                    f"config.json: {name} lists {len(value)} layers, num_layers is {self.layers}: make them agree."
+                    f"config.json: {name} lists {len(value)} layers, the model has {self.layers}: make them agree."
                 )
         if self.sparsity not in (None, "2:4"):
             raise CheckpointError(f"config.json: sparsity is {self.sparsity!r}; known is 2:4.")

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,8 @@ from ..errors import CheckpointError
 from ..system.files import open_regular, read_json
 from . import foreign
 from .architecture import architectures, recognize
+from .facts import ModelFacts
+from .relatives import check_relative
 
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _SHARD = re.compile(r"-(\d{1,6})-of-(\d{1,6})\.")
@@ -26,8 +28,7 @@ class CheckpointFolder:
         """Raises CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
         self.folder = folder
         self.fields = read_fields(folder)
-        self.facts = recognize(self.fields).facts_class.from_fields(self.fields)
-        self.facts.check()
+        self.facts = facts_of(self.fields)
         self.shards, self.index = _find_shards(folder)
         for shard in self.shards:
             _check_file(shard)
@@ -55,6 +56,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
         known = foreign.name_folder(folder)
         raise CheckpointError(known or f"{folder} has no config.json: name a folder that holds a ChatGLM checkpoint.")
     fields = read_json(path)
+    check_relative(fields)
     found = fields.get("model_type")
     if found not in {known.model_type for known in architectures()}:
         raise CheckpointError(
@@ -62,6 +64,13 @@ def read_fields(folder: Path) -> dict[str, Any]:
         )
     foreign.check_config(folder, fields)
     return fields
+
+
+def facts_of(fields: Mapping[str, Any]) -> ModelFacts:
+    """The facts in the fields of a config.json. Raises CheckpointError if they cannot describe a model."""
+    facts = recognize(fields).facts_class.from_fields(fields)
+    facts.check()
+    return facts
 
 
 def _check_file(shard: Path) -> None:

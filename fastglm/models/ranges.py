@@ -109,6 +109,7 @@ COMMON: dict[str, Range] = {  # the fields of every architecture
     # Not used here, but transformers reads them, and makes a label for each of so many.
     "dtype": _DTYPE,
     "torch_dtype": _DTYPE,
+    "is_encoder_decoder": OneOf(("False",)),
     "num_labels": Whole(0, 1 << 16),
     "id2label": Kind("a table or null", (dict, type(None))),
     "output_attentions": BOOL,

@@ -127,7 +127,10 @@ def config(**fields):
     ("content", "said"),
     [
         (config(model_type="llama"), "'llama', not chatglm"),
-        (b'{"model_type": "chatglm", "multi_query_group_num": 2, "rope_ratio": 500}', "GLM-4"),
+        (
+            b'{"model_type": "chatglm", "multi_query_attention": true, "multi_query_group_num": 3}',
+            "share the keys of 3 groups",
+        ),
         (config(num_layers=10**9), "num_layers"),
         (config(quantization_config={"quant_method": "gptq"}), "gptq"),
         (b"{", "JSON"),

@@ -240,3 +240,27 @@ def test_folders_of_other_programs_are_listed_with_what_they_are(model, monkeypa
     adapter(model)
     monkeypatch.setenv("FASTGLM_MODEL_DIRS", str(tmp_path))
     assert "PEFT adapter" in openable().refused[str(model)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (
+            {"vision_config": {}, "_name_or_path": "THUDM/glm-4v-9b"},
+            r"4v-9b \(chatglm\) sees pictures.*vLLM runs",
+        ),
+        ({"architectures": ["ChatGLMForConditionalGenerationWithImage"]}, "VisualGLM.*published code"),
+        ({"model_type": "glm4_moe"}, "mixture of experts.*AutoModelForCausalLM"),
+        ({"model_type": "glm_moe_dsa"}, "mixture of experts"),
+        ({"model_type": "glm4v_moe"}, "sees pictures.*AutoModelForImageTextToText"),
+        ({"model_type": "glm46v"}, "sees pictures"),
+    ],
+)
+def test_relatives_with_pictures_or_experts_are_named_with_what_runs_them(model, fields, said):
+    change_config(model, **fields)
+    with pytest.raises(CheckpointError, match=said) as refused:
+        fastglm.load(model)
+    assert "\n" not in str(refused.value)
+    if "model_type" not in fields:
+        with pytest.raises(CheckpointError, match=said):
+            AutoModel.from_pretrained(model)
