@@ -30,7 +30,7 @@ def pair(variants: list[str], values: list[float], unit: str) -> go.Figure:
             "color": [colour(variant) for variant in variants],
             "pattern": {"shape": [pattern(variant) for variant in variants]},
         },
-        text=[f"{value:.3g}" for value in values],
+        text=[f"{value:.3g}" if value < 1000 else f"{value:,.0f}" for value in values],
         textposition="auto",
         hovertemplate="%{y}: %{x:.4~g}<extra></extra>",
     )

@@ -166,7 +166,7 @@ def figures_line(figures: Figures, model: str = "", variant: str = "", ended: bo
     """Draw the line under an answer: its figures and remarks."""
     parts = [
         say("figure-tokens", count=figures.tokens),
-        say("figure-ttft", seconds=f"{figures.ttft:.2f}"),
+        say("figure-ttft", seconds=f"{figures.ttft:.2f}" if figures.ttft >= 0.01 else f"{figures.ttft:.1g}"),
         say("figure-rate", rate=f"{figures.decode_rate:.1f}") if figures.decode_rate else "",
         "" if figures.acceptance is None else say("figure-acceptance", share=f"{100 * figures.acceptance:.0f}"),
         say("figure-memory", memory=size(figures.memory)) if figures.memory else "",

@@ -53,7 +53,7 @@ def without_oldest(messages: Sequence[Message]) -> list[Sequence[Message]]:
 
 
 def check_turns(messages: Sequence[Message]) -> None:
-    """Raises UsageError where user and assistant do not take turns, up to the user's message that is to be answered."""
+    """Raise UsageError where user and assistant do not take turns, up to the user's message that is to be answered."""
     if any(message.role == "system" for message in messages):
         raise UsageError("This model knows no system role: put the system's text into the first query.")
     for number, message in enumerate(messages, 1):

@@ -35,6 +35,12 @@ NO_PARTICIPLES = _words(
     "between even eleven golden happen kitchen listen open often seven shorten ten then token "
     "lengthen children men women screen green when own down town unknown brown"
 )
+# A function does something in the imperative: "Write …". Words that are nouns too (answers, checks, rounds) are none.
+THIRD_PERSON = _words(
+    "adds applies asks builds chooses computes converts creates decodes divides drops encodes fills "
+    "finds gives keeps lets loads makes opens packs prints puts raises reads registers removes replaces returns saves "
+    "says sends takes tells trains uses waits writes yields"
+)
 # A participle before one of these describes no noun.
 NO_NOUNS = _words(
     "a an the this that these those it its them he she they each every all any none nothing no one "
@@ -56,6 +62,7 @@ class Definition(NamedTuple):
     place: str
     docstring: str
     lines: int
+    is_class: bool = False
 
 
 def _table_lines(node: ast.AST) -> int:
@@ -73,7 +80,12 @@ def _definitions(file: str, node: ast.AST) -> Iterator[Definition]:
             lines = (node.end_lineno or 0) - node.lineno + 1
             lines -= _table_lines(node) if lines > FUNCTION_LINES else 0
         name = getattr(node, "name", "")
-        yield Definition(f"{file}:{getattr(node, 'lineno', 1)} {name}", ast.get_docstring(node, False) or "", lines)
+        yield Definition(
+            f"{file}:{getattr(node, 'lineno', 1)} {name}",
+            ast.get_docstring(node, False) or "",
+            lines,
+            isinstance(node, ast.ClassDef),
+        )
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.stmt | ast.ExceptHandler):
             yield from _definitions(file, child)
@@ -120,6 +132,12 @@ def test_plain_beginnings_are_let_pass(docstring: str) -> None:
 
 def test_docstrings_begin_with_a_verb_or_a_noun(definitions: list[Definition]) -> None:
     faults = [f"{each.place} {fault}" for each in definitions if (fault := _fault(each.docstring))]
+    assert not faults, "\n".join(faults)
+
+
+def test_functions_are_told_in_the_imperative(definitions: list[Definition]) -> None:
+    told = [(each.place, each.docstring.partition(" ")[0]) for each in definitions if not each.is_class]
+    faults = [f"{place} starts with {first}" for place, first in told if first.lower() in THIRD_PERSON]
     assert not faults, "\n".join(faults)
 
 

@@ -1,4 +1,4 @@
-"""Fills the tables of a Markdown page from files of results, so that no figure on the page is written by hand.
+"""Fill the tables of a Markdown page from files of results, so that no figure on the page is written by hand.
 
 A table stands between marks: `<!-- figures: KIND FILES -->` and `<!-- end -->`, KIND one of `TABLES`, FILES a name or
 pattern in the folder of results; ` only A; B` at the end of a mark chooses columns, or claims.

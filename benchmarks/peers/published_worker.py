@@ -1,4 +1,4 @@
-"""Runs the published code in the Python with its transformers: uses the standard library, torch and transformers only.
+"""Run the published code in the Python with its transformers: uses the standard library, torch and transformers only.
 
 The first line of JSON on standard input says what to build, each later one asks for an answer; each token is one line
 of output.

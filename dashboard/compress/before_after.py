@@ -91,6 +91,8 @@ def _table(found: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
             continue
         values: dict[str, Any] = dict(zip(part["side"], part["value"], strict=True))
         asked = part.loc[part["side"] == "quality", "n"]
+        if memory := values.get("memory"):
+            values["memory"] = size(memory)
         own = {"model": widgets.model_name(model), "variant": VARIANTS[side]}
         rows.append({**own, **dict.fromkeys(recommendation.SIDES), **values, "asked": next(iter(asked), None)})
     return pd.DataFrame(rows)
@@ -101,7 +103,7 @@ def _columns() -> dict[str, Any]:
         "model": say("model"),
         "variant": say("variant"),
         "speed": st.column_config.NumberColumn(say("overview-speed"), format="%.1f"),
-        "memory": st.column_config.NumberColumn(say("memory"), format="bytes"),
+        "memory": say("memory"),
         "quality": st.column_config.NumberColumn(say("made-right"), format="percent"),
         "asked": st.column_config.NumberColumn(say("made-asked"), format="localized"),
     }

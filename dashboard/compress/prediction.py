@@ -61,13 +61,12 @@ def table(rows: pd.DataFrame) -> None:
     columns = {
         "step": say("step"),
         "parameters": st.column_config.NumberColumn(say("parameters"), format="localized"),
-        "bytes": st.column_config.NumberColumn(say("disk-size"), format="bytes"),
-        "read": st.column_config.NumberColumn(say("bytes-read"), format="bytes"),
+        "bytes": say("disk-size"),
+        "read": say("bytes-read"),
         "loss": st.column_config.NumberColumn(say("loss-axis"), format="%.4f"),
         "perplexity": st.column_config.NumberColumn(say("perplexity"), format="%.4f"),
         "seconds": st.column_config.NumberColumn(say("seconds"), format="%.1f"),
     }
-    shown = [name for name in columns if name in rows]
-    st.dataframe(
-        rows.assign(step=rows["step"].replace("", say("before")))[shown], hide_index=True, column_config=columns
-    )
+    words = {name: rows[name].map(size) for name in ("bytes", "read") if name in rows}  # streamlit would write 3.8亿 B
+    named = rows.assign(step=rows["step"].replace("", say("before")), **words)
+    st.dataframe(named[[name for name in columns if name in rows]], hide_index=True, column_config=columns)

@@ -41,7 +41,7 @@ def read_request(
     ignore_eos: bool = False,
     **others: Any,
 ) -> Request:
-    """Reads the arguments of `fastglm.stream`, and raises its errors."""
+    """Read the arguments of `fastglm.stream`, and raises its errors."""
     asked = time.perf_counter()
     sampling = Sampling.of(do_sample, top_p, top_k, temperature, repetition_penalty, seed)
     stops = stop_tokens(others.pop("eos_token_id", model.stop_tokens))

@@ -1,4 +1,4 @@
-"""Removes files in the home that killed processes and older versions left, at the next start."""
+"""Remove files in the home that killed processes and older versions left, at the next start."""
 
 import contextlib
 import os

@@ -102,7 +102,7 @@ class Body(FamilyModel):
         output_hidden_states: bool | None = None,
         **others: Any,
     ) -> BaseModelOutputWithPast:
-        """Runs the layers.
+        """Run the layers.
 
         Args:
             input_ids: [batch, sequence]; or their embeddings, [batch, sequence, hidden].

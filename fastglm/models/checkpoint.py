@@ -23,7 +23,7 @@ class Checkpoint(CheckpointFolder):
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises CheckpointError as `CheckpointFolder` does."""
+        """Raise CheckpointError as `CheckpointFolder` does."""
         super().__init__(folder)
         self.config = _config(folder, self.fields)
         self.names = self.config.architecture.tensors

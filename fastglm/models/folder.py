@@ -25,7 +25,7 @@ class CheckpointFolder:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Raises CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
+        """Raise CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
         self.folder = folder
         self.fields = read_fields(folder)
         self.facts = facts_of(self.fields)

@@ -58,7 +58,7 @@ class PublishedMixin:
         return _grown(input_ids, tokens, stop_tokens(kwargs.get("eos_token_id", self.config.eos_token_id)))
 
     def quantize(self, bits: int, quantize_embeddings: bool = False, empty_init: bool = False, **_: Any) -> Self:
-        """Packs the linear layers of the blocks in the published int8 or int4 format; embedding and head stay.
+        """Pack the linear layers of the blocks in the published int8 or int4 format; embedding and head stay.
 
         Args:
             bits: 8 or 4; 0 changes nothing.

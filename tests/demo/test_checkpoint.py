@@ -113,7 +113,7 @@ def _among(told: frozenset[str], practice: int, steps: range) -> set[str]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("every", [20, pytest.param(1, marks=pytest.mark.soak)])
 def test_no_story_is_one_of_the_training(stories: list[str], every: int) -> None:
-    """Draws the training's samples again: those of every so many steps, a million of all."""
+    """Draw the training's samples again: those of every so many steps, a million of all."""
     steps = json.loads((FOLDER / "history.json").read_text())["step"]
     practice = Plan().restarts(steps)[0][0]
     parts = [range(start * every, steps, 8 * every) for start in range(8)]

@@ -47,7 +47,7 @@ def schedule(seed, sampled, penalties):
 
 
 def run(model, cases):
-    """Runs a schedule; most of the requests that ran at once."""
+    """Run a schedule; most of the requests that ran at once."""
     scheduler, most = Scheduler(model), 0
     for turn in range(200):
         for id, case in enumerate(cases):

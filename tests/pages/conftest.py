@@ -33,7 +33,7 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePool]:
 
 @pytest.fixture
 def open_page(pool: FakePool) -> Open:
-    """Opens a file of the app in the test's tab, at an address with a query if given."""
+    """Open a file of the app in the test's tab, at an address with a query if given."""
 
     def opened(file: str, locale: str = "en-US", tab: str | None = TAB, **query: str | list[str]) -> AppTest:
         app = AppTest.from_file(str(ROOT / file), default_timeout=60)

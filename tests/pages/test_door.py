@@ -16,7 +16,7 @@ WORD = "a long sentence"
 
 @pytest.fixture
 def opened(pool: FakePool) -> Callable[..., AppTest]:
-    """Opens a page of an app with secrets."""
+    """Open a page of an app with secrets."""
 
     def visit(file: str, locale: str = "en-US", **secrets: object) -> AppTest:
         app = AppTest.from_file(str(ROOT / file), default_timeout=60)

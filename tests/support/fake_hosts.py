@@ -150,5 +150,5 @@ class FakeHost:
 
 
 def subject(model: str, device: str) -> Subject:
-    """Replaces `benchmarks.execution.request.read_subject`."""
+    """Replace `benchmarks.execution.request.read_subject`."""
     return Subject(FakeTokenizer(), 2048, "cpu")

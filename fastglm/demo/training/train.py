@@ -1,4 +1,4 @@
-"""Trains the demo model from nothing: tokenizer, weights, held-out score and model card."""
+"""Train the demo model from nothing: tokenizer, weights, held-out score and model card."""
 
 import json
 from dataclasses import asdict

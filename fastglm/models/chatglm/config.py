@@ -25,11 +25,11 @@ class ChatGLM6BConfig(ChatGLM6BFacts, ModelConfig):
     is_causal: ClassVar[bool] = False  # the context is seen in both directions
 
     def agree(self, tokenizer: "ChatGLM6BTokenizer") -> None:
-        """Takes over the ids of the tokenizer. Raises CheckpointError where it has more tokens than the model."""
+        """Take over the ids of the tokenizer. Raises CheckpointError where it has more tokens than the model."""
         agree(self, tokenizer)
 
     def trim(self, tokenizer: "ChatGLM6BTokenizer") -> "ChatGLM6BTokenizer":
-        """Drops the 20000 image tokens of the first checkpoints; the tokenizer without them.
+        """Drop the 20000 image tokens of the first checkpoints; the tokenizer without them.
 
         Raises:
             UsageError: the vocabulary has none.

@@ -86,7 +86,7 @@ class ChatGLM6BFacts(ModelFacts):
         return per_layer(self.inner_hidden_size, layer)
 
     def set_layers(self, shapes: Sequence[LayerShape]) -> None:
-        """Takes over the number of layers, their heads and FFN channels."""
+        """Take over the number of layers, their heads and FFN channels."""
         self.num_layers = len(shapes)
         self.num_attention_heads = same_or_list([shape.query_heads for shape in shapes])
         self.inner_hidden_size = same_or_list([shape.inner for shape in shapes])
@@ -112,7 +112,7 @@ class ChatGLM6BFacts(ModelFacts):
         return super().embedding_layout() or (self.linear_layout() if self.quantization_embeddings else None)
 
     def check(self) -> None:
-        """Raises CheckpointError where the fields cannot describe a model."""
+        """Raise CheckpointError where the fields cannot describe a model."""
         super().check()
         if self.head_dim is None or self.head_dim % 4:
             raise CheckpointError(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def trim(config: "ChatGLM6BConfig", tokenizer: "ChatGLM6BTokenizer") -> "ChatGLM6BTokenizer":
-    """Takes the image tokens out of a config, in place; the tokenizer without them.
+    """Take the image tokens out of a config, in place; the tokenizer without them.
 
     Raises:
         UsageError: the vocabulary has none.

@@ -184,7 +184,7 @@ def _place(token: str, pieces: SentencePieceProcessor, id: int, images: int) -> 
 
 
 def agree(config: "ChatGLM6BConfig", tokenizer: "ChatGLM6BTokenizer") -> None:
-    """Gives a config the ids of its tokenizer.
+    """Give a config the ids of its tokenizer.
 
     Raises:
         CheckpointError: the tokenizer has more tokens than the model.

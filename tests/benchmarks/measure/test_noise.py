@@ -91,7 +91,7 @@ def test_a_slowed_gpu_is_seen(said: str, found: list[str] | None, monkeypatch: p
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]:
-    """Lets a second of two processors pass, with given work of other programs and of this one."""
+    """Let a second of two processors pass, with given work of other programs and of this one."""
     at = [0.0, 0.0, 0.0]
 
     def passes(others: float, ours: float) -> None:

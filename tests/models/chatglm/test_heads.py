@@ -26,7 +26,7 @@ KINDS = ("as published", "false", "true")
 
 @pytest.fixture
 def make(tmp_path):
-    """Makes the tiny checkpoint with a config's setting of tying, and with other matrices."""
+    """Make the tiny checkpoint with a config's setting of tying, and with other matrices."""
 
     def made(tied: str, kind: str = "bin", layout: str = "chatglm", **changes: torch.Tensor | None) -> Path:
         place = tmp_path / "model"
