@@ -10,7 +10,7 @@ from dashboard import machine, safe_markdown
 from dashboard.machine import size
 from dashboard.markup import bold, plain
 from dashboard.session.answering import Turn
-from dashboard.session.state import Figures, Settings
+from dashboard.session.state import MESSAGE, Figures, Settings
 from dashboard.texts import say
 from fastglm.errors import CheckpointError, FastGLMError
 from fastglm.hosting.protocol import HostKey
@@ -151,6 +151,17 @@ def known_facts(model: str) -> tuple[ModelFacts, int] | None:
         return None
     checkpoint = CheckpointFolder(folder)
     return checkpoint.facts, checkpoint.size
+
+
+def system_text(model: str, now: str) -> str:
+    """Let the visitor write a system message; none for a model that knows no such role or is not downloaded yet."""
+    try:
+        known = known_facts(model)
+    except FastGLMError:  # the page says so elsewhere
+        return ""
+    if known is None or "system" not in known[0].conversation.roles:
+        return ""
+    return st.text_area(say("system"), now, max_chars=MESSAGE, help=say("system-help")).strip()
 
 
 def sampling(now: Settings) -> Settings:

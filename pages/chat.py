@@ -53,6 +53,7 @@ def choose(desk: Desk, tab: str) -> str | None:
     with st.container(horizontal=True):
         with st.popover(say("settings"), icon=":material/tune:"):
             settings = widgets.sampling(conversation.settings)
+            system = widgets.system_text(key.model, conversation.system)
         with st.popover(say("conversation"), icon=":material/forum:"):
             files(desk, tab)
         if key.model == "demo":
@@ -60,9 +61,9 @@ def choose(desk: Desk, tab: str) -> str | None:
                 examples(desk, tab, "all", SKILLS, disabled=desk.turn(tab) is not None or refused is not None)
     if key.model == "demo":
         st.caption(say("demo-line", skills=len(SKILLS)))
-    chosen = (key.model, key.variant, settings)
-    if chosen != (conversation.model, conversation.variant, conversation.settings):
-        conversation.model, conversation.variant, conversation.settings = chosen
+    chosen = (key.model, key.variant, settings, system)
+    if chosen != (conversation.model, conversation.variant, conversation.settings, conversation.system):
+        conversation.model, conversation.variant, conversation.settings, conversation.system = chosen
         desk.shelf.save(tab)
     return refused
 

@@ -88,10 +88,12 @@ class Conversation:
     model: Name = "demo"
     variant: Name = "original"
     settings: Settings = field(default_factory=Settings)
+    system: Annotated[str, Field(max_length=MESSAGE)] = ""  # told to the model before the conversation
 
     def history(self) -> list[Message]:
-        """The messages of the answered rounds."""
-        return of_rounds((round.query, round.response) for round in self.rounds if round.response)
+        """The system message, if there is one, and the messages of the answered rounds."""
+        before = [Message("system", self.system)] if self.system else []
+        return [*before, *of_rounds((round.query, round.response) for round in self.rounds if round.response)]
 
     def dumps(self) -> str:
         """The conversation as JSON, readable by `loads`."""

@@ -51,6 +51,8 @@ max-length-help = Prompt and answer together. ChatGLM-6B was made for 2048.
 seed = Seed
 seed-none = random
 seed-help = The same seed, question and settings give the same answer.
+system = System message
+system-help = What the model is told before the conversation, for example how to answer.
 
 ## Chat
 chat-empty = Ask something, in Chinese or English. The first answer takes longer, because the model is loaded first.

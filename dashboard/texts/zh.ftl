@@ -42,6 +42,8 @@ max-length-help = 提示与回答合计。ChatGLM-6B 的上下文为 2048。
 seed = 随机种子
 seed-none = 随机
 seed-help = 种子、问题和设置都相同时，回答也相同。
+system = 系统消息
+system-help = 对话开始前告诉模型的话，例如应当怎样回答。
 
 ## Chat
 chat-empty = 请用中文或英文提问。首次回答之前要加载模型，会慢一些。

@@ -9,7 +9,7 @@ from transformers import PreTrainedConfig
 from ..errors import CheckpointError, FastGLMError
 from ..kernels.format import WeightFormat
 from ..kernels.formats import format_of
-from .architecture import Architecture, Conversation, architecture_of
+from .architecture import Architecture, architecture_of
 from .facts import ModelFacts
 
 
@@ -51,11 +51,6 @@ class ModelConfig(ModelFacts, PreTrainedConfig):
     def architecture(self) -> Architecture:
         """The architecture of these fields."""
         return architecture_of(self)
-
-    @property
-    def conversation(self) -> Conversation:
-        """The rules of a conversation with the model."""
-        return self.architecture.conversation
 
     @property
     def pad(self) -> int:

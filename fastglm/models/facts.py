@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 
 from ..errors import CheckpointError, UsageError
 from ..kernels.layout import PUBLISHED, Layout, get_layout
-from .architecture import recognize
+from .architecture import Conversation, architectures, recognize
 from .ranges import COMMON, Range, check_ranges
 
 
@@ -52,6 +52,11 @@ class ModelFacts:
     prefix_projection: bool = False  # linear maps give the prefix from smaller embeddings
     quantization_bit: int = 0  # of the published quantized layouts
     assumed: str | None = None  # a line on what the checkpoint does not tell; never saved
+
+    @property
+    def conversation(self) -> Conversation:
+        """The rules of a conversation with the model."""
+        return next(known.conversation for known in architectures() if isinstance(self, known.facts_class))
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any]) -> Self:

@@ -11,6 +11,7 @@ from dashboard.session.conversation import desk
 from dashboard.session.state import Conversation, Round
 from fastglm.demo.skills import SKILLS
 from fastglm.errors import FastGLMError
+from fastglm.messages import Message
 
 PAGE = "pages/chat.py"
 
@@ -152,6 +153,19 @@ def test_the_settings_are_the_published_ones_and_reach_the_model(open_page: Open
     healthy(app.slider[1].set_value(0.0).run())
     ask(app, "hello")
     assert pool.asked[-1][3] == {"do_sample": False, "max_length": 2048}
+
+
+def test_a_system_message_for_models_that_know_its_role(open_page: Open, pool: FakePool) -> None:
+    app = open_page(PAGE)
+    assert not app.text_area
+    for model, known in (("shape:chatglm2-6b", False), ("shape:chatglm3-6b", True), ("shape:glm-4-9b", True)):
+        desk().conversation(TAB).model = model
+        app = open_page(PAGE)
+        assert bool(app.text_area) == known, model
+    healthy(app.text_area[0].set_value(" 短。 ").run())
+    ask(app, "hello")
+    assert pool.asked[-1][2] == [Message("system", "短。")]
+    assert desk().conversation(TAB).system == "短。"
 
 
 def test_a_path_that_a_visitor_makes_up_is_refused(open_page: Open, pool: FakePool) -> None:

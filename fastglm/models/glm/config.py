@@ -8,10 +8,8 @@ from typing import Any, ClassVar
 from transformers.utils import cached_file
 
 from ...errors import CheckpointError
-from ..architecture import Conversation
 from ..base import ModelConfig
 from ..generate_settings import stop_tokens
-from .conversation import CONVERSATIONS
 from .facts import GLMFacts
 from .generation import decide
 
@@ -47,12 +45,6 @@ class GLMConfig(GLMFacts, ModelConfig):
     def to_dict(self) -> dict[str, Any]:
         """The fields to save, two of them also under their published names."""
         return {**super().to_dict(), "padded_vocab_size": self.vocab_size, "kv_channels": self.head_dim}
-
-    @property
-    def conversation(self) -> Conversation:
-        """The rules of a conversation in the model's generation."""
-        assert self.generation is not None  # decided when the config is made
-        return CONVERSATIONS[self.generation]
 
     def agree(self, tokenizer: Any) -> None:
         """Take over the padding of the tokenizer, and the tokens that end an answer in its conversations.

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from ...errors import CheckpointError
+from ..architecture import Conversation
 from ..facts import LayerShape, ModelFacts, per_layer, same_or_list
 from ..ranges import Range
+from .conversation import CONVERSATIONS
 from .field_ranges import RANGES
 from .generation import GENERATIONS, Generation, decide
 from .shapes import SHAPES
@@ -90,6 +92,12 @@ class GLMFacts(ModelFacts):
         """The rules of numbers of its generation."""
         assert self.generation is not None  # set when the facts are made
         return GENERATIONS[self.generation]
+
+    @property
+    def conversation(self) -> Conversation:
+        """The rules of a conversation in its generation."""
+        assert self.generation is not None  # set when the facts are made
+        return CONVERSATIONS[self.generation]
 
     @property
     def layers(self) -> int:

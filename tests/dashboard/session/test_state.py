@@ -3,6 +3,7 @@
 import json
 import os
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,14 @@ def changed(**changes: object) -> str:
 def test_what_is_no_conversation_is_refused(text: str | bytes) -> None:
     with pytest.raises(NotAConversation):
         loads(text)
+
+
+def test_a_system_message_is_kept_and_begins_the_history() -> None:
+    told = replace(SAID, system="短。")
+    assert loads(told.dumps()) == told
+    assert told.history() == [Message("system", "短。"), *SAID.history()]
+    before = {name: value for name, value in json.loads(SAID.dumps()).items() if name != "system"}
+    assert loads(json.dumps(before)) == SAID  # a file of an earlier version
 
 
 def test_history_leaves_out_what_was_not_answered() -> None:
