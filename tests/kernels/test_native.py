@@ -42,7 +42,7 @@ def test_products_agree_with_float64(format, n, rows, columns):
     product = kernel.ways()["native"](x, kernel.hold(parts, rows, columns), rows, columns)
     exact = x.double() @ format.unpack(parts, columns).double().T
     assert product.shape == exact.shape
-    assert (product - exact).norm() < (IN_INT8 if in_int8(format, n) else IN_INT16) * exact.norm()
+    assert (product - exact).norm() < (IN_INT8 if in_int8(format, n, columns) else IN_INT16) * exact.norm()
 
 
 @pytest.mark.usefixtures("native")
@@ -51,7 +51,7 @@ def test_products_agree_with_float64(format, n, rows, columns):
 def test_activations_that_are_whole_numbers_lose_nothing(format, n):
     rows, columns = 50, 1024
     parts = format.pack(random(rows, columns))
-    most = 127 if in_int8(format, n) else 32767
+    most = 127 if in_int8(format, n, columns) else 32767
     x = torch.randint(-most, most + 1, (n, columns), generator=torch.Generator().manual_seed(3)).float()
     x[:, ::32] = most
     kernel = native_kernel(format)
@@ -83,6 +83,17 @@ def test_broken_activations_stay_visible(format, none, n):
     product = kernel.ways()["native"](x, kernel.hold(format.pack(random(64, 256)), 64, 256), 64, 256)
     assert not product[3].isfinite().any()
     assert product[[row for row in range(n) if row != 3]].isfinite().all()
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("format", [Int8(), Int4(128), Int4(256)], ids=lambda format: format.name)
+@pytest.mark.parametrize("columns", [512, 5120])
+def test_a_row_has_the_same_product_beside_others(format, columns):
+    parts, x, kernel = format.pack(random(70, columns)), random(16, columns, seed=1), native_kernel(format)
+    held, multiply = kernel.hold(parts, 70, columns), kernel.ways()["native"]
+    alone = torch.cat([multiply(row[None], held, 70, columns) for row in x])
+    for n in range(2, 8 if columns <= 1024 else 17):
+        assert torch.equal(multiply(x[:n], held, 70, columns), alone[:n]), n
 
 
 @pytest.mark.usefixtures("native")

@@ -80,14 +80,15 @@ def test_the_own_kernels_cost_no_more_than_rounding_weights(
     rounding = ((unpacked - weight) @ x.T).norm()
     assert (found - exact).norm() < (0.35 if isinstance(format, Int4) else 1.5) * rounding
     if format.name == "int8" and columns > 500:  # with few outliers the rest is as exact as without them
-        assert error(found, x, unpacked) < (1e-2 if in_int8(format, n) else size * IN_INT16)
+        assert error(found, x, unpacked) < (1e-2 if in_int8(format, n, columns) else size * IN_INT16)
 
 
 @NATIVE
 @pytest.mark.skipif(not library.has_vnni(), reason="without VNNI all activations are rounded to int16")
 @pytest.mark.usefixtures("native")
-@pytest.mark.parametrize("n", [8, 12, 29])
-@pytest.mark.parametrize("columns", [127, 128, 2048, 2050, 4128])
+@pytest.mark.parametrize(
+    ("n", "columns"), [(8, 127), (12, 128), (29, 127), (24, 2048), (29, 2048), (26, 2050), (29, 4128)]
+)
 def test_outliers_anywhere_are_multiplied_in_fp32(n: int, columns: int) -> None:
     rows = 50
     parts, kernel = Int8().pack(random(rows, columns)), native_kernel(Int8())

@@ -18,6 +18,6 @@ def native_kernel(format):
     return NativeInt4Kernel(format) if isinstance(format, Int4) else CpuInt8Kernel(format)
 
 
-def in_int8(format, n):
+def in_int8(format, n, columns):
     """Tell whether this number of rows of activations is rounded to int8."""
-    return isinstance(format, Int4) or (n >= 8 and library.has_vnni())
+    return isinstance(format, Int4) or (n >= (8 if columns <= 1024 else 24) and library.has_vnni())

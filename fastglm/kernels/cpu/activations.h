@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <numeric>
@@ -22,6 +23,11 @@ constexpr int64_t LEAST = 1 << 18;  // products that are worth a thread
 constexpr int64_t LONGEST = 256;    // columns of a group
 constexpr float OUTLYING = 6;       // times what is usual in a row: a number for which some of its group are kept apart
 constexpr float APART = 4;          // and these
+
+// A line of the cache. Rows of numbers begin with one: a register that is read from two lines takes twice as long.
+struct alignas(64) Line {
+  std::byte bytes[64];
+};
 
 // The largest magnitude; no number where one of them is none, so that it stays seen in the products.
 inline float largest(const float* x, int64_t n) {
@@ -133,22 +139,22 @@ struct Outliers {
 struct Int8Rows {
   int64_t group, groups;
   int64_t stride;  // a stride that is no power of two: rows read together would share a set of the first cache
-  std::vector<int8_t> numbers;      // [n, stride]
   std::vector<float> scales, sums;  // [n, groups]
   std::vector<std::vector<Outlier>> outliers;  // of each row
+  std::vector<Line> lines;  // [n, stride / 64]
 
   // `apart`: outliers are kept apart, and are 0 among the numbers.
   Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group, int64_t parted, bool apart = false)
       : group(group),
         groups(width / group),
         stride(width + CHUNK),
-        numbers(n * stride),
         scales(n * groups),
         sums(n * groups),
-        outliers(n) {
+        outliers(n),
+        lines(n * stride / sizeof(Line)) {
     at::parallel_for(0, n, std::max<int64_t>(1, LEAST / 8 / width), [&](int64_t begin, int64_t end) {
       for (int64_t row = begin; row < end; row++) {
-        int8_t* into = &numbers[row * stride];
+        int8_t* into = numbers(row);
         const float* from = x + row * columns;
         float most = 0;
         for (int64_t start = 0, g = row * groups; start < columns; start += group, g++) {
@@ -162,6 +168,9 @@ struct Int8Rows {
       }
     });
   }
+
+  int8_t* numbers(int64_t row) { return reinterpret_cast<int8_t*>(lines.data()) + row * stride; }
+  const int8_t* numbers(int64_t row) const { return reinterpret_cast<const int8_t*>(lines.data()) + row * stride; }
 
   // n numbers as group g, of which the largest is known, in a row and from a column on; `often`: `usual` of the row.
   void round(const float* x, int64_t n, int8_t* into, int64_t g, float often, int64_t row, int64_t start) {
@@ -201,16 +210,19 @@ struct Int8Rows {
 
 // In int16, a scale for each row.
 struct Int16Rows {
-  int64_t width;
-  std::vector<int16_t> numbers;  // [n, width]
-  std::vector<float> scales;     // [n]
+  int64_t width, stride;
+  std::vector<float> scales;  // [n]
+  std::vector<Line> lines;    // [n, stride / 32]
 
   Int16Rows(const float* x, int64_t n, int64_t columns, int64_t width)
-      : width(width), numbers(n * width), scales(n) {
+      : width(width), stride((width / 64 + 1) * 64), scales(n), lines(n * stride * sizeof(int16_t) / sizeof(Line)) {
     at::parallel_for(0, n, std::max<int64_t>(1, LEAST / 8 / width), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; row++) round(x + row * columns, columns, &numbers[row * width], row);
+      for (int64_t row = begin; row < end; row++) round(x + row * columns, columns, numbers(row), row);
     });
   }
+
+  int16_t* numbers(int64_t row) { return reinterpret_cast<int16_t*>(lines.data()) + row * stride; }
+  const int16_t* numbers(int64_t row) const { return reinterpret_cast<const int16_t*>(lines.data()) + row * stride; }
 
   void round(const float* x, int64_t n, int16_t* into, int64_t row) {
     const float most = largest(x, n), times = 32767 / most;

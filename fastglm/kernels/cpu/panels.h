@@ -25,8 +25,11 @@ constexpr int64_t ROWS = 2 * LANES;  // of weights, in a panel
 constexpr int64_t DEPTH = 2048;      // columns of a panel, which then takes 64 KiB of the second cache
 constexpr int64_t STEP = 4;          // columns that one instruction adds up
 constexpr int64_t TOKENS = 12;       // rows of activations at once: 24 of the 32 registers hold their sums
-constexpr int64_t WORTH = 8;         // rows of activations that unpacking pays for
+constexpr int64_t SHORT = 1024;      // columns of weights that are in a cache anyway
 constexpr int64_t GROUP = 128;       // columns of activations with a scale of their own, where weights have no groups
+
+// Tells whether unpacking weights pays for so many rows of activations; `others`: the other way is fast.
+inline bool worth(int64_t n, int64_t width, bool others) { return n >= (others && width > SHORT ? 24 : 8); }
 
 // From 16 registers of 16 lanes: what was lane j of register i becomes lane i of register j.
 inline void transpose(std::array<__m512i, LANES>& r) {
@@ -156,7 +159,7 @@ template <int64_t COUNT>
 inline void tile(const Panel& panel, const Int8Rows& rows_of_x, const Outliers& outliers, int64_t token, int64_t start,
                  int64_t groups, int64_t rows, float* out, int64_t stride) {
   const int64_t group = rows_of_x.group, all = rows_of_x.groups, apart = rows_of_x.stride;
-  const int8_t* x = &rows_of_x.numbers[token * apart + start];
+  const int8_t* x = rows_of_x.numbers(token) + start;
   const float *scales = &rows_of_x.scales[token * all + start / group], *sums = &rows_of_x.sums[token * all + start / group];
   const auto there = [&](int64_t half) { return first_lanes(rows - half * LANES); };
   alignas(64) float totals[2][COUNT][LANES];  // in `out` they would share a few sets of the first cache

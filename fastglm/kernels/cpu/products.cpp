@@ -25,6 +25,11 @@
 namespace {
 
 constexpr int64_t TOKENS = 4;        // rows of activations that share a read of the weights
+#ifdef __AVX512VNNI__
+constexpr int64_t INT8_TOKENS = 8;   // and of int8, where there are registers for so many sums
+#else
+constexpr int64_t INT8_TOKENS = TOKENS;
+#endif
 constexpr int64_t BLOCK = 32;        // rows of weights that stay in a cache for all rows of activations
 constexpr int64_t FLUSH = 2048;      // columns of int8 weights whose integer sums cannot overflow
 
@@ -93,7 +98,7 @@ inline void int4_row(const Int8Rows& x, int64_t token, const Int4Weights& weight
           _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight + c * CHUNK / 2)), sign);
       const __m256i odd = _mm256_and_si256(both, low), even = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
       for (int64_t t = 0; t < COUNT; t++) {
-        const __m256i* numbers = reinterpret_cast<const __m256i*>(&x.numbers[(token + t) * x.stride + c * CHUNK]);
+        const __m256i* numbers = reinterpret_cast<const __m256i*>(x.numbers(token + t) + c * CHUNK);
         found[t] = with_products(found[t], odd, _mm256_loadu_si256(numbers), even, _mm256_loadu_si256(numbers + 1));
       }
     }
@@ -112,12 +117,13 @@ inline void int4_row(const Int8Rows& x, int64_t token, const Int4Weights& weight
 
 // Adds what some columns of a row of int8 weights give by COUNT rows of activations.
 template <int64_t COUNT>
-inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride, int64_t columns, __m256 (&total)[COUNT]) {
+inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride, int64_t columns, int64_t ahead,
+                         __m256 (&total)[COUNT]) {
   __m512i found[2][COUNT];
   for (int64_t t = 0; t < COUNT; t++) found[0][t] = found[1][t] = _mm512_setzero_si512();
   int64_t i = 0;
   for (; i + 64 <= columns; i += 64) {
-    fetch(weight + i);
+    fetch(weight + i, ahead);
     const __m256i* both = reinterpret_cast<const __m256i*>(weight + i);
     const __m512i left = _mm512_cvtepi8_epi16(_mm256_loadu_si256(both));
     const __m512i right = _mm512_cvtepi8_epi16(_mm256_loadu_si256(both + 1));
@@ -142,11 +148,12 @@ inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride,
 
 // Adds what some columns of a row of int8 weights give by COUNT rows of activations.
 template <int64_t COUNT>
-inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride, int64_t columns, __m256 (&total)[COUNT]) {
+inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride, int64_t columns, int64_t ahead,
+                         __m256 (&total)[COUNT]) {
   __m256i found[COUNT];
   for (int64_t t = 0; t < COUNT; t++) found[t] = _mm256_setzero_si256();
   for (int64_t i = 0; i < columns; i += 32) {
-    if (i % 64 == 0) fetch(weight + i);
+    if (i % 64 == 0) fetch(weight + i, ahead);
     const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight + i));
     const __m256i left = _mm256_cvtepi8_epi16(_mm256_castsi256_si128(both));
     const __m256i right = _mm256_cvtepi8_epi16(_mm256_extracti128_si256(both, 1));
@@ -162,33 +169,47 @@ inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride,
 
 #endif
 
-// A row of int8 weights by COUNT rows of activations.
+// Rows of int8 weights from `first` to `last`, at most BLOCK, by COUNT rows of activations. out: [n, stride].
 template <int64_t COUNT>
-inline void int8_row(const Int16Rows& x, int64_t token, const Int8Weights& weights, int64_t row, float* out,
-                     int64_t stride) {
-  __m256 total[COUNT];
-  for (int64_t t = 0; t < COUNT; t++) total[t] = _mm256_setzero_ps();
-  for (int64_t start = 0; start < x.width; start += FLUSH)
-    int8_columns<COUNT>(weights.numbers + row * x.width + start, &x.numbers[token * x.width + start], x.width,
-                        std::min(FLUSH, x.width - start), total);
-  for (int64_t t = 0; t < COUNT; t++) out[(token + t) * stride + row] = sum(total[t]) * weights.scales[row] * x.scales[token + t];
+inline void int8_rows(const Int16Rows& x, int64_t token, const Int8Weights& weights, int64_t first, int64_t last, float* out,
+                      int64_t stride) {
+  constexpr int64_t depth = COUNT > 2 ? FLUSH : 8 * FLUSH;  // columns of activations that stay in the first cache
+  const int64_t width = x.width, ahead = std::max(AHEAD, 2 * width);
+  __m256 totals[BLOCK][COUNT];
+  for (int64_t row = first; row < last; row++)
+    for (int64_t t = 0; t < COUNT; t++) totals[row - first][t] = _mm256_setzero_ps();
+  for (int64_t start = 0; start < width; start += depth)
+    for (int64_t row = first; row < last; row++)
+      for (int64_t i = start; i < std::min(width, start + depth); i += FLUSH)
+        int8_columns<COUNT>(weights.numbers + row * width + i, x.numbers(token) + i, x.stride, std::min(FLUSH, width - i),
+                            ahead, totals[row - first]);
+  for (int64_t row = first; row < last; row++)
+    for (int64_t t = 0; t < COUNT; t++)
+      out[(token + t) * stride + row] = sum(totals[row - first][t]) * weights.scales[row] * x.scales[token + t];
 }
 
-// Calls `some(count, token, first row, end of rows, room)` until all rows of both are done, so that a block of weights
-// stays in a cache; `room` is for so many floats a row of activations.
-template <typename Some>
+// Calls `some(count, token, first row, end of rows, room)` until all rows of both are done, up to MOST rows of activations
+// at a time, so that a block of weights stays in a cache; `room` is for so many floats a row of activations.
+template <int64_t MOST, typename Some>
 void each(int64_t n, int64_t rows, int64_t width, int64_t room, const Some& some) {
   const int64_t blocks = (rows + BLOCK - 1) / BLOCK, work = n * width * BLOCK;
   at::parallel_for(0, blocks, std::max<int64_t>(1, LEAST / work), [&](int64_t begin, int64_t end) {
-    std::vector<float> floats(TOKENS * room);
+    std::vector<float> floats(MOST * room);
     for (int64_t block = begin; block < end; block++) {
       const int64_t first = block * BLOCK, last = std::min(rows, first + BLOCK);
-      for (int64_t token = 0; token < n; token += TOKENS) switch (n - token) {
-          case 1: some(Constant<1>(), token, first, last, floats.data()); break;
-          case 2: some(Constant<2>(), token, first, last, floats.data()); break;
-          case 3: some(Constant<3>(), token, first, last, floats.data()); break;
-          default: some(Constant<TOKENS>(), token, first, last, floats.data());
-        }
+      int64_t token = 0;
+      const auto go = [&](auto count) {
+        some(count, token, first, last, floats.data());
+        token += count;
+      };
+      if constexpr (MOST > 4)
+        while (token + MOST <= n) go(Constant<MOST>());
+      while (token + 4 <= n) go(Constant<4>());
+      switch (n - token) {
+        case 1: go(Constant<1>()); break;
+        case 2: go(Constant<2>()); break;
+        case 3: go(Constant<3>()); break;
+      }
     }
   });
 }
@@ -210,24 +231,21 @@ at::Tensor int4_in_groups(const at::Tensor& x, const at::Tensor& weight, const a
                             scale.const_data_ptr<BFloat16>(), zero.const_data_ptr<BFloat16>()};
   float* into = out.mutable_data_ptr<float>();
 #ifdef __AVX512VNNI__
-  if (n >= panels::WORTH) {
+  constexpr bool is_wide = GROUP % WIDE == 0;
+  if (panels::worth(n, width, is_wide)) {
     panels::product(Int8Rows(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, 0), n, weights, rows, into);
     return out;
   }
-  if constexpr (GROUP % WIDE == 0) {
+  if constexpr (is_wide) {
     const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, WIDE);
-    const rows::Scales scales(numbers, n);
-    each(n, rows, width, 2 * scales.size, [&](auto count, int64_t token, int64_t first, int64_t last, float* room) {
-      int64_t r = first;
-      for (; r + rows::TOGETHER <= last; r += rows::TOGETHER)
-        rows::product<count, GROUP, rows::TOGETHER>(numbers, scales, token, weights, r, room, into, rows);
-      for (; r < last; r++) rows::product<count, GROUP, 1>(numbers, scales, token, weights, r, room, into, rows);
+    each<rows::TOKENS>(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
+      rows::product<count, GROUP, BLOCK>(numbers, weights, token, first, last, into, rows);
     });
     return out;
   }
 #endif
   const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, CHUNK);
-  each(n, rows, width, numbers.groups, [&](auto count, int64_t token, int64_t first, int64_t last, float* room) {
+  each<TOKENS>(n, rows, width, numbers.groups, [&](auto count, int64_t token, int64_t first, int64_t last, float* room) {
     for (int64_t r = first; r < last; r++) int4_row<count, GROUP>(numbers, token, weights, r, room, into, rows);
   });
   return out;
@@ -254,7 +272,7 @@ at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at:
   const Int8Weights weights{width, weight.const_data_ptr<int8_t>(), scale.const_data_ptr<float>()};
   float* into = out.mutable_data_ptr<float>();
 #ifdef __AVX512VNNI__
-  if (n >= panels::WORTH) {
+  if (panels::worth(n, width, true)) {
     const int64_t padded = (width + panels::GROUP - 1) / panels::GROUP * panels::GROUP;
     const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), padded, panels::GROUP, 0, true);
     panels::product(numbers, n, weights, rows, into);
@@ -262,8 +280,8 @@ at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at:
   }
 #endif
   const Int16Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width);
-  each(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
-    for (int64_t r = first; r < last; r++) int8_row<count>(numbers, token, weights, r, into, rows);
+  each<INT8_TOKENS>(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
+    int8_rows<count>(numbers, token, weights, first, last, into, rows);
   });
   return out;
 }
@@ -308,7 +326,7 @@ at::Tensor float_product(const at::Tensor& x, const at::Tensor& weight) {
   at::Tensor out = at::empty({n, rows}, x.options());
   const float *numbers = x.const_data_ptr<float>(), *weights = weight.const_data_ptr<float>();
   float* into = out.mutable_data_ptr<float>();
-  each(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
+  each<TOKENS>(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
     constexpr int64_t together = count > 2 && FLOATS == 8 ? 2 : 4;  // whose sums there are registers for
     const float* from = numbers + token * width;
     int64_t r = first;

@@ -29,4 +29,6 @@ constexpr int64_t AHEAD = 1024;
 #endif
 
 // Has the cache fetch weights that come later: a few rows of activations are done with them before memory gives them.
-inline void fetch(const void* weights) { _mm_prefetch(static_cast<const char*>(weights) + AHEAD, _MM_HINT_T0); }
+inline void fetch(const void* weights, int64_t ahead = AHEAD) {
+  _mm_prefetch(static_cast<const char*>(weights) + ahead, _MM_HINT_T0);
+}
