@@ -18,7 +18,12 @@ DOWNLOAD_LIMIT = "FASTGLM_MAX_DOWNLOAD"  # the variable that says how many GB ma
 VISITORS_LIMIT = 20  # GB for visitors of the app by default: every published checkpoint of the family fits
 DEEPEST = 64  # levels of lists and objects in a JSON file
 _MB = 1 << 20
-_LIMITS = {"config.json": _MB, "tokenizer_config.json": 4 * _MB, "generation_config.json": _MB}
+_LIMITS = {
+    "config.json": _MB,
+    "tokenizer_config.json": 4 * _MB,
+    "generation_config.json": _MB,
+    "tokenizer.json": 32 * _MB,  # GLM-4's has 20
+}
 _LARGEST = 16 * _MB  # levels in all other JSON files: an index names every tensor, a record every file and step
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
