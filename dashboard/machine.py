@@ -10,6 +10,7 @@ import streamlit as st
 from dashboard.markup import bold, plain
 from dashboard.texts import say
 from fastglm.system.devices import DeviceCard
+from fastglm.system.files import in_words
 
 
 @st.cache_resource(show_spinner=False)
@@ -28,11 +29,6 @@ def device() -> DeviceCard | None:
     """The device that models run on; None until it is known."""
     found = _looking()
     return found.result() if found.done() and found.exception() is None else None
-
-
-def size(memory: float) -> str:
-    """Bytes in words: GB, or MB below one."""
-    return f"{memory / 1e9:.2f} GB" if memory >= 1e9 else f"{memory / 1e6:.0f} MB"
 
 
 def draw() -> None:
@@ -56,7 +52,7 @@ def _wait(found: "Future[DeviceCard]") -> None:
 def _draw_card(card: DeviceCard) -> None:
     icon = ":material/memory:" if card.kind == "cpu" else ":material/developer_board:"
     st.markdown(f"{icon} {bold(card.name)}")
-    lines = [say("device-memory", total=size(card.memory_total))]
+    lines = [say("device-memory", total=in_words(card.memory_total))]
     if card.compute_capability:
         lines.append(say("device-capability", version=card.compute_capability))
     if card.driver:

@@ -7,19 +7,19 @@ from typing import Any
 import streamlit as st
 
 from dashboard import widgets
-from dashboard.machine import size
 from dashboard.markup import Markdown, bold, plain
 from dashboard.texts import say
 from fastglm.compress.size import predict_size
 from fastglm.errors import FastGLMError
 from fastglm.models.facts import ModelFacts
+from fastglm.system.files import in_words
 
 
 def draw(model: str, device: Mapping[str, Any]) -> None:
     """Draw a line about the machine and one about the model."""
     facts = []
     if device.get("memory_total"):
-        facts.append(say("device-memory", total=size(device["memory_total"])))
+        facts.append(say("device-memory", total=in_words(device["memory_total"])))
     if device.get("cores") and device.get("threads"):
         facts.append(say("device-cores", cores=device["cores"], threads=device["threads"]))
     about = {device.get("name") or platform.node(): facts, widgets.model_name(model): _model(model)}
@@ -37,7 +37,7 @@ def _model(model: str) -> list[str]:
     if known is None:
         return [say("fact-unknown")]
     facts, disk = known
-    return [*_facts(facts), *([say("fact-disk", size=Markdown(size(disk).replace(" ", "\u00a0")))] if disk else [])]
+    return [*_facts(facts), *([say("fact-disk", size=Markdown(in_words(disk).replace(" ", "\u00a0")))] if disk else [])]
 
 
 def _facts(facts: ModelFacts) -> list[str]:

@@ -7,7 +7,6 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import machine, safe_markdown
-from dashboard.machine import size
 from dashboard.markup import bold, plain
 from dashboard.session.answering import Turn
 from dashboard.session.state import MESSAGE, Figures, Settings
@@ -20,6 +19,7 @@ from fastglm.models.folder import CheckpointFolder
 from fastglm.models.source import find_source, openable
 from fastglm.progress.progress import COMPILING
 from fastglm.system.devices import DeviceCard
+from fastglm.system.files import in_words
 from fastglm.variants.offers import Offer, offers
 
 LISTED = 20  # folders that are no models
@@ -180,7 +180,7 @@ def figures_line(figures: Figures, model: str = "", variant: str = "", ended: bo
         say("figure-ttft", seconds=f"{figures.ttft:.2f}" if figures.ttft >= 0.01 else f"{figures.ttft:.1g}"),
         say("figure-rate", rate=f"{figures.decode_rate:.1f}") if figures.decode_rate else "",
         "" if figures.acceptance is None else say("figure-acceptance", share=f"{100 * figures.acceptance:.0f}"),
-        say("figure-memory", memory=size(figures.memory)) if figures.memory else "",
+        say("figure-memory", memory=in_words(figures.memory)) if figures.memory else "",
         plain(f"{model_name(model)} · {variant}") if variant else "",
     ]
     st.caption(" · ".join(part for part in parts if part))
@@ -214,7 +214,7 @@ def _loading(turn: Turn) -> str:
         return say("loading-compile", variant=turn.key.variant)
     if progress is None or not progress.total:
         return say("loading-start", variant=turn.key.variant)
-    return say("loading", variant=turn.key.variant, done=size(progress.done), total=size(progress.total))
+    return say("loading", variant=turn.key.variant, done=in_words(progress.done), total=in_words(progress.total))
 
 
 def turn_text(turn: Turn) -> None:

@@ -15,6 +15,7 @@ from dashboard.results import memory, results
 from dashboard.results.memory import Need
 from dashboard.texts import say, together
 from fastglm.system.devices import DeviceCard
+from fastglm.system.files import in_words
 
 
 def choose() -> None:
@@ -74,7 +75,7 @@ def draw_reach(run: pd.Series, rows: pd.DataFrame, needs: list[Need], short: lis
     card = machine.device()
     table = memory.fit(needs, context, batch, limit, card.memory_total if card else None)
     if card:
-        draw_fit(table[~table["variant"].isin(short)], machine.size(card.memory_total), context, batch, limit)
+        draw_fit(table[~table["variant"].isin(short)], in_words(card.memory_total), context, batch, limit)
     draw_lines(memory.lines(needs, limit, batch), peaks if batch == 1 else peaks.iloc[:0], context, card)
     st.caption(together([say("memory-computed"), say("memory-points", batch=batch)]))
     measured_on = sorted({device.partition(":")[0] for device in rows["device"]})
@@ -110,7 +111,7 @@ def draw_lines(lines: pd.DataFrame, points: pd.DataFrame, context: int, card: De
         st.caption(say("memory-below", card=f"{memory.CARDS[0]} GB"))
     here = {}
     if card and card.memory_total <= 2 * top:
-        here[say("this-machine", memory=machine.size(card.memory_total))] = card.memory_total * factor
+        here[say("this-machine", memory=in_words(card.memory_total))] = card.memory_total * factor
     lines, points = (table.assign(value=table["value"] * factor) for table in (lines, points))
     figure = charts.reach(lines, points, {"right": cards, "left": here}, context, unit, say("context"))
     st.plotly_chart(figure, key="chart-reach", config=report_charts.BARE)

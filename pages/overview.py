@@ -16,12 +16,12 @@ from benchmarks.report import charts
 from benchmarks.store.store import Store
 from dashboard import machine, model_facts, page_frame, widgets
 from dashboard.jobs import measure_form, status
-from dashboard.machine import size
 from dashboard.markup import code, plain
 from dashboard.results import recommendation, recommendation_text, results
 from dashboard.results.recommendation import Advice, Standing, fits
 from dashboard.texts import say, together
 from fastglm.system.devices import DeviceCard
+from fastglm.system.files import in_words
 from fastglm.variants.variants import USUAL
 
 
@@ -133,7 +133,9 @@ def draw_chart(known: Sequence[Standing], found: pd.DataFrame, total: float) -> 
     points = recommendation.points(known, "quality" if "quality" in metrics else "memory", total)
     if points.empty:
         return
-    points["note"] = [say("device-memory", total=size(memory)) if pd.notna(memory) else "" for memory in points["size"]]
+    points["note"] = [
+        say("device-memory", total=in_words(memory)) if pd.notna(memory) else "" for memory in points["size"]
+    ]
     titles = {"skill_accuracy": say("overview-accuracy"), "top1_agreement": say("overview-agreement")}
     title, y_format = titles.get(metrics.get("quality", "")), ".1~%"
     if title is None:

@@ -11,9 +11,9 @@ from benchmarks.store.store import Store
 from dashboard import widgets
 from dashboard.compress import prediction
 from dashboard.jobs import measure_form
-from dashboard.machine import size
 from dashboard.results import recommendation
 from dashboard.texts import say, together
+from fastglm.system.files import in_words
 
 BEFORE, AFTER = "before", "after"
 VARIANTS = {BEFORE: "original", AFTER: "fast"}  # the compressed model's own format, on the fast engine
@@ -70,7 +70,7 @@ def _draw_figures(found: pd.DataFrame) -> None:
     values = found.set_index(["side", "variant"])["value"].to_dict()
     forms = {
         "speed": (say("overview-speed"), lambda value: f"{value:.1f}"),
-        "memory": (say("memory"), size),
+        "memory": (say("memory"), in_words),
         "quality": (say("made-right"), lambda value: f"{100 * value:.1f} %"),
     }
     if found.loc[found["side"] == "quality", "n"].nunique() > 1:

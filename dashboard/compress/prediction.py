@@ -7,11 +7,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import model_facts
-from dashboard.machine import size
 from dashboard.texts import say
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.size import predict_size
 from fastglm.models.facts import ModelFacts
+from fastglm.system.files import in_words
 
 
 def predict(facts: ModelFacts, recipe: Recipe, kind: str) -> pd.DataFrame:
@@ -37,13 +37,13 @@ def draw(rows: pd.DataFrame, recipe: Recipe, kind: str) -> None:
     columns = st.columns(3)
     figures = {
         "parameters": (say("parameters"), model_facts.number(after["parameters"])),
-        "bytes": (say("disk-size"), size(after["bytes"])),
-        "read": (say("bytes-read"), size(after["read"])),
+        "bytes": (say("disk-size"), in_words(after["bytes"])),
+        "read": (say("bytes-read"), in_words(after["read"])),
     }
     for column, (figure, (label, words)) in zip(columns, figures.items(), strict=True):
         against(column, label, words, after[figure] / before[figure])
     ratio = before["read"] / after["read"]
-    st.caption(say("predicted-bound", read=size(before["read"]), ratio=f"{ratio:.2f}", kind=kind))
+    st.caption(say("predicted-bound", read=in_words(before["read"]), ratio=f"{ratio:.2f}", kind=kind))
     if any(step.name == "prune-vocabulary" for step in recipe.steps):
         st.caption(say("predicted-vocabulary"))
     with st.expander(say("step-by-step")):

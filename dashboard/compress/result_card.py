@@ -12,13 +12,13 @@ from streamlit.errors import StreamlitAPIException
 from benchmarks.report.charts import BARE
 from dashboard import charts, model_facts, widgets
 from dashboard.compress import before_after, prediction
-from dashboard.machine import size
 from dashboard.markup import plain
 from dashboard.results import results
 from dashboard.texts import say
 from fastglm.compress.manifest import FILE, read_manifest
 from fastglm.errors import CheckpointError
 from fastglm.models.source import openable
+from fastglm.system.files import in_words
 
 LARGEST = 1e30  # largest number of seconds, nats or perplexity on a page
 LOSS = 0.001  # nats: a smaller loss is not worth a sentence
@@ -99,7 +99,7 @@ def _draw_figures(rows: pd.DataFrame) -> None:
     columns = st.columns(3)
     figures = {
         "parameters": (say("parameters"), model_facts.number(after["parameters"])),
-        "bytes": (say("disk-size"), size(after["bytes"])),
+        "bytes": (say("disk-size"), in_words(after["bytes"])),
         "perplexity": (say("perplexity"), f"{after['perplexity']:.4g}"),
     }
     if pd.isna(after["perplexity"]) or pd.isna(before["perplexity"]):

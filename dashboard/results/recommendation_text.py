@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
-from dashboard.machine import size
 from dashboard.results.recommendation import Advice, Standing, Value
 from dashboard.texts import say
+from fastglm.system.files import in_words
 
 
 def sentences(found: Advice, metrics: Mapping[str, str]) -> Iterator[str]:
@@ -38,7 +38,9 @@ def _gain(pick: Standing, baseline: Standing) -> Iterator[str]:
         yield say("advice-speed", ratio=ratio, baseline=baseline.variant, rate=rate, base=base)
     if pick.memory and baseline.memory:
         ratio = f"{pick.memory.value / baseline.memory.value:.2f}"
-        yield say("advice-memory", ratio=ratio, memory=size(pick.memory.value), base=size(baseline.memory.value))
+        yield say(
+            "advice-memory", ratio=ratio, memory=in_words(pick.memory.value), base=in_words(baseline.memory.value)
+        )
 
 
 def _price(pick: Standing, baseline: Standing, metric: str | None) -> str:
@@ -76,7 +78,7 @@ def how_measured(found: pd.DataFrame, points: pd.DataFrame, total: float) -> Ite
     if "quality" not in set(found["side"]):
         yield say("overview-how-none")
     if points["size"].notna().any():
-        yield say("overview-how-area", largest=size(points["size"].max()))
+        yield say("overview-how-area", largest=in_words(points["size"].max()))
     yield say("overview-how-front")
     if not points["fits"].all():
-        yield say("overview-how-hollow", total=size(total))
+        yield say("overview-how-hollow", total=in_words(total))

@@ -26,7 +26,7 @@ from dashboard.markup import Markdown, bold, code, plain
         "**bold** __bold__ *x* _y_ ~~z~~",
         "| a | b |",
         "C:\\new\\_folder\\",
-        "-1.5 % and 8.00 GB",
+        "-1.5 % and 8.0 GB",
     ],
 )
 def test_a_text_is_shown_as_it_is(text: str) -> None:

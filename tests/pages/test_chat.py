@@ -31,7 +31,7 @@ def test_a_message_is_answered_with_its_figures(open_page: Open, pool: FakePool)
     text = words(app)
     assert "hello &lt;b&gt;you&lt;/b&gt;" in text
     assert pool.text in text
-    assert "8 tokens · first token after 0.10 s · 50.0 tokens/s · 250 MB in use" in text
+    assert "8 tokens · first token after 0.10 s · 50.0 tokens/s · 250.0 MB in use" in text
 
 
 def test_an_empty_message_does_nothing(open_page: Open, pool: FakePool) -> None:

@@ -85,7 +85,7 @@ def test_the_empty_page_predicts_and_says_what_to_do(open_page: Open) -> None:
     app = open_page(PAGE)
     assert figures(app)["Parameters"] == ("9.34 M", "1 × the original")
     size, share = figures(app)["On disk"]
-    assert size == "5 MB"
+    assert size == "5.0 MB"
     assert 0.25 < float(share.split()[0]) < 0.3
     assert "at most 3." in words(app)
     assert "Computed, not measured" in words(app)
@@ -220,7 +220,7 @@ def test_the_card_shows_the_damage_and_the_healing(open_page: Open, own_home: Pa
     assert "0.3000 for the original, 0.9000 at its worst on the way, 0.3200 at the end" in words(app)
     card = {found.label: (found.value, found.delta) for found in app.metric[3:]}
     assert card["Parameters"] == ("6.00 M", "0.667 × the original")
-    assert card["On disk"] == ("12 MB", "0.667 × the original")
+    assert card["On disk"] == ("12.0 MB", "0.667 × the original")
     assert card["Perplexity"] == ("1.32", "1.02 × the original")
     (chart,) = app.get("plotly_chart")
     (line,) = json.loads(chart.proto.spec)["data"]
@@ -277,7 +277,7 @@ def test_the_card_shows_right_answers_and_samples_side_by_side(open_page: Open, 
     kept.close()
     app = open_page(PAGE)  # newer shares of other questions are not compared
     assert figures(app)["Right answers"] == ("50.0 %", "0.667 × the original")
-    assert figures(app)["Memory"] == ("200 MB", "0.667 × the original")
+    assert figures(app)["Memory"] == ("200.0 MB", "0.667 × the original")
     assert "928 questions that the demo model was not trained on" in words(app)
     assert "1 of 2 are the same" in words(app)
     table, samples = (frame.value for frame in app.dataframe[-2:])

@@ -127,8 +127,8 @@ def test_what_fits_the_card_at_hand(open_page: Open) -> None:
     measured(BIG, "shape:chatglm-6b", token=1e6)
     app = open_page(PAGE)
     text = words(app)
-    assert "With 2048 tokens of context and a batch of 1, **int4** fits into the 24.00 GB of this machine" in text
-    assert "**original** does not fit into the 24.00 GB" in text
+    assert "With 2048 tokens of context and a batch of 1, **int4** fits into the 24.0 GB of this machine" in text
+    assert "**original** does not fit into the 24.0 GB" in text
     assert "(the model's limit is 2048): **original** 0, **int4** 2048." in text
     assert table(app)["fits"].to_dict() == {"original": "does not fit", "int4": "fits"}
     healthy(app.slider(key="batch").set_value(16).run())
@@ -139,7 +139,7 @@ def test_what_fits_the_card_at_hand(open_page: Open) -> None:
 def test_cards_are_drawn_where_they_leave_the_lines_room(open_page: Open) -> None:
     measured(BIG, "shape:chatglm-6b", token=1e6)
     app = open_page(PAGE)
-    assert edges(app) == ["4 GB", "6 GB", "8 GB", "12 GB", "16 GB", "24 GB", "this machine, 24.00 GB"]
+    assert edges(app) == ["4 GB", "6 GB", "8 GB", "12 GB", "16 GB", "24 GB", "this machine, 24.0 GB"]
     measured(DEMO)
     app = open_page(PAGE)
     assert edges(app) == []
