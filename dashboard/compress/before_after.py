@@ -92,7 +92,7 @@ def _table(found: pd.DataFrame, models: dict[str, str]) -> pd.DataFrame:
         values: dict[str, Any] = dict(zip(part["side"], part["value"], strict=True))
         asked = part.loc[part["side"] == "quality", "n"]
         if memory := values.get("memory"):
-            values["memory"] = size(memory)
+            values["memory"] = in_words(memory)
         own = {"model": widgets.model_name(model), "variant": VARIANTS[side]}
         rows.append({**own, **dict.fromkeys(recommendation.SIDES), **values, "asked": next(iter(asked), None)})
     return pd.DataFrame(rows)

@@ -67,6 +67,8 @@ def table(rows: pd.DataFrame) -> None:
         "perplexity": st.column_config.NumberColumn(say("perplexity"), format="%.4f"),
         "seconds": st.column_config.NumberColumn(say("seconds"), format="%.1f"),
     }
-    words = {name: rows[name].map(size) for name in ("bytes", "read") if name in rows}  # streamlit would write 3.8亿 B
+    words = {
+        name: rows[name].map(in_words) for name in ("bytes", "read") if name in rows
+    }  # streamlit would write 3.8亿 B
     named = rows.assign(step=rows["step"].replace("", say("before")), **words)
     st.dataframe(named[[name for name in columns if name in rows]], hide_index=True, column_config=columns)

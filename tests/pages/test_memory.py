@@ -233,6 +233,9 @@ class Tiny:
     def modules(self) -> list[torch.nn.Module]:
         return []
 
+    def prefix(self) -> None:
+        """No learned prefix."""
+
     def decoder(self) -> Any:
         class Decoder(torch.nn.Module):
             dtype = torch.float32
