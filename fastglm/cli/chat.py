@@ -122,8 +122,9 @@ def _tell(text: str, **style: Any) -> None:
 
 def _headline(host: Host) -> str:
     info = host.info
+    name = f"{info.model} as {info.variant}" + (f" with {info.adapter}" if info.adapter else "")
     lines = [
-        f"{info.model} as {info.variant} on {info.device}, {info.dtype}, {in_words(info.weights_memory)} of weights.",
+        f"{name} on {info.device}, {info.dtype}, {in_words(info.weights_memory)} of weights.",
         *info.notes,
         "clear forgets the conversation, stop leaves, Ctrl-C stops an answer.",
     ]

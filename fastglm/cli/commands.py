@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastglm.cli.errors import run, want_command
-from fastglm.cli.options import SEEDS, Cache, Debug, Device, Model, Progress, Seed, Variant
+from fastglm.cli.options import SEEDS, Adapter, Cache, Debug, Device, Model, Progress, Seed, Variant
 from fastglm.convert.kinds import Kind, Layout
 from fastglm.errors import UsageError
 from fastglm.progress.progress import Show
@@ -51,6 +51,7 @@ def chat(
     variant: Variant = "original",
     device: Device = "auto",
     cache: Cache = "auto",
+    adapter: Adapter = None,
     max_length: Annotated[
         int, typer.Option(help="Most tokens of prompt and answer together.", min=1, max=1 << 20)
     ] = 2048,
@@ -77,7 +78,7 @@ def chat(
 
     def load() -> "Host":
         with Bars() as bars:
-            return Host.start(model, variant, device, cache=cache, progress=bars)
+            return Host.start(model, variant, device, cache=cache, adapter=adapter, progress=bars)
 
     settings = {"max_length": max_length, "top_p": top_p, "temperature": temperature, "seed": seed}
     TerminalChat(load, settings, system).run()
@@ -197,6 +198,7 @@ def evaluate(
     variant: Variant = "original",
     device: Device = "auto",
     cache: Cache = "auto",
+    adapter: Adapter = None,
     suite: Suite = "skills",
     questions: Questions = None,
     tasks: Tasks = None,
@@ -224,13 +226,14 @@ def evaluate(
     chosen = read_arithmetic(arithmetic)
     suites = choose_suites(suite, tasks)
     with Bars() as bars:
-        loaded, tokenizer = load(model, variant, device, cache=cache, progress=bars)
+        loaded, tokenizer = load(model, variant, device, cache=cache, adapter=adapter, progress=bars)
         found = {name: ask(loaded, tokenizer, questions, bars, chosen) for name, ask in suites.items()}
     for report in found.values():
         typer.echo(report.as_text())
     if json_file:
         info = loaded.fastglm
-        origin = {"model": model, "variant": variant, "device": info.device, "dtype": info.dtype, "cache": info.cache}
+        told = {name: getattr(info, name) for name in ("device", "dtype", "cache", "adapter")}
+        origin = {"model": model, "variant": variant, **told}
         content = origin | {name: report.as_json() for name, report in found.items()}
         json_file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 

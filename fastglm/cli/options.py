@@ -24,6 +24,9 @@ Model = Annotated[
 Variant = Annotated[str, typer.Option(help="How to run it: a name that `fastglm variants` lists.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; chat and evaluate: cuda:0,cuda:1 too.")]
 Cache = Annotated[str, typer.Option(help="Keys and values: auto, as the model says, or int8, half the bytes of fp16.")]
+Adapter = Annotated[
+    str | None, typer.Option(metavar="DIR", help="What P-Tuning v2 made for the model, in a folder beside it.")
+]
 Progress = Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", callback=wants_debug)]
 Seed = Annotated[int | None, typer.Option(help="The same answers every time.", min=0, max=SEEDS)]

@@ -78,7 +78,7 @@ def judge(
         return Findings(judged, used, precision, own)
     kept = Reference(checkpoint, examples, longest, model.device)
     found = divergence(model, kept.batches, kept.finals(progress), kept.head, arithmetic)
-    if model.fastglm.variant == "original":
+    if model.fastglm.variant == "original" and not model.fastglm.adapter:
         kept.keep_answers(texts)
     return Findings(_judged(examples, texts, kept.batches, found.losses, found.kl, found.agrees), used, precision)
 

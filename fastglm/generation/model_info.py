@@ -30,3 +30,4 @@ class LoadedInfo:
     folder: str | None = None  # the folder of the weights; None for random ones
     cache: str = "auto"  # format of keys and values; auto: the dtype
     notes: list[str] = field(default_factory=list)
+    adapter: str | None = None  # the folder of what fine-tuning made for the model

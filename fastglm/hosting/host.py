@@ -80,13 +80,15 @@ class Host:
         dtype: str = "auto",
         *,
         cache: str = "auto",
+        adapter: str | Path | None = None,
         restricted: bool = False,
         progress: OnProgress | None = None,
         threads: int | None = None,
         launch: Launch | None = None,
     ) -> Self:
         """Load a variant in a new process; the arguments are those of `fastglm.load` and of `load`."""
-        host = cls(HostKey(str(model), variant, device, dtype, cache), launch)
+        tuned = str(Path(adapter).expanduser().absolute()) if adapter else None
+        host = cls(HostKey(str(model), variant, device, dtype, cache, tuned), launch)
         host.load(restricted, progress, threads)
         return host
 

@@ -24,9 +24,10 @@ class HostKey:
     device: str = "auto"
     dtype: str = "auto"
     cache: str = "auto"
+    adapter: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.model} as {self.variant}"
+        return f"{self.model} as {self.variant}" + (f" with {self.adapter}" if self.adapter else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,8 +197,16 @@ class _Worker:
 
             if request.threads:
                 torch.set_num_threads(request.threads)
-            settings = {"cache": key.cache, "restricted": request.restricted, "progress": self._telling(request.id)}
-            loaded = load(key.model, key.variant, key.device, key.dtype, **settings)
+            loaded = load(
+                key.model,
+                key.variant,
+                key.device,
+                key.dtype,
+                cache=key.cache,
+                adapter=key.adapter,
+                restricted=request.restricted,
+                progress=self._telling(request.id),
+            )
             info = loaded[0].fastglm
             self._threads = torch.get_num_threads()
             if not request.threads and info.device == "cpu" and wants_one_thread(info.parameters, info.engine):

@@ -26,7 +26,6 @@ class Checkpoint(CheckpointFolder):
         """Raise CheckpointError as `CheckpointFolder` does."""
         super().__init__(folder)
         self.config = _config(folder, self.fields)
-        self.names = self.config.architecture.tensors
         self._embedding, self._head = f"{self.names.embedding}.", f"{self.names.head}."
         self._finite: set[str] = set()
         self._is_head_alone = False
@@ -82,6 +81,11 @@ class Checkpoint(CheckpointFolder):
         self._is_head_alone = self.config.tie_word_embeddings and not any(n.startswith(self._embedding) for n in found)
         found = {self._called(name): shard for name, shard in found.items()}
         head = {name for name in expected if name.startswith(self._head)}
+        if found and all(name.startswith(f"{self.names.prefix}.") for name in found):
+            raise CheckpointError(
+                f"{self.folder} holds a learned prefix alone (P-Tuning v2): name the model that it was tuned for, and "
+                "this folder as its adapter (--adapter)."
+            )
         if missing := expected.keys() - found.keys() - (head if self.config.tie_word_embeddings else set()):
             raise self._lacks(missing)
         if not head.isdisjoint(found) and (missing := head - found.keys()):
@@ -134,17 +138,7 @@ class Checkpoint(CheckpointFolder):
             raise CheckpointError(
                 f"The checkpoint holds {short(name)}, which its config has no place for: check config.json."
             )
-        if tensor.shape != wanted.shape:
-            raise CheckpointError(
-                f"{name} is {short(tuple(tensor.shape))} in the checkpoint and {tuple(wanted.shape)} by its config: "
-                "config.json and the weights are not of the same model."
-            )
-        if not is_kind(tensor, wanted):
-            kind = "floating point" if wanted.is_floating_point() else _word(wanted.dtype)
-            raise CheckpointError(
-                f"{name} is of {_word(tensor.dtype)} in the checkpoint and must be {kind}: "
-                "config.json and the weights are not of the same model."
-            )
+        check_form(name, tensor, wanted)
 
     def _check_index(self, found: dict[str, Path]) -> None:
         """Raise CheckpointError if a tensor is not in the file that the index names for it."""
@@ -167,6 +161,21 @@ def _expected(config: ModelConfig) -> dict[str, Tensor]:
     untied.tie_word_embeddings = False
     with torch.device("meta"):
         return config.architecture.model_class(untied).state_dict()
+
+
+def check_form(name: str, tensor: Tensor, wanted: Tensor) -> None:
+    """Raise CheckpointError if a stored tensor has another shape or type than the config wants."""
+    if tensor.shape != wanted.shape:
+        raise CheckpointError(
+            f"{name} is {short(tuple(tensor.shape))} in the checkpoint and {tuple(wanted.shape)} by its config: "
+            "config.json and the weights are not of the same model."
+        )
+    if not is_kind(tensor, wanted):
+        kind = "floating point" if wanted.is_floating_point() else _word(wanted.dtype)
+        raise CheckpointError(
+            f"{name} is of {_word(tensor.dtype)} in the checkpoint and must be {kind}: "
+            "config.json and the weights are not of the same model."
+        )
 
 
 def read_config(folder: Path) -> ModelConfig:

@@ -28,6 +28,7 @@ class CheckpointFolder:
         """Raise CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
         self.folder = folder
         self.fields = read_fields(folder)
+        self.names = recognize(self.fields).tensors
         self.facts = facts_of(self.fields)
         self.shards, self.index = _find_shards(folder)
         for shard in self.shards:

@@ -1,7 +1,8 @@
 """Loading a checkpoint: the model is built without weights, placed on its devices and filled tensor by tensor."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from .architecture import Tokenizer
 from .base import ModelConfig
 from .checkpoint import Checkpoint
 from .language_model import LanguageModel
+from .prefix_weights import stored_prefix
 from .tokenizer_files import read_tokenizer
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -68,7 +70,7 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
 
 
 def open_checkpoint(folder: Path, trim_image_tokens: bool = False) -> Opened:
-    """Config, tokenizer and checked tensors of a folder.
+    """Config, tokenizer and checked tensors of a folder; the projection of a learned prefix is computed.
 
     Args:
         trim_image_tokens: drop the 20000 image tokens that no text uses from an old vocabulary of 150528.
@@ -84,7 +86,19 @@ def open_checkpoint(folder: Path, trim_image_tokens: bool = False) -> Opened:
     if trim_image_tokens:
         tokenizer = config.trim(tokenizer)
         tensors = _last_rows(checkpoint, tensors, config.vocab_size)
-    return Opened(config, tokenizer, tensors)
+    opened = Opened(config, tokenizer, tensors)
+    return adapt(opened, stored_prefix(checkpoint)) if config.pre_seq_len else opened
+
+
+def adapt(opened: Opened, prefix: Tensor) -> Opened:
+    """The opened model with a learned prefix, in place of any that it has: [length, width]."""
+    config = opened.config
+    config.pre_seq_len, config.prefix_projection = len(prefix), False
+    name = config.architecture.tensors.prefix
+    if opened.tensors is None:
+        return opened
+    others = (pair for pair in opened.tensors if not pair[0].startswith(f"{name}."))
+    return replace(opened, tensors=chain(others, [(f"{name}.embedding.weight", prefix)]))
 
 
 def build(

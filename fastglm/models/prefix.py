@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .base import ModelConfig
+from .facts import ModelFacts
 
 _DROPOUT = 0.1  # share of the prefix in training, as published
 _NAME = "prefix_of_fastglm"  # the attribute of a cache
@@ -47,7 +47,7 @@ class PrefixEncoder(nn.Module):
     Its output is seen as [length, 2 * layers, kv_heads, head_dim]: keys of the first layer, then its values.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelFacts) -> None:
         super().__init__()
         assert config.pre_seq_len
         assert config.head_dim

@@ -68,7 +68,7 @@ def find_source(model: str | Path, restricted: bool = False) -> Source:
         return Source(model, "demo", demo_folder())
     if model.startswith("shape:"):
         return _find_shape(model)
-    path = _as_path(model)
+    path = as_path(model)
     if is_id and (restricted or not path.is_dir()):
         return Source(model, "hub", restricted=restricted)
     if restricted and not any(path.resolve().is_relative_to(root) for root in allowed_folders()):
@@ -92,7 +92,7 @@ def find_trained(model: str | Path, advice: str = "name a checkpoint or demo") -
     return source
 
 
-def _as_path(model: str) -> Path:
+def as_path(model: str) -> Path:
     """Convert to a path. Raises UsageError if no disk can have it."""
     try:
         path = Path(model).expanduser()

@@ -8,6 +8,7 @@ from ..compress.checkpoint_writer import is_whole
 from ..compress.quantize import quantise_folder
 from ..errors import UsageError
 from ..models.checkpoint import Checkpoint
+from ..models.folder import CheckpointFolder
 from ..progress.progress import OnProgress
 from ..system.home import folder
 from ..system.making import made_once
@@ -18,11 +19,13 @@ def fetch(weights: Weights, progress: OnProgress | None = None) -> Path:
     """The folder of the checkpoint; a quantized one is made on first use and kept in `FASTGLM_HOME/variants`.
 
     Raises:
-        UsageError: the weights are not available yet, or the model is quantized already.
+        UsageError: the weights are not available yet, the model is quantized already, or cannot take the adapter.
         CheckpointError, DiskShortError: the model cannot be downloaded or read.
     """
     source, variant = weights.source, weights.variant
     origin = source.fetch()
+    if weights.adapter:
+        weights.adapter.check(CheckpointFolder(weights.made or origin).facts, f"{source.name} as {variant.name}")
     if not variant.quantises and not variant.recipe and not variant.drafts:
         return origin
     checkpoint = Checkpoint(origin)

@@ -16,10 +16,12 @@ from ..generation.model_info import LoadedInfo, wants_one_thread
 from ..kernels.cpu.dense import use_few_rows_kernel
 from ..kernels.packed import PackedWeight
 from ..kernels.reference import ReferenceKernel
+from ..models.adapter import find_adapter
 from ..models.architecture import Tokenizer
 from ..models.language_model import LanguageModel
 from ..models.loading import (
     Opened,
+    adapt,
     build,
     count_parameters,
     fill,
@@ -28,13 +30,14 @@ from ..models.loading import (
     resolve_dtype,
     weights_memory,
 )
+from ..models.prefix_weights import read_prefix
 from ..models.random_weights import random_tensors, shape_config
 from ..models.source import Source, demo_folder, find_source
 from ..models.tokenizer_files import read_tokenizer
 from ..progress.progress import OnProgress
 from ..system.devices import resolve_devices
 from .fetch import fetch
-from .resolve import resolve
+from .resolve import Weights, resolve
 from .variants import BITSANDBYTES_ON_CPU, Variant, bitsandbytes_reason, get_variant
 
 
@@ -45,6 +48,7 @@ def load(
     dtype: str = "auto",
     *,
     cache: str = "auto",
+    adapter: str | Path | None = None,
     restricted: bool = False,
     trim_image_tokens: bool = False,
     progress: OnProgress | None = None,
@@ -62,6 +66,7 @@ def load(
         `cuda` a model that is too large for one card is spread over as many as it needs.
         dtype: `auto` (float32 on CPUs, float16 elsewhere), `float32`, `float16` or `bfloat16`.
         cache: format of keys and values: `auto` (the checkpoint's config, otherwise `dtype`) or `int8`, half of fp16.
+        adapter: a folder beside the model with what fine-tuning made: a prefix of P-Tuning v2.
         restricted: open only models that visitors of the app may open.
         trim_image_tokens: drop the 20000 image tokens that no text uses from an old vocabulary of 150528.
 
@@ -73,10 +78,14 @@ def load(
     chosen, source, devices = get_variant(variant), find_source(model, restricted), resolve_devices(device)
     wanted = resolve_dtype(dtype, devices[0])
     _check(chosen, cache, devices[0])
-    weights = resolve(source, chosen)
+    tuned = find_adapter(adapter, restricted) if adapter else None
+    weights = resolve(source, chosen, tuned)
     path = None if source.kind == "shape" else fetch(weights, progress)
     began = time.perf_counter()  # variants made on first use are made only once
     opened = open_checkpoint(path, trim_image_tokens) if path else _open_shape(source, chosen)
+    if tuned:
+        tuned.check(opened.config, f"{model} as {variant}")
+        opened = adapt(opened, read_prefix(tuned))
     if cache != "auto":
         opened.config.cache_format = cache
     loaded = build(opened.config, devices[0], wanted, exact=not chosen.own_engine, bits=chosen.bitsandbytes)
@@ -91,14 +100,14 @@ def load(
         draft, _ = load(model, weights.draft, str(target), dtype, progress=progress, **same)
         notes += _attach(loaded, draft)
     where = ",".join(str(each) for _, each in loaded.stages) or str(target)
-    loaded.fastglm = _info(loaded, str(model), chosen, where, wanted, path, notes, began)
+    loaded.fastglm = _info(loaded, str(model), weights, where, wanted, path, notes, began)
     return loaded, opened.tokenizer
 
 
 def _info(
     model: LanguageModel,
     name: str,
-    variant: Variant,
+    weights: Weights,
     device: str,
     dtype: torch.dtype,
     folder: Path | None,
@@ -107,8 +116,8 @@ def _info(
 ) -> LoadedInfo:
     return LoadedInfo(
         model=name,
-        variant=variant.name,
-        engine=variant.engine,
+        variant=weights.variant.name,
+        engine=weights.variant.engine,
         device=device,
         dtype=str(dtype).removeprefix("torch."),
         parameters=count_parameters(model),
@@ -118,6 +127,7 @@ def _info(
         folder=str(folder) if folder else None,
         cache=model.config.cache_format or "auto",
         notes=notes,
+        adapter=str(weights.adapter.folder) if weights.adapter else None,
     )
 
 

@@ -1,8 +1,9 @@
 """The origin of a variant's weights: the only module that knows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..models.adapter import Adapter
 from ..models.source import Source
 from .compressed import find_made, how_to_make
 from .variants import Variant
@@ -14,7 +15,7 @@ class Weights:
 
     The checkpoint of `source`, unchanged or quantized on first use; or `made`, a checkpoint that a recipe made from it
     earlier. Under `shape:` weights are random, and a recipe changes the config. `draft` names the variant that drafts,
-    `reason` says why the weights are not available yet, and which command makes them.
+    `reason` says why the weights are not available yet, and which command makes them. `adapter` is used with them.
     """
 
     source: Source
@@ -22,10 +23,15 @@ class Weights:
     made: Path | None = None
     draft: str | None = None
     reason: str | None = None
+    adapter: Adapter | None = None
 
 
-def resolve(source: Source, variant: Variant) -> Weights:
-    """The weights of a variant of a model. Downloads nothing and makes nothing."""
+def resolve(source: Source, variant: Variant, adapter: Adapter | None = None) -> Weights:
+    """The weights of a variant of a model, with an adapter. Downloads nothing and makes nothing."""
+    return replace(_weights(source, variant), adapter=adapter)
+
+
+def _weights(source: Source, variant: Variant) -> Weights:
     if source.kind == "shape":
         return Weights(source, variant, draft=next(iter(variant.drafts), None))
     if variant.recipe:

@@ -78,6 +78,10 @@ def test_a_system_message_begins_every_conversation(chat: Chat) -> None:
     assert chat("history", "clear", "history", options=("--system", "短。"))[1].splitlines() == [first, first]
 
 
+def test_the_headline_names_the_adapter(chat: Chat) -> None:
+    assert "demo as original with /a/prefix on cpu" in chat(options=("--adapter", "/a/prefix"))[2]
+
+
 def test_the_end_of_the_input_leaves(chat: Chat) -> None:
     assert chat("x")[:2] == (0, "x1 x2 x3 x4 x5 \n")
 

@@ -29,14 +29,14 @@ pytestmark = pytest.mark.usefixtures("fake_launch")
 
 def test_start_relays_progress_and_tells_what_is_loaded() -> None:
     seen: list[Progress] = []
-    with Host.start(
-        "demo", "int4", "cpu", "fp32", cache="int8", restricted=True, threads=1, progress=seen.append
-    ) as host:
+    given = {"cache": "int8", "adapter": "/a/prefix", "restricted": True, "threads": 1, "progress": seen.append}
+    with Host.start("demo", "int4", "cpu", "fp32", **given) as host:
         assert [p.stage for p in seen] == ["start", "weights", "weights"]
         assert host.alive
         assert host.info.threads == 1
         assert (host.info.model, host.info.variant, host.info.dtype) == ("demo", "int4", "fp32 restricted")
-        assert host.info.cache == "int8"
+        assert (host.info.cache, host.info.adapter) == ("int8", "/a/prefix")
+        assert str(host.key) == "demo as int4 with /a/prefix"
         assert host.info.notes == ["a note"]
         assert psutil.pid_exists(host.info.pid)
         pid = host.info.pid

@@ -132,3 +132,9 @@ def test_whatever_ends_a_load_nobody_waits_for_ever(pool: Pool, monkeypatch: pyt
     assert "can't start new thread" in str(getter.error)
     assert pool.users() == {}
     assert pool.get(HostKey("demo"), "one").alive
+
+
+def test_another_adapter_has_another_host(pool: Pool) -> None:
+    tuned = pool.get(HostKey(adapter="/a/prefix"), "one")
+    assert tuned.info.adapter == "/a/prefix"
+    assert pool.get(HostKey(), "two") is not tuned

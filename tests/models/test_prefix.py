@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
-from learned import PREFIXES, recorded
+from learned import PREFIXES, recorded, save
 
 import fastglm
 from fastglm.capacity import STEP
@@ -42,14 +42,6 @@ def saved(record, tmp_path_factory):
 @pytest.fixture(scope="module")
 def plain_fast(plain, tmp_path_factory):
     return fastglm.load(str(save(plain, tmp_path_factory.mktemp("plain"))), "fast")[0]
-
-
-def save(record, folder):
-    record.model.save_pretrained(folder)
-    for name in record.model.config.architecture.tokenizer_files:
-        if (record.base / name).exists():
-            (folder / name).write_bytes((record.base / name).read_bytes())
-    return folder
 
 
 def batch(record, model=None):

@@ -25,7 +25,15 @@ sys.modules["torch"] = torch
 
 
 def load(
-    model: str, variant: str, device: str, dtype: str, *, cache: str, restricted: bool, progress: OnProgress
+    model: str,
+    variant: str,
+    device: str,
+    dtype: str,
+    *,
+    cache: str,
+    restricted: bool,
+    progress: OnProgress,
+    adapter: str,
 ) -> tuple[Any, Any]:
     print("a stray print must not reach the parent as a reply")
     match model:
@@ -63,6 +71,7 @@ def load(
         folder="/a/checkpoint",
         cache=cache,
         notes=["a note"],
+        adapter=adapter,
     )
     return SimpleNamespace(fastglm=info), "tokenizer"
 

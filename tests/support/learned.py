@@ -42,3 +42,12 @@ def recorded(name: str) -> Recorded:
     weights = {key.removeprefix(_NAME): value for key, value in state.items() if key.startswith(_NAME)}
     model.transformer.prefix_encoder.load_state_dict(weights)
     return Recorded(name, base, folder(name) / "prefix", found, tensors(name), model)
+
+
+def save(record: Recorded, folder: Path) -> Path:
+    """Write the model with its prefix, and its tokenizer, as one checkpoint."""
+    record.model.save_pretrained(folder)
+    for name in record.model.config.architecture.tokenizer_files:
+        if (record.base / name).exists():
+            (folder / name).write_bytes((record.base / name).read_bytes())
+    return folder
