@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastglm.cli.errors import run, want_command
-from fastglm.cli.options import SEEDS, Adapter, Cache, Debug, Device, Model, Progress, Seed, Variant
+from fastglm.cli.options import SEEDS, Adapter, Cache, Debug, Device, Generation, Model, Progress, Seed, Variant
 from fastglm.convert.kinds import Kind, Layout
 from fastglm.errors import UsageError
 from fastglm.progress.progress import Show
@@ -52,6 +52,7 @@ def chat(
     device: Device = "auto",
     cache: Cache = "auto",
     adapter: Adapter = None,
+    generation: Generation = "auto",
     max_length: Annotated[
         int, typer.Option(help="Most tokens of prompt and answer together.", min=1, max=1 << 20)
     ] = 2048,
@@ -78,7 +79,9 @@ def chat(
 
     def load() -> "Host":
         with Bars() as bars:
-            return Host.start(model, variant, device, cache=cache, adapter=adapter, progress=bars)
+            return Host.start(
+                model, variant, device, cache=cache, adapter=adapter, generation=generation, progress=bars
+            )
 
     settings = {"max_length": max_length, "top_p": top_p, "temperature": temperature, "seed": seed}
     TerminalChat(load, settings, system).run()
@@ -199,6 +202,7 @@ def evaluate(
     device: Device = "auto",
     cache: Cache = "auto",
     adapter: Adapter = None,
+    generation: Generation = "auto",
     suite: Suite = "skills",
     questions: Questions = None,
     tasks: Tasks = None,
@@ -226,7 +230,9 @@ def evaluate(
     chosen = read_arithmetic(arithmetic)
     suites = choose_suites(suite, tasks)
     with Bars() as bars:
-        loaded, tokenizer = load(model, variant, device, cache=cache, adapter=adapter, progress=bars)
+        loaded, tokenizer = load(
+            model, variant, device, cache=cache, adapter=adapter, generation=generation, progress=bars
+        )
         found = {name: ask(loaded, tokenizer, questions, bars, chosen) for name, ask in suites.items()}
     for report in found.values():
         typer.echo(report.as_text())

@@ -27,6 +27,10 @@ Cache = Annotated[str, typer.Option(help="Keys and values: auto, as the model sa
 Adapter = Annotated[
     str | None, typer.Option(metavar="DIR", help="What P-Tuning v2 made for the model, in a folder beside it.")
 ]
+Generation = Annotated[
+    str,
+    typer.Option(help="chatglm2, chatglm3, glm4 or codegeex2, if the files of a checkpoint do not tell it."),
+]
 Progress = Annotated[Show, typer.Option(help="A bar, or JSON lines on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", callback=wants_debug)]
 Seed = Annotated[int | None, typer.Option(help="The same answers every time.", min=0, max=SEEDS)]

@@ -81,6 +81,7 @@ class Host:
         *,
         cache: str = "auto",
         adapter: str | Path | None = None,
+        generation: str = "auto",
         restricted: bool = False,
         progress: OnProgress | None = None,
         threads: int | None = None,
@@ -88,7 +89,7 @@ class Host:
     ) -> Self:
         """Load a variant in a new process; the arguments are those of `fastglm.load` and of `load`."""
         tuned = str(Path(adapter).expanduser().absolute()) if adapter else None
-        host = cls(HostKey(str(model), variant, device, dtype, cache, tuned), launch)
+        host = cls(HostKey(str(model), variant, device, dtype, cache, tuned, generation), launch)
         host.load(restricted, progress, threads)
         return host
 

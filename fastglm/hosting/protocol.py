@@ -25,6 +25,7 @@ class HostKey:
     dtype: str = "auto"
     cache: str = "auto"
     adapter: str | None = None
+    generation: str = "auto"
 
     def __str__(self) -> str:
         return f"{self.model} as {self.variant}" + (f" with {self.adapter}" if self.adapter else "")

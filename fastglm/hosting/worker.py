@@ -204,6 +204,7 @@ class _Worker:
                 key.dtype,
                 cache=key.cache,
                 adapter=key.adapter,
+                generation=key.generation,
                 restricted=request.restricted,
                 progress=self._telling(request.id),
             )

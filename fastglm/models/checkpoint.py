@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import CheckpointError
+from ..errors import CheckpointError, UsageError
 from . import foreign
 from .architecture import recognize
 from .base import ModelConfig
@@ -22,10 +22,18 @@ class Checkpoint(CheckpointFolder):
     read them.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Raise CheckpointError as `CheckpointFolder` does."""
+    def __init__(self, folder: Path, generation: str = "auto") -> None:
+        """Read the config.
+
+        Args:
+            generation: the generation of an architecture that has several; `auto`: as its files tell.
+
+        Raises:
+            CheckpointError: as `CheckpointFolder` does.
+            UsageError: a generation for an architecture that has one alone.
+        """
         super().__init__(folder)
-        self.config = _config(folder, self.fields)
+        self.config = _config(folder, self.fields, generation)
         self._embedding, self._head = f"{self.names.embedding}.", f"{self.names.head}."
         self._finite: set[str] = set()
         self._is_head_alone = False
@@ -185,8 +193,13 @@ def read_config(folder: Path) -> ModelConfig:
     return _config(folder, read_fields(folder))
 
 
-def _config(folder: Path, fields: dict[str, Any]) -> ModelConfig:
-    config = recognize(fields).config_class.from_dict(fields, name_or_path=str(folder))
+def _config(folder: Path, fields: dict[str, Any], generation: str = "auto") -> ModelConfig:
+    known = recognize(fields)
+    if generation != "auto":
+        if not known.config_class.has_generations:
+            raise UsageError(f"{known.name} has one generation alone: leave generation out.")
+        fields = {**fields, "generation": generation}
+    config = known.config_class.from_dict(fields, name_or_path=str(folder))
     config.check()
     config.output_attentions = False  # which nothing here asks for, and with which transformers does not save it
     return config

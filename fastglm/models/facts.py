@@ -31,6 +31,7 @@ class ModelFacts:
 
     model_type: ClassVar[str] = ""
     attribute_map: ClassVar[dict[str, str]] = {}  # other names of fields, and the fields they mean
+    has_generations: ClassVar[bool] = False  # a field `generation` decides what its other fields do not
     vocabulary_can_shrink: ClassVar[bool] = False  # `prune_vocabulary` knows its tokenizer's files
     ranges: ClassVar[Mapping[str, Range]] = COMMON
     listed: ClassVar[tuple[str, ...]] = ("layer_numbers",)  # fields that may have an entry for each layer

@@ -69,17 +69,19 @@ def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
     return DTYPES[dtype]
 
 
-def open_checkpoint(folder: Path, trim_image_tokens: bool = False) -> Opened:
+def open_checkpoint(folder: Path, trim_image_tokens: bool = False, generation: str = "auto") -> Opened:
     """Config, tokenizer and checked tensors of a folder; the projection of a learned prefix is computed.
 
     Args:
         trim_image_tokens: drop the 20000 image tokens that no text uses from an old vocabulary of 150528.
+        generation: as for `fastglm.load`.
 
     Raises:
         CheckpointError: it cannot be read, or its parts do not belong together.
+        UsageError: a generation for an architecture that has one alone.
     """
-    checkpoint = Checkpoint(folder)
-    tokenizer = read_tokenizer(folder)
+    checkpoint = Checkpoint(folder, generation)
+    tokenizer = read_tokenizer(folder, generation)
     checkpoint.settle_head()
     config, tensors = checkpoint.config, checkpoint.tensors()
     config.agree(tokenizer)

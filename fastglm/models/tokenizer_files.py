@@ -11,8 +11,11 @@ _TABLES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.jso
 _OTHERS = ("tokenizer.model", "chat_template.jinja")
 
 
-def read_tokenizer(folder: Path) -> Tokenizer:
+def read_tokenizer(folder: Path, generation: str = "auto") -> Tokenizer:
     """The tokenizer of a folder.
+
+    Args:
+        generation: as for `fastglm.load`.
 
     Raises:
         CheckpointError: a file is missing, invalid, or no tokenizer can be made from it.
@@ -24,8 +27,9 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     for name in {*_OTHERS, *known.tokenizer_files} - {*_TABLES}:
         if (folder / name).exists():
             _check(folder / name)
+    settings = {} if generation == "auto" else {"generation": generation}
     try:
-        tokenizer: Tokenizer = known.tokenizer_classes[0].from_pretrained(folder)
+        tokenizer: Tokenizer = known.tokenizer_classes[0].from_pretrained(folder, **settings)
         tokenizer.encode("1")
     except FastGLMError:
         raise

@@ -49,6 +49,7 @@ def load(
     *,
     cache: str = "auto",
     adapter: str | Path | None = None,
+    generation: str = "auto",
     restricted: bool = False,
     trim_image_tokens: bool = False,
     progress: OnProgress | None = None,
@@ -67,6 +68,7 @@ def load(
         dtype: `auto` (float32 on CPUs, float16 elsewhere), `float32`, `float16` or `bfloat16`.
         cache: format of keys and values: `auto` (the checkpoint's config, otherwise `dtype`) or `int8`, half of fp16.
         adapter: a folder beside the model with what fine-tuning made: a prefix of P-Tuning v2.
+        generation: `chatglm2`, `chatglm3`, `glm4` or `codegeex2`, for a checkpoint whose files do not tell it.
         restricted: open only models that visitors of the app may open.
         trim_image_tokens: drop the 20000 image tokens that no text uses from an old vocabulary of 150528.
 
@@ -82,7 +84,9 @@ def load(
     weights = resolve(source, chosen, tuned)
     path = None if source.kind == "shape" else fetch(weights, progress)
     began = time.perf_counter()  # variants made on first use are made only once
-    opened = open_checkpoint(path, trim_image_tokens) if path else _open_shape(source, chosen)
+    if generation != "auto" and path is None:
+        raise UsageError(f"{source.name} has a generation of its own: leave generation out.")
+    opened = open_checkpoint(path, trim_image_tokens, generation) if path else _open_shape(source, chosen)
     if tuned:
         tuned.check(opened.config, f"{model} as {variant}")
         opened = adapt(opened, read_prefix(tuned))
@@ -94,9 +98,14 @@ def load(
     fill(loaded, opened.tensors or random_tensors(loaded, devices[0], wanted), target, wanted, progress)
     step = _prepare_step(loaded, chosen, target, progress) if chosen.own_engine else Preparation()
     began += kernels.compiling + step.compiling
-    notes = [*_notes(loaded, chosen, target), *filter(None, [kernels.reason, step.reason])]
+    notes = [*_notes(loaded, chosen, target), *filter(None, [loaded.config.assumed, kernels.reason, step.reason])]
     if weights.draft:
-        same: dict[str, Any] = {"cache": cache, "restricted": restricted, "trim_image_tokens": trim_image_tokens}
+        same: dict[str, Any] = {
+            "cache": cache,
+            "generation": generation,
+            "restricted": restricted,
+            "trim_image_tokens": trim_image_tokens,
+        }
         draft, _ = load(model, weights.draft, str(target), dtype, progress=progress, **same)
         notes += _attach(loaded, draft)
     where = ",".join(str(each) for _, each in loaded.stages) or str(target)

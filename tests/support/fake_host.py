@@ -34,6 +34,7 @@ def load(
     restricted: bool,
     progress: OnProgress,
     adapter: str,
+    generation: str,
 ) -> tuple[Any, Any]:
     print("a stray print must not reach the parent as a reply")
     match model:

@@ -57,7 +57,7 @@ class GLMConfig(GLMFacts, ModelConfig):
                 "model.resize_token_embeddings(len(tokenizer)), and save it again."
             )
         self.pad_token_id = tokenizer.pad_token_id
-        ends = list(dict.fromkeys([*stop_tokens(self.eos_token_id), *tokenizer.end_ids]))
+        ends = list(dict.fromkeys([*stop_tokens(self.eos_token_id), *getattr(tokenizer, "end_ids", ())]))
         self.eos_token_id = ends if len(ends) > 1 else ends[0]
 
 

@@ -43,6 +43,7 @@ class GLMFacts(ModelFacts):
         "max_position_embeddings": "seq_length",
     }
     ranges: ClassVar[Mapping[str, Range]] = RANGES
+    has_generations: ClassVar[bool] = True
     listed: ClassVar[tuple[str, ...]] = (
         "num_attention_heads",
         "multi_query_group_num",
