@@ -152,3 +152,11 @@ def test_what_replaces_a_file_of_the_home_is_its_owners_alone(tmp_path, monkeypa
         assert partial.stat().st_mode & 0o777 == 0o600  # before it is complete, too
         partial.write_text("new")
     assert (home / "facts.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_tokenizer_may_be_as_large_as_that_of_glm_4(tmp_path):
+    for name in ("tokenizer.json", "index.json"):
+        (tmp_path / name).write_text('{"filler": "' + "x" * 20_000_000 + '"}')
+    assert read_json(tmp_path / "tokenizer.json").keys() == {"filler"}
+    with pytest.raises(CheckpointError, match="at most"):
+        read_json(tmp_path / "index.json")
