@@ -92,6 +92,7 @@ class Conversation:
 
     clean: changes an answer like the published code, by rules on neighbouring characters and short phrases.
     looked_at: the characters in those rules. A growing answer is never cut beside one of them.
+    opening: the text that a model writes before each answer: the line of a tool's name, empty where it calls none.
     """
 
     roles: tuple[str, ...]
@@ -99,6 +100,7 @@ class Conversation:
     clean: Callable[[str], str]
     looked_at: frozenset[str]
     ends: tuple[str, ...] = ()  # control tokens that end an answer; none: the end of a sequence alone
+    opening: str = ""
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def encode(tokenizer: Tokenizer, messages: Sequence[Message], answer: str, room:
 
     Raises ValueError if the last round alone does not fit.
     """
-    target = [*tokenizer.encode(answer, add_special_tokens=False), tokenizer.eos_token_id]
+    said = (tokenizer.conversation.opening, answer)
+    target = [*(id for text in said for id in tokenizer.encode_text(text)), tokenizer.eos_token_id]
     for kept in without_oldest(messages):
         prompt = tokenizer.conversation.ids(tokenizer, kept)
         if len(prompt) + len(target) <= room:

@@ -79,6 +79,6 @@ _NEXT = ("<|user|>", "<|observation|>")  # a model that goes on after its answer
 CONVERSATIONS = {
     "chatglm2": Conversation(("user", "assistant"), _round_ids, clean_response, _CLEANED, ("</s>",)),
     "codegeex2": Conversation(("user", "assistant"), _code_ids, _as_it_is, frozenset(), ("</s>",)),
-    "chatglm3": Conversation(_ALL, _template_ids, clean_response, _CLEANED, ("</s>", *_NEXT)),
-    "glm4": Conversation(_ALL, _template_ids, clean_response, _CLEANED, ("<|endoftext|>", *_NEXT)),
+    "chatglm3": Conversation(_ALL, _template_ids, clean_response, _CLEANED, ("</s>", *_NEXT), "\n"),
+    "glm4": Conversation(_ALL, _template_ids, clean_response, _CLEANED, ("<|endoftext|>", *_NEXT), "\n"),
 }

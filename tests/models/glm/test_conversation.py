@@ -13,6 +13,7 @@ from fastglm.history import as_messages, without_oldest
 from fastglm.messages import Message
 from fastglm.models.glm.conversation import CONVERSATIONS
 from fastglm.models.glm.templates import TEMPLATES
+from fastglm.models.packing import encode
 from fastglm.models.registered_tokenizers import ChatGLMTokenizer
 
 KINDS = ("chatglm2", "chatglm3", "codegeex2", "glm4", "fast")
@@ -266,3 +267,17 @@ def test_a_long_conversation_keeps_its_system_message():
     assert 0 < left_out < 20
     assert len(ids) <= model.context_length - 8
     assert ids == ids_of(tokenizer, [system, *history[1 + 2 * left_out :], TURNS[2]])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_learned_answers_are_those_of_the_conversation(tokenizers, name):
+    tokenizer = tokenizers[name]
+    example = encode(tokenizer, [Message("user", "你好")], f"好{SPECIAL}", 500)
+    prompt = ids_of(tokenizer, TURNS[:1])
+    assert example.prompt == prompt
+    assert example.targets[-1] == tokenizer.eos_token_id
+    assert not {*tokenizer.control_ids().values()} & {*example.targets[:-1]}
+    assert tokenizer.conversation.clean(tokenizer.decode(example.targets[:-1])) == f"好{SPECIAL}"
+    if "system" in tokenizer.conversation.roles:
+        said = [TURNS[0], {"role": "assistant", "content": f"好{SPECIAL}"}]
+        assert tokenizer.apply_chat_template(said)["input_ids"] == example.tokens[:-1]
