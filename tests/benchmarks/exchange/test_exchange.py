@@ -78,35 +78,23 @@ def test_what_is_exported_is_imported_once(url: str, store: Store, tmp_path: Pat
     assert sorted(file.name for file in tmp_path.glob("*out*")) == [path.name]
 
 
-@pytest.mark.parametrize("form", ["csv", "parquet"])
-def test_tables_are_written_and_not_read(form: str, store: Store, other: Store, tmp_path: Path) -> None:
-    path = tmp_path / f"out.{form}"
-    _fill(store, _run())
+@pytest.mark.parametrize(("form", "read"), [("csv", pd.read_csv), ("parquet", pd.read_parquet)])
+def test_tables_are_written_with_what_each_row_was_measured_on_and_not_read(
+    form: str, read: Callable[[Path], pd.DataFrame], store: Store, other: Store, tmp_path: Path
+) -> None:
+    run, path = _run(code_version='=HYPERLINK("http://127.0.0.1:9")'), tmp_path / f"out.{form}"
+    _fill(store, run)
     export_runs(store, path)
+    table = read(path)
+    assert set(table["run"]) == {run.id}
+    assert json.loads(table["machine"][0]) == {"cpu": '某, "处理器"'}
+    no_formula = "'" if form == "csv" else ""  # a spreadsheet takes the cell for text
+    assert set(table["code_version"]) == {f"{no_formula}{run.code_version}"}
+    assert table["value"].tolist() == [0.1 + 0.2] * 4
+    assert table["low"].isna().tolist() == [True, False, True, False]
+    assert pd.to_datetime(table["started"], utc=True)[0] == run.started
     with pytest.raises(UsageError, match=r"results are read from JSON; export them as \.json"):
         import_runs(other, path)
-
-
-def test_a_name_from_elsewhere_is_no_formula(store: Store, tmp_path: Path) -> None:
-    _fill(store, _run(code_version='=HYPERLINK("http://127.0.0.1:9")'))
-    export_runs(store, tmp_path / "out.csv")
-    table = pd.read_csv(tmp_path / "out.csv")
-    assert set(table["code_version"]) == {'\'=HYPERLINK("http://127.0.0.1:9")'}
-    assert table["value"].tolist() == [0.1 + 0.2] * 4
-
-
-def test_a_table_names_what_each_row_was_measured_on(store: Store, tmp_path: Path) -> None:
-    run = _run()
-    _fill(store, run)
-    for name, read in (("out.csv", pd.read_csv), ("out.parquet", pd.read_parquet)):
-        export_runs(store, tmp_path / name)
-        table = read(tmp_path / name)
-        assert set(table["run"]) == {run.id}
-        assert json.loads(table["machine"][0]) == {"cpu": '某, "处理器"'}
-        assert table["code_version"][0] == "abc+changes"
-        assert table["value"].tolist() == [0.1 + 0.2] * 4
-        assert table["low"].isna().tolist() == [True, False, True, False]
-        assert pd.to_datetime(table["started"], utc=True)[0] == run.started
 
 
 def test_some_runs_are_exported(store: Store, other: Store, tmp_path: Path) -> None:
@@ -156,8 +144,14 @@ def test_importing_a_deleted_run_brings_it_back_with_all_it_had(store: Store, tm
     assert len(store.samples()) == 1
 
 
-def _first_row(data: Any, **changes: Any) -> None:
-    data["runs"][1]["measurements"][2].update(changes)
+def _second(**changes: Any) -> Callable[[Any], None]:
+    """Change the second run."""
+    return lambda data: data["runs"][1].update(changes)
+
+
+def _third_row(**changes: Any) -> Callable[[Any], None]:
+    """Change the third measurement of the second run."""
+    return lambda data: data["runs"][1]["measurements"][2].update(changes)
 
 
 DAMAGE: list[tuple[Callable[[Any], Any], str]] = [
@@ -167,61 +161,68 @@ DAMAGE: list[tuple[Callable[[Any], Any], str]] = [
     (lambda data: data["runs"][0]["answers"][1].update(number=0), "int4 answer 0 is there 2 times"),
     (lambda data: data.update(version=3), r"newer FAST-ChatGLM \(version 3.*update this program"),
     (lambda data: data.update(runs={}), "its runs are not a list"),
-    (lambda data: _first_row(data, value=-0.5), r"run 2 \(.*: measurements 3: ttft is negative \(-0.5 s\)"),
-    (lambda data: _first_row(data, value=float("nan")), "run 2: the JSON is broken or cut off"),
-    (lambda data: _first_row(data, value=None), "measurements 3 value"),
-    (lambda data: _first_row(data, value="0.5"), r"measurements 3 value: Input should be a valid number \(it is 0.5\)"),
-    (lambda data: _first_row(data, low=99.0), r"measurements 3: low \(99\) is above high"),
-    (lambda data: _first_row(data, n=2**31), "measurements 3 n: "),
-    (lambda data: _first_row(data, params={"text": "x" * 600}), "params: is longer than 500 characters"),
-    (lambda data: _first_row(data, variant="a\0b"), "character 0"),
-    (lambda data: _first_row(data, unit="s" * 21), "measurements 3 unit: String should have at most 20"),
-    (lambda data: _first_row(data, params={"prompt_tokens": 0, "q": 0.5}), "is there 2 times"),
-    (lambda data: _first_row(data, extra=1), "measurements 3 extra: "),
+    (_third_row(value=-0.5), r"run 2 \(.*: measurements 3: ttft is negative \(-0.5 s\)"),
+    (_third_row(value=float("nan")), "run 2: the JSON is broken or cut off"),
+    (_third_row(value=None), "measurements 3 value"),
+    (_third_row(value="0.5"), r"measurements 3 value: Input should be a valid number \(it is 0.5\)"),
+    (_third_row(low=99.0), r"measurements 3: low \(99\) is above high"),
+    (_third_row(n=2**31), "measurements 3 n: "),
+    (_third_row(params={"text": "x" * 600}), "params: is longer than 500 characters"),
+    (_third_row(variant="a\0b"), "character 0"),
+    (_third_row(unit="s" * 21), "measurements 3 unit: String should have at most 20"),
+    (_third_row(params={"prompt_tokens": 0, "q": 0.5}), "is there 2 times"),
+    (_third_row(extra=1), "measurements 3 extra: "),
     (lambda data: data["runs"][1].pop("machine"), "machine: Field required"),
-    (lambda data: data["runs"][1].update(machine={"device": 5}), "machine: device: Input should be"),
-    (lambda data: data["runs"][1].update(machine={"device": {"name": 5}}), "machine: device name: Input should be"),
-    (lambda data: data["runs"][1].update(machine={"cpu_busy": "much"}), r"machine: cpu_busy: .*\(it is much\)"),
-    (lambda data: data["runs"][1].update(settings={"prompt_tokens": 8}), "settings: prompt_tokens: "),
-    (lambda data: data["runs"][1].update(settings={"arrangement": "turns"}), "settings: arrangement: "),
-    (lambda data: data["runs"][1].update(id="../../etc"), "id: String should match"),
-    (lambda data: data["runs"][1].update(started="yesterday"), "started: "),
-    (lambda data: data["runs"][1].update(finished="2001-01-01T00:00:00Z"), "it finished before it started"),
-    (lambda data: data["runs"][1].update(machine=json.loads("[" * 30 + "]" * 30)), "nested more than 24 deep"),
+    (_second(machine={"device": 5}), "machine: device: Input should be"),
+    (_second(machine={"device": {"name": 5}}), "machine: device name: Input should be"),
+    (_second(machine={"cpu_busy": "much"}), r"machine: cpu_busy: .*\(it is much\)"),
+    (_second(settings={"prompt_tokens": 8}), "settings: prompt_tokens: "),
+    (_second(settings={"arrangement": "turns"}), "settings: arrangement: "),
+    (_second(id="../../etc"), "id: String should match"),
+    (_second(started="yesterday"), "started: "),
+    (_second(finished="2001-01-01T00:00:00Z"), "it finished before it started"),
+    (_second(machine=json.loads("[" * 30 + "]" * 30)), "nested more than 24 deep"),
     (lambda data: data["runs"].__setitem__(1, 5), "run 2: "),
     (lambda data: data.update(version=True), "it is not a file of results"),
     (lambda data: data.update(format=["fastglm-results"]), "it is not a file of results"),
-    (lambda data: data["runs"][1].update(started="0001-01-01T00:00:00+14:00"), "started: is not from 2000 to 2100"),
-    (lambda data: data["runs"][1].update(finished="9999-12-31T23:59:59-14:00"), "finished: is not from 2000 to 2100"),
-    (lambda data: data["runs"][1].update(started=1e300), "started: "),
-    (lambda data: data["runs"][1].update(settings={"processes": 5}), "settings: processes: "),
-    (lambda data: data["runs"][1].update(settings={"noise": 5}), "settings: noise: "),
-    (lambda data: data["runs"][1].update(settings={"weights": {"int4": "much"}}), "settings: weights int4: "),
-    (lambda data: data["runs"][1].update(settings={"ended": {"latency": {"by": "budget"}}}), "settings: ended latency"),
-    (lambda data: data["runs"][1].update(settings={"threads": 10**18}), "settings: threads: "),
-    (lambda data: data["runs"][1].update(machine={"cpu_busy": 2}), "machine: cpu_busy: "),
-    (lambda data: data["runs"][1].update(machine={"device": {"memory_total": -1}}), "machine: device memory_total"),
-    (lambda data: data["runs"][1].update(machine={"x": "y" * 500_000}), "too long to be shown"),
-    (lambda data: data["runs"][1].update(machine=dict.fromkeys(map(str, range(1001)), 1)), "more than 1,000 fields"),
-    (lambda data: data["runs"][1].update(variants=["x"] * 101), "variants: List should have at most 100"),
-    (lambda data: data["runs"][1].update(versions={"torch": 2}), "versions torch: "),
-    (lambda data: _first_row(data, value=1e300), "measurements 3 value: "),
-    (lambda data: _first_row(data, params={"prompt_tokens": [1]}), "params: prompt_tokens is neither a number"),
-    (lambda data: _first_row(data, params={"batch": None}), "params: batch is neither a number"),
-    (lambda data: _first_row(data, **{"x" * 5000: 1}), "measurements 3 x"),
+    (_second(started="0001-01-01T00:00:00+14:00"), "started: is not from 2000 to 2100"),
+    (_second(finished="9999-12-31T23:59:59-14:00"), "finished: is not from 2000 to 2100"),
+    (_second(started=1e300), "started: "),
+    (_second(settings={"processes": 5}), "settings: processes: "),
+    (_second(settings={"noise": 5}), "settings: noise: "),
+    (_second(settings={"weights": {"int4": "much"}}), "settings: weights int4: "),
+    (_second(settings={"ended": {"latency": {"by": "budget"}}}), "settings: ended latency"),
+    (_second(settings={"threads": 10**18}), "settings: threads: "),
+    (_second(machine={"cpu_busy": 2}), "machine: cpu_busy: "),
+    (_second(machine={"device": {"memory_total": -1}}), "machine: device memory_total"),
+    (_second(machine={"x": "y" * 500_000}), "too long to be shown"),
+    (_second(machine=dict.fromkeys(map(str, range(1001)), 1)), "more than 1,000 fields"),
+    (_second(variants=["x"] * 101), "variants: List should have at most 100"),
+    (_second(versions={"torch": 2}), "versions torch: "),
+    (_third_row(value=1e300), "measurements 3 value: "),
+    (_third_row(params={"prompt_tokens": [1]}), "params: prompt_tokens is neither a number"),
+    (_third_row(params={"batch": None}), "params: batch is neither a number"),
+    (_third_row(**{"x" * 5000: 1}), "measurements 3 x"),
     (lambda data: data["runs"][1]["samples"][0].update(values=[0.1, -1.0]), "samples 1: decode_latency is negative"),
 ]
 
 
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The text of a file with two runs."""
+    folder = tmp_path_factory.mktemp("two")
+    store = Store(f"sqlite:///{folder / 'from.sqlite'}")
+    _fill(store, _run())
+    _fill(store, _run())
+    export_runs(store, folder / "out.json")
+    return (folder / "out.json").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(("damage", "said"), DAMAGE)
 def test_a_damaged_json_is_told_in_one_line_with_its_place(
-    damage: Callable[[Any], Any], said: str, store: Store, other: Store, tmp_path: Path
+    damage: Callable[[Any], Any], said: str, two_runs: str, other: Store, tmp_path: Path
 ) -> None:
-    path = tmp_path / "out.json"
-    _fill(store, _run())
-    _fill(store, _run())
-    export_runs(store, path)
-    data = json.loads(path.read_text(encoding="utf-8"))
+    path, data = tmp_path / "out.json", json.loads(two_runs)
     damage(data)
     path.write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(ExchangeError, match=said) as caught:

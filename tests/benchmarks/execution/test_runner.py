@@ -78,7 +78,9 @@ def test_where_memory_is_short_blocks_alternate_with_reload_and_warm_up(room: in
 
 
 def test_rows_say_what_was_measured() -> None:
-    result = run_suites(FakeMachine(), suites=("latency", "memory"))
+    reporter = Silent()
+    result = run_suites(FakeMachine(), suites=("latency", "memory"), reporter=reporter)
+    assert reporter.steps == reporter.planned > 0
     (ttft,) = rows(result, "int4", "ttft", prompt_tokens=24)
     assert (ttft.value, ttft.unit, ttft.n, ttft.device) == (0.024, "s", 4, "cpu")
     assert ttft.params == {"prompt_tokens": 24, "answer_tokens": 6}
@@ -155,6 +157,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_the_original_without_room_is_computed_layer_by_layer() -> None:
+    assert run_suites(FakeMachine(too_large={"original"}), ("original",), ("quality",)).status == "done"
     machine, reporter, notebook = FakeMachine(too_large={"original"}), Silent(), Notebook()
     result = run_suites(machine, suites=("quality",), reporter=reporter, store=notebook)
     assert result.status == "done"
@@ -169,12 +172,6 @@ def test_the_original_without_room_is_computed_layer_by_layer() -> None:
     assert reporter.steps == reporter.planned
     told = [*run_facts.remarks({"status": "done", "suites": [], "machine": {}, "settings": notebook.settings})]
     assert any("no room for original" in remark for remark in map(str, told))
-
-
-@pytest.mark.usefixtures("here")
-def test_a_run_of_the_streamed_original_alone_is_done() -> None:
-    result = run_suites(FakeMachine(too_large={"original"}), ("original",), ("quality",))
-    assert result.status == "done"
 
 
 @pytest.mark.usefixtures("here")
@@ -231,12 +228,6 @@ def test_a_run_in_which_nothing_could_be_measured_has_failed() -> None:
     assert run_suites(FakeMachine(too_large={"original", "int4"}), store=store).status == "failed"
     assert store.status == "failed"
     assert {(row.variant, row.metric) for row in store.rows} == {("original", "failure"), ("int4", "failure")}
-
-
-def test_progress_comes_to_its_end() -> None:
-    reporter = Silent()
-    run_suites(FakeMachine(), suites=("latency", "memory"), reporter=reporter)
-    assert reporter.steps == reporter.planned > 0
 
 
 @pytest.mark.parametrize("step", [1, 4, 9, 20])

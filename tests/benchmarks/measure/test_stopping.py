@@ -10,12 +10,21 @@ from fake_runs import Silent, run_suites
 
 from benchmarks.execution.runner import execute, prepare
 from benchmarks.measure import statistics, stopping
+from benchmarks.measure.measurement import Sample
 from benchmarks.measure.stopping import Precision, Repeats, answers_of_a_process
 from benchmarks.run.record import Record, Result
 from benchmarks.run.workload import Workload
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from fastglm.errors import UsageError
+
+
+def _rates(result: Result) -> list[Sample]:
+    return [sample for sample in result.samples if sample.metric == "decode_rate"]
+
+
+def _loads(machine: FakeMachine) -> list[str]:
+    return [variant for what, variant in machine.log if what == "load"]
 
 
 def _run(machine: FakeMachine, precision: Precision, reporter: Silent, store: Any = None) -> Result:
@@ -76,10 +85,8 @@ def test_every_repeat_begins_processes_and_the_first_alternates() -> None:
     machine = FakeMachine(noise=0, load_time=9.0)
     result = _run(machine, Precision(0.02, 3600), Silent())
     assert result.run.settings["processes"] == {"latency": 16}
-    loads = [variant for what, variant in machine.log if what == "load"]
-    assert loads == ["original", "int4", "int4", "original"] * 3
-    rates = [sample for sample in result.samples if sample.metric == "decode_rate"]
-    assert [len(sample.values) for sample in rates] == [16] * 12
+    assert _loads(machine) == ["original", "int4", "int4", "original"] * 3
+    assert [len(sample.values) for sample in _rates(result)] == [16] * 12
     assert {len(sample.values) for sample in result.samples if sample.metric == "decode_latency"} == {16 * 5}
     asked = {variant: [prompt for prompt in prompts if len(prompt) == 8] for variant, prompts in machine.asked.items()}
     assert asked["original"] == asked["int4"]
@@ -103,7 +110,7 @@ def test_where_loading_takes_too_long_a_process_serves_all_repeats() -> None:
     machine = FakeMachine(noise=0, load_time=100.0)
     result = _run(machine, Precision(0.02, 300), Silent())
     assert result.run.settings["processes"] == {"latency": "one"}
-    assert [variant for what, variant in machine.log if what == "load"] == ["original", "int4"]
+    assert _loads(machine) == ["original", "int4"]
     (remark,) = stopping.remarks(result.run.settings)
     assert str(remark).startswith("each variant ran in one process")
 
@@ -112,19 +119,16 @@ def test_where_memory_is_short_a_turn_gives_all_answers_of_a_process() -> None:
     machine = FakeMachine(noise=0, load_time=9.0, room=1)
     result = _run(machine, Precision(0.02, 3600), Silent())
     assert result.run.settings["arrangement"] == {"latency": "blocks"}
-    loads = [variant for what, variant in machine.log if what == "load"]
-    assert len(loads) <= 2 + 2 * 6
-    rates = [sample for sample in result.samples if sample.metric == "decode_rate"]
-    assert [len(sample.values) for sample in rates] == [16] * 12
+    assert len(_loads(machine)) <= 2 + 2 * 6
+    assert [len(sample.values) for sample in _rates(result)] == [16] * 12
 
 
 def test_a_variant_that_crashes_leaves_no_part_of_a_repeat() -> None:
     machine = FakeMachine(noise=0, load_time=9.0, crash={"int4": 20})
     result = _run(machine, Precision(0.02, 3600), Silent())
     assert [row.variant for row in result.measurements if row.metric == "failure"] == ["int4"]
-    rates = [sample for sample in result.samples if sample.metric == "decode_rate"]
-    assert {len(sample.values) for sample in rates} == {16}
-    assert sum(sample.variant == "original" for sample in rates) == 6
+    assert {len(sample.values) for sample in _rates(result)} == {16}
+    assert sum(sample.variant == "original" for sample in _rates(result)) == 6
 
 
 def test_noisy_answers_are_repeated_until_the_maximum(monkeypatch: pytest.MonkeyPatch) -> None:
