@@ -69,6 +69,10 @@ class Tokenizer(Protocol):
     vocab_size: int
     conversation: "Conversation"
 
+    @property
+    def end_ids(self) -> list[int]:
+        """Tokens that end an answer."""
+
     def __len__(self) -> int: ...
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:

@@ -145,6 +145,11 @@ class ChatGLM6BTokenizer(AddedTokensTokenizer):
         yield text[begin:]
 
     @property
+    def end_ids(self) -> list[int]:
+        """Tokens that end an answer: `<eop>`."""
+        return [self.eos_token_id]
+
+    @property
     def prompt_end(self) -> list[int]:
         """The end of every prompt: `[gMASK] <sop>`."""
         return self.convert_tokens_to_ids(["[gMASK]", "<sop>"])
