@@ -9,7 +9,7 @@ from recorded import expected, folder, tensors
 from torch import Tensor
 from transformers import AutoConfig, AutoModel
 
-PREFIXES = ("chatglm-ptuning", "chatglm-ptuning-projection")
+PREFIXES = ("chatglm-ptuning", "chatglm-ptuning-projection", "chatglm2-ptuning")
 _NAME = "transformer.prefix_encoder."
 
 
