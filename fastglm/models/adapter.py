@@ -15,7 +15,7 @@ class Adapter(CheckpointFolder):
     """A folder with a learned prefix, and the config of the model that it was tuned for."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises CheckpointError as `CheckpointFolder` does, and if there is no prefix."""
+        """Raise CheckpointError as `CheckpointFolder` does, and if there is no prefix."""
         super().__init__(folder)
         if not self.facts.pre_seq_len:
             raise CheckpointError(
