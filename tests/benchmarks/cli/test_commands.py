@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fake_hosts import FakeMachine
+from wrong_usage import refuse
 
 import benchmarks.environment.machine
 from benchmarks.cli.commands import main
@@ -165,12 +166,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_usage_is_one_line_and_status_2(
     arguments: list[str], said: str, machine: FakeMachine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
-    assert said in captured.err
+    refuse(arguments, said, capsys)
     assert machine.log == []  # reported before anything was loaded
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
+from waiting import GONE, ME
 
 from benchmarks.environment import processes
 from benchmarks.jobs import jobs as queue
@@ -16,9 +17,6 @@ from benchmarks.jobs.jobs import JOBS, Job, Jobs
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError
-
-GONE = "4194305 1.00"  # no system assigns such a number
-ME = processes.identity(os.getpid())
 
 
 @pytest.fixture
@@ -74,6 +72,12 @@ def test_devices_are_waited_for_one_by_one(jobs: Jobs) -> None:
     assert claim() is None
     jobs.finish(jobs.unfinished()[0], "done")
     assert [claim(), claim()] == [3, None]
+
+
+def test_a_job_on_several_cards_waits_for_each_of_them(jobs: Jobs) -> None:
+    ids = [jobs.add(command(n, d)).id for n, d in enumerate(["cuda:0,cuda:1", "cuda:1", "cuda:2", "cuda:0"])]
+    taken = [jobs.claim(ME) for _ in range(3)]
+    assert [job and ids.index(job.id) for job in taken] == [0, 2, None]
 
 
 def test_a_second_click_queues_nothing_and_the_queue_has_an_end(jobs: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,9 +220,3 @@ def test_a_process_that_does_not_listen_is_ended_by_force(monkeypatch: pytest.Mo
     processes.stop(found)
     assert child.wait() == -9
     child.stdout.close()
-
-
-def test_a_job_on_several_cards_waits_for_each_of_them(jobs: Jobs) -> None:
-    ids = [jobs.add(command(n, d)).id for n, d in enumerate(["cuda:0,cuda:1", "cuda:1", "cuda:2", "cuda:0"])]
-    taken = [jobs.claim(ME) for _ in range(3)]
-    assert [job and ids.index(job.id) for job in taken] == [0, 2, None]

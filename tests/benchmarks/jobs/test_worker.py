@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing import get_context
@@ -17,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from waiting import until
 
 from benchmarks.environment import processes
 from benchmarks.jobs import worker
@@ -64,14 +64,6 @@ def now(jobs: Jobs, job: Job) -> Job:
     found = jobs.get(job.id)
     assert found is not None
     return found
-
-
-def until(true: Callable[[], Any]) -> None:
-    for _ in range(4800):  # four minutes: a machine may be busy, and its processes import PyTorch
-        if true():
-            return
-        time.sleep(0.05)
-    pytest.fail("it did not come")
 
 
 def test_what_a_job_tells_is_in_the_store(jobs: Jobs) -> None:

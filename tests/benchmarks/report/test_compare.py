@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from measured import measure
+from wrong_usage import refuse
 
 from benchmarks.cli.commands import main
 from benchmarks.measure.statistics import Estimate
@@ -168,12 +169,7 @@ def test_the_command(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture
 def test_wrong_usage(arguments: list[str], said: str, store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     ids = {"a": measure(store).id, "b": measure(store).id}
     ids["c"] = measure(store, ["fast"], lengths=[64], suites=["latency"]).id
-    assert main(["compare", *(argument.format(**ids) for argument in arguments)]) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
-    assert said in captured.err
+    refuse(["compare", *(argument.format(**ids) for argument in arguments)], said, capsys)
 
 
 def test_a_beginning_of_an_id_is_enough(store: Store) -> None:

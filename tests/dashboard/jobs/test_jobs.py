@@ -5,14 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import streamlit as st
+from waiting import GONE, ME, until
 
 from benchmarks.environment import processes
 from benchmarks.jobs.jobs import Jobs
@@ -20,9 +20,6 @@ from benchmarks.store.store import Store
 from dashboard.jobs import jobs
 from fastglm.errors import FastGLMError
 from fastglm.system.home import home
-
-GONE = "4194305 1.00"  # no system assigns such a number
-ME = processes.identity(os.getpid())
 
 
 @pytest.fixture(autouse=True)
@@ -105,14 +102,6 @@ def test_a_worker_that_breaks_is_told_of_and_not_started_all_the_time(
     monkeypatch.setattr(jobs, "PATIENCE", 0.0)
     jobs.unfinished()
     assert len(workers) == 2
-
-
-def until(true: Callable[[], Any]) -> None:
-    for _ in range(4800):
-        if true():
-            return
-        time.sleep(0.05)
-    pytest.fail("it did not come")
 
 
 SERVER = """

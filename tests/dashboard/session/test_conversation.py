@@ -2,10 +2,10 @@
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 from fake_pool import FakePool
+from waiting import until
 
 from dashboard.session import answering
 from dashboard.session.browser_tab import Presence
@@ -15,14 +15,6 @@ from fastglm.history import of_rounds
 from fastglm.hosting.protocol import HostKey
 
 TAB = "a tab that nobody can guess"
-
-
-def until(true: Callable[[], bool]) -> None:
-    for _ in range(400):
-        if true():
-            return
-        time.sleep(0.02)
-    pytest.fail("it did not come")
 
 
 @pytest.fixture
