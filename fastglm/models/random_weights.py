@@ -28,7 +28,7 @@ def random_tensors(model: LanguageModel, device: torch.device, dtype: torch.dtyp
     normal = torch.randn(_BLOCK, generator=generator, device=device).mul_(0.02).to(dtype)
     numbers = torch.randint(-127, 128, (_BLOCK,), dtype=torch.int8, generator=generator, device=device)
     for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if not tensor.is_meta or name == f"{model.names.head}.weight":
+        if not tensor.is_meta or (model.config.tie_word_embeddings and name == f"{model.names.head}.weight"):
             continue
         if tensor.dtype == torch.int8:
             value = _repeat(numbers, tensor)
