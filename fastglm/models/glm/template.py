@@ -100,7 +100,7 @@ class TemplateMixin:
             texts = [self.template_text(messages, **settings) for messages in conversations]
             return texts if many else texts[0]
         if return_assistant_tokens_mask:
-            raise UsageError("Masks of the assistant's tokens need a template with generation marks.")
+            raise UsageError("This tokenizer masks no tokens of the assistant: leave return_assistant_tokens_mask out.")
         for ours in ("sanitize_control_tokens", "tokenizer_kwargs"):
             settings.pop(ours, None)
         rows = [self.encode_pieces(self.template_pieces(messages, **settings)) for messages in conversations]
