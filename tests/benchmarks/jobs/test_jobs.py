@@ -75,7 +75,7 @@ def test_devices_are_waited_for_one_by_one(jobs: Jobs) -> None:
 
 
 def test_a_job_on_several_cards_waits_for_each_of_them(jobs: Jobs) -> None:
-    ids = [jobs.add(command(n, d)).id for n, d in enumerate(["cuda:0,cuda:1", "cuda:1", "cuda:2", "cuda:0"])]
+    ids = [jobs.add(command(n, d)).id for n, d in enumerate(["cuda:0,cuda:1", "cuda:1", "cuda:2", "cuda:2,cuda:3"])]
     taken = [jobs.claim(ME) for _ in range(3)]
     assert [job and ids.index(job.id) for job in taken] == [0, 2, None]
 
