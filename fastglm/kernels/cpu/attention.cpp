@@ -76,9 +76,10 @@ inline void dots(const Shared& of, int64_t head, const Number* keys, int64_t tok
       for (int64_t k = 0; k < COUNT; k++) total[h][k] = with_product(total[h][k], query, numbers[k]);
     }
   }
+#pragma GCC unroll 4  // otherwise the sums are written to memory with every register of columns
   for (int64_t h = 0; h < SIDE; h++) {
     float* out = of.weights + (head + h) * of.room_a_head() + token;
-    if constexpr (COUNT == 4) _mm_storeu_ps(out, lane_sums(total[h]));
+    if constexpr (COUNT == 4) _mm_storeu_ps(out, lane_sums({total[h][0], total[h][1], total[h][2], total[h][3]}));
     else for (int64_t k = 0; k < COUNT; k++) out[k] = sum(total[h][k]);
     for (int64_t rest = i; rest < of.width; rest++)
       for (int64_t k = 0; k < COUNT; k++) out[k] += q[h * of.stride + rest] * keys[k * of.width + rest];
