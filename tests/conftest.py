@@ -3,6 +3,7 @@ for.
 """
 
 import os
+import sys
 
 import pytest
 
@@ -15,6 +16,12 @@ def own_home(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("FASTGLM_HOME", str(home))
     monkeypatch.delenv("FASTGLM_DATABASE_URL", raising=False)
     return home
+
+
+@pytest.fixture(autouse=True)
+def own_main(monkeypatch):
+    """A test of a page leaves the page as `__main__`, which a spawned process would run again."""
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])
 
 
 @pytest.fixture(scope="session")
