@@ -9,6 +9,7 @@ from benchmarks.measure.statistics import Estimate
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import Reporter
 from benchmarks.run.workload import prompts
+from fastglm.engine.compile.prepare import finish_several
 from fastglm.generation.streams import Streams
 from fastglm.progress.progress import OnProgress, Progress
 
@@ -29,6 +30,7 @@ def side_by_side(
 ) -> dict[int, Estimate]:
     """The time of so many requests one after the other over their time at once, in turn, by their number."""
     model, tokenizer = fastglm.load(model_name, variant, "cpu", progress=progress)
+    finish_several(model)
     asked = prompts(tokenizer, PROMPT, max(counts))
     ratios: dict[int, list[float]] = {count: [] for count in counts}
     for number in range(repeats + 1):

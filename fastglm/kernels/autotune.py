@@ -22,6 +22,7 @@ from .kernel import Kernel
 
 FILE = "kernels.json"
 ROWS = (1, 4, 16, 64, 256)  # rows of activations at which times are measured
+SEVERAL = 8  # rows for which the way is chosen where a compiled step takes any few rows
 LARGEST = (1024, 4096)  # rows and columns of the test weights: larger matrices are multiplied in such blocks
 REPEATS = 4  # repeats, of which the quickest counts: other programs only ever make one longer
 
@@ -53,11 +54,14 @@ class MeasuredKernel(Kernel):
         return self.hold(parts, rows, columns)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the times: the key of a compiled step contains the chosen ways, not their times."""
-        return self.__dict__ | {"_times": {}}
+        """Leave out the times: the key of a compiled step contains the chosen ways of its numbers of rows, not their
+        times.
+        """
+        fixed = {n: fastest(self._times, n) for n in (1, SEVERAL)} if self._times else {}
+        return self.__dict__ | {"_times": {}, "_fastest": fixed}
 
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        n = x.shape[0]
+        n = x.shape[0] if isinstance(x.shape[0], int) else SEVERAL
         if n not in self._fastest:
             self._times = self._times or times_of(self, rows, columns)
             self._fastest[n] = fastest(self._times, n)

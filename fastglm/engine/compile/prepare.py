@@ -3,9 +3,10 @@
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 
@@ -16,11 +17,13 @@ from ...kernels.exact import is_exact
 from ...progress.progress import COMPILING, OnProgress, Progress
 from ..decode_step import DecodeStep, InnerStep
 from ..kv_cache import make_cache
+from .several import SeveralRowsStep
 from .step import CompiledStep, compiled_step
 
 log = logging.getLogger(__name__)
 
 _steps: WeakKeyDictionary[Any, DecodeStep | CompiledStep] = WeakKeyDictionary()
+_several: WeakKeyDictionary[Any, SeveralRowsStep] = WeakKeyDictionary()
 
 
 class Preparation(NamedTuple):
@@ -53,7 +56,8 @@ def prepare(model: Any, threads: int, progress: OnProgress | None = None, tokens
         return Preparation()
 
     def work(on_build: Callable[[], None]) -> None:
-        _steps[model] = _compile(model, threads, on_build, tokens)
+        _steps[model] = _compile(model, threads, on_build, tokens=tokens)
+        _several[model] = SeveralRowsStep(plain_step(model), partial(_compile_several, ref(model), threads))
 
     return _tried(work, "The decode step could not be compiled, and runs slower as single operators", progress)
 
@@ -88,9 +92,16 @@ def step_of(model: Any) -> DecodeStep | CompiledStep:
     return step
 
 
-def many_step(model: Any) -> DecodeStep:
-    """The step of several rows of a model."""
-    return plain_step(model)
+def many_step(model: Any) -> DecodeStep | SeveralRowsStep:
+    """The step of several rows of a model; compiled in the background if the step of one row was compiled."""
+    step = _several.get(model)
+    return plain_step(model) if step is None or step.decoder.dtype != model.dtype else step
+
+
+def finish_several(model: Any) -> None:
+    """Wait until the step of several rows is compiled, for measuring."""
+    if model in _several:
+        _several[model].begin().join()
 
 
 def plain_step(model: Any) -> DecodeStep:
@@ -104,17 +115,22 @@ def part_step(model: Any, layers: range) -> DecodeStep:
     return kind(model.decoder().part(layers), model.config.cache_format == "int8", layers.start)
 
 
+def _compile_several(model: ref[Any], threads: int) -> CompiledStep:
+    return _compile(model(), threads, lambda: None, rows=2)
+
+
 @torch.inference_mode()
-def _compile(model: Any, threads: int, on_build: Callable[[], None], tokens: int) -> CompiledStep:
+def _compile(model: Any, threads: int, on_build: Callable[[], None], rows: int = 1, tokens: int = 1) -> CompiledStep:
     library.compiler()
     step = plain_step(model)
     cache = make_cache(model)
-    cache.resize(1, 4 * STEP)
-    cache.begin([0], [STEP], torch.zeros(1, model.config.position_kinds, 2, dtype=torch.long))
-    example = [torch.zeros(1, tokens, dtype=torch.long), *cache.inputs(0, 1, STEP + tokens)]
+    cache.resize(rows, 4 * STEP)
+    cache.begin(range(rows), [STEP] * rows, torch.zeros(rows, model.config.position_kinds, 2, dtype=torch.long))
+    example = [torch.zeros(rows, tokens, dtype=torch.long), *cache.inputs(0, rows, STEP + tokens)]
     plain = step(*example)  # also does work of the first use: tables, the layouts of packed weights
     compiled = compiled_step(step, example, threads, on_build)
-    cache.rewind(0, tokens)
+    for row in range(rows):
+        cache.rewind(row, tokens)
     found = compiled(*example)
     if not torch.allclose(found[0], plain[0], rtol=0.05, atol=0.05 * float(plain[0].abs().max())):
         raise DeviceError("it gives other logits than the operators.")

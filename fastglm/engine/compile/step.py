@@ -35,7 +35,7 @@ BUILD = [sys.executable, "-m", "fastglm.engine.compile.worker"]
 
 
 class CompiledStep:
-    """A `DecodeStep` compiled for one token at a time, or for several."""
+    """A `DecodeStep` compiled for one token at a time, for several, or for one token each of several rows."""
 
     def __init__(self, library: Path, tensors: list[Tensor], decoder: Decoder) -> None:
         """Load a library.
@@ -54,7 +54,7 @@ class CompiledStep:
             raise DeviceError(str(error).partition("\n")[0]) from error
 
     def __call__(self, ids: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Run like `DecodeStep.forward`; ids: [1, 1], or [1, 2 to `MOST_TOKENS`]."""
+        """Run like `DecodeStep.forward`; ids: [1, 1], [1, 2 to `MOST_TOKENS`] or [2 to `MOST_ROWS`, 1]."""
         logits, best = self._runner.run([*self._tensors, ids, *inputs])
         return logits, best
 

@@ -21,10 +21,11 @@ from torch.export import Dim
 
 from ...kernels.cpu import library
 
-# Numbers of the inputs of a step whose sizes change: the window, and after it the capacity of each buffer.
+# The input of a step whose size is that of the window; and the dimension of each buffer after it that is the capacity.
 _COLUMNS, _CAPACITY = 4, 2
 REQUEST = "request.pickle"
 MOST_TOKENS = 9  # largest number of tokens of a step for several
+MOST_ROWS = 16  # largest number of rows of a step for several
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Form:
 class BuildRequest:
     """A step by `structure_of`, the forms of its tensors and inputs, and its number of threads.
 
-    If the example has several tokens, the step takes 2 to `MOST_TOKENS` of them.
+    If the example has several tokens, the step takes 2 to `MOST_TOKENS` of them; if several rows, 2 to `MOST_ROWS`.
     """
 
     structure: bytes
@@ -82,11 +83,7 @@ def build(request: BuildRequest, work: Path) -> Path:
     torch.set_num_threads(request.threads)
     torch._inductor.config.cpp.threads = request.threads
     inputs = [form.empty() for form in (*request.tensors, *request.inputs)]
-    columns = len(request.tensors) + _COLUMNS
-    sizes: list[Any] = [None] * columns + [{0: Dim.DYNAMIC}]
-    if request.inputs[0].shape[1] > 1:
-        sizes[len(request.tensors)] = {1: Dim("tokens", min=2, max=MOST_TOKENS)}
-    sizes += [{_CAPACITY: Dim.DYNAMIC}] * (len(inputs) - len(sizes))
+    sizes = [None] * len(request.tensors) + _changing(request.inputs)
     shims = library.c_shims() if library.ready() else {}
     with torch.no_grad():
         program = torch.export.export(Loose(request), tuple(inputs), dynamic_shapes=(tuple(sizes),), strict=False)
@@ -102,6 +99,16 @@ def build(request: BuildRequest, work: Path) -> Path:
         with files.open(compiled) as source, made.open("wb") as target:
             shutil.copyfileobj(source, target)
     return made
+
+
+def _changing(inputs: list[Form]) -> list[Any]:
+    """The changing sizes of each input of a step, by dimension."""
+    rows, tokens = inputs[0].shape
+    several = {0: Dim("rows", min=2, max=MOST_ROWS)} if rows > 1 else {}
+    ids = several | ({1: Dim("tokens", min=2, max=MOST_TOKENS)} if tokens > 1 else {})
+    buffer = several | {_CAPACITY: Dim.DYNAMIC}
+    window = {0: Dim.DYNAMIC}
+    return [ids, *[several] * (_COLUMNS - 1), window, *[buffer] * (len(inputs) - _COLUMNS - 1)]
 
 
 def main() -> None:
