@@ -13,7 +13,9 @@ from .architecture import Architecture, architectures, recognize
 class ChatGLMTokenizer(PreTrainedTokenizer):
     """A class without tokenizers of its own: reading a folder gives the class that its vocabulary file belongs to."""
 
-    vocab_files_names: ClassVar[dict[str, str]] = {name: name for name in ("ice_text.model", "tokenizer.model")}
+    vocab_files_names: ClassVar[dict[str, str]] = {
+        name: name for known in architectures() for name in known.tokenizer_files if name.endswith(".model")
+    }
 
     def __init__(self, *_: Any, **__: Any) -> None:
         raise UsageError(f"Read a tokenizer with {type(self).__name__}.from_pretrained(folder).")
