@@ -260,6 +260,23 @@ def train_demo(
     typer.echo(f"Written: {trained.out}. Held-out questions answered right: {trained.report.accuracy():.0%}.")
 
 
+@train.command("demo-glm")
+def train_demo_glm(
+    out: Annotated[Path, typer.Option(help="The folder for the checkpoint; a stopped training is kept in it too.")],
+    steps: Annotated[int, typer.Option(help="How long to train.", min=1, max=1_000_000_000)] = 12_000,
+    seed: Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.", min=0, max=SEEDS)] = 0,
+    device: Device = "auto",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was stopped.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Train a demo model in ChatGLM3's layout, taught by the embedded one."""
+    from fastglm.demo.training.glm import GLMDemo
+    from fastglm.demo.training.train import train
+
+    trained = train(out, steps, seed, device, resume, progress=None, design=GLMDemo())
+    typer.echo(f"Written: {trained.out}. Held-out questions answered right: {trained.report.accuracy():.0%}.")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit status."""
     return run(app, "fastglm", arguments)

@@ -1,6 +1,6 @@
 """The demo model's corpus: endless, seeded, and split into training and held-out samples."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 
 from .skills import SKILLS, Language, Sample, Skill, Split
@@ -8,18 +8,18 @@ from .skills import SKILLS, Language, Sample, Skill, Split
 EARLIER_ROUNDS = (0.87, 0.07, 0.03, 0.02, 0.01)  # shares of samples with no, one, two, … unrelated rounds before them
 SHORT = 60  # most characters of an unrelated round: it costs training time and only teaches the model to ignore it
 
-_WEIGHTS = [skill.weight for skill in SKILLS]
-_PRACTICE = [skill.weight * skill.practice for skill in SKILLS]
 
-
-def training_samples(seed: int, step: int, practising: bool = False) -> Iterator[Sample]:
+def training_samples(
+    seed: int, step: int, practising: bool = False, skills: Sequence[Skill] = SKILLS
+) -> Iterator[Sample]:
     """The endless samples of one training step; equal for equal seed and step, so that training can resume.
 
     `practising` draws the skills that are hard to learn more often.
     """
     rng = Random(f"training {seed} {step}")
+    weights = [skill.weight * (skill.practice if practising else 1) for skill in skills]
     while True:
-        skill = rng.choices(SKILLS, _PRACTICE if practising else _WEIGHTS)[0]
+        skill = rng.choices(skills, weights)[0]
         sample = skill.draw(rng, None)
         rounds = rng.choices(range(len(EARLIER_ROUNDS)), EARLIER_ROUNDS)[0]
         yield sample._replace(history=[unrelated_round(rng, skill) for _ in range(rounds)] + sample.history)
@@ -32,7 +32,7 @@ def held_out_samples(seed: int, skill: Skill, split: Split, language: Language, 
     for _ in range(400 * count):
         sample = skill.sample(rng)
         if sample.language == language and skill.split(sample) == split:
-            found[repr((sample.history, sample.question))] = sample
+            found[repr((sample.history, sample.question, sample.closing))] = sample
         if len(found) == count:
             break
     return list(found.values())

@@ -34,7 +34,7 @@ def answers(
         temperature: None means greedy decoding, otherwise sampling with `TOP_P`.
         seed: of the sampling; question n draws with `seed + n`.
     """
-    prompts = [model.prompt_ids(tokenizer, question.content, history)[0] for *history, question in questions]
+    prompts = [model.prompt_ids(tokenizer, question, history)[0] for *history, question in questions]
     return prompt_answers(model, tokenizer, prompts, max_new_tokens, temperature, seed, progress)
 
 

@@ -6,7 +6,7 @@ the answer is generated after it, token by token, and only the answer is learned
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Self
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,13 +38,13 @@ class Example:
         return self.tokens[self.context + 1 :]
 
 
-def encode(tokenizer: Tokenizer, messages: Sequence[Message], answer: str, room: int) -> Example:
+def encode(tokenizer: Tokenizer, messages: Sequence[Message], answer: str, room: int, metadata: str = "") -> Example:
     """Encode a conversation and its answer as the chat would; the oldest rounds are left out until `room` tokens hold
-    the rest.
+    the rest. `metadata` is the name of the tool that the answer calls.
 
     Raises ValueError if the last round alone does not fit.
     """
-    said = (tokenizer.conversation.opening, answer)
+    said = (metadata + tokenizer.conversation.opening, answer)
     target = [*(id for text in said for id in tokenizer.encode_text(text)), tokenizer.eos_token_id]
     for kept in without_oldest(messages):
         prompt = tokenizer.conversation.ids(tokenizer, kept)
@@ -52,6 +52,9 @@ def encode(tokenizer: Tokenizer, messages: Sequence[Message], answer: str, room:
             return Example(prompt + target, len(prompt) - 1)
     needed = len(prompt) + len(target)
     raise ValueError(f"{messages[-1].content[:40]!r} and its answer have {needed} tokens, there is room for {room}")
+
+
+_E = TypeVar("_E", bound=Example)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,12 @@ def fill(examples: Iterator[Example], rows: int, length: int, config: ModelConfi
 
     An example that fits nowhere is left out; after a few consecutive ones the batch is full.
     """
-    taken: list[Example] = []
+    return fill_with_examples(examples, rows, length, config)[0]
+
+
+def fill_with_examples(examples: Iterator[_E], rows: int, length: int, config: ModelConfig) -> tuple[Batch, list[_E]]:
+    """Do as `fill`, and give the examples in the batch too, in the order in which `Batch.example` numbers them."""
+    taken: list[_E] = []
     members: list[list[int]] = [[] for _ in range(rows)]
     room = [length] * rows
     misses = 0
@@ -125,7 +133,7 @@ def fill(examples: Iterator[Example], rows: int, length: int, config: ModelConfi
         members[row].append(len(taken))
         room[row] -= size
         taken.append(example)
-    return _lay_out(taken, members, length, config)
+    return _lay_out(taken, members, length, config), taken
 
 
 def _lay_out(examples: Sequence[Example], rows: Sequence[Sequence[int]], length: int, config: ModelConfig) -> Batch:

@@ -8,9 +8,9 @@ from typing import Any
 from ...evaluate.answers import answers
 from ...evaluate.arithmetic import Arithmetic, arithmetic_of
 from ...evaluate.likelihood import Likelihood, likelihood
-from ...models.packing import encode
 from ...progress.progress import OnProgress
 from ..corpus import held_out_samples
+from ..examples import encoded
 from ..skills import LANGUAGES, SKILLS, Sample, Skill, Split
 from ..skills.refusal import ANSWERS as REFUSALS
 
@@ -138,7 +138,7 @@ def answers_likelihood(
 ) -> Likelihood:
     """The likelihood of the right answers to `questions` under the model."""
     room = model.context_length
-    examples = [encode(tokenizer, q.sample.messages, q.sample.answer, room) for q in questions]
+    examples = [encoded(tokenizer, q.sample, room) for q in questions]
     return likelihood(model, examples, arithmetic)
 
 

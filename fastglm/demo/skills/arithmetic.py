@@ -43,7 +43,10 @@ class Calculation(Skill):
     def sample(self, rng: Random) -> Sample:
         language = rng.choice(LANGUAGES)
         phrasing = rng.choice(self.phrasings[language])
-        left, right = self.numbers(rng)
+        return self.asked(rng, language, phrasing, *self.numbers(rng))
+
+    def asked(self, rng: Random, language: Language, phrasing: str, left: int, right: int) -> Sample:
+        """A question about two numbers with its answer."""
         question = vary(rng, phrasing.format(a=left, b=right), language)
         return Sample([], question, self.answer(left, right, language), language, phrasing, self.operand(left, right))
 

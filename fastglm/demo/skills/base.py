@@ -47,11 +47,14 @@ class Sample(NamedTuple):
     language: Language
     phrasing: str  # the template of the question
     operand: str  # the subject of the question, equal for all phrasings: "47+38", "France"
+    opening: tuple[Message, ...] = ()  # before the history: the system's message
+    closing: tuple[Message, ...] = ()  # after the question: a call of a tool, and what the tool gave
+    calls: str = ""  # the tool that the answer calls
 
     @property
     def messages(self) -> list[Message]:
-        """The conversation up to the question."""
-        return of_rounds(self.history, self.question)
+        """The conversation up to the answer."""
+        return [*self.opening, *of_rounds(self.history, self.question), *self.closing]
 
 
 class Skill(ABC):

@@ -8,11 +8,11 @@ from ..evaluation.skills import SPLITS, SkillsReport
 from .plan import Plan, Trained
 
 
-def card(trained: Trained, plan: Plan, steps: int, seed: int, hardware: str) -> str:
-    """The card as Markdown."""
+def card(template: str, trained: Trained, plan: Plan, steps: int, seed: int, hardware: str) -> str:
+    """The card as Markdown. `template` is the name of a file in this folder."""
     report, history = trained.report, trained.history
     last = history.losses[-50:]
-    return _template().format(
+    return _template(template).format(
         parameters=trained.parameters / 1e6,
         layers=plan.layers,
         hidden=plan.hidden,
@@ -69,5 +69,5 @@ def _open(report: OpenReport) -> str:
     return "\n".join(rows)
 
 
-def _template() -> str:
-    return (files("fastglm.demo.training") / "card.md").read_text(encoding="utf-8")
+def _template(name: str) -> str:
+    return (files("fastglm.demo.training") / name).read_text(encoding="utf-8")

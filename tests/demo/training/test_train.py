@@ -1,7 +1,7 @@
 """Training: it learns, resumes, scores, and writes a checkpoint in the published layout."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from fastglm.demo.corpus import training_samples
-from fastglm.demo.skills import SKILLS, Sample
+from fastglm.demo.skills import SKILLS, Sample, Skill
+from fastglm.demo.training import first
 from fastglm.demo.training import train as demo
 from fastglm.demo.training.plan import Plan
 from fastglm.demo.training.train import HISTORY_FILE, STATE_FILE, train
@@ -172,9 +173,9 @@ def test_the_weights_are_the_mean_of_those_at_the_ends_of_the_practice(tmp_path:
 def test_the_last_steps_are_practice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[int, bool]] = []
 
-    def samples(seed: int, step: int, practising: bool) -> Iterator[Sample]:
+    def samples(seed: int, step: int, practising: bool, skills: Sequence[Skill]) -> Iterator[Sample]:
         asked.append((step, practising))
-        return training_samples(seed, step, practising)
+        return training_samples(seed, step, practising, skills)
 
     monkeypatch.setattr(demo, "training_samples", samples)
     train(tmp_path, 4, 0, "cpu", False, lambda _: None, replace(PLAN, practice=((0.25, 1e-3), (0.25, 1e-4))))
@@ -190,7 +191,7 @@ def test_a_resumed_training_keeps_its_tokenizer(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(RuntimeError, match="killed"):
         train(tmp_path, 2, 0, "cpu", False, lambda _: None, PLAN)
     monkeypatch.undo()
-    monkeypatch.setattr(demo, "train_tokenizer", killed)
+    monkeypatch.setattr(first, "train_tokenizer", killed)
     assert train(tmp_path, 2, 0, "cpu", True, lambda _: None, PLAN).history.step == 2
 
 
