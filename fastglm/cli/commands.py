@@ -263,7 +263,7 @@ def train_demo(
 @train.command("demo-glm")
 def train_demo_glm(
     out: Annotated[Path, typer.Option(help="The folder for the checkpoint; a stopped training is kept in it too.")],
-    steps: Annotated[int, typer.Option(help="How long to train.", min=1, max=1_000_000_000)] = 12_000,
+    steps: Annotated[int, typer.Option(help="How long to train.", min=1, max=1_000_000_000)] = 9_000,
     seed: Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.", min=0, max=SEEDS)] = 0,
     device: Device = "auto",
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was stopped.")] = False,
