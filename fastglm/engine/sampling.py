@@ -109,12 +109,15 @@ class Sampler:
     the logits, without waiting for it.
 
     Drawing takes the largest of probability / noise with exponential noise, which is a draw from the probabilities; so
-    everything except the noise can be part of a captured graph.
+    everything except the noise can be part of a captured graph. The noise belongs to places in the order of
+    probability; where the whole vocabulary may be drawn it belongs to tokens, because far down in the order rounding
+    exchanges places.
     """
 
     def __init__(self, choices: Sequence[Choice]) -> None:
         self._choices, device = choices, choices[0].device
         self.noise: Tensor | None = None
+        self._of_tokens: Tensor | None = None  # [rows, 1], True for rows whose noise belongs to tokens
         draws = [choice.generator is not None for choice in choices]
         if any(draws):
             counts = [choice.count if choice.generator else 1 for choice in choices]
@@ -123,6 +126,8 @@ class Sampler:
                 [choice.sampling.temperature if choice.generator else 1.0 for choice in choices], device
             )
             self._top_p = _column([choice.sampling.top_p for choice in choices], device)
+            if max(counts) == choices[0].vocabulary:
+                self._of_tokens = torch.tensor(counts, device=device)[:, None] == max(counts)
             self._draws = None if all(draws) else torch.tensor(draws, device=device)[:, None]
             self._beyond: Tensor | None = None  # [rows, count], True for tokens that a row may not draw
             if min(counts) < max(counts):
@@ -185,7 +190,10 @@ class Sampler:
     def _drawn(self, scores: Tensor) -> Tensor:
         assert self.noise is not None
         kept, ids = self._kept(scores)
-        drawn = ids.gather(1, (kept / self.noise).argmax(-1, keepdim=True))
+        noise = self.noise
+        if self._of_tokens is not None:
+            noise = torch.where(self._of_tokens, noise.gather(1, ids), noise)
+        drawn = ids.gather(1, (kept / noise).argmax(-1, keepdim=True))
         return drawn if self._draws is None else torch.where(self._draws, drawn, scores.argmax(-1, keepdim=True))
 
     def _kept(self, scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -147,6 +147,27 @@ def test_sampling_follows_transformers():
     assert (drawn - wanted).abs().max() < 0.03
 
 
+def test_draws_from_the_whole_vocabulary_stay_where_rounding_exchanges_two_places():
+    logits = torch.linspace(0, 1, 100)[None]
+    logits[0, 51] = logits[0, 50] + 1e-6
+
+    def drawn(logits, *top_k):
+        settings = [Sampling(top_k=count, top_p=1.0, seed=0) for count in top_k]
+        sampler = Sampler([Choice(each, torch.zeros(1, dtype=torch.long), 100) for each in settings])
+        rows, tokens = logits.expand(len(settings), -1), []
+        for _ in range(300):
+            sampler.stir()
+            tokens.append(sampler(rows, rows.argmax(-1, keepdim=True))[-1].item())
+        return tokens
+
+    alone = drawn(logits, 0)
+    exchanged = logits[:, [*range(50), 51, 50, *range(52, 100)]]
+    assert {50, 51} & set(alone)
+    assert drawn(exchanged, 0) == alone
+    assert drawn(logits, 5, 0) == alone
+    assert drawn(logits, 0, 5) == drawn(logits, 5)
+
+
 def test_repetition_penalty_follows_transformers():
     from transformers import RepetitionPenaltyLogitsProcessor
 
