@@ -14,6 +14,7 @@ from fastglm.engine import GREEDY, BatchEngine, FastEngine
 from fastglm.engine.runner import runner_of
 from fastglm.errors import FastGLMError, UsageError
 from fastglm.evaluate.likelihood import answer_losses, batches_of
+from fastglm.kernels.exact import exact_arithmetic
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.loading import weights_memory
@@ -166,10 +167,13 @@ def test_slots_of_any_format_begin_with_the_prefix(record, saved, variant, cache
     model, _ = fastglm.load(str(saved), variant, cache=cache)
     for found, own in zip(model.prefix().layers, record.model.prefix().layers, strict=True):
         torch.testing.assert_close(found, own)
-    for logits, prompt, answer in zip(stepped(model, record), record.prompts, record.answers, strict=True):
-        with torch.inference_mode():
+    with (
+        torch.inference_mode(),
+        exact_arithmetic(model),
+    ):  # else the ways chosen for the rows decide the rounding
+        for logits, prompt, answer in zip(stepped(model, record), record.prompts, record.answers, strict=True):
             whole = model(torch.tensor([prompt + answer[:8]])).logits[0, -9:]
-        assert (logits - whole).norm() < 0.03 * whole.norm()
+            assert (logits - whole).norm() < (1e-4 if cache == "auto" else 0.03) * whole.norm()
 
 
 def test_scoring_and_layers_read_one_by_one_see_the_prefix(record, saved):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, Page, TimeoutError, expect
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 90_000  # ms; loading imports PyTorch, on a machine that may be busy
@@ -90,13 +90,20 @@ def visit(context: BrowserContext, url: str) -> Page:
 
 
 def choose(page: Page, label: str, option: str, nth: int = 0) -> None:
-    """Pick an option of a select box."""
+    """Pick an option of a select box. An open list closes when the page is drawn again, and is then opened again."""
     box = page.get_by_role("combobox", name=label).nth(nth)
-    expect(box).to_be_visible()
-    # An open list closes when its box is drawn again.
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
-    box.click()
-    page.get_by_role("option", name=option, exact=True).click()
+    wanted = page.get_by_role("option", name=option, exact=True)
+    until = time.monotonic() + PATIENCE / 1000
+    while True:
+        expect(box).to_be_visible()
+        expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
+        box.click()
+        try:
+            wanted.click(timeout=5_000)
+            break
+        except TimeoutError:
+            assert time.monotonic() < until, f"{label} offers no {option}"
+            page.keyboard.press("Escape")
     page.keyboard.press("Escape")
 
 

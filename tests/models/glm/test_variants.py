@@ -15,6 +15,7 @@ from fastglm.compress.scores import score
 from fastglm.compress.size import predict_size
 from fastglm.evaluate.harness_model import VariantLM
 from fastglm.evaluate.layerwise_answers import layerwise_answers
+from fastglm.kernels.exact import exact_arithmetic
 from fastglm.models.checkpoint import Checkpoint
 from fastglm.models.facts import LayerShape
 from fastglm.models.glm.block import Block
@@ -56,7 +57,8 @@ def exact():
 @pytest.mark.parametrize(("variant", "error"), [("int8", 0.04), ("int4", 0.45)])
 def test_a_rounded_variant_stays_close_and_has_the_predicted_size(exact, variant, error):
     model, _ = loaded = fastglm.load(SOURCE, variant)
-    assert (logits(model) - logits(exact)).norm() < error * logits(exact).norm()
+    with exact_arithmetic(model):  # the rounding of activations depends on the kernels of the machine
+        assert (logits(model) - logits(exact)).norm() < error * logits(exact).norm()
     packed = load_checkpoint(Path(model.fastglm.folder), "cpu")
     assert predict_size(packed.config).bytes == weights_memory(packed)
     assert weights_memory(packed) < 0.35 * weights_memory(exact)
@@ -75,7 +77,7 @@ def test_calibrated_weights_are_closer_than_those_to_nearest(exact, tmp_path):
 
     def far(name):
         model = load_checkpoint(tmp_path / name, "cpu")
-        with torch.inference_mode():
+        with torch.inference_mode(), exact_arithmetic(model):
             return (model(ids).logits - exact(ids).logits).norm()
 
     assert far("gptq") < 1.1 * far("nearest")
