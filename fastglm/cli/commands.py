@@ -244,13 +244,21 @@ def evaluate(
         json_file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
+TrainingFolder = Annotated[
+    Path, typer.Option(help="The folder for the checkpoint; a stopped training is kept in it too.")
+]
+Steps = Annotated[int, typer.Option(help="How long to train.", min=1, max=1_000_000_000)]
+TrainingSeed = Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.", min=0, max=SEEDS)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the training that was stopped.")]
+
+
 @train.command("demo")
 def train_demo(
-    out: Annotated[Path, typer.Option(help="The folder for the checkpoint; a stopped training is kept in it too.")],
-    steps: Annotated[int, typer.Option(help="How long to train.", min=1, max=1_000_000_000)] = 24_000,
-    seed: Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.", min=0, max=SEEDS)] = 0,
+    out: TrainingFolder,
+    steps: Steps = 24_000,
+    seed: TrainingSeed = 0,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was stopped.")] = False,
+    resume: Resume = False,
     debug: Debug = False,
 ) -> None:
     """Train the embedded demo model from nothing, with its tokenizer."""
@@ -262,11 +270,11 @@ def train_demo(
 
 @train.command("demo-glm")
 def train_demo_glm(
-    out: Annotated[Path, typer.Option(help="The folder for the checkpoint; a stopped training is kept in it too.")],
-    steps: Annotated[int, typer.Option(help="How long to train.", min=1, max=1_000_000_000)] = 9_000,
-    seed: Annotated[int, typer.Option(help="Of the first weights and the order of the corpus.", min=0, max=SEEDS)] = 0,
+    out: TrainingFolder,
+    steps: Steps = 9_000,
+    seed: TrainingSeed = 0,
     device: Device = "auto",
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the training that was stopped.")] = False,
+    resume: Resume = False,
     debug: Debug = False,
 ) -> None:
     """Train a demo model in ChatGLM3's layout, taught by the embedded one."""
