@@ -271,7 +271,7 @@ def train_demo(
 @train.command("demo-glm")
 def train_demo_glm(
     out: TrainingFolder,
-    steps: Steps = 9_000,
+    steps: Steps = 15_000,
     seed: TrainingSeed = 0,
     device: Device = "auto",
     resume: Resume = False,

@@ -22,7 +22,8 @@ def training_samples(
         skill = rng.choices(skills, weights)[0]
         sample = skill.draw(rng, None)
         rounds = rng.choices(range(len(EARLIER_ROUNDS)), EARLIER_ROUNDS)[0]
-        yield sample._replace(history=[unrelated_round(rng, skill) for _ in range(rounds)] + sample.history)
+        history = [unrelated_round(rng, skill) for _ in range(rounds)] + sample.history
+        yield sample._replace(history=history, is_open=skill.kind == "open")
 
 
 def held_out_samples(seed: int, skill: Skill, split: Split, language: Language, count: int) -> list[Sample]:

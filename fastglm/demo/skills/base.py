@@ -50,6 +50,7 @@ class Sample(NamedTuple):
     opening: tuple[Message, ...] = ()  # before the history: the system's message
     closing: tuple[Message, ...] = ()  # after the question: a call of a tool, and what the tool gave
     calls: str = ""  # the tool that the answer calls
+    is_open: bool = False  # there are other answers as good as this one
 
     @property
     def messages(self) -> list[Message]:
@@ -120,7 +121,7 @@ class EntrySkill(Skill):
     """A look-up skill that is a list of fixed answers, each with questions of its own."""
 
     kind = "lookup"
-    entries: ClassVar[Sequence[Entry]]
+    entries: Sequence[Entry]
 
     def groups(self) -> Iterable[Sequence[str]]:
         """The questions of an entry."""

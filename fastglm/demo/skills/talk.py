@@ -8,11 +8,12 @@ from ..tables import read_table
 from .base import Entry, EntrySkill, Language
 
 
-def _entries(skill: str) -> list[Entry]:
-    """The entries of a skill; in the table, bars separate the phrasings."""
+def _entries(skill: str, alike: str = "") -> list[Entry]:
+    """The entries of a skill; in its table bars separate phrasings, and `{alike}` is a model of the same layout."""
     rows = (row for of, *row in read_table("talk") if of == skill)
     return [
-        Entry(name, zh.split("|"), zh_answer, en.split("|"), en_answer) for name, zh, zh_answer, en, en_answer in rows
+        Entry(name, zh.split("|"), zh_answer.format(alike=alike), en.split("|"), en_answer.format(alike=alike))
+        for name, zh, zh_answer, en, en_answer in rows
     ]
 
 
@@ -56,11 +57,13 @@ class Courtesy(_SmallTalk):
 
 
 class SelfIntroduction(EntrySkill):
-    """Describes this model, its abilities and its limits."""
+    """Describes this model, its abilities and its limits. `alike` is the published model with the same layout."""
 
     name = "self"
     weight = 1.2
     salt = "9300"
     titles: ClassVar[Mapping[Language, str]] = {"zh": "自我介绍", "en": "About the model"}
     examples: ClassVar[Mapping[Language, str]] = {"zh": "你会做什么？", "en": "What can you do?"}
-    entries = _entries("self")
+
+    def __init__(self, alike: str = "ChatGLM-6B") -> None:
+        self.entries = _entries("self", alike)

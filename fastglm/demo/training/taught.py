@@ -77,14 +77,24 @@ class TaughtLearner(Learner):
 
     def forward(self, batch: Batch) -> Tensor:
         """The mean loss of a batch's targets, in nats; targets unknown to the teacher have the cross-entropy alone."""
-        ((logits, targets),) = target_logits(self.model, batch, at_once=len(batch.targets))
-        found = F.log_softmax(logits, -1)
+        found, targets = _predictions(self.model, batch)
         losses = F.nll_loss(found, targets, reduction="none")
         if not isinstance(batch, TaughtBatch):
             return losses.mean()
         has_teacher = batch.source >= 0
         with torch.no_grad():
-            ((wanted, _),) = target_logits(self.teachers[0], batch.teacher, at_once=len(batch.teacher.targets))
-            wanted = F.log_softmax(wanted[batch.source[has_teacher]][:, self._theirs], -1)
+            wanted, _ = _predictions(self.teachers[0], batch.teacher)
+            wanted = wanted[batch.source[has_teacher]][:, self._theirs].log_softmax(-1)
         distances = F.kl_div(found[has_teacher][:, self._mine], wanted, reduction="none", log_target=True).sum(-1)
         return (losses.sum() + self._weight * (distances - losses[has_teacher]).sum()) / len(losses)
+
+
+def _predictions(model: LanguageModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Log-probabilities [targets, vocabulary] in fp32, and the targets.
+
+    A CPU that multiplies bfloat16 does so; in the steps of this training that takes 0.6 of the time of fp32.
+    """
+    is_cpu = batch.input_ids.device.type == "cpu"
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_cpu and torch.cpu._is_avx512_bf16_supported()):
+        ((logits, targets),) = target_logits(model, batch, at_once=len(batch.targets))
+    return F.log_softmax(logits.float(), -1), targets
