@@ -42,6 +42,7 @@ from fastglm.system.memory import MemoryMeter
 from fastglm.text_files import Text
 
 NONE: Mapping[str, float] = MappingProxyType({})
+FAMILY = MappingProxyType({"fast": 1.0, "int8": 2.8, "int4": 5.0})  # least gains of variants over `original`
 
 
 def original_at_512(reporter: Reporter) -> list[ClaimedFigure]:
@@ -61,6 +62,16 @@ def speed_at_4096(reporter: Reporter) -> list[ClaimedFigure]:
     variants = ["original", "fast", "int8", "int4", "turbo"]
     order = RunRequest("shape:chatglm-6b@5", variants, ["latency"], Workload((32,), 32, 7), "cpu")
     return _ratios(order, reporter, "decode_rate_ratio", least={"int4": 4.2, "turbo": 12})
+
+
+def speed_of_chatglm3(reporter: Reporter) -> list[ClaimedFigure]:
+    """Decoding at the sizes of ChatGLM3-6B."""
+    return _ratios(_family("shape:chatglm3-6b@5"), reporter, "decode_rate_ratio", least=FAMILY)
+
+
+def speed_of_glm4(reporter: Reporter) -> list[ClaimedFigure]:
+    """Decoding at the sizes of GLM-4-9B."""
+    return _ratios(_family("shape:glm-4-9b@2"), reporter, "decode_rate_ratio", least=FAMILY)
 
 
 def prompts_at_4096(reporter: Reporter) -> list[ClaimedFigure]:
@@ -173,6 +184,13 @@ PROMISES = {
     "speed-4096": Promise(
         "decoding, shape:chatglm-6b@5, over original: int4 at least 4.2 ×, turbo 12 × as fast", speed_at_4096
     ),
+    "speed-chatglm3": Promise(
+        "decoding, shape:chatglm3-6b@5, over original: fast at least 1 ×, int8 2.8 ×, int4 5 × as fast",
+        speed_of_chatglm3,
+    ),
+    "speed-glm4": Promise(
+        "decoding, shape:glm-4-9b@2, over original: fast at least 1 ×, int8 2.8 ×, int4 5 × as fast", speed_of_glm4
+    ),
     "prompts-4096": Promise(
         "time to the first token, prompts of 128 and 512, shape:chatglm-6b@5: int8 and int4 no more than original",
         prompts_at_4096,
@@ -204,6 +222,10 @@ PROMISES = {
     "context": Promise(
         "int4, int8 cache, shape:chatglm-6b@5: a token at 2,048 tokens of context takes 1.25 × that at 128 at most",
         no_growth.step_in_long_context,
+    ),
+    "context-glm": Promise(
+        "int4, int8 cache, shape:chatglm3-6b@5: a token at 8,192 tokens of context takes 1.35 × that at 128 at most",
+        no_growth.step_in_longest_context,
     ),
     "chats-memory": Promise(
         "resident memory grows by 8 MiB at most from the 100th to the 1,000th chat, demo", no_growth.memory_of_chats
@@ -324,6 +346,11 @@ def _ratios(
         for row in found
         if row.metric == metric
     ]
+
+
+def _family(model: str) -> RunRequest:
+    """A request to measure the decoding of a model of the GLM family."""
+    return RunRequest(model, ["original", *FAMILY], ["latency"], Workload((32,), 32, 7), "cpu")
 
 
 def keep(only: str | None = None, json: Path | None = None) -> bool:

@@ -6,6 +6,7 @@ import multiprocessing
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,8 +17,10 @@ from benchmarks.claims import claims
 from benchmarks.claims.claims import Promise, plain_ratio
 from benchmarks.claims.plain_loop import PlainLoop
 from benchmarks.cli.commands import main
+from benchmarks.execution.request import RunRequest
 from benchmarks.measure import bounds
 from benchmarks.measure.bounds import ClaimedFigure
+from benchmarks.measure.measurement import Measurement
 from benchmarks.measure.statistics import Estimate
 from benchmarks.run import isolated
 from benchmarks.run.progress import JsonReporter
@@ -83,6 +86,20 @@ def test_the_ratio_is_of_equal_answers_or_none(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(PlainLoop, "generate", lambda self, prompt, tokens: rotated(self, prompt[::-1], tokens))
     with pytest.raises(FastGLMError, match="different tokens"):
         plain_ratio(_silent, str(GOLDEN), Workload((16,), 8, 3))
+
+
+@pytest.mark.parametrize(("gain", "kept"), [(2.8, True), (2.79, False)])
+@pytest.mark.parametrize("name", ["speed-chatglm3", "speed-glm4"])
+def test_the_family_is_judged_by_its_gains(monkeypatch: pytest.MonkeyPatch, name: str, gain: float, kept: bool) -> None:
+    def carry_out(order: RunRequest, *_: Any) -> SimpleNamespace:
+        gains = {"original": 1.0, "fast": 1.0, "int8": gain, "int4": 5.0}
+        assert order.variants == [*gains]
+        assert order.model in claims.PROMISES[name].promised
+        rows = [Measurement("", order.model, v, "cpu", "decode_rate_ratio", {}, g) for v, g in gains.items()]
+        return SimpleNamespace(measurements=rows[1:])
+
+    monkeypatch.setattr(RunRequest, "carry_out", carry_out)
+    assert bounds.kept(claims.PROMISES[name].measure(JsonReporter())) is kept
 
 
 def test_a_made_checkpoint_is_read_back_in_shards(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ def test_both_contexts_are_measured_in_turn(monkeypatch: pytest.MonkeyPatch) -> 
         return stream(model, tokenizer, prompt, **settings)
 
     monkeypatch.setattr(no_growth.fastglm, "stream", noted)
-    for name, tokens in {"SHORT": 32, "LONG": 96, "ANSWER": 3}.items():
+    for name, tokens in {"SHORT": 32, "ANSWER": 3}.items():
         monkeypatch.setattr(no_growth, name, tokens)
-    ratio = no_growth.context_ratio(_silent, "demo", "int4", 1)
+    ratio = no_growth.context_ratio(_silent, "demo", "int4", 96, 1)
     assert (ratio.n, ratio.value > 0) == (1, True)
     assert asked == [(32, "int8"), (96, "int8")] * 2
 
@@ -53,3 +53,5 @@ def test_promises_are_judged_by_their_bounds(monkeypatch: pytest.MonkeyPatch, gr
     ratio = Estimate(1.25 if kept else 1.26, 3, 1.1, 1.4)
     monkeypatch.setattr(no_growth, "apart", lambda *_: ratio)
     assert bounds.kept(no_growth.step_in_long_context(JsonReporter())) is kept
+    ratio = Estimate(1.35 if kept else 1.36, 3, 1.1, 1.4)
+    assert bounds.kept(no_growth.step_in_longest_context(JsonReporter())) is kept
