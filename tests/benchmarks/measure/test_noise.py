@@ -141,4 +141,4 @@ def test_a_noisy_run_is_told(tmp_path: Path) -> None:
     measure(store, settings=settings)
     said = "\n".join(map(str, run_facts.remarks(store.runs().iloc[0])))
     assert "differs by -8.0% from the first" in said
-    assert "used up after 9: intervals are wider than the ± 2.0% wanted" in said
+    assert "used up after 9: intervals are wider than the wanted ± 2.0%" in said

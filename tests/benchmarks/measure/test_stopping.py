@@ -139,7 +139,7 @@ def test_noisy_answers_are_repeated_until_the_maximum(monkeypatch: pytest.Monkey
     assert (ended["by"], ended["repeats"]) == ("maximum", 12)
     assert ended["width"] > 0.0001
     (remark,) = stopping.remarks({**result.run.settings, "precision": 0.0001})
-    assert str(remark).startswith("12 repeats are the most there may be")
+    assert str(remark).startswith("12 repeats are the maximum")
     assert reporter.steps == reporter.planned
 
 

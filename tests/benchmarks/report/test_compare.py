@@ -140,7 +140,7 @@ def test_the_command(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture
     data = json.loads(target.read_text(encoding="utf-8"))
     assert (data["threshold"], data["worse"]) == (None, False)
     assert {"metric", "params", "variants", "a", "b", "ratio", "verdict"} <= data["lines"][0].keys()
-    assert data["notes"][0].startswith("what differs from one start")
+    assert data["notes"][0].startswith("the interval of two runs leaves out differences")
     assert data["lines"][0]["ratio"].keys() == {"value", "n", "low", "high"}
     assert main(["compare", before.id, after.id, "--threshold", "0.02"]) == 1
     assert main(["compare", before.id, after.id, "--threshold", "0.1"]) == 0
