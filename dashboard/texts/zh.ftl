@@ -38,12 +38,12 @@ top-p-help = 只在概率累计到该值的最可能词元中选取。
 temperature = 温度
 temperature-help = 越高，回答越多样；0 表示总取最可能的词元。
 max-length = 最大长度（词元）
-max-length-help = 提示与回答合计。ChatGLM-6B 的上下文为 2048。
+max-length-help = 提示与回答合计。ChatGLM-6B 的上下文为 2048，后来的模型为 8192 或更多。
 seed = 随机种子
 seed-none = 随机
 seed-help = 种子、问题和设置都相同时，回答也相同。
 system = 系统消息
-system-help = 对话开始前告诉模型的话，例如应当怎样回答。
+system-help = 对话开始前给模型的指示，例如应当怎样回答。
 
 ## Chat
 chat-empty = 请用中文或英文提问。首次回答之前要加载模型，会慢一些。
@@ -410,21 +410,21 @@ trend-axis = 按时间排列的测量；代码版本变化处标出版本
 trend-how = 每个点是在 { $machine } 上的一次测量：所记录的数值及其 95 % 区间，左旧右新，最多取最新的 200 次。{ $metric }：{ $meaning }。
 
 ## Limits
-limits-intro = 以今天的标准看，ChatGLM-6B 是个小模型。它说错的时候同样流畅，重要的内容请务必核实。压缩只会加重这些局限。
+limits-intro = 以今天的标准看，ChatGLM-6B 及其后继都是小模型。它们说错的时候同样流畅，重要的内容请务必核实。压缩只会加重这些局限。
 limits-facts = 事实
-limits-facts-body = 它会编造人名、日期、引文、法条和出处，越冷门的话题越严重；对 2023 年训练之后的事一无所知。
+limits-facts-body = 它们会编造人名、日期、引文、法条和出处，越冷门的话题越严重；对训练之后的事一无所知（ChatGLM-6B 训练于 2023 年）。
 limits-logic = 逻辑与算术
 limits-logic-body = 多位数运算、较长的推理和代码容易出错，同一个回答里也可能自相矛盾。
 limits-bias = 偏见与危害
-limits-bias-body = 它会重复训练文本中的偏见，可能被引导说出冒犯或危险的内容，也容易顺着诱导性的问题回答。
+limits-bias-body = 它们会重复训练文本中的偏见，可能被引导说出冒犯或危险的内容，也容易顺着诱导性的问题回答。
 limits-self = 自我认知
-limits-self-body = 它对自己的作者、规模、能力和版本的说法只是猜测，也可能被说服改口。
+limits-self-body = 它们对自己的作者、规模、能力和版本的说法只是猜测，也可能被说服改口。
 limits-english = 英文
-limits-english-body = 它的训练文本中英文大致各半，但主要以中文微调：英文能力较弱，可能用中文作答，或与自己的中文回答相矛盾。
+limits-english-body = ChatGLM-6B 的训练文本中英文大致各半，但主要以中文微调：英文能力较弱，可能用中文作答，或与自己的中文回答相矛盾。
 limits-context = 记忆
-limits-context-body = 它只能看到 2048 个词元。对话更长时，最早的轮次会被略去，页面会给出提示。
+limits-context-body = ChatGLM-6B 只能看到 2048 个词元，后来的模型为 8192 或更多。对话更长时，最早的轮次会被略去，页面会给出提示。
 limits-compressed = 压缩后的变体
 limits-compressed-body = 比特数越少，改变的回答越多。“对比”页显示两段文字从哪里开始不同；仅凭这一点不能说明哪个更好。
 limits-demo = 演示模型
 limits-demo-body = 内置的演示模型只是个玩具，用程序生成的问答在两个处理器核心上训练了几个小时。它展示一切都能运行，而不需要下载任何东西。它不了解世界，其速度和内存也不能代表 60 亿参数的模型：要看后者，请选择 `shape:chatglm-6b`，即原始结构加随机权重。
-limits-duty = 向他人展示模型的人，要为模型在那里说的话负责。ChatGLM-6B 的权重另有许可协议。
+limits-duty = 向他人展示模型的人，要为模型在那里说的话负责。每个已发布模型的权重都另有许可协议。
