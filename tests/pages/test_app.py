@@ -23,7 +23,7 @@ def test_the_whole_app_opens_at_the_chat_and_has_every_page(open_page: Open) -> 
 
 def test_limits_are_told_in_both_languages(open_page: Open) -> None:
     english, chinese = (words(open_page("pages/limits.py", locale=locale)) for locale in ("en-US", "zh-TW"))
-    for topic in ("Facts", "Logic", "Bias", "Knowledge of itself", "English", "The demo model"):
+    for topic in ("Facts", "Logic", "Bias", "Knowledge of themselves", "English", "The demo model"):
         assert topic in english
     for topic in ("事实", "逻辑", "偏见", "自我认知", "英文", "演示模型"):
         assert topic in chinese
