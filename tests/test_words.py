@@ -38,8 +38,8 @@ NO_PARTICIPLES = _words(
 # A function does something in the imperative: "Write …". Words that are nouns too (answers, checks, rounds) are none.
 THIRD_PERSON = _words(
     "adds applies asks builds chooses computes converts creates decodes divides drops encodes fills "
-    "finds gives keeps lets loads makes opens packs prints puts raises reads registers removes replaces returns saves "
-    "says sends takes tells trains uses waits writes yields"
+    "finds gives keeps lets loads makes multiplies opens packs prints puts raises reads registers removes replaces "
+    "returns rotates saves says sends takes tells trains uses waits writes yields"
 )
 # A participle before one of these describes no noun.
 NO_NOUNS = _words(

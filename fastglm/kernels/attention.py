@@ -21,8 +21,8 @@ class Reach(NamedTuple):
 def attend(q: Tensor, k: Tensor | Quantised, v: Tensor | Quantised, mask: Tensor | Reach | None) -> Tensor:
     """softmax(q kᵀ / √head_dim + mask) v, [batch, heads, queries, head_dim].
 
-    PyTorch's CPU operator was measured to take five times as long as the compiled sum in bf16 on a processor without
-    instructions for it, and as long in fp32. Neighbouring heads of q share one of k and v where those have fewer.
+    In bf16, on a processor without instructions for it, PyTorch's CPU operator took five times as long as the compiled
+    sum; in fp32 both took the same time. If k and v have fewer heads than q, neighbouring heads of q share one of them.
 
     Args:
         q: [batch, heads, queries, head_dim].

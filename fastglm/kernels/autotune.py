@@ -22,9 +22,9 @@ from .kernel import Kernel
 
 FILE = "kernels.json"
 ROWS = (1, 4, 16, 64, 256)  # rows of activations at which times are measured
-SEVERAL = 8  # rows for which the way is chosen where a compiled step takes any few rows
+SEVERAL = 8  # rows for which the way of a compiled step of several rows is chosen
 LARGEST = (1024, 4096)  # rows and columns of the test weights: larger matrices are multiplied in such blocks
-REPEATS = 4  # repeats, of which the quickest counts: other programs only ever make one longer
+REPEATS = 4  # the quickest repeat counts, because other programs can only slow one down
 
 Strategy = Callable[[Tensor, tuple[Tensor, ...], int, int], Tensor]  # the same as `Kernel.multiply`
 Times = dict[str, list[float]]  # seconds at each of ROWS, by the name of the way
@@ -38,7 +38,7 @@ class MeasuredKernel(Kernel):
     def __init__(self, format: WeightFormat) -> None:
         self.format = format
         self._times: Times = {}
-        # Names: a method would refer back to this object, and a step could not be pickled.
+        # By name: a method would refer back to this object, and a step could not be pickled.
         self._fastest: dict[int, str] = {}
 
     @abstractmethod
@@ -54,9 +54,7 @@ class MeasuredKernel(Kernel):
         return self.hold(parts, rows, columns)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the times: the key of a compiled step contains the chosen ways of its numbers of rows, not their
-        times.
-        """
+        """Leave out the times: the key of a compiled step contains the way for each number of rows, but no times."""
         fixed = {n: fastest(self._times, n) for n in (1, SEVERAL)} if self._times else {}
         return self.__dict__ | {"_times": {}, "_fastest": fixed}
 
@@ -70,8 +68,8 @@ class MeasuredKernel(Kernel):
 
 
 def seconds(times: list[float], rows: int) -> float:
-    """Seconds of a product of `rows` rows of activations, on the line through the two nearest of ROWS; above the last
-    of them, its time.
+    """Seconds of a product of `rows` rows of activations, interpolated between the two nearest of ROWS; for more rows
+    than the last of them, the time of the last.
     """
     rows = min(rows, ROWS[-1])
     right = min(max(bisect_left(ROWS, rows), 1), len(ROWS) - 1)
@@ -168,7 +166,7 @@ def _keep(machine: str, key: str, kernel: MeasuredKernel, rows: int, columns: in
     everything[machine] = {other: kept for other, kept in shapes.items() if other.endswith(trial.NAME)} | {
         key: measured
     }
-    with suppress(OSError):  # without a place to write it lasts as long as this process
+    with suppress(OSError):  # without a place to write, the times last as long as this process
         home().mkdir(parents=True, exist_ok=True)
         with replacing(home() / FILE) as partial:
             partial.write_text(json.dumps(everything, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 WEIGHTS = 2**20  # numbers in a block: in fp32 they fit a cache
-LEAST = 256  # least rows of a block: with fewer, the activations are read too often
+LEAST = 256  # fewest rows of a block: with fewer, the activations are read too often
 
 
 def row_blocks(rows: int, columns: int) -> Iterator[slice]:

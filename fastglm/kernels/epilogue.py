@@ -11,10 +11,10 @@ from .cpu import library
 
 @dataclass(frozen=True, slots=True)
 class Epilogue:
-    """Add `bias` [rows], apply GELU in its tanh form or SwiGLU, add `scale · residual`, in this order; each part is
-    optional.
+    """Optional operations on a product, in this order: add `bias` [rows], apply GELU in its tanh form or SwiGLU, add
+    `scale · residual`.
 
-    SwiGLU takes the first half of the rows for gates of the second: the result has half as many.
+    In SwiGLU the first half of the rows are the gates of the second half: the result has half as many rows.
     """
 
     bias: Tensor | None = None
@@ -24,7 +24,7 @@ class Epilogue:
     scale: float = 1.0
 
     def apply(self, product: Tensor, dtype: torch.dtype, over: bool = False) -> Tensor:
-        """product: [..., rows] in `dtype` or a narrower one → [..., rows], or half of them, in `dtype`.
+        """Apply to a product, [..., rows] in `dtype` or a narrower one → [..., rows], or half of them, in `dtype`.
 
         `over` allows overwriting the product: memory that is new to the process costs as much time as the sums.
         """

@@ -36,11 +36,13 @@ class WeightFormat(ABC):
 
     @abstractmethod
     def pack(self, weight: Tensor, grid: Parts | None = None) -> Parts:
-        """Round to nearest, on a `grid` or on the grid of `weight`: [rows, columns], floating point, any device."""
+        """Round `weight`, [rows, columns] in floating point on any device, to the nearest of `grid` or of its own
+        grid.
+        """
 
     @abstractmethod
     def grid(self, weight: Tensor) -> Parts:
-        """The portable tensors beside the numbers: scales and zeros that put nothing of `weight` out of range."""
+        """The portable tensors beside the numbers: scales and zeros that keep all of `weight` in range."""
 
     @abstractmethod
     def scale_and_zero(self, grid: Parts, columns: Tensor) -> tuple[Tensor, Tensor]:

@@ -97,10 +97,10 @@ def quantise(weight: Tensor, scale: Tensor, zero: Tensor | float) -> Tensor:
 
 
 def join(numbers: Tensor) -> Tensor:
-    """int8 in -8 … 7 [rows, columns] → two per byte [rows, columns / 2]."""
+    """Pack int8 numbers in -8 … 7, [rows, columns], two per byte: → [rows, columns / 2]."""
     return (numbers[:, ::2] << 4) | (numbers[:, 1::2] & 15)
 
 
 def split(packed: Tensor) -> Tensor:
-    """Two per byte [rows, columns / 2] → int8 in -8 … 7 [rows, columns]."""
+    """Unpack two numbers per byte, [rows, columns / 2] → int8 in -8 … 7, [rows, columns]."""
     return torch.stack((packed >> 4, (packed << 4) >> 4), 2).flatten(1)

@@ -27,10 +27,10 @@ class Kernel(ABC):
 
     @abstractmethod
     def multiply(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        """x: [n, columns] → [n, rows], in the dtype of x or a narrower one."""
+        """Multiply x, [n, columns] → [n, rows], in the dtype of x or a narrower one."""
 
     def fused(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int, after: Epilogue) -> Tensor:
-        """`multiply` with the epilogue: → [n, rows], or half of them after SwiGLU, in the dtype of x."""
+        """Multiply, and apply the epilogue: → [n, rows], or half of them after SwiGLU, in the dtype of x."""
         return after.apply(self.multiply(x, held, rows, columns), x.dtype, over=True)
 
     @abstractmethod

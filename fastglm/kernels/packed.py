@@ -21,8 +21,8 @@ from .select import kernel_for
 class PackedWeight(nn.Module):
     """A packed matrix [rows, columns].
 
-    `exact` multiplies activations without rounding: by the reference kernel if the device's fast kernel rounds them.
-    Variants with an engine of their own clear it.
+    If `exact`, activations are multiplied without rounding: by the reference kernel if the device's fast kernel rounds
+    them. It is off in variants that an engine of this package runs.
     """
 
     def __init__(self, format: WeightFormat, rows: int, columns: int) -> None:
@@ -85,12 +85,12 @@ class PackedWeight(nn.Module):
         return self._reference() if self.exact and kernel.rounds else (kernel, self._held)
 
     def multiply(self, x: Tensor) -> Tensor:
-        """x: [..., columns] → [..., rows], in the dtype of x or a narrower one."""
+        """Multiply x, [..., columns] → [..., rows], in the dtype of x or a narrower one."""
         kernel, held = self._multiplying(x.dtype)
         return kernel.multiply(x.flatten(0, -2), held, self.rows, self.columns).unflatten(0, x.shape[:-1])
 
     def fused(self, x: Tensor, after: Epilogue) -> Tensor:
-        """`multiply` with the epilogue: x: [..., columns] → [..., rows], in the dtype of x."""
+        """Multiply x, and apply the epilogue: [..., columns] → [..., rows], in the dtype of x."""
         (kernel, held), residual = self._multiplying(x.dtype), after.residual
         if residual is not None:
             after = replace(after, residual=residual.flatten(0, -2))

@@ -25,7 +25,7 @@ class Quantised(NamedTuple):
 
 
 def quantise(x: Tensor) -> Quantised:
-    """x: [..., head_dim] → numbers and scales; scales have x's dtype.
+    """Quantize x, [..., head_dim] → numbers and scales; scales have x's dtype.
 
     A number times its scale is off by at most half a scale, before it is rounded to the dtype of x.
     """
@@ -34,7 +34,9 @@ def quantise(x: Tensor) -> Quantised:
 
 
 def pack(x: Tensor) -> Tensor:
-    """x: [..., head_dim] → int8 [..., head_dim + bytes of x's dtype]: the numbers, then the bytes of their scale."""
+    """Pack x, [..., head_dim] → int8 [..., head_dim + bytes of x's dtype]: the numbers, then the bytes of their
+    scale.
+    """
     numbers, scale = quantise(x)
     return torch.cat((numbers, scale.view(torch.int8)), -1)
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def apply_rotary(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotates q and k together.
+    """Rotate q and k together.
 
     Args:
         x: [batch, sequence, heads, 2 * head_dim], q then k of each head.
@@ -21,7 +21,7 @@ def apply_rotary(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def rotate_pairs(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Rotates neighbouring pairs of numbers.
+    """Rotate neighbouring pairs of numbers.
 
     Both products are rounded before their sum, as published: logits in half precision are then equal to the bit.
 

@@ -54,5 +54,5 @@ class Trial:
         x[:, [middle, middle + 1, 0][: max(1, x.shape[1] // 100)]] *= size
         exact = x.double() @ self._unpacked.T
         rounding = exact - x.double() @ self._weight.double().T
-        # Rounded activations times weights of one sign give errors of one sign, which one row in a few has many times.
+        # Rows of mixed signs only: with weights of one sign, errors of rounded activations add up in some rows.
         return float((product(x) - exact)[:, 1::2].norm() / rounding[:, 1::2].norm())

@@ -8,7 +8,7 @@ from .format import Parts
 from .int4 import Int4, join, quantise, split
 from .kernel import Kernel
 
-PAD = 32  # multiple to which int8 columns are padded: this package's CPU kernel reads as many at a time
+PAD = 32  # int8 columns are padded to a multiple of this number, which this package's CPU kernel reads at a time
 
 
 class Int8Kernel(Kernel):
@@ -45,7 +45,7 @@ class TiledInt4Kernel(Kernel):
 
     gathers = False
 
-    TILES = 8  # number of tiles, of 16 columns each, that are stored together in the innermost dimension
+    TILES = 8  # number of tiles, each of 16 columns, that are stored together in the innermost dimension
 
     def __init__(self, format: Int4) -> None:
         self.format = format

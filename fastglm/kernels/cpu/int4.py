@@ -42,11 +42,13 @@ class UnpackedProducts(MeasuredKernel):
 
     @abstractmethod
     def _scaled(self, packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-        """nibble · scale + zero, [rows, width] in the dtype of scale and zero [rows, groups], rows as packed."""
+        """Unpack to nibble · scale + zero, [rows, width] in the dtype of scale and zero [rows, groups], rows as
+        packed.
+        """
 
     @abstractmethod
     def _in_order(self, product: Tensor) -> Tensor:
-        """[rows as packed, n] → [rows, n]."""
+        """Put the rows of a product, [rows, n], from the packed order into the matrix's order."""
 
     def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """Product in fp32, to which the weights are unpacked."""
@@ -200,8 +202,8 @@ def _widened(part: Tensor, columns: int) -> Tensor:
 def row_order() -> Tensor | None:
     """The order in which PyTorch's CPU packing on this processor stores the rows of a block, low nibbles first.
 
-    Found by packing matrices that contain their own indices, because the order differs between instruction sets. None
-    if the packing has an unknown shape.
+    Matrices that contain their own indices are packed to find it, because the order differs between instruction sets.
+    None if the packing has an unknown shape.
     """
     rows, columns = 64, 32
     index = torch.arange(rows)[:, None].expand(-1, columns)

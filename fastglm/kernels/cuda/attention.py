@@ -1,8 +1,9 @@
-"""Attention of a decode step over a cache, in Triton: queries of neighbouring heads that share keys are one tile.
+"""Attention of a decode step over a cache, in Triton: queries of neighbouring heads that share keys form one tile.
 
-A head of the cache is read once for up to `TILE` queries, as it is kept, up to the last place that one of them sees. If
-there are too few heads to fill the card, several programs share the tokens of a head: each writes its sums in fp32 with
-their largest score, and `finish` joins them, always in the same order (Dao et al., Flash-Decoding, 2023).
+A head of the cache is read once for up to `TILE` queries, in the format in which it is kept, up to the last place that
+one of the queries sees. If there are too few heads to fill the card, several programs share the tokens of a head: each
+writes its sums in fp32 with their largest score, and `finish` joins them, always in the same order (Dao et al.,
+Flash-Decoding, 2023).
 """
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 from .launch import PROGRAMS, card
 
 TILE = 16  # the fewest rows that tensor cores multiply
-TOKENS = 64  # of a step
+TOKENS = 64  # keys of one step of a program
 MOST_PARTS = 32
 
 
@@ -21,7 +22,8 @@ MOST_PARTS = 32
 def attention(q, keys, key_scales, values, value_scales, places, out, tops, sums, row_stride, head_stride,
               scale_row, scale_head, heads, queries, groups, size, width, factor, WIDTH: tl.constexpr,
               TILE: tl.constexpr, TOKENS: tl.constexpr, SPLIT: tl.constexpr, INT8: tl.constexpr):  # fmt: skip
-    """Attend by `TILE` queries of heads that share keys. Grid: [rows · groups, heads · queries / groups / TILE, parts].
+    """Attend with `TILE` queries of heads that share keys. Grid: [rows · groups, heads · queries / groups / TILE,
+    parts].
 
     q and out are [rows, heads, queries, width], or out [parts, rows, heads, queries, width] in fp32 with `tops` and
     `sums` [parts, rows, heads, queries] if programs share tokens. A head of keys and values is [size, width] with

@@ -77,10 +77,10 @@ def launch_rotate(qkv: Tensor, rotation: tuple[Tensor, Tensor], held: Sequence[T
 
     Args:
         qkv: [batch, tokens, heads, 3 * head_dim], q then k then v of each head.
-        rotation: what `Rotary2D` returned.
+        rotation: cos and signed sin, as `Rotary2D` returns them.
         held: keys and values, [batch, heads, capacity, head_dim] each; in int8 each with its scales behind it,
             [batch, heads, capacity, 1].
-        places: where in the capacity the tokens go, int64 [batch, tokens], contiguous.
+        places: the place of each token in the capacity, int64 [batch, tokens], contiguous.
 
     Returns:
         q, [batch, heads, tokens, head_dim].
@@ -142,7 +142,7 @@ def attends(q: Tensor) -> bool:
 
 
 def _buffers(held: Sequence[Tensor]) -> Sequence[Tensor]:
-    """Keys, their scales, values and their scales, with other tensors in place of scales that there are not."""
+    """Keys, their scales, values and their scales, with other tensors in place of missing scales."""
     return held if len(held) == 4 else (held[0], held[0], held[1], held[1])
 
 
@@ -155,7 +155,7 @@ def _on_device(x: Tensor) -> AbstractContextManager[None]:
 
 @cache
 def _works(device: torch.device, dtype: torch.dtype) -> bool:
-    """Tell whether the kernels build on a device and agree with PyTorch; warns once if they do not."""
+    """Tell whether the kernels build on a device and agree with PyTorch; warn once if they do not."""
     reason = refusal(torch.cuda.get_device_capability(device), dtype)
     try:
         reason = reason or difference(device, dtype)
@@ -168,7 +168,7 @@ def _works(device: torch.device, dtype: torch.dtype) -> bool:
 
 @torch.no_grad()
 def difference(device: torch.device, dtype: torch.dtype) -> str | None:
-    """Compare the kernels with PyTorch in fp32 on small random tensors; describes the difference, or returns None."""
+    """Compare the kernels with PyTorch in fp32 on small random tensors; describe the difference, or return None."""
     generator = torch.Generator().manual_seed(0)
 
     def random(*shape: int) -> Tensor:

@@ -1,13 +1,12 @@
 """The choice of a kernel by number of rows and card, and its launch.
 
 The rule follows from the bytes to read and the work to do; it is not measured yet (`python -m benchmarks promises
---only kernels` times every way it chooses from):
+--only kernels` times every way that it chooses from):
 
 - One row: the ordinary cores, a unit of 16 bytes per thread, as many warps as a row has units for. They take about four
-  instructions per weight, and a card of 130 multiprocessors at 1.9 GHz starts 32 · 10^12 per second: enough for the
-  int4
-  weights of 4 TB/s.
-- To 256 rows: tensor cores, from shared memory, the numbers dequantised tile by tile.
+  instructions per weight, and a card of 130 multiprocessors at 1.9 GHz starts 32 · 10^12 per second: enough for int4
+  weights that arrive at 4 TB/s.
+- Up to 256 rows: tensor cores, from shared memory, the numbers dequantised tile by tile.
 - More: the weights are unpacked, a block of rows at a time, for the library's product, which the unpacking (2.5 bytes
   read and written per weight) no longer delays much.
 - Compute capability 7.5 has tensor cores that Triton does not use: there the ordinary cores take up to 4 rows.
@@ -116,7 +115,7 @@ def card(device: torch.device) -> tuple[tuple[int, int], int]:
 
 
 def linear(x: Tensor, matrix: Packed, after: Epilogue = NOTHING) -> Tensor:
-    """x: [size, columns] in fp16 or bf16 → [size, rows], or half of them after SwiGLU, in the dtype of x."""
+    """Multiply x, [size, columns] in fp16 or bf16 → [size, rows], or half of them after SwiGLU, in the dtype of x."""
     return run(choose(matrix, x.shape[0], *card(x.device)), x, matrix, after)
 
 

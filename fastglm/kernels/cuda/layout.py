@@ -1,4 +1,4 @@
-"""The order of packed numbers for the Triton kernels: see `products`. Exact both ways, on any device."""
+"""The order of packed numbers for the Triton kernels (see `products`), with exact conversions on any device."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,9 @@ def span(bits: int) -> int:
 
 
 def interleave(numbers: Tensor, bits: int) -> Tensor:
-    """Signed numbers, int8 [rows, columns], → words, int32 [rows, 4 · units]; columns are padded to whole units."""
+    """Pack signed numbers, int8 [rows, columns], into words, int32 [rows, 4 · units]; columns are padded to whole
+    units.
+    """
     numbers = F.pad(numbers, (0, -numbers.shape[1] % span(bits)))
     numbers = numbers.unflatten(1, (-1, 32 // bits, WORDS)).transpose(2, 3)  # [rows, units, words, numbers]
     if bits == 4:

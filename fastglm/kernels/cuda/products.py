@@ -31,13 +31,15 @@ def mantissa(words, one, PLACE: tl.constexpr, BITS: tl.constexpr):
 
 @triton.jit
 def row_at(place, rows, SWIGLU: tl.constexpr):
-    """The row of the matrix at a place of a program's order: for SwiGLU each gate is followed by the row it scales."""
+    """The row of the matrix at a place of a program's order: for SwiGLU each gate comes before the row that it
+    scales.
+    """
     return place % 2 * (rows // 2) + place // 2 if SWIGLU else place
 
 
 @triton.jit
 def halved(y):
-    """SwiGLU of gates, each followed by what it scales: [..., n] → [..., n / 2]."""
+    """SwiGLU of pairs, a gate and the number that it scales: [..., n] → [..., n / 2]."""
     if len(y.shape) == 1:
         gate, scaled = tl.split(tl.reshape(y, (y.shape[0] // 2, 2)))
     else:

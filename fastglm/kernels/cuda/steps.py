@@ -40,7 +40,7 @@ def add_rms_norm(x, residual, weight, total, out, epsilon, width, WIDTH: tl.cons
 
 @triton.jit
 def keep(cache, scales, y, at, width, inside, column, DTYPE: tl.constexpr, LEAST: tl.constexpr, INT8: tl.constexpr):
-    """Write a vector of a cache, [width], at its place; if wanted as numbers in ±127 and their scale."""
+    """Write a vector, [width], to its place in a cache; for an int8 cache as numbers in ±127 and their scale."""
     y = y.to(DTYPE)
     if INT8:
         scale = tl.maximum((tl.max(tl.abs(y.to(tl.float32)), 0) / 127).to(DTYPE).to(tl.float32), LEAST)
@@ -52,7 +52,7 @@ def keep(cache, scales, y, at, width, inside, column, DTYPE: tl.constexpr, LEAST
 @triton.jit
 def rotate(qkv, cos, sin, places, q, keys, key_scales, values, value_scales, tokens, heads, capacity, width,
            WIDTH: tl.constexpr, LEAST: tl.constexpr, INT8: tl.constexpr):  # fmt: skip
-    """Rotates q and k of a few tokens and writes k and v into a cache. Grid: [heads, tokens, batch].
+    """Rotate q and k of a few tokens and write k and v into a cache. Grid: [heads, tokens, batch].
 
     qkv is [batch, tokens, heads, 3 · width], q then k then v; cos and sin are `Rotary2D`'s, [batch, tokens, 2 · width];
     the caches are [batch, heads, capacity, width], in int8 with scales [batch, heads, capacity]; `places` is int64
@@ -82,7 +82,7 @@ def rotate(qkv, cos, sin, places, q, keys, key_scales, values, value_scales, tok
 @triton.jit
 def rotate_pairs(qkv, cos, sin, places, q, keys, key_scales, values, value_scales, tokens, heads, groups, capacity,
                  width, WIDTH: tl.constexpr, LEAST: tl.constexpr, INT8: tl.constexpr):  # fmt: skip
-    """Rotates neighbouring pairs of q and k of a few tokens and writes k and v into a cache. Grid: [heads + groups,
+    """Rotate neighbouring pairs of q and k of a few tokens and write k and v into a cache. Grid: [heads + groups,
     tokens, batch].
 
     qkv is [batch, tokens, heads + 2 · groups, width], all of q, of k and of v; cos and signed sin are [batch, tokens,
