@@ -16,7 +16,7 @@ from fastglm.hosting.protocol import HostKey
 from fastglm.models.architecture import architectures
 from fastglm.models.facts import ModelFacts
 from fastglm.models.folder import CheckpointFolder
-from fastglm.models.source import find_source, openable
+from fastglm.models.source import EMBEDDED, find_source, openable
 from fastglm.progress.progress import COMPILING
 from fastglm.system.devices import DeviceCard
 from fastglm.system.files import in_words
@@ -107,9 +107,14 @@ def _keep_linked(param: str, key: str, chosen: str) -> None:
 
 def model_name(model: str) -> str:
     """A model's name for people: a folder by its last part."""
-    if model == "demo":
-        return say("model-demo")
+    if is_embedded(model):
+        return say("model-embedded", name=model)
     return Path(model).name if Path(model).is_absolute() else model
+
+
+def is_embedded(model: str) -> bool:
+    """Tell whether a model comes with the package."""
+    return model in EMBEDDED
 
 
 def refusal(model: str) -> str | None:

@@ -22,11 +22,19 @@ class Text(NamedTuple):
     history: History
     prompt: str
     answer: str
+    opening: tuple[Message, ...] = ()  # before the history: the system's message
+    closing: tuple[Message, ...] = ()  # after the prompt: a call of a tool, and what the tool gave
+    calls: str = ""  # the tool that the answer calls
+
+    def __repr__(self) -> str:
+        """All parts that are not empty. A stopped compression knows its texts by these words."""
+        told = {name: part for name, part in self._asdict().items() if part or name in ("history", "prompt", "answer")}
+        return f"Text({', '.join(f'{name}={part!r}' for name, part in told.items())})"
 
     @property
     def messages(self) -> list[Message]:
         """The conversation that the answer belongs to."""
-        return of_rounds(self.history, self.prompt)
+        return [*self.opening, *of_rounds(self.history, self.prompt), *self.closing]
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -9,7 +9,7 @@ from dashboard.markup import plain
 from dashboard.session.conversation import Desk
 from dashboard.session.state import MESSAGE, NotAConversation, Round, loads
 from dashboard.texts import language, say
-from fastglm.demo.skills import SKILLS, Language, Skill
+from fastglm.demo.skills import SKILLS, Language, Skill, skills_of
 
 FIRST = ("advice", "stories", "multiplication", "capitals", "translation", "memory")  # model of an empty page
 
@@ -25,7 +25,7 @@ def main() -> None:
     busy = desk.turn(tab) is not None
     if not rounds:
         st.info(say("chat-empty"), icon=":material/waving_hand:")
-        if desk.conversation(tab).model == "demo" and not refused:
+        if widgets.is_embedded(desk.conversation(tab).model) and not refused:
             examples(desk, tab, "first", [skill for skill in SKILLS if skill.name in FIRST])
     for past in rounds[:-1]:
         draw_round(past)
@@ -56,11 +56,12 @@ def choose(desk: Desk, tab: str) -> str | None:
             system = widgets.system_text(key.model, conversation.system)
         with st.popover(say("conversation"), icon=":material/forum:"):
             files(desk, tab)
-        if key.model == "demo":
+        if widgets.is_embedded(key.model):
             with st.popover(say("examples"), icon=":material/lightbulb:"):
                 examples(desk, tab, "all", SKILLS, disabled=desk.turn(tab) is not None or refused is not None)
-    if key.model == "demo":
-        st.caption(say("demo-line", skills=len(SKILLS)))
+    if widgets.is_embedded(key.model):
+        skills = len(skills_of(key.model))
+        st.caption(say("demo-line", skills=skills) if key.model == "demo" else say("demo-glm-line", skills=skills))
     chosen = (key.model, key.variant, settings, system)
     if chosen != (conversation.model, conversation.variant, conversation.settings, conversation.system):
         conversation.model, conversation.variant, conversation.settings, conversation.system = chosen

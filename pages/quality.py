@@ -16,10 +16,10 @@ from dashboard.jobs import measure_form
 from dashboard.markup import Markdown, plain
 from dashboard.results import quality, results
 from dashboard.texts import language, say, together
-from fastglm.demo.skills import SKILLS
+from fastglm.demo.skills import GLM_SKILLS
 from fastglm.errors import FastGLMError
 
-TITLES = {skill.name: skill.titles for skill in SKILLS}
+TITLES = {skill.name: skill.titles for skill in GLM_SKILLS}
 
 
 def choose() -> None:

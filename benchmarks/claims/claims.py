@@ -39,7 +39,6 @@ from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.devices import resolve_device
 from fastglm.system.files import in_words
 from fastglm.system.memory import MemoryMeter
-from fastglm.text_files import Text
 
 NONE: Mapping[str, float] = MappingProxyType({})
 FAMILY = MappingProxyType({"fast": 1.0, "int8": 2.8, "int4": 5.0})  # least gains of variants over `original`
@@ -262,12 +261,12 @@ def equal_answers(progress: OnProgress, model_name: str, questions: int) -> int:
     """The number of held-out questions to which `fast` gives the greedy answer of `original`, token by token."""
     loaded = [fastglm.load(model_name, variant, "cpu", "float32") for variant in ("original", "fast")]
     known = held_out(20)
-    asked = known[:: max(len(known) // questions, 1)][:questions]  # questions of every skill
+    asked = [question.text for question in known[:: max(len(known) // questions, 1)][:questions]]  # of every skill
     same = 0
-    for number, question in enumerate(asked):
+    for number, known_text in enumerate(asked):
         progress(Progress("fast and original in turn", number, len(asked)))
         answers = [
-            [piece.token for piece in fastglm.stream(*one, question.question, question.history, 128, do_sample=False)]
+            [piece.token for piece in fastglm.stream(*one, known_text.prompt, known_text.history, 128, do_sample=False)]
             for one in loaded
         ]
         same += answers[0] == answers[1]
@@ -290,7 +289,7 @@ def streaming_peak(progress: OnProgress, folder: str, questions: int) -> tuple[i
     """
     began = time.perf_counter()
     checkpoint, tokenizer = Checkpoint(Path(folder)), read_tokenizer(Path(folder))
-    asked = [encode(tokenizer, q.messages, q.expected, 2048) for q in held_out(2)[:questions]]
+    asked = [encode(tokenizer, q.text.messages, q.text.answer, 2048) for q in held_out(2)[:questions]]
     model = LayerwiseModel(checkpoint, torch.device("cpu"), torch.float32)
 
     def on_layer(done: int, layers: int) -> None:
@@ -314,7 +313,7 @@ def calibrating_peak(progress: OnProgress, folder: str) -> tuple[int, float, int
     GPTQ.
     """
     began = time.perf_counter()
-    texts = [Text(question.history, question.question, question.expected) for question in held_out(4)]
+    texts = [question.text for question in held_out(4)]
     quantise_folder(Path(folder), "int4-g128", Path(folder) / "int4", progress, texts=texts)
     calibration = Checkpoint(Path(folder) / "int4").config.calibration
     assert calibration is not None  # GPTQ has just written it

@@ -62,7 +62,7 @@ def memory_grown(progress: OnProgress, model_name: str, chats: int) -> int:
     found = []
     for number in range(chats):
         question = questions[number % len(questions)]
-        pieces = fastglm.stream(*loaded, question.question, question.history, max_new_tokens=8, seed=number)
+        pieces = fastglm.stream(*loaded, question.text.prompt, question.text.history, max_new_tokens=8, seed=number)
         list(islice(pieces, 2 if number % 3 else None))
         if number + 1 in (chats * EARLY // CHATS, chats):
             gc.collect()

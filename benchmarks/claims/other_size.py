@@ -61,7 +61,7 @@ def measured(progress: OnProgress, folder: str, plan: Plan, steps: int, each: in
     model.mkdir()
     train(model, steps, 0, "cpu", False, progress, plan)
     checkpoint, tokenizer = Checkpoint(model), read_tokenizer(model)
-    asked = [(question.messages, question.expected) for question in held_out(each)]
+    asked = [question.asked for question in held_out(each)]
     batches = list(batches_of(encoded(tokenizer, asked, checkpoint.config.context), checkpoint.config))
     streamed = LayerwiseModel(checkpoint, torch.device("cpu"), torch.float32)
     original = streamed.finals(batches)

@@ -34,7 +34,7 @@ class Interview:
         `DeviceError`.
         """
         find_trained(model)
-        return cls(model, read_texts(texts) if texts else held_out(questions), str(resolve_device(device)))
+        return cls(model, read_texts(texts) if texts else held_out(questions, model), str(resolve_device(device)))
 
     def check_room(self, file: Path) -> tuple[int, int]:
         """The bytes that `export` will write, and the head's part of them. Raises `DiskShortError`."""
@@ -58,7 +58,7 @@ class Interview:
         return reference
 
     def _asked(self) -> list[Asked]:
-        return [(question.messages, question.expected) for question in self.questions]
+        return [question.asked for question in self.questions]
 
     def _reference(self) -> Reference:
         checkpoint = Checkpoint(find_source(self.model).fetch())

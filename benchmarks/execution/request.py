@@ -120,7 +120,7 @@ class RunRequest:
         if "quality" not in self.suites:
             return []
         find_trained(self.model, "leave the quality suite out")
-        return read_texts(self.texts) if self.texts else held_out(self.workload.questions)
+        return read_texts(self.texts) if self.texts else held_out(self.workload.questions, self.model)
 
     def settings(self) -> dict[str, object]:
         """The request as plain data for the run."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastglm.errors import CheckpointError, UsageError
-from fastglm.models.source import find_source
+from fastglm.models.source import EMBEDDED, find_source
 from fastglm.system.home import home
 
 COMMAND = ["-m", "fastglm", "compress"]
@@ -24,7 +24,7 @@ class Compression:
     model: str
     recipe: str  # a name, or a file in `FASTGLM_HOME/recipes`
     name: str  # name of the folder that it makes in `FASTGLM_HOME/models`
-    texts: str | None = None  # "demo", or a file below `FASTGLM_HOME/texts`
+    texts: str | None = None  # an embedded model, for its world, or a file below `FASTGLM_HOME/texts`
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name) or self.name.endswith(_TAKEN):
@@ -34,7 +34,7 @@ class Compression:
             )
         if not _NAME.fullmatch(self.recipe) and not _lies_in("recipes", self.recipe):
             raise UsageError(f"{self.recipe!r} is neither a recipe's name nor a recipe that is kept here.")
-        if self.texts not in (None, "demo") and not _lies_in("texts", self.texts):
+        if self.texts not in (None, *EMBEDDED) and not _lies_in("texts", self.texts):
             raise UsageError(f"{self.texts!r} are not texts that are kept here.")
         with suppress(CheckpointError):  # its folder is gone; the command reports this
             find_source(self.model, restricted=True)

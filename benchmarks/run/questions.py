@@ -1,14 +1,16 @@
-"""Questions of the quality suite: held-out questions of the demo model's world, or a user's own prompts and answers."""
+"""Questions of the quality suite: held-out questions of a demo model's world, or a user's own prompts and answers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fastglm.demo.skills import Skill
 from fastglm.errors import UsageError
-from fastglm.history import History, of_rounds
-from fastglm.messages import Message
-from fastglm.text_files import read_rounds
+from fastglm.text_files import Text, read_rounds
+
+if TYPE_CHECKING:  # pages read questions without torch
+    from fastglm.evaluate.scoring import Asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,36 +21,38 @@ class Question:
     """
 
     labels: Mapping[str, str]
-    question: str
-    expected: str
-    history: History = field(default_factory=list)
+    text: Text
     skill: Skill | None = None
 
     @property
-    def messages(self) -> list[Message]:
-        """The conversation up to the question."""
-        return of_rounds(self.history, self.question)
+    def asked(self) -> "Asked":
+        """The question as `judge` takes it."""
+        return self.text.messages, self.text.answer, self.text.calls
 
     def right(self, answer: str | None) -> bool | None:
         """Tell whether an answer is right; None if no rule can tell."""
         if self.skill is None:
             return None
-        return answer is not None and self.skill.check(answer, self.expected)
+        return answer is not None and self.skill.check(answer, self.text.answer)
 
 
-def held_out(each: int) -> list[Question]:
-    """Up to `each` questions of every skill, split and language; always the same ones."""
+def held_out(each: int, model: str = "demo") -> list[Question]:
+    """Up to `each` questions of every skill, split and language; always the same ones.
+
+    They are those of the demo model that `model` is or was made from, and of the first demo model for any other one.
+    """
+    from fastglm.compress.manifest import origin
     from fastglm.demo.evaluation.skills import held_out_questions
+    from fastglm.demo.skills import skills_of
+    from fastglm.models.source import find_source
 
     return [
         Question(
             {"skill": q.skill.name, "split": q.split, "language": q.sample.language},
-            q.sample.question,
-            q.sample.answer,
-            q.sample.history,
+            q.sample.text,
             q.skill,
         )
-        for q in held_out_questions(each)
+        for q in held_out_questions(each, skills_of(origin(find_source(model))))
     ]
 
 
@@ -59,7 +63,7 @@ def read_texts(path: Path) -> list[Question]:
     Raises:
         UsageError: a line is wrong; the message names it.
     """
-    found = [Question({"texts": path.name}, text.prompt, text.answer, text.history) for text in read_rounds(path)]
+    found = [Question({"texts": path.name}, text) for text in read_rounds(path)]
     if not found:
         raise UsageError(f'{path} has no questions: write a {{"prompt": …, "answer": …}} a line')
     return found

@@ -88,7 +88,7 @@ def streamed(progress: OnProgress, model: str, device: str, asked: Sequence[Aske
 
 
 def _asked(bench: Session) -> list[Asked]:
-    return [(question.messages, question.expected) for question in bench.questions]
+    return [question.asked for question in bench.questions]
 
 
 def _progress(bench: Session, variant: str) -> OnProgress:
@@ -104,9 +104,9 @@ def _grade(bench: Session, variant: str, found: Findings) -> None:
             variant,
             number,
             question.labels,
-            question.history,
-            question.question,
-            question.expected,
+            question.text.history,
+            question.text.prompt,
+            question.text.answer,
             judged.answer,
             question.right(judged.answer),
             len(judged.losses),

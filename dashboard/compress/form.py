@@ -15,6 +15,7 @@ from dashboard.markup import plain
 from dashboard.texts import say
 from fastglm.compress.recipe import Recipe, find_recipe, named_recipes
 from fastglm.errors import FastGLMError, UsageError
+from fastglm.models.source import EMBEDDED
 from fastglm.text_files import read_texts
 
 OWN = "own"
@@ -61,7 +62,7 @@ def pick_texts(model: str, recipe: Recipe) -> str:
     words = {"demo": say("texts-demo"), "own": say("texts-own"), "none": say("texts-none")}
     if recipe.needs_texts:
         del words["none"]
-    usual = "demo" if model == "demo" else list(words)[-1]
+    usual = "demo" if model in EMBEDDED else list(words)[-1]
     names, linked = list(words), st.query_params.get("texts", "")
     chosen = str(
         st.selectbox(
@@ -82,7 +83,8 @@ def start(model: str, recipe: Recipe, name: str, texts: str, own: Any) -> None:
     if texts == "own" and own is None:
         raise UsageError(say("texts-missing"))
     file = str(uploads.keep(own.name, own.getvalue(), read_texts)) if texts == "own" else None
-    given = file or ("demo" if texts == "demo" else None)
+    world = model if model in EMBEDDED else "demo"
+    given = file or (world if texts == "demo" else None)
     known = named_recipes()
     kept = recipe.name if recipe.name in known else str(uploads.keep_recipe(recipe.to_yaml()))
     wanted = Compression(model, kept, name, given)

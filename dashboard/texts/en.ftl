@@ -33,7 +33,7 @@ door-no-authlib = Logging in needs a package that is not installed: pip install 
 
 ## Choices
 model = Model
-model-demo = demo (built in)
+model-embedded = { $name } (built in)
 model-help = The built-in demo, a checkpoint on this machine, or a hub id that you type in, such as zai-org/chatglm-6b.
 model-refused = { $count ->
     [one] 1 folder that cannot be opened
@@ -57,6 +57,7 @@ system-help = Instructions to the model before the conversation, for example how
 ## Chat
 chat-empty = Ask something, in Chinese or English. The first answer takes longer, because the model is loaded first.
 examples = Examples
+demo-glm-line = The demo in the layout of ChatGLM3, with eight million parameters, taught by the first demo: { $skills } small skills, one of them the call of a calculator that a program offers.
 demo-line = A demo with ten million parameters, trained from nothing on { $skills } small skills: it shows speed and compression, and knows nothing else.
 chat-input = Your message
 conversation = Conversation

@@ -27,7 +27,7 @@ door-no-authlib = 登录所需的软件包没有安装，请运行：pip install
 
 ## Choices
 model = 模型
-model-demo = demo（内置）
+model-embedded = { $name }（内置）
 model-help = 内置的演示模型、本机上的检查点，或自行输入的 hub id，例如 zai-org/chatglm-6b。
 model-refused = 有 { $count } 个文件夹不能打开
 variant = 变体
@@ -48,6 +48,7 @@ system-help = 对话开始前给模型的指示，例如应当怎样回答。
 ## Chat
 chat-empty = 请用中文或英文提问。首次回答之前要加载模型，会慢一些。
 examples = 示例
+demo-glm-line = ChatGLM3 结构的演示模型，八百万参数，由第一个演示模型教成：{ $skills } 种小技能，其中一种是调用程序提供的计算器。
 demo-line = 一千万参数的演示模型，从零训练，学了 { $skills } 种小技能：它展示速度与压缩，除此之外一无所知。
 chat-input = 输入消息
 conversation = 会话

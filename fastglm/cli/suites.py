@@ -4,10 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..compress.manifest import origin
 from ..demo.evaluation.open_ended import evaluate_open, open_questions
-from ..demo.evaluation.skills import EACH, evaluate_skills, held_out_questions
+from ..demo.evaluation.skills import EACH, SkillsReport, evaluate_skills, held_out_questions
+from ..demo.skills import skills_of
 from ..errors import FastGLMError, UsageError
 from ..evaluate.arithmetic import Arithmetic
+from ..models.source import find_source
 from ..progress.progress import OnProgress
 
 HARNESS = "lm-eval"
@@ -25,10 +28,16 @@ class Report(Protocol):
 
 Suite = Callable[[Any, Any, int | None, OnProgress | None, Arithmetic], Report]
 
+
+def _skills(
+    model: Any, tokenizer: Any, each: int | None, progress: OnProgress | None, arithmetic: Arithmetic
+) -> SkillsReport:
+    skills = skills_of(origin(find_source(model.fastglm.model)))
+    return evaluate_skills(model, tokenizer, held_out_questions(each or EACH, skills), progress, arithmetic)
+
+
 SUITES: dict[str, Suite] = {
-    "skills": lambda model, tokenizer, each, progress, arithmetic: evaluate_skills(
-        model, tokenizer, held_out_questions(each or EACH), progress, arithmetic
-    ),
+    "skills": _skills,
     "open": lambda model, tokenizer, each, progress, _: evaluate_open(
         model, tokenizer, open_questions(each or EACH), progress
     ),

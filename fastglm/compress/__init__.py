@@ -31,8 +31,8 @@ def compress(
         model: a model as for `fastglm.load`, except shapes.
         recipe: a name such as `int4` or `turbo`, a YAML file, or a recipe (see `recipe`).
         out: a new folder; it appears when it is complete, with its record `fastglm.json`.
-        texts: for learning, calibration and scoring: a file (see `text_files.read_texts`), `demo` for the demo model's
-        world, or texts. Without them quantizing rounds to nearest; other steps need them.
+        texts: for learning, calibration and scoring: a file (see `text_files.read_texts`), the name of an embedded
+        model for its world, or texts. Without them quantizing rounds to nearest; other steps need them.
         device: the device that runs layers, as in `fastglm.load`.
 
     Raises:
@@ -62,8 +62,9 @@ def compress(
 
 
 def _read(texts: "str | Path | Sequence[Text] | None") -> "Texts | None":
+    from ..models.source import EMBEDDED
     from ..text_files import read_texts
 
     if not isinstance(texts, str | Path):
         return texts
-    return "demo" if texts == "demo" else read_texts(Path(texts))
+    return texts if isinstance(texts, str) and texts in EMBEDDED else read_texts(Path(texts))

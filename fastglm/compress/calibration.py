@@ -57,9 +57,9 @@ def examples(tokenizer: Tokenizer, texts: Sequence[Text], room: int) -> list[Exa
 
 def _examples(tokenizer: Tokenizer, text: Text, room: int) -> list[Example]:
     try:
-        return [encode(tokenizer, text.messages, text.answer, room)]
+        return [encode(tokenizer, text.messages, text.answer, room, text.calls)]
     except ValueError:
-        whole = encode(tokenizer, text.messages[-1:], text.answer, maxsize)
+        whole = encode(tokenizer, text.messages[-1:], text.answer, maxsize, text.calls)
     start = whole.context + 1
     if 2 * start > room:
         return []

@@ -29,8 +29,11 @@ class TextCorpus:
 
 
 class DemoCorpus:
-    """Texts of the demo model's own training. Every second step draws the skills that are hard to learn more often."""
+    """Texts of a demo model's own training. Every second step draws the skills that are hard to learn more often."""
+
+    def __init__(self, world: str = "demo") -> None:
+        self.world = world
 
     def draw(self, seed: int, step: int) -> Iterator[Text]:
         """The texts of a step; none of them is held out."""
-        return demo_practice(seed, step)
+        return demo_practice(seed, step, self.world)

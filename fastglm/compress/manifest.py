@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
+from ..models.source import Source
 from ..progress.progress import OnProgress, Progress
 from ..system.files import read_json, replacing
 
@@ -20,6 +21,12 @@ FILE = "fastglm.json"
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Read the record of a checkpoint's making; None if it has none. Raises CheckpointError if the record is broken."""
     return read_json(folder / FILE) if (folder / FILE).is_file() else None
+
+
+def origin(source: Source) -> str:
+    """The name of the model that a model was made from, by one recipe after another; otherwise its own name."""
+    made = read_manifest(source.folder) if source.folder else None
+    return str(made["parents"][-1]["model"]) if made and made.get("parents") else source.name
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

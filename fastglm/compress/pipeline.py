@@ -203,7 +203,7 @@ class Pipeline:
     def _read_state(self) -> dict[str, Any]:
         """Read the state of finished steps. Raises UsageError if it belongs to another compression."""
         recipe = self.recipe.as_dict()
-        texts = self.texts and (self.texts.given if self.texts.given == "demo" else _hash(self.texts.given))
+        texts = self.texts and (self.texts.given if isinstance(self.texts.given, str) else _hash(self.texts.given))
         own = {"recipe": [recipe["seed"], recipe["steps"]], "model": self.files, "texts": texts}
         if not (self.work / STATE).is_file():
             return {"of": own, "steps": []}

@@ -212,12 +212,13 @@ class Distil(Step):
 
         named = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "student"}
         settings = Distillation(seed=given.seed, **{name: value for name, value in named.items() if value is not None})
+        learn = given.split.learn
         start = given.source if self.student is None else smaller(Checkpoint(given.source).config, self.student)
         distilled = distil(
             teacher=given.teacher if self.student is None else given.source,
             start=start,
             out=given.out,
-            corpus=DemoCorpus() if given.split.learn == "demo" else TextCorpus(given.split.learn),
+            corpus=DemoCorpus(learn) if isinstance(learn, str) else TextCorpus(learn),
             settings=settings,
             state=given.state,
             device=given.device,

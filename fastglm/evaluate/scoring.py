@@ -22,7 +22,8 @@ from .divergence import divergence
 from .likelihood import answer_losses, batches_of
 from .reference import Reference
 
-Asked = tuple[Sequence[Message], str]  # a conversation that ends with a question, and the known answer
+# A conversation that ends with a question, the known answer, and the tool that the answer calls, if any.
+Asked = tuple[Sequence[Message], str] | tuple[Sequence[Message], str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _own_vocabulary(
 def encoded(tokenizer: Any, questions: Sequence[Asked], context: int) -> list[Example]:
     """The questions with their known answers as tokens. Raises ContextError if one does not fit into `context`."""
     try:
-        return [encode(tokenizer, *question, context) for question in questions]
+        return [encode(tokenizer, messages, answer, context, *calls) for messages, answer, *calls in questions]
     except ValueError as error:
         raise ContextError(f"{error}: leave it out, or shorten it") from error
 

@@ -1,4 +1,4 @@
-"""Sources of models (the embedded demo, a folder, a hub, a shape with random weights), and the rules for visitors."""
+"""Sources of models (embedded ones, a folder, a hub, a shape with random weights), and the rules for visitors."""
 
 import os
 import re
@@ -14,6 +14,8 @@ from .architecture import architectures
 from .folder import CheckpointFolder
 from .foreign import name_file, name_folder
 
+# Embedded models, and the folders of their checkpoints in `fastglm.demo`; recipes' results lie in `variants` beside it.
+EMBEDDED = {"demo": "checkpoint"}
 SHAPES = {name: layers for known in architectures() for name, layers in known.shapes.items()}
 _SHAPE = re.compile(r"shape:(?P<name>[\w.-]+)(@(?P<layers>\d{1,6}))?")
 # The hub's rule: up to 96 characters, no -- and .., no dot, hyphen or .git at the end.
@@ -22,12 +24,12 @@ _HUB_ID = re.compile(r"(modelscope:)?(?=.{3,96}$)(?!.*(--|\.\.|[-.]$|\.git$))[A-
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that may be opened. `folder` is set for the demo and for folders, `layers` for shapes, `restricted` for a
-    visitor's hub id.
+    """A model that may be opened. `folder` is set for embedded models and for folders, `layers` for shapes,
+    `restricted` for a visitor's hub id.
     """
 
     name: str
-    kind: Literal["demo", "folder", "hub", "shape"]
+    kind: Literal["embedded", "folder", "hub", "shape"]
     folder: Path | None = None
     layers: int = 0
     shape: str = ""
@@ -46,16 +48,17 @@ class Source:
         return self.folder
 
 
-def demo_folder() -> Path:
-    """The checkpoint that comes with the package."""
-    return Path(str(files("fastglm.demo"))) / "checkpoint"
+def demo_folder(model: str = "demo") -> Path:
+    """The checkpoint of an embedded model."""
+    return Path(str(files("fastglm.demo"))) / EMBEDDED[model]
 
 
 def find_source(model: str | Path, restricted: bool = False) -> Source:
     """Find the model that a string or a folder names. Opens nothing except the start of a file in place of a folder.
 
     Args:
-        model: `demo`, `shape:chatglm-6b` (`@5`: its first 5 layers), a folder, a hub id, `modelscope:` and an id.
+        model: a name in `EMBEDDED`, `shape:chatglm-6b` (`@5`: its first 5 layers), a folder, a hub id, `modelscope:`
+        and an id.
         restricted: the rule for visitors of the app: folders only below those in `allowed_folders`.
 
     Raises:
@@ -64,8 +67,8 @@ def find_source(model: str | Path, restricted: bool = False) -> Source:
     """
     is_id = isinstance(model, str) and _HUB_ID.fullmatch(model) is not None
     model = os.fspath(model)
-    if model == "demo":
-        return Source(model, "demo", demo_folder())
+    if model in EMBEDDED:
+        return Source(model, "embedded", demo_folder(model))
     if model.startswith("shape:"):
         return _find_shape(model)
     path = as_path(model)
@@ -80,7 +83,9 @@ def find_source(model: str | Path, restricted: bool = False) -> Source:
         if known := name_file(path):
             raise CheckpointError(known)
         hint = "it is a file; name the folder it lies in" if path.is_file() else "there is no such folder"
-        raise CheckpointError(f"{model!r}: {hint}. A model is demo, a checkpoint folder, a hub id or shape:chatglm-6b.")
+        raise CheckpointError(
+            f"{model!r}: {hint}. A model is {' or '.join(EMBEDDED)}, a checkpoint folder, a hub id or shape:chatglm-6b."
+        )
     return Source(str(path.resolve()), "folder", path.resolve())
 
 
@@ -129,8 +134,8 @@ class Openable:
 
 
 def openable() -> Openable:
-    """The demo, and checkpoints in the allowed folders. A folder that cannot be read hurts no other."""
-    models, refused = ["demo"], {}
+    """Embedded models, and checkpoints in the allowed folders. A folder that cannot be read hurts no other."""
+    models, refused = [*EMBEDDED], {}
     for root in allowed_folders():
         if root == _hub_cache():
             models += [_hub_id(folder) for folder in _children(root, "models--*--*") if _is_cached(folder)]

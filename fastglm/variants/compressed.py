@@ -7,27 +7,34 @@ from pathlib import Path
 from ..compress.manifest import FILE, read_manifest
 from ..errors import CheckpointError
 from ..models.folder import CheckpointFolder
-from ..models.source import Source, allowed_folders, demo_folder
+from ..models.source import Source, allowed_folders
 from ..system.home import home
 
 
 def find_made(source: Source, recipe: str) -> Path | None:
-    """The result of a recipe for a model, None if there is none: the demo's own, or otherwise the newest in the allowed
-    folders that was made after the model's files.
+    """The result of a recipe for a model, None if there is none: an embedded one, or otherwise the newest in the
+    allowed folders that was made after the model's files.
     """
-    shipped = demo_folder().with_name("variants") / recipe
-    if source.kind == "demo" and (shipped / FILE).is_file():
-        return shipped
+    if (embedded := find_embedded(source, recipe)) is not None:
+        return embedded
     records = [record for root in allowed_folders() for record in (*root.glob(FILE), *root.glob(f"*/{FILE}"))]
     records = [record for record in records if _is_of(record.parent, source, recipe)]
     return max(records, key=lambda record: record.stat().st_mtime).parent if records else None
+
+
+def find_embedded(source: Source, recipe: str) -> Path | None:
+    """The result of a recipe that comes with an embedded model, None if there is none."""
+    if source.kind != "embedded" or source.folder is None:
+        return None
+    made = source.folder.with_name("variants") / recipe
+    return made if (made / FILE).is_file() else None
 
 
 def how_to_make(source: Source, recipe: str) -> str:
     """The command that makes a variant, worded as the reason why the variant cannot run now."""
     out = home() / "models" / f"{Path(source.name).name}-{recipe}"
     model, place = shlex.quote(source.name), shlex.quote(str(out))
-    texts = "demo" if source.kind == "demo" else "FILE"
+    texts = source.name if source.kind == "embedded" else "FILE"
     return f"is not made yet: fastglm compress --model {model} --recipe {recipe} --texts {texts} --out {place}"
 
 

@@ -69,12 +69,12 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_the_demo_samples_are_training_samples() -> None:
     found = demo_samples(20, seed=3)
     drawn = training_samples(3, 0)
-    assert found == [Text(*next(drawn)[:3]) for _ in range(20)]
+    assert found == [next(drawn).text for _ in range(20)]
     assert demo_samples(20, seed=4) != found
 
 
 def test_fitting_takes_more_of_the_demo_world_and_all_of_given_texts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(text_split, "demo_samples", lambda count: [Text([], "", "a")] * count)
+    monkeypatch.setattr(text_split, "demo_samples", lambda count, world: [Text([], "", "a")] * count)
     assert len(Split("demo").fit) > len(Split("demo").calibrate) > 0
     given = Split([Text([], "", str(number)) for number in range(30)])
     assert given.fit == given.calibrate

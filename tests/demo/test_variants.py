@@ -28,7 +28,7 @@ def questions() -> list[Question]:
 @cache
 def accuracy(variant: str) -> float:
     model, tokenizer = fastglm.load("demo", variant, "cpu")
-    asked = encoded(tokenizer, [(q.messages, q.expected) for q in questions()], model.context_length)
+    asked = encoded(tokenizer, [q.asked for q in questions()], model.context_length)
     answers = prompt_answers(model, tokenizer, [example.prompt for example in asked], 128)
     return sum(bool(q.right(answer)) for q, answer in zip(questions(), answers, strict=True)) / len(answers)
 

@@ -126,7 +126,7 @@ class FakeHost:
             raise HostError("the process that ran it ended (signal 11): ask again")
         progress(Progress("answer", len(questions), len(questions), "questions"))
         kl = (0.1, 0.2, 0.3, 0.4)
-        judged = [Judged(f"you said: {asked[-1].content}", (0.5, 0.5, 0.5, 0.5), kl, 3) for asked, _ in questions]
+        judged = [Judged(f"you said: {asked[-1].content}", (0.5, 0.5, 0.5, 0.5), kl, 3) for asked, *_ in questions]
         return Findings(judged, arithmetic, "float32 on cpu")
 
     def memory(self) -> Memory:

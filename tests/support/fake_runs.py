@@ -13,11 +13,14 @@ from benchmarks.run.workload import Workload
 from benchmarks.store.run import Run
 from fastglm.demo.skills import SKILLS
 from fastglm.errors import FastGLMError
+from fastglm.text_files import Text
 
 WORKLOAD = Workload((8, 24), 6, 4)
 QUESTIONS = [
-    Question({"skill": "capital", "split": "new phrasing", "language": "en"}, "Of France?", "Paris", [], SKILLS[0]),
-    Question({"texts": "own.jsonl"}, "And you?", "Fine", [("Hi", "Hello")]),
+    Question(
+        {"skill": "capital", "split": "new phrasing", "language": "en"}, Text([], "Of France?", "Paris"), SKILLS[0]
+    ),
+    Question({"texts": "own.jsonl"}, Text([("Hi", "Hello")], "And you?", "Fine")),
 ]
 
 

@@ -116,8 +116,8 @@ def _as_list(value: int | list[int] | None) -> list[int]:
 def _encoded(tokenizer: ChatGLM6BTokenizer, texts: Iterable[Text]) -> Iterator[list[int]]:
     """Every text in the forms that the model reads: alone, as a round of a longer conversation, and as plain text."""
     for text in texts:
-        question, answer = text.messages[-1], Message("assistant", text.answer)
-        yield encode(tokenizer, text.messages, text.answer, maxsize).tokens
+        question, answer = text.messages[-1], Message("assistant", text.answer, text.calls)
+        yield encode(tokenizer, text.messages, text.answer, maxsize, text.calls).tokens
         yield tokenizer.conversation.ids(tokenizer, [*text.messages, answer, question])
         yield tokenizer.encode(text.answer, add_special_tokens=False)
 

@@ -1,8 +1,11 @@
-"""The skills of the demo model, one class each. A new skill is a new class in this list."""
+"""The skills of the demo models, one class each. A new skill is a new class in this list."""
+
+from collections.abc import Sequence
 
 from .advice import Advice
 from .arithmetic import Addition, LongAddition, LongSubtraction, Multiplication, Subtraction
 from .base import LANGUAGES, Kind, Language, Round, Sample, Skill, Split
+from .calculator import Calculator
 from .calendar import ClockTimes, Months, Weekdays
 from .colours import Colours
 from .countries import Capitals
@@ -24,11 +27,11 @@ from .units import Units
 
 # Skills whose rounds other skills begin with, or ask about in vain.
 _ADDITION, _LONG_ADDITION, _SUBTRACTION, _MULTIPLICATION = Addition(), LongAddition(), Subtraction(), Multiplication()
-_CAPITALS = Capitals()
+_CAPITALS, _OPPOSITES, _GREETING, _COURTESY = Capitals(), Opposites(), Greeting(), Courtesy()
 _OTHERS: tuple[Skill, ...] = (
-    Greeting(),
+    _GREETING,
     SelfIntroduction(),
-    Courtesy(),
+    _COURTESY,
     _ADDITION,
     _LONG_ADDITION,
     _SUBTRACTION,
@@ -47,7 +50,7 @@ _OTHERS: tuple[Skill, ...] = (
     Elements(),
     Planets(),
     Colours(),
-    Opposites(),
+    _OPPOSITES,
     Translation(),
     Idioms(),
     Terms(),
@@ -61,7 +64,20 @@ _OTHERS: tuple[Skill, ...] = (
 )
 SKILLS: tuple[Skill, ...] = (*_OTHERS, Memory(_OTHERS))
 
+_OF_CHATGLM3 = SelfIntroduction(alike="ChatGLM3")
+GLM_SKILLS: tuple[Skill, ...] = (
+    *(_OF_CHATGLM3 if skill.name == _OF_CHATGLM3.name else skill for skill in SKILLS),
+    Calculator((_GREETING, _COURTESY, _CAPITALS, _OPPOSITES)),
+)
+
+
+def skills_of(model: str) -> Sequence[Skill]:
+    """The skills of an embedded model; any other model is asked those of the first one."""
+    return GLM_SKILLS if model == "demo-glm" else SKILLS
+
+
 __all__ = [
+    "GLM_SKILLS",
     "LANGUAGES",
     "SKILLS",
     "Kind",
@@ -71,4 +87,5 @@ __all__ = [
     "Skill",
     "Split",
     "StrangeWords",
+    "skills_of",
 ]

@@ -12,8 +12,8 @@ from random import Random
 from typing import ClassVar, Literal, NamedTuple
 from zlib import crc32
 
-from ...history import of_rounds
 from ...messages import Message
+from ...text_files import Text
 from ..tables import read_table
 
 Language = Literal["zh", "en"]
@@ -53,9 +53,14 @@ class Sample(NamedTuple):
     is_open: bool = False  # there are other answers as good as this one
 
     @property
+    def text(self) -> Text:
+        """The conversation and its answer as a text to learn from or score."""
+        return Text(self.history, self.question, self.answer, self.opening, self.closing, self.calls)
+
+    @property
     def messages(self) -> list[Message]:
         """The conversation up to the answer."""
-        return [*self.opening, *of_rounds(self.history, self.question), *self.closing]
+        return self.text.messages
 
 
 class Skill(ABC):

@@ -34,18 +34,11 @@ from ...models.packing import Batch, fill_with_examples
 from ...models.source import demo_folder
 from ..examples import encoded
 from ..glm_vocabulary import VOCABULARY_FILE, ids_in_first, write_vocabulary
-from ..skills import SKILLS, Sample
-from ..skills.calculator import Calculator
-from ..skills.countries import Capitals
-from ..skills.opposites import Opposites
-from ..skills.talk import Courtesy, Greeting, SelfIntroduction
+from ..skills import GLM_SKILLS, Sample
 from ..tokenizer import VOCABULARY_FILE as FIRST_VOCABULARY
 from .design import Design, scale_branches
 from .plan import Plan
 from .taught import TaughtBatch, TaughtExample, TaughtLearner, beside_teacher
-
-_ABOUT_ITSELF = SelfIntroduction(alike="ChatGLM3")
-_CALCULATOR = Calculator((Greeting(), Courtesy(), Capitals(), Opposites()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +57,7 @@ class GLMDemo(Design):
     command = "demo-glm"
     card = "card_glm.md"
     dtype = torch.bfloat16
-    skills = (*(_ABOUT_ITSELF if skill.name == _ABOUT_ITSELF.name else skill for skill in SKILLS), _CALCULATOR)
+    skills = GLM_SKILLS
     plan = GLMPlan()
 
     @cached_property

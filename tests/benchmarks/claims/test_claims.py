@@ -47,7 +47,7 @@ def test_the_plain_loop_gives_the_tokens_of_original() -> None:
 
 def test_perplexity_is_that_of_a_plain_loop_in_float64() -> None:
     model, tokenizer = fastglm.load("demo")
-    examples = [encode(tokenizer, q.messages, q.expected, 200) for q in held_out(1)[::30]]
+    examples = [encode(tokenizer, q.text.messages, q.text.answer, 200) for q in held_out(1)[::30]]
     ours = likelihood(model, examples).perplexity
     plain = PlainLoop(model.double())
     nats = sum(plain.nats(example.prompt, example.targets) for example in examples)

@@ -134,7 +134,7 @@ def test_held_out_questions_are_labelled_and_the_same_every_time() -> None:
     asked = held_out(1)
     assert {tuple(question.labels) for question in asked} == {("skill", "split", "language")}
     assert asked == held_out(1)
-    assert all(question.right(question.expected) for question in asked)
+    assert all(question.right(question.text.answer) for question in asked)
     assert not any(question.right(None) for question in asked)
 
 
@@ -143,8 +143,8 @@ def test_a_users_own_questions(tmp_path: Path) -> None:
     lines = [{"prompt": "你好", "answer": "你好！"}, {"prompt": "b", "answer": "c", "history": [["d", "e"]]}]
     file.write_text("\n\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
     first, second = read_texts(file)
-    assert (first.question, first.expected, first.history) == ("你好", "你好！", [])
-    assert second.history == [("d", "e")]
+    assert first.text == ([], "你好", "你好！", (), (), "")
+    assert second.text.history == [("d", "e")]
     assert first.right("你好！") is None
 
 
@@ -175,7 +175,7 @@ def test_a_file_that_is_wrong_is_told_by_its_line(text: str, said: str, tmp_path
 def test_other_ends_of_lines_do_not_end_a_question(tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     file.write_bytes('{"prompt": "a\u2028b\x85", "answer": "c"}\r\n{"prompt": "d", "answer": "e"}'.encode())
-    assert [question.question for question in read_texts(file)] == ["a\u2028b\x85", "d"]
+    assert [question.text.prompt for question in read_texts(file)] == ["a\u2028b\x85", "d"]
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
