@@ -124,7 +124,7 @@ class QuantizedLinear(PackedWeight):
         self.bias = nn.Parameter(torch.zeros(rows)) if bias else None
 
     def forward(self, x: Tensor, after: Epilogue = NOTHING) -> Tensor:
-        """x: [..., columns] → [..., rows], with the map's own bias and then the epilogue."""
+        """Apply to x, [..., columns] → [..., rows], with the map's own bias and then the epilogue."""
         return self.fused(x, replace(after, bias=self.bias))
 
     def extra_repr(self) -> str:
@@ -140,7 +140,7 @@ class QuantizedEmbedding(PackedWeight):
         self.register_buffer("like", torch.empty(0), persistent=False)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """ids: [...] → [..., columns]."""
+        """Look up ids, [...] → [..., columns]."""
         like = self.get_buffer("like")
         kernel, held = self.prepare(like.dtype), self._held
         if self._keeps_portable(kernel):
@@ -167,7 +167,7 @@ class SharedHead(nn.Module):
         return self._embedding[0]
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [..., hidden] → logits [..., vocabulary]."""
+        """Logits of x, [..., hidden] → [..., vocabulary]."""
         return self.embedding.multiply(x).to(x.dtype)
 
 

@@ -21,7 +21,7 @@ class ModelConfig(ModelFacts, PreTrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
-        """A config from the fields of its file; with `return_unused_kwargs` a pair, as of transformers.
+        """A config from the fields of its file; with `return_unused_kwargs` a pair, as in transformers.
 
         Raises:
             CheckpointError: the config is of another architecture, or a field is of another type or out of its range.

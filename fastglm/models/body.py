@@ -112,7 +112,7 @@ class Body(FamilyModel):
             past_key_values: keys and values of the tokens before, or a prefix that was learned.
 
         Raises:
-            UsageError: something that cannot be read as meant, or that this architecture does not have.
+            UsageError: an argument without a clear meaning, or one that this architecture does not have.
         """
         check_supported(past_key_values, others)
         if (input_ids is None) == (inputs_embeds is None):

@@ -13,7 +13,7 @@ class CheckNumbers(LogitsProcessor):
     """Raises NumbersError where the largest of the scores is NaN or infinite."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """input_ids: [rows, tokens]; scores: [rows, vocabulary], which come back as they are."""
+        """Return the scores, [rows, vocabulary], as they are; input_ids: [rows, tokens]."""
         if not scores.amax().isfinite():
             raise NumbersError
         return scores

@@ -201,7 +201,7 @@ def _config(folder: Path, fields: dict[str, Any], generation: str = "auto") -> M
         fields = {**fields, "generation": generation}
     config = known.config_class.from_dict(fields, name_or_path=str(folder))
     config.check()
-    config.output_attentions = False  # which nothing here asks for, and with which transformers does not save it
+    config.output_attentions = False  # nothing here asks for attentions; with True transformers refuses to save
     return config
 
 

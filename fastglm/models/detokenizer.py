@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
-# Tokens decoded again for context with each new one, at least and at most, and the most that wait for the rest of a
-# character.
+# With each new token, at least and at most so many earlier ones are decoded again for context; and so many at most wait
+# for the rest of a character.
 _CONTEXT, _LONGEST_CONTEXT, _LONGEST_WAIT = 4, 8, 8
 
 

@@ -13,7 +13,7 @@ from .folder import facts_of, read_fields
 
 _CONFIG = "config.json"
 _LARGEST_CONFIG = 1 << 20  # bytes
-_ROOM = 1.02  # share of the disk, for each downloaded byte
+_ROOM = 1.02  # bytes of the disk for each downloaded byte
 # Files of a checkpoint, as patterns of names: tables and vocabularies, and weights in one of two forms.
 _TABLES = (
     *(f"{name}config.json" for name in ("", "generation_", "tokenizer_")),

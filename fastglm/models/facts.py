@@ -137,8 +137,8 @@ class ModelFacts:
         raise NotImplementedError
 
     def others(self, layer: int | None) -> int:
-        """The number of a layer's other parameters: biases and norms. For None: of those outside layers, except
-        embedding and head.
+        """The number of a layer's other parameters: biases and norms; for None, of the parameters outside layers,
+        except embedding and head.
         """
         raise NotImplementedError
 

@@ -19,7 +19,7 @@ def steps(
     draw: Callable[[Tensor], Tensor] | None = None,
     **model_kwargs: Any,
 ) -> Iterator[Tensor]:
-    """The loop for `generate`'s argument `custom_generate`, which gives out each token.
+    """The loop for `generate`'s argument `custom_generate`, which yields each token as soon as it is known.
 
     Args:
         input_ids: [batch, tokens].

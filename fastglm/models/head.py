@@ -29,9 +29,10 @@ class Head:
     """The head of a checkpoint, which stays on the disk."""
 
     def __init__(self, checkpoint: Checkpoint, tokens: Tensor | None = None) -> None:
-        """
+        """Create the head of a checkpoint.
+
         Args:
-            tokens: the only ones to know, in this order; None: all of the vocabulary.
+            tokens: the only tokens that get logits, in this order; None: the whole vocabulary.
         """
         self._checkpoint, self._tokens = checkpoint, tokens
         self._name = checkpoint.head

@@ -1,7 +1,8 @@
 """Packing of several samples side by side in one row, each seeing only itself.
 
-GLM's objective for chat (Du et al., ACL 2022, arXiv 2103.10360, section 2.1): the context is seen in both directions,
-the answer is generated after it, token by token, and only the answer is learned.
+The objective is GLM's for chat (Du et al., ACL 2022, arXiv 2103.10360, section 2.1): the answer is generated after its
+context, token by token, and only the answer is learned. The architecture decides how the context is seen: in both
+directions by ChatGLM-6B, causally by its successors.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,10 +23,10 @@ _MISSES = 4  # consecutive examples that fit nowhere
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One sample as tokens: `prompt… [gMASK] <sop> answer… <eop>`."""
+    """One sample as tokens: a prompt that is ready to be answered, the answer, and the token that ends it."""
 
     tokens: list[int]
-    context: int  # index of <sop>
+    context: int  # index of the prompt's last token (<sop> in ChatGLM-6B)
 
     @property
     def prompt(self) -> list[int]:
@@ -34,7 +35,7 @@ class Example:
 
     @property
     def targets(self) -> list[int]:
-        """The targets of the tokens from <sop> on: the answer and its <eop>."""
+        """The targets of the tokens from the prompt's last one on: the answer and its end."""
         return self.tokens[self.context + 1 :]
 
 

@@ -22,7 +22,7 @@ class PublishedMixin:
 
     config: Any
     generation_config: GenerationConfig
-    generate_loop = staticmethod(steps)  # `custom_generate` for `generate`, which gives out each token
+    generate_loop = staticmethod(steps)  # `custom_generate` for `generate`: yields each token as soon as it is known
 
     @property
     def quantized(self) -> bool:
@@ -43,7 +43,7 @@ class PublishedMixin:
         As published the token that ends the last answer is not shown.
 
         Raises:
-            UsageError: beams, which are known at their end only.
+            UsageError: beams, whose answer is known only at their end.
         """
         check_streams({**kwargs, "generation_config": generation_config})
         tokens = self.generate(  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The config class registered with transformers for `model_type` "chatglm", which four architectures share."""
+"""The config class registered with transformers for `model_type` "chatglm", which several architectures share."""
 
 from typing import Any
 

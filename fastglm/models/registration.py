@@ -38,8 +38,8 @@ def _register_models(auto: ModuleType) -> None:
             each.register(known.config_class, known.model_class, exist_ok=True)
 
 
-# By the module of transformers that they wait for. What each imports of this package must not import that module: one
-# of them would find the other half loaded.
+# By the module of transformers that they wait for. The modules of this package that each function imports must not
+# import that module, or one of the two would find the other half loaded.
 _REGISTER: dict[str, Callable[[ModuleType], None]] = {
     f"{_AUTO}configuration_auto": _register_configs,
     f"{_AUTO}tokenization_auto": _register_tokenizers,
@@ -58,7 +58,7 @@ class _RegisteringLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         assert module.__spec__ is not None
-        module.__spec__.loader = module.__loader__ = self._inner  # nobody else is to meet this one
+        module.__spec__.loader = module.__loader__ = self._inner  # no other code should see this loader
         self._inner.exec_module(module)
         _REGISTER[module.__name__](module)
 

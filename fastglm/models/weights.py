@@ -36,7 +36,7 @@ def is_finite(tensor: Tensor) -> bool:
 
 def _corrupt(shard: Path, error: Exception) -> CheckpointError:
     said = (str(error).strip() or type(error).__name__).splitlines()[0][:120]
-    if said.startswith("Weights only load failed"):  # and much about an option that the user does not have
+    if said.startswith("Weights only load failed"):  # more follows, about an option that the user does not have
         said = "no table of weights"
     return CheckpointError(f"{shard} is truncated or corrupt ({said}): fetch it again.")
 

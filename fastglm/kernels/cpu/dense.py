@@ -15,7 +15,7 @@ class FewRowsLinear(nn.Linear):
     """`nn.Linear` in fp32, on this package's own kernel if that is faster."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """input: [..., columns] → [..., rows]."""
+        """Apply to the input, [..., columns] → [..., rows]."""
         rows = math.prod(input.shape[:-1])  # not `numel`, which would fix the number in a compiled step
         fits = input.is_cpu and input.dtype == self.weight.dtype == torch.float32 and rows <= MOST_ROWS
         if not fits or torch.is_grad_enabled() or not library.ready():

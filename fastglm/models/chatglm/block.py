@@ -25,9 +25,9 @@ class Attention(nn.Module):
     """Multi-head attention; `query_key_value` gives [q | k | v] head by head.
 
     The published fp16 code divides q by the layer number and multiplies the scores by it in fp32, to stay within
-    fp16's range. `scaled_dot_product_attention` keeps the scores in fp32 or scales before the product, so that
-    here the plain scale does the same, at any depth; a layer that moved up because others were removed before it keeps
-    what it was trained with (`config.layer_number`).
+    fp16's range. `scaled_dot_product_attention` keeps the scores in fp32 or scales before the product, so that here
+    the plain scale does the same, at any depth. A layer that moved up because others were removed before it keeps the
+    number that it was trained with (`config.layer_number`).
     """
 
     def __init__(self, config: ChatGLM6BConfig, layer: int) -> None:
@@ -41,7 +41,7 @@ class Attention(nn.Module):
         self.dense = make_linear(format, width, config.hidden_size)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any | None) -> Tensor:
-        """x: [batch, sequence, hidden]; mask: [batch, 1, sequence, total], True (or 0.0) where attended."""
+        """Attend from x, [batch, sequence, hidden]; mask: [batch, 1, sequence, total], True (or 0.0) where attended."""
         if cache is not None and hasattr(cache, "places") and fuses(x):  # a decode step
             q, (k, v) = launch_rotate(self._qkv(x), rotation, *cache.of_layer(self.layer)), cache.seen(self.layer)
             return self._merge(q, k, v, mask)
@@ -61,7 +61,7 @@ class Attention(nn.Module):
         return self.dense(attend(q, k, v, mask).transpose(1, 2).flatten(2))
 
     def _qkv(self, x: Tensor) -> Tensor:
-        """[batch, sequence, heads, 3 * head_dim]"""
+        """Query, key and value of each head, [batch, sequence, heads, 3 * head_dim]."""
         return self.query_key_value(x).unflatten(-1, (self.heads, 3 * self.head_dim))
 
     def _project(self, x: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -82,7 +82,7 @@ class MLP(nn.Module):
         self.dense_4h_to_h = make_linear(format, self.inner, config.hidden_size)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [batch, sequence, hidden]."""
+        """Apply to x, [batch, sequence, hidden]."""
         inner = apply(self.dense_h_to_4h, x, Epilogue(gelu=True))
         return apply(self.dense_4h_to_h, inner, Epilogue(residual=x, scale=RESIDUAL_SCALE))
 
@@ -103,11 +103,11 @@ class Block(BaseBlock):
         return (torch.arange(3 * heads * self.attention.head_dim).view(heads, -1),)
 
     def channel_rows(self) -> tuple[Tensor, ...]:
-        """A row each."""
+        """Each channel has one row."""
         return (torch.arange(self.mlp.inner)[:, None],)
 
     def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], mask: Tensor | None, cache: Any | None) -> Tensor:
-        """x: [batch, sequence, hidden]."""
+        """Compute the next states from x, [batch, sequence, hidden]."""
         a = self.input_layernorm(x)
         branch = self.attention(a, rotation, mask, cache)
         m = add_norm(branch, a, RESIDUAL_SCALE, self.post_attention_layernorm)

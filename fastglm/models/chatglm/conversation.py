@@ -1,4 +1,4 @@
-"""The published prompt of ChatGLM-6B, and what becomes of its answers."""
+"""The published prompt of ChatGLM-6B, and the clean-up of its answers."""
 
 import re
 from collections.abc import Sequence

@@ -16,15 +16,15 @@ from .token_ids import complete_ids
 class ChatGLM6BFacts(ModelFacts):
     """ChatGLM-6B, with the published field names and defaults.
 
-    `inner_hidden_size` and `num_attention_heads` may be lists, one entry a layer: that is what a pruned model has.
-    Ids of control tokens that are not given follow from those that are, and from the size of the vocabulary.
-    Heads are `head_dim` wide; it defaults to the published `hidden_size / num_attention_heads`.
-    `layer_numbers` are those that the layers of a pruned model were trained with, from 0: the published fp16 code
-    scales scores by them. `sparsity` "2:4": of each 4 consecutive inputs of a block's linear layers 2 are zero.
-    `weight_format` names the quantised format of the weights (`None`: as the tensors are), see `fastglm.kernels`;
-    checkpoints in the published quantised layouts say the same with `quantization_bit`. `embedding_format` is that of
-    embedding and head where they have one of their own, `calibration` how the weights were rounded. `cache_format`
-    "int8": keys and values are kept as int8.
+    `inner_hidden_size` and `num_attention_heads` may be lists with one entry for each layer, as in a pruned model.
+    Missing ids of control tokens follow from the given ones and from the size of the vocabulary.
+    Heads are `head_dim` wide, by default the published `hidden_size / num_attention_heads`.
+    `layer_numbers` are the numbers that the layers of a pruned model were trained with, from 0: the published fp16 code
+    scales scores by them. `sparsity` "2:4": 2 of each 4 consecutive inputs of a block's linear layers are zero.
+    `weight_format` names the quantized format of the weights (`None`: plain tensors), see `fastglm.kernels`;
+    checkpoints in the published quantized layouts say the same with `quantization_bit`. `embedding_format` names the
+    format of embedding and head if they have one of their own; `calibration` tells how the weights were rounded.
+    `cache_format` "int8": keys and values are kept as int8.
     """
 
     model_type: ClassVar[str] = "chatglm"

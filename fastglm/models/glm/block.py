@@ -35,7 +35,7 @@ class Attention(nn.Module):
         self.dense = make_linear(format, queries, hidden, bias=False)
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | Reach | None, cache: Any | None) -> Tensor:
-        """x: [batch, sequence, hidden]; mask: [batch, 1, sequence, total], True (or 0.0) where attended."""
+        """Attend from x, [batch, sequence, hidden]; mask: [batch, 1, sequence, total], True (or 0.0) where attended."""
         if cache is not None and hasattr(cache, "places") and fuses(x):  # a decode step
             q = launch_rotate_pairs(self._qkv(x), self.kv_heads, rotation, *cache.of_layer(self.layer))
             k, v = cache.seen(self.layer)
@@ -65,7 +65,7 @@ class Attention(nn.Module):
         return self.dense(found.transpose(1, 2).flatten(2))
 
     def _qkv(self, x: Tensor) -> Tensor:
-        """[batch, sequence, heads, head_dim], with the heads of queries, keys and values."""
+        """The heads of queries, of keys and of values, [batch, sequence, heads, head_dim]."""
         return self.query_key_value(x).unflatten(-1, (-1, self.head_dim))
 
     def _project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
@@ -76,7 +76,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """SwiGLU (Shazeer, arXiv 2002.05202): `dense_h_to_4h` gives [gates | what they scale]."""
+    """SwiGLU (Shazeer, arXiv 2002.05202): `dense_h_to_4h` gives [gates | the numbers that they scale]."""
 
     def __init__(self, config: GLMConfig, layer: int) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class MLP(nn.Module):
         self.dense_4h_to_h = make_linear(format, self.inner, config.hidden_size, bias=False)
 
     def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        """x, residual: [batch, sequence, hidden]."""
+        """Apply to x, and add the residual: [batch, sequence, hidden] both."""
         inner = apply(self.dense_h_to_4h, x, Epilogue(swiglu=True))
         return apply(self.dense_4h_to_h, inner, Epilogue(residual=residual))
 
@@ -114,7 +114,7 @@ class Block(BaseBlock):
         return (torch.arange(2 * self.mlp.inner).view(2, -1).T,)
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None, cache: Any | None) -> Tensor:
-        """x: [batch, sequence, hidden]."""
+        """Compute the next states from x, [batch, sequence, hidden]."""
         branch = self.self_attention(self.input_layernorm(x), rotation, mask, cache)
         x, normed = add_rms_norm(branch, x, self.post_attention_layernorm)
         if cache is None or x.shape[1] <= ROWS:

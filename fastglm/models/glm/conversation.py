@@ -1,4 +1,4 @@
-"""The published conversations of ChatGLM2 and its successors, by generation, and what becomes of their answers."""
+"""The published conversations of ChatGLM2 and its successors, by generation, and the clean-up of their answers."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -31,8 +31,8 @@ class GLMFacts(ModelFacts):
     """ChatGLM2 and its successors, with the published defaults; `padded_vocab_size` and `kv_channels` are called
     `vocab_size` and `head_dim` here, and saved under both names.
 
-    `num_attention_heads`, `multi_query_group_num` and `ffn_hidden_size` may be lists, one entry a layer: that is what a
-    pruned model has. `generation` is a name of `generation.GENERATIONS`.
+    `num_attention_heads`, `multi_query_group_num` and `ffn_hidden_size` may be lists with one entry for each layer, as
+    in a pruned model. `generation` is a name of `generation.GENERATIONS`.
     """
 
     model_type: ClassVar[str] = "chatglm"

@@ -1,8 +1,8 @@
 """The generation of a checkpoint: the rules of numbers and of conversation that its config does not spell out.
 
 ChatGLM2 and ChatGLM3 with 32k tokens of context have nearly the same config, and mean different positions by it. So
-the folder is asked in an order: the config's own `generation`, the tokenizer's config, the published code of the
-tokenizer (read as text, never run), and then what is left of the published config.
+the folder's hints are asked in this order: the config's own `generation`, the tokenizer's config, the published code of
+the tokenizer (read as text, never run), and the fields that are left of the published config.
 """
 
 import re

@@ -10,7 +10,7 @@ class RoughRMSNorm(nn.RMSNorm):
     """RMSNorm with the mean of squares in the model's dtype, as CodeGeeX2 was trained."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: [..., width]."""
+        """Norm x, [..., width]."""
         assert self.eps is not None
         return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.eps) * self.weight
 
