@@ -74,7 +74,7 @@ def decide(fields: Mapping[str, Any], folder: Path | None = None) -> tuple[str, 
     """
     said = fields.get("generation")
     if said is not None:
-        if said not in GENERATIONS:
+        if not isinstance(said, str) or said not in GENERATIONS:
             raise CheckpointError(f"generation is {str(said)[:40]!r}; known are {', '.join(GENERATIONS)}.")
         return said, None
     left, by, against = _ANY, "nothing in particular", ""
@@ -101,7 +101,7 @@ def decide(fields: Mapping[str, Any], folder: Path | None = None) -> tuple[str, 
 def _by_tokenizer_config(folder: Folder) -> frozenset[str]:
     """The roles, or the chat template, in the config of the tokenizer."""
     told = folder.json("tokenizer_config.json")
-    if told.get("generation") in _ANY:  # a tokenizer that was saved here
+    if told.get("generation") in [*GENERATIONS]:  # a tokenizer that was saved here
         return frozenset({told["generation"]})
     template = f"{told.get('chat_template') or ''}{folder.text('chat_template.jinja')}"
     fields = ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens")
@@ -146,8 +146,11 @@ def _by_length(folder: Folder) -> frozenset[str]:
 
 
 def _by_name(folder: Folder) -> frozenset[str]:
-    """The name in the config, or else that of the folder."""
-    names = f"{folder.fields.get('_name_or_path')} {folder.path.name if folder.path else ''}".lower()
+    """The name in the config, and that of the folder."""
+    path = folder.path
+    if path and path.parent.name == "snapshots":  # in the cache of a hub, whose folders for models have their ids
+        path = path.parent.parent
+    names = f"{folder.fields.get('_name_or_path')} {path.name if path else ''}".lower()
     patterns = {"chatglm2": "chatglm2", "chatglm3": "chatglm3", "glm-?4|codegeex4": "glm4", "codegeex2": "codegeex2"}
     return frozenset(name for pattern, name in patterns.items() if re.search(pattern, names))
 
@@ -164,7 +167,7 @@ class _Hint:
 _HINTS = (
     _Hint("tokenizer_config.json", _by_tokenizer_config, True),
     _Hint("tokenization_chatglm.py", _by_code, True),
-    _Hint("the fields of its config", _by_fields, True),
+    _Hint("a field of its config", _by_fields, True),
     _Hint("transformers_version in its config", _by_version, False),
     _Hint("its context", _by_length, False),
     _Hint("its name", _by_name, False),
