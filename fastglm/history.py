@@ -1,4 +1,4 @@
-"""A conversation so far, in the forms that callers have it in."""
+"""A conversation so far, in the forms in which callers give it."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
@@ -9,7 +9,7 @@ from .messages import Message, Role
 
 History = list[tuple[str, str]]  # (question, answer), the oldest first
 
-_WANTED = "a history is a list of (query, response), or of {'role': 'user' | 'assistant', 'content': …} in turn"
+_WANTED = "a history is a list of (query, response), or of messages such as {'role': 'user', 'content': '…'}"
 
 
 def as_messages(history: Any) -> list[Message]:
@@ -53,7 +53,10 @@ def without_oldest(messages: Sequence[Message]) -> list[Sequence[Message]]:
 
 
 def check_turns(messages: Sequence[Message]) -> None:
-    """Raise UsageError where user and assistant do not take turns, up to the user's message that is to be answered."""
+    """Raise UsageError where user and assistant do not take turns, up to the user's message that is to be answered.
+
+    For models that were published with rounds, which know no other roles.
+    """
     if any(message.role == "system" for message in messages):
         raise UsageError("This model knows no system role: put the system's text into the first query.")
     for number, message in enumerate(messages, 1):
@@ -61,8 +64,11 @@ def check_turns(messages: Sequence[Message]) -> None:
         if message.role == wanted:
             continue
         if number == len(messages) and message.role == "user":
-            raise UsageError("The history ends with a user's message that has no answer: give that as the query.")
-        raise UsageError(f"Message {number} of the history is of the role {message.role!r}, not {wanted!r}: {_WANTED}.")
+            raise UsageError("The history ends with a user's message that has no answer: give it as the query.")
+        raise UsageError(
+            f"Message {number} of the history has the role {message.role!r}, not {wanted!r}: "
+            "with this model, user and assistant take turns."
+        )
 
 
 def _pair(part: Any, number: int) -> tuple[str, str]:
@@ -81,7 +87,9 @@ def _message(part: Any, number: int) -> Message:
         return part
     role: Any = part.get("role") if isinstance(part, Mapping) else None
     if role not in get_args(Role):
-        raise UsageError(f"Message {number} of the history is of the role {role!r}: {_WANTED}.")
+        raise UsageError(
+            f"Message {number} of the history has the role {role!r}: roles are {', '.join(get_args(Role))}."
+        )
     content, metadata, tools = part.get("content"), part.get("metadata") or "", part.get("tools")
     if content is None and tools:
         content = ""

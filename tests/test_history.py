@@ -46,7 +46,7 @@ REFUSED = [
     ([MESSAGES[0], MESSAGES[0]], "Message 2 .* 'user', not 'assistant'"),
     ([MESSAGES[0], PAIRS[0]], "Message 2"),
     ([{"role": "user", "content": None}, MESSAGES[1]], "no text as its content"),
-    ([{"query": "你好", "response": "您好！"}], "role None"),
+    ([{"query": "你好", "response": "您好！"}], "role None: roles are system, user, assistant, observation"),
 ]
 
 

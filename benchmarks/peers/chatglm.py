@@ -1,4 +1,7 @@
-"""chatglm.cpp through `chatglm-cpp`: ChatGLM-6B unchanged, in a file from the package's own converter."""
+"""chatglm.cpp through `chatglm-cpp`: ChatGLM-6B unchanged, in a file from the package's own converter.
+
+Its layouts for ChatGLM2 and later are not written here.
+"""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -106,6 +109,6 @@ class ChatGLM:
 
 
 def own_threads() -> int:
-    """The number of threads it uses: all processors of a small machine, half of those of a larger one."""
+    """The number of threads that chatglm.cpp uses: all processors of a small machine, half of those of a larger one."""
     processors = os.cpu_count() or 4
     return processors if processors <= 4 else processors // 2

@@ -100,7 +100,7 @@ class Sizes:
     def check_plain(self) -> None:
         """Raise `UsageError` for a model with gated layers, on behalf of a peer that cannot build them."""
         if self.gated:
-            raise UsageError("it builds layers like those of ChatGLM-6B only")
+            raise UsageError("this comparison builds it with layers like those of ChatGLM-6B only")
 
 
 def numbers() -> NDArray[np.float32]:

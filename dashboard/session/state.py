@@ -42,7 +42,7 @@ class Settings:
     __pydantic_config__ = _STRICT
     top_p: Annotated[float, Field(strict=True, ge=0.05, le=1)] = 0.7
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] = 0.95
-    max_length: Annotated[int, Field(strict=True, ge=16, le=1 << 20)] = 2048  # tokens, including the prompt
+    max_length: Annotated[int, Field(strict=True, ge=16, le=1 << 20)] = 8192  # tokens, prompt included, in the context
     seed: Annotated[int, Field(strict=True, ge=0, lt=2**31)] | None = None
 
     def for_stream(self) -> dict[str, Any]:

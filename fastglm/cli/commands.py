@@ -54,8 +54,8 @@ def chat(
     adapter: Adapter = None,
     generation: Generation = "auto",
     max_length: Annotated[
-        int, typer.Option(help="Most tokens of prompt and answer together.", min=1, max=1 << 20)
-    ] = 2048,
+        int, typer.Option(help="Most tokens of prompt and answer together, within the context.", min=1, max=1 << 20)
+    ] = 8192,
     top_p: Annotated[
         float, typer.Option(help="Sample from the likeliest tokens up to this probability.", min=0.01, max=1)
     ] = 0.7,
@@ -64,7 +64,7 @@ def chat(
     ] = 0.95,
     seed: Seed = None,
     system: Annotated[
-        str, typer.Option(help="What the model is told before the conversation: ChatGLM3 and GLM-4 listen to it.")
+        str, typer.Option(help="Instructions before the conversation, for ChatGLM3, GLM-4 and CodeGeeX4.")
     ] = "",
     debug: Debug = False,
 ) -> None:

@@ -31,7 +31,7 @@ def read_request(
     prompt: str | Message | list[int],
     history: Any = None,
     max_new_tokens: int | None = None,
-    max_length: int = 2048,
+    max_length: int = 8192,
     do_sample: bool = True,
     top_p: float | None = 0.7,
     top_k: int | None = 50,

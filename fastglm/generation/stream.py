@@ -14,7 +14,7 @@ def stream(
     prompt: str | Message | list[int],
     history: Any = None,
     max_new_tokens: int | None = None,
-    max_length: int = 2048,
+    max_length: int = 8192,
     do_sample: bool = True,
     top_p: float | None = 0.7,
     top_k: int | None = 50,
@@ -31,7 +31,8 @@ def stream(
         taken unchanged.
         history: earlier rounds, in any form of `fastglm.history`; if they do not fit, the oldest are left out, and
         pieces say so.
-        max_new_tokens: of the answer; if not given, `max_length` limits prompt and answer together.
+        max_new_tokens: of the answer; if not given, `max_length` limits prompt and answer together. The model's context
+        limits both in any case.
         temperature: 0 is greedy, as `do_sample=False` is.
         ignore_eos: continue after the end of the answer, for measuring.
         others: arguments of transformers' `generate`, which then runs the model, whatever its engine (`eos_token_id`

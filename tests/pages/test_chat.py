@@ -149,10 +149,10 @@ def test_a_loaded_file_brings_its_choices(open_page: Open) -> None:
 def test_the_settings_are_the_published_ones_and_reach_the_model(open_page: Open, pool: FakePool) -> None:
     app = open_page(PAGE)
     assert [slider.value for slider in app.slider] == [0.7, 0.95]
-    assert [number.value for number in app.number_input] == [2048, None]
+    assert [number.value for number in app.number_input] == [8192, None]
     healthy(app.slider[1].set_value(0.0).run())
     ask(app, "hello")
-    assert pool.asked[-1][3] == {"do_sample": False, "max_length": 2048}
+    assert pool.asked[-1][3] == {"do_sample": False, "max_length": 8192}
 
 
 def test_a_system_message_for_models_that_know_its_role(open_page: Open, pool: FakePool) -> None:

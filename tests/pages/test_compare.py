@@ -34,7 +34,7 @@ def test_two_variants_side_by_side(open_page: Open, pool: FakePool) -> None:
     ]
     assert len(app.get("plotly_chart")) == 2
     assert "cannot be compared" not in text
-    assert pool.asked[-1][3] == {"do_sample": False, "max_length": 2048, "max_new_tokens": 64}
+    assert pool.asked[-1][3] == {"do_sample": False, "max_length": 8192, "max_new_tokens": 64}
 
 
 def test_a_race_says_that_its_times_are_not_comparable(open_page: Open) -> None:

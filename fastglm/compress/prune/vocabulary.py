@@ -1,8 +1,8 @@
 """Vocabulary pruning: removes tokens that given texts and the chat itself never use; the texts read as before.
 
-Tokens that are not learned pieces stay: control tokens, line breaks and runs of spaces, bytes. A character without its
-piece is spelled in bytes, so every text can still be written; if a vocabulary has no bytes, all its single characters
-stay.
+Only ChatGLM-6B's tokenizer is known here (`vocabulary_can_shrink`). Tokens that are not learned pieces stay: control
+tokens, line breaks and runs of spaces, bytes. A character without its piece is spelled in bytes, so every text can
+still be written; if a vocabulary has no bytes, all its single characters stay.
 """
 
 import json
@@ -54,7 +54,9 @@ def prune_vocabulary(source: Path, out: Path, texts: Sequence[Text], progress: O
     checkpoint = open_plain(source, out)
     config = checkpoint.config
     if not texts:
-        raise UsageError("There are no texts to take the vocabulary from: give those that the model is to read.")
+        raise UsageError(
+            "There are no texts to take the vocabulary from: give texts like those that the model will read."
+        )
     tokenizer: Any = ChatGLMTokenizer.from_pretrained(source)
     if len(tokenizer) > tokenizer.vocab_size:
         raise UsageError(

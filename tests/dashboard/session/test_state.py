@@ -69,12 +69,12 @@ def test_history_leaves_out_what_was_not_answered() -> None:
 
 
 def test_at_temperature_zero_nothing_is_sampled() -> None:
-    assert Settings(temperature=0).for_stream() == {"do_sample": False, "max_length": 2048}
+    assert Settings(temperature=0).for_stream() == {"do_sample": False, "max_length": 8192}
     assert Settings().for_stream() == {
         "do_sample": True,
         "top_p": 0.7,
         "temperature": 0.95,
-        "max_length": 2048,
+        "max_length": 8192,
         "seed": None,
     }
 
