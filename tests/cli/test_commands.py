@@ -336,7 +336,7 @@ def test_ctrl_c_while_loading(terminal: Callable[..., Terminal]) -> None:
     eventually(lambda: gone(host.pid))
 
 
-def test_who_waits_for_a_device_is_told(terminal: Callable[..., Terminal]) -> None:
+def test_waiting_for_a_device_is_shown(terminal: Callable[..., Terminal]) -> None:
     chat = terminal("chat")
     chat.until("> ")
     with lease("cpu", "a benchmark", exclusive=True):

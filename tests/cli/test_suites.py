@@ -119,7 +119,7 @@ def test_the_command_scores_in_either_arithmetic(tmp_path: Path) -> None:
     assert [row["answer"] for row in exact["answers"]] == [row["answer"] for row in decoding["answers"]]
 
 
-def test_the_command_refuses_an_arithmetic_that_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_refuses_an_unknown_arithmetic(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "--arithmetic", "fuzzy"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "no arithmetic 'fuzzy': choose from exact, decoding" in line

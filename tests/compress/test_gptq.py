@@ -72,7 +72,7 @@ def solve_directly(weight: Tensor, h: Tensor, format: WeightFormat) -> Tensor:
 
 @pytest.mark.parametrize(("rows", "columns", "block"), [(1, 12, 128), (1, 40, 8), (3, 33, 5)])
 @pytest.mark.parametrize("format", [Int4(32), FORMATS["int8"]], ids=lambda format: format.name)
-def test_it_is_the_direct_solution(
+def test_rounding_equals_the_direct_solution(
     rows: int, columns: int, block: int, format: WeightFormat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gptq, "BLOCK_COLUMNS", block)
@@ -82,7 +82,7 @@ def test_it_is_the_direct_solution(
 
 
 @pytest.mark.parametrize("format", [Int4(32), FORMATS["int8"]], ids=lambda format: format.name)
-def test_what_the_outputs_lack_is_made_up_for_as_the_direct_solution_does(format: WeightFormat) -> None:
+def test_missing_outputs_are_compensated_like_the_direct_solution(format: WeightFormat) -> None:
     weight, x = weights(3, 33).double(), inputs(200, 33).double()
     wanted = x @ weight.T + 0.1 * inputs(200, 3, seed=7) + x @ weights(33, 3, seed=8).double() / 10
     h = hessian(x)
@@ -108,7 +108,7 @@ def test_the_factor_is_that_of_the_damped_inverse_in_activation_order() -> None:
     assert torch.equal(factors.upper, factors.upper.triu())
 
 
-def test_it_lies_between_rounding_to_nearest_and_the_best_of_all() -> None:
+def test_the_loss_lies_between_rounding_to_nearest_and_the_best_rounding() -> None:
     h, format = hessian(inputs(100, 4)), Int4(32)
     grid = torch.tensor(list(product(range(-8, 8), repeat=4)), dtype=torch.int8)
     best = found = nearest = 0.0

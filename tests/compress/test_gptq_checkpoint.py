@@ -238,7 +238,7 @@ def test_a_shared_head_stays_shared(texts: list[Text], tmp_path: Path) -> None:
     assert {step.total for step in seen} == {4 * 3 + 1}
 
 
-def test_of_many_texts_some_from_all_over_are_taken(texts: list[Text]) -> None:
+def test_examples_are_taken_from_all_over_many_texts(texts: list[Text]) -> None:
     whole = calibration_examples(Checkpoint(SMALL), texts)
     most = sum(len(example.tokens) for example in whole) - 1
     assert calibration_examples(Checkpoint(SMALL), texts, most) == whole[:-1]

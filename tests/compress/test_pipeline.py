@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return Made(out, json.loads((out / "fastglm.json").read_text()), told)
 
 
-def test_both_loaders_read_what_comes_of_it(made: Made) -> None:
+def test_both_loaders_read_the_result(made: Made) -> None:
     model, tokenizer = fastglm.load(str(made.out), "fast", device="cpu")
     assert (model.config.num_layers, model.config.inner_hidden_size) == (2, 128)
     pieces = list(fastglm.stream(model, tokenizer, CASE_IDS, max_new_tokens=4, do_sample=False))
@@ -71,7 +71,7 @@ def test_both_loaders_read_what_comes_of_it(made: Made) -> None:
     assert type(again.transformer.layers[1].attention.dense).__name__ == "QuantizedLinear"
 
 
-def test_nothing_else_stays(made: Made) -> None:
+def test_only_the_result_stays(made: Made) -> None:
     assert [path.name for path in made.out.parent.iterdir()] == ["out"]
 
 
@@ -350,7 +350,7 @@ def test_a_distillation_goes_on_from_its_state(distilled: list[dict[str, Any]], 
     assert report == {"settings": {"steps": 7, "seed": 3, "rows": 4}, "student": 1}
 
 
-def test_who_teaches_whom(distilled: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_the_teacher_is_the_whole_model_or_the_latest_student(distilled: list[dict[str, Any]], tmp_path: Path) -> None:
     student = Distil(student={"num_layers": 2})
     recipe = Recipe("long", (PRUNE[1], Distil(), student, PruneDepth(layers=1), Distil()))
     for _ in range(3):

@@ -22,7 +22,7 @@ def sparse(tmp_path_factory):
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 5), st.integers(1, 9), st.integers(0, 1000))
-def test_of_each_four_the_two_with_the_largest_products_stay(rows, groups, seed):
+def test_the_two_largest_products_of_each_four_stay(rows, groups, seed):
     generator = torch.Generator().manual_seed(seed)
     weight, norms = torch.randn(rows, 4 * groups, generator=generator), torch.rand(4 * groups, generator=generator)
     mask = mask_24(weight, norms)

@@ -221,7 +221,7 @@ def test_a_recipe_that_holds_itself_is_refused() -> None:
         Recipe.from_dict({"steps": steps}, "mine")
 
 
-def test_what_becomes_of_a_config() -> None:
+def test_each_step_changes_the_config() -> None:
     after = Recipe.from_yaml(WHOLE, "file").configs(DEMO)
     assert [config.num_layers for config in after] == [8, 8, 4, 4, 4]
     assert (after[1].inner_hidden_size, after[1].num_attention_heads, after[1].head_dim) == (512, 6, 32)

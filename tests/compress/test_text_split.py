@@ -78,7 +78,7 @@ def test_a_step_learns_from_nothing_that_is_held_out(step: Step, monkeypatch: py
 
 
 @pytest.mark.parametrize("step", [PruneDepth(layers=1), Distil(steps=2, rows=1, row=64), Quantise("int8")])
-def test_nor_from_what_is_held_out_of_the_demo_models_world(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_learns_from_nothing_that_the_demo_holds_out(step: Step, monkeypatch: pytest.MonkeyPatch) -> None:
     split = Split("demo")
     found = seen(step, split, monkeypatch)
     assert len(found) >= 200
@@ -92,7 +92,7 @@ def test_a_text_that_a_file_has_twice_is_not_learned_where_it_is_held_out() -> N
     assert keys(split.learn) == keys(texts) - keys(split.held_out)  # type: ignore[arg-type]
 
 
-def test_of_many_texts_the_first_of_every_ten_are_held_out_until_there_are_enough() -> None:
+def test_one_of_every_ten_texts_is_held_out_until_there_are_enough() -> None:
     texts = [Text([], str(number), "x") for number in range(EVERY * MOST + 25)]
     split = Split(texts)
     assert split.held_out == texts[: EVERY * MOST : EVERY]

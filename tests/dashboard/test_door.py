@@ -47,12 +47,12 @@ def test_each_failure_makes_the_next_try_wait_longer(door: Door, clock: Clock) -
     assert door.enter("tab", "wrong", WORD, "10.0.0.1") == 1, "it begins anew"
 
 
-def test_others_do_not_wait_for_it(door: Door) -> None:
+def test_failures_of_one_address_delay_no_other(door: Door) -> None:
     door.enter("tab", "wrong", WORD, "10.0.0.1")
     assert door.enter("other", WORD, WORD, "10.0.0.2") is None
 
 
-def test_it_is_given_again_after_half_a_day(door: Door, clock: Clock) -> None:
+def test_the_password_is_asked_for_again_after_half_a_day(door: Door, clock: Clock) -> None:
     door.enter("mine", WORD, WORD, "")
     clock.now += 13 * 3600
     assert not door.inside("mine", WORD)
@@ -77,5 +77,5 @@ def test_it_is_given_again_after_half_a_day(door: Door, clock: Clock) -> None:
         ("127.0.0.1", {"Host": ""}, False),
     ],
 )
-def test_what_comes_from_this_machine_alone(address: str | None, headers: dict[str, str], local: bool) -> None:
+def test_only_requests_of_this_machine_are_local(address: str | None, headers: dict[str, str], local: bool) -> None:
     assert is_local(address, headers) is local

@@ -38,7 +38,7 @@ def test_a_text_is_shown_as_it_is(text: str) -> None:
     assert "".join(token.content for token in inline.children or []).replace("\u200b", "") == text
 
 
-def test_what_streamlit_looks_for_in_a_text_is_parted() -> None:
+def test_patterns_that_streamlit_replaces_are_broken_up() -> None:
     for text in (
         "http://a.b",
         "www.a.b",

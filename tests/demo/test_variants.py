@@ -37,13 +37,13 @@ def folder(variant: str) -> Path:
     return demo_folder().with_name("variants") / variant
 
 
-def test_all_together_are_small() -> None:
+def test_all_shipped_variants_together_are_small() -> None:
     size = sum(path.stat().st_size for name in SHIPPED for path in folder(name).iterdir())
     assert 0 < size <= 24e6
 
 
 @pytest.mark.parametrize("variant", SHIPPED)
-def test_it_is_what_the_named_recipe_makes_of_the_demo(variant: str) -> None:
+def test_a_shipped_variant_is_the_result_of_its_recipe(variant: str) -> None:
     record = read_manifest(folder(variant))
     assert record is not None
     assert record["recipe"] == find_recipe(variant).as_dict()
@@ -60,7 +60,7 @@ def test_it_is_what_the_named_recipe_makes_of_the_demo(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", SHIPPED)
-def test_it_keeps_most_of_what_the_demo_knows(variant: str) -> None:
+def test_a_shipped_variant_keeps_most_of_the_demos_skill(variant: str) -> None:
     """A third of the questions of the floor's figure, and so two points more room for chance."""
     assert len(questions()) > 300
     assert accuracy(variant) >= accuracy("original") - LOST[variant] - 0.02

@@ -58,13 +58,13 @@ def test_greedy_answers_are_those_of_single_rows(model, count):
     assert count < 7 or len(set(map(len, found))) > 2
 
 
-def test_they_are_so_where_the_cache_grows(model, monkeypatch):
+def test_greedy_answers_are_equal_where_the_cache_grows(model, monkeypatch):
     wanted = [alone(model, prompt, 60) for prompt in prompts(4)[::2]]
     monkeypatch.setattr(runner, "ROOM", 8)
     assert BatchEngine(model).answer(prompts(4)[::2], 60, GREEDY) == wanted
 
 
-def test_they_are_so_where_prompts_run_in_parts(whole, monkeypatch):
+def test_greedy_answers_are_equal_where_prompts_run_in_parts(whole, monkeypatch):
     wanted = [alone(whole, prompt, 8) for prompt in prompts(7)]
     widths = []
     run = runner.Runner._run_prompts

@@ -125,7 +125,7 @@ def test_where_there_is_no_memory_the_message_says_so_and_nothing_is_lost(monkey
     assert len(slots.taken) == 1
 
 
-def test_other_failures_are_not_taken_for_it(monkeypatch):
+def test_other_failures_are_not_reported_as_lack_of_memory(monkeypatch):
     slots, *_ = prefilled(STEP)
     monkeypatch.setattr(caches.torch.nn.functional, "pad", lambda *_: torch.zeros(1) @ torch.zeros(2))
     with pytest.raises(RuntimeError, match="size"):

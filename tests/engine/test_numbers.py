@@ -74,13 +74,13 @@ ENGINES = [eager, fast, batch, speculative]
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("spoil", [nan_in_the_head, infinite_norm, epsilon_of_nan, values_too_large])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_every_engine_says_that_logits_are_none(whole, engine, spoil, way):
+def test_every_engine_reports_logits_that_are_not_finite(whole, engine, spoil, way):
     with pytest.raises(NumbersError, match="NaN or infinite"):
         engine(spoiled(whole, spoil), WAYS[way])
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_what_breaks_later_is_said_then(whole, engine):
+def test_logits_that_become_nan_later_are_reported_then(whole, engine):
     model = deepcopy(whole)
     first = fast(model, WAYS["greedy"])[0]
     table = model.transformer.word_embeddings
@@ -108,14 +108,14 @@ def test_finite_logits_are_left_alone(whole, engine):
     assert len(engine(deepcopy(whole), WAYS["greedy"])) == 6
 
 
-def test_the_best_is_no_number_where_the_largest_is_none():
+def test_there_is_no_best_token_where_the_largest_logit_is_not_finite():
     nan, inf = torch.nan, torch.inf
     rows = [[1.0, 3.0, 2.0], [1.0, nan, 2.0], [inf, 1.0, 2.0], [-inf, -inf, -inf], [-inf, 1.0, -inf], [nan, inf, 1.0]]
     assert best_of(torch.tensor(rows)).tolist() == [1, NONE, NONE, NONE, 1, NONE]
 
 
 @pytest.mark.parametrize("settings", [{"do_sample": False}, {"do_sample": True}, {"do_sample": False, "num_beams": 2}])
-def test_the_published_chat_says_so_too(whole, settings):
+def test_the_published_chat_reports_logits_that_are_not_finite(whole, settings):
     model, tokenizer = spoiled(whole, nan_in_the_head), fastglm.load(str(folder("chatglm")))[1]
     assert whole.chat(tokenizer, "你好", max_new_tokens=4, **settings)[1][0][0] == "你好"
     with pytest.raises(NumbersError):

@@ -16,7 +16,7 @@ class Int8Params(nn.Parameter):
     """The class name of LLM.int8() weights in bitsandbytes."""
 
 
-def test_by_name() -> None:
+def test_an_arithmetic_is_read_by_its_name() -> None:
     assert [read_arithmetic(str(name)) for name in Arithmetic] == list(Arithmetic)
     with pytest.raises(UsageError, match=r"no arithmetic 'Exact': choose from exact, decoding\."):
         read_arithmetic("Exact")

@@ -133,7 +133,7 @@ def test_states_beyond_the_range_of_fp16_stay_in_fp32() -> None:
     assert rounded(torch.tensor([[70000.0, 1e-3]])).dtype == torch.float32
 
 
-def test_of_equally_likely_tokens_the_first_counts(
+def test_the_first_of_equally_likely_tokens_counts(
     batches: list[Batch], original: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, _ = fastglm.load("demo")

@@ -71,7 +71,7 @@ def test_a_file_can_carry_the_head(file: Path) -> None:
     assert "has head of (99, 8) F16, not (100, 8) F16 or BF16 or F32" in refusal(file)
 
 
-def test_of_a_file_with_the_best_logits_alone_the_answers_count(file: Path) -> None:
+def test_a_file_with_the_best_logits_alone_gives_its_answers(file: Path) -> None:
     old = {
         "tokens": torch.zeros(5, 64, dtype=torch.int32),
         "logits": torch.zeros(5, 64),

@@ -113,7 +113,7 @@ def test_tokens_of_the_same_number_that_mean_others_are_another_vocabulary(tmp_p
     assert found.questions[0].kl is None
 
 
-def test_without_room_it_is_judged_alike() -> None:
+def test_a_streamed_original_is_judged_like_a_loaded_one() -> None:
     streamed = judge_streamed("demo", "cpu", QUESTIONS, 16)
     assert (streamed.precision, streamed.arithmetic) == ("float32 on cpu", Arithmetic.exact)
     loaded = judge(*fastglm.load("demo"), QUESTIONS, 16)

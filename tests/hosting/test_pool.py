@@ -125,7 +125,7 @@ def test_a_progress_callback_that_raises_leaves_the_loading_alone(pool: Pool) ->
     again.join()
 
 
-def test_whatever_ends_a_load_nobody_waits_for_ever(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_waits_for_ever_whatever_ends_a_load(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 

@@ -132,7 +132,7 @@ def test_the_baseline_stays_pytorchs():
 
 
 @pytest.mark.usefixtures("native", "unprepared")
-def test_they_are_used_for_packed_weights():
+def test_native_kernels_are_used_for_packed_weights():
     model, _ = fastglm.load(SMALL, "int4", "cpu")
     kernels = {type(module._kernel) for module in model.modules() if hasattr(module, "_kernel")}
     assert kernels == {NativeInt4Kernel}
@@ -276,7 +276,7 @@ def test_swiglu_refuses_what_lies_otherwise_and_gives_gradients():
 
 
 @torch.no_grad()
-def test_what_follows_writes_over_the_product_only_where_it_may():
+def test_an_epilogue_writes_over_the_product_only_where_allowed():
     bias, residual, product = random(1, 8)[0], random(5, 8), random(5, 8)
     after = Epilogue(bias, gelu=True, residual=residual, scale=3)
     before = product.clone()

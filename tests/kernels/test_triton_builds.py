@@ -204,7 +204,7 @@ def test_bf16_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) ->
     [((9, 0), 1, "vector"), ((8, 6), 2, "tile"), ((8, 0), 256, "tile"), ((9, 0), 257, "library"),
      ((7, 5), 4, "vector"), ((7, 5), 5, "library")],
 )  # fmt: skip
-def test_the_rule(capability: tuple[int, int], size: int, kernel: str) -> None:
+def test_the_way_follows_from_card_and_rows(capability: tuple[int, int], size: int, kernel: str) -> None:
     matrix = SimpleNamespace(rows=4096, units=128, bits=4, group=128)
     assert launch.choose(matrix, size, capability, 132).kernel == kernel
 

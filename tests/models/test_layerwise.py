@@ -57,7 +57,7 @@ def test_the_logits_are_those_of_the_whole_model(
     assert done == [(number, layers) for number in range(1, layers + 1)]
 
 
-def test_over_some_tokens_only_probabilities_are_renormalised(demo, batches: list[Batch]) -> None:
+def test_probabilities_over_some_tokens_are_renormalised(demo, batches: list[Batch]) -> None:
     model, _ = demo
     checkpoint = Checkpoint(demo_folder())
     used = torch.cat([batch.targets for batch in batches]).unique()

@@ -9,7 +9,7 @@ def test_every_page_runs_by_itself(open_page: Open, page: str) -> None:
     assert open_page(f"pages/{page}.py").title[0].value == PAGES[page]
 
 
-def test_what_asks_the_browser_for_its_tab_moves_nothing_when_it_goes(open_page: Open) -> None:
+def test_the_element_that_asks_for_the_tab_moves_nothing_when_it_goes(open_page: Open) -> None:
     asking, told = open_page("pages/compare.py", tab=None), open_page("pages/compare.py")
     assert [len(asking.main.children)] == place(told.main, told.caption[0])
 

@@ -61,7 +61,7 @@ def test_a_process_that_ends_takes_its_compilers_along(folder: Path, number: int
     eventually(lambda: not folder.exists(), 10)
 
 
-def test_who_stops_waiting_ends_them(folder: Path) -> None:
+def test_a_caller_that_stops_waiting_ends_the_compilers(folder: Path) -> None:
     def wait() -> None:
         with watched(folder, COMPILER):
             eventually((folder / "half").exists)

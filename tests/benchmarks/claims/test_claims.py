@@ -173,7 +173,7 @@ def test_a_missed_promise_is_status_1(
 
 
 @pytest.mark.usefixtures("quiet")
-def test_what_is_measured_again_takes_the_place_of_its_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_measuring_again_replaces_the_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Other rows stay: claims that were not requested, that broke, or that this machine cannot tell."""
     file = tmp_path / "promises.json"
 
@@ -205,7 +205,7 @@ def test_bounds_are_judged_by_the_median() -> None:
     assert bounds.kept([bounds.times(ratio)]) is None
 
 
-def test_figures_are_told_with_what_is_known_of_them() -> None:
+def test_figures_show_their_units_intervals_and_numbers() -> None:
     told = bounds.text(
         [bounds.times(Estimate(1.2345678, 5, 1.1, 1.3), "int8"), ClaimedFigure(3.34e9, "bytes", "on disk")]
     )

@@ -20,7 +20,7 @@ ORDERED = {"int8": 0.001} | dict.fromkeys(INT4, 0.01) | {f"{name} to nearest": 0
         ({}, [*LOSSES[:-1], 0.41], False),
     ],
 )
-def test_every_order_counts(
+def test_each_promised_order_is_judged(
     changed: dict[str, float], losses: list[float], kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(other_size, "apart", lambda *_: Found(ORDERED | changed, losses))

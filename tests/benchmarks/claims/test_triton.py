@@ -34,7 +34,7 @@ def test_without_a_card_nothing_is_measured(monkeypatch: pytest.MonkeyPatch) -> 
         (replace(GOOD, bytes=300_000), False),  # both together at 45 % of the bandwidth
     ],
 )
-def test_what_is_wrong_or_slow_misses_the_promise(also: Timing, kept: bool) -> None:
+def test_wrong_or_slow_kernels_miss_the_promise(also: Timing, kept: bool) -> None:
     assert all_kept(triton.judge([GOOD, INT8, also], BANDWIDTH)) is kept
 
 

@@ -31,7 +31,7 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert again.machine == {"cpu": "A", "memory": 8, "simd": "AVX2"}  # and not its name
 
 
-def test_a_gpu_is_told_of() -> None:
+def test_a_gpu_is_described() -> None:
     card = {"kind": "cuda", "name": "H200"}
     assert described({"cpu": "A", "device": card})["gpu"] == card
 
@@ -79,7 +79,7 @@ def test_a_broken_file_says_where(tmp_path: Path, rows: list[Any], changes: dict
 @pytest.mark.parametrize(
     ("text", "said"), [(None, "cannot be read"), ('{"format": ', "is broken"), ("\0", "is broken")]
 )
-def test_what_is_no_json_says_so(tmp_path: Path, text: str | None, said: str) -> None:
+def test_a_file_without_json_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
     path = tmp_path / "broken.json"
     if text is not None:
         path.write_text(text)

@@ -73,7 +73,7 @@ def calls(tasks: Path, name: str) -> list[int]:
     return sorted(nodes.count(node) for node in set(nodes))
 
 
-def test_an_order_falls_into_tasks() -> None:
+def test_a_request_is_split_into_tasks() -> None:
     order = RunRequest.read("demo", "original,fast,int4", "latency,memory,load", "8", "4", "3", "cpu")
     assert [(task.suites, task.variants) for task in tasks_of(order)] == [
         (["latency"], ["original", "fast", "int4"]),  # its ratios are of pairs, measured in turn
@@ -136,7 +136,7 @@ def test_what_fails_is_a_result_and_the_rest_goes_on(
         assert set(rows[rows["metric"] == "decode_rate"]["variant"]) == {"original", "int4"}
 
 
-def test_ctrl_c_keeps_what_came(address: str, home: Path, tasks: Path) -> None:
+def test_ctrl_c_keeps_results_that_arrived(address: str, home: Path, tasks: Path) -> None:
     code = "import sys, fake_tasks; from benchmarks.execution import ray_cluster\n"
     code += "ray_cluster.measure = fake_tasks.measure\n"
     code += "from benchmarks.cli.commands import main; sys.exit(main())"

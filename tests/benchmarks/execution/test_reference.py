@@ -59,7 +59,7 @@ def no_room(*_: object, **__: object) -> None:
 
 
 @pytest.mark.parametrize("room", [True, False])
-def test_it_is_made_there_and_used_here(
+def test_a_reference_made_on_one_machine_is_used_on_another(
     room: bool, machine: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if not room:
@@ -137,7 +137,7 @@ def test_a_file_of_other_questions_is_refused(
         ([], 2, "Missing command"),
     ],
 )
-def test_what_cannot_be_is_told_in_a_line(
+def test_impossible_commands_are_refused_in_a_line(
     command: list[str], status: int, said: str, machine: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["reference", *(part.format(folder=machine) for part in command)]) == status

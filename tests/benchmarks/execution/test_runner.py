@@ -306,7 +306,7 @@ def test_a_variant_that_can_be_loaded_only_once(tmp_path: Path) -> None:
     assert rows(result, "original", "load_time", disk_cache="warm")[0].n == WORKLOAD.repeats
 
 
-def test_how_much_of_a_draft_was_kept_is_reported() -> None:
+def test_the_accepted_share_of_drafts_is_reported() -> None:
     result = run_suites(FakeMachine(), ("original", "speculative"))
     (row,) = rows(result, "speculative", "acceptance", prompt_tokens=8)
     assert (row.value, row.unit) == (0.75, "fraction")

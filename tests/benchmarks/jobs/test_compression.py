@@ -64,5 +64,5 @@ def test_a_worker_takes_no_other_command_of_the_library_for_ours(tmp_path: Path)
         assert not worker._is_ours(wrong), wrong
 
 
-def test_a_model_whose_folder_is_gone_is_for_the_command_to_tell(own_home: Path) -> None:
+def test_a_job_for_a_missing_model_is_still_one_of_ours(own_home: Path) -> None:
     assert worker._is_ours(Compression(str(own_home / "models" / "gone"), "int4", "b").arguments())

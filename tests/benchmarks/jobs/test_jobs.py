@@ -130,7 +130,7 @@ def test_a_job_whose_worker_is_gone_is_given_to_the_next(jobs: Jobs) -> None:
     assert not jobs.tell(found, {}, [])
 
 
-def test_the_run_that_a_killed_worker_had_not_heard_of(jobs: Jobs, url: str) -> None:
+def test_a_run_that_a_killed_worker_had_not_recorded_is_found(jobs: Jobs, url: str) -> None:
     store, here = Store(url), {"node": platform.node()}
     jobs.add(command(1))
     job = claimed(jobs)

@@ -180,7 +180,7 @@ class Gone(io.StringIO):
         raise BrokenPipeError
 
 
-def test_whoever_tells_to_nobody_stops() -> None:
+def test_a_reporter_without_a_reader_stops() -> None:
     with pytest.raises(KeyboardInterrupt):
         JsonReporter(Gone()).run("r1")
 
@@ -230,7 +230,7 @@ def reached(attempt: int, fraction: float, job: Job) -> bool:
     return job.attempts == attempt and job.fraction > fraction
 
 
-def test_what_is_not_ours_is_not_run(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_foreign_commands_are_not_run(jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker, "_is_ours", IS_OURS)
     job = done(jobs, f"open({str(tmp_path / 'run')!r}, 'w')")
     assert (job.state, (job.error or "")[:36]) == ("failed", "it is not one of our commands: pytho")
@@ -266,7 +266,7 @@ def wrapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return wrap
 
 
-def test_a_job_whose_worker_is_killed_is_gone_on_with_and_given_up_in_the_end(
+def test_a_job_of_a_killed_worker_is_continued_and_finally_given_up(
     jobs: Jobs, tmp_path: Path, wrapped: Callable[[str], None]
 ) -> None:
     """Its process ignores signals and prints nothing, so that it cannot notice that its reader is gone."""
@@ -362,7 +362,7 @@ def test_the_command_carries_out_a_real_run(jobs: Jobs) -> None:
     assert not Store().measurements(metric="decode_rate").empty
 
 
-def test_how_a_stage_goes_stands_beside_its_name_and_now_and_then_in_the_log(jobs: Jobs) -> None:
+def test_the_note_of_a_stage_is_shown_and_logged_now_and_then(jobs: Jobs) -> None:
     script = """
 for done, loss in ((1, "2.5"), (2, "2.25"), (3, "2.125")):
     say(event="progress", stage="step 1 of 2: training", done=done, total=4, eta=None, note=f"loss {loss}\\0")

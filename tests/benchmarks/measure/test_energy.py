@@ -86,7 +86,7 @@ def test_a_gpu_counts_in_millijoules(visible: str, monkeypatch: pytest.MonkeyPat
     assert meter.joules(meter.read(), meter.read()) == 0.5
 
 
-def test_a_gpu_that_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_without_an_energy_counter_has_no_meter(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse() -> None:
         raise NVMLError("not supported")
 

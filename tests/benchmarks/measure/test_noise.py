@@ -102,7 +102,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float, float], None]:
     return passes
 
 
-def test_the_load_of_others_is_what_is_not_ours(clock: Callable[[float, float], None]) -> None:
+def test_the_load_of_others_leaves_out_our_own(clock: Callable[[float, float], None]) -> None:
     watch = Watch()
     assert "other_load" not in watch.conditions()
     # In the last one a system forgot the child processes.

@@ -152,7 +152,7 @@ def test_the_budget_ends_repeats_but_not_before_the_fewest() -> None:
     assert reporter.steps == reporter.planned
 
 
-def test_a_run_taken_up_that_had_enough_measures_no_more(tmp_path: Path) -> None:
+def test_a_resumed_run_that_had_enough_repeats_measures_no_more(tmp_path: Path) -> None:
     store, precision = Store(f"sqlite:///{tmp_path / 'results.sqlite'}"), Precision(0.02, 3600)
     first = _run(FakeMachine(noise=0), precision, Silent(), store=store)
     again, reporter, workload = FakeMachine(), Silent(), Workload((8,), 6, 6, precision=precision)
@@ -182,7 +182,7 @@ def test_widths_are_of_the_baseline_and_of_ratios_to_it() -> None:
     assert record.widest("ttft", ["original"]) == float("inf")
 
 
-def test_what_is_expected_follows_from_the_widths() -> None:
+def test_expected_repeats_follow_from_the_widths() -> None:
     plan = Repeats(100, 6, Precision(0.02, 3600), 1.0)
     assert plan.expected(0) == 100  # as many as the budget allows
     assert plan.ended(10, lambda: 0.04) is None

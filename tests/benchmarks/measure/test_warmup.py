@@ -21,7 +21,7 @@ from benchmarks.measure.warmup import steady, warm_up
         ([9.0, 1.0, 1.0, 0.9], False),
     ],
 )
-def test_steady_is_no_faster_than_before(times: list[float], enough: bool) -> None:
+def test_answers_are_steady_when_they_get_no_faster(times: list[float], enough: bool) -> None:
     assert steady(times) is enough
 
 
@@ -37,7 +37,7 @@ def test_a_warm_up_that_never_becomes_steady_ends_all_the_same() -> None:
     assert (found.answers, found.stable) == (warmup.MOST, False)
 
 
-def test_what_is_slow_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_answers_are_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warmup, "LONG", -1.0)
     assert (warm_up(lambda: 30.0).answers, warm_up(lambda: 30.0).stable) == (1, True)
 

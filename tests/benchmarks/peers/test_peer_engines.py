@@ -115,7 +115,7 @@ def test_the_published_code_answers_in_its_own_python(code: Path, tmp_path: Path
         list(engine.generate(["five"], 1))  # type: ignore[list-item]
 
 
-def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_packages_and_files_are_named(tmp_path: Path) -> None:
     assert lacking("abacus", "json", "counters") == "abacus and counters not installed: pip install 'fastglm[peers]'"
     assert lacking("json") is None
     assert "no folder was named" in str(Published().missing())

@@ -148,7 +148,7 @@ def test_a_run_with_peers_cannot_be_resumed(machine: FakeMachine, capsys: pytest
     assert "compares with peers, whose models are gone" in capsys.readouterr().err
 
 
-def test_all_of_a_kind_are_named_by_its_beginning() -> None:
+def test_the_beginning_of_a_name_selects_all_formats_of_a_peer() -> None:
     peers = registry.all_peers()
     assert list(select("openvino,llama.cpp-q8_0", peers)) == ["openvino-int4", "openvino-int8", "llama.cpp-q8_0"]
     assert list(select("bnb", peers)) == ["bnb-nf4", "bnb-int8"]

@@ -152,7 +152,7 @@ def test_another_vocabulary_is_told(store: Store) -> None:
     assert any("the vocabularies differ; bits per byte" in str(note) for note in comparison.notes)
 
 
-def test_a_run_that_is_taken_up_keeps_the_tails(store: Store) -> None:
+def test_a_resumed_run_keeps_the_tails_of_kl(store: Store) -> None:
     settings = scored("exact")
     run = kept(store, settings)
     row = next(row for row in store.runs().to_dict("records") if row["id"] == run)

@@ -47,7 +47,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> list[SimpleNamespace]:
     return started
 
 
-def test_without_jobs(workers: list[SimpleNamespace]) -> None:
+def test_no_job_needs_no_worker(workers: list[SimpleNamespace]) -> None:
     assert jobs.last() is None
     assert jobs.unfinished() == []
     assert jobs.trouble() is None

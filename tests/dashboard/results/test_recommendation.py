@@ -73,7 +73,7 @@ def test_quality_is_lost_only_where_that_is_sure() -> None:
     assert name(recommendation.recommend([unsure, standing("int4", 30, 4, 0.90)], 0).pick) == "int4"
 
 
-def test_of_those_as_fast_the_smallest_is_picked() -> None:
+def test_the_smallest_of_equally_fast_variants_is_picked() -> None:
     known = [
         standing("original", 10, 12, 0.9),
         standing("int8", 20, 7, 0.9, spread=0.05),

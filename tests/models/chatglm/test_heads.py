@@ -113,7 +113,7 @@ def test_a_matrix_that_is_missing_is_named_where_the_config_wants_two(make, way,
 
 
 @pytest.mark.parametrize("way", [by_loader, by_auto_model, by_compressing])
-def test_both_matrices_missing(make, way):
+def test_a_checkpoint_without_head_and_embedding_is_refused(make, way):
     with pytest.raises(CheckpointError, match="lacks "):
         way(make("as published", head=None, embedding=None))
 

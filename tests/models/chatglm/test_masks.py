@@ -194,7 +194,7 @@ def test_far_positions_are_rotated_too(model):
     )
 
 
-def test_of_several_ends_of_a_context_the_first_counts(model):
+def test_the_first_of_several_ends_of_a_context_counts(model):
     ids = [*SAMPLES[0], GMASK, SOP, *SAMPLES[0]]
     torch.testing.assert_close(model(torch.tensor([ids])).logits[0], logits_of(model, ids), **EXACT)
     batch, mask = padded([ids, SAMPLES[1]], "right")

@@ -299,7 +299,7 @@ def test_stream_generate_does_not_show_the_end(model, tokenizer):
         model.stream_generate(**ids, num_beams=2)
 
 
-def test_numbers_that_are_none_are_said_in_a_stream(tokenizer):
+def test_logits_of_nan_end_a_stream_with_an_error(tokenizer):
     broken = load().float()
     broken.lm_head.weight.data[:] = float("nan")
     with pytest.raises(NumbersError):

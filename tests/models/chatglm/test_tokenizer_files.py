@@ -227,7 +227,7 @@ def test_ids_that_a_config_does_not_say_follow_from_the_others(fields, wanted, t
     assert ids_of(AutoConfig.from_pretrained(tmp_path)) == wanted
 
 
-def test_ids_that_nothing_tells_are_in_no_vocabulary():
+def test_unknown_ids_lie_outside_every_vocabulary():
     config = ChatGLM6BConfig(vocab_size=96, bos_token_id=1, num_layers=1)
     assert ids_of(config) == [130000, 130001, 1, None, 3]
     config.check()
