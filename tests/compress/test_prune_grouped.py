@@ -14,7 +14,7 @@ HIDDEN, WIDTH = 12, 4
 
 
 class GroupedBlock(BaseBlock):
-    """Four heads of queries on two of keys; `gate_up` gives all gates, then what they scale."""
+    """Four heads of queries on two of keys; `gate_up` gives all gates, then the numbers that they scale."""
 
     def __init__(self, shape: LayerShape) -> None:
         super().__init__()

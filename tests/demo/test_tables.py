@@ -1,4 +1,4 @@
-"""The skills that tell what a table says: every line is asked for, and answered as it stands there."""
+"""The skills that recite a table: every line is asked for, and answered as it stands there."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-// Rows of activations, rounded to whole numbers for products with packed weights, with the scales to undo that.
+// Rows of activations, rounded to whole numbers for products with packed weights, and the scales that undo the rounding.
 #pragma once
 
 #include <ATen/Parallel.h>
@@ -18,18 +18,19 @@
 namespace {
 
 constexpr int64_t CHUNK = 64;       // columns of int4 weights in a register of 32 bytes
-constexpr int64_t WIDE = 2 * CHUNK;  // and in one of 64
+constexpr int64_t WIDE = 2 * CHUNK;  // columns of int4 weights in a register of 64 bytes
 constexpr int64_t LEAST = 1 << 18;  // products that are worth a thread
 constexpr int64_t LONGEST = 256;    // columns of a group
-constexpr float OUTLYING = 6;       // times what is usual in a row: a number for which some of its group are kept apart
-constexpr float APART = 4;          // and these
+// Multiples of a row's usual size. A group with a number above OUTLYING keeps all numbers above APART apart.
+constexpr float OUTLYING = 6;
+constexpr float APART = 4;
 
 // A line of the cache. Rows of numbers begin with one: a register that is read from two lines takes twice as long.
 struct alignas(64) Line {
   std::byte bytes[64];
 };
 
-// The largest magnitude; no number where one of them is none, so that it stays seen in the products.
+// The largest magnitude; NaN if one of the numbers is NaN or infinite, so that the products show it.
 inline float largest(const float* x, int64_t n) {
   const __m256 sign = _mm256_set1_ps(-0.0f), zero = _mm256_setzero_ps();
   __m256 most = _mm256_set1_ps(1e-30f), none = zero;
@@ -53,7 +54,7 @@ inline __m256i nearest(const float* x, __m256 times) {
   return _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x), times));
 }
 
-// Of CHUNK bytes the odd ones, then the even ones.
+// Puts the odd ones of CHUNK bytes before the even ones.
 inline void part(int8_t* bytes) {
   __m256i* at = reinterpret_cast<__m256i*>(bytes);
   const __m256i a = _mm256_loadu_si256(at), b = _mm256_loadu_si256(at + 1), low = _mm256_set1_epi16(255);
@@ -63,7 +64,7 @@ inline void part(int8_t* bytes) {
   _mm256_storeu_si256(at + 1, _mm256_permute4x64_epi64(even, 0xd8));
 }
 
-// Of WIDE bytes the odd ones, then the even ones.
+// Puts the odd ones of WIDE bytes before the even ones.
 inline void part_wide(int8_t* bytes) {
   part(bytes);
   part(bytes + CHUNK);
@@ -73,7 +74,7 @@ inline void part_wide(int8_t* bytes) {
   _mm256_storeu_si256(at + 2, even);
 }
 
-// The root mean square of the numbers up to a bound; no number where one of them is none.
+// The root mean square of the numbers up to a bound; NaN if one of them is NaN.
 inline float root_mean_square(const float* x, int64_t n, float bound) {
   constexpr int64_t TOGETHER = 4;
   const __m256 most = _mm256_set1_ps(bound * bound);
@@ -102,10 +103,10 @@ inline float usual(const float* x, int64_t n, float most) {
   constexpr int64_t ROUNDS = 3;
   float found = root_mean_square(x, n, std::numeric_limits<float>::infinity());
   for (int64_t round = 1; round < ROUNDS && most > OUTLYING * found; round++) found = root_mean_square(x, n, OUTLYING * found);
-  return std::max(found, 1e-15f);  // whose square is not 0
+  return std::max(found, 1e-15f);  // a number whose square is not 0
 }
 
-// An activation that is not rounded, as its group's scale would leave nothing of the others.
+// An activation that is not rounded: with a scale that holds it, the others of its group would all become 0.
 struct Outlier {
   int64_t column;
   float number;
@@ -114,7 +115,7 @@ struct Outlier {
 // Outliers of rows, in the order of their columns, found by blocks of columns.
 struct Outliers {
   int64_t blocks, depth;
-  std::vector<int64_t> first;  // of each row and block, and the end
+  std::vector<int64_t> first;  // the first outlier of each row and block, and the end
   std::vector<Outlier> all;
 
   Outliers(const std::vector<std::vector<Outlier>>& of_rows, int64_t width, int64_t depth)
@@ -127,15 +128,15 @@ struct Outliers {
     std::partial_sum(first.begin(), first.end(), first.begin());
   }
 
-  // Of a row, in the block of columns from `start` on.
+  // The outliers of a row in the block of columns from `start` on.
   std::span<const Outlier> of(int64_t row, int64_t start) const {
     const int64_t* at = &first[row * blocks + start / depth];
     return {all.data() + at[0], all.data() + at[1]};
   }
 };
 
-// In int8, a scale for each group of columns. Of each `parted` columns the odd ones come first, as nibbles are unpacked;
-// 0: they stay in order.
+// Rows in int8, with a scale for each group of columns. Within each `parted` columns the odd ones come first, in the order
+// in which nibbles are unpacked; with 0 columns stay in order.
 struct Int8Rows {
   int64_t group, groups;
   int64_t stride;  // a stride that is no power of two: rows read together would share a set of the first cache
@@ -143,7 +144,7 @@ struct Int8Rows {
   std::vector<std::vector<Outlier>> outliers;  // of each row
   std::vector<Line> lines;  // [n, stride / 64]
 
-  // `apart`: outliers are kept apart, and are 0 among the numbers.
+  // If `apart`, outliers are kept apart, and are 0 among the numbers.
   Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group, int64_t parted, bool apart = false)
       : group(group),
         groups(width / group),
@@ -172,7 +173,7 @@ struct Int8Rows {
   int8_t* numbers(int64_t row) { return reinterpret_cast<int8_t*>(lines.data()) + row * stride; }
   const int8_t* numbers(int64_t row) const { return reinterpret_cast<const int8_t*>(lines.data()) + row * stride; }
 
-  // n numbers as group g, of which the largest is known, in a row and from a column on; `often`: `usual` of the row.
+  // Rounds n numbers to group g, whose largest is known, of a row, from column `start` on; `often` is `usual` of the row.
   void round(const float* x, int64_t n, int8_t* into, int64_t g, float often, int64_t row, int64_t start) {
     std::array<float, LONGEST> rest;
     float most = scales[g];
@@ -208,7 +209,7 @@ struct Int8Rows {
   }
 };
 
-// In int16, a scale for each row.
+// Rows in int16, with a scale for each row.
 struct Int16Rows {
   int64_t width, stride;
   std::vector<float> scales;  // [n]

@@ -1,7 +1,7 @@
-// Attention of a few queries over a cache in fp32 or int8, for x86-64 with AVX2: keys and values are read as they are kept,
-// up to the place of the query, and nothing of their size is written. Neighbouring heads of the queries that share a head of
-// the keys are done together, so that each block of keys is read from memory and converted once for all of them. The layout
-// of the cache: `fastglm/engine/kv_cache.py`.
+// Attention of a few queries over a cache in fp32 or int8, for x86-64 with AVX2: keys and values are read in the format in
+// which they are kept, up to the place of the query, and nothing of their size is written. Neighbouring heads of the queries
+// that share a head of the keys are computed together, so that each block of keys is read from memory and converted once for
+// all of them. `fastglm/engine/kv_cache.py` defines the layout of the cache.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -28,7 +28,7 @@ constexpr int64_t HEADS = 4;  // heads of queries whose sums fit into the regist
 constexpr int64_t HEADS = 2;
 #endif
 
-// A head of the cache: [tokens, width], and in int8 a scale a token.
+// A head of the cache: [tokens, width], and in int8 a scale for each token.
 template <typename Number>
 struct Vectors {
   const Number* numbers;
@@ -51,7 +51,7 @@ struct Shared {
   int64_t room_a_head() const { return tokens + 8; }
 };
 
-// Vectors as they are kept, or in fp32 if several heads share the conversion.
+// Vectors in the cache's format, or in fp32 if several heads share the conversion.
 inline const float* block(const float* vectors, int64_t, float*) { return vectors; }
 inline const float* block(const int8_t* vectors, int64_t count, float* room) {
   int64_t i = 0;
@@ -60,7 +60,7 @@ inline const float* block(const int8_t* vectors, int64_t count, float* room) {
   return room;
 }
 
-// COUNT keys by the queries of SIDE heads.
+// Multiplies COUNT keys by the queries of SIDE heads.
 template <int64_t SIDE, int64_t COUNT, typename Number>
 inline void dots(const Shared& of, int64_t head, const Number* keys, int64_t token) {
   const float* q = of.q + head * of.stride;
@@ -86,17 +86,17 @@ inline void dots(const Shared& of, int64_t head, const Number* keys, int64_t tok
   }
 }
 
-// The keys of tokens from `first` on by the queries of SIDE heads.
+// Multiplies the keys of tokens from `first` on by the queries of SIDE heads.
 template <int64_t SIDE, typename Number>
 inline void score(const Shared& of, int64_t head, const Number* keys, int64_t first, int64_t last) {
   int64_t token = first;
-  // The last products may be of keys that are not seen, so that a product is the same whatever follows its key.
+  // The last products may be those of unseen keys: a product is then the same, whatever follows its key.
   for (; token < last && token + TOGETHER <= of.capacity; token += TOGETHER)
     dots<SIDE, TOGETHER>(of, head, keys + (token - first) * of.width, token);
   for (; token < last; token++) dots<SIDE, 1>(of, head, keys + (token - first) * of.width, token);
 }
 
-// The weighted sums of COUNT registers of columns of the values, added to those of the tokens before `first`.
+// Adds the weighted sums of COUNT registers of columns of the values to those of the tokens before `first`.
 template <int64_t SIDE, int64_t COUNT, typename Number>
 inline void weigh(const Shared& of, int64_t head, const Number* values, int64_t first, int64_t last, int64_t column) {
   float* out = of.out + head * of.stride + column;
@@ -116,7 +116,7 @@ inline void weigh(const Shared& of, int64_t head, const Number* values, int64_t 
     for (int64_t c = 0; c < COUNT; c++) store(out + h * of.stride + c * FLOATS, total[h][c]);
 }
 
-// All columns of the values of tokens from `first` on by the weights of SIDE heads.
+// Multiplies all columns of the values of tokens from `first` on by the weights of SIDE heads.
 template <int64_t SIDE, typename Number>
 inline void add_values(const Shared& of, int64_t head, const Number* values, int64_t first, int64_t last) {
   constexpr int64_t MOST = SIDE == 1 ? 8 : 4;
@@ -133,7 +133,7 @@ inline void add_values(const Shared& of, int64_t head, const Number* values, int
     }
 }
 
-// The scores of a head in place of its weights: softmax, times the scales of the values.
+// Replaces the scores of a head by its weights: their softmax, times the scales of the values.
 template <typename Number>
 void weights_of(const Shared& of, int64_t head, const Vectors<Number>& keys, const Vectors<Number>& values) {
   float* weights = of.weights + head * of.room_a_head();
@@ -160,7 +160,7 @@ inline void for_heads(int64_t heads, const Each& each) {
   for (; head < heads; head++) each(Constant<1>(), head);
 }
 
-// One query of each head.
+// Computes the attention of one query of each head.
 template <typename Number>
 void attend(const Shared& of, const Vectors<Number>& keys, const Vectors<Number>& values) {
   if (of.heads == 1) {
@@ -181,7 +181,7 @@ void attend(const Shared& of, const Vectors<Number>& keys, const Vectors<Number>
   }
 }
 
-// The heads of queries that a thread does together: as many as share their keys, or fewer where threads would be idle.
+// The number of heads of queries that a thread computes together: all that share keys, or fewer if threads would be idle.
 inline int64_t heads_together(int64_t all, int64_t sets) {
   const int64_t parts = std::max<int64_t>(1, (at::get_num_threads() + sets - 1) / sets);
   const int64_t each = (all + parts - 1) / parts;
@@ -259,7 +259,7 @@ TORCH_LIBRARY_IMPL(fastglm, CPU, library) {
   library.impl("int8_attention", int8_attention);
 }
 
-// What a compiled step calls, without the dispatcher.
+// The functions that a compiled step calls, without the dispatcher.
 extern "C" AOTITorchError aoti_torch_cpu_float_attention(AtenTensorHandle q, AtenTensorHandle keys, AtenTensorHandle values,
                                                          AtenTensorHandle places, AtenTensorHandle* out) {
   using torch::aot_inductor::tensor_handle_to_tensor_pointer;

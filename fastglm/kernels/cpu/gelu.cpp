@@ -19,7 +19,7 @@ inline __m256 gelu(__m256 x) {
   return _mm256_mul_ps(x, sigmoid(_mm256_mul_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.595769122f)), cubic)));
 }
 
-// x: [n, rows], which is written over; bias: [rows].
+// x: [n, rows], which is overwritten; bias: [rows].
 at::Tensor& bias_gelu_(at::Tensor& x, const at::Tensor& bias) {
   TORCH_CHECK(x.dim() == 2 && bias.dim() == 1, "the operands are no matrix and a row");
   const int64_t n = x.size(0), rows = x.size(1);

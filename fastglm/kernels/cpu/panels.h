@@ -1,9 +1,9 @@
 // Products of many rows of activations with int4 and int8 weights, for processors with AVX-512 and VNNI.
 //
 // A panel of weights (ROWS rows by DEPTH columns) is unpacked once for all rows of activations, four columns of each row
-// side by side, so that the lanes of a register are rows of weights: what `vpdpbusd` adds up needs no further sums, and
-// is what is to be written. The blocking is that of Goto and van de Geijn, ACM Transactions on Mathematical Software
-// 34 (3), 2008, pages 8 to 13.
+// side by side, so that the lanes of a register are rows of weights: the sums of `vpdpbusd` can be written without adding
+// up lanes. The blocking is that of Goto and van de Geijn, ACM Transactions on Mathematical Software 34 (3), 2008, pages 8
+// to 13.
 #pragma once
 
 #ifdef __AVX512VNNI__
@@ -21,17 +21,17 @@ namespace {
 namespace panels {
 
 constexpr int64_t LANES = 16;
-constexpr int64_t ROWS = 2 * LANES;  // of weights, in a panel
+constexpr int64_t ROWS = 2 * LANES;  // rows of weights in a panel
 constexpr int64_t DEPTH = 2048;      // columns of a panel, which then takes 64 KiB of the second cache
 constexpr int64_t STEP = 4;          // columns that one instruction adds up
 constexpr int64_t TOKENS = 12;       // rows of activations at once: 24 of the 32 registers hold their sums
-constexpr int64_t SHORT = 1024;      // columns of weights that are in a cache anyway
+constexpr int64_t SHORT = 1024;      // weights with so few columns are in a cache anyway
 constexpr int64_t GROUP = 128;       // columns of activations with a scale of their own, where weights have no groups
 
-// Tells whether unpacking weights pays for so many rows of activations; `others`: the other way is fast.
+// Tells whether unpacking weights pays for so many rows of activations; `others` tells whether the other way is fast.
 inline bool worth(int64_t n, int64_t width, bool others) { return n >= (others && width > SHORT ? 24 : 8); }
 
-// From 16 registers of 16 lanes: what was lane j of register i becomes lane i of register j.
+// Transposes 16 registers of 16 lanes: lane j of register i becomes lane i of register j.
 inline void transpose(std::array<__m512i, LANES>& r) {
   std::array<__m512i, LANES> t;
   for (int64_t i = 0; i < LANES; i += 2) {
@@ -56,12 +56,12 @@ inline void transpose(std::array<__m512i, LANES>& r) {
   }
 }
 
-// Weights unpacked to numbers that are not negative: of each row and group `scale · number + zero`.
+// Weights unpacked to numbers that are not negative: `scale · number + zero`, with a scale and a zero of each row and group.
 struct Panel {
   alignas(64) uint8_t numbers[ROWS * DEPTH];                              // [columns / STEP, ROWS, STEP]
   alignas(64) float scales[DEPTH / 32 * ROWS], zeros[DEPTH / 32 * ROWS];  // [groups, ROWS]
 
-  // `rows` rows from `first` on, `columns` columns from `start` on, in groups of `group`.
+  // Unpacks `rows` rows from `first` on, and `columns` columns from `start` on, in groups of `group`.
   template <typename Weights>
   void fill(const Weights& weights, int64_t group, int64_t first, int64_t rows, int64_t start, int64_t columns) {
     for (int64_t column = 0; column < columns; column += CHUNK)
@@ -118,12 +118,12 @@ inline __m512i four(const int8_t* x) {
   return _mm512_set1_epi32(numbers);
 }
 
-// sums += a · b, four columns a lane. In assembler, as GCC 12 copies and spills the sums of the intrinsic.
+// sums += a · b, four columns a lane. In assembler, because GCC 12 copies and spills the sums of the intrinsic.
 inline void accumulate(__m512i& sums, __m512i a, __m512i b) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
 }
 
-// What one group of columns adds to the totals of COUNT rows of activations, by LANES rows of weights.
+// Adds the products of one group of columns to the totals of COUNT rows of activations by LANES rows of weights.
 template <int64_t COUNT>
 inline void settle(const __m512i (&found)[COUNT], const float* scale, const float* zero, const float* scales,
                    const float* sums, int64_t all, float (&totals)[COUNT][LANES]) {
@@ -136,7 +136,7 @@ inline void settle(const __m512i (&found)[COUNT], const float* scale, const floa
   }
 }
 
-// Adds the products of a row's outliers with the columns of weights from `start` on, which the panel holds, in fp32.
+// Adds in fp32 the products of a row's outliers with the panel's columns, which begin at `start`.
 inline void add_outliers(const Panel& panel, std::span<const Outlier> outliers, int64_t start, int64_t group,
                          float* left, float* right) {
   for (const Outlier& outlier : outliers) {
@@ -154,7 +154,7 @@ inline void add_outliers(const Panel& panel, std::span<const Outlier> outliers, 
   }
 }
 
-// The panel by COUNT rows of activations, from `token` on; added to `out`, where its columns are not the first.
+// Multiplies the panel by COUNT rows of activations from `token` on; adds to `out`, unless its columns are the first.
 template <int64_t COUNT>
 inline void tile(const Panel& panel, const Int8Rows& rows_of_x, const Outliers& outliers, int64_t token, int64_t start,
                  int64_t groups, int64_t rows, float* out, int64_t stride) {
@@ -191,7 +191,7 @@ inline void tile(const Panel& panel, const Int8Rows& rows_of_x, const Outliers& 
       _mm512_mask_storeu_ps(out + t * stride + half * LANES, there(half), _mm512_load_ps(totals[half][t]));
 }
 
-// x @ weights.T. out: [n, rows].
+// Computes x @ weights.T. out: [n, rows].
 template <typename Weights>
 void product(const Int8Rows& x, int64_t n, const Weights& weights, int64_t rows, float* out) {
   const int64_t group = x.group, width = x.groups * group, blocks = (rows + ROWS - 1) / ROWS;

@@ -3,9 +3,9 @@
 // fp32: weights that are not packed, by few rows of activations.
 // int4: activations are rounded to int8, each group of columns with a scale of its own; sums are exact integers.
 // int8: activations are rounded to int16, each row with a scale of its own; sums are exact integers.
-// Weights are read once for up to TOKENS rows of activations. Their layout: `fastglm/kernels/int4.py` and `int8.py`.
-// Where the processor has AVX-512 and VNNI, many rows are the business of `panels.h`, where `int8` rounds them as `int4`,
-// and a few rows by int4 in large groups that of `rows.h`.
+// Weights are read once for up to TOKENS rows of activations; `fastglm/kernels/int4.py` and `int8.py` define their layout.
+// On processors with AVX-512 and VNNI, `panels.h` multiplies many rows, which `int8` then rounds like `int4`, and `rows.h`
+// multiplies a few rows by int4 in large groups.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -26,7 +26,7 @@ namespace {
 
 constexpr int64_t TOKENS = 4;        // rows of activations that share a read of the weights
 #ifdef __AVX512VNNI__
-constexpr int64_t INT8_TOKENS = 8;   // and of int8, where there are registers for so many sums
+constexpr int64_t INT8_TOKENS = 8;   // for int8 weights, if there are registers for so many sums
 #else
 constexpr int64_t INT8_TOKENS = TOKENS;
 #endif
@@ -40,7 +40,7 @@ inline __m256 floats(const BFloat16* from) {
 
 #ifdef __AVX512VNNI__
 
-// Adds nibbles by int8, twice, to sums of 32 bits.
+// Adds two products of nibbles by int8 to sums of 32 bits.
 inline __m256i with_products(__m256i sums, __m256i a, __m256i by_a, __m256i b, __m256i by_b) {
   return _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(sums, a, by_a), b, by_b);
 }
@@ -49,17 +49,18 @@ inline __m256i added(__m256i sums) { return sums; }
 
 #else
 
-// Adds nibbles by int8, twice, to sums of 16 bits: there is room for the 256 columns of a group.
+// Adds two products of nibbles by int8 to sums of 16 bits, which have room for the 256 columns of a group.
 inline __m256i with_products(__m256i sums, __m256i a, __m256i by_a, __m256i b, __m256i by_b) {
   return _mm256_add_epi16(sums, _mm256_add_epi16(_mm256_maddubs_epi16(a, by_a), _mm256_maddubs_epi16(b, by_b)));
 }
 
-// Sums of 16 bits, pair by pair, in 32.
+// Adds up sums of 16 bits, pair by pair, in 32 bits.
 inline __m256i added(__m256i sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
 
 #endif
 
-// A row of int4 weights by COUNT rows of activations. `room`: COUNT · groups floats. `out`: [n, stride], from the row on.
+// Multiplies a row of int4 weights by COUNT rows of activations. `room`: COUNT · groups floats. `out`: [n, stride], from
+// the row on.
 template <int64_t COUNT, int64_t GROUP>
 inline void int4_row(const Int8Rows& x, int64_t token, const Int4Weights& weights, int64_t row, float* room, float* out,
                      int64_t stride) {
@@ -115,7 +116,7 @@ inline void int4_row(const Int8Rows& x, int64_t token, const Int4Weights& weight
 
 #ifdef __AVX512VNNI__
 
-// Adds what some columns of a row of int8 weights give by COUNT rows of activations.
+// Adds the products of some columns of a row of int8 weights by COUNT rows of activations.
 template <int64_t COUNT>
 inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride, int64_t columns, int64_t ahead,
                          __m256 (&total)[COUNT]) {
@@ -146,7 +147,7 @@ inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride,
 
 #else
 
-// Adds what some columns of a row of int8 weights give by COUNT rows of activations.
+// Adds the products of some columns of a row of int8 weights by COUNT rows of activations.
 template <int64_t COUNT>
 inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride, int64_t columns, int64_t ahead,
                          __m256 (&total)[COUNT]) {
@@ -169,7 +170,7 @@ inline void int8_columns(const int8_t* weight, const int16_t* x, int64_t stride,
 
 #endif
 
-// Rows of int8 weights from `first` to `last`, at most BLOCK, by COUNT rows of activations. out: [n, stride].
+// Multiplies rows of int8 weights from `first` to `last`, at most BLOCK, by COUNT rows of activations. out: [n, stride].
 template <int64_t COUNT>
 inline void int8_rows(const Int16Rows& x, int64_t token, const Int8Weights& weights, int64_t first, int64_t last, float* out,
                       int64_t stride) {
@@ -214,7 +215,7 @@ void each(int64_t n, int64_t rows, int64_t width, int64_t room, const Some& some
   });
 }
 
-// Whether the weights have as many columns as the activations, or more, and both lie row by row.
+// Tells whether the weights have as many columns as the activations, or more, and both lie row by row.
 inline bool fits(const at::Tensor& x, const at::Tensor& weight, int64_t width) {
   return x.is_contiguous() && weight.is_contiguous() && x.size(1) <= width;
 }
@@ -286,7 +287,7 @@ at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at:
   return out;
 }
 
-// ROWS rows of weights by COUNT rows of activations.
+// Multiplies ROWS rows of weights by COUNT rows of activations.
 template <int64_t COUNT, int64_t ROWS>
 inline void float_rows(const float* x, const float* weight, int64_t width, float* out, int64_t stride) {
   Floats total[COUNT][ROWS];
@@ -294,7 +295,7 @@ inline void float_rows(const float* x, const float* weight, int64_t width, float
     for (int64_t r = 0; r < ROWS; r++) total[t][r] = none();
   int64_t i = 0;
   for (; i + FLOATS <= width; i += FLOATS) {
-    if constexpr (COUNT < 4 || ROWS == 4) {  // what is held is what was measured to be faster
+    if constexpr (COUNT < 4 || ROWS == 4) {  // the operand that stays in registers was chosen by measuring
       Floats weights[ROWS];
       for (int64_t r = 0; r < ROWS; r++) weights[r] = load(weight + r * width + i);
       for (int64_t t = 0; t < COUNT; t++) {
@@ -327,7 +328,7 @@ at::Tensor float_product(const at::Tensor& x, const at::Tensor& weight) {
   const float *numbers = x.const_data_ptr<float>(), *weights = weight.const_data_ptr<float>();
   float* into = out.mutable_data_ptr<float>();
   each<TOKENS>(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
-    constexpr int64_t together = count > 2 && FLOATS == 8 ? 2 : 4;  // whose sums there are registers for
+    constexpr int64_t together = count > 2 && FLOATS == 8 ? 2 : 4;  // there are registers for the sums of so many rows
     const float* from = numbers + token * width;
     int64_t r = first;
     for (; r + together <= last; r += together)
@@ -351,7 +352,7 @@ TORCH_LIBRARY_IMPL(fastglm, CPU, library) {
   library.impl("float_product", float_product);
 }
 
-// What a compiled step calls, without the dispatcher.
+// The functions that a compiled step calls, without the dispatcher.
 extern "C" {
 
 AOTITorchError aoti_torch_cpu_int4_product(AtenTensorHandle x, AtenTensorHandle weight, AtenTensorHandle scale,

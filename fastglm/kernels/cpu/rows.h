@@ -1,7 +1,7 @@
 // Products of a few rows of activations with int4 weights in groups of 128 or 256, for processors with AVX-512 and VNNI.
 //
-// Columns are done in parts that leave the activations in the first cache. Sums are added up in the same order for any
-// number of rows of activations, so that the product of a row does not depend on the rows beside it.
+// Columns are multiplied in parts, so that the activations stay in the first cache. Sums are added up in the same order
+// for any number of rows of activations, so that the product of a row does not depend on the rows beside it.
 #pragma once
 
 #ifdef __AVX512VNNI__
@@ -19,10 +19,10 @@ namespace rows {
 constexpr int64_t TOKENS = 8;    // rows of activations that share a read of the weights
 constexpr int64_t TOGETHER = 4;  // rows of weights whose scales are computed, and whose lanes are added up, together
 constexpr int64_t LANES = 16;
-constexpr int64_t SHORT = 1024;  // columns of rows that are done together: their sums take as long as their products
+constexpr int64_t SHORT = 1024;  // rows with so few columns are done together: their sums take as long as their products
 constexpr int XOR_AND = 0x28;    // of three bits: (a ^ b) & c
 
-// Columns of a part. One or two rows of activations stay in the first cache anyway, and weights are read as they lie.
+// Columns of a part. One or two rows of activations stay in the first cache anyway, and weights are read in their order.
 template <int64_t COUNT>
 constexpr int64_t DEPTH = COUNT > 2 ? 4096 : 16384;
 
@@ -32,7 +32,7 @@ inline __m512 floats(__mmask16 there, const BFloat16* from) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(there, from)), 16));
 }
 
-// ROWS rows of weights from `row` on by COUNT rows of activations from `token` on.
+// Products of ROWS rows of weights from `row` on by COUNT rows of activations from `token` on.
 template <int64_t COUNT, int64_t GROUP, int64_t ROWS>
 struct Block {
   const Int8Rows& x;
@@ -120,7 +120,7 @@ struct Block {
   }
 };
 
-// Rows of weights from `first` to `last`, at most MOST, by COUNT rows of activations. out: [n, stride].
+// Multiplies rows of weights from `first` to `last`, at most MOST, by COUNT rows of activations. out: [n, stride].
 template <int64_t COUNT, int64_t GROUP, int64_t MOST>
 void product(const Int8Rows& x, const Int4Weights& weights, int64_t token, int64_t first, int64_t last, float* out,
              int64_t stride) {

@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t LEAST = 1 << 14;  // numbers that are worth a thread
 
-// x: [..., 2 · width], gates and then what they scale; returns gate · sigmoid(gate) · scaled, [..., width].
+// x: [..., 2 · width], gates and then the numbers that they scale; returns gate · sigmoid(gate) · scaled, [..., width].
 at::Tensor swiglu(const at::Tensor& x) {
   TORCH_CHECK(x.dim() > 0 && x.size(-1) % 2 == 0 && x.is_contiguous(), "gates and what they scale are not laid out");
   auto sizes = x.sizes().vec();

@@ -1,4 +1,4 @@
-// What several kernels do with registers.
+// Operations on registers that several kernels share.
 #pragma once
 
 #include <immintrin.h>
@@ -15,7 +15,7 @@ inline float sum(__m256 v) {
   return _mm_cvtss_f32(_mm_add_ss(half, _mm_movehdup_ps(half)));
 }
 
-inline int sum(__m256i v) {  // of integers of 32 bits
+inline int sum(__m256i v) {  // of 32-bit integers
   __m128i half = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   half = _mm_add_epi32(half, _mm_shuffle_epi32(half, 0x4e));
   return _mm_cvtsi128_si32(_mm_add_epi32(half, _mm_shuffle_epi32(half, 0xb1)));
@@ -74,13 +74,13 @@ inline __m128 lane_sums(const __m256 (&v)[4]) {
 
 constexpr int64_t FLOATS = sizeof(Floats) / sizeof(float);
 
-// e to the x, of x up to 0: 2ⁿ · eʳ, with r between -ln 2 / 2 and ln 2 / 2 and eʳ by Taylor's series. 0 below -87; no number
-// stays none.
+// eˣ for x up to 0: 2ⁿ · eʳ, with r between -ln 2 / 2 and ln 2 / 2 and eʳ by Taylor's series. It is 0 below -87; NaN stays
+// NaN.
 inline __m256 power_of_e(__m256 x) {
   const __m256 least = _mm256_set1_ps(-87);
   const __m256 within = _mm256_max_ps(least, x);
   const __m256 n = _mm256_round_ps(_mm256_mul_ps(within, _mm256_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  // ln 2 in two parts, of which the first has few digits, so that its products are exact.
+  // ln 2 in two parts; the first has few digits, so that its products are exact.
   __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), within);
   r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
   __m256 found = _mm256_set1_ps(1.0f / 5040);

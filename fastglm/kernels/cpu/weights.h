@@ -1,4 +1,4 @@
-// Packed weights as they lie on disk; what their numbers mean: `fastglm/kernels/int4.py` and `int8.py`.
+// Packed weights as they lie on disk; `fastglm/kernels/int4.py` and `int8.py` define the meaning of their numbers.
 #pragma once
 
 #include <c10/util/BFloat16.h>
@@ -28,7 +28,7 @@ constexpr int64_t AHEAD = 4096;
 constexpr int64_t AHEAD = 1024;
 #endif
 
-// Has the cache fetch weights that come later: a few rows of activations are done with them before memory gives them.
+// Has the cache fetch later weights: a few rows of activations are multiplied faster than memory delivers weights.
 inline void fetch(const void* weights, int64_t ahead = AHEAD) {
   _mm_prefetch(static_cast<const char*>(weights) + ahead, _MM_HINT_T0);
 }

@@ -1,4 +1,4 @@
-"""The claim about starts: what is timed, and what a process that fails comes to."""
+"""The claim about starts: its times, and the error of a process that fails."""
 
 import pytest
 

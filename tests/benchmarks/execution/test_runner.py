@@ -1,4 +1,4 @@
-"""Runs on fake hosts: order, arrangement, failures, what is kept."""
+"""Runs on fake hosts: their order, arrangement, failures and stored results."""
 
 from itertools import pairwise
 from pathlib import Path

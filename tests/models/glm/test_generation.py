@@ -1,4 +1,4 @@
-"""The generation of a checkpoint, from what its folder tells, in the order of certainty."""
+"""The generation of a checkpoint, from the hints of its folder, in the order of certainty."""
 
 import json
 
