@@ -29,6 +29,8 @@ class Adapter(CheckpointFolder):
             return "the model has a learned prefix of its own"
         if not isinstance(facts, type(self.facts)):
             return "it was tuned for a model of another architecture"
+        if other := facts.other_generation(self.fields):
+            return f"it was tuned for a {other} model"
         for what, own, others in zip(_SIZES, _sizes(self.facts), _sizes(facts), strict=True):
             if own != others:
                 return f"it was tuned for a model with {own} {what}, and this one has {others}"

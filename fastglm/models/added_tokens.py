@@ -1,9 +1,12 @@
 """Tokens that a user added to a tokenizer, found in a text."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
-from transformers import PreTrainedTokenizer
+from transformers import BatchEncoding, PreTrainedTokenizer
 from transformers.tokenization_python import Trie
+
+from ..errors import UsageError
 
 
 class AddedTokensTokenizer(PreTrainedTokenizer):
@@ -35,6 +38,11 @@ class AddedTokensTokenizer(PreTrainedTokenizer):
             plain, strip = "", token.rstrip
         if plain:
             yield plain, False
+
+    def _encode_plus(self, *args: Any, return_offsets_mapping: bool = False, **kwargs: Any) -> BatchEncoding:
+        if return_offsets_mapping:  # transformers would leave them out without a word
+            raise UsageError("This tokenizer knows no offsets of tokens in a text: leave return_offsets_mapping out.")
+        return super()._encode_plus(*args, **kwargs)
 
     def _update_trie(self, unique_no_split_tokens: Iterable[str] | None = None) -> None:
         added = {str(token) for token in self._added_tokens_decoder.values()} | set(unique_no_split_tokens or ())

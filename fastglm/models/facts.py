@@ -105,6 +105,10 @@ class ModelFacts:
     def complete(self) -> None:
         """Set fields that are not given and follow from others."""
 
+    def other_generation(self, fields: Mapping[str, Any]) -> str | None:
+        """The generation that another config names, if this model is known to be of another one; otherwise None."""
+        return None
+
     @property
     def layers(self) -> int:
         """The number of layers."""

@@ -44,14 +44,15 @@ class ChatGLM4Tokenizer(ChatGLMTokenizer):
 
 
 def _choose(found: dict[str, Path], folder: Path) -> tuple[Any, Path]:
-    """The class whose vocabulary file is there, and the file; for several files the first of the table."""
+    """The class whose vocabulary file is there, and the file; for several files the first of the config's kind."""
     known = _beside(next(iter(found.values())).parent if found else folder)
-    kinds = [kind for each in architectures() for kind in _kinds(each)]
+    own = _kinds(known) if known else []
+    kinds = [*own, *(kind for each in architectures() for kind in _kinds(each) if kind not in own)]
     for kind in kinds:
         path = found.get(_file_name(kind))
         if path is None or not kind.reads(path):
             continue
-        if known and kind not in _kinds(known):
+        if known and kind not in own:
             raise CheckpointError(
                 f"{path} is a vocabulary of {kind.origin}, but config.json beside it describes {known.name}: "
                 "copy both from the same checkpoint."
@@ -59,7 +60,7 @@ def _choose(found: dict[str, Path], folder: Path) -> tuple[Any, Path]:
         return kind, path
     for path in found.values():
         raise CheckpointError(f"{path} is no vocabulary of the family (an incomplete download?): fetch it again.")
-    wanted = dict.fromkeys(_file_name(kind) for kind in (_kinds(known) if known else kinds))
+    wanted = dict.fromkeys(_file_name(kind) for kind in own or kinds)
     raise CheckpointError(f"The checkpoint has no {' or '.join(wanted)}: copy the tokenizer file beside config.json.")
 
 

@@ -1,6 +1,7 @@
 """The config of GLM."""
 
 import logging
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,9 +12,10 @@ from ...errors import CheckpointError
 from ..base import ModelConfig
 from ..generate_settings import stop_tokens
 from .facts import GLMFacts
-from .generation import decide
+from .generation import GENERATIONS, decide, named
 
 log = logging.getLogger(__name__)
+_LEAST = 0.75  # share of a model's tokens that its tokenizer has; the published ones have more than 0.99
 _BESIDE = ("tokenizer_config.json", "tokenization_chatglm.py")
 
 
@@ -46,15 +48,27 @@ class GLMConfig(GLMFacts, ModelConfig):
         """The fields to save, two of them also under their published names."""
         return {**super().to_dict(), "padded_vocab_size": self.vocab_size, "kv_channels": self.head_dim}
 
+    def other_generation(self, fields: Mapping[str, Any]) -> str | None:
+        """The generation that another config names, if it is not this model's; None if it names none."""
+        told = named(fields)
+        return None if not told or self.generation in told else GENERATIONS[min(told)].title
+
     def agree(self, tokenizer: Any) -> None:
         """Take over the padding of the tokenizer, and the tokens that end an answer in its conversations.
 
-        Raises CheckpointError if it has more tokens than the model.
+        Raises CheckpointError if it is of another generation, or has more tokens than the model, or far fewer.
         """
-        if len(tokenizer) > self.vocab_size:
+        many, rows, other = len(tokenizer), self.vocab_size, getattr(tokenizer, "generation", self.generation)
+        if other != self.generation:
             raise CheckpointError(
-                f"The tokenizer has {len(tokenizer)} tokens, the model {self.vocab_size}: add rows for the others with "
-                "model.resize_token_embeddings(len(tokenizer)), and save it again."
+                f"config.json is that of a {self.rules.title} checkpoint, and tokenizer_config.json that of a "
+                f"{GENERATIONS[other].title} one: copy both from the same checkpoint."
+            )
+        if many > rows or many < _LEAST * rows:
+            added = ", or add rows for the others with model.resize_token_embeddings(len(tokenizer)), and save it again"
+            raise CheckpointError(
+                f"The tokenizer has {many} tokens, the model {rows}: copy both from the same checkpoint"
+                f"{added if many > rows else ''}."
             )
         self.pad_token_id = tokenizer.pad_token_id
         ends = list(dict.fromkeys([*stop_tokens(self.eos_token_id), *getattr(tokenizer, "end_ids", ())]))

@@ -98,6 +98,13 @@ def decide(fields: Mapping[str, Any], folder: Path | None = None) -> tuple[str, 
     )
 
 
+def named(fields: Mapping[str, Any]) -> frozenset[str]:
+    """The generations that a config names, by its key or else by the name in it; none if it names none."""
+    if fields.get("generation") in [*GENERATIONS]:
+        return frozenset({fields["generation"]})
+    return _by_name(Folder(fields, None))
+
+
 def _by_tokenizer_config(folder: Folder) -> frozenset[str]:
     """The roles, or the chat template, in the config of the tokenizer."""
     told = folder.json("tokenizer_config.json")

@@ -20,6 +20,7 @@ _ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 _NAMES = {"<bos>": "<s>", "<eos>": "</s>", "<pad>": "<unk>"}  # published names of pieces
 # Follows the name of a piece that is spelled like a control token.
 _PIECE = "\0"
+_LINE_BREAK = "<n>"  # a piece that only ChatGLM-6B's vocabulary has
 
 
 class GLMSentencePieceTokenizer(GLMTokenizer):
@@ -141,7 +142,7 @@ class GLMSentencePieceTokenizer(GLMTokenizer):
 
 
 def read_pieces(path: str | Path | None) -> SentencePieceProcessor:
-    """Read a vocabulary file, ready to encode and decode. Raises CheckpointError if it is no sentencepiece model."""
+    """Read a vocabulary file, ready to encode and decode. Raises CheckpointError if it is not of these models."""
     content = read_vocabulary(path)
     broken = CheckpointError(f"{path} is not a sentencepiece model (an incomplete download?): fetch it again.")
     if not content:
@@ -152,4 +153,9 @@ def read_pieces(path: str | Path | None) -> SentencePieceProcessor:
         raise broken from error
     if pieces.unk_id() in pieces.piece_to_id(["<s>", "</s>"]):
         raise CheckpointError(f"{path} has no <s> or no </s>: use the file of a ChatGLM2 or ChatGLM3 checkpoint.")
+    if pieces.piece_to_id(_LINE_BREAK) != pieces.unk_id():
+        raise CheckpointError(
+            f"{path} is a vocabulary of ChatGLM-6B, but config.json beside it describes GLM: "
+            "copy both from the same checkpoint."
+        )
     return pieces

@@ -6,6 +6,11 @@ from typing import Any
 
 from jinja2 import TemplateError
 from transformers import BatchEncoding
+from transformers.utils.chat_template_utils import (
+    DocstringParsingException,
+    TypeHintParsingException,
+    get_json_schema,
+)
 
 from ...errors import UsageError
 from .conversation import Pieces
@@ -14,6 +19,7 @@ _MARK = "\ufdd0"  # put into control names of a message so that they are no name
 _WORD = re.compile(r"\w+")
 _ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 _TOOLS_OF_MESSAGE = re.compile(r"""\[['"]tools['"]\]|\.tools\b""")
+_OF_PAD = {"padding_side", "pad_to_multiple_of", "return_attention_mask"}  # arguments of `pad` that a caller may set
 _NAME = re.compile(r"<\|\w+\|>|\[g?s?MASK\]|</?s>|<[se]op>|[se]op")
 
 
@@ -48,6 +54,8 @@ class TemplateMixin:
             if not isinstance(role, str) or not _WORD.fullmatch(role):
                 raise UsageError(f"A message has the role {str(role)[:40]!r}; a role is a word such as 'user'.")
         marked = [{key: _mark(value, names) for key, value in message.items()} for message in messages]
+        settings["tools"] = _schemas(settings.get("tools"))
+        settings = {key: value if key == "chat_template" else _mark(value, names) for key, value in settings.items()}
         text = self.template_text(marked, **settings)
         pieces: Pieces = []
         end, is_role = 0, False
@@ -64,6 +72,7 @@ class TemplateMixin:
         Raises:
             UsageError: there is no template, or it refuses these messages.
         """
+        tools = _schemas(tools)
         said = [tool for message in messages for tool in message.get("tools") or ()]
         try:
             template = self.get_chat_template(settings.get("chat_template"), tools)  # type: ignore[attr-defined]
@@ -90,7 +99,13 @@ class TemplateMixin:
         return_assistant_tokens_mask: bool = False,
         **settings: Any,
     ) -> Any:
-        """Render a conversation as transformers does; as ids, nothing in a message becomes a control token."""
+        """Render a conversation as transformers does; as ids, nothing in messages, tools, documents and other values of
+        the template becomes a control token.
+
+        Raises:
+            UsageError: no message, a message or a tool that the template cannot take, or an argument without a meaning
+                here.
+        """
         settings |= {"tools": tools, "chat_template": chat_template, "add_generation_prompt": add_generation_prompt}
         if not conversation:
             raise UsageError("A chat template needs at least one message.")
@@ -101,21 +116,35 @@ class TemplateMixin:
             return texts if many else texts[0]
         if return_assistant_tokens_mask:
             raise UsageError("This tokenizer masks no tokens of the assistant: leave return_assistant_tokens_mask out.")
-        for ours in ("sanitize_control_tokens", "tokenizer_kwargs"):
-            settings.pop(ours, None)
+        settings.pop("sanitize_control_tokens", None)  # which is done in any case
+        of_pad = settings.pop("tokenizer_kwargs", None) or {}
+        if unknown := sorted(of_pad.keys() - _OF_PAD):
+            raise UsageError(f"tokenizer_kwargs takes {', '.join(sorted(_OF_PAD))} here: leave {unknown[0]} out.")
         rows = [self.encode_pieces(self.template_pieces(messages, **settings)) for messages in conversations]
-        if truncation and max_length:
+        if truncation and truncation != "do_not_truncate":
+            most = max_length or self.model_max_length  # type: ignore[attr-defined]
             left = self.truncation_side == "left"  # type: ignore[attr-defined]
-            rows = [row[-max_length:] if left else row[:max_length] for row in rows]
-        if not padding and not return_tensors:
+            rows = [row[-most:] if left else row[:most] for row in rows]
+        if not padding and not return_tensors and not of_pad:
             filled = {"input_ids": rows, "attention_mask": [[1] * len(row) for row in rows]}
         else:
-            filled = self.pad({"input_ids": rows}, padding=padding, max_length=max_length)  # type: ignore[attr-defined]
+            filled = self.pad({"input_ids": rows}, padding=padding, max_length=max_length, **of_pad)  # type: ignore[attr-defined]
         if return_tensors:
             found = BatchEncoding(dict(filled), tensor_type=return_tensors)
         else:
             found = BatchEncoding(dict(filled) if many else {name: value[0] for name, value in filled.items()})
         return found if return_dict else found["input_ids"]
+
+
+def _schemas(tools: Any) -> list[Any] | None:
+    """Tools as JSON schemas, or None for none; those of functions come from their signatures and docstrings.
+
+    Raises UsageError for a function that says too little.
+    """
+    try:
+        return [get_json_schema(tool) if callable(tool) else tool for tool in tools or ()] or None
+    except (DocstringParsingException, TypeHintParsingException) as error:
+        raise UsageError(f"A tool cannot be described ({' '.join(str(error).split())[:200]}).") from error
 
 
 def _mark(value: Any, names: re.Pattern[str]) -> Any:

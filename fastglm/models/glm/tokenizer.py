@@ -147,7 +147,8 @@ def check_controls(added: Mapping[int, Any], first: int, path: str | Path) -> No
     """Check that a tokenizer's config gives the control tokens ids behind the vocabulary, from `first` on.
 
     Raises:
-        CheckpointError: a token is missing or has another id, as in the config of another checkpoint.
+        CheckpointError: a token is missing or has another id, as in the config of another checkpoint; or the vocabulary
+            ends before them.
     """
     ids = {str(token): id for id, token in added.items()}
     wrong = [name for name in CONTROLS if ids.get(name, -1) < first]
@@ -155,4 +156,9 @@ def check_controls(added: Mapping[int, Any], first: int, path: str | Path) -> No
         raise CheckpointError(
             f"{path} needs a tokenizer_config.json that names the control tokens behind its {first} tokens; "
             f"{wrong[0]} is not there: copy both files from the same checkpoint."
+        )
+    if (begin := min(added)) > first:
+        raise CheckpointError(
+            f"{path} ends after {first} tokens, and tokenizer_config.json has the next one at {begin} (an incomplete "
+            "download?): fetch both again."
         )

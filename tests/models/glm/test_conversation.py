@@ -154,6 +154,54 @@ def test_tools_beside_the_messages_are_those_of_the_system(tokenizers, name):
         assert wanted != applied(tokenizer, [*before, *TURNS])["input_ids"]
 
 
+def add(a: int, b: int):
+    """
+    Add two numbers.
+
+    Args:
+        a: The first one.
+        b: The second one.
+    """
+
+
+@pytest.mark.parametrize("name", ["chatglm3", "glm4", "fast"])
+def test_functions_are_tools(tokenizers, name):
+    tokenizer = tokenizers[name]
+    number = {"type": "integer", "description": "The first one."}
+    parameters = {"a": number, "b": {**number, "description": "The second one."}}
+    schema = {"type": "object", "properties": parameters, "required": ["a", "b"]}
+    tool = {"type": "function", "function": {"name": "add", "description": "Add two numbers.", "parameters": schema}}
+    for settings in ({}, {"tokenize": False}):
+        wanted = tokenizer.apply_chat_template(TURNS, tools=[tool], **settings)
+        assert tokenizer.apply_chat_template(TURNS, tools=[add], **settings) == wanted
+    with pytest.raises(UsageError, match="A tool cannot be described") as refused:
+        tokenizer.apply_chat_template(TURNS, tools=[lambda x: x])
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["chatglm3", "glm4"])
+def test_a_final_message_is_continued(tokenizers, name):
+    tokenizer = tokenizers[name]
+    open_ended = [*TURNS, {"role": "assistant", "content": f"好{SPECIAL}的"}]
+    found = tokenizer.apply_chat_template(open_ended, continue_final_message=True)["input_ids"]
+    cue = applied(tokenizer, TURNS)["input_ids"]
+    assert found == [*cue, *tokenizer.encode_text("\n"), *tokenizer.encode_text(f"好{SPECIAL}的")]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_arguments_of_padding_and_cutting(tokenizers, name):
+    tokenizer = copy.deepcopy(tokenizers[name])
+    [ids] = applied(tokenizer, [TURNS])["input_ids"]
+    right = {"padding_side": "right", "pad_to_multiple_of": 64}
+    found = applied(tokenizer, TURNS, padding=True, return_dict=False, tokenizer_kwargs=right)
+    assert found == [*ids, *[tokenizer.pad_token_id] * (-len(ids) % 64)]
+    with pytest.raises(UsageError, match="leave stride out"):
+        applied(tokenizer, TURNS, tokenizer_kwargs={"stride": 2})
+    assert applied(tokenizer, TURNS, truncation="do_not_truncate", max_length=4)["input_ids"] == ids
+    tokenizer.model_max_length, tokenizer.truncation_side = 5, "left"
+    assert applied(tokenizer, TURNS, truncation=True)["input_ids"] == ids[-5:]
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_several_conversations_at_once(tokenizers, name):
     tokenizer = tokenizers[name]
@@ -183,7 +231,23 @@ def test_a_template_that_refuses_says_so_in_a_line(tokenizers, name):
         applied(tokenizers[name], [])
 
 
-# Nothing in a message becomes a control token.
+# Nothing in a message, a tool, a document or another value becomes a control token.
+
+
+@pytest.mark.parametrize("name", ["chatglm3", "glm4", "fast"])
+def test_hostile_tools_documents_and_values_have_no_control_tokens(tokenizers, name):
+    tokenizer = tokenizers[name]
+    controls = {*tokenizer.control_ids().values()}
+    template = "{{ documents[0].text }}{{ place }}{{ tools }}{% for m in messages %}<|user|>{{ m.content }}{% endfor %}"
+
+    def count(said, **settings):
+        tools = [{"type": "function", "function": {"name": said}}]
+        documents = [{"title": said, "text": said}]
+        ids = applied(tokenizer, TURNS, tools=tools, documents=documents, place=said, **settings)["input_ids"]
+        return sum(id in controls for id in ids)
+
+    for settings in ({}, {"chat_template": template}):
+        assert count(SPECIAL, **settings) == count("x", **settings) > 0
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -204,6 +204,13 @@ def test_a_pair_is_a_question_and_an_answer_that_ends(tokenizers, name):
         assert (len(cut), cut[:2], cut[-1]) == (12, wanted[:2], tokenizer.eos_token_id)
 
 
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "fast"])
+def test_offsets_are_refused_in_a_line(tokenizers, name):
+    for text in ("你好", ["你好", "a"]):
+        with pytest.raises(UsageError, match="leave return_offsets_mapping out"):
+            tokenizers[name](text, return_offsets_mapping=True)
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_batches_are_padded_on_the_left(tokenizers, name):
     tokenizer = tokenizers[name]

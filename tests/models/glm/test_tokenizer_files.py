@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from recorded import folder
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 
 from fastglm.errors import CheckpointError, UsageError
 from fastglm.models.glm.fast_tokenizer import GLMFastTokenizer
@@ -110,6 +110,63 @@ def test_vocabularies_of_another_generation(copied):
     shutil.copy(folder("chatglm") / "ice_text.model", path)
     (path / "tokenizer.model").unlink()
     refused(path, "ice_text.model is a vocabulary of ChatGLM-6B", "same checkpoint")
+
+
+def test_a_vocabulary_of_chatglm_6b_under_the_name_of_another(copied):
+    path = copied("chatglm3")
+    shutil.copy(folder("chatglm") / "ice_text.model", path / "tokenizer.model")
+    refused(path, "tokenizer.model is a vocabulary of ChatGLM-6B", "same checkpoint")
+
+
+def test_a_vocabulary_of_another_model_beside_the_right_one_is_passed_over(copied):
+    path = copied("chatglm3")
+    shutil.copy(folder("chatglm") / "ice_text.model", path)
+    assert AutoTokenizer.from_pretrained(path).generation == "chatglm3"
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "said"),
+    [
+        ("chatglm3", "tokenizer.model", "is a vocabulary of ChatGLM2, ChatGLM3 or CodeGeeX2"),
+        ("glm4", "tokenizer.model", "is a vocabulary of GLM-4 or CodeGeeX4"),
+        ("chatglm3", "ice_text.model", "use the file of a ChatGLM-6B checkpoint"),
+        ("glm4", "ice_text.model", "fetch it again"),
+    ],
+)
+def test_vocabularies_of_others_in_a_folder_of_chatglm_6b(tmp_path, source, name, said):
+    for file in FILES[:2]:
+        shutil.copy(folder("chatglm") / file, tmp_path)
+    shutil.copy(folder(source) / "tokenizer.model", tmp_path / name)
+    refused(tmp_path, said)
+
+
+@pytest.mark.parametrize("name", ["chatglm", "chatglm2", "glm4"])
+def test_no_file_of_a_tokenizer_at_all(tmp_path, name):
+    shutil.copy(folder(name) / "config.json", tmp_path)
+    refused(tmp_path, "no ice_text.model" if name == "chatglm" else "no tokenizer.model", "beside config.json")
+
+
+def test_ranks_that_were_cut_off_between_two_lines(copied):
+    path = copied("glm4")
+    lines = (path / "tokenizer.model").read_bytes().splitlines(keepends=True)
+    (path / "tokenizer.model").write_bytes(b"".join(lines[:-5]))
+    refused(path, f"ends after {len(lines) - 5} tokens", f"the next one at {len(lines)}", "fetch both again")
+
+
+@pytest.mark.parametrize("size", [600, 1100])
+def test_a_tokenizer_of_another_size_than_the_model(size):
+    config = AutoConfig.from_pretrained(folder("chatglm3"), padded_vocab_size=size)
+    with pytest.raises(CheckpointError, match=f"has 709 tokens, the model {size}: copy both from the same"):
+        config.agree(AutoTokenizer.from_pretrained(folder("chatglm3")))
+
+
+def test_a_tokenizer_that_was_saved_with_another_generation(copied):
+    path = copied("chatglm3")
+    change(path / "config.json", generation="chatglm2")
+    change(path / "tokenizer_config.json", generation="chatglm3")
+    config, tokenizer = AutoConfig.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+    with pytest.raises(CheckpointError, match=r"a ChatGLM2 checkpoint, and tokenizer_config\.json that of a ChatGLM3"):
+        config.agree(tokenizer)
 
 
 def test_the_registered_class_reads_folders_only():
