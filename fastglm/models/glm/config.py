@@ -58,8 +58,9 @@ class GLMConfig(GLMFacts, ModelConfig):
 
         Raises CheckpointError if it is of another generation, or has more tokens than the model, or far fewer.
         """
-        many, rows, other = len(tokenizer), self.vocab_size, getattr(tokenizer, "generation", self.generation)
-        if other != self.generation:
+        many, rows = len(tokenizer), self.vocab_size
+        other = getattr(tokenizer, "generation", None) or self.generation
+        if other and other != self.generation:
             raise CheckpointError(
                 f"config.json is that of a {self.rules.title} checkpoint, and tokenizer_config.json that of a "
                 f"{GENERATIONS[other].title} one: copy both from the same checkpoint."

@@ -20,7 +20,7 @@ _ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
 _NAMES = {"<bos>": "<s>", "<eos>": "</s>", "<pad>": "<unk>"}  # published names of pieces
 # Follows the name of a piece that is spelled like a control token.
 _PIECE = "\0"
-_LINE_BREAK = "<n>"  # a piece that only ChatGLM-6B's vocabulary has
+_OTHERS = ["<n>", "<pad>"]  # pieces that only ChatGLM-6B's vocabulary has
 
 
 class GLMSentencePieceTokenizer(GLMTokenizer):
@@ -153,7 +153,7 @@ def read_pieces(path: str | Path | None) -> SentencePieceProcessor:
         raise broken from error
     if pieces.unk_id() in pieces.piece_to_id(["<s>", "</s>"]):
         raise CheckpointError(f"{path} has no <s> or no </s>: use the file of a ChatGLM2 or ChatGLM3 checkpoint.")
-    if pieces.piece_to_id(_LINE_BREAK) != pieces.unk_id():
+    if pieces.unk_id() not in pieces.piece_to_id(_OTHERS):
         raise CheckpointError(
             f"{path} is a vocabulary of ChatGLM-6B, but config.json beside it describes GLM: "
             "copy both from the same checkpoint."
