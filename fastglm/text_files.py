@@ -81,7 +81,7 @@ def read_texts(path: Path) -> list[Text]:
     """
     first = next(read_lines(path), None)
     if first is None:
-        raise UsageError(f'{path} has no texts: write one a line, or a {{"prompt": …, "answer": …}} a line.')
+        raise UsageError(f'{path} has no texts: write one per line, or one {{"prompt": …, "answer": …}} per line.')
     if path.suffix == ".jsonl" or first[1].startswith("{"):
         return read_rounds(path)
     return [_plain(line, f"{path}, line {number}") for number, line in read_lines(path)]

@@ -1,7 +1,7 @@
-"""Captions of metrics and of remarks on figures: one Fluent file a language, beside this one.
+"""Captions of metrics and of remarks on figures: one Fluent file for each language, beside this module.
 
 Reports and the command line read the English captions, pages those of the visitor's language. The library that reads
-Fluent is loaded with the first caption: a machine that only measures can do without.
+Fluent is loaded with the first caption: a machine that only measures can do without it.
 """
 
 from collections.abc import Mapping

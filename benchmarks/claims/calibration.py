@@ -99,7 +99,7 @@ def _compared(reporter: Reporter, slower: float) -> Estimate:
 
 
 def _told_and_stopped(progress: OnProgress) -> Estimate:
-    """The rate that the pieces report relative to the rate of their arrival."""
+    """The decode rate that the pieces report, divided by the rate at which they arrive."""
     ratios = []
     with Host.start("demo", "fast", "cpu") as host:
         for number, prompt in enumerate(_prompts(), 1):

@@ -59,7 +59,7 @@ class Compression:
 
     @property
     def folder(self) -> Path:
-        """The folder that it makes; it appears at the end."""
+        """The folder that the command makes; it appears at the end."""
         return home() / "models" / self.name
 
     @property

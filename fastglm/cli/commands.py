@@ -127,7 +127,7 @@ def compress(
     texts: Annotated[
         str | None,
         typer.Option(
-            help="To learn from, to calibrate and to score on: a UTF-8 file with a text a line, or JSON Lines of "
+            help="To learn from, to calibrate and to score on: a UTF-8 file with one text per line, or JSON Lines of "
             "prompt and answer; demo: the demo model's world."
         ),
     ] = None,

@@ -24,7 +24,8 @@ def predict_size(config: ModelFacts) -> Size:
     """Predict the size of a model of `config`; weights that are not packed have the config's dtype, or fp16 if it names
     none.
 
-    One sequence at a time. At 2:4 the matrices are read as by sparse tensor cores, and stored with zeros.
+    Bytes are read for one sequence at a time. At 2:4 the matrices are read as by sparse tensor cores, and stored with
+    zeros.
     """
     width, layers = _width(config.dtype), range(config.layers)
     table = config.vocab_size, config.hidden_size

@@ -40,7 +40,8 @@ class Reference:
     batches: list[Batch]  # batches of the examples; every variant is scored on these
 
     def __init__(self, checkpoint: Checkpoint, examples: Sequence[Example], longest: int, device: torch.device) -> None:
-        """
+        """Create a reference; nothing is read or computed yet.
+
         Args:
             longest: tokens of the original's own answers.
             device: to compute on, in the precision that `original` has there.

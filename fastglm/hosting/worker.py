@@ -106,7 +106,7 @@ class _Replies:
             self._held.append(reply)
 
     def send(self, *replies: Reply) -> None:
-        """Send held replies, and these after them."""
+        """Send the replies that were held back, then these."""
         with self._lock:
             data = pickle.dumps([*self._held, *replies], protocol=pickle.HIGHEST_PROTOCOL)
             self._held.clear()

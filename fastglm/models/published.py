@@ -38,7 +38,7 @@ class PublishedMixin:
         prefix_allowed_tokens_fn: Any | None = None,
         **kwargs: Any,
     ) -> Iterator[Tensor]:
-        """`generate` as a stream: prompts and answers so far, [batch, tokens], once a token.
+        """`generate` as a stream: prompts and answers so far, [batch, tokens], after every token.
 
         As published the token that ends the last answer is not shown.
 

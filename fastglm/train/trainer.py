@@ -64,7 +64,7 @@ class History:
     tokens: int = 0
     examples: int = 0
     seconds: float = 0.0
-    losses: list[float] = field(default_factory=list)  # one a step
+    losses: list[float] = field(default_factory=list)  # one for each step
     held_out: dict[int, float] = field(default_factory=dict)  # held-out loss by step
 
 

@@ -54,7 +54,7 @@ def flags() -> tuple[str, ...]:
 
 @cache
 def has_vnni() -> bool:
-    """Tell whether the processor adds products of 8 bits in 32 bits, in registers of 512 bits."""
+    """Tell whether the processor has AVX-512 with VNNI, which adds products of 8-bit numbers in 32 bits."""
     return torch.backends.cpu.get_cpu_capability() == "AVX512" and torch.cpu._is_vnni_supported()
 
 

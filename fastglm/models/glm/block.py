@@ -102,7 +102,7 @@ class Block(BaseBlock):
         self.mlp = MLP(config, layer)
 
     def head_rows(self) -> tuple[Tensor, ...]:
-        """Each group's queries, keys and values."""
+        """The rows of each group: its queries, its keys and its values."""
         attention = self.self_attention
         sizes = (attention.query_heads, attention.kv_heads, attention.kv_heads)
         rows = torch.arange(sum(sizes) * attention.head_dim)
