@@ -3,10 +3,11 @@
 Block influence is Men et al.'s (2024, arXiv 2403.03853). A layer with little influence can still matter, so each of the
 least influential layers is left out on trial, and the one with the smallest increase of loss is removed; then the next.
 
-No following weights need to change. In `m = LN2(α·LN1(x) + attention)`, `out = α·m + mlp(m)`, a layer that adds nothing
-and whose norms are plain gives `α·LN1(x)`; its reader begins with a norm, for which that equals `x`. The gains of a
-removed layer's norms are lost: a refit of the next norm, channel by channel, regained less than a tenth of the damage
-on the demo model.
+No following weights need to change. Where layers add to a residual stream without a norm, a layer that adds nothing
+gives its input. In ChatGLM-6B, with `m = LN2(α·LN1(x) + attention)` and `out = α·m + mlp(m)`, a layer that adds nothing
+and whose norms are plain gives `α·LN1(x)`; the next layer begins with a norm, for which that equals `x`. The gains of
+a removed layer's norms are lost there: a refit of the next norm, channel by channel, regained less than a tenth of the
+damage on the demo model.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence

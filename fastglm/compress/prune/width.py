@@ -1,8 +1,9 @@
 """Width pruning: removes the FFN channels and attention heads whose varying part reaches the outputs least.
 
 A channel's importance is the spread of its activation times the norm of its column of the down-projection; a head's is
-the root mean square of its spread after `dense`. Constant parts are not lost: their mean contribution goes into the
-bias (FLAP: An et al., AAAI 2024, arXiv 2312.11983).
+the root mean square of its spread after the output projection. If that projection has a bias, constant parts are not
+lost: their mean contribution goes into the bias (FLAP: An et al., AAAI 2024, arXiv 2312.11983). Query heads that share
+keys are removed together with them.
 """
 
 from collections.abc import Callable, Sequence
@@ -128,7 +129,7 @@ def _keep_best(
     columns = state[outer + ".weight"].unflatten(1, mean.shape)  # [outputs, groups, size]
     importance = torch.einsum("ogi,gij,ogj->g", columns, moments.covariance.float(), columns)
     best = importance.topk(count).indices.sort().values
-    if outer + ".bias" in state:  # without a bias there is no place for the mean of what goes
+    if outer + ".bias" in state:  # without a bias there is no place for the mean of the removed groups
         gone = torch.ones(len(mean), dtype=torch.bool).index_fill(0, best, False)
         state[outer + ".bias"] = state[outer + ".bias"] + torch.einsum("ogi,gi->o", columns[:, gone], mean[gone])
     state[outer + ".weight"] = columns[:, best].flatten(1)
