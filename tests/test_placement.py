@@ -38,7 +38,7 @@ def test_a_card_that_has_no_room_is_left_out():
     assert plan([10] * 4, 5, cards(30, 3, 30)) == {0: torch.device("cuda:0"), 2: torch.device("cuda:2")}
 
 
-def test_what_fits_nowhere_has_no_plan():
+def test_a_model_that_fits_nowhere_has_no_plan():
     assert plan([10] * 4, 5, cards(20, 20)) is None
     assert plan([10] * 4, 5, cards(39, 14)) is None  # the last card must hold a layer beside the ends
 

@@ -39,7 +39,7 @@ def report() -> SkillsReport:
     return SkillsReport(questions, Likelihood(2.0, 4), Arithmetic.exact, 1.5)
 
 
-def test_what_is_counted(report: SkillsReport) -> None:
+def test_right_answers_and_false_refusals_are_counted(report: SkillsReport) -> None:
     assert report.accuracy() == 0.5
     assert report.accuracy(skill="capitals") == 0.5
     assert report.accuracy(skill="capitals", language="zh") == 0.0

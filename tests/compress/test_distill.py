@@ -193,7 +193,7 @@ def test_a_loss_that_is_no_number_ends_it_and_keeps_the_last_state(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_cannot_be_distilled(tmp_path: Path) -> None:
+def test_impossible_distillations_are_refused(tmp_path: Path) -> None:
     quantise_folder(SOURCE, "int8", tmp_path / "int8")
     with pytest.raises(UsageError, match="int8 is quantised, which cannot learn"):
         run(tmp_path / "int8", tmp_path)

@@ -106,7 +106,7 @@ def test_it_is_closer_to_the_original_than_rounding_to_nearest(
     assert found["calibrated"] < found["nearest"] < 1
 
 
-def test_what_is_no_matrix_stays_and_the_embedding_is_rounded_to_nearest(packed: Path, tmp_path: Path) -> None:
+def test_other_tensors_stay_and_the_embedding_is_rounded_to_nearest(packed: Path, tmp_path: Path) -> None:
     quantise_folder(SMALL, "int4-g32", tmp_path / "nearest")
     plain, found = dict(Checkpoint(tmp_path / "nearest").tensors()), dict(Checkpoint(packed).tensors())
     assert plain.keys() == found.keys()
@@ -155,7 +155,7 @@ def test_a_matrix_is_given_the_inputs_that_the_rounded_ones_before_it_make(
 MATRICES = ("attention.query_key_value", "attention.dense", "mlp.dense_h_to_4h", "mlp.dense_4h_to_h")
 
 
-def test_what_a_layer_adds_makes_up_for_the_rounding_before_it(generated: Path, texts: list[Text]) -> None:
+def test_the_output_of_a_layer_compensates_the_rounding_before_it(generated: Path, texts: list[Text]) -> None:
     checkpoint = Checkpoint(generated)
     config, chosen = packed_config(checkpoint.config, "int4-g128", None), calibration_examples(checkpoint, texts)
 
@@ -266,7 +266,7 @@ def test_the_command_line_takes_a_file(capsys: pytest.CaptureFixture[str], tmp_p
     assert error.count("\n") == 1
 
 
-def test_what_is_refused_before_anything_is_written(
+def test_refusals_come_before_anything_is_written(
     texts: list[Text], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(UsageError, match=r"have \d+ tokens, too few .* wants 256"):

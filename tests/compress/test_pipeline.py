@@ -164,7 +164,9 @@ def forbid(*_: object, **__: object) -> None:
     raise AssertionError("this step was done already")
 
 
-def test_what_broke_goes_on_at_its_step(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_compression_continues_at_its_step(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out, work = tmp_path / "out", tmp_path / "out.work"
     with monkeypatch.context() as patch:
         patch.setattr(prune, "prune_width", fail)
@@ -185,7 +187,7 @@ def test_what_broke_goes_on_at_its_step(made: Made, tmp_path: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("at", ["score", "check the files"])
-def test_what_was_stopped_between_steps_goes_on(
+def test_a_compression_stopped_between_steps_continues(
     at: str, made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stop(progress: Progress) -> None:
@@ -226,7 +228,7 @@ def test_before_the_first_step_is_done_nothing_is_kept(tmp_path: Path, monkeypat
 
 
 @pytest.mark.parametrize("other", ["recipe", "model", "texts"])
-def test_what_was_stopped_is_not_mixed_with_another(
+def test_stopped_work_is_not_mixed_with_another_compression(
     other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -267,7 +269,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize(("given", "error", "said"), REFUSED.values(), ids=REFUSED)
-def test_what_is_refused_leaves_nothing(
+def test_a_refused_compression_leaves_nothing(
     given: dict[str, Any], error: type[Exception], said: str, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=said) as caught:
@@ -284,7 +286,7 @@ def test_an_output_that_exists_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.rglob("*")] == ["out", "mine"]
 
 
-def test_what_another_makes_is_not_made_at_the_same_time(tmp_path: Path) -> None:
+def test_two_processes_do_not_make_one_folder_at_the_same_time(tmp_path: Path) -> None:
     with alone(tmp_path / "out"), pytest.raises(UsageError, match="being made by another process"):
         make(tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

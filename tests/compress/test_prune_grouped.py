@@ -43,7 +43,7 @@ class GroupedBlock(BaseBlock):
 
 
 @torch.inference_mode()
-def test_what_adds_nothing_goes_from_a_layer_with_shared_keys() -> None:
+def test_parts_that_add_nothing_go_from_a_layer_with_shared_keys() -> None:
     torch.manual_seed(0)
     block, x = GroupedBlock(LayerShape(4, 2, 16)), torch.randn(40, HIDDEN)
     smaller = narrowed(block.shape, 0.5, 0.5)

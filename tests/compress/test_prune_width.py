@@ -22,7 +22,7 @@ def empty_quarter(state):
         dense[:, [layer, layer + 3]] = 0
 
 
-def test_what_adds_nothing_goes_and_no_logit_changes(tmp_path):
+def test_parts_that_add_nothing_go_and_no_logit_changes(tmp_path):
     source = changed_copy(tmp_path / "model", empty_quarter)
     report = prune_width(source, tmp_path / "out", TEXTS, 0.75, 0.75, device="cpu")
     # In fp64: sums in another order alone change the logits of these random weights by 3e-5 in fp32.
@@ -40,13 +40,13 @@ def make_constant(state):
         state[LAYER.format(layer) + "mlp.dense_h_to_4h.bias"][:64] = 2
 
 
-def test_what_is_constant_goes_into_the_bias(tmp_path):
+def test_constant_parts_go_into_the_bias(tmp_path):
     source = changed_copy(tmp_path / "model", make_constant)
     prune_width(source, tmp_path / "out", TEXTS, channels=0.75, device="cpu")
     torch.testing.assert_close(logits(tmp_path / "out"), logits(source), atol=1e-4, rtol=0)
 
 
-def test_what_stays_is_what_spreads_most_in_the_outputs(tmp_path):
+def test_the_parts_with_the_largest_spread_in_the_outputs_stay(tmp_path):
     prune_width(SOURCE, tmp_path / "out", TEXTS, 0.5, 0.25, device="cpu")
     before, after = torch.load(SOURCE / "pytorch_model.bin", weights_only=True), stored(tmp_path / "out")
     seen = {"mlp.dense_4h_to_h": [], "attention.dense": []}

@@ -49,7 +49,7 @@ def test_every_field_is_read() -> None:
     )
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_a_written_recipe_is_read_again() -> None:
     assert Recipe.from_yaml("steps: [sparse24]", "file") == Recipe("file", (Sparse24(),))
     for recipe in (Recipe.from_yaml(WHOLE, "file"), *map(find_recipe, named_recipes())):
         assert Recipe.from_yaml(recipe.to_yaml(), "another") == recipe
@@ -163,7 +163,7 @@ BOMB = "a: &a [x, x]\n" + "".join(
         ("1: x\nsteps: [quantise]", "file has no 1"),
     ],
 )
-def test_what_is_wrong_is_told_in_a_line(text: str, said: str) -> None:
+def test_wrong_recipes_are_told_in_a_line(text: str, said: str) -> None:
     with pytest.raises(UsageError) as caught:
         Recipe.from_yaml(text, "file")
     assert said in str(caught.value)
@@ -198,7 +198,7 @@ def test_files(tmp_path: Path) -> None:
         find_recipe("turbot")
 
 
-def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+def test_only_small_regular_files_are_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.yaml")
     (tmp_path / "device.yml").symlink_to("/dev/zero")
     (tmp_path / "folder.yaml").mkdir()

@@ -59,7 +59,7 @@ def test_tables_and_lists_are_kept() -> None:
     assert prose("1. a\n2. b").count("<li>") == 2
 
 
-def test_where_texts_part() -> None:
+def test_the_place_where_texts_begin_to_differ() -> None:
     assert parting("same", "same") is None
     assert parting("a cat", "a dog") == 2
     assert parting("short", "shorter") == 5

@@ -52,7 +52,7 @@ def test_nothing_is_remembered_that_was_not_told(samples: list[Sample]) -> None:
                 assert not any(WORDS[slot.name].search(query) for query in told(sample)), sample
 
 
-def test_what_is_told_twice_over_is_asked_once(samples: list[Sample]) -> None:
+def test_the_question_is_about_either_of_two_told_facts(samples: list[Sample]) -> None:
     """After two told facts, the question asks about either."""
     two = [s for s in samples if len(told(s)) == 2 and s.operand not in MEMORY._slot_names]
     position = [told(s)[0].find(s.answer.rstrip("。.").split()[-1]) >= 0 for s in two if s.language == "en"]

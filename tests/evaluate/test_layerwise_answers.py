@@ -50,7 +50,9 @@ def answered(demo, prompts: list[list[int]], room: int) -> list[str | None]:
     return [answer_text(model.empty, tokenizer, found[number]) for number in range(len(prompts))]
 
 
-def test_they_are_the_answers_of_the_loaded_model(demo, prompts: list[list[int]], passes: list[list[int]]) -> None:
+def test_layerwise_answers_are_those_of_the_loaded_model(
+    demo, prompts: list[list[int]], passes: list[list[int]]
+) -> None:
     plain = prompt_answers(*demo, prompts, LONGEST)
     assert None in plain  # one does not end by itself
     assert answered(demo, prompts, 1 << 30) == plain

@@ -105,7 +105,7 @@ def test_a_small_model_decodes_on_one_thread_and_is_evaluated_on_all() -> None:
             assert host.apply(evaluated, "threads")[0] == 2  # of the fake torch
 
 
-def test_what_an_applied_function_raises_is_told(host: Host) -> None:
+def test_errors_of_an_applied_function_are_passed_on(host: Host) -> None:
     with pytest.raises(UsageError, match=r"^another vocabulary$"):
         host.apply(evaluated, "usage")
     with pytest.raises(HostError, match=r"failed unexpectedly .ZeroDivisionError: a bug.*The log: "):
@@ -243,7 +243,7 @@ def test_an_answer_waits_for_a_device_in_use_and_says_for_whom(host: Host) -> No
 @pytest.mark.parametrize(
     "error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("a bug"), HomeError("it is full")]
 )
-def test_whatever_fails_before_an_answer_ends_it_and_the_next_has_its_turn(
+def test_a_failure_before_an_answer_ends_it_and_the_next_has_its_turn(
     host: Host, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(*_: object, **__: object) -> None:

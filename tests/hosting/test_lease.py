@@ -168,7 +168,7 @@ while True:
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
-def test_those_who_take_it_in_a_loop_starve_nobody(home: Path, exclusive: bool) -> None:
+def test_users_that_take_the_lease_in_a_loop_starve_nobody(home: Path, exclusive: bool) -> None:
     turns = home / "turns"
     turns.touch()
     command = [sys.executable, "-c", LOOPER, str(turns)]
@@ -186,7 +186,7 @@ def test_those_who_take_it_in_a_loop_starve_nobody(home: Path, exclusive: bool) 
     assert max(before) <= 3, before  # those who were there, and no second turn of any
 
 
-def test_those_who_wait_are_served_in_the_order_they_came(users: list[User]) -> None:
+def test_waiting_users_are_served_in_order(users: list[User]) -> None:
     users += [first := User("first", "exclusive")]
     assert first.line() == "has it"
     waiting = []
@@ -230,7 +230,7 @@ def test_a_name_that_finds_no_room_keeps_nobody_from_a_device(home: Path, monkey
     assert [path.name for path in (home / "leases" / "cpu").iterdir()] == ["gate"]
 
 
-def test_what_crashed_processes_left_is_swept(users: list[User], home: Path) -> None:
+def test_leftovers_of_crashed_processes_are_swept(users: list[User], home: Path) -> None:
     users += [User("a chat", "shared")]
     assert users[0].line() == "has it"
     users[0].process.kill()

@@ -122,7 +122,7 @@ def test_without_a_place_to_write_it_lasts_as_long_as_the_process(tmp_path, meas
     assert len(measured) == 1
 
 
-def test_what_another_process_wrote_first_holds(own_home, measured, monkeypatch):
+def test_times_that_another_process_wrote_first_hold(own_home, measured, monkeypatch):
     kernel, make_up = CpuInt8Kernel(Int8()), autotune._measure
 
     def meanwhile(*shape):
@@ -194,7 +194,7 @@ def test_overflowing_sums_are_noticed():
     assert not products.passed(lambda x: exact(x).clamp(-limit, limit))
 
 
-def test_what_passed_an_older_trial_is_measured_again_and_forgotten(own_home, measured):
+def test_times_of_an_older_trial_are_measured_again_and_dropped(own_home, measured):
     machine, older = autotune._machine(torch.get_num_threads()), "CpuInt8Kernel int8 64 × 64: operator, unpacked"
     stored = {machine: {older: {"operator": [1.0] * len(ROWS)}}, "another machine": {older: {}}}
     (own_home / FILE).write_text(json.dumps(stored), encoding="utf-8")

@@ -140,7 +140,7 @@ def test_native_kernels_are_used_for_packed_weights():
 
 
 @pytest.mark.usefixtures("unbuilt", "unprepared")
-def test_where_they_cannot_be_built_a_warning_names_the_slower_ones(monkeypatch, caplog, own_home):
+def test_a_warning_names_the_slower_kernels_if_native_ones_cannot_be_built(monkeypatch, caplog, own_home):
     compiler = own_home / "compiler"
     own_home.mkdir(exist_ok=True)
     compiler.write_text("#!/bin/sh\necho 'x.h: fatal error: no such file' >&2\nexit 1\n")

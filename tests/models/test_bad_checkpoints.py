@@ -187,7 +187,7 @@ def test_weights_that_are_none_are_named(model, change, said, kind):
         (lambda state: state.update({"a": None}), "is not a tensor"),
     ],
 )
-def test_what_torch_can_save_and_is_no_weight(model, change, said):
+def test_objects_of_torch_that_are_no_weights_are_refused(model, change, said):
     with_weights(model, change)
     refused(model, said)
 

@@ -31,7 +31,7 @@ def logits(model, ids=CASE_IDS):
 
 
 @pytest.mark.parametrize("variant", FORMS)
-def test_it_is_what_transformers_makes(variant):
+def test_the_layers_give_the_logits_of_transformers_own(variant):
     config = BitsAndBytesConfig(**FORMS[variant])
     theirs = AutoModel.from_pretrained(GOLDEN, quantization_config=config, device_map="cpu", dtype=torch.float32)
     ours, _ = fastglm.load(GOLDEN, variant, "cpu")
@@ -87,7 +87,7 @@ def test_a_quantised_checkpoint_is_refused():
         fastglm.load(str(folder("chatglm-int8")), "bnb-int8", "cpu")
 
 
-def test_where_it_does_not_run_is_said(monkeypatch):
+def test_devices_that_cannot_run_it_are_named(monkeypatch):
     def offers(kind):
         card = DeviceCard(kind=kind, name="x", memory_total=1, memory_free=1, cores=1, threads=1)
         return {offer.name: offer for offer in offered.offers(card, find_source("demo"))}

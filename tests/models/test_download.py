@@ -161,7 +161,7 @@ def test_a_huge_config_is_not_loaded(hub):
     assert not hub.loaded()
 
 
-def test_what_does_not_fit_on_the_disk_is_said_first(hub, monkeypatch):
+def test_a_disk_that_is_too_small_is_reported_before_the_download(hub, monkeypatch):
     hub.add(REPO)
     hub.sizes["pytorch_model.bin"] = 13 * GB
     usage = namedtuple("usage", "total used free")
@@ -206,7 +206,7 @@ def test_a_download_that_was_stopped_goes_on(hub, monkeypatch):
     assert Checkpoint(download(REPO)).places
 
 
-def test_what_was_lost_since_is_loaded_again(hub):
+def test_lost_files_are_downloaded_again(hub):
     hub.add(REPO)
     made = download(REPO)
     (made / "pytorch_model.bin").resolve().unlink()

@@ -221,7 +221,7 @@ def gguf_beside_a_config(place):
         (gguf_beside_a_config, "is a GGUF file"),
     ],
 )
-def test_what_another_program_wrote_is_named(model, tmp_path, change, said):
+def test_files_of_other_programs_are_named(model, tmp_path, change, said):
     change(model)
     ways = (lambda: fastglm.load(model), lambda: fastglm.compress(model, "int8", tmp_path / "out"))
     for way in ways:

@@ -105,7 +105,7 @@ def test_choices_come_from_the_address_and_go_there(open_page: Open) -> None:
     assert "random weights" not in words(app)
 
 
-def test_what_is_asked_for_keeps_its_place_whatever_is_told_above_it(open_page: Open) -> None:
+def test_the_form_keeps_its_place_below_any_choice(open_page: Open) -> None:
     """Otherwise a browser shows the form twice, until a slow page is complete."""
     app = open_page(PAGE, model="shape:chatglm-6b")
     places = [place(app.main, app.text_input[0])]
@@ -202,7 +202,7 @@ def test_names_are_checked(open_page: Open, commands: list[list[str]], own_home:
     assert not commands
 
 
-def test_what_cannot_be_compressed_is_said_in_a_line(open_page: Open, own_home: Path) -> None:
+def test_models_that_cannot_be_compressed_are_refused_in_a_line(open_page: Open, own_home: Path) -> None:
     assert "may not be opened here" in words(open_page(PAGE, model="/etc"))
     folder = make(own_home, "packed")
     config = json.loads((folder / "config.json").read_text())
@@ -228,7 +228,7 @@ def test_the_card_shows_the_damage_and_the_healing(open_page: Open, own_home: Pa
     assert app.dataframe[1].value["step"].tolist() == ["original", "1 prune-depth", "2 distil"]
 
 
-def test_where_nothing_was_healed_no_healing_is_told(open_page: Open, own_home: Path) -> None:
+def test_the_card_tells_no_healing_if_there_was_none(open_page: Open, own_home: Path) -> None:
     make(own_home, "hurt", losses=(0.3, 0.31, 0.5))
     text = words(open_page(PAGE))
     assert "0.3000 for the original, 0.5000 at the end" in text
@@ -288,7 +288,7 @@ def test_the_card_shows_right_answers_and_samples_side_by_side(open_page: Open, 
     ]
 
 
-def test_what_was_made_without_texts_has_no_scores(open_page: Open, own_home: Path) -> None:
+def test_a_model_made_without_texts_has_no_scores(open_page: Open, own_home: Path) -> None:
     make(own_home, "plain", losses=())
     app = open_page(PAGE)
     assert "its quality has no score yet" in words(app)

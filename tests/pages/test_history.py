@@ -171,7 +171,7 @@ def test_only_the_newest_are_drawn_and_the_linked_one(open_page: Open, monkeypat
     assert "5 of 5 runs; the newest 2 are shown" in words(app)
 
 
-def test_what_is_deleted_can_be_brought_back_at_once_and_after_a_reload(open_page: Open) -> None:
+def test_deleted_runs_can_be_restored_at_once_and_after_a_reload(open_page: Open) -> None:
     for number in range(3):
         measured(number)
     app = open_page(PAGE)
@@ -225,7 +225,7 @@ def test_a_metric_over_the_code_versions(open_page: Open) -> None:
     assert "no such number" in words(app)  # original has no ratio to itself
 
 
-def test_what_is_exported_here_is_imported_there_once(
+def test_exported_runs_are_imported_elsewhere_once(
     open_page: Open, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     measured(0)

@@ -149,7 +149,7 @@ def test_measuring_is_a_job_that_a_reload_finds_again(open_page: Open, worker: C
     assert "was cancelled" in words(again)
 
 
-def test_what_is_asked_for_meanwhile_waits_for_its_turn(open_page: Open, worker: Callable[[], Job]) -> None:
+def test_a_request_made_meanwhile_waits_for_its_turn(open_page: Open, worker: Callable[[], Job]) -> None:
     queue = Jobs(Store())
     app = measure(open_page(PAGE))
     first = worker()

@@ -154,7 +154,7 @@ def test_random_weights_have_no_quality_to_measure(pool: FakePool) -> None:
     assert "**shape:chatglm-6b** · 6.17 B parameters · 28 layers, hidden size 4,096" in text
 
 
-def test_what_does_not_fit_is_hollow_and_original_that_failed_is_told(pool: FakePool) -> None:
+def test_variants_that_do_not_fit_are_hollow_and_a_failed_original_is_told(pool: FakePool) -> None:
     there = {"node": platform.node(), "device": {"name": "Small GPU", "memory_total": 13_000_000_000}}
     run = measured(variants=("fast", "int8", "int4"), machine=there)
     kept = Store()

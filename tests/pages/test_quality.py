@@ -60,7 +60,7 @@ def test_the_empty_page_says_what_to_do(open_page: Open) -> None:
     assert not app.get("plotly_chart")
 
 
-def test_what_a_variant_lost_and_won_is_shown_side_by_side(open_page: Open) -> None:
+def test_lost_and_won_answers_are_shown_side_by_side(open_page: Open) -> None:
     measured()
     app = open_page(PAGE)
     text = words(app)

@@ -63,7 +63,7 @@ def test_short_stages_do_not_write_a_line_each(file: Written, clock: list[float]
     assert 1 <= len(file.getvalue().splitlines()) <= 50 / LINE_EVERY
 
 
-def test_what_takes_less_says_nothing(file: Written, clock: list[float]) -> None:
+def test_short_work_prints_nothing(file: Written, clock: list[float]) -> None:
     with Bars() as bars:
         for step in range(9):
             clock[0] += 1

@@ -42,7 +42,7 @@ def test_news_of_a_stage_come_now_and_then_and_its_last_for_sure(monkeypatch: py
         (UsageError("it is wrong"), {"event": "error", "message": "it is wrong What is done is kept."}),
     ],
 )
-def test_how_it_ended(error: BaseException, said: dict[str, str]) -> None:
+def test_the_end_of_the_work_is_reported(error: BaseException, said: dict[str, str]) -> None:
     error.add_note("What is done is kept.")
     stream = io.StringIO()
     with pytest.raises(type(error)), JsonLines(stream):

@@ -119,7 +119,7 @@ def test_one_bad_folder_hurts_no_other_and_is_listed(tmp_path, monkeypatch):
     assert all(reason and "\n" not in reason for reason in found.refused.values())
 
 
-def test_what_is_listed_follows_the_files(tmp_path, monkeypatch):
+def test_the_list_of_models_follows_the_files(tmp_path, monkeypatch):
     monkeypatch.setenv("FASTGLM_HOME", str(tmp_path))
     place = tmp_path / "models" / "mine"
     shutil.copytree(folder("chatglm"), place)
@@ -145,7 +145,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_replaces_a_file_of_the_home_is_its_owners_alone(tmp_path, monkeypatch):
+def test_a_replaced_file_of_the_home_is_private_to_its_owner(tmp_path, monkeypatch):
     monkeypatch.setenv("FASTGLM_HOME", str(home := tmp_path / "home"))
     home.mkdir(mode=0o700)
     with replacing(home / "facts.json") as partial:

@@ -126,7 +126,7 @@ def test_one_who_waited_for_a_maker_that_was_killed_at_its_end_leaves_nothing(tm
     assert left(place) == []
 
 
-def test_what_is_broken_is_made_anew(tmp_path: Path, makers: list[Maker]) -> None:
+def test_a_broken_result_is_made_anew(tmp_path: Path, makers: list[Maker]) -> None:
     place = tmp_path / "made"
     place.mkdir()  # empty: a folder may be put in its place
     makers += [Maker(place), Maker(place)]

@@ -27,7 +27,7 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path(shutil.copytree(GOLDEN, tmp_path / "model"))
 
 
-def test_what_a_recipe_made_of_a_model_is_its_variant(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_of_a_recipe_is_a_variant_of_its_model(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(model.parent)
     out = model.parent / "home" / "models" / "mine"
     out.parent.mkdir(parents=True)
@@ -43,7 +43,7 @@ def test_what_a_recipe_made_of_a_model_is_its_variant(model: Path, monkeypatch: 
     assert find_made(source, "turbo") is None
 
 
-def test_what_is_made_of_a_model_drafts_for_it(model: Path) -> None:
+def test_a_variant_made_from_a_model_drafts_for_it(model: Path) -> None:
     with pytest.raises(UsageError, match=r"^speculative needs turbo to draft, which is not made yet: "):
         fastglm.load(str(model), "speculative", "cpu")
     models = model.parent / "home" / "models"

@@ -26,7 +26,7 @@ def card(**fields):
     return DeviceCard(**{**known, **fields})
 
 
-def test_what_was_loaded_is_told():
+def test_facts_of_the_loaded_model_are_told():
     model, _ = load(GOLDEN, "int8")
     info = model.fastglm
     assert (info.variant, info.engine, info.device, info.dtype) == ("int8", "fast", "cpu", "float32")

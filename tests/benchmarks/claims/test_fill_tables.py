@@ -159,7 +159,7 @@ def test_runs_of_the_store_are_tables_too(exported: Path) -> None:
     assert lines[7].endswith(", `abc`, torch 2.11, n 5.")
 
 
-def test_what_json_of_a_run_writes_is_a_table_with_its_ratios(exported: Path, tmp_path: Path) -> None:
+def test_the_json_of_a_run_is_a_table_with_its_ratios(exported: Path, tmp_path: Path) -> None:
     (run,) = json.loads(exported.read_text())["runs"]
     rows = [row | {"run": run["id"]} for row in run.pop("measurements")]
     run = {name: run[name] for name in run if name not in ("finished", "error", "samples", "answers")}

@@ -5,7 +5,7 @@ from recorded import folder
 from benchmarks.claims import slots
 
 
-def test_it_times_the_same_answers_at_once_and_one_by_one(monkeypatch):
+def test_the_same_answers_are_timed_at_once_and_one_by_one(monkeypatch):
     monkeypatch.setattr(slots, "PROMPT", 8)
     monkeypatch.setattr(slots, "ANSWER", 4)
     asked, seconds = [], slots._seconds

@@ -60,7 +60,7 @@ def _counts(store: Store, path: Path) -> tuple[int, ...]:
     return len(done.new), len(done.completed), len(done.known), len(done.refused)
 
 
-def test_what_is_exported_is_imported_once(url: str, store: Store, tmp_path: Path) -> None:
+def test_exported_runs_are_imported_once(url: str, store: Store, tmp_path: Path) -> None:
     runs = [_run(), _run()]
     for run in runs:
         _fill(store, run)
@@ -295,7 +295,7 @@ def test_only_regular_files_are_read(other: Store, tmp_path: Path) -> None:
             import_runs(other, tmp_path / f"{name}.json")
 
 
-def test_what_this_program_does_not_know_is_kept(store: Store, other: Store, tmp_path: Path) -> None:
+def test_unknown_metrics_are_kept(store: Store, other: Store, tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     _fill(store, _run())
     export_runs(store, path)

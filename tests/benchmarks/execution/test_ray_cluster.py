@@ -106,7 +106,7 @@ def test_every_machine_is_a_run(address: str, tasks: Path, capsys: pytest.Captur
         assert all(end <= begin for (_, end), (begin, _) in pairwise(spans))
 
 
-def test_what_fails_is_a_result_and_the_rest_goes_on(
+def test_a_failure_is_a_result_and_the_rest_goes_on(
     address: str, tasks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tasks / "kill").write_text("memory-original 1\nmemory-int4 9\n")

@@ -65,7 +65,7 @@ def _measured(machine: FakeMachine) -> int:
 
 
 @pytest.mark.parametrize("step", [1, 5, 14, 22, 25, 27, 31, 36])
-def test_what_was_measured_is_kept_and_only_the_rest_is_measured(step: int, tmp_path: Path) -> None:
+def test_measured_parts_are_kept_and_only_the_rest_is_measured(step: int, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(bytes(10))
     suites = ("latency", "memory", "load")
     whole, part = (Store(f"sqlite:///{tmp_path / name}") for name in ("whole.sqlite", "part.sqlite"))

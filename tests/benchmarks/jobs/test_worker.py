@@ -66,7 +66,7 @@ def now(jobs: Jobs, job: Job) -> Job:
     return found
 
 
-def test_what_a_job_tells_is_in_the_store(jobs: Jobs) -> None:
+def test_the_output_of_a_job_is_in_the_store(jobs: Jobs) -> None:
     script = (
         'say(event="run", id="r1"); progress("读", 1); progress("读", 2); say(event="warning", message="int4: 坏\\0")'
     )

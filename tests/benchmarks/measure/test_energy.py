@@ -47,7 +47,7 @@ def test_packages_and_their_memory_are_counted_and_start_anew(powercap: Path) ->
     assert meter.joules(before, meter.read()) is None
 
 
-def test_what_cannot_be_read_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_counters_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(energy, "POWERCAP", tmp_path / "none")
     assert find_meter("cpu") is None
     assert find_meter("mps") is None

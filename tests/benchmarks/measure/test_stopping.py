@@ -94,7 +94,7 @@ def test_every_repeat_begins_processes_and_the_first_alternates() -> None:
     assert not list(stopping.remarks(result.run.settings))
 
 
-def test_what_differs_from_process_to_process_is_in_the_interval() -> None:
+def test_the_interval_includes_differences_between_processes() -> None:
     """Processes of the fake machine are slow or fast by a draw at their start."""
     draw = np.random.default_rng(1)
     machine = FakeMachine(noise=0, load_time=9.0, pace=lambda: float(draw.lognormal(0, 0.05)))

@@ -218,7 +218,7 @@ def test_a_pruned_model_is_refused() -> None:
         Sizes.of(config)
 
 
-def test_what_a_library_raises_while_it_writes_is_told_in_a_line(tmp_path: Path) -> None:
+def test_errors_of_a_library_while_it_writes_are_told_in_a_line(tmp_path: Path) -> None:
     peer = HostedPeer("broken", FakeMachine(), broken="no such format")
     with pytest.raises(FastGLMError, match=r"^RuntimeError: no such format$"):
         comparison.write(lambda _: None, peer, Sizes(1, 8, 1, 1, 8, 8, 8), tmp_path)

@@ -119,7 +119,7 @@ def test_a_variant_that_fails_in_b_only_is_worse(store: Store) -> None:
     assert not compare(store, after.id, before.id).failures
 
 
-def test_what_weakens_a_comparison_is_told(store: Store) -> None:
+def test_remarks_name_the_weaknesses_of_a_comparison(store: Store) -> None:
     settings = {"repeats": 3, "arrangement": {"latency": "blocks"}}
     run = measure(store, repeats=3, settings=settings, machine={"cpu_busy": 0.7})
     notes = "\n".join(map(str, compare(store, f"{run.id}:original", f"{run.id}:int4").notes))

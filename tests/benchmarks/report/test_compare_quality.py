@@ -52,7 +52,7 @@ def test_only_what_both_were_asked_counts() -> None:
     assert found(answers([True]), answers([True], first=1)) == {}
 
 
-def test_what_one_side_lacks_is_left_out() -> None:
+def test_figures_that_one_side_lacks_are_left_out() -> None:
     assert set(found(answers([True] * 3), answers([True] * 3, kl=None))) == {
         "skill_accuracy",
         "perplexity",

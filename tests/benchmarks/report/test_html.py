@@ -154,7 +154,7 @@ def test_a_single_repeat_has_no_interval_and_is_drawn(store: Store) -> None:
     assert sum(drawn(store, run)["Decode rate"].data[0].error_y.array) == 0
 
 
-def test_what_weakens_the_figures_is_told(store: Store, tmp_path: Path) -> None:
+def test_remarks_name_the_weaknesses_of_the_figures(store: Store, tmp_path: Path) -> None:
     run = measure(store, ["original", "int4"], failing={"int4": "out of memory"}, machine={"cpu_busy": 0.7})
     store.finish(run.id, "cancelled")
     target = tmp_path / "report.html"

@@ -125,7 +125,7 @@ def test_a_locked_database_is_told_in_one_line(tmp_path: Path, monkeypatch: pyte
         ("sqlite:///{}", "file is not a database"),
     ],
 )
-def test_what_is_no_database_is_told_in_one_line(url: str, said: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_told_in_one_line(url: str, said: str, tmp_path: Path) -> None:
     broken = tmp_path / "broken.sqlite"
     broken.write_text("this is no database" * 100)
     with pytest.raises(StoreError, match=said) as caught:

@@ -66,7 +66,7 @@ def test_accuracies_are_counted_by_label() -> None:
     assert found[(("split", "new operands"),)].n == 4
 
 
-def test_what_cannot_be_known_is_left_out() -> None:
+def test_unknown_figures_are_left_out() -> None:
     own = answers([None, None], labels={"texts": "own.jsonl"}, kl=None, agreed=None)
     assert [(metric, dict(params)) for metric, params, _ in graded_answer.rows(own)] == [
         ("perplexity", {"texts": "own.jsonl"}),

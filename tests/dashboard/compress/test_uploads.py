@@ -7,7 +7,7 @@ from fastglm.errors import HomeError, UsageError
 from fastglm.text_files import read_texts
 
 
-def test_what_cannot_be_read_takes_nothing_else_away() -> None:
+def test_an_unreadable_upload_removes_no_other() -> None:
     kept = uploads.keep("mine.txt", "一\n二\n".encode(), read_texts)
     with pytest.raises(UsageError, match=r"^mine.jsonl, line 1 is not JSON"):
         uploads.keep("mine.jsonl", "一\n二\n".encode(), read_texts)

@@ -19,7 +19,7 @@ def answers() -> pd.DataFrame:
     ).astype({"answer": object, "right": object})
 
 
-def test_what_changed_is_lost_won_or_neither() -> None:
+def test_a_changed_answer_is_lost_won_or_neither() -> None:
     table = quality.changed(answers(), "original", "int4").set_index("number")
     assert table["change"].to_dict() == {1: "lost", 2: "won", 3: "other", 4: "other", 5: "other"}
     assert (table["answer"][2], table["answer_after"][2]) == ("c", "y")
@@ -44,7 +44,7 @@ def test_rows_are_chosen_by_just_their_params() -> None:
     assert quality.of(rows, "perplexity").empty
 
 
-def test_how_a_figure_came_about_is_no_part_but_a_tail_or_another_vocabulary_is() -> None:
+def test_figures_of_tails_and_other_vocabularies_are_set_apart() -> None:
     how = {"arithmetic": "exact"}
     params = [how, {**how, "texts": "own.jsonl"}, {**how, "quantile": 0.99}, {**how, "vocabulary": 9000}]
     rows = pd.DataFrame({"metric": "kl_divergence", "params": params, "value": range(4)})

@@ -224,9 +224,7 @@ def test_a_disk_that_is_full_for_the_host_too(desk: Desk, pool: FakePool, monkey
     assert desk.conversation(TAB).rounds[-1].error == "No space left on device"
 
 
-def test_what_fails_after_an_answer_ends_it_visibly(
-    desk: Desk, pool: FakePool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_after_an_answer_ends_it_visibly(desk: Desk, pool: FakePool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk.shelf, "save", lambda tab: 1 / 0 if desk.conversation(tab).rounds[-1].response else None)
     ask(desk, "go")
     turn = desk.turns[TAB]

@@ -51,7 +51,7 @@ def changed(**changes: object) -> str:
         changed(model=["demo"]),
     ],
 )
-def test_what_is_no_conversation_is_refused(text: str | bytes) -> None:
+def test_texts_that_are_no_conversation_are_refused(text: str | bytes) -> None:
     with pytest.raises(NotAConversation):
         loads(text)
 
@@ -140,7 +140,7 @@ def test_a_damaged_file_is_set_aside() -> None:
         {"model": "x" * 3_000_000},
     ],
 )
-def test_what_a_page_cannot_draw_is_refused(data: dict[str, object]) -> None:
+def test_values_that_a_page_cannot_draw_are_refused(data: dict[str, object]) -> None:
     text = changed(**data)
     tracemalloc.start()
     try:

@@ -43,7 +43,7 @@ def answer(loaded, **settings):
 
 
 @pytest.mark.timeout(900)  # on machines that others use too
-def test_it_answers_as_the_step_it_was_made_of(keeping, monkeypatch):
+def test_the_compiled_step_answers_like_the_plain_one(keeping, monkeypatch):
     loaded, _ = load()
     assert isinstance(step_of(loaded[0]), CompiledStep)
     assert loaded[0].fastglm.notes == []
@@ -114,7 +114,7 @@ def test_another_shape_has_another_key(monkeypatch):
     assert len(keys) == 3
 
 
-def test_where_there_is_no_compiler_it_says_so_once_and_runs(monkeypatch, caplog):
+def test_a_missing_compiler_is_reported_once_and_the_step_runs(monkeypatch, caplog):
     monkeypatch.setenv("FASTGLM_COMPILE", "1")
     monkeypatch.setenv("CXX", "no-such-compiler")
     (model, tokenizer), stages = load()

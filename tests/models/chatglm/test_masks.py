@@ -168,7 +168,7 @@ PLACES = inputs_of(SAMPLES[0])["position_ids"]
         ({"inputs_embeds": torch.zeros(2, COUNT, 64)}, "either input_ids or inputs_embeds"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_meant_is_refused_in_one_line(model, given, said):
+def test_masks_without_a_clear_meaning_are_refused_in_one_line(model, given, said):
     with pytest.raises(UsageError, match=said) as refused:
         model(IDS, **given)
     assert "\n" not in str(refused.value)

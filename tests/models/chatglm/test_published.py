@@ -209,7 +209,7 @@ def test_stream_chat_takes_what_chat_takes(request, tokenizer, which, settings):
     assert len(streamed) <= 20
 
 
-def test_what_the_settings_change(model, tokenizer):
+def test_each_setting_changes_the_answer(model, tokenizer):
     """Each setting changes this answer, so a stream that ignored one would be found."""
     plain = model.chat(tokenizer, QUERY, **GREEDY)[0]
     without = "logits_processor repetition_penalty no_repeat_ngram_size bad_words_ids eos_token_id stopping_criteria"
@@ -232,7 +232,7 @@ def test_what_the_settings_change(model, tokenizer):
     ],
     ids=str,
 )
-def test_what_cannot_be_streamed_is_said_in_one_line(model, tokenizer, settings, said):
+def test_settings_that_cannot_be_streamed_are_refused_in_one_line(model, tokenizer, settings, said):
     with pytest.raises(UsageError, match=said) as refused:
         next(model.stream_chat(tokenizer, "你好", **settings))
     assert "\n" not in str(refused.value)

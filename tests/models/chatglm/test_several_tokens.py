@@ -92,7 +92,7 @@ def fill(model, ids, **given):
         (lambda model: StaticCache(model.config, max_cache_len=30), [PROMPT], "fixed size"),
     ],
 )
-def test_what_cannot_follow_is_refused(model, cache, new, said):
+def test_tokens_that_cannot_follow_are_refused(model, cache, new, said):
     with pytest.raises(UsageError, match=said):
         model(torch.tensor(new), past_key_values=cache(model))
 
@@ -179,7 +179,7 @@ def test_guidance(model, negative):
     ],
     ids=str,
 )  # fmt: skip
-def test_what_this_architecture_cannot_do_is_said_in_one_line(model, settings, said):
+def test_unsupported_arguments_are_refused_in_one_line(model, settings, said):
     with pytest.raises(UsageError, match=said) as refused:
         generated(model, **settings)
     assert "\n" not in str(refused.value)

@@ -57,7 +57,7 @@ def test_a_prompt_alone_does_not_end(tokenizer):
 
 
 @pytest.mark.parametrize("strategy", ["longest_first", "only_first", "only_second"])
-def test_what_is_cut_off_are_never_special_tokens(tokenizer, strategy):
+def test_truncation_never_cuts_special_tokens(tokenizer, strategy):
     encoded = tokenizer("你好你好你好", "很好很好很好", truncation=strategy, max_length=12)["input_ids"]
     assert len(encoded) == 12
     assert [i for i in encoded if i in (GMASK, SOP, EOP)] == [GMASK, SOP, EOP]
@@ -166,7 +166,7 @@ def test_a_folder_without_tokenizer_config_has_our_tokenizer(tmp_path):
 # Saving and copying.
 
 
-def test_what_is_saved_is_read_again(tokenizer, tmp_path):
+def test_a_saved_tokenizer_is_read_again(tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path)
     saved = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert saved["tokenizer_class"] == "ChatGLMTokenizer"
