@@ -160,7 +160,7 @@ def _published(reporter: Reporter, layers: int) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         wanted, free = 3e9 + 0.55e9 * layers, shutil.disk_usage(name).free
         if free < wanted:
-            raise FastGLMError(f"{name} has {in_words(free)} free, needed are {in_words(wanted)}: set TMPDIR")
+            raise FastGLMError(f"{name} has {in_words(free)} free and {in_words(wanted)} are needed: set TMPDIR")
         reporter.at("writing a checkpoint of the published shape")
         write_published(Path(name), layers)
         yield Path(name)

@@ -64,7 +64,7 @@ def promise(reporter: Reporter) -> list[ClaimedFigure]:
     with alone(str(device), "benchmark", reporter):
         bandwidth = memory_bandwidth(device)
         if not bandwidth:
-            raise FastGLMError(f"{device} has no room for it: end what else uses the card")
+            raise FastGLMError(f"{device} is too full: end other programs on the card")
         timings = []
         for timing in measure(device, torch.cuda.get_device_capability(device), MATRICES, SIZES, clock):
             timings.append(timing)

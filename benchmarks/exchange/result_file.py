@@ -54,7 +54,7 @@ class Row:
             *self.versions.values(),
         )
         if not self.name or not all(isinstance(text, str) for text in texts):
-            raise ValueError("a row has a name, and texts to say how it came about")
+            raise ValueError("a row needs a name, and texts that say how it was measured")
         if self.date:
             datetime.fromisoformat(self.date)
 

@@ -82,7 +82,9 @@ def carry_out(order: RunRequest, address: str, store: "Store | None", reporter: 
         except KeyboardInterrupt:
             pass
         except RayError as error:
-            raise FastGLMError(f"the cluster at {address} is lost ({_line(error)}): what came is kept") from error
+            raise FastGLMError(
+                f"the cluster at {address} is lost ({_line(error)}): results that arrived are kept"
+            ) from error
         finally:
             with unstoppable():
                 results = [_finish(member, cancelled, store) for member in members]

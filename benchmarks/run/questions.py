@@ -65,5 +65,5 @@ def read_texts(path: Path) -> list[Question]:
     """
     found = [Question({"texts": path.name}, text) for text in read_rounds(path)]
     if not found:
-        raise UsageError(f'{path} has no questions: write a {{"prompt": …, "answer": …}} a line')
+        raise UsageError(f'{path} has no questions: write one {{"prompt": …, "answer": …}} per line')
     return found

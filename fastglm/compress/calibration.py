@@ -33,7 +33,7 @@ def calibration_examples(
     tokens = sum(len(example.tokens) for example in found)
     if tokens < wanted:
         raise UsageError(
-            f"The texts have {tokens:,} tokens, too few to calibrate this model on, which wants {wanted:,}: add texts."
+            f"The texts have {tokens:,} tokens, too few to calibrate this model, which needs {wanted:,}: add texts."
         )
     if len(found) < FEWEST:
         raise UsageError(f"{len(found)} texts are too few to calibrate on: give {FEWEST} or more, better {8 * FEWEST}.")

@@ -147,7 +147,7 @@ def write_shards(folder: Path, tensors: Iterable[tuple[str, Tensor]]) -> None:
 
     for name, tensor in tensors:
         if not is_finite(tensor):
-            raise CheckpointError(f"{name} became NaN or infinite: what was being made is not written.")
+            raise CheckpointError(f"{name} became NaN or infinite: nothing is written.")
         shard[name] = tensor.contiguous()
         held += tensor.nbytes
         written += tensor.nbytes

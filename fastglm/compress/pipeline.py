@@ -210,7 +210,7 @@ class Pipeline:
         state = read_json(self.work / STATE)
         if others := [name for name in own if state.get("of", {}).get(name) != own[name]]:
             raise UsageError(
-                f"{self.work} holds what was stopped with another {' and '.join(others)}: "
+                f"{self.work} holds work that was stopped with another {' and '.join(others)}: "
                 "remove that folder, or name another one to make."
             )
         whole = 0

@@ -262,7 +262,7 @@ def test_the_command_line_takes_a_file(capsys: pytest.CaptureFixture[str], tmp_p
     few = write(tmp_path / "few.txt", "A single line.")
     assert main([*command[:-2], str(tmp_path / "other"), "--texts", few]) == 2
     error = capsys.readouterr().err
-    assert "too few to calibrate this model on, which wants 256: add texts." in error
+    assert "too few to calibrate this model, which needs 256: add texts." in error
     assert error.count("\n") == 1
 
 

@@ -243,7 +243,9 @@ def test_stopped_work_is_not_mixed_with_another_compression(
         "model": {"model": tmp_path / "model"},
         "texts": {"texts": TEXTS[1:]},
     }
-    with pytest.raises(UsageError, match=f"holds what was stopped with another {other}: remove that folder, or name"):
+    with pytest.raises(
+        UsageError, match=f"holds work that was stopped with another {other}: remove that folder, or name"
+    ):
         make(tmp_path / "out", **changed[other])
     assert sorted(tmp_path.rglob("*")) == before
     pipeline.Pipeline(

@@ -92,7 +92,7 @@ def build(on_build: Callable[[], None]) -> None:
     command = compiler()
     made_once(path, usable, make, lambda _: on_build())
     if not (_loaded or _load()):
-        raise DeviceError("what was compiled cannot be loaded.")
+        raise DeviceError("the compiled kernels cannot be loaded.")
 
 
 def _compile(compiler: str, path: Path) -> None:

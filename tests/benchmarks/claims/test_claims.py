@@ -74,7 +74,7 @@ def test_a_checkpoint_of_the_published_shape_is_passed_layer_by_layer(
     assert minutes.value > 0
     assert tokens.value > 16384  # the widest matrix of the published shape
     monkeypatch.setattr(claims.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 5, 5))
-    with pytest.raises(FastGLMError, match=r"needed are 18\.4 GB: set TMPDIR"):
+    with pytest.raises(FastGLMError, match=r"18\.4 GB are needed: set TMPDIR"):
         claims.memory_of_streaming(JsonReporter())
 
 
