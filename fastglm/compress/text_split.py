@@ -23,7 +23,7 @@ class Split:
     def __init__(self, texts: Texts) -> None:
         """Split the texts. Raises UsageError if there are none."""
         if not texts:
-            raise UsageError("The list of texts is empty: give texts, or leave texts out.")
+            raise UsageError("There are no texts in the list: give some, or leave texts out.")
         self.given = texts
 
     @cached_property
