@@ -45,10 +45,12 @@ def causal(real: Tensor, seen_by_all: Tensor | None = None) -> Tensor:
         seen_by_all: [batch, sequence], True for a token that those before it see too.
     """
     length = real.shape[1]
-    allowed = torch.ones(length, length, dtype=torch.bool, device=real.device).tril()
+    allowed = torch.ones(length, length, dtype=torch.bool, device=real.device).tril_()  # in place: it may be large
     if seen_by_all is not None:
         allowed = allowed | seen_by_all[:, None]
-    return (allowed & real[:, None] | torch.eye(length, dtype=torch.bool, device=real.device))[:, None]
+    seen = allowed & real[:, None]
+    seen.diagonal(0, 1, 2).fill_(True)
+    return seen[:, None]
 
 
 def real_columns(mask: Tensor, batch: int, columns: int) -> Tensor:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from fastglm.kernels.attention import attend
+from fastglm.kernels.attention import attend, by_groups
 
 
 @pytest.mark.parametrize(("dtype", "off"), [(torch.bfloat16, 0.02), (torch.float16, 0.003), (torch.float32, 1e-5)])
@@ -18,3 +18,13 @@ def test_what_is_compiled_is_what_the_operator_computes(monkeypatch, dtype, off,
     found = attend(q, k, v, mask.to(dtype))
     assert found.dtype == dtype
     assert (found.double() - wanted).abs().max() <= off * wanted.abs().max()
+
+
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_one_head_of_keys_at_a_time_is_the_same(groups):
+    torch.manual_seed(0)
+    q, (k, v) = torch.randn(2, 8, 5, 16), torch.randn(2, 2, groups, 9, 16)
+    mask = torch.rand(2, 1, 5, 9) > 0.3
+    mask[..., 0] = True
+    wanted = scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True)
+    torch.testing.assert_close(by_groups(q, k, v, mask), wanted)

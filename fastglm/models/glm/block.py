@@ -39,36 +39,21 @@ class Attention(nn.Module):
         if cache is not None and hasattr(cache, "places") and fuses(x):  # a decode step
             q = launch_rotate_pairs(self._qkv(x), self.kv_heads, rotation, *cache.of_layer(self.layer))
             k, v = cache.seen(self.layer)
-            return self._merge(q, k, v, mask)
-        if cache is None or x.shape[1] <= ROWS:
-            q, k, v = self._project(x, rotation)
-        else:
-            parts = zip(*(part.split(ROWS, 1) for part in (x, *rotation)), strict=True)
-            q, k, v = (
-                torch.cat(found, 2)
-                for found in zip(*(self._project(rows, (cos, sin)) for rows, cos, sin in parts), strict=True)
-            )
+            return self.merge(q, k, v, mask)
+        q, k, v = self.project(x, rotation)
         if cache is not None:
             k, v = cache.update(k, v, self.layer)
-        return self._merge(q, k, v, mask)
+        return self.merge(q, k, v, mask)
 
-    def _merge(self, q: Tensor, k: Any, v: Any, mask: Tensor | Reach | None) -> Tensor:
-        """Attend, a part of a long prompt at a time: no token sees a later one."""
-        new = q.shape[2]
-        if mask is None or isinstance(mask, Reach) or new <= ROWS:
-            found = attend(q, k, v, mask)
-        else:
-            ends = [*range(ROWS, new, ROWS), new]
-            seen = [k.shape[2] - new + end for end in ends]
-            parts = zip(q.split(ROWS, 2), mask.split(ROWS, 2), seen, strict=True)
-            found = torch.cat([attend(q, k[:, :, :n], v[:, :, :n], mask[..., :n]) for q, mask, n in parts], 2)
-        return self.dense(found.transpose(1, 2).flatten(2))
+    def merge(self, q: Tensor, k: Any, v: Any, mask: Tensor | Reach | None) -> Tensor:
+        """Attend, and map what the heads found to [batch, sequence, hidden]."""
+        return self.dense(attend(q, k, v, mask).transpose(1, 2).flatten(2))
 
     def _qkv(self, x: Tensor) -> Tensor:
         """The heads of queries, of keys and of values, [batch, sequence, heads, head_dim]."""
         return self.query_key_value(x).unflatten(-1, (-1, self.head_dim))
 
-    def _project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
         """Rotated queries, rotated keys, and values, [batch, heads, sequence, head_dim] each."""
         qk, v = self._qkv(x).split((self.query_heads + self.kv_heads, self.kv_heads), 2)
         q, k = rotate_pairs(qk, rotation).transpose(1, 2).split((self.query_heads, self.kv_heads), 1)
@@ -115,9 +100,29 @@ class Block(BaseBlock):
 
     def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None, cache: Any | None) -> Tensor:
         """Compute the next states from x, [batch, sequence, hidden]."""
-        branch = self.self_attention(self.input_layernorm(x), rotation, mask, cache)
+        if cache is None or x.shape[1] <= ROWS or not isinstance(mask, Tensor):
+            return self._add(self.self_attention(self.input_layernorm(x), rotation, mask, cache), x)
+        return self._in_parts(x, rotation, mask, cache)
+
+    def _in_parts(self, x: Tensor, rotation: Rotation, mask: Tensor, cache: Any) -> Tensor:
+        """Run a long prompt a part at a time, as no token sees a later one: each result takes the place of queries."""
+        attention, new = self.self_attention, x.shape[1]
+        parts = [slice(begin, min(begin + ROWS, new)) for begin in range(0, new, ROWS)]
+        held, keys, values = [], [], []
+        for of in parts:
+            q, k, v = attention.project(self.input_layernorm(x[:, of]), (rotation[0][:, of], rotation[1][:, of]))
+            held.append(q)
+            keys.append(k)
+            values.append(v.clone())  # a view would keep the whole product
+        k, v = cache.update(torch.cat(keys, 2), torch.cat(values, 2), attention.layer)
+        del q, keys, values
+        for number, of in enumerate(parts):
+            seen = k.shape[2] - new + of.stop
+            branch = attention.merge(held[number], k[:, :, :seen], v[:, :, :seen], mask[:, :, of, :seen])
+            held[number] = self._add(branch, x[:, of])
+        return torch.cat(held, 1)
+
+    def _add(self, branch: Tensor, x: Tensor) -> Tensor:
+        """Add the branch of attention, and then that of the MLP, to x: [batch, sequence, hidden]."""
         x, normed = add_rms_norm(branch, x, self.post_attention_layernorm)
-        if cache is None or x.shape[1] <= ROWS:
-            return self.mlp(normed, x)
-        parts = zip(normed.split(ROWS, 1), x.split(ROWS, 1), strict=True)
-        return torch.cat([self.mlp(*rows) for rows in parts], 1)
+        return self.mlp(normed, x)
