@@ -10,8 +10,12 @@ def whole_steps(tokens: int) -> int:
     return -(-tokens // STEP) * STEP
 
 
-def capacity_after(prompt: int, answer: int) -> int:
-    """Tokens that the fast engine's buffers hold at the end of an answer; both lengths in tokens."""
+def capacity_after(prompt: int, answer: int, prefix: int = 0) -> int:
+    """Tokens that the fast engine's buffers hold at the end of an answer; all lengths in tokens.
+
+    prefix: a learned prefix, which is kept before the prompt.
+    """
+    prompt += prefix
     capacity = whole_steps(prompt + min(answer, ROOM))
     while capacity < prompt + answer - 1:  # the last token is not run, and needs no room
         capacity *= 2

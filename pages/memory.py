@@ -11,7 +11,7 @@ from benchmarks.store.store import Store
 from dashboard import charts, machine
 from dashboard.jobs import measure_form
 from dashboard.markup import Markdown, bold
-from dashboard.results import memory, results
+from dashboard.results import card_fit, memory, results
 from dashboard.results.memory import Need
 from dashboard.texts import say, together
 from fastglm.system.devices import DeviceCard
@@ -28,6 +28,8 @@ def choose() -> None:
     if go and prompts:
         options = ["--prompt-tokens", ",".join(map(str, sorted(prompts))), "--answer-tokens", str(answer)]
         measure_form.start(model, variants, "memory", options)
+    if able:
+        card_fit.draw(model)
 
 
 def draw_results(store: Store) -> None:
@@ -38,7 +40,7 @@ def draw_results(store: Store) -> None:
     everything = store.measurements([str(run.name)])
     short = memory.out_of_memory(everything)
     rows = results.without_failures(everything, "memory")
-    needs = memory.needs(rows)
+    needs = memory.needs(rows, memory.prefix_of(run["model"]))
     if not needs and not short:
         st.info(say("run-empty", status=str(run["status"])), icon=":material/hourglass_empty:")
         return

@@ -9,6 +9,7 @@ from dashboard import widgets
 from dashboard.results import results
 from fastglm.capacity import STEP, capacity_after
 from fastglm.errors import FastGLMError
+from fastglm.models.facts import ModelFacts
 from fastglm.variants.variants import VARIANTS
 
 LONGEST = 1 << 20  # largest context of a chart in tokens, whatever a config or a run says
@@ -26,6 +27,7 @@ class Need:
     rest: float = 0.0  # bytes of the peak beside weights and cache
     token: float = 0.0  # bytes of cache per token; 0 if no answer was measured
     step: int = 1  # tokens by which the cache grows
+    prefix: int = 0  # tokens of a learned prefix, in the cache of each sequence
 
     @property
     def parts(self) -> tuple[float, float, float]:
@@ -34,18 +36,24 @@ class Need:
 
     def at(self, context: int, batch: int) -> float:
         """Bytes for `batch` sequences of `context` tokens."""
-        return self.weights + self.rest + batch * self.token * (-(-context // self.step) * self.step)
+        tokens = -(-(self.prefix + context) // self.step) * self.step
+        return self.weights + self.rest + batch * self.token * tokens
 
     def longest(self, memory: float, batch: int) -> int:
         """The largest number of tokens that each of `batch` sequences can have in `memory` bytes."""
         steps = (memory - self.weights - self.rest) // (batch * self.token * self.step)
-        return max(int(steps), 0) * self.step
+        return max(int(steps) * self.step - self.prefix, 0)
 
 
-def needs(rows: pd.DataFrame) -> dict[str, Need]:
-    """The needs of every variant with known weights. `rows` are those of a run, without failures."""
+def needs(rows: pd.DataFrame, prefix: int = 0) -> dict[str, Need]:
+    """The needs of every variant with known weights.
+
+    Args:
+        rows: those of a run, without failures.
+        prefix: tokens of a learned prefix, whose keys and values each answer has too.
+    """
     known = rows["variant"][rows["metric"] == "weights_memory"]
-    return {variant: _need(variant, rows[rows["variant"] == variant]) for variant in known}
+    return {variant: _need(variant, rows[rows["variant"] == variant], prefix) for variant in known}
 
 
 def peaks(rows: pd.DataFrame) -> pd.DataFrame:
@@ -89,14 +97,25 @@ def out_of_memory(rows: pd.DataFrame) -> list[str]:
 
 def context_of(model: str) -> int:
     """The context of a model in tokens; `PUBLISHED` if the model is not on this machine or cannot be read."""
+    facts = _facts(model)
+    return min(facts.context, LONGEST) if facts else PUBLISHED
+
+
+def prefix_of(model: str) -> int:
+    """The number of tokens of a model's learned prefix; 0 if it has none, or is not on this machine."""
+    facts = _facts(model)
+    return facts.pre_seq_len or 0 if facts else 0
+
+
+def _facts(model: str) -> ModelFacts | None:
     try:
         known = widgets.known_facts(model)
     except FastGLMError:
-        known = None
-    return min(known[0].context, LONGEST) if known else PUBLISHED
+        return None
+    return known[0] if known else None
 
 
-def _need(variant: str, rows: pd.DataFrame) -> Need:
+def _need(variant: str, rows: pd.DataFrame, prefix: int) -> Need:
     weights = float(rows["value"][rows["metric"] == "weights_memory"].iloc[0])
     answers = rows[(rows["metric"] == "cache_memory") & (results.count(rows, "prompt_tokens") > 0)]
     answers = answers[results.count(answers, "answer_tokens") > 0].to_dict("records")
@@ -107,6 +126,6 @@ def _need(variant: str, rows: pd.DataFrame) -> Need:
     peaks = [row["value"] for row in rows.to_dict("records") if row["params"] == {"during": "answer", **params}]
     is_fast = variant in VARIANTS and VARIANTS[variant].engine != "eager"
     prompt, answer = params["prompt_tokens"], params["answer_tokens"]
-    token = cache / (capacity_after(prompt, answer) if is_fast else prompt + answer)
+    token = cache / (capacity_after(prompt, answer, prefix) if is_fast else prompt + answer + prefix)
     rest = max([0.0, *(peak - weights - cache for peak in peaks)])
-    return Need(variant, weights, cache, rest, token, STEP if is_fast else 1)
+    return Need(variant, weights, cache, rest, token, STEP if is_fast else 1, prefix)

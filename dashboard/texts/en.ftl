@@ -70,6 +70,8 @@ stop = Stop
 again = Answer again
 try-again = Try again
 no-answer = There is no answer.
+calls-tool = A call of the tool **{ $name }**
+tool-not-run = Nothing runs tools here. The next message can give the result.
 loading-start = Starting a process for { $variant } …
 loading-compile = Compiling { $variant } for this processor, only the first time: half a minute or more …
 loading = Loading { $variant } … { $done } of { $total }
@@ -93,6 +95,7 @@ rounds-left-out = { $count ->
     [one] The oldest round did not fit into the context and was left out.
    *[other] The { $count } oldest rounds did not fit into the context and were left out.
   }
+stopped-context = The context is full, so the answer ends here: the model's positions were made for no more tokens, and texts beyond them lose their sense.
 stopped-length = The maximum length was reached.
 stopped-user = Stopped.
 
@@ -334,6 +337,19 @@ memory-points = { $batch ->
    *[other] Peaks were measured for one sequence at a time; they are shown at a batch of 1.
   }
 memory-elsewhere = This was measured on { $device }. Models run on { $kind } here, where the bytes of the weights and the rest may differ.
+cards-title = Cards that { $model } fits
+cards-int8 = KV cache as int8 (--cache int8)
+cards-fit = With { $context } tokens of context, { $variants } { $count ->
+    [one] fits
+   *[other] fit
+  } on a { $card } GB card.
+cards-none = With { $context } tokens of context, { $variants } { $count ->
+    [one] needs
+   *[other] need
+  } more than a { $card } GB card.
+cards-work = Reading the prompt
+cards-card = Smallest card
+cards-how = Computed from the model's sizes, with nothing downloaded, for one conversation on a GPU in fp16: weights in the variant's format, the keys and values of the whole context, and the most that reading a prompt of that length takes beside them. A card counts if 90 % of it is enough, because its driver and PyTorch take the rest: a 4 GB card has 3.6 × 2³⁰ bytes left. The tensors were counted on a CPU and agree; on a GPU the total is not measured. If a long answer follows a short prompt, the KV cache can grow to twice its size.
 fits = fits
 fits-not = does not fit
 column-need = Needs

@@ -61,6 +61,8 @@ stop = 停止
 again = 重新回答
 try-again = 重试
 no-answer = 没有回答。
+calls-tool = 调用工具 **{ $name }**
+tool-not-run = 这里不会执行工具。可以在下一条消息里给出结果。
 loading-start = 正在为 { $variant } 启动进程……
 loading-compile = 正在为本机处理器编译 { $variant }，只在首次需要：半分钟或更久……
 loading = 正在加载 { $variant }…… { $done } / { $total }
@@ -77,6 +79,7 @@ figure-acceptance = 采纳草稿 { $share } %
 figure-rate = { $rate } 词元/秒
 figure-memory = 占用 { $memory }
 rounds-left-out = 最早的 { $count } 轮对话超出上下文，未被使用。
+stopped-context = 上下文已满，回答到此为止：模型的位置编码只为这么多词元而设，超出之后文字会失去意义。
 stopped-length = 已达到最大长度。
 stopped-user = 已停止。
 
@@ -311,6 +314,13 @@ memory-points = { $batch ->
    *[other] 峰值是逐个序列测得的，批量为 1 时才显示。
   }
 memory-elsewhere = 以上是在 { $device } 上测得的。本机在 { $kind } 上运行模型，权重的字节数和“其余”都可能不同。
+cards-title = { $model } 放得进哪些显卡
+cards-int8 = KV 缓存用 int8（--cache int8）
+cards-fit = 上下文为 { $context } 个词元时，{ $variants } 放得进 { $card } GB 的显卡。
+cards-none = 上下文为 { $context } 个词元时，{ $variants } 连 { $card } GB 的显卡也放不下。
+cards-work = 读取提示
+cards-card = 最小显卡
+cards-how = 根据模型的尺寸计算，不需要下载；按 GPU 上以 fp16 进行的一个对话计：变体格式的权重、整个上下文的键和值，以及读取同样长的提示时最多还要占用的内存。驱动和 PyTorch 也要占用显存，因此只按显卡容量的 90 % 计算：4 GB 的显卡剩下 3.6 × 2³⁰ 字节。张量的字节数已在 CPU 上核对，结果一致；在 GPU 上的总量没有实测。如果提示短而回答很长，KV 缓存可能增长到两倍。
 fits = 放得下
 fits-not = 放不下
 column-need = 需要

@@ -54,8 +54,9 @@ class EagerEngine:
             yield int(token)
 
     def cache_memory(self, tokens: int) -> int:
-        """Bytes of keys and values for a number of tokens."""
-        return tokens * self.model.config.cache_bytes(self.model.dtype)
+        """Bytes of keys and values for a number of tokens, behind a learned prefix if there is one."""
+        config = self.model.config
+        return (tokens + (config.pre_seq_len or 0)) * config.cache_bytes(self.model.dtype)
 
 
 class _Draw:

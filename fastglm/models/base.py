@@ -94,7 +94,4 @@ class ModelConfig(ModelFacts, PreTrainedConfig):
 
     def cache_bytes(self, dtype: torch.dtype) -> int:
         """Bytes of the keys and values of one token for activations of `dtype`."""
-        values = self.cache_values()
-        if self.cache_format == "int8":
-            return values + values // int(self.head_dim or 1) * dtype.itemsize  # a scale for each vector
-        return values * dtype.itemsize
+        return self.token_bytes(dtype.itemsize)

@@ -33,6 +33,7 @@ class ModelFacts:
     attribute_map: ClassVar[dict[str, str]] = {}  # other names of fields, and the fields they mean
     has_generations: ClassVar[bool] = False  # a field `generation` decides what its other fields do not
     vocabulary_can_shrink: ClassVar[bool] = False  # `prune_vocabulary` knows its tokenizer's files
+    prompt_states: ClassVar[int] = 9  # states of a whole prompt that exist at the same time while it is read, at most
     ranges: ClassVar[Mapping[str, Range]] = COMMON
     listed: ClassVar[tuple[str, ...]] = ("layer_numbers",)  # fields that may have an entry for each layer
 
@@ -149,6 +150,13 @@ class ModelFacts:
     def cache_values(self) -> int:
         """The number of values in the keys and values of one token."""
         return 2 * sum(self.kv_heads(layer) for layer in range(self.layers)) * int(self.head_dim or 0)
+
+    def token_bytes(self, width: int) -> int:
+        """Bytes of the keys and values of one token, for activations of `width` bytes a number."""
+        values = self.cache_values()
+        if self.cache_format == "int8":
+            return values + values // int(self.head_dim or 1) * width  # a scale for each vector
+        return values * width
 
     @property
     def prefix_inner(self) -> int:

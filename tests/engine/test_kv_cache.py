@@ -95,11 +95,12 @@ def test_int8_is_near_and_takes_its_share():
 
 
 @pytest.mark.parametrize(("prompt", "answer"), [(1, 1), (10, 64), (64, 64), (65, 128), (50, 270), (1, 193), (1, 194)])
-def test_the_capacity_at_the_end_is_known_before(prompt, answer):
-    slots, *_ = prefilled(prompt, capacity=whole_steps(prompt + min(answer, ROOM)))
-    for length in range(prompt + 1, prompt + answer):
+@pytest.mark.parametrize("prefix", [0, 8])
+def test_the_capacity_at_the_end_is_known_before(prompt, answer, prefix):
+    slots, *_ = prefilled(prefix + prompt, capacity=whole_steps(prefix + prompt + min(answer, ROOM)))
+    for length in range(prefix + prompt + 1, prefix + prompt + answer):
         slots.reserve(length)
-    assert slots._caches[0].capacity == capacity_after(prompt, answer)
+    assert slots._caches[0].capacity == capacity_after(prompt, answer, prefix)
 
 
 def test_where_there_is_no_memory_the_message_says_so_and_nothing_is_lost(monkeypatch):

@@ -75,13 +75,36 @@ def traces(app: AppTest, mode: str) -> dict[str, Any]:
 
 def table(app: AppTest) -> pd.DataFrame:
     """The computed values, a row per variant."""
-    return app.dataframe[0].value.set_index("variant")
+    return next(found.value for found in app.dataframe if "token" in found.value).set_index("variant")
 
 
 def test_the_empty_page_says_what_to_do(open_page: Open) -> None:
     app = open_page(PAGE)
     assert "No memory has been measured yet" in words(app)
     assert not app.get("plotly_chart")
+
+
+@pytest.mark.parametrize("model", ["shape:chatglm3-6b", "THUDM/chatglm3-6b", "modelscope:ZhipuAI/chatglm3-6b"])
+def test_cards_are_named_before_anything_is_downloaded(open_page: Open, model: str) -> None:
+    app = open_page(PAGE, model=model)
+    text = words(app)
+    assert "With 8192 tokens of context, **int4**, **distilled**, **turbo** fit on a 4 GB card." in text
+    assert "With 8192 tokens of context, **int8** fits on a 8 GB card." in text
+    needs = app.dataframe[0].value.set_index("Variant")["Needs"]
+    assert needs["int4"] == "3.8 GB"
+    healthy(app.toggle(key="cards-int8").set_value(True).run())
+    assert app.dataframe[0].value.set_index("Variant")["Needs"]["int4"] == "3.7 GB"
+
+
+def test_a_model_of_unknown_size_has_no_cards(open_page: Open) -> None:
+    assert "fits on a" not in words(open_page(PAGE, model="THUDM/another-model"))
+
+
+def test_a_longer_context_needs_a_larger_card(open_page: Open) -> None:
+    app = open_page(PAGE, model="shape:glm-4-9b")
+    assert "**int4**, **distilled** fit on a 6 GB card." in words(app)
+    healthy(next(box for box in app.selectbox if box.label.startswith("Context")).select(32768).run())
+    assert "With 32768 tokens of context, **int4** fits on a 12 GB card." in words(app)
 
 
 def test_the_parts_are_those_of_the_longest_prompt_and_never_below_zero(open_page: Open) -> None:
@@ -244,6 +267,18 @@ class Tiny:
                 return torch.eye(8)[1].expand(1, keep, 8)
 
         return Decoder()
+
+
+def test_a_learned_prefix_takes_its_part_of_each_cache() -> None:
+    params = {"prompt_tokens": 100, "answer_tokens": 20}
+    rows = pd.DataFrame(
+        [("fast", "weights_memory", {}, 1.0), ("fast", "cache_memory", params, 256.0 * 8)],
+        columns=["variant", "metric", "params", "value"],
+    )
+    need = memory.needs(rows, prefix=128)["fast"]
+    assert need.token == 8
+    assert (need.at(64, 1), need.at(65, 2)) == (1 + 8 * 192, 1 + 2 * 8 * 256)
+    assert need.longest(1 + 8 * 256, 1) == 128
 
 
 @pytest.mark.parametrize(("prompt", "answer"), [(10, 64), (64, 64), (65, 128), (50, 270), (1, 192), (1, 193), (1, 194)])

@@ -44,6 +44,7 @@ class GLMFacts(ModelFacts):
     }
     ranges: ClassVar[Mapping[str, Range]] = RANGES
     has_generations: ClassVar[bool] = True
+    prompt_states: ClassVar[int] = 3
     listed: ClassVar[tuple[str, ...]] = (
         "num_attention_heads",
         "multi_query_group_num",
