@@ -157,6 +157,7 @@ def convert(
     out: Annotated[Path, typer.Option(help="The folder, or the GGUF file, to make; it must not exist yet.")],
     to: Annotated[Layout, typer.Option(help="glm: a folder for transformers; gguf: a file for llama.cpp.")],
     kind: Annotated[Kind, typer.Option("--type", help="Of the matrices in a GGUF file.")] = Kind.f16,
+    generation: Generation = "auto",
     progress: Progress = Show.bar,
     debug: Debug = False,
 ) -> None:
@@ -170,7 +171,7 @@ def convert(
     from fastglm.progress.json_lines import JsonLines
 
     with JsonLines() if progress is Show.json else Bars() as told:
-        made = write(model, to, out, kind, told)
+        made = write(model, to, out, kind, told, generation=generation)
     if progress is Show.bar:
         typer.echo(f"Written: {made}")
 

@@ -12,7 +12,13 @@ from .kinds import Kind, Layout
 
 
 def convert(
-    model: str | Path, to: Layout, out: str | Path, kind: Kind = Kind.f16, progress: OnProgress | None = None
+    model: str | Path,
+    to: Layout,
+    out: str | Path,
+    kind: Kind = Kind.f16,
+    progress: OnProgress | None = None,
+    *,
+    generation: str = "auto",
 ) -> Path:
     """Convert a checkpoint of ChatGLM2, 3, GLM-4 or CodeGeeX in the published layout.
 
@@ -21,6 +27,7 @@ def convert(
         to: `glm`, a folder for transformers' own `GlmForCausalLM`, or `gguf`, a file for llama.cpp.
         out: a new folder or file; it appears when it is complete.
         kind: the type of the matrices in a GGUF file.
+        generation: as for `fastglm.load`.
 
     Raises:
         UsageError: `out` exists, or the checkpoint has no counterpart in the other program, or needs no conversion.
@@ -37,7 +44,7 @@ def convert(
     _check_layout(folder, to)
     from .source import Source  # takes torch along
 
-    source = Source.open(folder.name if named.kind == "folder" else named.name, folder)
+    source = Source.open(folder.name if named.kind == "folder" else named.name, folder, generation)
     with alone(out):
         if to is Layout.glm:
             from .glm_folder import write_glm

@@ -30,14 +30,17 @@ class Source:
     vocabulary: Vocabulary
 
     @classmethod
-    def open(cls, name: str, folder: Path) -> Self:
+    def open(cls, name: str, folder: Path, generation: str = "auto") -> Self:
         """Open a folder; its config tells afterwards whether head and embedding are one matrix.
+
+        Args:
+            generation: as for `fastglm.load`.
 
         Raises:
             UsageError: no other program computes this architecture, or the weights are packed in a layout of ours.
             CheckpointError: the checkpoint or its vocabulary cannot be read.
         """
-        checkpoint = Checkpoint(folder)
+        checkpoint = Checkpoint(folder, generation)
         config = checkpoint.config
         if not isinstance(config, GLMConfig):
             raise UsageError(
@@ -51,7 +54,7 @@ class Source:
         if len({config.shape(layer) for layer in range(config.layers)}) > 1:
             raise UsageError(f"{name} has layers of different widths, which no other program's architecture has.")
         checkpoint.settle_head()
-        return cls(name, checkpoint, config, read_vocabulary(folder))
+        return cls(name, checkpoint, config, read_vocabulary(folder, generation))
 
     @property
     def rules(self) -> Generation:

@@ -49,9 +49,9 @@ class Vocabulary:
         return [token.content for token in self.added.values() if token.special]
 
 
-def read_vocabulary(folder: Path) -> Vocabulary:
+def read_vocabulary(folder: Path, generation: str = "auto") -> Vocabulary:
     """Read the tokenizer of a checkpoint. Raises CheckpointError if it cannot be read."""
-    tokenizer: Any = read_tokenizer(folder)
+    tokenizer: Any = read_tokenizer(folder, generation)
     control = tokenizer.control_ids()
     known = {
         "added": {

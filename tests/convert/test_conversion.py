@@ -60,6 +60,15 @@ def test_pruned_and_compressed_models_are_refused(tmp_path: Path) -> None:
             convert(source, Layout.glm, tmp_path / "out")
 
 
+def test_a_generation_that_was_said_decides_the_conversation(tmp_path: Path) -> None:
+    arguments = ["convert", "--model", str(recorded.folder("chatglm3-32k")), "--to", "glm"]
+    assert main([*arguments, "--out", str(tmp_path / "said"), "--generation", "chatglm2"]) == 0
+    assert main([*arguments, "--out", str(tmp_path / "told")]) == 0
+    said, told = ((tmp_path / name / "chat_template.jinja").read_text(encoding="utf-8") for name in ("said", "told"))
+    assert "[Round" in said
+    assert "[Round" not in told
+
+
 def test_models_without_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="random weights"):
         convert("shape:chatglm-6b@1", Layout.glm, tmp_path / "out")
