@@ -191,7 +191,9 @@ def figures_line(figures: Figures, model: str = "", variant: str = "", ended: bo
     st.caption(" · ".join(part for part in parts if part))
     if figures.rounds_left_out:
         st.caption(":material/history: " + say("rounds-left-out", count=figures.rounds_left_out))
-    if figures.stop == "length":
+    if figures.context_full:
+        st.caption(":material/content_cut: " + say("stopped-context"))
+    elif figures.stop == "length":
         st.caption(":material/content_cut: " + say("stopped-length"))
     elif figures.stop is None and ended:
         st.caption(":material/stop_circle: " + say("stopped-user"))

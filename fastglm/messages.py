@@ -7,6 +7,16 @@ Role = Literal["system", "user", "assistant", "observation"]
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """An answer that calls a tool; nothing runs it."""
+
+    name: str
+    content: str  # as the model wrote it
+    arguments: str | None = None  # as JSON; None if they cannot be read
+    fault: str | None = None  # the reason for that, in one line
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A text and the role of its speaker.
 

@@ -10,6 +10,7 @@ from dashboard.session.conversation import Desk
 from dashboard.session.state import MESSAGE, NotAConversation, Round, loads
 from dashboard.texts import language, say
 from fastglm.demo.skills import SKILLS, Language, Skill, skills_of
+from fastglm.messages import ToolCall
 
 FIRST = ("advice", "stories", "multiplication", "capitals", "translation", "memory")  # model of an empty page
 
@@ -125,13 +126,27 @@ def draw_round(past: Round) -> None:
     with st.chat_message("user"):
         safe_markdown.draw_plain(past.query)
     with st.chat_message("assistant"):
-        safe_markdown.draw(past.response)
+        if past.call:
+            tool_call(past.call)
+        else:
+            safe_markdown.draw(past.response)
         if past.figures:
             widgets.figures_line(past.figures, past.model, past.variant, ended=past.error is None)
         if past.error:
             st.error(plain(past.error), icon=":material/error:")
         elif not past.figures:
             st.caption(":material/stop_circle: " + say("no-answer"))
+
+
+def tool_call(call: ToolCall) -> None:
+    """Draw the call of a tool: its name and its arguments, or the call as it was written and why it cannot be read."""
+    st.markdown(":material/build: " + say("calls-tool", name=call.name))
+    if call.fault or call.arguments is None:
+        st.code(call.content, None, wrap_lines=True)
+        st.error(plain(call.fault), icon=":material/error:")
+        return
+    st.code(call.arguments, "json", wrap_lines=True)
+    st.caption(say("tool-not-run"))
 
 
 def draw_running(desk: Desk, tab: str) -> None:

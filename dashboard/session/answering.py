@@ -14,7 +14,7 @@ from fastglm.hosting.host import Host
 from fastglm.hosting.lease import lease
 from fastglm.hosting.pool import Pool
 from fastglm.hosting.protocol import HostKey
-from fastglm.messages import Message
+from fastglm.messages import Message, ToolCall
 from fastglm.progress.progress import Progress
 
 State = Literal["loading", "warming", "queued", "waiting", "running", "done", "failed", "cancelled"]
@@ -74,6 +74,11 @@ class Turn:
         return self.piece.text if self.piece else ""
 
     @property
+    def call(self) -> ToolCall | None:
+        """The call of a tool, once the answer has ended with one."""
+        return self.piece.call if self.piece else None
+
+    @property
     def figures(self) -> Figures | None:
         """The figures so far; None before the first token."""
         if (piece := self.piece) is None:
@@ -86,6 +91,7 @@ class Turn:
             piece.rounds_left_out,
             piece.stop,
             piece.acceptance,
+            piece.context_full,
         )
 
     def start(self, on_end: Callable[["Turn"], None]) -> "Turn":

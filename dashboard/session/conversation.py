@@ -57,7 +57,7 @@ class Desk:
         settings = conversation.settings.for_stream()
 
         def keep(turn: Turn) -> None:
-            last.response = turn.text
+            last.response, last.call = turn.text, turn.call
             last.figures, last.error = turn.figures, turn.error
             self.shelf.save(tab)
             self._after(tab)

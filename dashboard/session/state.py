@@ -13,8 +13,7 @@ from pydantic import ConfigDict, FailFast, Field, TypeAdapter, ValidationError
 
 from benchmarks.exchange import bounded
 from fastglm.errors import FastGLMError
-from fastglm.history import of_rounds
-from fastglm.messages import Message
+from fastglm.messages import Message, ToolCall
 from fastglm.system.files import read_regular, replacing
 from fastglm.system.home import folder
 
@@ -64,6 +63,7 @@ class Figures:
     rounds_left_out: Count = 0
     stop: Name | None = None  # "eos", "length", or None for a stopped answer
     acceptance: Number | None = None  # accepted share of the drafted tokens; None without drafting
+    context_full: bool = False  # prompt and answer have filled the model's context
 
 
 @dataclass
@@ -77,6 +77,13 @@ class Round:
     variant: Name = "original"
     figures: Figures | None = None
     error: str | None = None
+    call: ToolCall | None = None  # if the response is one
+
+    def messages(self) -> list[Message]:
+        """The question and its answer for the model."""
+        call = self.call
+        said = Message("assistant", call.content, call.name) if call else Message("assistant", self.response)
+        return [Message("user", self.query), said]
 
 
 @dataclass
@@ -93,7 +100,7 @@ class Conversation:
     def history(self) -> list[Message]:
         """The system message, if there is one, and the messages of the answered rounds."""
         before = [Message("system", self.system)] if self.system else []
-        return [*before, *of_rounds((round.query, round.response) for round in self.rounds if round.response)]
+        return [*before, *(message for round in self.rounds if round.response for message in round.messages())]
 
     def dumps(self) -> str:
         """The conversation as JSON, readable by `loads`."""

@@ -40,6 +40,7 @@ class TerminalChat:
         self._before = [Message("system", system)] if system else []
         self._history = [*self._before]
         self._left_out = 0  # number of left-out rounds that the user knows of
+        self._told_full = False  # the user knows that an answer ended with the context
         self._on_screen = sys.stdin.isatty() and sys.stdout.isatty()
         if self._on_screen:
             with contextlib.suppress(ImportError):  # not on Windows, whose console edits lines itself
@@ -83,7 +84,7 @@ class TerminalChat:
 
     def _clear(self) -> None:
         self._history = [*self._before]
-        self._left_out = 0
+        self._left_out, self._told_full = 0, False
         if self._on_screen:
             print(_ERASE, end="", flush=True)
         _tell("The conversation is cleared.")
@@ -99,21 +100,35 @@ class TerminalChat:
                 answer.wait()
         except FastGLMError as error:
             _tell(f"error: {error}", fg=typer.colors.RED)
-        self._remember(message, answer)
+        self._remember(host, message, answer)
 
-    def _remember(self, message: str, answer: Answer) -> None:
+    def _remember(self, host: Host, message: str, answer: Answer) -> None:
         """Keep an answer, also a stopped one, and print its figures."""
         piece = answer.piece
         if piece is None:
             if answer.state == "cancelled":
                 _tell("Stopped.")
             return
+        call = piece.call
         if answer.state != "failed":
-            self._history += [Message("user", message), Message("assistant", piece.text)]
+            said = Message("assistant", call.content, call.name) if call else Message("assistant", piece.text)
+            self._history += [Message("user", message), said]
+        if call and call.fault:
+            _tell(f"error: {call.fault}".translate(_CONTROLS), fg=typer.colors.RED)
+        elif call:
+            _tell(f"A call of the tool {call.name}, which nothing runs here: {call.arguments}".translate(_CONTROLS))
         _tell(_figures(answer, piece), dim=True)
         if piece.rounds_left_out > self._left_out:
             _tell(f"The context is full: the {piece.rounds_left_out} oldest rounds were left out.", dim=True)
         self._left_out = piece.rounds_left_out
+        if piece.context_full and not self._told_full:
+            self._told_full = True
+            context = host.info.context_length
+            _tell(
+                f"The answer ends here, as prompt and answer fill the context of {context} tokens: the model's "
+                "positions were made for no more, and texts beyond them lose their sense.",
+                dim=True,
+            )
 
 
 def _tell(text: str, **style: Any) -> None:

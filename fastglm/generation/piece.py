@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from ..messages import ToolCall
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -17,6 +19,8 @@ class Piece:
     rounds_left_out: int = 0  # number of oldest rounds that did not fit into the context
     stop: Literal["eos", "length"] | None = None  # on the last piece only
     cache_memory: int = 0  # bytes of the KV cache
+    context_full: bool = False  # on the last piece only: prompt and answer have filled the model's context
+    call: ToolCall | None = None  # on the last piece only, of an answer that calls a tool
     acceptance: float | None = None  # accepted share of the drafted tokens so far; None without drafting
 
     @property

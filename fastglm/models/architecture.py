@@ -11,7 +11,7 @@ from pkgutil import resolve_name as find_name
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import CheckpointError
-from ..messages import Message
+from ..messages import Message, ToolCall
 from .relatives import check_relative
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class Conversation:
     clean: changes an answer like the published code, by rules on neighbouring characters and short phrases.
     looked_at: the characters in those rules. A growing answer is never cut beside one of them.
     opening: the text that a model writes before each answer: the line of a tool's name, empty where it calls none.
+    call: finds the call of a tool in a whole answer, whose control tokens have their names; None: there are no tools.
     """
 
     roles: tuple[str, ...]
@@ -105,6 +106,7 @@ class Conversation:
     looked_at: frozenset[str]
     ends: tuple[str, ...] = ()  # control tokens that end an answer; none: the end of a sequence alone
     opening: str = ""
+    call: Callable[[str], ToolCall | None] | None = None
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,18 @@ def test_the_headline_names_the_adapter(chat: Chat) -> None:
     assert "demo as original with /a/prefix on cpu" in chat(options=("--adapter", "/a/prefix"))[2]
 
 
+def test_a_full_context_is_told_once(chat: Chat) -> None:
+    told = chat("full", "full", "clear", "full")[2]
+    assert told.count("fill the context of 2048 tokens") == 2  # once, and again after clear
+
+
+def test_a_call_of_a_tool_is_named_and_goes_on_as_one(chat: Chat) -> None:
+    _, answers, told = chat("call", "wrong call", "history")
+    assert 'A call of the tool search, which nothing runs here: {"query": "x"}' in told
+    assert "error: not as JSON: '[2J'" in told
+    assert repr(Message("assistant", '{"query": "x"}', "search")) in answers
+
+
 def test_the_end_of_the_input_leaves(chat: Chat) -> None:
     assert chat("x")[:2] == (0, "x1 x2 x3 x4 x5 \n")
 

@@ -9,8 +9,8 @@ from fastglm.demo.examples import encoded
 from fastglm.demo.glm_vocabulary import VOCABULARY_FILE, write_vocabulary
 from fastglm.demo.skills.calculator import NAME, SYSTEM
 from fastglm.demo.training.glm import GLMDemo
+from fastglm.models.glm.calls import read_call
 from fastglm.models.glm.sp_tokenizer import GLMSentencePieceTokenizer
-from fastglm.models.glm.tools import read_call
 from fastglm.models.source import demo_folder
 
 CALCULATOR = GLMDemo.skills[-1]

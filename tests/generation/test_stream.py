@@ -31,6 +31,7 @@ def test_both_engines_give_the_recorded_greedy_ids(loaded, index):
     assert [piece.tokens for piece in pieces] == list(range(1, 33))
     assert pieces[-1].stop == "length"
     assert {piece.stop for piece in pieces[:-1]} == {None}
+    assert not pieces[-1].context_full
     assert pieces[0].prompt_tokens == len(case["input_ids"])
 
 
@@ -101,6 +102,7 @@ def test_an_answer_ends_where_the_context_does(loaded):
     pieces = list(fastglm.stream(*loaded, list(range(100, 350)), max_new_tokens=50, ignore_eos=True))
     assert len(pieces) == 6
     assert pieces[-1].stop == "length"
+    assert [piece.context_full for piece in pieces] == [False] * 5 + [True]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from page_run import TAB, Open, button, healthy, run_until, words
 from streamlit.testing.v1 import AppTest
 
 from dashboard.session.conversation import desk
-from dashboard.session.state import Conversation, Round
+from dashboard.session.state import Conversation, Figures, Round
 from fastglm.demo.skills import SKILLS
 from fastglm.errors import FastGLMError
-from fastglm.messages import Message
+from fastglm.messages import Message, ToolCall
 
 PAGE = "pages/chat.py"
 
@@ -32,6 +32,26 @@ def test_a_message_is_answered_with_its_figures(open_page: Open, pool: FakePool)
     assert "hello &lt;b&gt;you&lt;/b&gt;" in text
     assert pool.text in text
     assert "8 tokens · first token after 0.10 s · 50.0 tokens/s · 250.0 MB in use" in text
+
+
+def test_an_answer_that_fills_the_context_says_so(open_page: Open) -> None:
+    figures = Figures(3, 0.1, 20.0, 1000, stop="length", context_full=True)
+    desk().shelf.put(TAB, Conversation([Round("more", "and so on", figures=figures)]))
+    text = words(open_page(PAGE))
+    assert "The context is full, so the answer ends here" in text
+    assert "The maximum length was reached" not in text
+
+
+def test_a_call_of_a_tool_is_drawn_as_one(open_page: Open, pool: FakePool) -> None:
+    pool.text, pool.call = "search\n{}", ToolCall("search", "{}", '{"query": "x"}')
+    app = ask(open_page(PAGE), "look")
+    assert "A call of the tool **search**" in words(app)
+    assert [found.value for found in app.code] == ['{"query": "x"}']
+    pool.call = ToolCall("search", "{", fault="it is not JSON")
+    ask(app, "again")
+    assert "it is not JSON" in words(app)
+    assert app.code[-1].value == "{"
+    assert pool.asked[-1][2] == [Message("user", "look"), Message("assistant", "{}", "search")]
 
 
 def test_an_empty_message_does_nothing(open_page: Open, pool: FakePool) -> None:

@@ -13,7 +13,7 @@ from fastglm.errors import CheckpointError, ContextError, MemoryShortError, Usag
 from fastglm.generation.piece import Piece
 from fastglm.hosting.in_turn import InTurn
 from fastglm.hosting.worker import serve, standard_streams
-from fastglm.messages import Message
+from fastglm.messages import Message, ToolCall
 from fastglm.progress.progress import OnProgress, Progress
 
 # Of torch, the worker asks for the number of threads alone; importing the real one takes seconds.
@@ -130,6 +130,16 @@ def answer(
             pause, count = 0.02, 100_000
         case "controls":
             yield piece("\x1b[2Jone\r\ntwo\x07!", 1, stop="eos")
+            return
+        case "full":
+            yield piece("and so on", 1, stop="length", context_full=True)
+            return
+        case "call":
+            found = ToolCall("search", '{"query": "x"}', '{"query": "x"}')
+            yield piece('search\n{"query": "x"}', 1, stop="eos", call=found)
+            return
+        case "wrong call":
+            yield piece("search\nx", 1, stop="eos", call=ToolCall("search", "x", fault="not as JSON: '\x1b[2J'"))
             return
         case "settings":
             yield piece(repr(sorted(settings.items())), 1, stop="eos")

@@ -3,13 +3,14 @@
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 from fastglm.errors import FastGLMError
 from fastglm.generation.piece import Piece
 from fastglm.hosting.protocol import HostKey
-from fastglm.messages import Message
+from fastglm.messages import Message, ToolCall
 from fastglm.progress.progress import Progress
 from fastglm.system.memory import Memory
 
@@ -19,10 +20,19 @@ class FakeAnswer:
     tokens.
     """
 
-    def __init__(self, text: str, gate: threading.Event | None, pace: float, dies: int | None, state: str) -> None:
+    def __init__(
+        self,
+        text: str,
+        gate: threading.Event | None,
+        pace: float,
+        dies: int | None,
+        state: str,
+        call: ToolCall | None = None,
+    ) -> None:
         self.state, self.ahead, self.waiting_for = state, 2, "a benchmark"
         self.memory: Memory | None = None
         self._text, self._gate, self._pace, self._dies = text, gate, pace, dies
+        self._call = call
         self._cancelled = threading.Event()
 
     def cancel(self) -> None:
@@ -38,7 +48,8 @@ class FakeAnswer:
             if i == self._dies:
                 raise FastGLMError("the process that ran it ended (signal 9); ask again to start it anew")
             stop = "eos" if i == len(self._text) - 1 else None
-            yield Piece(self._text[: i + 1], 5 + i, i + 1, 7, 0.1 + 0.02 * i, 0.1, stop=stop, cache_memory=1000)
+            piece = Piece(self._text[: i + 1], 5 + i, i + 1, 7, 0.1 + 0.02 * i, 0.1, stop=stop, cache_memory=1000)
+            yield replace(piece, call=self._call) if stop else piece
         self.state = "cancelled" if self._cancelled.is_set() else "done"
         self.memory = Memory(weights=5_000_000, cache=1000, current=250_000_000, peak=260_000_000)
 
@@ -54,7 +65,7 @@ class FakeHost:
         pool = self.pool
         pool.asked.append((self.key, prompt, history, settings))
         text = pool.texts.get(self.key.variant, pool.text)
-        return FakeAnswer(text, pool.gate, pool.pace, pool.dies, pool.first_state)
+        return FakeAnswer(text, pool.gate, pool.pace, pool.dies, pool.first_state, pool.call)
 
 
 class FakePool:
@@ -66,6 +77,7 @@ class FakePool:
         self.gate: threading.Event | None = None
         self.dies: int | None = None
         self.first_state = "running"
+        self.call: ToolCall | None = None
         self.refuses: FastGLMError | None = None
         self.asked: list[tuple[HostKey, str, Any, dict[str, Any]]] = []
         self.held: dict[str, set[HostKey]] = {}

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ...errors import ToolCallError
 from ...messages import Message
-from ...models.glm.tools import read_answer, read_call
+from ...models.glm.calls import read_answer, read_call
 from .arithmetic import Addition, Calculation, Multiplication, Subtraction, bilingual
 from .base import LANGUAGES, Language, Sample, Skill
 

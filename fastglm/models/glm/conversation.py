@@ -1,11 +1,13 @@
 """The published conversations of ChatGLM2 and its successors, by generation, and the clean-up of their answers."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ...history import check_turns
 from ...messages import Message
 from ..architecture import Conversation
+from .calls import find_call
 
 Pieces = list[int | str]  # a prompt in parts: control tokens by their ids, and texts
 YEAR = ("[[训练时间]]", "2023年")  # a phrase of the training texts, and its meaning
@@ -79,6 +81,10 @@ _NEXT = ("<|user|>", "<|observation|>")  # a model that goes on after its answer
 CONVERSATIONS = {
     "chatglm2": Conversation(("user", "assistant"), _round_ids, clean_response, _CLEANED, ("</s>",)),
     "codegeex2": Conversation(("user", "assistant"), _code_ids, _as_it_is, frozenset(), ("</s>",)),
-    "chatglm3": Conversation(_ALL, _template_ids, clean_response, _CLEANED, ("</s>", *_NEXT), "\n"),
-    "glm4": Conversation(_ALL, _template_ids, clean_response, _CLEANED, ("<|endoftext|>", *_NEXT), "\n"),
+    **{
+        name: Conversation(
+            _ALL, _template_ids, clean_response, _CLEANED, (end, *_NEXT), opening="\n", call=partial(find_call, name)
+        )
+        for name, end in (("chatglm3", "</s>"), ("glm4", "<|endoftext|>"))
+    },
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dashboard.session.state import Conversation, Figures, NotAConversation, Round, Settings, Shelf, loads
-from fastglm.messages import Message
+from fastglm.messages import Message, ToolCall
 
 FIGURES = Figures(3, 0.1, 20.0, 1000, stop="eos")
 SAID = Conversation(
@@ -62,6 +62,12 @@ def test_a_system_message_is_kept_and_begins_the_history() -> None:
     assert told.history() == [Message("system", "短。"), *SAID.history()]
     before = {name: value for name, value in json.loads(SAID.dumps()).items() if name != "system"}
     assert loads(json.dumps(before)) == SAID  # a file of an earlier version
+
+
+def test_a_call_of_a_tool_is_kept_and_goes_on_as_one() -> None:
+    called = Conversation([Round("look", "search\n{}", call=ToolCall("search", "{}", "{}"))])
+    assert loads(called.dumps()) == called
+    assert called.history() == [Message("user", "look"), Message("assistant", "{}", "search")]
 
 
 def test_history_leaves_out_what_was_not_answered() -> None:
