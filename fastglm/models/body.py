@@ -8,13 +8,14 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
-from ..errors import CheckpointError, UsageError
+from ..errors import UsageError
 from ..kernels.packed import QuantizedEmbedding
 from ..placement import Entries, moved
 from .base import ModelConfig
 from .decoder import Rotary
 from .dynamic_cache import make_cache
 from .generate_hooks import check_supported
+from .loaded_weights import check_loaded
 from .prefix import PrefixEncoder, prefixed
 from .reading import CausalReader, Reading
 
@@ -31,17 +32,13 @@ class FamilyModel(PreTrainedModel):
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str]] = [r"rotary_(emb|pos_emb)\.inv_freq"]
 
     @classmethod
-    def from_pretrained(cls, *args: Any, output_loading_info: bool = False, **kwargs: Any) -> Any:
-        """Load as in transformers. Raises CheckpointError for missing weights, which otherwise would be random
-        numbers; those of a learned prefix may follow later, as the published README shows.
-        """
-        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        later = model.config.architecture.tensors.prefix.rpartition(".")[2]
-        if missing := sorted(name for name in info["missing_keys"] if later not in name.split(".")):
-            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-            raise CheckpointError(
-                f"The checkpoint lacks {', '.join(missing[:3])}{more}: a shard is missing; fetch it again."
-            )
+    def from_pretrained(
+        cls, *args: Any, output_loading_info: bool = False, ignore_mismatched_sizes: bool = False, **kwargs: Any
+    ) -> Any:
+        """Load as in transformers. Raises CheckpointError for weights that do not fit, as `check_loaded` does."""
+        kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        model, info = super().from_pretrained(*args, **kwargs)
+        check_loaded(model.config, info, not ignore_mismatched_sizes)
         return (model, info) if output_loading_info else model
 
 

@@ -1,7 +1,7 @@
 """Reading a checkpoint folder, one shard at a time: sharded or single, safetensors or `.bin`."""
 
 import copy
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from .architecture import recognize
 from .base import ModelConfig
 from .folder import CheckpointFolder, listed, read_fields, short
 from .weights import is_finite, is_kind, read_tensors
+
+SCALE = "weight_scale"  # the end of the names of a quantized matrix's scales
 
 
 class Checkpoint(CheckpointFolder):
@@ -138,14 +140,7 @@ class Checkpoint(CheckpointFolder):
     def _check_form(self, name: str, tensor: Tensor, expected: dict[str, Tensor]) -> None:
         wanted = expected.get(name)
         if wanted is None:
-            if maker := foreign.maker_of([name]):
-                raise CheckpointError(
-                    f"{self.folder} holds tensors of {maker}, {short(name)} among them: "
-                    "name the checkpoint that it was made from."
-                )
-            raise CheckpointError(
-                f"The checkpoint holds {short(name)}, which its config has no place for: check config.json."
-            )
+            raise no_place(name)
         check_form(name, tensor, wanted)
 
     def _check_index(self, found: dict[str, Path]) -> None:
@@ -171,19 +166,39 @@ def _expected(config: ModelConfig) -> dict[str, Tensor]:
         return config.architecture.model_class(untied).state_dict()
 
 
-def check_form(name: str, tensor: Tensor, wanted: Tensor) -> None:
-    """Raise CheckpointError if a stored tensor has another shape or type than the config wants."""
-    if tensor.shape != wanted.shape:
-        raise CheckpointError(
-            f"{name} is {short(tuple(tensor.shape))} in the checkpoint and {tuple(wanted.shape)} by its config: "
-            "config.json and the weights are not of the same model."
+def no_place(name: str) -> CheckpointError:
+    """The error for a stored tensor that the config knows nothing of."""
+    if maker := foreign.maker_of([name]):
+        return CheckpointError(
+            f"The checkpoint holds tensors of {maker}, {short(name)} among them: "
+            "name the checkpoint that it was made from."
         )
+    if name.endswith(SCALE):
+        return CheckpointError(
+            f"The checkpoint holds {short(name)}, so that its weights are quantised, and config.json does not say so: "
+            "set quantization_bit to 8 or 4 there."
+        )
+    return CheckpointError(f"The checkpoint holds {short(name)}, which its config has no place for: check config.json.")
+
+
+def other_shape(name: str, stored: Sequence[int], wanted: Sequence[int]) -> CheckpointError:
+    """The error for a stored tensor of another shape than the config wants."""
+    return CheckpointError(
+        f"{name} is {short(tuple(stored))} in the checkpoint and {tuple(wanted)} by its config: "
+        "config.json and the weights are not of the same model."
+    )
+
+
+def check_form(name: str, tensor: Tensor, wanted: Tensor) -> None:
+    """Raise CheckpointError if a stored tensor has another type or shape than the config wants."""
     if not is_kind(tensor, wanted):
         kind = "floating point" if wanted.is_floating_point() else _word(wanted.dtype)
-        raise CheckpointError(
-            f"{name} is of {_word(tensor.dtype)} in the checkpoint and must be {kind}: "
-            "config.json and the weights are not of the same model."
-        )
+        advice = "config.json and the weights are not of the same model"
+        if {tensor.dtype, wanted.dtype} & {torch.int8, torch.uint8}:
+            advice = f"{advice}, or quantization_bit does not say how these are quantised"
+        raise CheckpointError(f"{name} is of {_word(tensor.dtype)} in the checkpoint and must be {kind}: {advice}.")
+    if tensor.shape != wanted.shape:
+        raise other_shape(name, tensor.shape, wanted.shape)
 
 
 def read_config(folder: Path) -> ModelConfig:
