@@ -108,6 +108,10 @@ class KVCache:
         self.place[of] -= count
         self.position[of] -= count * self.stride[of]
 
+    def settle(self, row: int, length: int) -> None:
+        """Forget what a row has beyond `length` tokens."""
+        self.rewind(row, int(self.place[row]) - length)
+
     def move(self, source: int, target: int, length: int) -> None:
         """Put one row in the place of another."""
         for each in (self.place, self.position, self.stride):

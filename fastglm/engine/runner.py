@@ -1,7 +1,8 @@
 """The runner of a model: it runs prompts into slots of the KV cache, and steps of the requests in them."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary, ref
 
@@ -72,6 +73,8 @@ class Runner:
         self._slots = Slots([])
         self._prefix: Any | None = None  # keys and values at the beginning of every slot
         self._lock = threading.RLock()
+        self._depth = 0  # of calls within a call
+        self._left: list[Slot] = []  # given back, and freed at the end of the outermost call
 
     @torch.inference_mode()
     def prefill(self, prompts: Sequence[Tensor], answers: Sequence[int]) -> tuple[list[Slot], Tensor]:
@@ -84,7 +87,7 @@ class Runner:
         Raises:
             MemoryShortError: memory is too short for so many slots of that length.
         """
-        with self._lock:
+        with self._call():
             lengths = [len(prompt) for prompt in prompts]
             slots: list[Slot] = []
             try:
@@ -107,7 +110,7 @@ class Runner:
 
         Raises MemoryShortError if memory is too short for them.
         """
-        with self._lock:
+        with self._call():
             count = ids.shape[1]
             first, rows = self._range(slots)
             is_whole = len(slots) == rows and all(slot.row == first + place for place, slot in enumerate(slots))
@@ -117,7 +120,11 @@ class Runner:
             beside = self._slots.taken[first : first + rows]
             tokens = max(slot.length for slot in beside) + count
             self._slots.reserve(tokens)
-            logits, best = self._run(ids, first, tokens)
+            try:
+                logits, best = self._run(ids, first, tokens)
+            except BaseException:
+                self._slots.settle(range(first, first + rows))
+                raise
             for slot in slots:
                 slot.length += count
             if is_whole:
@@ -130,29 +137,17 @@ class Runner:
             return logits[at], best[at]
 
     @torch.inference_mode()
-    def reserve(self, slots: Sequence[Slot], count: int) -> None:
-        """Make space for `count` more tokens of each request. Raises MemoryShortError."""
-        with self._lock:
-            self._slots.reserve(max(slot.length for slot in slots) + count)
-
-    @torch.inference_mode()
     def rewind(self, slot: Slot, count: int) -> None:
         """Forget the last `count` tokens of a request."""
-        with self._lock:
+        with self._call():
             slot.length -= count
             self._slots.rewind(slot, count)
 
     @torch.inference_mode()
     def free(self, slots: Sequence[Slot]) -> None:
         """Give slots back, and all memory with the last of them."""
-        with self._lock:
-            for slot in sorted(slots, key=lambda slot: -slot.row):
-                if len(self._slots.taken) > 1:
-                    self._slots.free(slot)
-                else:
-                    self._slots.taken.clear()
-            if not self._slots.taken:
-                self._stages, self._slots, self._prefix = [], Slots([]), None
+        with self._call():
+            self._left += slots
 
     @property
     def memory(self) -> int:
@@ -163,6 +158,33 @@ class Runner:
     def slot_memory(self) -> int:
         """Bytes of one slot."""
         return self.memory // self._slots.count if self._stages else 0
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """A call, during which no slot is freed: garbage may be collected at any moment, and with it an abandoned
+        request.
+        """
+        with self._lock:
+            self._depth += 1
+            try:
+                yield
+            finally:
+                try:
+                    if self._depth == 1:
+                        self._free_left()
+                finally:
+                    self._depth -= 1
+
+    def _free_left(self) -> None:
+        while self._left:
+            slot = max(self._left, key=lambda slot: slot.row)
+            self._left.remove(slot)
+            if len(self._slots.taken) > 1:
+                self._slots.free(slot)
+            else:
+                self._slots.taken.clear()
+        if not self._slots.taken:
+            self._stages, self._slots, self._prefix = [], Slots([]), None
 
     @property
     def _model(self) -> Any:
@@ -221,14 +243,14 @@ class Runner:
         rows, padding = [slot.row for slot in slots], [longest - len(prompt) for prompt in prompts]
         lengths = [self._learned + len(prompt) for prompt in prompts]
         following = plan.next_position_ids(2)
+        for slot, length in zip(slots, lengths, strict=True):
+            slot.length = length  # known before it is filled: the slot of a prompt that fails is emptied
         for stage in self._stages:
             device = stage.device
             keep = 1 if stage is self._stages[-1] else longest
             cache = PromptRows(stage.cache, rows, padding, self._prefix)
             x = stage.one.decoder(_to(x, device), _to(plan.position_ids, device), _to(mask, device), cache, keep=keep)
             stage.cache.begin(rows, lengths, following.to(device))
-        for slot, length in zip(slots, lengths, strict=True):
-            slot.length = length
         return x[:, -1].float()
 
 

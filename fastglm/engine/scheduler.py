@@ -1,16 +1,17 @@
 """The scheduler: requests that enter and leave between the steps of one model."""
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ..errors import FastGLMError, MemoryShortError, NumbersError
+from ..errors import MemoryShortError, NumbersError
 from ..system.memory import room_for
-from .cuda_graph import Captured
+from .cuda_graph import Captured, Run
 from .kv_cache import LESS
 from .runner import runner_of
 from .sampling import NONE, Choice, Sampler, Sampling, best_of
@@ -23,12 +24,12 @@ class News(NamedTuple):
     """A new token of a request, or its failure."""
 
     id: int
-    token: int | FastGLMError
+    token: int | Exception
     is_last: bool
 
     def found(self) -> int:
         """Return the token, or raise the failure."""
-        if isinstance(self.token, FastGLMError):
+        if isinstance(self.token, Exception):
             raise self.token
         return self.token
 
@@ -45,10 +46,19 @@ class Ask:
     choice: Choice | None = None
     slot: Slot | None = None
 
+    def news(self, token: int) -> News:
+        """Count a new token; a stop check that raises ends its own request alone."""
+        self.left -= 1
+        try:
+            is_last = token == NONE or not self.left or self.ends(token)
+        except Exception as error:
+            return News(self.id, error, True)
+        return News(self.id, NumbersError() if token == NONE else token, is_last)
+
 
 class Scheduler:
     """Runs requests of one model, which share its steps. A request that fails, or is cancelled, leaves the others
-    untouched.
+    untouched; an unexpected error of a step fails all requests that share it.
 
     On CUDA each step is launched before the tokens before it are read, so that the device does not wait; a request that
     ends with such a token has run one step too many.
@@ -68,6 +78,8 @@ class Scheduler:
         self._rows: list[Ask] = []  # running requests, in the order of their slots
         self._token: Tensor | None = None  # [rows, 1], for the next step
         self._ahead: Tensor | None = None  # [rows, 1], of a step that is already launched
+        self._sampler: Sampler | None = None  # of the running requests
+        self._choose: Run[Tensor] | None = None  # calls it
 
     @property
     def busy(self) -> bool:
@@ -105,24 +117,31 @@ class Scheduler:
         news: list[News] = []
         # Entered anew each time: the consumer of the tokens must not run in inference mode.
         with torch.inference_mode():
-            self._advance_all(news)
+            with self._shared(news):
+                self._advance_all(news)
             self._admit(news)
             if not self._rows:
                 return news
-            assert self._token is not None
-            self._reader.start(self._token)
-            if self._is_ahead:
-                self._launch_ahead()
-            ended = []
-            for ask, token in zip(self._rows, self._reader.finish(), strict=True):
-                ask.left -= 1
-                is_last = token == NONE or not ask.left or ask.ends(token)
-                news.append(News(ask.id, NumbersError() if token == NONE else token, is_last))
-                if is_last:
-                    ended.append(ask)
+            tokens: list[int] = []
+            with self._shared(news):
+                assert self._token is not None
+                self._reader.start(self._token)
+                if self._is_ahead:
+                    self._launch_ahead()
+                tokens = self._reader.finish()
+            new = [ask.news(token) for ask, token in zip(self._rows, tokens, strict=True)]
             self.slot_memory = self._runner.slot_memory
-            self._leave(ended)
-        return news
+            self._leave([ask for ask, (_, _, is_last) in zip(self._rows, new, strict=True) if is_last])
+        return news + new
+
+    @contextmanager
+    def _shared(self, news: list[News]) -> Iterator[None]:
+        """A block of work for all running requests, which fail if it raises an error."""
+        try:
+            yield
+        except Exception as error:
+            news += [News(ask.id, error, True) for ask in self._rows]
+            self._leave(self._rows)
 
     def _advance_all(self, news: list[News]) -> None:
         """Compute the next tokens of all running requests; the longest request fails if memory is short."""
@@ -131,8 +150,7 @@ class Scheduler:
             return
         while self._rows:
             try:
-                with room_for(f"{len(self._rows)} answers at once", f"ask less at once, {LESS}"):
-                    self._token = self._advance()
+                self._token = self._advance()
                 return
             except MemoryShortError as error:
                 longest = max(self._rows, key=lambda ask: ask.slot.length if ask.slot else 0)
@@ -143,17 +161,28 @@ class Scheduler:
         if all(ask.left == 1 for ask in self._rows):
             return
         try:
-            self._runner.reserve(self._slots(), 1)
+            self._ahead = self._advance()
         except MemoryShortError:
             return  # reported in the next round, after these tokens
-        self._ahead = self._advance()
 
     def _advance(self) -> Tensor:
-        """Launch the step for the next tokens; returns the tokens after them, [rows, 1]."""
+        """Launch the step for the next tokens; returns the tokens after them, [rows, 1].
+
+        Raises MemoryShortError if memory is too short; the step can then be run again.
+        """
         assert self._token is not None
-        logits, best = self._runner.step(self._slots(), self._token)
-        self._sampler.stir()
-        return self._choose(logits[:, -1], [best])
+        assert self._sampler
+        assert self._choose
+        slots = self._slots()
+        with room_for(f"{len(slots)} answers at once", f"ask less at once, {LESS}"):
+            logits, best = self._runner.step(slots, self._token)
+            try:
+                self._sampler.stir()
+                return self._choose(logits[:, -1], [best])
+            except Exception:
+                for slot in slots:
+                    self._runner.rewind(slot, 1)
+                raise
 
     def _admit(self, news: list[News]) -> None:
         """Let waiting requests in, one by one."""
@@ -164,11 +193,13 @@ class Scheduler:
             self.alone = ask.id
             try:
                 self._enter([ask])
-            except FastGLMError as error:
+            except Exception as error:  # of this request alone, even where nobody expected it
                 if isinstance(error, MemoryShortError) and self._rows:
                     self._is_full = True
                     return
                 news.append(News(ask.id, error, True))
+                if ask.slot:
+                    self._leave([ask])
             finally:
                 self.alone = None
             if self._waiting and self._waiting[0] is ask:
@@ -205,7 +236,7 @@ class Scheduler:
         kept = [number for number, ask in enumerate(self._rows) if ask not in asks]
         self._rows = [self._rows[number] for number in kept]
         if not kept:
-            self._token = self._ahead = None
+            self._token = self._ahead = self._sampler = self._choose = None
         else:
             self._token, self._ahead = (x if x is None else x[kept] for x in (self._token, self._ahead))
         self._is_full = False

@@ -69,6 +69,13 @@ class Slots:
         for cache in self._caches:
             cache.rewind(slot.row, count)
 
+    def settle(self, rows: range) -> None:
+        """Run `KVCache.settle` for all stages, after a step that failed."""
+        lengths = [self.taken[row].length if row < len(self.taken) else 0 for row in rows]
+        for cache in self._caches:
+            for row, length in zip(rows, lengths, strict=True):
+                cache.settle(row, length)
+
     @property
     def memory(self) -> int:
         """Bytes of keys and values, of all slots."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from ..engine import ENGINES, EagerEngine, engine_name
 from ..engine.scheduler import Scheduler
-from ..errors import FastGLMError
 from ..messages import Message
 from .answer import Answer
 from .piece import Piece
@@ -17,7 +16,8 @@ News = tuple[int, Piece | Exception | None]  # news of a request: a new piece, i
 
 
 class Streams:
-    """Answers requests side by side. A request that fails, or is cancelled, leaves the others untouched.
+    """Answers requests side by side. A request that fails, or is cancelled, leaves the others untouched; an unexpected
+    error of a shared step fails all requests that share it.
 
     On the fast engine they share each step; requests to transformers' `generate`, or with drafts, advance in turn.
     `alone` is the request that is computed alone at the moment, for example its prompt; None while all share a step.
@@ -60,15 +60,21 @@ class Streams:
         if not self._scheduler or not self._scheduler.busy:
             return news
         for id, token, is_last in self._scheduler.step():
-            if isinstance(token, FastGLMError):
-                news.append((id, token))
-                self.cancel(id)
-                continue
-            news.append((id, self._answers[id].piece(token, is_last, self._scheduler.slot_memory)))
-            if is_last:
+            found = token if isinstance(token, Exception) else self._piece(id, token, is_last)
+            news.append((id, found))
+            if is_last and isinstance(found, Piece):
                 news.append((id, None))
+            if is_last or isinstance(found, Exception):
                 self.cancel(id)
         return news
+
+    def _piece(self, id: int, token: int, is_last: bool) -> Piece | Exception:
+        """The piece of a request's next token, or its failure."""
+        assert self._scheduler
+        try:
+            return self._answers[id].piece(token, is_last, self._scheduler.slot_memory)
+        except Exception as error:
+            return error
 
     def _next_piece(self, id: int, pieces: Iterator[Piece]) -> Iterator[News]:
         """Advance a request alone."""
