@@ -14,6 +14,7 @@ import gc
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -44,6 +45,7 @@ from fastglm.hosting.protocol import (
 )
 from fastglm.messages import Message
 from fastglm.progress.progress import OnProgress
+from fastglm.system.devices import has_failed
 from fastglm.system.home import home
 from fastglm.system.memory import MemoryMeter, is_out_of_memory
 
@@ -281,10 +283,15 @@ class _Worker:
                 self._end(id, found)
         if due:
             self._replies.send()
+        faults = [found for _, found in news if isinstance(found, Exception) and not isinstance(found, FastGLMError)]
+        if faults and has_failed(self._meter.device):
+            print("the device refuses all further work of this process", file=sys.stderr, flush=True)
+            os._exit(1)  # the next answer has a new process
 
     def _failed(self, running: Running, ids: list[int], error: Exception) -> list[News]:
         for id in ids:
-            running.cancel(id)
+            with contextlib.suppress(Exception):  # a failed card refuses this too
+                running.cancel(id)
         return [(id, error) for id in ids]
 
     def _hold(self, id: int, piece: Piece) -> None:

@@ -103,6 +103,20 @@ def free_memory(device: "torch.device") -> int:
     return psutil.virtual_memory().available
 
 
+def has_failed(device: str) -> bool:
+    """Tell whether one of some cards, with commas between, has failed: after a fault in a kernel, a card refuses all
+    further work of the process that ran the kernel.
+    """
+    import torch
+
+    try:
+        for card in device.split(",") if device.startswith("cuda") else ():
+            torch.cuda.synchronize(card)
+    except RuntimeError:
+        return True
+    return False
+
+
 def memory_bandwidth(device: "torch.device") -> int | None:
     """Measure the bytes/s that a copy reads and writes with all threads: the best of several, about half a second. None
     if there is no memory for its buffers.

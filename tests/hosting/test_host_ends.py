@@ -41,6 +41,19 @@ def test_a_host_killed_in_mid_answer(host: Host) -> None:
         host.memory()
 
 
+def test_a_card_that_failed_ends_its_process_once_the_answers_are_told(home: Path) -> None:
+    with Host.start("card", "int4", "cuda:0", "fp32", threads=1) as host:
+        with pytest.raises(HostError, match=r"failed unexpectedly \(ZeroDivisionError: a bug\)"):
+            list(host.ask("bug"))
+        assert list(host.ask("x"))  # the card is sound
+        with pytest.raises(HostError, match=r"^Answering failed unexpectedly \(RuntimeError: CUDA error: an illegal"):
+            list(host.ask("fault"))
+        eventually(lambda: not host.alive)
+        refused = r"ended \(exit status 1: the device refuses all further work of this process\): ask again"
+        with pytest.raises(HostError, match=refused):
+            list(host.ask("x"))
+
+
 def test_closing_fails_what_was_asked(host: Host) -> None:
     running, other = host.ask("slow"), host.ask("slow")
     eventually(lambda: running.piece)

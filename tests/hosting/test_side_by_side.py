@@ -4,7 +4,7 @@ import threading
 import time
 
 import pytest
-from hosting import evaluated, eventually
+from hosting import cache_held, evaluated, eventually, failing_step
 from recorded import folder
 
 from fastglm.errors import CancelledError, ContextError, HostError, UsageError
@@ -198,3 +198,21 @@ def test_a_real_model_gives_each_of_several_threads_the_text_that_it_gives_alone
         assert cancelled.state == "cancelled"
         assert cancelled.piece
         assert 0 < cancelled.piece.tokens < 240
+
+
+def test_an_error_in_a_step_ends_each_answer_in_it_with_one_line_and_the_host_answers_on() -> None:
+    def ask(prompt: str) -> Answer:
+        return host.ask(prompt, max_new_tokens=60, do_sample=False, ignore_eos=True)
+
+    with Host.start(folder("chatglm"), "fast", "cpu", "float32") as host:
+        wanted = [piece.text for piece in ask("你好")]
+        host.apply(failing_step, 3)
+        host.pause()  # so that none ends before the last is asked
+        answers = [ask(prompt) for prompt in ("你好", "Hello", "one two three")]
+        host.resume()
+        for answer in answers:
+            with pytest.raises(HostError, match=r"^Answering failed unexpectedly \(RuntimeError: a kernel failed\)\. "):
+                list(answer)
+            assert "\n" not in (answer.error or "\n")
+        assert host.apply(cache_held) == 0
+        assert [piece.text for piece in ask("你好")] == wanted

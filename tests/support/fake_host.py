@@ -21,6 +21,12 @@ torch: Any = ModuleType("torch")
 threads = SimpleNamespace(count=2)
 torch.set_num_threads = lambda count: setattr(threads, "count", count)
 torch.get_num_threads = lambda: threads.count
+torch.cuda = SimpleNamespace(
+    memory_allocated=lambda _: 0,
+    max_memory_allocated=lambda _: 0,
+    max_memory_reserved=lambda _: 0,
+    synchronize=lambda _: None,
+)
 sys.modules["torch"] = torch
 
 
@@ -63,7 +69,7 @@ def load(
         model=model,
         variant=variant,
         engine="fast",
-        device="cpu",
+        device="cuda:0" if model == "card" else "cpu",
         dtype=f"{dtype} {'restricted' if restricted else 'free'}",
         parameters=7,
         weights_memory=28,
@@ -75,6 +81,11 @@ def load(
         adapter=adapter,
     )
     return SimpleNamespace(fastglm=info), "tokenizer"
+
+
+def refused(*_: Any) -> None:
+    """Fail like every call of CUDA after a fault in a kernel."""
+    raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore lines")
 
 
 class Crowd:
@@ -113,6 +124,9 @@ def answer(
             raise ContextError("too long; shorten it")
         case "bug":
             raise ZeroDivisionError("a bug")
+        case "fault":
+            torch.cuda.synchronize = refused
+            refused()
         case "memory":
             raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 GiB")
         case "crash":

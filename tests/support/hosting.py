@@ -72,3 +72,21 @@ def evaluated(model: Any, tokenizer: str, what: str, progress: OnProgress) -> tu
         case "crash":
             os.kill(os.getpid(), signal.SIGKILL)
     return os.getpid(), model.fastglm.variant, tokenizer
+
+
+def failing_step(model: Any, _tokenizer: Any, rows: int, progress: OnProgress) -> None:
+    """Let the next step of so many rows fail in the middle of its layers."""
+
+    def fail(_: Any, inputs: tuple[Any, ...]) -> None:
+        if len(inputs[0]) == rows:
+            hook.remove()
+            raise RuntimeError("a kernel failed\nin its second line")
+
+    hook = model.transformer.layers[1].mlp.register_forward_pre_hook(fail)
+
+
+def cache_held(model: Any, _tokenizer: Any, progress: OnProgress) -> int:
+    """Bytes of keys and values that the engine holds."""
+    from fastglm.engine.runner import runner_of
+
+    return runner_of(model).memory
