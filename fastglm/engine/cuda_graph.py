@@ -40,8 +40,9 @@ class Captured(Generic[Result]):
     def __call__(self, token: Tensor, inputs: list[Tensor]) -> Result:
         """Run the step; the next call overwrites the result."""
         if self._fails or inputs[-1] is not self._buffer:
-            self._buffer, self._replay = inputs[-1], None
-            return self._run(token, inputs)
+            found = self._run(token, inputs)
+            self._buffer, self._replay = inputs[-1], None  # not where it failed, which is no warm-up
+            return found
         if self._replay is None:
             self._token = token.clone()
             try:

@@ -1,5 +1,6 @@
 """The logic around capturing a step, with plain calls in place of the capture."""
 
+import pytest
 import torch
 
 from fastglm.engine.cuda_graph import Captured
@@ -44,6 +45,22 @@ def test_it_is_captured_once_a_size_and_computes_the_same():
     graphs = FakeGraphs()
     assert answers(Captured(run, graphs), sizes) == answers(run, sizes)
     assert (graphs.captured, graphs.replayed) == (2, 7)  # the first step of a size runs uncaptured
+
+
+def test_a_first_step_that_fails_is_no_warm_up():
+    graphs, short = FakeGraphs(), [True, False]
+
+    def failing(token, inputs):
+        if short.pop(0) if short else False:
+            raise MemoryError
+        return run(token, inputs)
+
+    step, inputs = Captured(failing, graphs), [torch.zeros(1, dtype=torch.long), torch.zeros(4)]
+    with pytest.raises(MemoryError):
+        step(torch.tensor([[1]]), inputs)
+    for count in (0, 1):
+        step(torch.tensor([[1]]), inputs)
+        assert graphs.captured == count
 
 
 def test_a_step_that_cannot_be_captured_runs_with_one_warning(caplog):
