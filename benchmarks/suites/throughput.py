@@ -13,7 +13,7 @@ from benchmarks.run.host_rotation import Lineup
 from benchmarks.run.session import Session
 from benchmarks.run.workload import Workload
 from fastglm.errors import FastGLMError
-from fastglm.evaluate.throughput import batch_time
+from fastglm.evaluate.throughput import batch_time, ready_for_batches
 from fastglm.hosting.host import Host
 
 Size = tuple[int, int]  # tokens of a prompt, number of sequences
@@ -92,6 +92,8 @@ class _Work:
                     self.bench.record.add(variant, "throughput", self._params(size), repeat, rate)
 
     def _warm_up(self, variant: str, host: Host) -> None:
+        if max(self.bench.workload.batches) > 1:
+            host.apply(ready_for_batches)
         tokens, took = min(TOKENS, self.bench.workload.answer_tokens), WarmUp()
         for size in self.sizes(variant):
             took += warm_up(partial(self._answer, variant, host, size, self.bench.workload.repeats, tokens))

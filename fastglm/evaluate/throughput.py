@@ -6,9 +6,15 @@ from typing import Any
 
 import torch
 
+from ..engine.compile.prepare import finish_several
 from ..errors import HostError
 from ..progress.progress import OnProgress
 from .answers import generate
+
+
+def ready_for_batches(model: Any, _tokenizer: Any, progress: OnProgress | None = None) -> None:
+    """Wait until the step of several rows is compiled, which would otherwise happen in the background."""
+    finish_several(model)
 
 
 def batch_time(

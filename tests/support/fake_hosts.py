@@ -11,7 +11,7 @@ from benchmarks.execution.request import Subject
 from fastglm.errors import FastGLMError, HostError, MemoryShortError
 from fastglm.evaluate.arithmetic import Arithmetic
 from fastglm.evaluate.scoring import Findings, Judged, judge
-from fastglm.evaluate.throughput import batch_time
+from fastglm.evaluate.throughput import batch_time, ready_for_batches
 from fastglm.generation.piece import Piece
 from fastglm.hosting.protocol import HostInfo
 from fastglm.progress.progress import Progress
@@ -107,11 +107,15 @@ class FakeHost:
         pieces = [Piece("", 5, i + 1, len(prompt), at, times[0], **more) for i, at in enumerate(times)]
         return FakeAnswer(pieces)
 
-    def apply(self, function: Any, asked: list[Any], tokens: int, *more: Any, progress: Any = None) -> Any:
+    def apply(self, function: Any, *arguments: Any, progress: Any = None) -> Any:
         """Return an invented result of the real function."""
         assert self.variant in self.machine.loaded
         assert not self.paused
-        return {judge: self._judge, batch_time: self._batch}[function](asked, tokens, *more, progress)
+        work = {judge: self._judge, batch_time: self._batch, ready_for_batches: self._ready}[function]
+        return work(*arguments, progress)
+
+    def _ready(self, _progress: Any) -> None:
+        self.machine.log.append(("ready", self.variant))
 
     def _batch(self, prompts: list[list[int]], tokens: int, _progress: Any) -> float:
         """Seconds of a batch: sequences share the weights, so four take half as long again as one."""

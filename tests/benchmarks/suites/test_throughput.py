@@ -1,5 +1,7 @@
 """The throughput suite: batches in turn, ratios, and too large sizes."""
 
+from dataclasses import replace
+
 import pytest
 from fake_hosts import FakeMachine
 from fake_runs import Silent, rows, run_suites
@@ -52,6 +54,22 @@ def test_a_size_that_fits_only_alone_is_measured_alone() -> None:
     assert _rows_of(result, "int4") == {1, 2}
     assert _rows_of(result, "original") == {1, 2, 4}
     assert result.run.settings["arrangement"] == {"throughput": "blocks"}
+
+
+@pytest.mark.parametrize(("room", "batches"), [(99, (1, 2)), (1, (1, 2)), (99, (1,))])
+def test_no_process_is_measured_before_its_step_of_several_rows_is_compiled(
+    room: int, batches: tuple[int, ...]
+) -> None:
+    machine = FakeMachine(room=room)
+    run_suites(machine, suites=("throughput",), workload=replace(WORKLOAD, batches=batches))
+    ready: set[str] = set()
+    for what, who in machine.log:
+        if what == "load":
+            ready.discard(who)
+        elif what == "ready":
+            ready.add(who)
+        elif what == "batch":
+            assert (who.split()[0] in ready) == (max(batches) > 1)
 
 
 def _rows_of(result: Result, variant: str) -> set[object]:
