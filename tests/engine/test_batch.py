@@ -5,13 +5,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from captured import like_cuda
 from recorded import folder
 
 import fastglm
-from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, runner, scheduler
+from fastglm.engine import GREEDY, BatchEngine, FastEngine, Sampling, runner
 from fastglm.engine import kv_cache as caches
-from fastglm.engine.cuda_graph import Captured
-from fastglm.engine.scheduler import TokenReader
 from fastglm.errors import MemoryShortError
 
 MODEL = str(folder("chatglm"))
@@ -103,56 +102,13 @@ def test_every_answer_has_its_length_where_nothing_ends_it(whole):
     assert [len(answer) for answer in BatchEngine(whole).answer(prompts(2), 1, GREEDY)] == [1] * 2
 
 
-class LateReader(TokenReader):
-    """Copies like the reader for CUDA, because the next step overwrites its input."""
-
-    def __init__(self, _is_cuda):
-        super().__init__(False)
-
-    def start(self, token):
-        super().start(token.clone())
-
-
 @pytest.mark.parametrize("sampling", [GREEDY, SAMPLING])
 def test_steps_that_are_captured_and_launched_ahead_give_the_same(whole, monkeypatch, sampling):
     stops = some_stops(whole)
     wanted = [
         alone(whole, prompt, 40, replace(sampling, seed=3 + number), stops) for number, prompt in enumerate(prompts(7))
     ]
-    captured = []
-
-    def capturing(run):
-        """Captures like CUDA: nothing is computed until the replay, and each replay writes into the same result."""
-        results = []
-
-        def remembered(token, inputs):
-            found = run(token, inputs)
-            results[:] = found if isinstance(found, tuple) else [found]
-            return found
-
-        def capture(work, device):
-            kept = tuple(torch.zeros_like(result) for result in results)
-            captured.extend([len(kept[0])] if len(kept) == 2 else [])  # a step, and no sampler
-
-            def replay():
-                work()
-                for target, new in zip(kept, results, strict=True):
-                    target.copy_(new)
-
-            return replay, kept if len(kept) == 2 else kept[0]
-
-        return Captured(remembered, capture)
-
-    def reading_all(*args):
-        cache = caches.make_cache(*args)
-        cache.reads_all = True  # like a captured step
-        return cache
-
-    monkeypatch.setattr(runner, "make_cache", reading_all)
-    for module in (runner, scheduler):
-        monkeypatch.setattr(module, "Captured", capturing)
-    monkeypatch.setattr(scheduler, "TokenReader", LateReader)
-    monkeypatch.setattr(scheduler, "runs_ahead", lambda device: True)
+    captured = like_cuda(monkeypatch)
     assert BatchEngine(whole).answer(prompts(7), 40, sampling, lambda _, token: token in stops) == wanted
     assert captured == sorted(captured, reverse=True)
     assert {4, 8} <= set(captured) <= {1, 2, 4, 8}

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
+from captured import like_cuda
 from recorded import folder
 
 import fastglm
 from fastglm.engine import GREEDY, FastEngine, Sampling
+from fastglm.engine.compile import prepare
+from fastglm.engine.compile.step import CompiledStep
 from fastglm.engine.runner import runner_of
 from fastglm.engine.scheduler import Scheduler
 from fastglm.errors import MemoryShortError
@@ -76,22 +79,23 @@ def within_rounding(model, case, place):
 
 
 def exchanged(model, case, place):
-    """Tell whether two of the tokens that may be drawn are so near that rounding in fp32 exchanges their places."""
+    """Tell whether two of the tokens that may be chosen are so near that rounding in fp32 exchanges their places."""
     ids = torch.tensor([[*case.prompt, *case.found[:place]]])
     with torch.inference_mode():
-        best = model(ids, use_cache=False).logits[0, -1].topk(case.sampling.top_k + 1).values
+        count = case.sampling.top_k if case.sampling.do_sample else 1
+        best = model(ids, use_cache=False).logits[0, -1].topk(count + 1).values
     return float((best[:-1] - best[1:]).min()) <= 3e-6 * float(best[0])
 
 
-def check(model, variant, seed, sampled=False):
-    cases = schedule(seed, sampled, penalties=[1.0, 1.2] if variant == "fast" else [1.0])
+def check(model, variant, seed, sampled=False, compiled=False):
+    cases = schedule(seed, sampled, penalties=[1.0, 1.2] if variant == "fast" and not compiled else [1.0])
     most = run(model, cases)
     for case in cases:
         alone = list(FastEngine(model).generate(case.prompt, case.tokens, case.sampling, ()))
         place = next((n for n, pair in enumerate(zip(case.found, alone, strict=False)) if pair[0] != pair[1]), None)
         if place is not None:
             if variant == "fast":  # where the noise belongs to places, a draw follows an exchange of two places
-                assert case.sampling.do_sample, (seed, place)
+                assert case.sampling.do_sample or compiled, (seed, place)
                 assert case.sampling.top_k, (seed, place)
                 assert exchanged(model, case, place), (seed, place)
             else:
@@ -126,6 +130,115 @@ def test_two_hundred_schedules(loaded, seed):
     check(*loaded, seed)
     if loaded[1] == "fast":
         check(*loaded, seed, sampled=True)
+
+
+@pytest.fixture(scope="module")
+def made():
+    """The models that `compiled` has made."""
+    return {}
+
+
+@pytest.fixture
+def compiled(compiling, made, monkeypatch):
+    """Make a model of which only the step of several rows is compiled, and note the numbers of rows that it runs."""
+    compile_step = prepare._compile
+
+    def several(model, *args, rows=1, **named):
+        return compile_step(model, *args, rows=rows, **named) if rows > 1 else prepare.plain_step(model)
+
+    def noted(step):
+        run, rows = step._step, []
+        assert isinstance(run, CompiledStep)
+        step._step = lambda ids, *inputs: rows.append(len(ids)) or run(ids, *inputs)
+        return rows
+
+    def load(variant):
+        if variant not in made:
+            model = fastglm.load(MODEL, variant)[0]
+            prepare.finish_several(model)
+            made[variant] = model, noted(prepare._several[model])
+        return made[variant]
+
+    monkeypatch.setattr(prepare, "_compile", several)
+    return load
+
+
+@pytest.mark.timeout(900)  # on machines that others use too
+def test_text_of_the_compiled_step_is_that_alone(compiled):
+    model, rows = compiled("fast")
+    assert check(model, "fast", 2, compiled=True) >= 5
+    assert check(model, "fast", 102, sampled=True, compiled=True) >= 5
+    assert set(rows) >= {2, 3, 4, 5}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("variant", ["fast", "int8", "int4"])
+@pytest.mark.parametrize("seed", range(200, 250))
+def test_fifty_schedules_of_the_compiled_step(compiled, variant, seed):
+    model, _ = compiled(variant)
+    check(model, variant, seed, compiled=True)
+    if variant == "fast":
+        check(model, variant, seed, sampled=True, compiled=True)
+
+
+def check_captured(seed, patch):
+    model = fastglm.load(MODEL, "fast")[0]
+    patch.setattr("fastglm.engine.runner.ROOM", 8)
+    rows = like_cuda(patch)
+    check(model, "fast", seed, sampled=seed % 2 == 1)
+    return rows
+
+
+def test_text_of_captured_steps_is_that_alone(monkeypatch):
+    rows = check_captured(3, monkeypatch)
+    assert {1, 2, 4, 8} <= set(rows) <= {1, 2, 4, 8, 16}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(200, 250))
+def test_fifty_schedules_of_captured_steps(seed, monkeypatch):
+    check_captured(seed, monkeypatch)
+
+
+def test_each_number_of_rows_is_captured_anew_where_the_cache_has_grown_or_was_released(monkeypatch):
+    model = fastglm.load(MODEL, "fast")[0]
+    asked = [([5 + number, GMASK, SOP], tokens) for number, tokens in enumerate((100, 100, 20, 12))]
+    wanted = [list(FastEngine(model).generate(prompt, tokens, GREEDY, ())) for prompt, tokens in asked]
+    rows = like_cuda(monkeypatch)
+    monkeypatch.setattr("fastglm.engine.runner.ROOM", 8)
+    for _ in range(2):
+        del rows[:]
+        scheduler, found = Scheduler(model), [[] for _ in asked]
+        for id, (prompt, tokens) in enumerate(asked):
+            scheduler.add(id, prompt, tokens, GREEDY, lambda _: False)
+        while scheduler.busy:
+            for news in scheduler.step():
+                found[news.id].append(news.found())
+        assert rows == [4, 2, 2]  # three rows run as four; two rows before and after the cache grew
+        assert found == wanted
+        assert runner_of(model).memory == 0
+        assert (scheduler._sampler, scheduler._choose) == (None, None)  # the captured choice is gone too
+
+
+def test_rows_that_only_fill_up_a_step_or_are_of_another_scheduler_stay_as_they_are(monkeypatch):
+    model = fastglm.load(MODEL, "fast")[0]
+    like_cuda(monkeypatch)
+    first, second, found = Scheduler(model), Scheduler(model), {}
+    for id, scheduler in enumerate((first, second, first)):
+        scheduler.add(id, [5 + id, GMASK, SOP], 12, GREEDY, lambda _: False)
+        scheduler.step()
+    (cache,) = (stage.cache for stage in runner_of(model)._stages)
+    assert (cache.slots, len(runner_of(model)._slots.taken)) == (4, 3)
+    while first.busy:
+        for scheduler in (first, first, second):
+            for news in scheduler.step():
+                found.setdefault(news.id, []).append(news.found())
+        assert cache.place[3:].tolist() == [0] or not first.busy
+    while second.busy:
+        found[1] += [news.found() for news in second.step()]
+    for id, tokens in found.items():
+        alone = list(FastEngine(model).generate([5 + id, GMASK, SOP], 12, GREEDY, ()))
+        assert tokens == alone[-len(tokens) :]
 
 
 def test_a_request_waits_for_room_while_others_run_and_is_refused_alone(monkeypatch):

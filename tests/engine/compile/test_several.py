@@ -13,6 +13,7 @@ from fastglm.engine.compile.several import SeveralRowsStep
 from fastglm.engine.compile.step import CompiledStep
 from fastglm.engine.runner import runner_of
 from fastglm.errors import DeviceError
+from fastglm.kernels.exact import exact_arithmetic
 
 MODEL = str(folder("chatglm"))
 PROMPTS = [[5, 6, 7, 86, 89], [*range(5, 70), 86, 89], [9, 86, 89]]
@@ -22,9 +23,9 @@ def tokens(model):
     return BatchEngine(model).answer(PROMPTS, 40, GREEDY)
 
 
-def with_step(monkeypatch, build):
+def with_step(monkeypatch, build, variant="original"):
     """A model whose step of several rows is built by a function."""
-    model = fastglm.load(MODEL)[0]
+    model = fastglm.load(MODEL, variant)[0]
     plain = prepare.plain_step(model)
     step = SeveralRowsStep(plain, lambda: build(plain))
     monkeypatch.setitem(prepare._several, model, step)
@@ -64,6 +65,48 @@ def test_a_compiler_that_fails_is_reported_once_and_leaves_the_operators(monkeyp
     assert tokens(model) == first
     (message,) = caplog.messages
     assert message.endswith("runs as single operators: no space")
+
+
+def test_it_is_built_once_and_takes_up_to_sixteen_rows_of_one_token():
+    built, plain = [], type("Plain", (), {"decoder": None, "__call__": lambda *_: "plain"})()
+
+    def build():
+        built.append(True)
+        return lambda *_: "compiled"
+
+    step = SeveralRowsStep(plain, build)
+    for rows, tokens_ in ((17, 1), (2, 2)):
+        assert step(torch.zeros(rows, tokens_)) == "plain"
+    assert step._thread is None, "such steps are no use of it"
+    step(torch.zeros(2, 1))
+    step.begin().join()
+    kinds = {shape: step(torch.zeros(shape)) for shape in [(2, 1), (3, 1), (16, 1), (17, 1), (2, 2)]}
+    assert kinds == {(2, 1): "compiled", (3, 1): "compiled", (16, 1): "compiled", (17, 1): "plain", (2, 2): "plain"}
+    assert built == [True]
+
+
+@pytest.mark.parametrize("variant", ["fast", "int8"])
+def test_exact_arithmetic_and_another_dtype_leave_it_out(monkeypatch, variant):
+    rows = []
+
+    def build(plain):
+        def compiled(ids, *inputs):
+            rows.append(len(ids))
+            return plain(ids, *inputs)
+
+        return compiled
+
+    model, _ = with_step(monkeypatch, build, variant)
+    prepare.finish_several(model)
+    tokens(model)
+    assert rows == [3] * 39
+    if variant == "int8":
+        with exact_arithmetic(model):
+            tokens(model)
+    else:
+        model.to(torch.bfloat16)
+        tokens(model)
+    assert len(rows) == 39
 
 
 @pytest.mark.soak
