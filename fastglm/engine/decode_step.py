@@ -14,6 +14,8 @@ class DecodeStep(nn.Module):
     CUDA graph.
     """
 
+    is_current = True  # whatever becomes of the model
+
     def __init__(self, decoder: Decoder, is_int8: bool, first_layer: int = 0) -> None:
         super().__init__()
         self.decoder, self.is_int8, self.first_layer = decoder, is_int8, first_layer

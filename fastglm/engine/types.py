@@ -13,6 +13,10 @@ class Decoder(Protocol):
     def dtype(self) -> torch.dtype:
         """The dtype of the activations."""
 
+    @property
+    def identity(self) -> tuple[torch.dtype, int]:
+        """The dtype and the address of a weight: converting the model changes one of them."""
+
     def part(self, layers: range) -> Self:
         """A decoder of some layers."""
 

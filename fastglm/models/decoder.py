@@ -30,6 +30,12 @@ class Decoder(nn.Module):
         """The dtype of the activations."""
         return next(self.blocks.parameters()).dtype  # weight of a norm, which is never packed
 
+    @property
+    def identity(self) -> tuple[torch.dtype, int]:
+        """The dtype and the address of a weight: converting the model changes one of them."""
+        weight = next(self.blocks.parameters())
+        return weight.dtype, weight.data_ptr()
+
     def part(self, layers: range) -> "Decoder":
         """A decoder of some layers: takes hidden states instead of ids, and returns them if more layers follow."""
         part = copy(self)

@@ -87,7 +87,7 @@ def step_of(model: Any) -> DecodeStep | CompiledStep:
     if is_exact(model):
         return plain_step(model)
     step = _steps.get(model)
-    if step is None or step.decoder.dtype != model.dtype:
+    if step is None or not step.is_current:
         step = _steps[model] = plain_step(model)
     return step
 
@@ -95,7 +95,7 @@ def step_of(model: Any) -> DecodeStep | CompiledStep:
 def many_step(model: Any) -> DecodeStep | SeveralRowsStep:
     """The step of several rows of a model; compiled in the background if the step of one row was compiled."""
     step = _several.get(model)
-    return plain_step(model) if step is None or step.decoder.dtype != model.dtype else step
+    return plain_step(model) if step is None or not step.is_current else step
 
 
 def finish_several(model: Any) -> None:

@@ -22,10 +22,15 @@ class SeveralRowsStep:
 
     def __init__(self, plain: DecodeStep, build: Callable[[], CompiledStep]) -> None:
         """Create a step. build: compiles it, or loads it if it is stored; runs in a thread of its own."""
-        self.decoder = plain.decoder
+        self.decoder, self._made_of = plain.decoder, plain.decoder.identity
         self._step: DecodeStep | CompiledStep = plain
         self._plain, self._build = plain, build
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether the model has its weights where they were."""
+        return self.decoder.identity == self._made_of
 
     def __call__(self, ids: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Run like `DecodeStep.forward`."""

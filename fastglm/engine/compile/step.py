@@ -46,12 +46,17 @@ class CompiledStep:
         Raises:
             DeviceError: the library cannot be loaded.
         """
-        self.decoder = decoder
+        self.decoder, self._made_of = decoder, decoder.identity
         self._tensors = tensors
         try:
             self._runner = torch._C._aoti.AOTIModelContainerRunnerCpu(str(library), 1)
         except (RuntimeError, AttributeError) as error:
             raise DeviceError(str(error).partition("\n")[0]) from error
+
+    @property
+    def is_current(self) -> bool:
+        """Tell whether the model has its weights where they were."""
+        return self.decoder.identity == self._made_of
 
     def __call__(self, ids: Tensor, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Run like `DecodeStep.forward`; ids: [1, 1], [1, 2 to `MOST_TOKENS`] or [2 to `MOST_ROWS`, 1]."""

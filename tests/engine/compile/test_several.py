@@ -1,6 +1,8 @@
 """The step of several rows, compiled in the background: no request waits for it, and answers stay the same."""
 
 import threading
+from contextlib import nullcontext
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -68,7 +70,7 @@ def test_a_compiler_that_fails_is_reported_once_and_leaves_the_operators(monkeyp
 
 
 def test_it_is_built_once_and_takes_up_to_sixteen_rows_of_one_token():
-    built, plain = [], type("Plain", (), {"decoder": None, "__call__": lambda *_: "plain"})()
+    built, plain = [], Mock(return_value="plain")
 
     def build():
         built.append(True)
@@ -85,8 +87,15 @@ def test_it_is_built_once_and_takes_up_to_sixteen_rows_of_one_token():
     assert built == [True]
 
 
-@pytest.mark.parametrize("variant", ["fast", "int8"])
-def test_exact_arithmetic_and_another_dtype_leave_it_out(monkeypatch, variant):
+@pytest.mark.parametrize(
+    ("variant", "changed"),
+    [
+        ("int8", exact_arithmetic),
+        ("fast", lambda model: nullcontext(model.to(torch.bfloat16))),
+        ("fast", lambda model: nullcontext(model.half().float())),
+    ],
+)
+def test_exact_arithmetic_and_converted_weights_leave_it_out(monkeypatch, variant, changed):
     rows = []
 
     def build(plain):
@@ -100,11 +109,7 @@ def test_exact_arithmetic_and_another_dtype_leave_it_out(monkeypatch, variant):
     prepare.finish_several(model)
     tokens(model)
     assert rows == [3] * 39
-    if variant == "int8":
-        with exact_arithmetic(model):
-            tokens(model)
-    else:
-        model.to(torch.bfloat16)
+    with changed(model):
         tokens(model)
     assert len(rows) == 39
 

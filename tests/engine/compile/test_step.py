@@ -53,6 +53,8 @@ def test_the_compiled_step_answers_like_the_plain_one(keeping, monkeypatch):
     for settings in ({"do_sample": False}, {"seed": 1}, {"do_sample": False, "repetition_penalty": 1.3}):
         assert answer(loaded, **settings) == answer(plain, **settings)
     assert answer(loaded, do_sample=False)[:32] == CASES["generate"][0]["new_ids"]
+    loaded[0].half().float()  # the compiled step has the weights of before
+    assert not isinstance(step_of(loaded[0]), CompiledStep)
 
 
 @pytest.mark.timeout(900)  # on machines that others use too
