@@ -149,7 +149,7 @@ def test_a_request_that_is_abandoned_during_a_step_leaves_that_step_untouched(mo
     assert [[*found[number], *answers[number]] for number in (1, 2)] == wanted[1:]
 
 
-def test_what_a_failed_prompt_left_disturbs_no_later_request(model, monkeypatch):
+def test_remains_of_a_failed_prompt_disturb_no_later_request(model, monkeypatch):
     keys, later = model.transformer.layers[1].attention.query_key_value, model.transformer.layers[2].mlp
     wanted, kept = alone(model, 2), FastEngine(model).generate(PROMPTS[0], 12, GREEDY, ())
     next(kept)  # so that the cache stays
@@ -175,7 +175,7 @@ def test_the_longest_request_fails_where_the_choice_finds_no_memory_and_the_othe
     assert found == {0: alone(model, 0), 1: alone(model, 1)[:3], 2: alone(model, 2)}
 
 
-def test_it_is_so_where_the_second_of_two_devices_has_no_memory(monkeypatch):
+def test_the_longest_request_fails_where_the_second_of_two_devices_has_no_memory(monkeypatch):
     wanted = [alone(fastglm.load(MODEL, "fast")[0], number) for number in range(3)]
     monkeypatch.setattr("fastglm.variants.load.resolve_devices", lambda _: [torch.device("cpu")] * 2)
     model = fastglm.load(MODEL, "fast", "cpu,cpu")[0]

@@ -16,6 +16,8 @@ from fastglm.hosting.worker import serve, standard_streams
 from fastglm.messages import Message, ToolCall
 from fastglm.progress.progress import OnProgress, Progress
 
+SEARCH = ToolCall("search", '{"query": "x"}', '{"query": "x"}')
+
 # Of torch, the worker asks for the number of threads alone; importing the real one takes seconds.
 torch: Any = ModuleType("torch")
 threads = SimpleNamespace(count=2)
@@ -149,8 +151,7 @@ def answer(
             yield piece("and so on", 1, stop="length", context_full=True)
             return
         case "call":
-            found = ToolCall("search", '{"query": "x"}', '{"query": "x"}')
-            yield piece('search\n{"query": "x"}', 1, stop="eos", call=found)
+            yield piece('search\n{"query": "x"}', 1, stop="eos", call=SEARCH)
             return
         case "wrong call":
             yield piece("search\nx", 1, stop="eos", call=ToolCall("search", "x", fault="not as JSON: '\x1b[2J'"))

@@ -34,7 +34,7 @@ def test_other_answers_call_nothing(raw: str) -> None:
 
 @pytest.mark.parametrize("generation", ["chatglm3", "glm4"])
 @pytest.mark.parametrize("content", ["__import__('os').system('x')", "```python\ntool_call(c=home())\n```", "{city}"])
-def test_what_is_no_literal_is_named_in_a_line(generation: str, content: str) -> None:
+def test_arguments_that_are_no_literal_are_named_in_a_line(generation: str, content: str) -> None:
     found = find_call(generation, f"get_weather\n{content}")
     assert found
     assert (found.name, found.content, found.arguments) == ("get_weather", content, None)
