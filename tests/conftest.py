@@ -34,11 +34,14 @@ def demo():
 
 @pytest.fixture(scope="session")
 def built_home(tmp_path_factory):
-    """A home with built kernels, if there are kernels for this machine: built once for all tests."""
+    """A home with built kernels, if there are kernels for this machine: built once for all tests, in whichever process
+    needs them first.
+    """
     from fastglm.kernels.cpu import library
 
-    home = tmp_path_factory.mktemp("built")
-    (home / "kernels").mkdir()
+    tmp = tmp_path_factory.getbasetemp()
+    home = (tmp.parent if "PYTEST_XDIST_WORKER" in os.environ else tmp) / "built"
+    (home / "kernels").mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASTGLM_HOME", str(home))
         patch.setenv("FASTGLM_COMPILE", "1")

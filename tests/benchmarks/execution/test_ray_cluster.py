@@ -117,23 +117,25 @@ def test_a_failure_is_a_result_and_the_rest_goes_on(
     said = capsys.readouterr().out.splitlines()
     told = [json.loads(line) for line in said if line.startswith("{")]  # Ray reports dead workers in between
     warnings = [line["message"] for line in told if line["event"] == "warning"]
-    assert sum("original (memory) lost its worker" in text and text.endswith("is run again") for text in warnings) == 2
-    assert sum("int4 (memory) could not be measured" in text for text in warnings) == 2
+    assert sum("original (memory) lost its worker" in text and text.endswith("is run again") for text in warnings) == 1
+    assert sum("int4 (memory) could not be measured" in text for text in warnings) == 1
     assert sum("original (load) could not be measured: a bug" in text for text in warnings) == 2
     assert [line["event"] for line in told].count("run") == 2
     assert [line["status"] for line in told if line["event"] == "done"] == ["done", "done"]
-    assert calls(tasks, "memory-original") == calls(tasks, "memory-int4") == [2, 2]  # run again, once
+    assert calls(tasks, "memory-original") == calls(tasks, "memory-int4") == [1, 2]  # run again, once
+    crashed = {("int4", "memory", "WorkerCrashedError")}
+    lost: list[bool] = []
     for run in Store().runs()["id"]:
         rows = Store().measurements([run])
         failures = rows[rows["metric"] == "failure"]
         found = {(row["variant"], row["params"]["suite"], row["params"]["kind"]) for row in failures.to_dict("records")}
-        assert found == {
-            ("int4", "memory", "WorkerCrashedError"),
-            ("original", "load", "ZeroDivisionError"),
-            ("int4", "load", "MemoryShortError"),
-        }
-        assert set(rows[rows["metric"] == "peak_memory"]["variant"]) == {"original"}
+        lost.append(found >= crashed)
+        others = {("original", "load", "ZeroDivisionError"), ("int4", "load", "MemoryShortError")}
+        assert found == others | (crashed if lost[-1] else set())
+        measured = {"original"} if lost[-1] else {"original", "int4"}
+        assert set(rows[rows["metric"] == "peak_memory"]["variant"]) == measured
         assert set(rows[rows["metric"] == "decode_rate"]["variant"]) == {"original", "int4"}
+    assert sorted(lost) == [False, True]
 
 
 def test_ctrl_c_keeps_results_that_arrived(address: str, home: Path, tasks: Path) -> None:

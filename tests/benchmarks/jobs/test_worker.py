@@ -321,7 +321,7 @@ def test_a_worker_that_is_asked_to_end_stops_its_job_and_leaves_it_to_the_next(
 def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
     jobs: Jobs, wrapped: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("FAKE_ANSWER_TAKES", "0.2")
+    monkeypatch.setenv("FAKE_ANSWER_TAKES", "0.1")
     wrapped(f"{sys.executable} {FAKE}")
     options = ["--variants", "original,int4", "--prompt-tokens", "8,24", "--answer-tokens", "6", "--repeats", "4"]
     job = jobs.add(["-m", "benchmarks", "run", *options, "--suite", "latency,memory", "--progress", "json"])
