@@ -130,7 +130,7 @@ def bare(model: Any, tokenizer: Any, prompt: list[int], threads: int, progress: 
     import torch
 
     torch.set_num_threads(threads)
-    times = [piece.time for piece in fastglm.stream(model, tokenizer, prompt, **ANSWER)]
+    times = [piece.time for piece in fastglm.stream(model, tokenizer, prompt, owner=None, **ANSWER)]
     return sum(after - before for before, after in pairwise(times))
 
 

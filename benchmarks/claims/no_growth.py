@@ -2,6 +2,7 @@
 
 import gc
 from itertools import islice
+from typing import Any
 
 import fastglm
 from benchmarks.measure import statistics
@@ -41,15 +42,12 @@ def context_ratio(progress: OnProgress, model_name: str, variant: str, long_cont
     """Seconds per token at the end of a long context relative to a short one, in turn, pair by pair."""
     loaded = fastglm.load(model_name, variant, "cpu", cache="int8", progress=progress)
     asked = [prompts(loaded[1], context - ANSWER, repeats + 1) for context in (SHORT, long_context)]
+    settings: dict[str, Any] = {"max_new_tokens": ANSWER, "do_sample": False, "ignore_eos": True}
     ratios = []
     for number, pair in enumerate(zip(*asked, strict=True)):
         progress(Progress(f"{SHORT} and {long_context} tokens of context in turn", number, repeats + 1))
         short, long = (
-            [
-                piece.time
-                for piece in fastglm.stream(*loaded, prompt, max_new_tokens=ANSWER, do_sample=False, ignore_eos=True)
-            ]
-            for prompt in pair
+            [piece.time for piece in fastglm.stream(*loaded, prompt, owner=None, **settings)] for prompt in pair
         )
         ratios.append((long[-1] - long[0]) / (short[-1] - short[0]))
     return statistics.median(ratios[1:])  # the first repeat is the warm-up

@@ -125,7 +125,10 @@ class Session:
         return self.meters[device]
 
     def ask(self, host: Host, prompt: Sequence[int], tokens: int) -> list[Piece]:
-        """The pieces of one greedy answer of exactly `tokens` tokens. Raises `HostError` if fewer arrive."""
+        """The pieces of one greedy answer of exactly `tokens` tokens, to a prompt that is read from its beginning.
+
+        Raises `HostError` if fewer arrive, or if the host has read a part of the prompt before.
+        """
         settings: dict[str, Any] = {"max_new_tokens": tokens, "do_sample": False, "ignore_eos": True}
         answer = host.ask(list(prompt), lease=False, **settings)
         while not answer.wait(0.5):  # not piece by piece: reading them would take time from the host
@@ -133,6 +136,8 @@ class Session:
         pieces = list(answer)
         if len(pieces) != tokens:
             raise HostError(f"an answer ended after {len(pieces)} of {tokens} tokens: the model cannot be measured so")
+        if reused := pieces[0].reused_tokens:
+            raise HostError(f"{reused} of {len(prompt)} tokens of a prompt were not read: its time is no cold one")
         return pieces
 
     def params(self, prompt_tokens: int) -> dict[str, int]:

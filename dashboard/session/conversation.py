@@ -54,7 +54,7 @@ class Desk:
         )
         self.shelf.save(tab)
         key = HostKey(conversation.model, conversation.variant)
-        settings = conversation.settings.for_stream()
+        settings = {**conversation.settings.for_stream(), "owner": tab}  # no other tab's conversation is reused
 
         def keep(turn: Turn) -> None:
             last.response, last.call = turn.text, turn.call

@@ -90,7 +90,7 @@ class TerminalChat:
         _tell("The conversation is cleared.")
 
     def _answer(self, host: Host, message: str) -> None:
-        answer = host.ask(message, self._history, **self._settings)
+        answer = host.ask(message, self._history, owner="chat", **self._settings)
         try:
             try:
                 _tell_waiting(answer, host.info.device)

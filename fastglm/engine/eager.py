@@ -16,15 +16,22 @@ class EagerEngine:
     """
 
     acceptance: float | None = None  # share of accepted drafts: none are drafted
+    reused = 0  # tokens of the prompt that an earlier request has read
 
     def __init__(self, model: Any, others: dict[str, Any] | None = None) -> None:
         """Create the engine; `others`: more arguments of `generate`, such as `logits_processor`."""
         self.model, self.others = model, others or {}
 
     def generate(
-        self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
+        self,
+        prompt: list[int],
+        max_new_tokens: int,
+        sampling: Sampling,
+        stops: tuple[int, ...],
+        owner: str | None = None,
     ) -> Iterator[int]:
-        """Yield new token ids until one of `stops` (included) or `max_new_tokens`; closing it ends the work.
+        """Yield new token ids until one of `stops` (included) or `max_new_tokens`; closing it ends the work. All of a
+        prompt is read, whoever is its `owner`.
 
         Raises NumbersError if logits are NaN or infinite.
         """

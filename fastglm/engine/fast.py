@@ -11,25 +11,33 @@ class FastEngine:
     """One answer of a model at a time; no Python work grows with its length."""
 
     acceptance: float | None = None  # share of accepted drafts: none are drafted
+    reused = 0  # tokens of the prompt that an earlier request has read
 
     def __init__(self, model: Any) -> None:
         self._scheduler = Scheduler(model)
         self._runs = False
 
     def generate(
-        self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
+        self,
+        prompt: list[int],
+        max_new_tokens: int,
+        sampling: Sampling,
+        stops: tuple[int, ...],
+        owner: str | None = None,
     ) -> Iterator[int]:
         """Yield new token ids until one of `stops` (included) or `max_new_tokens`; closing it frees the cache.
+        `owner`: see `Scheduler.add`.
 
         Raises MemoryShortError if memory is too short for the cache, NumbersError if logits are NaN or infinite; the
         engine stays usable.
         """
         scheduler = self._scheduler
-        scheduler.add(0, prompt, max_new_tokens, sampling, stops.__contains__)
+        scheduler.add(0, prompt, max_new_tokens, sampling, stops.__contains__, owner)
         self._runs = True
         try:
             while scheduler.busy:
                 for news in scheduler.step():
+                    self.reused = news.reused
                     yield news.found()
         finally:
             self._runs = False

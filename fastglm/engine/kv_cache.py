@@ -44,7 +44,7 @@ class KVCache:
         self.held: list[Tensor] = []  # keys, then values, of one layer after the other
         kinds = [(head_dim, torch.int8), (1, dtype)] if is_int8 else [(head_dim, dtype)]
         self._shapes = [(n, width, kind) for n in heads for width, kind in 2 * kinds]
-        self._token_bytes = sum(n * width * kind.itemsize for n, width, kind in self._shapes)  # of one token of a slot
+        self.token_memory = sum(n * width * kind.itemsize for n, width, kind in self._shapes)  # of one token of a slot
         self._views: dict[tuple[int, int], tuple[list[Tensor], list[Tensor]]] = {}
 
     def resize(self, slots: int, capacity: int) -> None:
@@ -125,15 +125,24 @@ class KVCache:
         for tensor in self.held:
             tensor[row, :, :length] = 0
 
+    def copied(self, row: int, length: int) -> list[Tensor]:
+        """The first tokens of a row, [kv_heads, length, width] of each buffer."""
+        return [tensor[row, :, :length].clone() for tensor in self.held]
+
+    def put(self, row: int, copied: Sequence[Tensor], length: int) -> None:
+        """Write the first of copied tokens into a row; `begin` must follow."""
+        for tensor, kept in zip(self.held, copied, strict=True):
+            tensor[row, :, :length] = kept[:, :length]
+
     @property
     def memory(self) -> int:
         """Bytes of keys and values."""
-        return self._token_bytes * self.slots * self.capacity
+        return self.token_memory * self.slots * self.capacity
 
     def _room_for(self, slots: int, capacity: int) -> AbstractContextManager[None]:
         """A block whose lack of memory is reported as the cache's."""
         many, way_out = ("", "clear the conversation") if slots == 1 else (f"{slots} × ", "ask less at once")
-        needed = self._token_bytes * slots * capacity - self.memory if self.device.type == "cpu" else 0
+        needed = self.token_memory * slots * capacity - self.memory if self.device.type == "cpu" else 0
         return room_for(f"the keys and values of {many}{capacity} tokens", f"{way_out}, {LESS}", needed)
 
 
@@ -159,6 +168,31 @@ class PromptRows:
                 buffer[row, :, :learned] = x[:, :learned]
                 buffer[row, :, learned : x.shape[1] - padding] = x[:, learned + padding :]
         return k, v
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRest:
+    """A row of a cache that the rest of a prompt is written into, after the tokens that are in it already."""
+
+    cache: KVCache
+    row: int
+    before: int  # number of tokens that are in it already
+
+    def update(self, k: Tensor, v: Tensor, layer: int) -> tuple[Tensor, Tensor]:
+        """Write keys and values, [1, kv_heads, tokens, head_dim]; returns those of all tokens, the new ones without
+        rounding.
+        """
+        cache, end = self.cache, self.before + k.shape[2]
+        held = _of_layer(cache.held, layer - cache.first_layer, cache.is_int8)
+        for buffer, new in zip(held, _kept(k, v, cache.is_int8), strict=True):
+            buffer[self.row, :, self.before : end] = new[0]
+        seen = [buffer[self.row, None, :, :end] for buffer in held]
+        if not cache.is_int8:
+            return seen[0], seen[1]
+        for number, new in ((0, k), (2, v)):
+            whole = Quantised(*(x[:, :, : self.before] for x in seen[number : number + 2])).whole()
+            seen[number] = torch.cat((whole, new), 2)
+        return seen[0], seen[2]
 
 
 def make_cache(model: Any, stage: Stage | None = None) -> KVCache:

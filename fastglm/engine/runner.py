@@ -1,22 +1,28 @@
 """The runner of a model: it runs prompts into slots of the KV cache, and steps of the requests in them."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from ..batching import TOKENS_AT_ONCE, batches
 from ..capacity import ROOM, whole_steps
+from ..errors import MemoryShortError
 from ..kernels.exact import is_exact
+from ..system.memory import is_out_of_memory
 from .compile.prepare import many_step, part_step, step_of
 from .cuda_graph import Captured, Run
-from .kv_cache import KVCache, PromptRows, make_cache
+from .kv_cache import KVCache, PromptRest, PromptRows, make_cache
+from .pasts import Pasts
 from .slots import Slot, Slots
+
+T = TypeVar("T")
 
 _runners: "WeakKeyDictionary[Any, Runner]" = WeakKeyDictionary()
 
@@ -63,8 +69,9 @@ class StageRunner:
 class Runner:
     """Runs the requests of one model, each in a slot, which they enter and leave between steps.
 
-    A model on several devices runs stage by stage; embedding and head are with the last one. Nothing is held while no
-    slot is taken. It may be used from several threads, a call at a time.
+    A model on several devices runs stage by stage; embedding and head are with the last one. While no slot is taken,
+    only the pasts of ended requests are held, and they give way to a request that needs their memory. It may be used
+    from several threads, a call at a time.
     """
 
     def __init__(self, model: Any) -> None:
@@ -72,21 +79,30 @@ class Runner:
         self._stages: list[StageRunner] = []
         self._slots = Slots([])
         self._prefix: Any | None = None  # keys and values at the beginning of every slot
+        self._pasts = Pasts()
         self._lock = threading.RLock()
         self._depth = 0  # of calls within a call
         self._left: list[Slot] = []  # given back, and freed at the end of the outermost call
 
     @torch.inference_mode()
-    def prefill(self, prompts: Sequence[Tensor], answers: Sequence[int]) -> tuple[list[Slot], Tensor]:
+    def prefill(
+        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None = None
+    ) -> tuple[list[Slot], Tensor]:
         """Run prompts, [tokens] each, in new slots; returns these, and the logits of the next tokens, [rows,
         vocabulary].
 
         Args:
             answers: the largest number of tokens after each.
+            owner: of a single prompt: its beginning does not run again if a request of this owner began with it too.
 
         Raises:
             MemoryShortError: memory is too short for so many slots of that length.
         """
+        return self._making_room(lambda: self._prefill(prompts, answers, owner))
+
+    def _prefill(
+        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None
+    ) -> tuple[list[Slot], Tensor]:
         with self._call():
             lengths = [len(prompt) for prompt in prompts]
             slots: list[Slot] = []
@@ -94,6 +110,8 @@ class Runner:
                 self._begin()
                 longest = max(length + min(answer, ROOM) for length, answer in zip(lengths, answers, strict=True))
                 slots = self._slots.take(len(prompts), whole_steps(self._learned + longest))
+                if owner is not None:
+                    self._reuse(slots[0], prompts[0], owner)
                 logits: dict[int, Tensor] = {}
                 for part in batches(lengths, TOKENS_AT_ONCE):
                     found = self._run_prompts([prompts[number] for number in part], [slots[number] for number in part])
@@ -119,7 +137,7 @@ class Runner:
                 ids = ids.new_zeros(rows, count).index_copy(0, at, ids)
             beside = self._slots.taken[first : first + rows]
             tokens = max(slot.length for slot in beside) + count
-            self._slots.reserve(tokens)
+            self._making_room(lambda: self._slots.reserve(tokens))
             try:
                 logits, best = self._run(ids, first, tokens)
             except BaseException:
@@ -144,6 +162,20 @@ class Runner:
             self._slots.rewind(slot, count)
 
     @torch.inference_mode()
+    def keep(self, slot: Slot, tokens: Sequence[int]) -> None:
+        """Keep the first tokens of a request, with their keys and values, for the next request of its owner.
+
+        Does nothing without an owner, for a model whose tokens see later ones, and within another call, when slots may
+        be on the move.
+        """
+        with self._lock:
+            if self._depth or slot.owner is None or not tokens:
+                return
+            with self._call():
+                tokens = tokens[: slot.length - self._learned]
+                self._pasts.add(self._model, tokens, self._slots, slot, self._learned + len(tokens))
+
+    @torch.inference_mode()
     def free(self, slots: Sequence[Slot]) -> None:
         """Give slots back, and all memory with the last of them."""
         with self._call():
@@ -153,6 +185,11 @@ class Runner:
     def memory(self) -> int:
         """Bytes of the allocated caches."""
         return self._slots.memory
+
+    @property
+    def past_memory(self) -> int:
+        """Bytes of the pasts of ended requests."""
+        return self._pasts.memory
 
     @property
     def slot_memory(self) -> int:
@@ -210,6 +247,26 @@ class Runner:
         self._prefix = model.prefix()
         self._slots = Slots([stage.cache for stage in self._stages])
 
+    def _making_room(self, work: Callable[[], T]) -> T:
+        """Do work that takes memory; while memory is short, drop a past and begin again."""
+        while True:
+            try:
+                return work()
+            except (MemoryShortError, RuntimeError, MemoryError) as error:
+                is_short = isinstance(error, MemoryShortError) or is_out_of_memory(error)
+                if not (is_short and self._pasts.drop()):
+                    raise
+
+    def _reuse(self, slot: Slot, prompt: Tensor, owner: str) -> None:
+        """Begin a slot with the tokens that a prompt shares with a past of its owner, if there is one."""
+        if not self._model.config.is_causal:
+            return
+        found = self._pasts.find(self._model, owner, prompt.cpu())
+        slot.owner, slot.weights = owner, self._pasts.weights
+        if found:
+            past, slot.reused = found
+            self._slots.put(slot, past.held, self._learned + slot.reused)
+
     def _range(self, slots: Sequence[Slot]) -> tuple[int, int]:
         """The neighbouring rows of a step: the first row, and their number. For graphs the number is a power of two if
         there are enough rows.
@@ -233,23 +290,33 @@ class Runner:
         return model.get_input_embeddings()(ids.clamp(min=0)) if len(self._stages) > 1 else ids
 
     def _run_prompts(self, prompts: Sequence[Tensor], slots: Sequence[Slot]) -> Tensor:
-        """The logits after some prompts, [rows, vocabulary]. Shorter ones are padded on the left while they run."""
-        model, longest = self._model, max(map(len, prompts))
-        pad = model.config.pad_token_id
+        """The logits after some prompts, [rows, vocabulary]. Shorter ones are padded on the left while they run. Of a
+        single one, the tokens that are in its slot already do not run.
+        """
+        model, reused = self._model, slots[0].reused
+        before = slots[0].length or self._learned
+        if reused:
+            prompts = [prompts[0][reused:]]
+        longest, pad = max(map(len, prompts)), model.config.pad_token_id
         ids = pad_sequence(list(prompts), batch_first=True, padding_value=pad, padding_side="left")
         real = pad_sequence([torch.ones_like(prompt) for prompt in prompts], batch_first=True, padding_side="left")
         plan, x = model.plan(ids, real), self._embedded(ids)
-        mask = self._prefix.seen(plan.attention_mask) if self._prefix else plan.attention_mask
+        mask = F.pad(plan.attention_mask, (before, 0), value=True) if before else plan.attention_mask
         rows, padding = [slot.row for slot in slots], [longest - len(prompt) for prompt in prompts]
-        lengths = [self._learned + len(prompt) for prompt in prompts]
-        following = plan.next_position_ids(2)
+        lengths = [before + len(prompt) for prompt in prompts]
+        passed = reused * torch.tensor(plan.stride, device=ids.device)[:, None]
+        positions, following = plan.position_ids + passed, plan.next_position_ids(2) + passed
         for slot, length in zip(slots, lengths, strict=True):
             slot.length = length  # known before it is filled: the slot of a prompt that fails is emptied
         for stage in self._stages:
             device = stage.device
             keep = 1 if stage is self._stages[-1] else longest
-            cache = PromptRows(stage.cache, rows, padding, self._prefix)
-            x = stage.one.decoder(_to(x, device), _to(plan.position_ids, device), _to(mask, device), cache, keep=keep)
+            cache = (
+                PromptRest(stage.cache, rows[0], before)
+                if reused
+                else PromptRows(stage.cache, rows, padding, self._prefix)
+            )
+            x = stage.one.decoder(_to(x, device), _to(positions, device), _to(mask, device), cache, keep=keep)
             stage.cache.begin(rows, lengths, following.to(device))
         return x[:, -1].float()
 

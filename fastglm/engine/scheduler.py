@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +26,7 @@ class News(NamedTuple):
     id: int
     token: int | Exception
     is_last: bool
+    reused: int = 0  # tokens of the prompt that an earlier request has read
 
     def found(self) -> int:
         """Return the token, or raise the failure."""
@@ -43,17 +44,22 @@ class Ask:
     left: int  # tokens that may still come
     sampling: Sampling
     ends: Ends
+    owner: str | None = None
     choice: Choice | None = None
     slot: Slot | None = None
+    found: list[int] = field(default_factory=list)  # its new tokens
 
     def news(self, token: int) -> News:
         """Count a new token; a stop check that raises ends its own request alone."""
         self.left -= 1
+        if token == NONE:
+            return News(self.id, NumbersError(), True)
+        self.found.append(token)
         try:
-            is_last = token == NONE or not self.left or self.ends(token)
+            is_last = not self.left or self.ends(token)
         except Exception as error:
             return News(self.id, error, True)
-        return News(self.id, NumbersError() if token == NONE else token, is_last)
+        return News(self.id, token, is_last, self.slot.reused if self.slot else 0)
 
 
 class Scheduler:
@@ -86,9 +92,19 @@ class Scheduler:
         """Tell whether a request is running or waiting."""
         return bool(self._rows or self._waiting)
 
-    def add(self, id: int, prompt: list[int], max_new_tokens: int, sampling: Sampling, ends: Ends) -> None:
-        """Add a request, which enters with the next round."""
-        self._waiting.append(Ask(id, prompt, max_new_tokens, sampling, ends))
+    def add(
+        self,
+        id: int,
+        prompt: list[int],
+        max_new_tokens: int,
+        sampling: Sampling,
+        ends: Ends,
+        owner: str | None = None,
+    ) -> None:
+        """Add a request, which enters with the next round. The next one of its owner, if it has one, does not read
+        again the tokens at the beginning that both share.
+        """
+        self._waiting.append(Ask(id, prompt, max_new_tokens, sampling, ends, owner))
 
     @torch.inference_mode()
     def start(self) -> None:
@@ -101,13 +117,13 @@ class Scheduler:
     def cancel(self, id: int) -> None:
         """Forget a request, running or ended."""
         self._waiting = deque(ask for ask in self._waiting if ask.id != id)
-        self._leave([ask for ask in self._rows if ask.id == id])
+        self._end([ask for ask in self._rows if ask.id == id])
 
     @torch.inference_mode()
     def close(self) -> None:
         """Forget all requests."""
         self._waiting.clear()
-        self._leave(self._rows)
+        self._end(self._rows)
 
     def step(self) -> list[News]:
         """Compute one round: a new token of each running request, and the first token of each entering one.
@@ -131,7 +147,7 @@ class Scheduler:
                 tokens = self._reader.finish()
             new = [ask.news(token) for ask, token in zip(self._rows, tokens, strict=True)]
             self.slot_memory = self._runner.slot_memory
-            self._leave([ask for ask, (_, _, is_last) in zip(self._rows, new, strict=True) if is_last])
+            self._end([ask for ask, told in zip(self._rows, new, strict=True) if told.is_last])
         return news + new
 
     @contextmanager
@@ -212,7 +228,8 @@ class Scheduler:
         many, way_out = (f"{len(asks)} answers", "ask less at once") if len(asks) > 1 else ("a prompt", "shorten it")
         with torch.inference_mode(), room_for(f"{many} at once", f"{way_out}, {LESS}"):
             choices = [Choice(ask.sampling, prompt, vocabulary) for ask, prompt in zip(asks, prompts, strict=True)]
-            slots, logits = self._runner.prefill(prompts, [ask.left for ask in asks])
+            owner = asks[0].owner if len(asks) == 1 else None
+            slots, logits = self._runner.prefill(prompts, [ask.left for ask in asks], owner)
             try:
                 sampler = Sampler(choices)
                 sampler.stir()
@@ -227,6 +244,15 @@ class Scheduler:
             ask.slot, ask.choice = slot, choice
         self._rows += asks
         self._arrange()
+
+    def _end(self, asks: Sequence[Ask]) -> None:
+        """Free the slots of requests, whose tokens are kept but for the last: a token is known to be sound once the
+        next one was found.
+        """
+        for ask in asks:
+            if ask.slot and ask.found:
+                self._runner.keep(ask.slot, [*ask.prompt, *ask.found[:-1]])
+        self._leave(asks)
 
     def _leave(self, asks: Sequence[Ask]) -> None:
         """Free the slots of requests."""

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import torch
+from torch import Tensor
+
 from ..errors import MemoryShortError
 from .kv_cache import KVCache
 
@@ -9,10 +12,13 @@ from .kv_cache import KVCache
 class Slot:
     """The place of one request; its row may change when another request leaves."""
 
-    __slots__ = ("length", "row")
+    __slots__ = ("length", "owner", "reused", "row", "weights")
 
     def __init__(self, row: int) -> None:
         self.row, self.length = row, 0  # number of tokens in the slot
+        self.reused = 0  # tokens of the prompt that an earlier request has read
+        self.owner: str | None = None  # of the request, if it leaves a past
+        self.weights = 0  # number of the weights that the request began with (`Pasts.weights`)
 
 
 class Slots:
@@ -64,6 +70,16 @@ class Slots:
         if last is not slot:
             self.taken[slot.row], last.row = last, slot.row
 
+    def copied(self, slot: Slot, length: int) -> list[list[Tensor]]:
+        """Run `KVCache.copied` for all stages."""
+        return [cache.copied(slot.row, length) for cache in self._caches]
+
+    def put(self, slot: Slot, copied: Sequence[Sequence[Tensor]], length: int) -> None:
+        """Begin a new slot with the first `length` of copied tokens."""
+        for cache, kept in zip(self._caches, copied, strict=True):
+            cache.put(slot.row, kept, length)
+        slot.length = length
+
     def rewind(self, slot: Slot, count: int) -> None:
         """Run `KVCache.rewind` for all stages."""
         for cache in self._caches:
@@ -75,6 +91,16 @@ class Slots:
         for cache in self._caches:
             for row, length in zip(rows, lengths, strict=True):
                 cache.settle(row, length)
+
+    @property
+    def devices(self) -> set[torch.device]:
+        """The devices of the stages."""
+        return {cache.device for cache in self._caches}
+
+    @property
+    def token_memory(self) -> int:
+        """Bytes of keys and values of one token."""
+        return sum(cache.token_memory for cache in self._caches)
 
     @property
     def memory(self) -> int:

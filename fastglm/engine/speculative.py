@@ -65,56 +65,73 @@ class SpeculativeEngine:
     """Gives answers of one model with drafts of `model.draft`, a `Draft`; one at a time.
 
     `acceptance` is the share of accepted tokens among those drafted for the answer so far; None before the first.
+    `reused` is the number of tokens of the prompt that an earlier request has read.
     """
 
     def __init__(self, model: Any) -> None:
         self.model = model
         self.acceptance: float | None = None
+        self.reused = 0
         self._target, self._draft = _Sequence(model), _Sequence(model.draft.model)
 
     def generate(
-        self, prompt: list[int], max_new_tokens: int, sampling: Sampling, stops: tuple[int, ...]
+        self,
+        prompt: list[int],
+        max_new_tokens: int,
+        sampling: Sampling,
+        stops: tuple[int, ...],
+        owner: str | None = None,
     ) -> Iterator[int]:
         """Yield new token ids until one of `stops` (included) or `max_new_tokens`; closing it frees the caches.
+        `owner`: see `Scheduler.add`; the draft keeps its own keys and values.
 
         Raises MemoryShortError if memory is too short for a cache, NumbersError if logits are NaN or infinite; the
         engine stays usable.
         """
         length = DraftLength(self.model.draft.cost, ROW_COST[self.model.device.type])
         kept = drafted = 0
+        found: list[int] = []
         try:
             # Entered anew each time: the consumer of this generator must not run in inference mode.
             with torch.inference_mode():
                 inputs = torch.tensor([prompt], device=self.model.device)
-                tokens = [self._begin(inputs, max_new_tokens, sampling)]
+                tokens = [self._begin(inputs, max_new_tokens, sampling, owner)]
             left = max_new_tokens
             while True:
                 for token in tokens:
-                    yield checked(token)
+                    found.append(checked(token))
+                    yield token
                     left -= 1
                     if token in stops or not left:
                         return
                 with torch.inference_mode():
                     if not drafted:
-                        self._draft.prefill(inputs[0], max_new_tokens)
+                        self._draft.prefill(inputs[0], max_new_tokens, owner)
                     count = max(min(length.best(), left - 1), 1)
                     tokens = self._round(tokens, count)
                 kept, drafted = kept + len(tokens) - 1, drafted + count
                 length.see(len(tokens) - 1, count)
                 self.acceptance = kept / drafted
+        except Exception:
+            found.clear()  # the caches may be broken
+            raise
         finally:
-            self._target.free()
-            self._draft.free()
+            known = [*prompt, *found[:-1]] if found else []
+            try:
+                self._target.free(known)
+            finally:
+                self._draft.free(known)
 
     def cache_memory(self, tokens: int) -> int:
         """Bytes of both caches as they are allocated."""
         return self._target.memory + self._draft.memory
 
-    def _begin(self, prompt: Tensor, max_new_tokens: int, sampling: Sampling) -> int:
+    def _begin(self, prompt: Tensor, max_new_tokens: int, sampling: Sampling, owner: str | None) -> int:
         """Run the prompt; returns the first token."""
         self._sampler = Sampler([Choice(sampling, prompt[0], self.model.config.vocab_size)])
         self._behind = 0
-        logits = self._target.prefill(prompt[0], max_new_tokens)
+        logits = self._target.prefill(prompt[0], max_new_tokens, owner)
+        self.reused = self._target.reused
         self._sampler.stir()
         return int(self._sampler(logits, best_of(logits)[:, None]))
 
@@ -188,10 +205,15 @@ class _Sequence:
         self._runner: Runner = runner_of(model)
         self._slots: list[Slot] = []
 
-    def prefill(self, prompt: Tensor, answer: int) -> Tensor:
+    def prefill(self, prompt: Tensor, answer: int, owner: str | None) -> Tensor:
         """Run a prompt like `Runner.prefill`; returns the logits, [1, vocabulary]."""
-        self._slots, logits = self._runner.prefill([prompt], [answer])
+        self._slots, logits = self._runner.prefill([prompt], [answer], owner)
         return logits
+
+    @property
+    def reused(self) -> int:
+        """Tokens of the prompt that an earlier request has read."""
+        return self._slots[0].reused
 
     def run(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Run tokens [1, tokens] like `Runner.step`."""
@@ -206,10 +228,14 @@ class _Sequence:
         """Bytes of its slot."""
         return self._runner.slot_memory if self._slots else 0
 
-    def free(self) -> None:
-        """Forget everything."""
-        self._runner.free(self._slots)
-        self._slots = []
+    def free(self, known: list[int]) -> None:
+        """Leave the slot. known: the tokens at its beginning, for `Runner.keep`."""
+        try:
+            for slot in self._slots:
+                self._runner.keep(slot, known)
+        finally:
+            self._runner.free(self._slots)
+            self._slots = []
 
 
 def reject(drafted: Tensor, chances: Tensor, wanted: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,9 @@ class Answer:
         self._decode, self._ids = tokenizer.decode, list[int]()
         self._ttft = 0.0
 
-    def piece(self, token: int, is_last: bool, cache_memory: int, acceptance: float | None = None) -> Piece:
+    def piece(
+        self, token: int, is_last: bool, cache_memory: int, acceptance: float | None = None, reused: int = 0
+    ) -> Piece:
         """The piece of the next token."""
         request = self._request
         now = time.perf_counter() - request.asked
@@ -45,6 +47,7 @@ class Answer:
             cache_memory=cache_memory,
             call=self._found_call() if is_last and self._call else None,
             acceptance=acceptance,
+            reused_tokens=reused,
         )
 
     def _found_call(self) -> ToolCall | None:

@@ -22,6 +22,7 @@ class Piece:
     context_full: bool = False  # on the last piece only: prompt and answer have filled the model's context
     call: ToolCall | None = None  # on the last piece only, of an answer that calls a tool
     acceptance: float | None = None  # accepted share of the drafted tokens so far; None without drafting
+    reused_tokens: int = 0  # tokens of the prompt that an earlier request of the same owner has read
 
     @property
     def decode_rate(self) -> float | None:

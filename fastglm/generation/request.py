@@ -23,6 +23,7 @@ class Request:
     others: dict[str, Any]  # more settings of transformers' `generate`, which runs the model where there are any
     rounds_left_out: int
     asked: float  # seconds, by `time.perf_counter`
+    owner: str | None = None
 
 
 def read_request(
@@ -39,11 +40,14 @@ def read_request(
     repetition_penalty: float | None = 1.0,
     seed: int | None = None,
     ignore_eos: bool = False,
+    owner: str | None = None,
     **others: Any,
 ) -> Request:
     """Read the arguments of `fastglm.stream`, and raises its errors."""
     asked = time.perf_counter()
     sampling = Sampling.of(do_sample, top_p, top_k, temperature, repetition_penalty, seed)
+    if not isinstance(owner, str | None):
+        raise UsageError(f"owner must be a text, or None (got {type(owner).__name__}).")
     stops = stop_tokens(others.pop("eos_token_id", model.stop_tokens))
     others = settings_of(others)
     if (max_new_tokens if max_new_tokens is not None else max_length) < 1:
@@ -56,7 +60,7 @@ def read_request(
         ids, left_out = _check_ids(prompt, model), 0
     allowed = max_new_tokens if max_new_tokens is not None else max(max_length - len(ids), 1)
     allowed = min(allowed, context - len(ids))
-    return Request(ids, allowed, sampling, () if ignore_eos else stops, others, left_out, asked)
+    return Request(ids, allowed, sampling, () if ignore_eos else stops, others, left_out, asked, owner)
 
 
 def _check_ids(ids: list[int], model: Any) -> list[int]:

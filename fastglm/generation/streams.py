@@ -33,7 +33,7 @@ class Streams:
 
     def add(self, id: int, prompt: str | Message | list[int], history: Any = None, **settings: Any) -> None:
         """Add a request with the arguments of `fastglm.stream`; raises its errors. An id can be used again once its
-        request has ended.
+        request has ended. Without an `owner` all of the prompt is read.
         """
         assert id not in self._answers, f"request {id} is on its way"
         assert id not in self._pieces, f"request {id} is on its way"
@@ -41,7 +41,7 @@ class Streams:
         if self._scheduler and not request.others:
             self._answers[id] = Answer(self._model, self._tokenizer, request)
             ends = request.stops.__contains__
-            self._scheduler.add(id, request.ids, request.allowed, request.sampling, ends)
+            self._scheduler.add(id, request.ids, request.allowed, request.sampling, ends, request.owner)
         else:
             self._pieces[id] = _pieces(self._model, self._tokenizer, request)
 
@@ -59,8 +59,8 @@ class Streams:
             news += self._next_piece(id, pieces)
         if not self._scheduler or not self._scheduler.busy:
             return news
-        for id, token, is_last in self._scheduler.step():
-            found = token if isinstance(token, Exception) else self._piece(id, token, is_last)
+        for id, token, is_last, reused in self._scheduler.step():
+            found = token if isinstance(token, Exception) else self._piece(id, token, is_last, reused)
             news.append((id, found))
             if is_last and isinstance(found, Piece):
                 news.append((id, None))
@@ -68,11 +68,11 @@ class Streams:
                 self.cancel(id)
         return news
 
-    def _piece(self, id: int, token: int, is_last: bool) -> Piece | Exception:
+    def _piece(self, id: int, token: int, is_last: bool, reused: int) -> Piece | Exception:
         """The piece of a request's next token, or its failure."""
         assert self._scheduler
         try:
-            return self._answers[id].piece(token, is_last, self._scheduler.slot_memory)
+            return self._answers[id].piece(token, is_last, self._scheduler.slot_memory, reused=reused)
         except Exception as error:
             return error
 
@@ -106,11 +106,12 @@ class Streams:
 
 def _pieces(model: Any, tokenizer: Any, request: Request) -> Iterator[Piece]:
     engine = EagerEngine(model, request.others) if request.others else ENGINES[engine_name(model)](model)
-    tokens = engine.generate(request.ids, request.allowed, request.sampling, request.stops)
+    tokens = engine.generate(request.ids, request.allowed, request.sampling, request.stops, request.owner)
     answer = Answer(model, tokenizer, request)
     with closing(_with_end(tokens, request.allowed, request.stops, bool(request.others))) as tagged:  # type: ignore[type-var]
         for count, (token, is_last) in enumerate(tagged, 1):
-            yield answer.piece(token, is_last, engine.cache_memory(len(request.ids) + count), engine.acceptance)
+            memory = engine.cache_memory(len(request.ids) + count)
+            yield answer.piece(token, is_last, memory, engine.acceptance, engine.reused)
 
 
 def _with_end(tokens: Iterator[int], allowed: int, stops: Collection[int], looks_ahead: bool) -> Iterator[Tagged]:

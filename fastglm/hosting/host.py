@@ -126,7 +126,8 @@ class Host:
         lease: bool = True,
         **settings: Any,
     ) -> Answer:
-        """Request an answer, beside running ones; returns at once. `settings` are those of `fastglm.stream`.
+        """Request an answer, beside running ones; returns at once. `settings` are those of `fastglm.stream`; without an
+        `owner` among them all of the prompt is read.
 
         Without `lease` the answer does not wait for the device: for a caller that has it alone already. On a dead host
         the answer fails.

@@ -100,11 +100,12 @@ def test_the_end_of_the_input_leaves(chat: Chat) -> None:
 
 def test_settings_reach_the_model(chat: Chat) -> None:
     assert chat("settings")[1] == (
-        "[('max_length', 8192), ('seed', None), ('temperature', 0.95), ('top_p', 0.7)]\n"  # the published defaults
+        "[('max_length', 8192), ('owner', 'chat'), "
+        "('seed', None), ('temperature', 0.95), ('top_p', 0.7)]\n"  # the published defaults
     )
     options = ("--top-p", "0.5", "--temperature", "0.1", "--max-length", "9", "--seed", "3")
     assert chat("settings", options=options)[1] == (
-        "[('max_length', 9), ('seed', 3), ('temperature', 0.1), ('top_p', 0.5)]\n"
+        "[('max_length', 9), ('owner', 'chat'), ('seed', 3), ('temperature', 0.1), ('top_p', 0.5)]\n"
     )
 
 

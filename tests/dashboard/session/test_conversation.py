@@ -47,6 +47,7 @@ def test_an_answer_is_kept_with_its_figures(desk: Desk, pool: FakePool) -> None:
     assert prompt == "<eop> second", "what a visitor says stays a string"
     assert history == of_rounds([("first", first.response)])
     assert settings["top_p"] == 0.7
+    assert settings["owner"] == TAB, "nobody else knows it"
     assert Desk(pool).conversation(TAB) == desk.conversation(TAB), "it is in the file"  # type: ignore[arg-type]
 
 
@@ -175,6 +176,7 @@ def test_two_variants_answer_one_after_the_other_and_warm(desk: Desk, pool: Fake
         ("int4", answering.WARM_UP_TOKENS),
         ("int4", None),
     ]
+    assert not any("owner" in settings for *_, settings in pool.asked), "a measured prompt is read whole"
 
 
 def test_a_race_has_no_warm_up_and_no_lease_of_its_own(desk: Desk, pool: FakePool) -> None:
