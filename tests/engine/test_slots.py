@@ -9,11 +9,12 @@ from captured import like_cuda
 from recorded import folder
 
 import fastglm
-from fastglm.engine import GREEDY, FastEngine, Sampling
+from fastglm.engine import GREEDY, FastEngine, Sampling, SpeculativeEngine
 from fastglm.engine.compile import prepare
 from fastglm.engine.compile.step import CompiledStep
 from fastglm.engine.runner import runner_of
 from fastglm.engine.scheduler import Scheduler
+from fastglm.engine.speculative import Draft
 from fastglm.errors import MemoryShortError
 from fastglm.kernels.exact import exact_arithmetic
 
@@ -218,6 +219,15 @@ def test_each_number_of_rows_is_captured_anew_where_the_cache_has_grown_or_was_r
         assert found == wanted
         assert runner_of(model).memory == 0
         assert (scheduler._sampler, scheduler._choose) == (None, None)  # the captured choice is gone too
+
+
+def test_steps_of_one_and_of_several_tokens_are_captured_apart(monkeypatch):
+    model = fastglm.load(MODEL, "fast")[0]
+    wanted = list(FastEngine(model).generate([5, GMASK, SOP], 60, GREEDY, ()))
+    rows = like_cuda(monkeypatch)
+    model.draft = Draft(model, 0.2)
+    assert list(SpeculativeEngine(model).generate([5, GMASK, SOP], 60, GREEDY, ())) == wanted
+    assert set(rows) == {1}
 
 
 def test_rows_that_only_fill_up_a_step_or_are_of_another_scheduler_stay_as_they_are(monkeypatch):
