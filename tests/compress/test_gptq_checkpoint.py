@@ -269,7 +269,7 @@ def test_the_command_line_takes_a_file(capsys: pytest.CaptureFixture[str], tmp_p
 def test_refusals_come_before_anything_is_written(
     texts: list[Text], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(UsageError, match=r"have \d+ tokens, too few .* wants 256"):
+    with pytest.raises(UsageError, match=r"have \d+ tokens, too few .* needs 256"):
         quantise_folder(SMALL, "int8", tmp_path / "out", texts=[Text([], "", "A short one.")])
     with pytest.raises(UsageError, match="Unknown weight format 'int5'"):
         quantise_folder(SMALL, "int4-g32", tmp_path / "out", embedding_format="int5")
