@@ -257,7 +257,7 @@ REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "no texts": ({"texts": None}, UsageError, r"step 1 \(prune-depth\): it needs texts"),
     "empty texts": ({"texts": []}, UsageError, "There are no texts"),
     "few texts": ({"texts": TEXTS[:20]}, UsageError, "18 texts are too few to calibrate on: give 32"),
-    "few tokens": ({"texts": TEXTS[:3]}, UsageError, r"have \d+ tokens, too few .* wants 256"),
+    "few tokens": ({"texts": TEXTS[:3]}, UsageError, r"have \d+ tokens, too few .* needs 256"),
     "a quantised model": ({"model": folder("chatglm-int4")}, UsageError, "is quantised already"),
     "no model": ({"model": Path("/nowhere")}, CheckpointError, "there is no such folder"),
     "no device": ({"device": "tpu"}, DeviceError, "Unknown device"),
