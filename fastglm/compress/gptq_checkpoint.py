@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..evaluate.likelihood import batches_of
 from ..kernels.format import Parts
 from ..kernels.reference import ReferenceKernel
+from ..models.architecture import TensorNames
 from ..models.base import ModelConfig
 from ..models.checkpoint import Checkpoint
 from ..models.layerwise import LayerwiseModel, Where
@@ -61,11 +62,10 @@ class Calibrated:
         assert format
         assert embedding_format
         self.names = checkpoint.names
-        # The matrices that add to the residual stream: the module that gets the sum, None if the sum leaves the layer.
-        self.added = {self.names.attention_out: self.names.mlp_norm, self.names.mlp_out: None}
         self.config, self.format, self.embedding_format = packed, format, embedding_format
         device = torch.device("cpu") if device.type == "mps" else device
         self.model = LayerwiseModel(checkpoint, device)
+        self.added = _added(self.names, self.model.empty.blocks[0])
         self.pad = checkpoint.pad
         together = batches_of(chosen, checkpoint.config, TOKENS_AT_ONCE, len(chosen))
         self.batches = [batch.to(device) for batch in together]
@@ -140,8 +140,8 @@ class Calibrated:
                 continue
             _, wanted = _run(original, name, self.added[name], self.originals[number], where)
             lack.addmm_((wanted - stream)[real].float().T, x[real].float(), alpha=2)
-            if self.added[name] is None:
-                self.originals[number] = wanted
+            if name == self.names.mlp_out:
+                self.originals[number] = original(self.originals[number], *where) if self.added[name] else wanted
         return hessian.matrix, lack
 
     def _head(self) -> Parts:
@@ -151,6 +151,16 @@ class Calibrated:
         for batch, x in zip(self.batches, self.states, strict=True):
             hessian.add(norm(x).flatten(0, 1)[batch.predicting])
         return quantise(self.model.read(self.names.ends[1]), factorise(hessian.matrix), self.embedding_format)
+
+
+def _added(names: TensorNames, block: nn.Module) -> dict[str, str | None]:
+    """By matrix that adds to the residual stream: the module that gets the sum, None if the sum leaves the layer; or
+    the norm between the matrix and the stream, in a model with such norms.
+    """
+    after = {names.attention_out: names.mlp_norm, names.mlp_out: None}
+    norms = {names.attention_out: names.attention_out_norm, names.mlp_out: names.mlp_out_norm}
+    there = dict(block.named_modules())
+    return after | {name: norm for name, norm in norms.items() if norm and norm in there}
 
 
 def _run(block: nn.Module, name: str, last: str | None, x: Tensor, where: Where) -> tuple[Tensor, Tensor]:

@@ -1,9 +1,11 @@
 """Conversion of a checkpoint: the checks before it, and the writer of each layout."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from ..errors import UsageError
+from ..models.architecture import layout_of
 from ..models.source import find_source
 from ..progress.progress import OnProgress
 from ..system.files import read_json
@@ -40,8 +42,7 @@ def convert(
     named = find_source(model)
     if named.kind == "shape":
         raise UsageError(f"{model} has random weights, nothing to convert: name a checkpoint.")
-    folder = named.fetch()
-    _check_layout(folder, to)
+    folder = named.fetch(partial(_check_layout, to))
     from .source import Source  # takes torch along
 
     source = Source.open(folder.name if named.kind == "folder" else named.name, folder, generation)
@@ -57,14 +58,17 @@ def convert(
     return out
 
 
-def _check_layout(folder: Path, to: Layout) -> None:
+def _check_layout(to: Layout, folder: Path) -> None:
     """Raise UsageError for a checkpoint that is in transformers' own layout."""
-    found = read_json(folder / "config.json").get("model_type")
-    if found not in ("glm", "glm4"):
+    if not (folder / "config.json").is_file():
+        return  # opening it says more
+    fields = read_json(folder / "config.json")
+    layout = layout_of(fields)
+    if layout is None:
         return
+    found = f"{folder} is in {layout.name} ({fields['model_type']})"
     if to is Layout.glm:
-        raise UsageError(f"{folder} is in transformers' own layout ({found}) already: there is nothing to convert.")
+        raise UsageError(f"{found} already: there is nothing to convert.")
     raise UsageError(
-        f"{folder} is in transformers' own layout ({found}), which this command does not write as GGUF: "
-        "llama.cpp's own convert_hf_to_gguf.py reads it."
+        f"{found}, which this command does not write as GGUF: llama.cpp's own convert_hf_to_gguf.py reads it."
     )

@@ -62,7 +62,12 @@ def write_gguf(source: Source, out: Path, kind: Kind, progress: OnProgress | Non
 
 
 def _check(source: Source) -> None:
-    if source.attention_rows[0] != source.config.hidden:
+    if not source.vocabulary.ranks and not source.vocabulary.model:
+        raise UsageError(
+            f"{source.name} has a tokenizer.json, which this command does not write as GGUF: convert it --to glm, and "
+            "that folder with llama.cpp's own convert_hf_to_gguf.py."
+        )
+    if source.config.attention_rows(0)[0] != source.config.hidden:
         raise UsageError(f"{source.name}: its heads are not as wide as its states, which llama.cpp needs.")
 
 
@@ -82,11 +87,12 @@ def _describe(writer: Any, source: Source, kind: Kind) -> None:
     writer.add_head_count(config.query_heads(0))
     writer.add_head_count_kv(config.kv_heads(0))
     writer.add_layer_norm_rms_eps(config.layernorm_epsilon)
-    writer.add_rope_dimension_count(int(source.head_dim * source.rotated))
-    writer.add_rope_freq_base(source.base)
-    if source.divisor != 1:
+    base, divisor = config.base_and_divisor
+    writer.add_rope_dimension_count(config.rotated)
+    writer.add_rope_freq_base(base)
+    if divisor != 1:
         writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
-        writer.add_rope_scaling_factor(source.divisor)
+        writer.add_rope_scaling_factor(divisor)
 
 
 def _type(weight: Weight, kind: Kind) -> Any:

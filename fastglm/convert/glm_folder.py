@@ -9,22 +9,13 @@ import torch
 from torch import Tensor
 
 from ..compress.checkpoint_writer import new_folder, write_shards
+from ..models.glm.transformers_layout import LAYOUT, transformers_fields
+from ..models.other_layout import stored_parts
 from ..progress.progress import OnProgress
 from .readme import write_readme
 from .source import Source
 from .tokenizer_files import write_tokenizer
 from .weights import read_weights
-
-_NAMES = {
-    "embedding": "model.embed_tokens",
-    "final_norm": "model.norm",
-    "head": "lm_head",
-    "attention_norm": "input_layernorm",
-    "attention_out": "self_attn.o_proj",
-    "mlp_norm": "post_attention_layernorm",
-    "mlp_in": "mlp.gate_up_proj",
-    "mlp_out": "mlp.down_proj",
-}
 
 
 def write_glm(source: Source, out: Path, progress: OnProgress | None) -> None:
@@ -44,38 +35,15 @@ def write_glm(source: Source, out: Path, progress: OnProgress | None) -> None:
 
 def _renamed(source: Source, progress: OnProgress | None) -> Iterator[tuple[str, Tensor]]:
     for weight, tensor in read_weights(source.checkpoint, progress):
-        prefix = "" if weight.layer is None else f"model.layers.{weight.layer}."
-        if weight.role == "attention_in":
-            for name, part in zip("qkv", tensor.split(source.attention_rows), strict=True):
-                yield f"{prefix}self_attn.{name}_proj.{weight.end}", part
-        else:
-            yield f"{prefix}{_NAMES[weight.role]}.{weight.end}", tensor
+        yield from stored_parts(f"{weight.module}.{weight.end}", tensor, source.config, LAYOUT).items()
 
 
 def _config(source: Source) -> dict[str, Any]:
     """The fields of `GlmConfig`, those of the angles both as transformers 5 and as its predecessors read them."""
     config = source.config
-    angles = {"rope_theta": source.base, "partial_rotary_factor": source.rotated}
-    scaling = None if source.divisor == 1 else {"rope_type": "linear", "factor": source.divisor}
     return {
-        "architectures": ["GlmForCausalLM"],
-        "model_type": "glm",
+        **transformers_fields(config),
         "dtype": source.dtype,
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.hidden,
-        "intermediate_size": config.inner(0),
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.query_heads(0),
-        "num_key_value_heads": config.kv_heads(0),
-        "head_dim": source.head_dim,
-        "hidden_act": "silu",
-        "attention_bias": config.add_qkv_bias,
-        "rms_norm_eps": config.layernorm_epsilon,
-        "max_position_embeddings": config.context,
-        "rope_parameters": {**(scaling or {"rope_type": "default"}), **angles},
-        **angles,
-        "rope_scaling": scaling,
-        "tie_word_embeddings": config.tie_word_embeddings,
         "pad_token_id": source.vocabulary.pad,
         "eos_token_id": source.vocabulary.ends,
         "bos_token_id": None,

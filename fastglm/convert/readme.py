@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from .._version import __version__
+from ..models.glm.transformers_layout import transformers_fields
 from .source import Source
 
 _TEXT = """# {name} for transformers
 
-`GlmForCausalLM` of transformers loads this folder with no other package and no remote code:
+`{kind}` of transformers loads this folder with no other package and no remote code:
 
 ```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -44,6 +45,7 @@ def write_readme(source: Source, folder: Path, name: str) -> None:
     more += "" if source.rules.exact_angles else _ANGLES
     text = _TEXT.format(
         name=source.name,
+        kind=transformers_fields(source.config)["architectures"][0],
         folder=name,
         version=__version__,
         title=source.rules.title,

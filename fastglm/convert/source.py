@@ -14,8 +14,6 @@ from ..system.files import read_json
 from .vocabulary import Vocabulary, read_vocabulary
 from .weights import list_weights
 
-_BASE = 10000.0  # of the frequencies, before a checkpoint's ratio
-_SHARE = 0.5  # of each head is rotated
 _CHAT = {"do_sample": True, "temperature": 0.8, "top_p": 0.8}  # defaults of the published `chat`
 _SAMPLING = (*_CHAT, "top_k", "repetition_penalty", "max_length")
 
@@ -60,32 +58,6 @@ class Source:
     def rules(self) -> Generation:
         """The rules of numbers of its generation."""
         return self.config.rules
-
-    @property
-    def head_dim(self) -> int:
-        """The width of a head."""
-        return int(self.config.head_dim or 0)
-
-    @property
-    def rotated(self) -> float:
-        """The share of each head that is rotated."""
-        return _SHARE
-
-    @property
-    def base(self) -> float:
-        """The base of the rotary frequencies."""
-        return _BASE * (self.config.rope_ratio if self.rules.ratio == "base" else 1)
-
-    @property
-    def divisor(self) -> float:
-        """The number that positions are divided by."""
-        return float(self.config.rope_ratio) if self.rules.ratio == "position" else 1.0
-
-    @property
-    def attention_rows(self) -> list[int]:
-        """Rows of queries, of keys and of values."""
-        keys = self.config.kv_heads(0) * self.head_dim
-        return [self.config.query_heads(0) * self.head_dim, keys, keys]
 
     @cached_property
     def dtype(self) -> str:

@@ -3,6 +3,7 @@
 from importlib.resources import files
 from pathlib import Path
 
+from ..compress.checkpoint_writer import copy_tokenizer
 from ..system.files import read_json, read_regular
 from .source import Source
 
@@ -14,6 +15,9 @@ def write_tokenizer(source: Source, folder: Path) -> None:
     from transformers import PreTrainedTokenizerFast
 
     vocabulary = source.vocabulary
+    if not vocabulary.ranks and not vocabulary.model:
+        copy_tokenizer(source.checkpoint.folder, folder)
+        return
     end, pad = (vocabulary.added[number].content for number in (vocabulary.end, vocabulary.pad))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=vocabulary.as_tokenizer(),

@@ -16,7 +16,7 @@ _RENAMED = {"sop": "<sop>", "eop": "<eop>"}
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Either a sentencepiece model or ranks of tiktoken, and the tokens beside them.
+    """Either a sentencepiece model or ranks of tiktoken, and the tokens beside them; neither for a tokenizer.json.
 
     added: by their ids; also pieces that are no text.
     """
@@ -62,7 +62,9 @@ def read_vocabulary(folder: Path, generation: str = "auto") -> Vocabulary:
         "end": tokenizer.eos_token_id,
         "ends": tokenizer.end_ids,
     }
-    model = tokenizer.model
+    model = getattr(tokenizer, "model", None)
+    if model is None:
+        return Vocabulary(**known)
     if hasattr(model, "n_vocab"):  # tiktoken's
         return Vocabulary(**known, ranks={model.decode_single_token_bytes(rank): rank for rank in range(model.n_vocab)})
     from sentencepiece.sentencepiece_model_pb2 import ModelProto

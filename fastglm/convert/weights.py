@@ -9,7 +9,8 @@ from ..models.checkpoint import Checkpoint
 from ..progress.progress import OnProgress, Progress
 
 _OUTSIDE = ("embedding", "final_norm", "head")
-_INSIDE = ("attention_norm", "attention_in", "attention_out", "mlp_norm", "mlp_in", "mlp_out")
+_MATRICES = ("attention_in", "attention_out", "mlp_in", "mlp_out")
+_INSIDE = ("attention_norm", *_MATRICES[:2], "attention_out_norm", "mlp_norm", *_MATRICES[2:], "mlp_out_norm")
 _STAGE = "convert"
 
 
@@ -68,12 +69,6 @@ def _shape(checkpoint: Checkpoint, layer: int | None, role: str, end: str) -> tu
     config = checkpoint.config
     if layer is None:
         return (config.hidden,) if role == "final_norm" else (config.vocab_size, config.hidden)
-    inner, width = config.inner(layer), int(config.head_dim or 0)
-    queries, keys = config.query_heads(layer) * width, config.kv_heads(layer) * width
-    rows, columns = {
-        "attention_in": (queries + 2 * keys, config.hidden),
-        "attention_out": (config.hidden, queries),
-        "mlp_in": (2 * inner, config.hidden),
-        "mlp_out": (config.hidden, inner),
-    }.get(role, (config.hidden, 0))
-    return (rows, columns) if end == "weight" and columns else (rows,)
+    shapes = dict(zip(_MATRICES, config.matrices(layer), strict=True))
+    rows, *columns = shapes.get(role, (config.hidden,))
+    return (rows, *columns) if end == "weight" else (rows,)

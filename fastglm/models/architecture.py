@@ -41,6 +41,8 @@ class TensorNames:
     mlp_norm: str
     mlp_in: tuple[str, ...]
     mlp_out: str  # adds to the residual stream
+    attention_out_norm: str = ""  # of what attention adds; where a model has one
+    mlp_out_norm: str = ""  # of what the MLP adds; likewise
     prefix: str = "transformer.prefix_encoder"  # only in checkpoints with a learned prefix
     unused: tuple[str, ...] = ()  # ends of names of tables that follow from the config
 
@@ -59,6 +61,20 @@ class TensorNames:
             return None, name
         layer, _, rest = name.removeprefix(f"{self.layers}.").partition(".")
         return int(layer), rest
+
+
+@dataclass(frozen=True, slots=True)
+class OtherLayout:
+    """A layout of another program for checkpoints of an architecture; reading a folder gives the architecture's own.
+
+    parts: sizes of the matrices that `tensors` lists for one of the architecture, from its facts and a layer's number.
+    """
+
+    name: str
+    model_types: tuple[str, ...]  # in config.json
+    tensors: TensorNames
+    fields: Callable[[Mapping[str, Any]], dict[str, Any]]  # the architecture's own fields of a config
+    parts: Callable[[Any, int], Sequence[int]]
 
 
 class Tokenizer(Protocol):
@@ -126,6 +142,7 @@ class Architecture:
     tensors: TensorNames
     conversation: Conversation
     shapes: Mapping[str, int]  # the number of layers of each published size that `shape:` can name
+    other_layouts: tuple[OtherLayout, ...] = ()
 
     @property
     def facts_class(self) -> type["ModelFacts"]:
@@ -168,13 +185,36 @@ def architectures() -> list[Architecture]:
     return [resolve_name(name) for name in ARCHITECTURES]
 
 
+def model_types() -> set[str]:
+    """Every `model_type` of a config.json that can be read."""
+    others = {kind for known in architectures() for layout in known.other_layouts for kind in layout.model_types}
+    return others | {known.model_type for known in architectures()}
+
+
+def layout_of(fields: Mapping[str, Any]) -> OtherLayout | None:
+    """The layout of another program that a config.json belongs to; None for an architecture's own."""
+    layouts = (layout for known in architectures() for layout in known.other_layouts)
+    return next((layout for layout in layouts if fields.get("model_type") in layout.model_types), None)
+
+
+def own_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a config.json in the layout of its architecture. Raises CheckpointError for what it cannot say."""
+    layout = layout_of(fields)
+    return layout.fields(fields) if layout else dict(fields)
+
+
 def recognize(fields: Mapping[str, Any]) -> Architecture:
-    """The architecture of a config, by the fields of its config.json.
+    """The architecture of a config, by its fields in the layout of the architecture.
 
     Raises:
         CheckpointError: no architecture of the table fits; a model of the family that others run is named.
     """
     check_relative(fields)
+    if layout := layout_of(fields):
+        raise CheckpointError(
+            f"This checkpoint is in {layout.name} ({fields['model_type']}): load it with fastglm.load, or with "
+            "transformers' own AutoModelForCausalLM."
+        )
     for known in architectures():
         if fields.get("model_type") == known.model_type and known.recognizes(fields):
             return known

@@ -14,6 +14,7 @@ from . import foreign
 from .architecture import recognize
 from .base import ModelConfig
 from .folder import CheckpointFolder, listed, read_fields, short
+from .other_layout import stored_parts
 from .weights import is_finite, is_kind, read_tensors
 
 SCALE = "weight_scale"  # the end of the names of a quantized matrix's scales
@@ -22,6 +23,8 @@ SCALE = "weight_scale"  # the end of the names of a quantized matrix's scales
 class Checkpoint(CheckpointFolder):
     """The tensors of a checkpoint's folder. `places` checks all of them against the config, and `tensors` and `named`
     read them.
+
+    Names are those of the architecture's own layout; a folder in another one may store a matrix in several parts.
     """
 
     def __init__(self, folder: Path, generation: str = "auto") -> None:
@@ -36,7 +39,8 @@ class Checkpoint(CheckpointFolder):
         """
         super().__init__(folder)
         self.config = _config(folder, self.fields, generation)
-        self._embedding, self._head = f"{self.names.embedding}.", f"{self.names.head}."
+        stored = self.layout.tensors if self.layout else self.names
+        self._embedding, self._head, self._unused = f"{stored.embedding}.", f"{stored.head}.", stored.unused
         self._finite: set[str] = set()
         self._is_head_alone = False
 
@@ -48,10 +52,16 @@ class Checkpoint(CheckpointFolder):
             CheckpointError: an error of `places`, or a number that is NaN or infinite.
         """
         assert self.places is not None  # all are checked before the first is used
+        owners = {part: name for name, parts in self._parts.items() for part in parts}
+        read: dict[str, Tensor] = {}
         for shard in self.shards:
-            for name, tensor in read_tensors(shard):
-                if not name.endswith(self.names.unused):
-                    yield self._called(name), self._checked(name, tensor)
+            for stored, tensor in read_tensors(shard):
+                if stored.endswith(self._unused):
+                    continue
+                part = self._called(stored)
+                read[part] = self._checked(stored, tensor)
+                if read.keys() >= (parts := self._parts[owners[part]]).keys():
+                    yield owners[part], _joined([read.pop(each) for each in parts])
 
     def named(self, names: Collection[str]) -> dict[str, Tensor]:
         """The tensors of these names on the CPU, mapped from their files if possible.
@@ -61,22 +71,23 @@ class Checkpoint(CheckpointFolder):
         """
         if missing := set(names) - self.places.keys():
             raise self._lacks(missing)
-        found = {}
-        for shard in {self.places[name] for name in names}:
-            for name, tensor in read_tensors(shard, {self._stored(name) for name in names}):
-                found[self._called(name)] = self._checked(name, tensor)
-        return found
+        wanted = {self._stored(part) for name in names for part in self._parts[name]}
+        read = {}
+        for shard in {shard for name in names for shard in self.places[name]}:
+            for stored, tensor in read_tensors(shard, wanted):
+                read[self._called(stored)] = self._checked(stored, tensor)
+        return {name: _joined([read[part] for part in self._parts[name]]) for name in names}
 
     @cached_property
-    def places(self) -> dict[str, Path]:
-        """The weight file of every tensor.
+    def places(self) -> dict[str, set[Path]]:
+        """The weight files of every tensor.
 
         Raises:
             CheckpointError: a file is truncated or corrupt, or has a tensor that the config does not; a tensor is
             missing, occurs twice, or has another shape or type.
         """
         found: dict[str, Path] = {}
-        expected = _expected(self.config)
+        expected = {part: form for parts in self._parts.values() for part, form in parts.items()}
         for shard in self.shards:
             for name, tensor in read_tensors(shard):
                 if name in found:
@@ -85,7 +96,7 @@ class Checkpoint(CheckpointFolder):
                         "remove the file that does not belong there."
                     )
                 found[name] = shard
-                if not name.endswith(self.names.unused):
+                if not name.endswith(self._unused):
                     self._check_form(name, tensor, expected)
         self._check_index(found)
         self._is_head_alone = self.config.tie_word_embeddings and not any(n.startswith(self._embedding) for n in found)
@@ -100,7 +111,16 @@ class Checkpoint(CheckpointFolder):
             raise self._lacks(missing)
         if not head.isdisjoint(found) and (missing := head - found.keys()):
             raise self._lacks(missing)
-        return found
+        whole = (item for item in self._parts.items() if found.keys() >= item[1].keys())
+        return {name: {found[part] for part in parts} for name, parts in whole}
+
+    @cached_property
+    def _parts(self) -> dict[str, dict[str, Tensor]]:
+        """By tensor that a model of the config may have: the stored ones that it is made of, on the meta device."""
+        expected = _expected(self.config)
+        if self.layout is None:
+            return {name: {name: form} for name, form in expected.items()}
+        return {name: stored_parts(name, form, self.config, self.layout) for name, form in expected.items()}
 
     @property
     def pad(self) -> int:
@@ -115,8 +135,9 @@ class Checkpoint(CheckpointFolder):
 
     def settle_head(self) -> None:
         """Set in the config whether head and embedding are one matrix: stored once, or twice and equal."""
-        parts = [name.removeprefix(self._head) for name in self.places if name.startswith(self._head)]
-        pairs = (self.named([self._head + part, self._embedding + part]) for part in parts)
+        head, embedding = f"{self.names.head}.", f"{self.names.embedding}."
+        parts = [name.removeprefix(head) for name in self.places if name.startswith(head)]
+        pairs = (self.named([head + part, embedding + part]) for part in parts)
         self.config.tie_word_embeddings = all(torch.equal(*pair.values()) for pair in pairs)
 
     def _called(self, stored: str) -> str:
@@ -156,6 +177,10 @@ class Checkpoint(CheckpointFolder):
         return CheckpointError(
             f"The checkpoint {self.folder} lacks {listed(names)}: a shard is missing; fetch it again."
         )
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _expected(config: ModelConfig) -> dict[str, Tensor]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -22,7 +23,7 @@ _TABLES = (
     *(name for known in architectures() for name in known.tokenizer_files if name.endswith(".model")),
     "tokenizer.model",
 )
-_VOCABULARIES = tuple(name for name in _TABLES if name.endswith(".model"))
+_VOCABULARIES = ("tokenizer.json", *(name for name in _TABLES if name.endswith(".model")))
 _WEIGHTS = tuple(
     (f"{stem}.{kind}", f"{stem}-[0-9]*.{kind}", f"{stem}.{kind}.index.json")
     for stem, kind in (("model", "safetensors"), ("pytorch_model", "bin"))
@@ -31,12 +32,16 @@ _WEIGHTS = tuple(
 _HOMES = {"THUDM": "zai-org", "zai-org": "THUDM"}
 
 
-def download(model: str, restricted: bool = False) -> Path:
+Check = Callable[[Path], None]
+
+
+def download(model: str, restricted: bool = False, check: Check | None = None) -> Path:
     """Download a hub's checkpoint from the Hugging Face hub (or the mirror in HF_ENDPOINT), or ModelScope; return its
     folder.
 
     Args:
         restricted: for a visitor of the app, who may have at most `VISITORS_LIMIT` GB.
+        check: called with a folder that has the config, before weights are downloaded; it may raise an error.
 
     Raises:
         CheckpointError: the hub does not have it or cannot be reached, or it cannot be a readable checkpoint.
@@ -44,13 +49,15 @@ def download(model: str, restricted: bool = False) -> Path:
         downloaded.
     """
     if model.startswith("modelscope:"):
-        return _from_modelscope(model.removeprefix("modelscope:"), _most(restricted))
+        return _from_modelscope(model.removeprefix("modelscope:"), _most(restricted), check)
     owner, name = model.split("/")
     ids = [model, *([f"{_HOMES[owner]}/{name}"] if owner in _HOMES else [])]
     for repo in ids:
         if kept := _kept(repo):
+            if check:
+                check(kept)
             return kept
-    return _from_hub(model, ids, _most(restricted))
+    return _from_hub(model, ids, _most(restricted), check)
 
 
 def _most(restricted: bool) -> float:
@@ -79,7 +86,14 @@ def _kept(repo: str) -> Path | None:
     return None
 
 
-def _from_hub(model: str, ids: list[str], most: float) -> Path:
+def _check_config(folder: Path, check: Check | None) -> None:
+    """Raise an error for a config that cannot be used, or not by the caller."""
+    facts_of(read_fields(folder))
+    if check:
+        check(folder)
+
+
+def _from_hub(model: str, ids: list[str], most: float, check: Check | None) -> Path:
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download, try_to_load_from_cache
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -88,7 +102,7 @@ def _from_hub(model: str, ids: list[str], most: float) -> Path:
         try:
             told = HfApi().model_info(repo, files_metadata=True)
             sizes = _chosen(repo, {file.rfilename: file.size or 0 for file in told.siblings or []})
-            facts_of(read_fields(Path(hf_hub_download(repo, _CONFIG, revision=told.sha)).parent))
+            _check_config(Path(hf_hub_download(repo, _CONFIG, revision=told.sha)).parent, check)
             here = {name for name in sizes if isinstance(try_to_load_from_cache(repo, name, revision=told.sha), str)}
             _check_size(repo, sum(sizes.values()), sum(sizes[name] for name in sizes.keys() - here), HF_HUB_CACHE, most)
             snapshot_download(repo, allow_patterns=[name for name in sizes if name in _TABLES])
@@ -107,7 +121,7 @@ def _from_hub(model: str, ids: list[str], most: float) -> Path:
     )
 
 
-def _from_modelscope(model: str, most: float) -> Path:
+def _from_modelscope(model: str, most: float, check: Check | None) -> Path:
     try:
         from modelscope import snapshot_download
         from modelscope.hub.api import HubApi
@@ -117,7 +131,7 @@ def _from_modelscope(model: str, most: float) -> Path:
     try:
         files = HubApi().get_model_files(model, recursive=True)
         sizes = _chosen(model, {file["Path"]: file["Size"] or 0 for file in files if file["Type"] != "tree"})
-        facts_of(read_fields(Path(snapshot_download(model, allow_file_pattern=[_CONFIG]))))
+        _check_config(Path(snapshot_download(model, allow_file_pattern=[_CONFIG])), check)
         whole = sum(sizes.values())
         _check_size(model, whole, whole, get_modelscope_cache_dir(), most)
         return Path(snapshot_download(model, allow_file_pattern=list(sizes)))

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import CheckpointError
 from ..system.files import open_regular, read_json
 from . import foreign
-from .architecture import architectures, recognize
+from .architecture import layout_of, model_types, own_fields, recognize
 from .facts import ModelFacts
 from .relatives import check_relative
 
@@ -27,7 +27,9 @@ class CheckpointFolder:
     def __init__(self, folder: Path) -> None:
         """Raise CheckpointError: no or another model's config, no weights, a missing shard, a Git-LFS pointer."""
         self.folder = folder
-        self.fields = read_fields(folder)
+        stored = _stored_fields(folder)
+        self.layout = layout_of(stored)
+        self.fields = own_fields(stored)
         self.names = recognize(self.fields).tensors
         self.facts = facts_of(self.fields)
         self.shards, self.index = _find_shards(folder)
@@ -49,9 +51,15 @@ class CheckpointFolder:
 
 
 def read_fields(folder: Path) -> dict[str, Any]:
-    """The fields of the config of a folder, which may contain nothing else yet. Raises CheckpointError if it belongs to
-    no supported architecture, or another program has quantized the weights.
+    """The fields of the config of a folder, which may contain nothing else yet, in the layout of its architecture.
+
+    Raises:
+        CheckpointError: it belongs to no supported architecture, or another program has quantized the weights.
     """
+    return own_fields(_stored_fields(folder))
+
+
+def _stored_fields(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.exists():
         known = foreign.name_folder(folder)
@@ -59,7 +67,7 @@ def read_fields(folder: Path) -> dict[str, Any]:
     fields = read_json(path)
     check_relative(fields)
     found = fields.get("model_type")
-    if found not in {known.model_type for known in architectures()}:
+    if found not in model_types():
         raise CheckpointError(
             f"{folder} holds a model of type {short(repr(found))}, not chatglm: name a ChatGLM checkpoint."
         )

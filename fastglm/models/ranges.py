@@ -35,22 +35,24 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """A number above `low` (or equal to it, if `closed`) and up to `high`."""
+    """A number above `low` (or equal to it, if `closed`) and up to `high`; or null if `optional`."""
 
     low: float
     high: float
     closed: bool = False
+    optional: bool = False
 
     @property
     def wanted(self) -> str:
         """The accepted values in words."""
         low, high = f"{self.low:g}", f"{self.high:g}"
-        return f"a number from {low} to {high}" if self.closed else f"a number above {low} and up to {high}"
+        null = " or null" if self.optional else ""
+        return f"a number {'from' if self.closed else 'above'} {low} {'' if self.closed else 'and up '}to {high}{null}"
 
     def takes(self, value: Any) -> bool:
         """Tell whether a value is accepted."""
         if type(value) not in (int, float) or not math.isfinite(value):
-            return False
+            return value is None and self.optional
         return self.low < value <= self.high or (self.closed and value == self.low)
 
 

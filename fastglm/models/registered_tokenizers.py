@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizer
 
 from ..errors import CheckpointError, UsageError
 from ..system.files import read_json
-from .architecture import Architecture, architectures, recognize
+from .architecture import Architecture, architectures, own_fields, recognize
 
 
 class ChatGLMTokenizer(PreTrainedTokenizer):
@@ -83,6 +83,6 @@ def _beside(folder: Path) -> Architecture | None:
     if not path.is_file():
         return None
     try:
-        return recognize(read_json(path))
+        return recognize(own_fields(read_json(path)))
     except CheckpointError:
         return None  # reading the config reports it

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -35,8 +36,11 @@ class Source:
     shape: str = ""
     restricted: bool = False
 
-    def fetch(self) -> Path:
+    def fetch(self, check: Callable[[Path], None] | None = None) -> Path:
         """The folder of the checkpoint; downloads it from a hub if needed.
+
+        Args:
+            check: called with a folder that has the config, before weights are downloaded; it may raise an error.
 
         Raises:
             CheckpointError, DiskShortError, UsageError: as `download` does.
@@ -44,7 +48,9 @@ class Source:
         if self.folder is None:
             from .download import download
 
-            return download(self.name, self.restricted)
+            return download(self.name, self.restricted, check)
+        if check:
+            check(self.folder)
         return self.folder
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..errors import CheckpointError, FastGLMError
 from ..system.files import open_regular, read_json
-from .architecture import Tokenizer, recognize
+from .architecture import Tokenizer, own_fields, recognize
 
 # Files that transformers reads if they exist.
 _TABLES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "tokenizer.json")
@@ -20,7 +20,7 @@ def read_tokenizer(folder: Path, generation: str = "auto") -> Tokenizer:
     Raises:
         CheckpointError: a file is missing, invalid, or no tokenizer can be made from it.
     """
-    known = recognize(read_json(folder / "config.json"))
+    known = recognize(own_fields(read_json(folder / "config.json")))
     for name in _TABLES:
         if (folder / name).exists():
             read_json(folder / name)

@@ -14,9 +14,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import GlmConfig
 
+import fastglm
 from fastglm.compress import checkpoint_writer
 from fastglm.convert.conversion import convert
 from fastglm.convert.kinds import Layout
+from fastglm.messages import Message
 
 Converted = Callable[[str], Path]
 FOLDERS = ("chatglm2", "chatglm2-32k", "chatglm3", "chatglm3-32k", "codegeex2", "glm4", "glm4-1m")
@@ -74,6 +76,21 @@ def test_logits_are_the_recorded_ones_in_transformers_alone(converted: Converted
     for name, case in long.items():
         rows = found[f"{name}/{len(cases[name])}"][case["positions"]]
         torch.testing.assert_close(rows, recorded.tensors(name)["long_logits"], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_converted_folders_load_here_with_the_same_conversation(converted: Converted, name: str) -> None:
+    model, tokenizer = fastglm.load(converted(name))
+    _, published = fastglm.load(recorded.folder(name))
+    for number, case in enumerate(recorded.expected(name)["generate"]):
+        assert tokenizer.encode(case["text"]) == case["input_ids"]
+        with torch.inference_mode():
+            found = model(torch.tensor([case["input_ids"]])).logits[0]
+        torch.testing.assert_close(found, recorded.tensors(name)[f"logits_{number}"], atol=1e-4, rtol=0)
+    assert tokenizer.conversation == published.conversation
+    assert tokenizer.end_ids == published.end_ids
+    messages = [Message("user", "你好 <|user|>"), Message("assistant", "Hello\n"), Message("user", " 1+2=?")]
+    assert tokenizer.conversation.ids(tokenizer, messages) == published.conversation.ids(published, messages)
 
 
 @pytest.mark.parametrize(

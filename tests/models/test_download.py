@@ -10,6 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from recorded import folder
 
+from fastglm.convert.conversion import convert
+from fastglm.convert.kinds import Layout
 from fastglm.errors import CheckpointError, DiskShortError, FastGLMError, UsageError
 from fastglm.models import download as downloads
 from fastglm.models.checkpoint import Checkpoint
@@ -144,6 +146,13 @@ def test_weights_of_what_is_no_checkpoint_are_not_loaded(hub, content, said):
     with pytest.raises(CheckpointError, match=said) as raised:
         download(REPO)
     assert "\n" not in str(raised.value)
+    assert set(hub.loaded()) <= {"config.json"}
+
+
+def test_a_conversion_that_has_nothing_to_do_loads_no_weights(hub, tmp_path):
+    hub.add(REPO, config__json=config(model_type="glm", num_attention_heads=4))
+    with pytest.raises(UsageError, match="nothing to convert"):
+        convert(REPO, Layout.glm, tmp_path / "out")
     assert set(hub.loaded()) <= {"config.json"}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from ..architecture import Architecture, TensorNames
 from .conversation import CONVERSATIONS
 from .shapes import SHAPES
+from .transformers_layout import LAYOUT
 
 _HERE = "fastglm.models.glm"
 _FIELDS = ("multi_query_group_num", "multi_query_attention", "original_rope", "padded_vocab_size", "ffn_hidden_size")
@@ -43,8 +44,11 @@ GLM = Architecture(
         mlp_norm="post_attention_layernorm",
         mlp_in=("mlp.dense_h_to_4h",),
         mlp_out="mlp.dense_4h_to_h",
+        attention_out_norm="post_self_attn_layernorm",
+        mlp_out_norm="post_mlp_layernorm",
         unused=("rotary_pos_emb.inv_freq",),
     ),
     conversation=CONVERSATIONS["chatglm3"],  # configs give that of their generation
     shapes={name: fields["num_layers"] for name, fields in SHAPES.items()},
+    other_layouts=(LAYOUT,),
 )

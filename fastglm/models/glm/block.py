@@ -1,4 +1,4 @@
-"""One layer of GLM: attention with shared keys, and a gated MLP, each behind a norm."""
+"""One layer of GLM: attention with shared keys, and a gated MLP, each behind a norm, or between two."""
 
 from typing import Any
 
@@ -70,8 +70,8 @@ class MLP(nn.Module):
         self.dense_h_to_4h = make_linear(format, config.hidden_size, 2 * self.inner, bias=False)
         self.dense_4h_to_h = make_linear(format, self.inner, config.hidden_size, bias=False)
 
-    def forward(self, x: Tensor, residual: Tensor) -> Tensor:
-        """Apply to x, and add the residual: [batch, sequence, hidden] both."""
+    def forward(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        """Apply to x, and add the residual where there is one: [batch, sequence, hidden] both."""
         inner = apply(self.dense_h_to_4h, x, Epilogue(swiglu=True))
         return apply(self.dense_4h_to_h, inner, Epilogue(residual=residual))
 
@@ -85,6 +85,8 @@ class Block(BaseBlock):
         self.self_attention = Attention(config, layer)
         self.post_attention_layernorm = make_norm(config)
         self.mlp = MLP(config, layer)
+        self.post_self_attn_layernorm = make_norm(config) if config.post_norms else None
+        self.post_mlp_layernorm = make_norm(config) if config.post_norms else None
 
     def head_rows(self) -> tuple[Tensor, ...]:
         """The rows of each group: its queries, its keys and its values."""
@@ -124,5 +126,9 @@ class Block(BaseBlock):
 
     def _add(self, branch: Tensor, x: Tensor) -> Tensor:
         """Add the branch of attention, and then that of the MLP, to x: [batch, sequence, hidden]."""
+        if self.post_self_attn_layernorm is not None:
+            branch = self.post_self_attn_layernorm(branch)
         x, normed = add_rms_norm(branch, x, self.post_attention_layernorm)
-        return self.mlp(normed, x)
+        if self.post_mlp_layernorm is None:
+            return self.mlp(normed, x)
+        return x + self.post_mlp_layernorm(self.mlp(normed, None))

@@ -13,6 +13,7 @@ from .field_ranges import RANGES
 from .generation import GENERATIONS, Generation, decide
 from .shapes import SHAPES
 
+BASE = 10000.0  # of the rotary frequencies, as published
 # Fields of the published config whose other values mean something that no published checkpoint has.
 _FIXED = {
     "rmsnorm": True,
@@ -33,6 +34,9 @@ class GLMFacts(ModelFacts):
 
     `num_attention_heads`, `multi_query_group_num` and `ffn_hidden_size` may be lists with one entry for each layer, as
     in a pruned model. `generation` is a name of `generation.GENERATIONS`.
+
+    The fields from `rotary_share` on are those of transformers' own layouts, in which a config tells all numbers, and
+    the generation only the conversation.
     """
 
     model_type: ClassVar[str] = "chatglm"
@@ -69,6 +73,10 @@ class GLMFacts(ModelFacts):
     use_cache: bool = True
     initializer_range: float = 0.02
     generation: str | None = None
+    rotary_share: float = 0.5  # of each head
+    rotary_base: float | None = None  # of the frequencies; None: by `rope_ratio` and the generation
+    rotary_divisor: float = 1  # of positions
+    post_norms: bool = False  # two more norms a layer: of what attention and MLP add
 
     @classmethod
     def checked(cls, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,9 +99,26 @@ class GLMFacts(ModelFacts):
 
     @property
     def rules(self) -> Generation:
-        """The rules of numbers of its generation."""
+        """The rules of numbers of its generation; those of transformers' own layouts are GLM-4's."""
         assert self.generation is not None  # set when the facts are made
-        return GENERATIONS[self.generation]
+        return GENERATIONS[self.generation if self.rotary_base is None else "glm4"]
+
+    @property
+    def base_and_divisor(self) -> tuple[float, float]:
+        """The base of the rotary frequencies, and the number that positions are divided by."""
+        if self.rotary_base is not None:
+            return self.rotary_base, self.rotary_divisor
+        return (BASE * self.rope_ratio, 1.0) if self.rules.ratio == "base" else (BASE, self.rope_ratio)
+
+    @property
+    def rotated(self) -> int:
+        """The number of values in each head that are rotated."""
+        return int((self.head_dim or 0) * self.rotary_share)
+
+    def attention_rows(self, layer: int) -> list[int]:
+        """Rows of a layer's queries, keys and values in their common matrix."""
+        keys = self.kv_heads(layer) * int(self.head_dim or 0)
+        return [self.query_heads(layer) * int(self.head_dim or 0), keys, keys]
 
     @property
     def conversation(self) -> Conversation:
@@ -138,15 +163,15 @@ class GLMFacts(ModelFacts):
 
     def matrices(self, layer: int) -> list[tuple[int, int]]:
         """Rows and columns of a layer's linear maps: queries with keys and values, their output, and the MLP's two."""
-        hidden, inner, width = self.hidden_size, self.inner(layer), int(self.head_dim or 0)
-        queries, keys = width * self.query_heads(layer), width * self.kv_heads(layer)
-        return [(queries + 2 * keys, hidden), (hidden, queries), (2 * inner, hidden), (hidden, inner)]
+        hidden, inner, attention = self.hidden_size, self.inner(layer), self.attention_rows(layer)
+        return [(sum(attention), hidden), (hidden, attention[0]), (2 * inner, hidden), (hidden, inner)]
 
     def others(self, layer: int | None) -> int:
         """The number of gains of norms, and of biases of queries, keys and values."""
         if layer is None:
             return self.hidden_size
-        return 2 * self.hidden_size + (self.matrices(layer)[0][0] if self.add_qkv_bias else 0)
+        norms = 4 if self.post_norms else 2
+        return norms * self.hidden_size + (sum(self.attention_rows(layer)) if self.add_qkv_bias else 0)
 
     @property
     def prefix_inner(self) -> int:
@@ -156,14 +181,15 @@ class GLMFacts(ModelFacts):
     def check(self) -> None:
         """Raise CheckpointError if the fields cannot describe a model."""
         super().check()
-        if self.head_dim is None or self.head_dim % 4:
+        if self.head_dim is None or self.head_dim % 2 or self.rotated % 2 or not self.rotated:
             raise CheckpointError(
-                f"config.json: heads are {self.head_dim} wide; rotary positions on half of them need a multiple of 4."
+                f"config.json: heads are {self.head_dim} wide; rotary positions on {self.rotary_share:.4g} of each "
+                "need pairs of numbers."
             )
         for layer in range(self.layers):
             heads, groups = self.query_heads(layer), self.kv_heads(layer)
             if heads % groups:
                 raise CheckpointError(
-                    f"config.json: {heads} heads cannot share the keys of {groups} groups: make multi_query_group_num "
-                    "divide num_attention_heads."
+                    f"config.json: {heads} heads cannot share the keys of {groups} groups: the number of groups must "
+                    "divide that of heads."
                 )

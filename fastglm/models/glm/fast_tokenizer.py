@@ -2,6 +2,8 @@
 
 import json
 import re
+from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +13,7 @@ from ...errors import UsageError
 from ..added_tokens import without_surrogates
 from ..architecture import Conversation
 from .conversation import CONVERSATIONS
+from .generation_beside import find_generation
 from .template import TemplateMixin
 
 
@@ -23,7 +26,7 @@ class GLMFastTokenizer(TemplateMixin, PreTrainedTokenizerFast):
     vocab_files_names: ClassVar[dict[str, str]] = {"tokenizer_file": "tokenizer.json"}
     model_input_names: ClassVar[list[str]] = ["input_ids", "attention_mask"]
     padding_side = "left"
-    generation = "glm4"
+    generations: ClassVar[tuple[str, ...]] = tuple(CONVERSATIONS)
 
     @classmethod
     def reads(cls, path: Path) -> bool:
@@ -34,9 +37,15 @@ class GLMFastTokenizer(TemplateMixin, PreTrainedTokenizerFast):
     def convert_to_native_format(cls, **arguments: Any) -> dict[str, Any]:
         """The arguments that transformers found in a checkpoint's files; a missing token for padding is the end's."""
         arguments["pad_token"] = arguments.get("pad_token") or arguments.get("eos_token")
+        arguments["generation"] = find_generation(cls, arguments["tokenizer_file"], arguments.get("generation"))
         for name in ("auto_map", "is_local", "local_files_only"):
             arguments.pop(name, None)  # facts of the folder that was read, and code that no other folder has
         return super().convert_to_native_format(**arguments)
+
+    @property
+    def generation(self) -> str:
+        """The generation of its conversations."""
+        return str(self.init_kwargs.get("generation", "glm4"))
 
     @property
     def conversation(self) -> Conversation:
@@ -73,6 +82,16 @@ class GLMFastTokenizer(TemplateMixin, PreTrainedTokenizerFast):
         ordinary = sorted((name for name in added if name not in controls), key=len, reverse=True)
         parts = re.split(f"({'|'.join(map(re.escape, ordinary))})", text) if ordinary else [text]
         return [id for part in parts for id in ([added[part]] if part in ordinary else self._encode_plain(part))]
+
+    def encode_pieces(self, pieces: Sequence[int | str]) -> list[int]:
+        """Ids of a prompt in parts, each encoded by itself. A vocabulary that puts a space before every text has
+        templates that spell the other spaces: the parts of a text are then one.
+        """
+        normalizer = self.backend_tokenizer.normalizer
+        if normalizer and normalizer.normalize_str("a") != "a":
+            groups = [(kind, list(group)) for kind, group in groupby(pieces, type)]
+            pieces = [each for kind, group in groups for each in (["".join(map(str, group))] if kind is str else group)]
+        return super().encode_pieces(pieces)
 
     def _encode_plain(self, text: str) -> list[int]:
         """Ids of a text without any added token."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from ...errors import CheckpointError
 from ...system.files import read_json
+from ..architecture import own_fields
 from .generation import decide
 
 
@@ -19,7 +20,7 @@ def find_generation(kind: Any, vocab_file: str | Path, said: str | None = None) 
         CheckpointError: the vocabulary file belongs to none of the generation.
     """
     path = Path(vocab_file).with_name("config.json")
-    fields = read_json(path) if path.is_file() else {}
+    fields = own_fields(read_json(path)) if path.is_file() else {}
     if said is not None:
         fields["generation"] = said
     is_told = "generation" in fields or fields.get("model_type") == "chatglm"

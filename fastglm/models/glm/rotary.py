@@ -1,4 +1,5 @@
-"""Rotary positions of GLM: neighbouring numbers of each head are pairs, and the first half of them is rotated.
+"""Rotary positions of GLM: neighbouring numbers of each head are pairs, and the first ones are rotated: half of them as
+published, all in GLM-Edge.
 
 Su et al., arXiv 2104.09864, as published.
 """
@@ -21,12 +22,9 @@ class Rotary:
     """
 
     def __init__(self, config: GLMFacts) -> None:
-        rules, ratio = config.rules, config.rope_ratio
-        self.head_dim = int(config.head_dim or 0)
-        self.width = self.head_dim // 2
-        self.is_exact = rules.exact_angles
-        self.divisor = ratio if rules.ratio == "position" else 1
-        self.base = 10000 * ratio if rules.ratio == "base" else 10000
+        self.head_dim, self.width = int(config.head_dim or 0), config.rotated
+        self.is_exact = config.rules.exact_angles
+        self.base, self.divisor = config.base_and_divisor
         self.positions = 0 if self.is_exact else config.context + 1
         self._tables: dict[tuple[torch.device, torch.dtype], Tensor] = {}
 

@@ -16,6 +16,26 @@ _GLM4 = {
     "eos_token_id": [151329, 151336, 151338],
     "pad_token_id": 151329,
 }
+# In transformers' own layouts.
+_EDGE = {
+    "generation": "glm4",
+    "multi_query_attention": True,
+    "vocab_size": 59264,
+    "seq_length": 8192,
+    "rotary_base": 10000.0,
+    "rotary_share": 1.0,
+    "tie_word_embeddings": True,
+    "eos_token_id": [59246, 59253, 59255],
+    "pad_token_id": 59246,
+}
+_0414 = {
+    **_GLM4,
+    "layernorm_epsilon": 1e-5,
+    "seq_length": 32768,
+    "rope_ratio": 1,
+    "rotary_base": 10000.0,
+    "post_norms": True,
+}
 SHAPES: dict[str, dict[str, Any]] = {
     "chatglm2-6b": _CHATGLM2,
     "chatglm2-6b-32k": {**_CHATGLM2, "rope_ratio": 16},
@@ -28,4 +48,14 @@ SHAPES: dict[str, dict[str, Any]] = {
     "glm-4-9b-chat-1m": {**_GLM4, "seq_length": 1048576, "rope_ratio": 10000, "multi_query_group_num": 4},
     "codegeex2-6b": {**_CHATGLM, "generation": "codegeex2", "seq_length": 8192},
     "codegeex4-all-9b": _GLM4,
+    "glm-edge-1.5b-chat": {
+        **_EDGE,
+        "num_layers": 28,
+        "hidden_size": 2048,
+        "ffn_hidden_size": 6144,
+        "num_attention_heads": 16,
+        "multi_query_group_num": 4,
+    },
+    "glm-4-9b-0414": _0414,
+    "glm-z1-9b-0414": _0414,
 }

@@ -73,7 +73,7 @@ BAD = {
     "no head": ("chatglm3", without("output_layer"), r"lacks transformer\.output_layer\.weight", None),
     "fewer groups": ("chatglm3", config(multi_query_group_num=1), SHAPE, None),
     "more groups": ("chatglm3", config(multi_query_group_num=4), SHAPE, None),
-    "groups that do not divide": ("chatglm3", config(multi_query_group_num=3), "keys of 3 groups: make multi", None),
+    "groups that do not divide": ("chatglm3", config(multi_query_group_num=3), "keys of 3 groups: the number", None),
     "no groups": ("chatglm3", config(multi_query_attention=False), SHAPE, None),
     "no biases": ("chatglm3", config(add_qkv_bias=False), "query_key_value.bias, which its", None),
     "other heads": ("chatglm3", config(kv_channels=8), SHAPE, None),
