@@ -204,15 +204,19 @@ def test_an_error_in_a_step_ends_each_answer_in_it_with_one_line_and_the_host_an
     def ask(prompt: str) -> Answer:
         return host.ask(prompt, max_new_tokens=60, do_sample=False, ignore_eos=True)
 
-    with Host.start(folder("chatglm"), "fast", "cpu", "float32") as host:
-        wanted = [piece.text for piece in ask("你好")]
-        host.apply(failing_step, 3)
+    def fail(*prompts: str, for_good: bool = False) -> None:
+        host.apply(failing_step, len(prompts), for_good)
         host.pause()  # so that none ends before the last is asked
-        answers = [ask(prompt) for prompt in ("你好", "Hello", "one two three")]
+        answers = [ask(prompt) for prompt in prompts]
         host.resume()
         for answer in answers:
             with pytest.raises(HostError, match=r"^Answering failed unexpectedly \(RuntimeError: a kernel failed\)\. "):
                 list(answer)
             assert "\n" not in (answer.error or "\n")
+
+    with Host.start(folder("chatglm"), "fast", "cpu", "float32") as host:
+        wanted = [piece.text for piece in ask("你好")]
+        fail("你好", "Hello", "one two three")
         assert host.apply(cache_held) == 0
         assert [piece.text for piece in ask("你好")] == wanted
+        fail("你好", "Hello", "one two three", for_good=True)

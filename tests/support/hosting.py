@@ -74,13 +74,19 @@ def evaluated(model: Any, tokenizer: str, what: str, progress: OnProgress) -> tu
     return os.getpid(), model.fastglm.variant, tokenizer
 
 
-def failing_step(model: Any, _tokenizer: Any, rows: int, progress: OnProgress) -> None:
-    """Let the next step of so many rows fail in the middle of its layers."""
+def failing_step(model: Any, _tokenizer: Any, rows: int, for_good: bool, progress: OnProgress) -> None:
+    """Let the next step of so many rows fail in the middle of its layers; `for_good`: slots cannot be freed then."""
+    from fastglm.engine.kv_cache import KVCache
 
     def fail(_: Any, inputs: tuple[Any, ...]) -> None:
         if len(inputs[0]) == rows:
             hook.remove()
-            raise RuntimeError("a kernel failed\nin its second line")
+            if for_good:
+                KVCache.clear = refuse  # type: ignore[method-assign]
+            refuse()
+
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("a kernel failed\nin its second line")
 
     hook = model.transformer.layers[1].mlp.register_forward_pre_hook(fail)
 
