@@ -59,10 +59,10 @@ class GLMConfig(GLMFacts, ModelConfig):
         Raises CheckpointError if it is of another generation, or has more tokens than the model, or far fewer.
         """
         many, rows = len(tokenizer), self.vocab_size
-        other = getattr(tokenizer, "generation", None) or self.generation
-        if other and other != self.generation:
+        mine, other = str(self.generation), getattr(tokenizer, "generation", None)
+        if other and other != mine:
             raise CheckpointError(
-                f"config.json is that of a {self.rules.title} checkpoint, and tokenizer_config.json that of a "
+                f"config.json is that of a {GENERATIONS[mine].title} checkpoint, and tokenizer_config.json that of a "
                 f"{GENERATIONS[other].title} one: copy both from the same checkpoint."
             )
         if many > rows or many < _LEAST * rows:
