@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .facts import ModelFacts
     from .language_model import BaseBlock, LanguageModel
 
-ARCHITECTURES = ("fastglm.models.chatglm.architecture:CHATGLM_6B", "fastglm.models.glm.architecture:GLM")
+# A package with an architecture of its own appends its name.
+ARCHITECTURES = ["fastglm.models.chatglm.architecture:CHATGLM_6B", "fastglm.models.glm.architecture:GLM"]
 resolve_name = cache(find_name)  # a config looks for its architecture often
 
 
