@@ -384,3 +384,46 @@ def test_rounded_formats_differ_from_a_cold_start_by_less_than_from_the_original
             original = tuple(token_by_token(model, first, [*answer, *rest]) for model in (exact, rounded))
         own += float(F.kl_div(original[1], original[0], log_target=True, reduction="sum"))
     assert 0 <= reused <= own
+
+
+def test_a_prompt_that_finds_no_memory_runs_again_without_a_past(monkeypatch):
+    model = tiny()
+    running, fails = runner_of(model), [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")]
+    Talk(model).answer(FIRST)
+    mlp = model.blocks[1].mlp
+    forward = mlp.forward
+
+    def failing(*args):
+        if fails:
+            raise fails.pop()
+        return forward(*args)
+
+    monkeypatch.setattr(mlp, "forward", failing)
+    slots, _ = running.prefill([torch.tensor(FIRST)], [4])
+    assert running.past_memory == 0
+    assert running._slots.taken == slots  # the first attempt has given its slot back
+    assert running._slots.count == 1
+    running.free(slots)
+
+
+def test_an_unexpected_error_leaves_no_past(monkeypatch):
+    model = tiny()
+    mlp = model.blocks[1].mlp
+    forward = mlp.forward
+    with monkeypatch.context() as patch:
+        patch.setattr(mlp, "forward", lambda x, residual: forward(x, residual) if x.shape[1] > 1 else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            list(FastEngine(model).generate(FIRST, 4, GREEDY, (), "me"))
+    assert runner_of(model).past_memory == runner_of(model).memory == 0
+    assert Talk(model).answer(FIRST)[1] == 0
+
+
+@torch.inference_mode()
+def test_a_request_that_is_abandoned_within_another_call_leaves_no_past():
+    running = runner_of(model := tiny())
+    slots, _ = running.prefill([torch.tensor(FIRST)], [4], "me")
+    with running._call():  # garbage is collected in it
+        running.keep(slots[0], FIRST)
+        running.free(slots)
+    assert running.past_memory == running.memory == 0
+    assert Talk(model).answer(FIRST)[1] == 0
