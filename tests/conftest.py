@@ -33,6 +33,14 @@ def demo():
 
 
 @pytest.fixture(scope="session")
+def demo_glm():
+    """The second demo model and its tokenizer, as published."""
+    import fastglm
+
+    return fastglm.load("demo-glm")
+
+
+@pytest.fixture(scope="session")
 def built_home(tmp_path_factory):
     """A home with built kernels, if there are kernels for this machine: built once for all tests, in whichever process
     needs them first.

@@ -13,7 +13,7 @@ import torch
 
 import fastglm
 from benchmarks.claims import calibration as trust
-from benchmarks.claims import no_growth, other_size, second_turn, slots, starts, triton
+from benchmarks.claims import gguf_file, no_growth, other_size, second_turn, slots, starts, triton
 from benchmarks.claims.matmul import FORMATS, speedups
 from benchmarks.claims.plain_loop import PlainLoop
 from benchmarks.environment.machine import busy, busy_warning, machine
@@ -218,6 +218,7 @@ PROMISES = {
     "slots": Promise(slots.PROMISED, slots.requests_at_once),
     "second-turn": Promise(second_turn.PROMISED, second_turn.promise),
     "starts": Promise(starts.PROMISED, starts.promise),
+    "gguf": Promise(gguf_file.PROMISED, gguf_file.promise),
     "kernels": Promise(triton.PROMISED, triton.promise),
     "context": Promise(
         "int4, int8 cache, shape:chatglm-6b@5: a token at 2,048 tokens of context takes 1.25 × that at 128 at most",

@@ -78,7 +78,7 @@ ResultsFile = Annotated[
 
 @app.command()
 def run(
-    model: Annotated[str, typer.Option(help="demo, a folder, a hub id, shape:chatglm-6b[@LAYERS].")] = "demo",
+    model: Annotated[str, typer.Option(help="demo, demo-glm, a folder, a hub id, shape:chatglm-6b[@LAYERS].")] = "demo",
     variants: Variants = "original,fast,int8,int4",
     suite: Annotated[
         str, typer.Option(help="latency, throughput, memory, quality, load, with commas between.")

@@ -98,6 +98,23 @@ class Llama:
             yield token
             new = [token]
 
+    def best(self, tokens: list[int]) -> list[int]:
+        """The likeliest token after each of `tokens`."""
+        api = self._api
+        api.llama_memory_clear(api.llama_get_memory(self._context), True)
+        batch = api.llama_batch_init(len(tokens), 0, 1)
+        batch.n_tokens = len(tokens)
+        for place, token in enumerate(tokens):
+            batch.token[place], batch.pos[place], batch.logits[place] = token, place, 1
+            batch.n_seq_id[place], batch.seq_id[place][0] = 1, 0
+        failed = api.llama_decode(self._context, batch)
+        api.llama_batch_free(batch)
+        if failed:
+            raise HostError(f"llama_decode failed with {failed}")
+        size = api.llama_vocab_n_tokens(api.llama_model_get_vocab(self._model))
+        rows = (api.llama_get_logits_ith(self._context, place) for place in range(len(tokens)))
+        return [int(np.ctypeslib.as_array(row, (size,)).argmax()) for row in rows]
+
 
 def _describe(writer: Any, sizes: Sizes) -> None:
     """Metadata of a GGUF model; its vocabulary has a size but no words."""

@@ -128,7 +128,7 @@ def compress(
         str | None,
         typer.Option(
             help="To learn from, to calibrate and to score on: a UTF-8 file with one text per line, or JSON Lines of "
-            "prompt and answer; demo: the demo model's world."
+            "prompt and answer; demo or demo-glm: the world of that model."
         ),
     ] = None,
     device: Device = "auto",
@@ -153,7 +153,9 @@ def compress(
 
 @app.command()
 def convert(
-    model: Annotated[str, typer.Option(help="A folder or hub id of ChatGLM2, 3, GLM-4 or CodeGeeX, as published.")],
+    model: Annotated[
+        str, typer.Option(help="demo-glm, or a folder or hub id of ChatGLM2, 3, GLM-4 or CodeGeeX as published.")
+    ],
     out: Annotated[Path, typer.Option(help="The folder, or the GGUF file, to make; it must not exist yet.")],
     to: Annotated[Layout, typer.Option(help="glm: a folder for transformers; gguf: a file for llama.cpp.")],
     kind: Annotated[Kind, typer.Option("--type", help="Of the matrices in a GGUF file.")] = Kind.f16,
@@ -216,7 +218,8 @@ def evaluate(
     """Ask a variant held-out questions, and count its right answers.
 
     skills: new questions of every skill whose answers can be right or wrong. open: advice, stories and poems, which are
-    judged by their form. The questions are those of the demo model's world, for other models too.
+    judged by their form. The questions are those of the demo model's world, for other models too; demo-glm
+    has those of its calculator besides.
     lm-eval: tasks of lm-evaluation-harness (the extra eval), whose data it downloads.
     """
     from fastglm.cli.suites import choose_suites
@@ -262,7 +265,7 @@ def train_demo(
     resume: Resume = False,
     debug: Debug = False,
 ) -> None:
-    """Train the embedded demo model from nothing, with its tokenizer."""
+    """Train the first embedded model from nothing, with its tokenizer."""
     from fastglm.demo.training.train import train
 
     trained = train(out, steps, seed, device, resume, progress=None)
@@ -278,7 +281,7 @@ def train_demo_glm(
     resume: Resume = False,
     debug: Debug = False,
 ) -> None:
-    """Train a demo model in ChatGLM3's layout, taught by the embedded one."""
+    """Train the second embedded model, in ChatGLM3's layout, taught by the first."""
     from fastglm.demo.training.glm import GLMDemo
     from fastglm.demo.training.train import train
 

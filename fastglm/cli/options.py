@@ -19,7 +19,8 @@ def wants_debug(value: bool | None = None) -> bool:
 
 
 Model = Annotated[
-    str, typer.Option(help="demo, a checkpoint folder, a hub id such as zai-org/chatglm-6b, or shape:chatglm-6b.")
+    str,
+    typer.Option(help="demo, demo-glm, a checkpoint folder, a hub id such as zai-org/chatglm-6b, or shape:chatglm-6b."),
 ]
 Variant = Annotated[str, typer.Option(help="How to run it: a name that `fastglm variants` lists.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps; chat and evaluate: cuda:0,cuda:1 too.")]

@@ -16,7 +16,7 @@ from .folder import CheckpointFolder
 from .foreign import name_file, name_folder
 
 # Embedded models, and the folders of their checkpoints in `fastglm.demo`; recipes' results lie in `variants` beside it.
-EMBEDDED = {"demo": "checkpoint"}
+EMBEDDED = {"demo": "checkpoint", "demo-glm": "glm/checkpoint"}
 SHAPES = {name: layers for known in architectures() for name, layers in known.shapes.items()}
 _SHAPE = re.compile(r"shape:(?P<name>[\w.-]+)(@(?P<layers>\d{1,6}))?")
 # The hub's rule: up to 96 characters, no -- and .., no dot, hyphen or .git at the end.

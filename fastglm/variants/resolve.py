@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..models.adapter import Adapter
 from ..models.source import Source
-from .compressed import find_made, how_to_make
+from .compressed import find_embedded, find_made, how_to_make
 from .variants import Variant
 
 
@@ -14,8 +14,9 @@ class Weights:
     """Origin of a variant's weights.
 
     The checkpoint of `source`, unchanged or quantized on first use; or `made`, a checkpoint that a recipe made from it
-    earlier. Under `shape:` weights are random, and a recipe changes the config. `draft` names the variant that drafts,
-    `reason` says why the weights are not available yet, and which command makes them. `adapter` is used with them.
+    earlier, such as the calibrated `int4` that comes with an embedded model. Under `shape:` weights are random, and a
+    recipe changes the config. `draft` names the variant that drafts, `reason` says why the weights are not available
+    yet, and which command makes them. `adapter` is used with them.
     """
 
     source: Source
@@ -41,4 +42,4 @@ def _weights(source: Source, variant: Variant) -> Weights:
     if variant.drafts and not draft:
         best = variant.drafts[0]
         return Weights(source, variant, reason=f"needs {best} to draft, which {how_to_make(source, best)}")
-    return Weights(source, variant, draft=draft)
+    return Weights(source, variant, find_embedded(source, variant.name), draft)

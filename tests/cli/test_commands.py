@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -23,8 +24,10 @@ from hosting import LAUNCH_FAKE, TESTS_ON_PATH, eventually, gone
 
 import fastglm.hosting.host
 from fastglm.cli.commands import main
+from fastglm.demo.training.first import FirstDemo
 from fastglm.hosting.lease import lease
 from fastglm.messages import Message
+from fastglm.models.source import EMBEDDED
 from fastglm.variants.variants import VARIANTS
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -222,17 +225,21 @@ def test_variants(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert "runs here: no: the checkpoint is quantised already" in capsys.readouterr().out
 
 
-def test_train_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("model", EMBEDDED)
+def test_train_demo(
+    model: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     import fastglm.demo.training.train
 
     seen: list[object] = []
 
-    def train(*arguments: object, progress: object) -> SimpleNamespace:
+    def train(*arguments: object, progress: object, design: Any = FirstDemo) -> SimpleNamespace:
+        assert design.command == model
         seen.extend(arguments)
         return SimpleNamespace(out=tmp_path, report=SimpleNamespace(accuracy=lambda: 0.5))
 
     monkeypatch.setattr(fastglm.demo.training.train, "train", train)
-    command = ["train", "demo", "--out", str(tmp_path), "--steps", "7", "--seed", "3", "--device", "cpu", "--resume"]
+    command = ["train", model, "--out", str(tmp_path), "--steps", "7", "--seed", "3", "--device", "cpu", "--resume"]
     assert main(command) == 0
     assert seen == [tmp_path, 7, 3, "cpu", True]
     assert "answered right: 50%" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from fastglm.demo.corpus import training_samples
 from fastglm.errors import UsageError
 from fastglm.models.registered_tokenizers import ChatGLMTokenizer
 from fastglm.models.source import demo_folder
+from fastglm.models.tokenizer_files import read_tokenizer
 from fastglm.text_files import Text, read_texts
 
 
@@ -71,6 +72,17 @@ def test_the_demo_samples_are_training_samples() -> None:
     drawn = training_samples(3, 0)
     assert found == [next(drawn).text for _ in range(20)]
     assert demo_samples(20, seed=4) != found
+
+
+def test_the_world_of_the_second_demo_has_its_calculator() -> None:
+    tokenizer = read_tokenizer(demo_folder("demo-glm"))
+    texts = [text for text in demo_samples(400, world="demo-glm") if text.calls]
+    assert texts
+    for example in examples(tokenizer, texts, 256):
+        read = tokenizer.decode(example.tokens, skip_special_tokens=False)
+        assert "<|assistant|>calculator\n ```python\ntool_call(expression=" in read
+    assert any(text.calls for text in Split("demo-glm").held_out)
+    assert not any(text.opening for text in Split("demo").held_out)
 
 
 def test_fitting_takes_more_of_the_demo_world_and_all_of_given_texts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.session.conversation import desk
 from dashboard.session.state import Conversation, Figures, Round
-from fastglm.demo.skills import SKILLS
+from fastglm.demo.skills import GLM_SKILLS, SKILLS
 from fastglm.errors import FastGLMError
 from fastglm.messages import Message, ToolCall
 
@@ -217,6 +217,13 @@ def test_examples_of_every_skill_are_asked_with_a_click(open_page: Open, pool: F
     assert pool.asked[-1][1] == asked
     assert asked in words(app)
     assert button(app, "example-first-capitals") is None
+
+
+def test_the_second_demo_has_the_same_examples(open_page: Open) -> None:
+    desk().conversation(TAB).model = "demo-glm"
+    app = open_page(PAGE)
+    assert f"{len(GLM_SKILLS)} small skills, one of them the call of a calculator" in words(app)
+    assert all(button(app, f"example-all-{skill.name}") for skill in SKILLS)
 
 
 def test_other_models_have_no_examples(open_page: Open) -> None:

@@ -8,7 +8,7 @@ import pytest
 from recorded import folder
 
 from fastglm.errors import CheckpointError, UsageError
-from fastglm.models.source import openable
+from fastglm.models.source import EMBEDDED, openable
 from fastglm.system.files import DEEPEST, read_json, replacing
 from fastglm.text_files import read_lines
 
@@ -114,7 +114,7 @@ def test_one_bad_folder_hurts_no_other_and_is_listed(tmp_path, monkeypatch):
     (models / "empty").mkdir()
     pipe(models / "a pipe")
     found = openable()
-    assert found.models == ["demo", str(models / "good")]
+    assert found.models == [*EMBEDDED, str(models / "good")]
     assert sorted(found.refused) == sorted(str(models / spoil.__name__) for spoil in SPOILED)
     assert all(reason and "\n" not in reason for reason in found.refused.values())
 

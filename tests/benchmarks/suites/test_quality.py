@@ -138,6 +138,19 @@ def test_held_out_questions_are_labelled_and_the_same_every_time() -> None:
     assert not any(question.right(None) for question in asked)
 
 
+def test_a_model_is_asked_what_the_demo_it_was_made_from_knows(tmp_path: Path) -> None:
+    def skills(model: str) -> set[str]:
+        return {question.labels["skill"] for question in held_out(1, model)}
+
+    parents = [{"model": "/made/earlier"}, {"model": "demo-glm"}]  # the nearest first
+    (tmp_path / "fastglm.json").write_text(json.dumps({"parents": parents}))
+    assert skills(str(tmp_path)) == skills("demo-glm") == {*skills("demo"), "calculator"}
+    assert held_out(1, "shape:glm-4-9b@2") == held_out(1)
+    calls = {question.text.calls for question in held_out(1, "demo-glm")}
+    results = {question.text.closing[-1].role for question in held_out(2, "demo-glm") if question.text.closing}
+    assert (calls, results) == ({"", "calculator"}, {"observation"})
+
+
 def test_a_users_own_questions(tmp_path: Path) -> None:
     file = tmp_path / "own.jsonl"
     lines = [{"prompt": "你好", "answer": "你好！"}, {"prompt": "b", "answer": "c", "history": [["d", "e"]]}]

@@ -1,5 +1,6 @@
 """Training of the second demo model: its batches beside the teacher's, and a short training from end to end."""
 
+import json
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
 import fastglm
+from fastglm.cli.commands import main
 from fastglm.demo.corpus import training_samples
 from fastglm.demo.glm_vocabulary import ids_in_first
 from fastglm.demo.skills import Sample
@@ -17,7 +19,7 @@ from fastglm.demo.skills.calculator import NAME
 from fastglm.demo.skills.talk import SelfIntroduction
 from fastglm.demo.training import train as training
 from fastglm.demo.training.glm import GLMDemo, GLMPlan
-from fastglm.demo.training.train import STATE_FILE, train
+from fastglm.demo.training.train import HISTORY_FILE, STATE_FILE, train
 from fastglm.evaluate.likelihood import answer_loss
 from fastglm.models.packing import Batch
 from fastglm.train.learner import Learner
@@ -102,7 +104,9 @@ def test_the_student_begins_with_the_teachers_embedding(design: GLMDemo, tmp_pat
     assert model.num_parameters() * 2 <= 20e6
 
 
-def test_a_training_is_killed_resumed_scored_and_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_is_killed_resumed_scored_and_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def killed(*_: object) -> None:
         raise RuntimeError("killed")
 
@@ -112,8 +116,10 @@ def test_a_training_is_killed_resumed_scored_and_loaded(tmp_path: Path, monkeypa
         train(out, 3, 0, "cpu", False, lambda _: None, PLAN, GLMDemo())
     monkeypatch.undo()
     assert (out / STATE_FILE).exists()
-    trained = train(out, 3, 0, "cpu", True, lambda _: None, PLAN, GLMDemo())
-    assert len(trained.history.losses) == 3
+    monkeypatch.setattr(GLMDemo, "plan", PLAN)
+    assert main(["train", "demo-glm", "--out", str(out), "--steps", "3", "--device", "cpu", "--resume"]) == 0
+    assert "Held-out questions answered right: " in capsys.readouterr().out
+    assert json.loads((out / HISTORY_FILE).read_text())["step"] == 3
     assert not (out / STATE_FILE).exists()
     assert f"\n| {NAME} | " in (out / "README.md").read_text(encoding="utf-8")
     assert {t.dtype for t in load_file(out / "model.safetensors").values()} == {torch.bfloat16}
