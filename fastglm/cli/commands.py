@@ -279,13 +279,17 @@ def train_demo_glm(
     seed: TrainingSeed = 0,
     device: Device = "auto",
     resume: Resume = False,
+    further: Annotated[
+        bool, typer.Option("--further", help="Begin with the embedded weights, not with new ones; take another seed.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
     """Train the second embedded model, in ChatGLM3's layout, taught by the first."""
-    from fastglm.demo.training.glm import GLMDemo
+    from fastglm.demo.training.glm import FurtherGLMDemo, GLMDemo
     from fastglm.demo.training.train import train
 
-    trained = train(out, steps, seed, device, resume, progress=None, design=GLMDemo())
+    design = FurtherGLMDemo() if further else GLMDemo()
+    trained = train(out, steps, seed, device, resume, progress=None, design=design)
     typer.echo(f"Written: {trained.out}. Held-out questions answered right: {trained.report.accuracy():.0%}.")
 
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from fastglm.demo.skills import Sample
 from fastglm.demo.skills.calculator import NAME
 from fastglm.demo.skills.talk import SelfIntroduction
 from fastglm.demo.training import train as training
-from fastglm.demo.training.glm import GLMDemo, GLMPlan
+from fastglm.demo.training.glm import FurtherGLMDemo, GLMDemo, GLMPlan
 from fastglm.demo.training.train import HISTORY_FILE, STATE_FILE, train
 from fastglm.evaluate.likelihood import answer_loss
 from fastglm.models.packing import Batch
@@ -102,6 +103,18 @@ def test_the_student_begins_with_the_teachers_embedding(design: GLMDemo, tmp_pat
     assert torch.equal(model.embedding.weight[mine], design.teacher.embedding.weight[theirs])
     assert torch.equal(model.head.weight[tokenizer.eos_token_id], design.teacher.head.weight[90])
     assert model.num_parameters() * 2 <= 20e6
+
+
+def test_further_training_begins_with_the_embedded_weights(demo_glm: Any, tmp_path: Path) -> None:
+    further = FurtherGLMDemo()
+    further.write_tokenizer(tmp_path, 0, further.plan)
+    tokenizer = further.read_tokenizer(tmp_path)
+    model = further.model(further.plan, tokenizer)
+    assert tokenizer.get_vocab() == demo_glm[1].get_vocab()
+    for name, weight in demo_glm[0].state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight), name
+    assert all(weight.requires_grad for weight in model.parameters())
+    assert [rate for _, rate in further.plan.restarts(12_000)] == [5e-4] * 4
 
 
 def test_a_training_is_killed_resumed_scored_and_loaded(
