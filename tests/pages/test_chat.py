@@ -172,7 +172,7 @@ def test_the_settings_are_the_published_ones_and_reach_the_model(open_page: Open
     assert [number.value for number in app.number_input] == [8192, None]
     healthy(app.slider[1].set_value(0.0).run())
     ask(app, "hello")
-    assert pool.asked[-1][3] == {"do_sample": False, "max_length": 8192}
+    assert pool.asked[-1][3] == {"do_sample": False, "max_length": 8192, "owner": TAB}
 
 
 def test_a_system_message_for_models_that_know_its_role(open_page: Open, pool: FakePool) -> None:
