@@ -95,7 +95,7 @@ def test_pages_show_models_of_the_home_without_torch_and_transformers(own_home: 
 from fastglm.models.source import find_source, openable
 from fastglm.variants.compressed import find_made
 found = openable()
-print(*found.models[1:], find_made(find_source({model!r}), "turbo"), found.refused)
+print(*found.models[2:], find_made(find_source({model!r}), "turbo"), found.refused)
 """
     shown = run(FORBIDDEN + OPENS.format(pages=PAGES, model=str(model)) + code.format(model=str(model)))
     assert shown.split() == [str(model), str(made), str(made), "{}"]

@@ -33,7 +33,7 @@ def test_the_texts_read_the_same_and_have_the_same_logits(pruned):
     _, _, (whole, old), (small, new) = pruned
     names = [new.convert_ids_to_tokens(token) for token in range(small.config.vocab_size)]
     rows = torch.tensor(old.convert_tokens_to_ids(names))
-    for _, prompt, answer in (TEXTS[3], TEXTS[39]):
+    for _, prompt, answer, *_ in (TEXTS[3], TEXTS[39]):
         for text in (prompt, build_prompt(of_rounds([(prompt, answer)], prompt))):
             before, after = old.encode_message(text), new.encode_message(text)
             assert old.convert_ids_to_tokens(before) == new.convert_ids_to_tokens(after)

@@ -249,7 +249,7 @@ class Tiny:
         def later(count: int) -> torch.Tensor:
             return torch.zeros(1, 2, count, dtype=torch.long)
 
-        return SimpleNamespace(position_ids=None, attention_mask=None, next_position_ids=later)
+        return SimpleNamespace(position_ids=later(1), stride=(0, 0), attention_mask=None, next_position_ids=later)
 
     stages = ()
 

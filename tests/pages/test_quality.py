@@ -81,7 +81,7 @@ def test_the_page_says_in_which_arithmetic_scores_are_and_what_is_a_lower_bound(
     how = {"arithmetic": "exact", "precision": "float32 on cpu"}
     measured(settings={"arithmetic": "exact", "scored": {"original": how, "int4": how}})
     app = open_page(PAGE)
-    assert "in exact arithmetic: only the weights' error shows (original, int4)" in words(app)
+    assert "in exact arithmetic, which shows the weights' error alone (original, int4)" in words(app)
     assert "lower bound" not in words(app)
     assert len(app.get("plotly_chart")) == 5
     assert "exact arithmetic" in set(app.dataframe[-1].value["params"])

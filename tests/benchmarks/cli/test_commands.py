@@ -6,16 +6,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_benchmarks import begun
 from fake_hosts import FakeMachine
-from waiting import until
 from wrong_usage import refuse
 
 import benchmarks.environment.machine
@@ -24,6 +21,7 @@ from benchmarks.store import store as stores
 from benchmarks.store.store import Store
 from benchmarks.suites import SUITES
 
+FAKE = Path(__file__).parents[2] / "support" / "fake_benchmarks.py"
 pytestmark = pytest.mark.usefixtures("machine")
 SHORT = ["--variants", "original,int4", "--prompt-tokens", "8", "--answer-tokens", "4", "--repeats", "3"]
 
@@ -192,40 +190,31 @@ def test_a_store_that_cannot_be_opened_is_told_before_measuring(
     assert machine.log == []
 
 
-@pytest.fixture
-def measuring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., BaseProcess]]:
-    """Begin a run in another process, which is then in its second round; its output goes into the file `said`."""
-    processes: list[BaseProcess] = []
-    said = tmp_path / "said"
-
-    def is_measured() -> bool:
-        lines = said.read_text().splitlines(keepends=True) if said.exists() else []
-        told = [json.loads(line) for line in lines if line.endswith("\n")]
-        return any(line["event"] == "progress" and line["done"] >= 13 for line in told)
-
-    def begin(*arguments: str) -> BaseProcess:
-        monkeypatch.setenv("FAKE_ANSWER_TAKES", "0.05")
-        processes.append(begun(["run", "--repeats", "500", "--progress", "json", *arguments], said))
-        until(lambda: is_measured() or not processes[0].is_alive())
-        return processes[0]
-
-    yield begin
-    for process in processes:
-        process.kill()
-        process.join()
+def _start(*arguments: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"FAKE_ANSWER_TAKES": "0.05"}
+    command = [sys.executable, str(FAKE), "run", "--repeats", "500", "--progress", "json", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def test_a_stopped_run_is_cancelled_and_keeps_what_it_measured(
-    tmp_path: Path, measuring: Callable[..., BaseProcess]
-) -> None:
+def _until_measured(process: subprocess.Popen[str]) -> Iterator[dict[str, Any]]:
+    """The lines of a run up to its second round."""
+    assert process.stdout
+    for line in process.stdout:
+        told = json.loads(line)
+        yield told
+        if told["event"] == "progress" and told["done"] >= 13:
+            return
+
+
+def test_a_stopped_run_is_cancelled_and_keeps_what_it_measured(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
-    process = measuring("--variants", "original,int4", "--json", str(target))
-    assert process.pid is not None
-    os.kill(process.pid, signal.SIGINT)
-    process.join(60)
-    assert process.exitcode == 130
-    assert (tmp_path / "said.err").read_text() == "Stopped.\n"
-    assert json.loads((tmp_path / "said").read_text().splitlines()[-1])["status"] == "cancelled"
+    with _start("--variants", "original,int4", "--json", str(target)) as process:
+        list(_until_measured(process))
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err == "Stopped.\n"
+    assert json.loads(out.splitlines()[-1])["status"] == "cancelled"
     (run,) = Store().runs().to_dict("records")
     assert run["status"] == "cancelled"
     rows = Store().measurements(metric="decode_rate")
@@ -234,10 +223,10 @@ def test_a_stopped_run_is_cancelled_and_keeps_what_it_measured(
     assert json.loads(target.read_text(encoding="utf-8"))["run"]["status"] == "cancelled"
 
 
-def test_a_killed_run_keeps_what_it_measured(measuring: Callable[..., BaseProcess]) -> None:
-    process = measuring("--variants", "original,int4")
-    process.kill()
-    process.join()
+def test_a_killed_run_keeps_what_it_measured() -> None:
+    with _start("--variants", "original,int4") as process:
+        list(_until_measured(process))
+        process.kill()
     (run,) = Store().runs().to_dict("records")
     assert run["status"] == "interrupted"
     assert set(Store().samples(metric="decode_rate")["variant"]) == {"original", "int4"}

@@ -58,7 +58,7 @@ def test_a_file_of_another_machine_is_left_alone(tmp_path: Path, facts: dict[str
         ([3], {}, "row 1 is broken"),
         ([ROW, {"name": "b"}], {}, "row 2 is broken: 'figures'"),
         ([ROW, ROW], {}, "row 2: a is there twice"),
-        ([ROW | {"name": ""}], {}, "row 1 is broken: a row has a name"),
+        ([ROW | {"name": ""}], {}, "row 1 is broken: a row needs a name"),
         ([ROW | {"speed": 1}], {}, "row 1 is broken: .*'speed'"),
         ([ROW | {"date": "yesterday"}], {}, "row 1 is broken: Invalid isoformat"),
         ([ROW | {"figures": [{"value": "fast"}]}], {}, "row 1 is broken: value is no finite number"),
