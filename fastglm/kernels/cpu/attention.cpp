@@ -218,7 +218,7 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& keys, const at::Tens
   const float* from = q.const_data_ptr<float>();
   float* into = out.mutable_data_ptr<float>();
   const int64_t all = heads / shared, together = heads_together(all, rows * shared), parts = (all + together - 1) / together;
-  const int64_t least = std::max<int64_t>(1, LEAST / (longest * width * together));
+  const int64_t least = std::max<int64_t>(1, LEAST / (longest * width * together * n));
   at::parallel_for(0, rows * shared * parts, least, [&](int64_t begin, int64_t end) {
     std::vector<float> room(BLOCK * width), weights(together * (longest + 8));
     for (int64_t each = begin; each < end; each++) {
