@@ -16,6 +16,7 @@ from dashboard.results.memory import Need
 from dashboard.texts import say, together
 from fastglm.system.devices import DeviceCard
 from fastglm.system.files import in_words
+from fastglm.variants.need import CARDS
 
 
 def choose() -> None:
@@ -110,7 +111,7 @@ def draw_lines(lines: pd.DataFrame, points: pd.DataFrame, context: int, card: De
     factor, unit = wording.size(top, "bytes")
     cards = {f"{gigabytes} GB": gigabytes * 1e9 * factor for gigabytes in memory.cards_in_view(top)}
     if not cards:
-        st.caption(say("memory-below", card=f"{memory.CARDS[0]} GB"))
+        st.caption(say("memory-below", card=f"{CARDS[0]} GB"))
     here = {}
     if card and card.memory_total <= 2 * top:
         here[say("this-machine", memory=in_words(card.memory_total))] = card.memory_total * factor

@@ -15,8 +15,7 @@ from dashboard.compress import before_after, prediction
 from dashboard.markup import plain
 from dashboard.results import results
 from dashboard.texts import say
-from fastglm.compress.manifest import FILE, read_manifest
-from fastglm.errors import CheckpointError
+from fastglm.compress.manifest import FILE, broken, read_manifest
 from fastglm.models.source import openable
 from fastglm.system.files import in_words
 
@@ -53,9 +52,7 @@ class Record:
             rows[-1] |= _whole(sizes["after"])
             return cls(str(told["parents"][0]["model"]), str(told["recipe"]["name"]), pd.DataFrame(rows))
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise CheckpointError(
-                f"{folder / FILE} is not as a compression writes it: make the model again."
-            ) from error
+            raise broken(folder) from error
 
 
 def _stage(step: str, sizes: dict[str, Any], scores: dict[str, Any] | None, seconds: float = nan) -> dict[str, Any]:

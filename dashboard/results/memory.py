@@ -10,11 +10,11 @@ from dashboard.results import results
 from fastglm.capacity import STEP, capacity_after
 from fastglm.errors import FastGLMError
 from fastglm.models.facts import ModelFacts
+from fastglm.variants.need import CARDS
 from fastglm.variants.variants import VARIANTS
 
 LONGEST = 1 << 20  # largest context of a chart in tokens, whatever a config or a run says
 PUBLISHED = 2048  # tokens of ChatGLM-6B's context, the shortest in the family
-CARDS = (4, 6, 8, 12, 16, 24)  # GB
 
 
 @dataclass(frozen=True, slots=True)

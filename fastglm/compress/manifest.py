@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
+from ..errors import CheckpointError
 from ..models.source import Source
 from ..progress.progress import OnProgress, Progress
 from ..system.files import read_json, replacing
@@ -19,14 +20,29 @@ FILE = "fastglm.json"
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Read the record of a checkpoint's making; None if it has none. Raises CheckpointError if the record is broken."""
-    return read_json(folder / FILE) if (folder / FILE).is_file() else None
+    """Read the record of a checkpoint's making; None if it has none. Raises CheckpointError if it, or its list of
+    parents, is broken.
+    """
+    if not (folder / FILE).is_file():
+        return None
+    made = read_json(folder / FILE)
+    listed = made.get("parents", [])
+    if not isinstance(listed, list) or not all(
+        isinstance(each, dict) and isinstance(each.get("model"), str) for each in listed
+    ):
+        raise broken(folder)
+    return made
+
+
+def broken(folder: Path) -> CheckpointError:
+    """The error for a record that no compression has written."""
+    return CheckpointError(f"{folder / FILE} is not as a compression writes it: make the model again.")
 
 
 def origin(source: Source) -> str:
     """The name of the model that a model was made from, by one recipe after another; otherwise its own name."""
     made = read_manifest(source.folder) if source.folder else None
-    return str(made["parents"][-1]["model"]) if made and made.get("parents") else source.name
+    return made["parents"][-1]["model"] if made and made.get("parents") else source.name
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
