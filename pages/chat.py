@@ -54,8 +54,8 @@ def choose(desk: Desk, tab: str) -> str | None:
     with st.container(horizontal=True):
         with st.popover(say("settings"), icon=":material/tune:"):
             settings = widgets.sampling(conversation.settings)
-            system = widgets.system_text(key.model, conversation.system)
         with st.popover(say("conversation"), icon=":material/forum:"):
+            system = widgets.system_text(key.model, conversation.system)
             files(desk, tab)
         if widgets.is_embedded(key.model):
             with st.popover(say("examples"), icon=":material/lightbulb:"):
