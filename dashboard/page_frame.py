@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
-from dashboard import door, machine
+from dashboard import address, door, machine
 from dashboard.markup import plain
 from dashboard.session.browser_tab import attend, tab_id
 from dashboard.session.conversation import Desk, desk
@@ -66,4 +66,5 @@ def begin(title: str, wide: bool = True) -> tuple[Desk, str]:
         machine.draw()
     shared = desk()
     attend(tab, shared.presence)
+    address.visit()
     return shared, tab

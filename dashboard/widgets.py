@@ -1,12 +1,11 @@
 """Controls that pages share: model, variant and sampling; and the drawing of an unfinished answer."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import machine, safe_markdown
+from dashboard import address, machine, safe_markdown
 from dashboard.markup import bold, plain
 from dashboard.session.answering import Turn
 from dashboard.session.state import MESSAGE, Figures, Settings
@@ -46,7 +45,7 @@ def pick(
             return HostKey(chosen, variant), refused
         offered = {offer.name: offer for offer in offers_for(chosen)}
         names = list(offered)
-        linked = _take_linked(variant_link, f"{place}-variant", lambda name: name in names)
+        linked = address.take(variant_link, f"{place}-variant", lambda name: name in names)
         name = st.selectbox(
             say("variant"),
             names,
@@ -55,7 +54,7 @@ def pick(
             persist_state="session",
             help="  \n".join(f"{bold(offer.name)}: {plain(offer.summary)}" for offer in offered.values()),
         )
-        _keep_linked(variant_link, f"{place}-variant", name)
+        address.keep(variant_link, name)
         if offered[name].note and not offered[name].reason:
             st.caption(f":material/info: {plain(offered[name].note)}")
     return HostKey(chosen, name), offered[name].reason
@@ -68,7 +67,7 @@ def pick_model(place: str, model: str = "demo", link: str = "") -> str:
     """
     found, key = openable(), f"{place}-model"
     models = found.models
-    linked = _take_linked(link, key)
+    linked = address.take(link, key)
     models += [name for name in (model, linked) if name and name not in models]
     chosen = str(
         st.selectbox(
@@ -82,27 +81,12 @@ def pick_model(place: str, model: str = "demo", link: str = "") -> str:
             help=say("model-help"),
         )
     )
-    _keep_linked(link, key, chosen)
+    address.keep(link, chosen)
     if found.refused:
         with st.expander(say("model-refused", count=len(found.refused)), icon=":material/folder_off:"):
             for folder, reason in list(found.refused.items())[:LISTED]:
                 st.caption(f"{bold(model_name(folder))}: {plain(reason)}")
     return chosen
-
-
-def _take_linked(param: str, key: str, known: Callable[[str], bool] = bool) -> str | None:
-    """Give a widget the address's value once, in place of its earlier value; returns the value if it is known."""
-    named = st.query_params.get(param)
-    if named is None or named == st.session_state.get(f"{key}-linked") or not known(named):
-        return None
-    st.session_state[f"{key}-linked"] = st.session_state[key] = named
-    return named
-
-
-def _keep_linked(param: str, key: str, chosen: str) -> None:
-    """Put the present choice into the address."""
-    if param:
-        st.session_state[f"{key}-linked"] = st.query_params[param] = chosen
 
 
 def model_name(model: str) -> str:

@@ -1,5 +1,6 @@
 """Visits of the app in Chromium, with a real (tiny) model."""
 
+import re
 import signal
 import time
 
@@ -59,6 +60,18 @@ def test_a_duplicated_tab_has_its_own_conversation(context: BrowserContext, app:
     expect(copy.get_by_test_id("stChatInput")).to_be_visible()
     mine, its = (tab.evaluate("sessionStorage.getItem('fastglm-tab')") for tab in (page, copy))
     assert mine != its
+
+
+def test_the_back_button_goes_back_to_the_choice_before(context: BrowserContext, app: App) -> None:
+    page = visit(context, f"{app.url}/?model=demo&variant=int8")
+    box = page.get_by_role("combobox", name="Model")
+    expect(page.get_by_role("combobox", name="Variant")).to_have_value("int8")
+    choose(page, "Model", "chatglm")
+    expect(page).to_have_url(re.compile("model=%2F.*chatglm"))
+    page.go_back()
+    expect(box).to_have_value("demo (built in)")
+    page.go_forward()
+    expect(box).to_have_value("chatglm")
 
 
 def test_a_host_that_is_killed_in_mid_answer(context: BrowserContext, app: App) -> None:

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 from fake_pool import FakePool
-from page_run import TAB, Open, button, healthy, run_until, words
+from page_run import TAB, Open, box, button, healthy, run_until, words
 from streamlit.testing.v1 import AppTest
 
 from dashboard.session.conversation import desk
@@ -193,6 +193,17 @@ def test_a_path_that_a_visitor_makes_up_is_refused(open_page: Open, pool: FakePo
     app = open_page(PAGE)
     assert "may not be opened here" in app.error[0].value
     assert app.chat_input[0].disabled
+
+
+def test_a_message_goes_to_the_chosen_model_when_the_browsers_address_is_older(open_page: Open, pool: FakePool) -> None:
+    app = open_page(PAGE)
+    healthy(box(app, "Model").set_value("demo-glm").run())
+    healthy(box(app, "Variant").set_value("int8").run())
+    app.query_params.update(model="demo", variant="original")  # sent before the page's last answer had come
+    ask(app, "who are you")
+    assert (box(app, "Model").value, box(app, "Variant").value) == ("demo-glm", "int8")
+    (said,) = desk().conversation(TAB).rounds
+    assert (said.model, said.variant) == ("demo-glm", "int8")
 
 
 def test_in_chinese(open_page: Open) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_run import Open, button, healthy, place, words
+from page_run import Open, box, button, healthy, place, words
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.jobs.compression import Compression
@@ -22,10 +22,6 @@ from fastglm.compress.recipe import find_recipe
 from fastglm.models.source import demo_folder
 
 PAGE = "pages/compress.py"
-
-
-def box(app: AppTest, label: str) -> Any:
-    return next(found for found in app.selectbox if found.label == label)
 
 
 def number(app: AppTest, label: str) -> Any:

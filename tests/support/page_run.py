@@ -73,6 +73,10 @@ def shown(text: str) -> str:
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text).replace("\u200b", "")
 
 
+def box(app: AppTest, label: str) -> Any:
+    return next(found for found in app.selectbox if found.label == label)
+
+
 def button(app: AppTest, key: str) -> Any:
     """The button with a key, or None."""
     return next((found for found in app.button if found.key == key), None)
