@@ -25,7 +25,7 @@ class BatchEngine:
 
         Args:
             max_new_tokens: of each answer, within the context of the model.
-            ends: asked about every new token, answer by answer; None: all have `max_new_tokens`.
+            ends: asked about every new token, the last one included, answer by answer; None: all have `max_new_tokens`.
 
         Raises MemoryShortError if memory is too short for so many, NumbersError if logits are NaN or infinite; the
         engine stays usable.

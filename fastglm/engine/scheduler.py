@@ -56,7 +56,7 @@ class Ask:
             return News(self.id, NumbersError(), True)
         self.found.append(token)
         try:
-            is_last = not self.left or self.ends(token)
+            is_last = self.ends(token) or not self.left
         except Exception as error:
             return News(self.id, error, True)
         return News(self.id, token, is_last, self.slot.reused if self.slot else 0)

@@ -17,6 +17,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from ..batching import TOKENS_AT_ONCE, batches, shortest_first
 from ..engine import GREEDY, Sampling
 from ..errors import UsageError
+from ..generation.stop_texts import StopTexts
 from ..models.detokenizer import Detokenizer
 from ..models.packing import Batch, Example
 from ..progress.progress import OnProgress, Progress
@@ -179,37 +180,29 @@ class Texts:
         def decode(ids: Sequence[int]) -> str:
             return tokenizer.decode(ids, skip_special_tokens=True)
 
-        self._rows = [_Row(Detokenizer(decode)) for _ in range(rows)]
-        self._until, self._stops = until, stops
-        self._overlap = max(map(len, until), default=1) - 1
+        self._rows = [_Row(Detokenizer(decode), StopTexts(until)) for _ in range(rows)]
+        self._stops = stops
 
     def add(self, number: int, token: int) -> bool:
         """Add the next token of a row; returns whether it ends the text."""
         row, stopped = self._rows[number], token in self._stops
-        self._add(row, row.detokenizer.finish() if stopped else row.detokenizer.add(token))
-        row.ended |= stopped
-        return row.ended
+        row.text += row.until.add(row.detokenizer.finish() if stopped else row.detokenizer.add(token))
+        return stopped or row.until.found
 
     def finish(self) -> list[str]:
         """The texts of all rows."""
         for row in self._rows:
-            if not row.ended:
-                self._add(row, row.detokenizer.finish())
+            if not row.until.found:
+                row.text += row.until.add(row.detokenizer.finish())
+            row.text += row.until.finish()
         return [row.text for row in self._rows]
-
-    def _add(self, row: "_Row", new: str) -> None:
-        begin = max(len(row.text) - self._overlap, 0)
-        row.text += new
-        ends = [place for text in self._until if (place := row.text.find(text, begin)) >= 0]
-        if ends:
-            row.text, row.ended = row.text[: min(ends)], True
 
 
 @dataclass(slots=True)
 class _Row:
     detokenizer: Detokenizer
+    until: StopTexts
     text: str = ""
-    ended: bool = False
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ class Piece:
     time: float
     ttft: float
     rounds_left_out: int = 0  # number of oldest rounds that did not fit into the context
-    stop: Literal["eos", "length"] | None = None  # on the last piece only
+    stop: Literal["eos", "length", "stop"] | None = None  # on the last piece only; "stop": at a stop text
     cache_memory: int = 0  # bytes of the KV cache
     context_full: bool = False  # on the last piece only: prompt and answer have filled the model's context
     call: ToolCall | None = None  # on the last piece only, of an answer that calls a tool

@@ -1,6 +1,7 @@
 """A request for an answer: token ids, lengths and sampling, read from the arguments of `fastglm.stream`."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from ..engine import Sampling
 from ..errors import ContextError, UsageError
 from ..messages import Message
 from ..models.generate_settings import settings_of, stop_tokens
+from .stop_texts import check_stop_texts
 
 _FEWEST_FREE = 4  # a quarter of the context is kept free for the answer when old rounds have to go
 
@@ -24,6 +26,7 @@ class Request:
     rounds_left_out: int
     asked: float  # seconds, by `time.perf_counter`
     owner: str | None = None
+    stop_texts: tuple[str, ...] = ()  # the answer ends before the first of them
 
 
 def read_request(
@@ -41,6 +44,7 @@ def read_request(
     seed: int | None = None,
     ignore_eos: bool = False,
     owner: str | None = None,
+    stop: Sequence[str] = (),
     **others: Any,
 ) -> Request:
     """Read the arguments of `fastglm.stream`, and raises its errors."""
@@ -48,6 +52,7 @@ def read_request(
     sampling = Sampling.of(do_sample, top_p, top_k, temperature, repetition_penalty, seed)
     if not isinstance(owner, str | None):
         raise UsageError(f"owner must be a text, or None (got {type(owner).__name__}).")
+    stop_texts = check_stop_texts(stop)
     stops = stop_tokens(others.pop("eos_token_id", model.stop_tokens))
     others = settings_of(others)
     if (max_new_tokens if max_new_tokens is not None else max_length) < 1:
@@ -60,7 +65,8 @@ def read_request(
         ids, left_out = _check_ids(prompt, model), 0
     allowed = max_new_tokens if max_new_tokens is not None else max(max_length - len(ids), 1)
     allowed = min(allowed, context - len(ids))
-    return Request(ids, allowed, sampling, () if ignore_eos else stops, others, left_out, asked, owner)
+    stops = () if ignore_eos else stops
+    return Request(ids, allowed, sampling, stops, others, left_out, asked, owner, stop_texts)
 
 
 def _check_ids(ids: list[int], model: Any) -> list[int]:

@@ -1,6 +1,6 @@
 """The one stream of pieces that chat, app, API and benchmarks consume, for every variant and engine."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..messages import Message
@@ -23,6 +23,7 @@ def stream(
     seed: int | None = None,
     ignore_eos: bool = False,
     owner: str | None = "",
+    stop: Sequence[str] = (),
     **others: Any,
 ) -> Iterator[Piece]:
     """Answer a prompt, yielding one piece per token as soon as the token is known; closing the iterator stops the work.
@@ -39,6 +40,7 @@ def stream(
         owner: a name for a user whose prompts are known to nobody else. On the fast engine a causal model (ChatGLM2 and
             later) does not read again the beginning that a prompt shares with an earlier one of its owner and the
             answer to that. None: read everything, and keep nothing.
+        stop: texts; the answer ends before the first of them, and no piece shows a part of one.
         others: arguments of transformers' `generate`, which then runs the model, whatever its engine (`eos_token_id`
         alone does not change the engine).
 
@@ -58,6 +60,7 @@ def stream(
         "seed": seed,
         "ignore_eos": ignore_eos,
         "owner": owner,
+        "stop": stop,
     }
     streams.add(0, prompt, history, **settings, **others)
     return _pieces(streams)

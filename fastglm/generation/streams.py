@@ -39,9 +39,8 @@ class Streams:
         assert id not in self._pieces, f"request {id} is on its way"
         request = read_request(self._model, self._tokenizer, prompt, history, **settings)
         if self._scheduler and not request.others:
-            self._answers[id] = Answer(self._model, self._tokenizer, request)
-            ends = request.stops.__contains__
-            self._scheduler.add(id, request.ids, request.allowed, request.sampling, ends, request.owner)
+            self._answers[id] = answer = Answer(self._model, self._tokenizer, request)
+            self._scheduler.add(id, request.ids, request.allowed, request.sampling, answer.add, request.owner)
         else:
             self._pieces[id] = _pieces(self._model, self._tokenizer, request)
 
@@ -60,7 +59,7 @@ class Streams:
         if not self._scheduler or not self._scheduler.busy:
             return news
         for id, token, is_last, reused in self._scheduler.step():
-            found = token if isinstance(token, Exception) else self._piece(id, token, is_last, reused)
+            found = token if isinstance(token, Exception) else self._piece(id, is_last, reused)
             news.append((id, found))
             if is_last and isinstance(found, Piece):
                 news.append((id, None))
@@ -68,11 +67,11 @@ class Streams:
                 self.cancel(id)
         return news
 
-    def _piece(self, id: int, token: int, is_last: bool, reused: int) -> Piece | Exception:
-        """The piece of a request's next token, or its failure."""
+    def _piece(self, id: int, is_last: bool, reused: int) -> Piece | Exception:
+        """The piece of a request's latest token, or its failure."""
         assert self._scheduler
         try:
-            return self._answers[id].piece(token, is_last, self._scheduler.slot_memory, reused=reused)
+            return self._answers[id].piece(is_last, self._scheduler.slot_memory, reused=reused)
         except Exception as error:
             return error
 
@@ -111,7 +110,10 @@ def _pieces(model: Any, tokenizer: Any, request: Request) -> Iterator[Piece]:
     with closing(_with_end(tokens, request.allowed, request.stops, bool(request.others))) as tagged:  # type: ignore[type-var]
         for count, (token, is_last) in enumerate(tagged, 1):
             memory = engine.cache_memory(len(request.ids) + count)
-            yield answer.piece(token, is_last, memory, engine.acceptance, engine.reused)
+            is_last |= answer.add(token)
+            yield answer.piece(is_last, memory, engine.acceptance, engine.reused)
+            if is_last:
+                return
 
 
 def _with_end(tokens: Iterator[int], allowed: int, stops: Collection[int], looks_ahead: bool) -> Iterator[Tagged]:

@@ -141,3 +141,9 @@ def test_no_memory_for_a_batch_is_one_clear_line(whole, monkeypatch, where):
             engine.answer(asked, 60, GREEDY)
     assert runner.runner_of(whole).memory == 0
     assert engine.answer(asked, 60, GREEDY) == wanted
+
+
+def test_the_last_token_is_asked_about_too(model):
+    asked: list[list[int]] = [[], []]
+    found = BatchEngine(model).answer(prompts(2), 3, GREEDY, lambda number, token: asked[number].append(token))
+    assert found == asked
