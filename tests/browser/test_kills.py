@@ -29,7 +29,7 @@ def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[App]]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_what_was_asked_is_kept_and_the_next_answer_comes(seed: int, homes: list[App], context: BrowserContext) -> None:
+def test_the_question_is_kept_and_the_next_answer_comes(seed: int, homes: list[App], context: BrowserContext) -> None:
     chance, app, told = random.Random(seed), homes[-1], f"seed {seed}"
     page = visit(context, app.url)
     choose(page, "Model", "chatglm")

@@ -96,7 +96,7 @@ def exact(path: Path) -> ChatGLMForConditionalGeneration:
 
 
 @pytest.mark.parametrize("format", ["int4-g32", "int4-g64", "int4-g128", "int8"])
-def test_it_is_closer_to_the_original_than_rounding_to_nearest(
+def test_gptq_is_closer_to_the_original_than_rounding_to_nearest(
     format: str, generated: Path, texts: list[Text], asked: tuple[list[Batch], FinalStates, Head], tmp_path: Path
 ) -> None:
     found = {}

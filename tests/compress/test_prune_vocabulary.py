@@ -135,7 +135,7 @@ def test_single_characters_stay_where_there_are_no_bytes():
     assert set("".join(WORDS)) <= kept
 
 
-def test_what_is_refused(tmp_path):
+def test_impossible_vocabularies_are_refused(tmp_path):
     with pytest.raises(UsageError, match="no texts to take the vocabulary from"):
         prune_vocabulary(SOURCE, tmp_path / "out", [])
     source = changed_copy(tmp_path / "model", lambda state: None, bos_token_id=5000)

@@ -77,7 +77,7 @@ def test_a_changed_checkpoint_is_compressed_anew(own_home, tmp_path):
     assert len(list(own_home.glob("variants/*/int8"))) == 2
 
 
-def test_what_is_refused(tmp_path):
+def test_wrong_formats_and_models_are_refused(tmp_path):
     with pytest.raises(UsageError, match="Unknown recipe 'int5'"):
         fastglm.compress(str(folder("chatglm")), "int5", tmp_path / "out")
     with pytest.raises(UsageError, match="random weights"):

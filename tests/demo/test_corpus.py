@@ -137,7 +137,7 @@ def test_no_training_question_is_held_out(steps: int) -> None:
         ("advice", "{}应该怎么办？"),
     ],
 )
-def test_what_people_try_first_is_trained_on(skill: str, phrasing: str) -> None:
+def test_the_first_tries_of_people_are_trained_on(skill: str, phrasing: str) -> None:
     assert any(phrasing in group for group in BY_NAME[skill].groups())
     assert phrasing not in BY_NAME[skill]._held_out_phrasings
 

@@ -102,6 +102,6 @@ def test_rounds_between_are_short_and_of_the_same_language(samples: list[Sample]
     assert lengths == {0, 1, 2, 3, 4, 5}
 
 
-def test_it_works_without_other_skills() -> None:
+def test_a_memory_needs_no_other_skills() -> None:
     rng = Random(0)
     assert all(len(Memory(()).sample(rng).history) <= 2 for _ in range(100))

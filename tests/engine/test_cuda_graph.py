@@ -40,7 +40,7 @@ def answers(step, sizes):
     return found
 
 
-def test_it_is_captured_once_a_size_and_computes_the_same():
+def test_a_graph_is_captured_once_a_size_and_computes_the_same():
     sizes = [4] * 5 + [8] * 4
     graphs = FakeGraphs()
     assert answers(Captured(run, graphs), sizes) == answers(run, sizes)

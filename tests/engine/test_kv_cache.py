@@ -53,7 +53,7 @@ def write(slots, k, v):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_it_grows_without_losing_anything(count):
+def test_a_cache_grows_without_losing_anything(count):
     slots, *seen = prefilled(10)
     (cache,), (slot,) = slots._caches, slots.taken
     for number in range(3 * STEP):
@@ -103,7 +103,7 @@ def test_the_capacity_at_the_end_is_known_before(prompt, answer, prefix):
     assert slots._caches[0].capacity == capacity_after(prompt, answer, prefix)
 
 
-def test_where_there_is_no_memory_the_message_says_so_and_nothing_is_lost(monkeypatch):
+def test_without_memory_the_message_says_so_and_nothing_is_lost(monkeypatch):
     slots, k, v = prefilled(STEP)
     pad, calls = torch.nn.functional.pad, []
 
@@ -188,7 +188,7 @@ def test_fewer_slots_are_made_where_there_is_no_memory_for_a_power_of_two(monkey
     assert slots._caches[0].slots == 3
 
 
-def test_what_failed_is_let_go_with_its_memory():
+def test_a_failed_growth_is_let_go_with_its_memory():
     kept = []
 
     def fails():

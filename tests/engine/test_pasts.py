@@ -71,7 +71,7 @@ def test_later_turns_read_what_is_new_and_give_the_text_of_a_cold_start(model):
     assert len(runner_of(model)._pasts) == 1  # each turn goes on where the one before ended
 
 
-def test_what_was_edited_is_read_again(model):
+def test_an_edited_conversation_is_read_again(model):
     talk = Talk(model)
     answer, _ = talk.answer(FIRST)
     whole = [*FIRST, *answer, 7, 8, 9]

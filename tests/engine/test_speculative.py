@@ -128,7 +128,7 @@ def worst(counts, wanted):
     return (statistic - free) / (2 * free) ** 0.5
 
 
-def test_what_rejection_sampling_gives_has_the_wanted_distribution():
+def test_rejection_sampling_has_the_wanted_distribution():
     generator = torch.Generator().manual_seed(0)
     chances, wanted = torch.rand(2, 3, 12, generator=generator).softmax(-1).pow(4)
     wanted[:, :3] = 0  # never drawn, although drafted

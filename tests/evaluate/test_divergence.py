@@ -72,7 +72,7 @@ def check(found: Divergence, p: torch.Tensor, q: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("variant", ["int8", "int4"])
-def test_it_is_the_full_divergence_of_the_rounded_weights(variant: str, batches: list[Batch], original: Pair) -> None:
+def test_divergence_is_the_full_one_of_the_rounded_weights(variant: str, batches: list[Batch], original: Pair) -> None:
     plain, model = fastglm.load("demo")[0], fastglm.load("demo", variant)[0]
     with exact_arithmetic(model):
         q = full(model, batches)

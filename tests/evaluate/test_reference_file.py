@@ -53,7 +53,7 @@ def answers(text: str) -> Callable[[Tensors], object]:
     return lambda tensors: tensors.update(answers=torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8))
 
 
-def test_what_is_written_is_read(file: Path) -> None:
+def test_a_written_file_is_read_back(file: Path) -> None:
     found = read(file, SUBJECT, "")
     assert (found.made, found.answers) == ("float16 on cuda", {0: "四", 2: None})
     assert found.finals is not None

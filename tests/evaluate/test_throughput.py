@@ -24,7 +24,7 @@ def test_every_sequence_has_as_many_new_tokens_as_asked_for(variant: str) -> Non
     assert batch_time(model, tokenizer, prompts, 12) > 0
 
 
-def test_it_waits_for_the_compiler_before_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_measurement_waits_for_the_compiler_before_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     model, tokenizer = fastglm.load(str(folder("chatglm")), "fast", "cpu")
     plain, built = prepare.plain_step(model), []
 

@@ -9,7 +9,7 @@ from fastglm.kernels.attention import attend, by_groups
 
 @pytest.mark.parametrize(("dtype", "off"), [(torch.bfloat16, 0.02), (torch.float16, 0.003), (torch.float32, 1e-5)])
 @pytest.mark.parametrize("queries", [1, 3])
-def test_what_is_compiled_is_what_the_operator_computes(monkeypatch, dtype, off, queries):
+def test_the_compiled_product_is_that_of_the_operator(monkeypatch, dtype, off, queries):
     torch.manual_seed(0)
     q, k, v = (torch.randn(1, 4, n, 16).to(dtype) for n in (queries, 40, 40))
     mask = torch.where(torch.arange(40) <= torch.arange(30, 30 + queries)[:, None], 0.0, -torch.inf)[None, None]

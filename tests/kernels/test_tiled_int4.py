@@ -36,7 +36,7 @@ def operators(monkeypatch):
 
 @pytest.mark.parametrize("format", [Int4(32), Int4(128), Int4(None)], ids=lambda format: format.name)
 @pytest.mark.parametrize(("rows", "columns"), [(48, 256), (50, 200), (7, 64)])
-def test_it_multiplies_and_restores(format, rows, columns):
+def test_tiles_multiply_and_restore(format, rows, columns):
     weight = torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
     parts, kernel = format.pack(weight), TiledInt4Kernel(format)
     held = kernel.prepare(parts, rows, columns)

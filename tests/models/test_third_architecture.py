@@ -240,7 +240,7 @@ def test_a_packed_batch_has_its_positions_and_mask(folder: Path) -> None:
         torch.testing.assert_close(losses[batch.example == number].mean(), alone)
 
 
-def test_it_is_scored_loaded_and_layer_by_layer(folder: Path) -> None:
+def test_the_model_is_scored_loaded_and_layer_by_layer(folder: Path) -> None:
     layerwise = score(folder, TEXTS, "cpu")
     assert layerwise
     assert layerwise["loss"] == pytest.approx(likelihood(load_checkpoint(folder, "cpu"), examples(folder)).loss)
@@ -261,13 +261,13 @@ def streamed(loaded: tuple[LanguageModel, Any], count: int = 6) -> list[int]:
 
 
 @pytest.mark.parametrize("variant", ["original", "fast"])
-def test_it_is_loaded_and_streams(folder: Path, variant: str) -> None:
+def test_the_model_is_loaded_and_streams(folder: Path, variant: str) -> None:
     prompt = conversation_ids(None, [Message("user", "1+2=?")])
     assert streamed(fastglm.load(folder, variant, "cpu")) == greedy(load_checkpoint(folder, "cpu"), prompt, 6)
 
 
 @pytest.mark.parametrize(("variant", "error"), [("int8", 0.05), ("int4", 0.6)])
-def test_it_is_quantized(folder: Path, variant: str, error: float) -> None:
+def test_the_model_is_quantized(folder: Path, variant: str, error: float) -> None:
     loaded = fastglm.load(folder, variant, "cpu")
     packed, model = load_checkpoint(Path(loaded[0].fastglm.folder), "cpu"), load_checkpoint(folder, "cpu")
     assert weights_memory(packed) < 0.6 * weights_memory(model)
@@ -278,7 +278,7 @@ def test_it_is_quantized(folder: Path, variant: str, error: float) -> None:
     assert len(streamed(loaded)) == 6
 
 
-def test_it_is_pruned_by_a_recipe_and_calibrated(folder: Path, tmp_path: Path) -> None:
+def test_the_model_is_pruned_by_a_recipe_and_calibrated(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(RECIPE)
     made = fastglm.compress(folder, tmp_path / "recipe.yaml", tmp_path / "out", texts=TEXTS, device="cpu")
     loaded = fastglm.load(made, "fast", "cpu")
@@ -287,14 +287,14 @@ def test_it_is_pruned_by_a_recipe_and_calibrated(folder: Path, tmp_path: Path) -
     assert len(streamed(loaded)) == 6
 
 
-def test_it_is_asked_held_out_questions(folder: Path) -> None:
+def test_the_model_is_asked_held_out_questions(folder: Path) -> None:
     loaded = fastglm.load(folder, "fast", "cpu")
     report = evaluate_skills(*loaded, held_out_questions(1, SKILLS[:1]))
     assert report.questions
     assert report.likelihood.perplexity > 2
 
 
-def test_it_answers_side_by_side_as_alone(folder: Path) -> None:
+def test_the_model_answers_side_by_side_as_alone(folder: Path) -> None:
     model, prompts = load_checkpoint(folder, "cpu"), [example.prompt for example in examples(folder)[:9:3]]
     wanted = [greedy(model, prompt, 4) for prompt in prompts]
     found = dict(layerwise_answers(LayerwiseModel(Checkpoint(folder), torch.device("cpu")), prompts, 4, 1 << 20))

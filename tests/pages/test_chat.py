@@ -212,7 +212,7 @@ def test_in_chinese(open_page: Open) -> None:
 
 
 @pytest.mark.parametrize("line", ["config.json is missing", "needs 13.7 GB, 8.2 GB are free"])
-def test_what_the_loader_refuses_is_one_line(open_page: Open, pool: FakePool, line: str) -> None:
+def test_a_refusal_of_the_loader_is_one_line(open_page: Open, pool: FakePool, line: str) -> None:
     pool.refuses = FastGLMError(line)
     app = ask(open_page(PAGE), "hello")
     assert [error.value for error in app.error] == [line]

@@ -62,7 +62,7 @@ def test_one_side_fails(open_page: Open, pool: FakePool) -> None:
     assert not app.metric
 
 
-def test_it_is_stopped_midway(open_page: Open, pool: FakePool) -> None:
+def test_a_comparison_is_stopped_midway(open_page: Open, pool: FakePool) -> None:
     pool.texts, pool.text, pool.pace = {}, "x" * 500, 0.05
     app = open_page(PAGE)
     healthy(next(found for found in app.button if found.label == "Compare").click().run())

@@ -146,7 +146,7 @@ def test_the_sliders_say_what_each_variant_needs(open_page: Open) -> None:
     assert "Peaks were measured for one sequence at a time" in words(app)
 
 
-def test_what_fits_the_card_at_hand(open_page: Open) -> None:
+def test_variants_that_fit_the_card_at_hand_are_named(open_page: Open) -> None:
     measured(BIG, "shape:chatglm-6b", token=1e6)
     app = open_page(PAGE)
     text = words(app)

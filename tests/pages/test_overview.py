@@ -202,7 +202,7 @@ def test_only_few_runs_are_read(open_page: Open, monkeypatch: pytest.MonkeyPatch
     assert [len(ids) for ids in asked] == [5]
 
 
-def test_it_speaks_chinese(open_page: Open) -> None:
+def test_the_page_speaks_chinese(open_page: Open) -> None:
     measured()
     app = open_page(PAGE, locale="zh-CN")
     assert app.success[0].value.startswith("建议在此运行 **int8**。书写速度是 original 的 **2.00 倍**")

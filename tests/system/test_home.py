@@ -59,7 +59,7 @@ def test_a_home_of_any_name_keeps_everything_inside(name: str, tmp_path: Path, m
 
 
 @posix
-def test_what_is_made_is_for_its_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_files_are_for_their_owner_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "home"
     monkeypatch.setenv("FASTGLM_HOME", str(place))
     store = Store()

@@ -98,7 +98,7 @@ def test_one_makes_and_the_others_see_how_it_goes(tmp_path: Path, makers: list[M
     assert left(place) == []
 
 
-def test_where_the_maker_is_killed_another_makes(tmp_path: Path, makers: list[Maker]) -> None:
+def test_another_makes_if_the_maker_is_killed(tmp_path: Path, makers: list[Maker]) -> None:
     place = tmp_path / "made"
     makers += [Maker(place)]
     assert makers[0].line() == "makes"

@@ -38,7 +38,7 @@ def test_wrong_or_slow_kernels_miss_the_promise(also: Timing, kept: bool) -> Non
     assert all_kept(triton.judge([GOOD, INT8, also], BANDWIDTH)) is kept
 
 
-def test_what_was_measured_is_told() -> None:
+def test_the_measured_figures_are_told() -> None:
     figures = triton.judge([GOOD, INT8, replace(GOOD, error=1.0)], BANDWIDTH)
     assert text(figures) == "wrong 1, int8 80 %, int4-g128 60 %, at worst 3 × fp16"
     assert "60.0% of the bandwidth    3.00 × plain  error 1e-04  chosen" in GOOD.line(BANDWIDTH)

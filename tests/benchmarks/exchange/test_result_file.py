@@ -20,7 +20,7 @@ def _written(path: Path, *rows: Any, **changes: Any) -> Path:
     return path
 
 
-def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+def test_a_written_file_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "new.json"
     row = Row.now(
         "a", [ClaimedFigure(1.5, "×", "int8", 5, 1.4, 1.6, least=1.2)], "is fast", cpu_busy=0.01, note="quiet"

@@ -105,7 +105,7 @@ def test_a_file_of_an_earlier_version_gives_its_answers(
         assert sum(judged.kl or ()) > 0
 
 
-def test_where_the_disk_has_no_room_nothing_is_computed(
+def test_without_room_on_the_disk_nothing_is_computed(
     machine: Path, asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(compress_folder.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))

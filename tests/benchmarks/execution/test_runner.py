@@ -51,7 +51,7 @@ def test_variants_are_asked_the_same_and_every_repeat_something_else() -> None:
 
 
 @pytest.mark.parametrize("room", [1, 2])
-def test_where_memory_is_short_blocks_alternate_with_reload_and_warm_up(room: int) -> None:
+def test_with_little_memory_blocks_alternate_with_reload_and_warm_up(room: int) -> None:
     variants = ("original", "int8", "int4")[: room + 1]
     machine = FakeMachine(room=room)
     result = run_suites(machine, variants)

@@ -106,7 +106,7 @@ def test_the_interval_includes_differences_between_processes() -> None:
     assert (ratio.high - ratio.low) / ratio.value > 0.05
 
 
-def test_where_loading_takes_too_long_a_process_serves_all_repeats() -> None:
+def test_a_process_serves_all_repeats_if_loading_takes_too_long() -> None:
     machine = FakeMachine(noise=0, load_time=100.0)
     result = _run(machine, Precision(0.02, 300), Silent())
     assert result.run.settings["processes"] == {"latency": "one"}
@@ -115,7 +115,7 @@ def test_where_loading_takes_too_long_a_process_serves_all_repeats() -> None:
     assert str(remark).startswith("each variant ran in one process")
 
 
-def test_where_memory_is_short_a_turn_gives_all_answers_of_a_process() -> None:
+def test_with_little_memory_a_turn_gives_all_answers_of_a_process() -> None:
     machine = FakeMachine(noise=0, load_time=9.0, room=1)
     result = _run(machine, Precision(0.02, 3600), Silent())
     assert result.run.settings["arrangement"] == {"latency": "blocks"}

@@ -32,7 +32,7 @@ def _row(run: Run, value: float = 0.25, **changes: object) -> Measurement:
     return Measurement(run.id, "demo", "int4", "cpu", "ttft", value=value, **(row | changes))  # type: ignore[arg-type]
 
 
-def test_what_is_written_is_read_back_after_a_restart() -> None:
+def test_written_rows_are_read_back_after_a_restart() -> None:
     run = _run()
     store = Store()
     store.start_run(run)

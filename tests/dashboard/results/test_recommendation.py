@@ -92,7 +92,7 @@ def test_without_quality_only_the_published_weights_count() -> None:
     assert found.careful is None
 
 
-def test_where_original_does_not_fit_the_others_are_compared() -> None:
+def test_the_others_are_compared_if_original_does_not_fit() -> None:
     known = [standing("original", 2, 12, 0.99), standing("int8", 20, 7, 0.95), standing("int4", 30, 4, 0.90)]
     found = recommendation.recommend(known, 8 * GB)
     assert (name(found.pick), name(found.baseline), found.original) == ("int8", "int8", "too big")

@@ -185,7 +185,7 @@ def test_a_race_has_no_warm_up_and_no_lease_of_its_own(desk: Desk, pool: FakePoo
     assert len(pool.asked) == 2
 
 
-def test_where_memory_is_short_the_first_makes_room(desk: Desk, pool: FakePool) -> None:
+def test_the_first_makes_room_if_memory_is_short(desk: Desk, pool: FakePool) -> None:
     get = pool.get
 
     def short(model: str, variant: str, *others: str, **more: object) -> object:

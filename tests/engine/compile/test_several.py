@@ -69,7 +69,7 @@ def test_a_compiler_that_fails_is_reported_once_and_leaves_the_operators(monkeyp
     assert message.endswith("runs as single operators: no space")
 
 
-def test_it_is_built_once_and_takes_up_to_sixteen_rows_of_one_token():
+def test_the_step_is_built_once_and_takes_up_to_sixteen_rows_of_one_token():
     built, plain = [], Mock(return_value="plain")
 
     def build():
@@ -117,7 +117,7 @@ def test_exact_arithmetic_and_converted_weights_leave_it_out(monkeypatch, varian
 @pytest.mark.soak
 @pytest.mark.usefixtures("compiling")
 @pytest.mark.parametrize("variant", ["fast", "int4"])
-def test_it_gives_the_logits_of_the_operators_for_any_number_of_rows(variant):
+def test_the_step_gives_the_logits_of_the_operators_for_any_number_of_rows(variant):
     model = fastglm.load(MODEL, variant)[0]
     prepare.finish_several(model)
     step = prepare._several[model]

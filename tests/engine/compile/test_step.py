@@ -59,7 +59,7 @@ def test_the_compiled_step_answers_like_the_plain_one(keeping, monkeypatch):
 
 @pytest.mark.timeout(900)  # on machines that others use too
 @pytest.mark.skipif(not library.written_for(), reason="the kernels are written for Linux on x86-64 with AVX2")
-def test_it_calls_the_kernels_of_this_package(keeping, kept_steps):
+def test_the_compiled_step_calls_the_kernels_of_this_package(keeping, kept_steps):
     (model, tokenizer), _ = load("int4")
     assert model.fastglm.notes == []
     assert isinstance(step_of(model), CompiledStep)
@@ -77,7 +77,7 @@ def test_it_calls_the_kernels_of_this_package(keeping, kept_steps):
     assert answer((model, tokenizer), do_sample=False) == tokens
 
 
-def test_it_is_built_once_and_kept(keeping, kept_steps):
+def test_the_compiled_step_is_built_once_and_kept(keeping, kept_steps):
     load()
     kept = sorted(kept_steps.iterdir())
     _, stages = load()
