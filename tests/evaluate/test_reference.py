@@ -52,7 +52,9 @@ def nothing_computed(monkeypatch: pytest.MonkeyPatch):
     return forbid
 
 
-def test_a_reference_is_computed_once_and_read_back_the_same(examples: list[Example], own_home: Path, nothing_computed) -> None:
+def test_a_reference_is_computed_once_and_read_back_the_same(
+    examples: list[Example], own_home: Path, nothing_computed
+) -> None:
     seen: list[Progress] = []
     first = make(examples).finals(seen.append)
     assert seen[-1].done == seen[-1].total == len(seen)
