@@ -5,11 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from dashboard import widgets
 from dashboard.results import results
+from dashboard.results.card_fit import facts_of
 from fastglm.capacity import STEP, capacity_after
-from fastglm.errors import FastGLMError
-from fastglm.models.facts import ModelFacts
 from fastglm.variants.need import CARDS
 from fastglm.variants.variants import VARIANTS
 
@@ -96,23 +94,15 @@ def out_of_memory(rows: pd.DataFrame) -> list[str]:
 
 
 def context_of(model: str) -> int:
-    """The context of a model in tokens; `PUBLISHED` if the model is not on this machine or cannot be read."""
-    facts = _facts(model)
+    """The context of a model in tokens; `PUBLISHED` if neither a model on this machine nor a size of its name tells."""
+    facts = facts_of(model)
     return min(facts.context, LONGEST) if facts else PUBLISHED
 
 
 def prefix_of(model: str) -> int:
     """The number of tokens of a model's learned prefix; 0 if it has none, or is not on this machine."""
-    facts = _facts(model)
+    facts = facts_of(model)
     return facts.pre_seq_len or 0 if facts else 0
-
-
-def _facts(model: str) -> ModelFacts | None:
-    try:
-        known = widgets.known_facts(model)
-    except FastGLMError:
-        return None
-    return known[0] if known else None
 
 
 def _need(variant: str, rows: pd.DataFrame, prefix: int) -> Need:
