@@ -9,6 +9,7 @@ from fake_pool import FakePool
 from page_run import ROOT, TAB, Open, healthy
 from streamlit.testing.v1 import AppTest
 
+import benchmarks.environment.machine
 import dashboard.session.conversation
 from benchmarks.environment import processes
 from benchmarks.jobs.jobs import Job, Jobs
@@ -18,6 +19,14 @@ from dashboard.jobs import jobs
 from fastglm.system.devices import DeviceCard
 
 CARD = DeviceCard("cuda", "Test GPU", 24_000_000_000, 20_000_000_000, 8, 8, compute_capability="8.9", driver="CUDA 13")
+HERE = {"name": CARD.name, "memory_total": CARD.memory_total, "cores": 8, "threads": 8}
+
+
+@pytest.fixture(autouse=True)
+def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine of runs is the machine of the pages, without a process that examines it."""
+    monkeypatch.setattr(benchmarks.environment.machine, "_device_card", lambda device: HERE)
+    monkeypatch.setattr(benchmarks.environment.machine, "busy", lambda: 0.0)
 
 
 @pytest.fixture
@@ -44,6 +53,14 @@ def open_page(pool: FakePool) -> Open:
         return healthy(app.run())
 
     return opened
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands of the queued jobs."""
+    found: list[list[str]] = []
+    monkeypatch.setattr(jobs, "start", found.append)
+    return found
 
 
 @pytest.fixture

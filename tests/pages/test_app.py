@@ -3,10 +3,20 @@
 import pytest
 from page_run import PAGES, Open, healthy, place, words
 
+EMPTY = {
+    "history": "Measure something on the Latency page, or import",
+    "latency": "Nothing has been measured yet",
+    "memory": "No memory has been measured yet",
+    "quality": "Nothing has been measured yet",
+}
+
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_page_runs_by_itself(open_page: Open, page: str) -> None:
-    assert open_page(f"pages/{page}.py").title[0].value == PAGES[page]
+def test_every_page_runs_by_itself_and_an_empty_one_says_what_to_do(open_page: Open, page: str) -> None:
+    app = open_page(f"pages/{page}.py")
+    assert app.title[0].value == page.capitalize()
+    assert EMPTY.get(page, "") in words(app)
+    assert not app.get("plotly_chart")
 
 
 def test_the_element_that_asks_for_the_tab_moves_nothing_when_it_goes(open_page: Open) -> None:
@@ -17,8 +27,8 @@ def test_the_element_that_asks_for_the_tab_moves_nothing_when_it_goes(open_page:
 def test_the_whole_app_opens_at_the_chat_and_has_every_page(open_page: Open) -> None:
     app = open_page("streamlit_app.py")
     assert app.title[0].value == "Chat"
-    for page, title in PAGES.items():
-        assert healthy(app.switch_page(f"pages/{page}.py").run()).title[0].value == title
+    for page in PAGES:
+        assert healthy(app.switch_page(f"pages/{page}.py").run()).title[0].value == page.capitalize()
 
 
 def test_limits_are_told_in_both_languages(open_page: Open) -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 from page_run import Open, words
+from stored import keep
 
-from benchmarks.measure.measurement import METRICS, Measurement, Sample
+from benchmarks.measure.measurement import Sample
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 
@@ -24,17 +25,12 @@ ROWS = {
 @pytest.fixture
 def bare() -> list[str]:
     """Two runs without any facts; their ids."""
-    kept, runs = Store(), []
+    runs = []
     for name, status in (("20250101-one", "cancelled"), ("20250102-two", "done")):
         run = Run("demo", ("int4",), ("latency", "memory", "quality"), {}, name, machine={}, versions={})
-        kept.start_run(run)
-        for metric, params in ROWS.items():
-            unit = METRICS[metric].unit if metric in METRICS else "tokens/s"
-            kept.add([Measurement(run.id, "demo", "int4", "cpu", metric, params, 0.5, unit)])
-        kept.add_samples(run.id, [Sample("int4", "ttft", {}, 0, (0.5,))])
-        kept.finish(run.id, status)
+        keep(run, *(("int4", metric, params, 0.5) for metric, params in ROWS.items()), status=status)
+        Store().add_samples(run.id, [Sample("int4", "ttft", {}, 0, (0.5,))])
         runs.append(run.id)
-    kept.close()
     return runs
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 from fake_pool import FakePool
-from page_run import TAB, Open, button, healthy, run_until, words
+from page_run import TAB, Open, button, healthy, press, run_until, words
 from streamlit.testing.v1 import AppTest
 
 from dashboard.session.conversation import desk
@@ -16,7 +16,7 @@ def different(pool: FakePool) -> None:
 
 
 def compare(app: AppTest) -> AppTest:
-    healthy(next(found for found in app.button if found.label == "Compare").click().run())
+    press(app, "Compare")
     return run_until(app, lambda app: TAB in desk().duels and desk().duels[TAB].ended and not button(app, "stop"))
 
 
@@ -64,8 +64,7 @@ def test_one_side_fails(open_page: Open, pool: FakePool) -> None:
 
 def test_a_comparison_is_stopped_midway(open_page: Open, pool: FakePool) -> None:
     pool.texts, pool.text, pool.pace = {}, "x" * 500, 0.05
-    app = open_page(PAGE)
-    healthy(next(found for found in app.button if found.label == "Compare").click().run())
+    app = press(open_page(PAGE), "Compare")
     run_until(app, lambda app: button(app, "stop"))
     healthy(button(app, "stop").click().run())
     run_until(app, lambda app: not button(app, "stop"))

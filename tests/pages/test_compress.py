@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_run import Open, box, button, healthy, place, words
+from page_run import Open, box, button, healthy, place, press, words
+from stored import keep
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.jobs.compression import Compression
 from benchmarks.jobs.jobs import Job, Jobs
 from benchmarks.measure.graded_answer import Graded
-from benchmarks.measure.measurement import Measurement
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
-from dashboard.jobs import jobs
 from fastglm.compress.recipe import find_recipe
 from fastglm.models.source import demo_folder
 
@@ -26,10 +25,6 @@ PAGE = "pages/compress.py"
 
 def number(app: AppTest, label: str) -> Any:
     return next(found for found in app.number_input if found.label == label)
-
-
-def press(app: AppTest, label: str = "Compress") -> AppTest:
-    return healthy(next(found for found in app.button if found.label == label).click().run())
 
 
 def figures(app: AppTest) -> dict[str, tuple[str, str]]:
@@ -45,14 +40,6 @@ def address(app: AppTest, param: str) -> str:
 def steps(app: AppTest) -> list[str]:
     """The steps of the displayed recipe."""
     return [next(iter(step)) for step in json.loads(address(app, "steps"))]
-
-
-@pytest.fixture
-def commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands of the queued jobs."""
-    found: list[list[str]] = []
-    monkeypatch.setattr(jobs, "start", found.append)
-    return found
 
 
 def make(home: Path, name: str, losses: tuple[float, ...] = (0.3, 0.9, 0.32), parent: str = "demo") -> Path:
@@ -132,7 +119,7 @@ def test_a_recipe_is_built_step_by_step(open_page: Open, commands: list[list[str
     assert not [found for found in app.button if found.label == "Compress"]
     again = open_page(PAGE, recipe="own", steps=link)
     assert steps(again) == ["prune-width", "distil", "prune-vocabulary", "quantise"]
-    press(again)
+    press(again, "Compress")
     kept = Compression.of(commands[0])
     assert (kept.model, kept.name, kept.texts) == ("demo", "demo-own", "demo")
     assert [step.name for step in find_recipe(kept.recipe).steps] == steps(again)
@@ -147,9 +134,9 @@ def test_a_compression_is_a_job_that_a_reload_finds_again(
     open_page: Open, worker: Callable[[], Job], own_home: Path
 ) -> None:
     queue = Jobs(Store())
-    app = press(open_page(PAGE, recipe="pruned"))
+    app = press(open_page(PAGE, recipe="pruned"), "Compress")
     assert "demo (built in) → demo-pruned · next in line" in words(app)
-    assert "demo-pruned is being made" in words(press(app))
+    assert "demo-pruned is being made" in words(press(app, "Compress"))
     job = worker()
     assert Compression.of(job.arguments) == Compression("demo", "pruned", "demo-pruned", "demo")
     said = ["step 3 of 3: training", *(f"{done}/4000 · loss {loss}" for done, loss in ((10, 2.5), (20, 2.25)))]
@@ -172,14 +159,14 @@ def test_a_compression_is_a_job_that_a_reload_finds_again(
 
 def test_a_visitors_texts_are_checked_and_kept(open_page: Open, commands: list[list[str]], own_home: Path) -> None:
     app = healthy(box(open_page(PAGE), "Texts to learn from").set_value("own").run())
-    assert "Give a file of texts" in words(press(app))
+    assert "Give a file of texts" in words(press(app, "Compress"))
     app.file_uploader[0].upload("my ../own.txt", "一\n二\n".encode("gb18030"), "text/plain")
-    press(app)
+    press(app, "Compress")
     assert app.error[0].value.startswith("my ../own.txt")
     assert "UTF-8" in app.error[0].value
     assert not list((own_home / "texts").glob("*"))
     app.file_uploader[0].upload("my ../own.txt", "一\n二\n".encode(), "text/plain")
-    press(app)
+    press(app, "Compress")
     texts = Compression.of(commands[0]).texts
     assert texts is not None
     assert Path(texts).read_text(encoding="utf-8") == "一\n二\n"
@@ -189,12 +176,12 @@ def test_names_are_checked(open_page: Open, commands: list[list[str]], own_home:
     app = open_page(PAGE)
     for wrong in ("../out", "a.work", ""):
         app.text_input[0].set_value(wrong)
-        assert f"{wrong!r} cannot be the name of a model" in words(press(app))
+        assert f"{wrong!r} cannot be the name of a model" in words(press(app, "Compress"))
     (own_home / "models" / "there").mkdir(parents=True)
     (own_home / "models" / "demo-int8").mkdir()
     assert open_page(PAGE, recipe="int8").text_input[0].value == "demo-int8-2"
     app.text_input[0].set_value("there")
-    assert "A model named there exists already" in words(press(app))
+    assert "A model named there exists already" in words(press(app, "Compress"))
     assert not commands
 
 
@@ -233,44 +220,27 @@ def test_the_card_tells_no_healing_if_there_was_none(open_page: Open, own_home: 
 
 def test_the_newest_figures_of_both_stand_on_the_card(open_page: Open, own_home: Path) -> None:
     made = str(make(own_home, "small"))
-    kept = Store()
     for model, variant, rate in (("demo", "original", 25.0), (made, "original", 30.0), (made, "fast", 75.0)):
         run = Run(model, (variant,), ("latency",), {}, machine={"node": platform.node()})
-        kept.start_run(run)
-        params = {"prompt_tokens": 128, "answer_tokens": 64}
-        kept.add([Measurement(run.id, model, variant, "cpu", "decode_rate", params, rate, "tokens/s", 5)])
-        kept.finish(run.id, "done")
-    kept.close()
+        keep(run, (variant, "decode_rate", {"prompt_tokens": 128, "answer_tokens": 64}, rate, 5))
     table = open_page(PAGE).dataframe[-1].value
     assert table[["variant", "speed"]].to_numpy().tolist() == [["original", 25.0], ["fast", 75.0]]
 
 
 def test_the_card_shows_right_answers_and_samples_side_by_side(open_page: Open, own_home: Path) -> None:
     made = str(make(own_home, "small"))
-    kept = Store()
     for model, variant, right, said in (("demo", "original", 0.75, "Paris."), (made, "fast", 0.5, "Rome.")):
         run = Run(model, (variant,), ("quality", "memory"), {}, machine={"node": platform.node()})
-        kept.start_run(run)
-        kept.add(
-            [
-                Measurement(run.id, model, variant, "cpu", "skill_accuracy", {}, right, "", 928, right, right),
-                Measurement(run.id, model, variant, "cpu", "peak_memory", {}, right * 4e8, "bytes", 1),
-            ]
-        )
+        share = (variant, "skill_accuracy", {}, right, 928, right, right)
+        keep(run, share, (variant, "peak_memory", {}, right * 4e8))
         asked = (("Capital of Italy?", "Rome.", "Rome."), ("Capital of France?", "Paris.", said))
-        kept.add_answers(
-            run.id,
-            [
-                Graded(variant, number, {}, [], question, expected, answer, answer == expected, 1, 0.1, None, None)
-                for number, (question, expected, answer) in enumerate(asked)
-            ],
-        )
-        kept.finish(run.id, "done")
+        answers = [
+            Graded(variant, number, {}, [], question, expected, answer, answer == expected, 1, 0.1, None, None)
+            for number, (question, expected, answer) in enumerate(asked)
+        ]
+        Store().add_answers(run.id, answers)
     few = Run("demo", ("original",), ("quality",), {}, machine={"node": platform.node()})
-    kept.start_run(few)
-    kept.add([Measurement(few.id, "demo", "original", "cpu", "skill_accuracy", {}, 1.0, "", 114, 1.0, 1.0)])
-    kept.finish(few.id, "done")
-    kept.close()
+    keep(few, ("original", "skill_accuracy", {}, 1.0, 114, 1.0, 1.0))
     app = open_page(PAGE)  # newer shares of other questions are not compared
     assert figures(app)["Right answers"] == ("50.0 %", "0.667 × the original")
     assert figures(app)["Memory"] == ("200.0 MB", "0.667 × the original")

@@ -44,7 +44,7 @@ def closed(app: AppTest) -> bool:
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_is_closed_beyond_loopback(page: str, open_page: Open, everywhere: None) -> None:
     app = open_page(f"pages/{page}.py")
-    assert app.title[0].value == PAGES[page]
+    assert app.title[0].value == page.capitalize()
     assert "Other machines can reach this app" in words(app)
     assert 'password = "' in app.code[0].value
     assert closed(app)

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from fake_pool import FakePool
 from page_run import Open, button, healthy, shown, words
+from stored import recorded
 from streamlit.testing.v1 import AppTest
 
 from benchmarks.measure.measurement import Measurement
-from benchmarks.run.record import Record
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from dashboard.results import exchange, runs
@@ -28,19 +28,12 @@ def measured(
     facts = {"machine": FACTS, "versions": {"torch": "2.11"}, "code_version": f"code{number}", "command": "measure"}
     facts |= {"id": f"run-{number}", "started": BEGAN + timedelta(days=number), "settings": {"repeats": 5}}
     facts |= {"model": "demo", "variants": ("original", "int4"), "suites": ("latency",)}
-    run = Run(**(facts | changes))
-    kept = Store()
-    record = Record(run, kept)
-    kept.start_run(run)
-    for repeat in range(5):
-        for prompt in prompts:
-            params = {"prompt_tokens": prompt, "answer_tokens": 64}
-            record.add("original", "decode_rate", params, repeat, 10 + 0.01 * repeat)
-            record.add("int4", "decode_rate", params, repeat, speed + 0.01 * repeat)
-    record.save(everything=True)
-    if status != "running":
-        kept.finish(run.id, status)
-    kept.close()
+    with recorded(run := Run(**(facts | changes)), status) as record:
+        for repeat in range(5):
+            for prompt in prompts:
+                params = {"prompt_tokens": prompt, "answer_tokens": 64}
+                record.add("original", "decode_rate", params, repeat, 10 + 0.01 * repeat)
+                record.add("int4", "decode_rate", params, repeat, speed + 0.01 * repeat)
     return run
 
 
@@ -62,28 +55,14 @@ def click(app: AppTest, key: str) -> AppTest:
     return healthy(button(app, key).click().run())
 
 
-def test_the_empty_page_says_what_to_do(open_page: Open) -> None:
-    app = open_page(PAGE)
-    assert "Measure something on the Latency page, or import" in words(app)
-    assert app.file_uploader
-    assert not app.dataframe
-
-
 def test_all_runs_are_listed_and_filtered_as_an_address_says_too(open_page: Open) -> None:
     measured(0)
     measured(1, status="failed", suites=("memory",))
     measured(2, model="shape:chatglm-6b", machine=FACTS | {"node": "there"})
     app = open_page(PAGE)
     assert versions(app) == ["code2", "code1", "code0"]
-    assert table(app).iloc[1].tolist() == [
-        "2025-03-02 12:00",
-        "demo",
-        "original, int4",
-        "memory",
-        "here · A card",
-        "code1",
-        "failed",
-    ]
+    row = ["2025-03-02 12:00", "demo", "original, int4", "memory", "here · A card", "code1", "failed"]
+    assert table(app).iloc[1].tolist() == row
     assert "3 of 3 runs." in words(app)
     for key, value, left in (
         ("model", ["demo"], ["code1", "code0"]),
@@ -91,10 +70,9 @@ def test_all_runs_are_listed_and_filtered_as_an_address_says_too(open_page: Open
         ("machine", ["there · A card"], ["code2"]),
         ("history-status", ["done"], ["code2", "code0"]),
     ):
-        box = next(box for box in app.multiselect if box.key == key)
-        healthy(box.set_value(value).run())
+        healthy(app.multiselect(key=key).set_value(value).run())
         assert versions(app) == left
-        healthy(next(box for box in app.multiselect if box.key == key).set_value([]).run())
+        healthy(app.multiselect(key=key).set_value([]).run())
     healthy(app.text_input[0].set_value("CODE1 memory").run())
     assert versions(app) == ["code1"]
     for query, left in (
@@ -203,7 +181,7 @@ def test_a_running_run_is_not_deleted(open_page: Open) -> None:
 
 
 def pick(app: AppTest, key: str, value: str) -> AppTest:
-    return healthy(next(box for box in app.selectbox if box.key == key).set_value(value).run())
+    return healthy(app.selectbox(key=key).set_value(value).run())
 
 
 def test_a_metric_over_the_code_versions(open_page: Open) -> None:
@@ -215,8 +193,7 @@ def test_a_metric_over_the_code_versions(open_page: Open) -> None:
     assert numbers["version"].tolist() == ["code0", "code1", "code2"]
     assert numbers["value"].tolist() == [20.02, 21.02, 22.02]
     assert "Each point is a run on here · A card" in words(app)
-    boxes = {box.key: box for box in app.selectbox}
-    assert boxes["trend-params"].options == ["32 in, 64 out", "128 in, 64 out"]
+    assert app.selectbox(key="trend-params").options == ["32 in, 64 out", "128 in, 64 out"]
     pick(app, "trend-variant", "original")
     assert app.dataframe[1].value["value"].tolist() == [10.02] * 3
     pick(app, "trend-machine", "there · A card")

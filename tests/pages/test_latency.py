@@ -4,18 +4,16 @@ import json
 import platform
 import sqlite3
 from collections.abc import Callable
-from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from page_run import DEMO_VARIANTS, Open, button, healthy, words
+from page_run import DEMO_VARIANTS, Open, box, button, healthy, press, words
+from stored import keep, more, recorded
 from streamlit.testing.v1 import AppTest
 
-from benchmarks.environment import machine
 from benchmarks.jobs.jobs import Job, Jobs
-from benchmarks.measure.measurement import Measurement
-from benchmarks.run.record import Record
 from benchmarks.store import store
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
@@ -25,52 +23,33 @@ from dashboard.results import results
 PAGE = "pages/latency.py"
 
 
-@pytest.fixture(autouse=True)
-def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's card, without a process that examines the machine."""
-    monkeypatch.setattr(machine, "_device_card", lambda device: {"name": "Test CPU"})
-
-
-def measured(**changes: Any) -> Run:
+def measured() -> Run:
     """A run of two variants in the store."""
-    run = Run("demo", ("original", "int4"), ("latency",), {"threads": 2})
-    kept = Store()
-    kept.start_run(run)
-    for variant, factor in (("original", 1.0), ("int4", 4.0)):
-        for prompt in (32, 128):
-            params = {"prompt_tokens": prompt, "answer_tokens": 64}
-            for metric, value in (("decode_rate", 25 * factor), ("prefill_rate", 900 / factor)):
-                row = Measurement(
-                    run.id, "demo", variant, "cpu", metric, params, value, "tokens/s", 5, value - 1, value + 1
-                )
-                kept.add([row])
+    rates = [
+        (variant, metric, {"prompt_tokens": prompt, "answer_tokens": 64}, value, 5, value - 1, value + 1)
+        for variant, factor in (("original", 1.0), ("int4", 4.0))
+        for prompt in (32, 128)
+        for metric, value in (("decode_rate", 25 * factor), ("prefill_rate", 900 / factor))
+    ]
     ratio = {"prompt_tokens": 32, "answer_tokens": 64, "baseline": "original"}
-    kept.add([Measurement(run.id, "demo", "int4", "cpu", "decode_rate_ratio", ratio, 4.0, "×", 5, 3.8, 4.1)])
-    kept.finish(run.id, "done")
-    kept.close()
-    return run
+    run = Run("demo", ("original", "int4"), ("latency",), {"threads": 2})
+    return keep(run, *rates, ("int4", "decode_rate_ratio", ratio, 4.0, 5, 3.8, 4.1))
 
 
 def timed(lengths: tuple[int, ...] = (32, 128), **about: Any) -> Run:
     """A stored run with samples of tokens that take 10 ms and 2 ms each, weights of 40 MB and 10 MB."""
-    facts = {"device": {"name": "Test CPU", "bandwidth": 10 * 10**9}}
+    facts = {"device": {"name": "Test GPU", "bandwidth": 10 * 10**9}}
     weights = {"original": 40_000_000, "int4": 10_000_000}
     run = Run("demo", tuple(weights), ("latency", "quality"), {"weights": weights}, **({"machine": facts} | about))
-    kept = Store()
-    kept.start_run(run)
-    record = Record(run, kept)
-    for variant, gap in (("original", 0.010), ("int4", 0.002)):
-        record.devices[variant] = "cpu"
-        for length in lengths:
-            params = {"prompt_tokens": length, "answer_tokens": 64}
-            for repeat in range(3):
+    with recorded(run) as record:
+        for variant, gap in (("original", 0.010), ("int4", 0.002)):
+            record.devices[variant] = "cpu"
+            for length, repeat in product(lengths, range(3)):
+                params = {"prompt_tokens": length, "answer_tokens": 64}
                 record.add(variant, "ttft", params, repeat, gap * length)
                 record.add(variant, "decode_rate", params, repeat, 1 / gap)
                 record.add(variant, "decode_latency", params, repeat, *[gap] * 62, 2 * gap)
-    record.save(everything=True)
-    kept.add([Measurement(run.id, "demo", "int4", "cpu", "skill_accuracy", {}, 0.9, "fraction", 228)])
-    kept.finish(run.id, "done")
-    kept.close()
+    more(run, ("int4", "skill_accuracy", {}, 0.9, 228))
     return run
 
 
@@ -84,12 +63,6 @@ def values(figure: dict[str, Any], axis: str = "x") -> dict[str, list[float]]:
     return {trace["name"]: trace[axis] for trace in figure["data"]}
 
 
-def test_the_empty_page_says_what_to_do(open_page: Open) -> None:
-    app = open_page(PAGE)
-    assert "Nothing has been measured yet" in words(app)
-    assert not app.get("plotly_chart")
-
-
 def test_a_kept_run_is_plotted(open_page: Open) -> None:
     run = measured()
     app = open_page(PAGE)
@@ -98,7 +71,7 @@ def test_a_kept_run_is_plotted(open_page: Open) -> None:
     assert len(app.get("plotly_chart")) == 2
     assert "Medians of 5 repeats" in text
     assert run.code_version in text
-    assert "Test CPU" in text
+    assert "Test GPU" in text
     table = app.dataframe[0].value
     assert set(table["variant"]) == {"original", "int4"}
     assert len(table) == 9
@@ -107,16 +80,11 @@ def test_a_kept_run_is_plotted(open_page: Open) -> None:
 def test_an_earlier_run_can_be_picked(open_page: Open) -> None:
     first, second = measured(), measured()
     app = open_page(PAGE)
-    runs = next(box for box in app.selectbox if box.label == "Measurement")
+    runs = box(app, "Measurement")
     assert len(runs.options) == 2
     assert {first.id, second.id} >= {runs.value}
     healthy(runs.select_index(1).run())
     assert len(app.get("plotly_chart")) == 2
-
-
-def measure(app: AppTest) -> AppTest:
-    """The page after a press of its button."""
-    return healthy(next(found for found in app.button if found.label == "Measure").click().run())
 
 
 def bar(app: AppTest) -> str:
@@ -127,7 +95,7 @@ def bar(app: AppTest) -> str:
 
 def test_measuring_is_a_job_that_a_reload_finds_again(open_page: Open, worker: Callable[[], Job]) -> None:
     queue = Jobs(Store())
-    app = measure(open_page(PAGE))
+    app = press(open_page(PAGE), "Measure")
     assert "demo (built in) · Latency · next in line" in words(app)
     job = worker()
     assert " ".join(job.arguments) == (
@@ -151,15 +119,15 @@ def test_measuring_is_a_job_that_a_reload_finds_again(open_page: Open, worker: C
 
 def test_a_request_made_meanwhile_waits_for_its_turn(open_page: Open, worker: Callable[[], Job]) -> None:
     queue = Jobs(Store())
-    app = measure(open_page(PAGE))
+    app = press(open_page(PAGE), "Measure")
     first = worker()
     next(number for number in app.number_input if number.label == "Repeats").set_value(7)
-    measure(app)
-    measure(app)  # a second click
+    press(app, "Measure")
+    press(app, "Measure")  # a second click
     _, second = queue.unfinished()
     assert "waits for 1 before it" in words(app)
     next(number for number in app.number_input if number.label == "Repeats").set_value(9)
-    assert "waits for 2 before it" in words(measure(app))
+    assert "waits for 2 before it" in words(press(app, "Measure"))
     healthy(button(app, f"cancel-{second.id}").click().run())
     assert "waits for 2 before it" not in words(healthy(app.run()))
     assert "was cancelled" not in words(app)  # nothing had been measured
@@ -176,7 +144,7 @@ def test_a_job_that_fails_says_why_until_another_is_asked_for(open_page: Open, w
     Jobs(Store()).finish(worker(), "failed", "shard 2 is missing")
     app = open_page(PAGE)
     assert "shard 2 is missing" in words(app)
-    assert "shard 2 is missing" not in words(measure(app))
+    assert "shard 2 is missing" not in words(press(app, "Measure"))
 
 
 def test_a_job_whose_worker_is_gone_is_told_of(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,26 +187,18 @@ def test_a_locked_database_gives_one_line(open_page: Open, own_home: Path, monke
 
 
 def test_a_run_without_numbers(open_page: Open) -> None:
-    run = Run("demo", ("original",), ("latency",), {}, started=datetime.now(UTC))
-    kept = Store()
-    kept.start_run(run)
-    kept.finish(run.id, "cancelled")
-    app = open_page(PAGE)
-    assert "no numbers" in words(app)
+    keep(Run("demo", ("original",), ("latency",), {}), status="cancelled")
+    assert "no numbers" in words(open_page(PAGE))
 
 
-def test_a_run_that_broke_off_can_be_gone_on_with(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands: list[list[str]] = []
-    monkeypatch.setattr(jobs, "start", commands.append)
+def test_a_run_that_broke_off_can_be_gone_on_with(open_page: Open, commands: list[list[str]]) -> None:
     facts = {"node": platform.node()}
     run = Run("demo", ("original",), ("latency",), {}, machine=facts)
     elsewhere = Run("demo", ("original",), ("latency",), {}, machine={"node": "elsewhere"})
     files = Run("demo", ("original",), ("latency",), {"texts": "/etc/passwd"}, machine=facts)
     checkpoint = Run("/etc", ("original",), ("latency",), {}, machine=facts)
-    kept = Store()
     for begun in (run, elsewhere, files, checkpoint):
-        kept.start_run(begun)
-        kept.finish(begun.id, "cancelled")
+        keep(begun, status="cancelled")
     for refused in (elsewhere, files, checkpoint):
         assert not button(open_page(PAGE, run=refused.id), "go-on")
     healthy(button(open_page(PAGE, run=run.id), "go-on").click().run())
@@ -249,7 +209,7 @@ def test_a_link_to_a_run_that_is_not_here_is_told_of_until_another_is_chosen(ope
     first, _ = measured(), measured()
     app = open_page(PAGE, run="20200101-000000-abcdef")
     assert "20200101-000000-abcdef, which is not stored here" in words(healthy(app.run()))
-    runs = next(box for box in app.selectbox if box.label == "Measurement")
+    runs = box(app, "Measurement")
     healthy(runs.select_index(1).run())
     healthy(app.run())
     assert "which is not stored here" not in words(app)
@@ -260,11 +220,10 @@ def test_the_newest_runs_and_the_linked_one_can_be_chosen(open_page: Open, monke
     monkeypatch.setattr(results, "LISTED", 2)
     first, *_ = [measured() for _ in range(4)]
     app = open_page(PAGE, run=first.id)
-    box = next(box for box in app.selectbox if box.label == "Measurement")
-    assert len(box.options) == 3
-    assert box.value == first.id
-    assert "The newest 2 runs" in box.help
-    healthy(box.select_index(0).run())
+    listed = box(app, "Measurement")
+    assert (len(listed.options), listed.value) == (3, first.id)
+    assert "The newest 2 runs" in listed.help
+    healthy(listed.select_index(0).run())
     assert app.query_params["run"] != [first.id]
 
 
@@ -287,8 +246,8 @@ def test_times_of_tokens_and_of_the_first_are_plotted_with_only_this_pages_numbe
 
 def test_the_prompt_length_of_token_times_is_in_the_address(open_page: Open) -> None:
     timed()
-    box = next(box for box in open_page(PAGE, after="128").selectbox if box.key == "after")
-    assert (box.value, box.options) == ("128", ["32", "128"])
+    after = open_page(PAGE, after="128").selectbox(key="after")
+    assert (after.value, after.options) == ("128", ["32", "128"])
 
 
 def test_each_variant_is_held_against_the_bandwidth_where_the_run_measured_it(open_page: Open) -> None:
@@ -313,13 +272,9 @@ def test_with_one_prompt_length_the_page_says_how_to_get_more(open_page: Open) -
 def test_throughput_is_drawn_where_it_was_measured(open_page: Open) -> None:
     run = timed()
     assert "Throughput" not in words(open_page(PAGE))
-    kept = Store()
     for batch in (1, 4):
         params = {"batch": batch, "prompt_tokens": 32, "answer_tokens": 64}
-        kept.add(
-            [Measurement(run.id, "demo", "int4", "cpu", "throughput", params, 90.0 * batch, "tokens/s", 3, 80, 400)]
-        )
-    kept.close()
+        more(run, ("int4", "throughput", params, 90.0 * batch, 3, 80, 400))
     (line,) = chart(open_page(PAGE), "throughput")["data"]
     assert (line["x"], line["y"]) == ([1, 4], [90, 360])
 

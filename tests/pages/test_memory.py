@@ -1,24 +1,19 @@
 """The memory page."""
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
-import torch
-from fake_pool import FakePool
-from page_run import DEMO_VARIANTS, ROOT, TAB, Open, healthy, words
+from page_run import DEMO_VARIANTS, Open, box, healthy, press, words
+from stored import keep
 from streamlit.testing.v1 import AppTest
 
-from benchmarks.environment import machine
-from benchmarks.measure.measurement import Measurement
 from benchmarks.store.run import Run
-from benchmarks.store.store import Store
-from dashboard.jobs import jobs
 from dashboard.results import memory
 from fastglm.engine import EagerEngine, FastEngine, Sampling
 from fastglm.models.chatglm.config import ChatGLM6BConfig
+from fastglm.models.chatglm.model import ChatGLMForConditionalGeneration
 
 PAGE = "pages/memory.py"
 TOKEN = 1000  # bytes of cache
@@ -26,36 +21,23 @@ DEMO = {"original": (40e6, 300e6), "int4": (10e6, 290e6)}  # weights, and the pe
 BIG = {"original": (26e9, 30e9), "int4": (4e9, 5e9)}
 
 
-@pytest.fixture(autouse=True)
-def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's card, without a process that examines the machine."""
-    monkeypatch.setattr(machine, "_device_card", lambda device: {"name": "Test GPU"})
-
-
 def measured(
     variants: dict[str, tuple[float, float]], model: str = "demo", token: float = TOKEN, short: str = "", **reason: str
 ) -> Run:
     """A stored run, with prompts of 36 and 192 tokens and answers of 64; `short` is a variant that failed."""
     run = Run(model, [*variants, *([short] if short else [])], ("memory",), {"threads": 2})
-    kept = Store()
-    kept.start_run(run)
-
-    def add(variant: str, metric: str, params: dict[str, Any], value: float) -> None:
-        kept.add([Measurement(run.id, model, variant, "cuda:0", metric, params, value, "bytes")])
-
+    rows: list[tuple[Any, ...]] = []
     for variant, (weights, others) in variants.items():
-        add(variant, "weights_memory", {}, weights)
-        add(variant, "peak_memory", {"during": "load"}, 9e12)  # no chart shows these
+        rows.append((variant, "weights_memory", {}, weights))
+        rows.append((variant, "peak_memory", {"during": "load"}, 9e12))  # no chart shows these
         for prompt, held in ((192, 256), (36, 100 if variant == "original" else 128)):
             params = {"prompt_tokens": prompt, "answer_tokens": 64}
-            add(variant, "cache_memory", params, token * held)
-            add(variant, "peak_memory", {"during": "answer", **params}, others + token * held)
+            rows.append((variant, "cache_memory", params, token * held))
+            rows.append((variant, "peak_memory", {"during": "answer", **params}, others + token * held))
     if short:
         reason = {"suite": "memory", "kind": "MemoryShortError", "error": "took more memory than there is"} | reason
-        kept.add([Measurement(run.id, model, short, "cuda:0", "failure", reason)])
-    kept.finish(run.id, "done")
-    kept.close()
-    return run
+        rows.append((short, "failure", reason, 1.0))
+    return keep(run, *rows, device="cuda:0")
 
 
 def figures(app: AppTest) -> list[dict[str, Any]]:
@@ -78,12 +60,6 @@ def table(app: AppTest) -> pd.DataFrame:
     return next(found.value for found in app.dataframe if "token" in found.value).set_index("variant")
 
 
-def test_the_empty_page_says_what_to_do(open_page: Open) -> None:
-    app = open_page(PAGE)
-    assert "No memory has been measured yet" in words(app)
-    assert not app.get("plotly_chart")
-
-
 @pytest.mark.parametrize("model", ["shape:chatglm3-6b", "THUDM/chatglm3-6b", "modelscope:ZhipuAI/chatglm3-6b"])
 def test_cards_are_named_before_anything_is_downloaded(open_page: Open, model: str) -> None:
     app = open_page(PAGE, model=model)
@@ -103,7 +79,7 @@ def test_a_model_of_unknown_size_has_no_cards(open_page: Open) -> None:
 def test_a_longer_context_needs_a_larger_card(open_page: Open) -> None:
     app = open_page(PAGE, model="shape:glm-4-9b")
     assert "**int4**, **distilled** fit on a 6 GB card." in words(app)
-    healthy(next(box for box in app.selectbox if box.label.startswith("Context")).select(32768).run())
+    healthy(app.selectbox(key="cards-context-shape:glm-4-9b").select(32768).run())
     assert "With 32768 tokens of context, **int4** fits on a 12 GB card." in words(app)
 
 
@@ -209,64 +185,38 @@ def test_other_failures_are_no_lack_of_memory(open_page: Open) -> None:
     assert "out of memory" not in [bar["name"] for bar in figures(app)[0]["data"]]
 
 
-def test_a_link_reopens_context_and_batch(pool: FakePool) -> None:
+def test_a_link_reopens_context_and_batch(open_page: Open) -> None:
     measured(DEMO)
     for said, shown in (({"context": "128", "batch": "4"}, (128, 4)), ({"context": "x", "batch": "99"}, (1024, 1))):
-        app = AppTest.from_file(str(ROOT / PAGE), default_timeout=60)
-        app.session_state["tab"] = TAB
-        app.query_params |= said
-        healthy(app.run())
+        app = open_page(PAGE, **said)
         assert (app.slider(key="context").value, app.slider(key="batch").value) == shown
 
 
-def test_a_run_of_a_model_with_a_shorter_context_can_be_picked(open_page: Open) -> None:
+@pytest.mark.parametrize(
+    ("model", "context"), [("shape:chatglm-6b", 2048), ("THUDM/chatglm3-6b", 8192), ("THUDM/another-model", 2048)]
+)
+def test_a_run_of_a_model_with_a_shorter_context_can_be_picked(open_page: Open, model: str, context: int) -> None:
     measured(DEMO)
-    measured(BIG, "shape:chatglm-6b")
+    measured(BIG, model)
     app = open_page(PAGE)
+    assert app.slider(key="context").max == context
     healthy(app.slider(key="context").set_value(1920).run())
-    healthy(next(box for box in app.selectbox if box.label == "Measurement").select_index(1).run())
+    healthy(box(app, "Measurement").select_index(1).run())
     assert app.slider(key="context").max == 1024
 
 
-def test_measuring_is_started_with_what_was_chosen(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands: list[list[str]] = []
-    monkeypatch.setattr(jobs, "start", commands.append)
-    app = open_page(PAGE)
-    healthy(next(found for found in app.button if found.label == "Measure").click().run())
+def test_measuring_is_started_with_what_was_chosen(open_page: Open, commands: list[list[str]]) -> None:
+    press(open_page(PAGE), "Measure")
     assert " ".join(commands[0]) == (
         f"-m benchmarks run --model demo --variants {','.join(DEMO_VARIANTS)} --suite memory "
         "--prompt-tokens 32,512 --answer-tokens 64 --progress json"
     )
 
 
-class Tiny:
-    """A model of one layer with two heads of 4 numbers, which always answers 1."""
-
-    device, dtype = torch.device("cpu"), torch.float32
-    config = ChatGLM6BConfig(num_layers=1, num_attention_heads=2, hidden_size=8, vocab_size=8)
-
-    def plan(self, inputs: torch.Tensor, attention_mask: torch.Tensor | None) -> Any:
-        def later(count: int) -> torch.Tensor:
-            return torch.zeros(1, 2, count, dtype=torch.long)
-
-        return SimpleNamespace(position_ids=later(1), stride=(0, 0), attention_mask=None, next_position_ids=later)
-
-    stages = ()
-
-    def modules(self) -> list[torch.nn.Module]:
-        return []
-
-    def prefix(self) -> None:
-        """No learned prefix."""
-
-    def decoder(self) -> Any:
-        class Decoder(torch.nn.Module):
-            dtype = torch.float32
-
-            def forward(self, *_others: Any, keep: int) -> torch.Tensor:
-                return torch.eye(8)[1].expand(1, keep, 8)
-
-        return Decoder()
+TINY = ChatGLM6BConfig(
+    num_layers=1, num_attention_heads=2, hidden_size=8, inner_hidden_size=8, vocab_size=8, bos_token_id=3,
+    pad_token_id=0, eos_token_id=4, mask_token_id=5, gmask_token_id=6,
+)  # fmt: skip
 
 
 def test_a_learned_prefix_takes_its_part_of_each_cache() -> None:
@@ -283,7 +233,8 @@ def test_a_learned_prefix_takes_its_part_of_each_cache() -> None:
 
 @pytest.mark.parametrize(("prompt", "answer"), [(10, 64), (64, 64), (65, 128), (50, 270), (1, 192), (1, 193), (1, 194)])
 def test_a_token_of_cache_is_what_the_engines_set_aside(prompt: int, answer: int) -> None:
-    fast, eager = FastEngine(Tiny()), EagerEngine(Tiny())
+    model = ChatGLMForConditionalGeneration(TINY)
+    fast, eager = FastEngine(model), EagerEngine(model)
     for variant, engine in (("fast", fast), ("original", eager)):
         cache = 0
         if variant == "fast":

@@ -2,16 +2,12 @@
 
 import platform
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_pool import FakePool
-from page_run import DEMO_VARIANTS, TAB, Open, button, healthy, words
-from streamlit.testing.v1 import AppTest
+from page_run import DEMO_VARIANTS, Open, box, button, healthy, words
+from stored import keep, more
 
-from benchmarks.environment import machine
-from benchmarks.measure.measurement import METRICS, Measurement
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from dashboard.jobs import measure_form
@@ -25,23 +21,13 @@ FIGURES = {  # tokens/s, bytes, share of right answers
     "int8": (20.0, 7e9, 0.94),
     "int4": (30.0, 4e9, 0.80),
 }
-HERE = {"name": "Test GPU", "memory_total": 24_000_000_000, "cores": 8, "threads": 8}  # equal to conftest.CARD
-
-
-@pytest.fixture(autouse=True)
-def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine of the runs is the machine of the pages."""
-    monkeypatch.setattr(machine, "_device_card", lambda device: HERE)
-    monkeypatch.setattr(machine, "busy", lambda: 0.0)
 
 
 def measured(
     suites: tuple[str, ...] = ("latency", "memory", "quality"), variants: tuple[str, ...] = tuple(FIGURES), **about: Any
 ) -> Run:
     """A finished run in the store."""
-    run = Run(about.pop("model", "demo"), variants, suites, {}, **about)
-    kept = Store()
-    kept.start_run(run)
+    rows: list[tuple[Any, ...]] = []
     answer = {"prompt_tokens": 128, "answer_tokens": 64}
     for variant in variants:
         speed, memory, quality = FIGURES[variant]
@@ -54,23 +40,8 @@ def measured(
             ("quality", "skill_accuracy", {"skill": "talk"}, 1.0),
         ):
             if suite in suites:
-                unit = METRICS[metric].unit
-                kept.add(
-                    [Measurement(run.id, run.model, variant, "cuda", metric, params, value, unit, 5, value, value)]
-                )
-    kept.finish(run.id, "done")
-    kept.close()
-    return run
-
-
-def opened(**link: str) -> AppTest:
-    """The page at an address with these parameters."""
-    app = AppTest.from_file(str(Path(__file__).resolve().parents[2] / PAGE), default_timeout=60)
-    app.context["locale"] = "en-US"
-    app.session_state["tab"] = TAB
-    for name, value in link.items():
-        app.query_params[name] = value
-    return healthy(app.run())
+                rows.append((variant, metric, params, value, 5, value, value))
+    return keep(Run(about.pop("model", "demo"), variants, suites, {}, **about), *rows, device="cuda")
 
 
 def test_the_empty_page_names_the_command_and_has_a_button(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,21 +117,20 @@ def test_without_quality_memory_is_drawn_and_the_rest_can_be_measured(open_page:
     assert len(app.get("plotly_chart")) == 1
 
 
-def test_random_weights_have_no_quality_to_measure(pool: FakePool) -> None:
+def test_random_weights_have_no_quality_to_measure(open_page: Open) -> None:
     measured(("latency",), model="shape:chatglm-6b")
-    text = words(opened(model="shape:chatglm-6b"))
+    text = words(open_page(PAGE, model="shape:chatglm-6b"))
     assert "no quality to measure" in text
     assert "Not measured on this machine yet: memory." in text
     assert "**shape:chatglm-6b** · 6.17 B parameters · 28 layers, hidden size 4,096" in text
 
 
-def test_variants_that_do_not_fit_are_hollow_and_a_failed_original_is_told(pool: FakePool) -> None:
+def test_variants_that_do_not_fit_are_hollow_and_a_failed_original_is_told(open_page: Open) -> None:
     there = {"node": platform.node(), "device": {"name": "Small GPU", "memory_total": 13_000_000_000}}
     run = measured(variants=("fast", "int8", "int4"), machine=there)
-    kept = Store()
     failure = {"suite": "latency", "kind": "MemoryShortError", "error": "13 GB are too few"}
-    kept.add([Measurement(run.id, "demo", "original", "cuda", "failure", failure, 1.0)])
-    app = opened(machine=f"{platform.node()} · Small GPU")
+    more(run, ("original", "failure", failure, 1.0), device="cuda")
+    app = open_page(PAGE, machine=f"{platform.node()} · Small GPU")
     text = words(app)
     assert "**original** could not be measured: 13 GB are too few" in text
     assert "Hollow bubbles do not fit: they take more than 90 % of the device's 13.0 GB." in text
@@ -172,16 +142,15 @@ def test_other_machines_have_to_be_chosen(open_page: Open) -> None:
     app = open_page(PAGE)
     assert "but another one has: choose it above" in words(app)
     assert not app.get("plotly_chart")
-    choice = next(box for box in app.selectbox if box.label == "Machine")
-    healthy(choice.set_value("elsewhere · Big GPU").run())
+    healthy(box(app, "Machine").set_value("elsewhere · Big GPU").run())
     assert "Run **int8** here." in words(app)
     assert app.query_params["machine"] == "elsewhere · Big GPU"
     assert not button(app, "measure")
     assert "**Big GPU** · 80.0 GB of memory" in words(app)
 
 
-def test_links_to_what_is_not_here(pool: FakePool) -> None:
-    text = words(opened(model="/etc", machine="![](http://elsewhere/)"))
+def test_links_to_what_is_not_here(open_page: Open) -> None:
+    text = words(open_page(PAGE, model="/etc", machine="![](http://elsewhere/)"))
     assert "names a model that may not be opened here" in text
     assert "names a machine that has no results here" in text
     assert "elsewhere" not in text

@@ -5,59 +5,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_run import Open, healthy, words
-from streamlit.testing.v1 import AppTest
+from page_run import Open, healthy, press, words
+from stored import recorded
 
-from benchmarks.environment import machine
 from benchmarks.measure import graded_answer
 from benchmarks.measure.graded_answer import Graded
-from benchmarks.run.record import Record
 from benchmarks.store.run import Run
-from benchmarks.store.store import Store
 from dashboard.jobs import jobs
 
 PAGE = "pages/quality.py"
 
 
-@pytest.fixture(autouse=True)
-def known_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine's card, without a process that examines the machine."""
-    monkeypatch.setattr(machine, "_device_card", lambda device: {"name": "Test CPU"})
-
-
 def measured(labels: dict[str, str] | None = None, lost: int = 8, settings: dict[str, Any] | None = None) -> Run:
     """A run in which int4 loses the first `lost` of 20 questions, and wins the last."""
     run = Run("demo", ("original", "int4"), ("quality",), {"device": "cpu"} | (settings or {}))
-    kept = Store()
-    kept.start_run(run)
-    record = Record(run, kept)
-    for variant in run.variants:
-        answers = []
-        for number in range(20):
-            right = (number < 19) if variant == "original" else number >= lost
-            known = labels or {"skill": "colours" if number % 2 else "sums", "split": "new operands", "language": "en"}
-            said = f"answer {number} {'right' if right else '<b>wrong</b>'}"
-            history = [("earlier", "yes")] if number == 0 else []
-            answers.append(
-                Graded(variant, number, known, history, f"question {number}", "e", said, right, 4, 1.0, 0.1, 3)
-            )
-        if labels:
-            answers = [Graded(*(getattr(a, name) for name in a.__slots__[:7]), None, 4, 1.0, 0.1, 3) for a in answers]
-        record.grade(variant, answers, graded_answer.rows(answers, run.settings.get("scored", {}).get(variant)))
-    record.save(everything=True)
-    kept.finish(run.id, "done")
-    kept.close()
+    with recorded(run) as record:
+        for variant in run.variants:
+            answers = []
+            for number in range(20):
+                right = (number < 19) if variant == "original" else number >= lost
+                skill = {"skill": "colours" if number % 2 else "sums", "split": "new operands", "language": "en"}
+                said = f"answer {number} {'right' if right else '<b>wrong</b>'}"
+                asked = ([("earlier", "yes")] if number == 0 else [], f"question {number}", "e", said)
+                is_right = None if labels else right
+                answers.append(Graded(variant, number, labels or skill, *asked, is_right, 4, 1.0, 0.1, 3))
+            record.grade(variant, answers, graded_answer.rows(answers, run.settings.get("scored", {}).get(variant)))
     return run
-
-
-def press_measure(app: AppTest) -> AppTest:
-    return next(found for found in app.button if found.label == "Measure").click().run()
-
-
-def test_the_empty_page_says_what_to_do(open_page: Open) -> None:
-    app = open_page(PAGE)
-    assert "Nothing has been measured yet" in words(app)
-    assert not app.get("plotly_chart")
 
 
 def test_lost_and_won_answers_are_shown_side_by_side(open_page: Open) -> None:
@@ -103,8 +76,8 @@ def test_few_changes_are_no_difference(open_page: Open) -> None:
 def test_skills_can_be_seen_in_one_language(open_page: Open) -> None:
     measured()
     app = open_page(PAGE)
-    assert [control.value for control in app.segmented_control if control.label == "Questions in"] == ["Both languages"]
     control = next(control for control in app.segmented_control if control.label == "Questions in")
+    assert control.value == "Both languages"
     healthy(control.set_value("English").run())
     assert len(app.get("plotly_chart")) == 5
 
@@ -119,15 +92,13 @@ def test_a_users_own_questions_have_no_right_or_wrong(open_page: Open) -> None:
     assert len(app.get("plotly_chart")) == 3
 
 
-def test_measuring_is_started_with_what_was_chosen(open_page: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands: list[list[str]] = []
-    monkeypatch.setattr(jobs, "start", commands.append)
+def test_measuring_is_started_with_what_was_chosen(open_page: Open, commands: list[list[str]]) -> None:
     app = open_page(PAGE)
     next(number for number in app.number_input if number.label == "Questions of each kind").set_value(3)
-    healthy(press_measure(app))
+    press(app, "Measure")
     assert " ".join(commands[0]).endswith("--suite quality --questions 3 --progress json")
     app.file_uploader[0].upload("my ../own.jsonl", b'{"prompt": "a", "answer": "b"}', "application/jsonl")
-    healthy(press_measure(app))
+    press(app, "Measure")
     file = Path(commands[1][commands[1].index("--texts") + 1])
     assert file.read_bytes() == b'{"prompt": "a", "answer": "b"}'
     assert file.parent.parent.name == "texts"
@@ -137,6 +108,6 @@ def test_a_broken_file_is_told_by_its_line(open_page: Open, own_home: Path, monk
     monkeypatch.setattr(jobs, "start", lambda _: pytest.fail("it must not start"))
     app = open_page(PAGE)
     app.file_uploader[0].upload("own.jsonl", b'{"prompt": "a", "answer": "b"}\nno', "application/jsonl")
-    healthy(press_measure(app))
+    press(app, "Measure")
     assert app.error[0].value.startswith("own.jsonl, line 2 is not JSON")
     assert not list((own_home / "texts").glob("*/*"))

@@ -11,27 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[2]
 TAB = "a-tab-that-nobody-can-guess"
-DEMO_VARIANTS = [
-    "original",
-    "fast",
-    "int8",
-    "int4",
-    "pruned",
-    "distilled",
-    "turbo",
-    "speculative",
-]  # that pages offer to measure by themselves
-PAGES = {
-    "chat": "Chat",
-    "compare": "Compare",
-    "compress": "Compress",
-    "overview": "Overview",
-    "latency": "Latency",
-    "memory": "Memory",
-    "quality": "Quality",
-    "history": "History",
-    "limits": "Limits",
-}
+# The variants that pages offer to measure by themselves.
+DEMO_VARIANTS = ["original", "fast", "int8", "int4", "pruned", "distilled", "turbo", "speculative"]
+PAGES = ["chat", "compare", "compress", "overview", "latency", "memory", "quality", "history", "limits"]
 Open = Callable[..., AppTest]
 
 
@@ -52,20 +34,9 @@ def run_until(app: AppTest, true: Callable[[AppTest], object]) -> AppTest:
 
 def words(app: AppTest) -> str:
     """All text of a page as displayed, with Markdown's special characters escaped."""
-    kinds = (
-        app.title,
-        app.subheader,
-        app.markdown,
-        app.caption,
-        app.info,
-        app.success,
-        app.warning,
-        app.error,
-        app.html,
-    )
-    return "\n".join(
-        shown(str(element.value if hasattr(element, "value") else element.body)) for kind in kinds for element in kind
-    )
+    names = ("title", "subheader", "markdown", "caption", "info", "success", "warning", "error", "html")
+    found = [element for name in names for element in getattr(app, name)]
+    return "\n".join(shown(str(element.value if hasattr(element, "value") else element.body)) for element in found)
 
 
 def shown(text: str) -> str:
@@ -80,6 +51,11 @@ def box(app: AppTest, label: str) -> Any:
 def button(app: AppTest, key: str) -> Any:
     """The button with a key, or None."""
     return next((found for found in app.button if found.key == key), None)
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    """The page after a click on the button with a label."""
+    return healthy(next(found for found in app.button if found.label == label).click().run())
 
 
 def place(block: Any, element: Any) -> list[int]:
