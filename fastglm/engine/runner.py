@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from sys import maxsize
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, ref
 
@@ -86,7 +87,7 @@ class Runner:
 
     @torch.inference_mode()
     def prefill(
-        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None = None
+        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None = None, most: int = maxsize
     ) -> tuple[list[Slot], Tensor]:
         """Run prompts, [tokens] each, in new slots; returns these, and the logits of the next tokens, [rows,
         vocabulary].
@@ -94,14 +95,34 @@ class Runner:
         Args:
             answers: the largest number of tokens after each.
             owner: of a single prompt: its beginning does not run again if a request of this owner began with it too.
+            most: tokens of a single prompt that run now; `read` runs the others.
 
         Raises:
             MemoryShortError: memory is too short for so many slots of that length.
         """
-        return self._making_room(lambda: self._prefill(prompts, answers, owner))
+        return self._making_room(lambda: self._prefill(prompts, answers, owner, most))
+
+    @torch.inference_mode()
+    def read(self, slot: Slot, prompt: Tensor, most: int = maxsize) -> Tensor:
+        """Run the next tokens of a prompt of which `prefill` has run the first; returns logits like it.
+
+        After an error the slot must be freed.
+        """
+        length = slot.length
+
+        def work() -> Tensor:
+            slot.length = length  # again, if an attempt failed
+            return self._run_prompts([prompt], [slot], most)
+
+        with self._call():
+            return self._making_room(work)
+
+    def unread(self, slot: Slot, prompt: Sequence[int]) -> int:
+        """The number of tokens of a prompt that have not run in its slot."""
+        return len(prompt) - max(slot.length - self._learned, 0)
 
     def _prefill(
-        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None
+        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None, most: int
     ) -> tuple[list[Slot], Tensor]:
         with self._call():
             lengths = [len(prompt) for prompt in prompts]
@@ -114,7 +135,8 @@ class Runner:
                     self._reuse(slots[0], prompts[0], owner)
                 logits: dict[int, Tensor] = {}
                 for part in batches(lengths, TOKENS_AT_ONCE):
-                    found = self._run_prompts([prompts[number] for number in part], [slots[number] for number in part])
+                    some, theirs = [prompts[number] for number in part], [slots[number] for number in part]
+                    found = self._run_prompts(some, theirs, most)
                     logits |= dict(zip(part, found, strict=True))
             except BaseException:
                 self.free(slots)
@@ -289,14 +311,16 @@ class Runner:
         model = self._model
         return model.get_input_embeddings()(ids.clamp(min=0)) if len(self._stages) > 1 else ids
 
-    def _run_prompts(self, prompts: Sequence[Tensor], slots: Sequence[Slot]) -> Tensor:
+    def _run_prompts(self, prompts: Sequence[Tensor], slots: Sequence[Slot], most: int = maxsize) -> Tensor:
         """The logits after some prompts, [rows, vocabulary]. Shorter ones are padded on the left while they run. Of a
-        single one, the tokens that are in its slot already do not run.
+        single one, the tokens that are in its slot already do not run, and of the others the first `most`; no logits
+        are computed unless its last token is among them, [rows, 0].
         """
-        model, reused = self._model, slots[0].reused
-        before = slots[0].length or self._learned
-        if reused:
-            prompts = [prompts[0][reused:]]
+        model, before = self._model, slots[0].length or self._learned
+        passed, is_whole = before - self._learned, True
+        if len(prompts) == 1:
+            is_whole = len(prompts[0]) - passed <= most
+            prompts = [prompts[0][passed:][:most]]
         longest, pad = max(map(len, prompts)), model.config.pad_token_id
         ids = pad_sequence(list(prompts), batch_first=True, padding_value=pad, padding_side="left")
         real = pad_sequence([torch.ones_like(prompt) for prompt in prompts], batch_first=True, padding_side="left")
@@ -304,21 +328,21 @@ class Runner:
         mask = F.pad(plan.attention_mask, (before, 0), value=True) if before else plan.attention_mask
         rows, padding = [slot.row for slot in slots], [longest - len(prompt) for prompt in prompts]
         lengths = [before + len(prompt) for prompt in prompts]
-        passed = reused * torch.tensor(plan.stride, device=ids.device)[:, None]
-        positions, following = plan.position_ids + passed, plan.next_position_ids(2) + passed
+        moved = passed * torch.tensor(plan.stride, device=ids.device)[:, None]
+        positions, following = plan.position_ids + moved, plan.next_position_ids(2) + moved
         for slot, length in zip(slots, lengths, strict=True):
             slot.length = length  # known before it is filled: the slot of a prompt that fails is emptied
         for stage in self._stages:
             device = stage.device
-            keep = 1 if stage is self._stages[-1] else longest
+            keep = int(is_whole) if stage is self._stages[-1] else longest
             cache = (
                 PromptRest(stage.cache, rows[0], before)
-                if reused
+                if passed
                 else PromptRows(stage.cache, rows, padding, self._prefix)
             )
             x = stage.one.decoder(_to(x, device), _to(positions, device), _to(mask, device), cache, keep=keep)
             stage.cache.begin(rows, lengths, following.to(device))
-        return x[:, -1].float()
+        return x[:, -1].float() if is_whole else x.new_empty(len(rows), 0)
 
 
 def _to(tensor: Tensor | None, device: torch.device) -> Any:

@@ -4,6 +4,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from sys import maxsize
+from time import perf_counter
 from typing import Any, NamedTuple
 
 import torch
@@ -13,6 +15,7 @@ from ..errors import MemoryShortError, NumbersError
 from ..system.memory import room_for
 from .cuda_graph import Captured, Run
 from .kv_cache import LESS
+from .pace import SHORTEST, Pace
 from .runner import runner_of
 from .sampling import NONE, Choice, Sampler, Sampling, best_of
 from .slots import Slot
@@ -66,6 +69,10 @@ class Scheduler:
     """Runs requests of one model, which share its steps. A request that fails, or is cancelled, leaves the others
     untouched; an unexpected error of a step fails all requests that share it.
 
+    Prompts are read in the order of their requests: whole while nothing else runs, otherwise in chunks between the
+    steps of the running requests (`Pace`). A model whose tokens see later ones reads a prompt whole, one in a round, so
+    that the others wait for a full context at the longest.
+
     On CUDA each step is launched before the tokens before it are read, so that the device does not wait; a request that
     ends with such a token has run one step too many.
 
@@ -84,6 +91,7 @@ class Scheduler:
         self._rows: list[Ask] = []  # running requests, in the order of their slots
         self._token: Tensor | None = None  # [rows, 1], for the next step
         self._ahead: Tensor | None = None  # [rows, 1], of a step that is already launched
+        self._pace = Pace()
         self._sampler: Sampler | None = None  # of the running requests
         self._choose: Run[Tensor] | None = None  # calls it
 
@@ -91,6 +99,11 @@ class Scheduler:
     def busy(self) -> bool:
         """Tell whether a request is running or waiting."""
         return bool(self._rows or self._waiting)
+
+    @property
+    def slots(self) -> int:
+        """The number of requests that hold a slot: the running ones, and one whose prompt is being read."""
+        return sum(ask.slot is not None for ask in (*self._rows, *self._waiting))
 
     def add(
         self,
@@ -116,26 +129,32 @@ class Scheduler:
     @torch.inference_mode()
     def cancel(self, id: int) -> None:
         """Forget a request, running or ended."""
+        gone = [ask for ask in self._waiting if ask.id == id]
         self._waiting = deque(ask for ask in self._waiting if ask.id != id)
+        self._leave(gone)
         self._end([ask for ask in self._rows if ask.id == id])
 
     @torch.inference_mode()
     def close(self) -> None:
         """Forget all requests."""
+        waiting = list(self._waiting)
         self._waiting.clear()
+        self._leave(waiting)
         self._end(self._rows)
 
     def step(self) -> list[News]:
-        """Compute one round: a new token of each running request, and the first token of each entering one.
+        """Compute one round: a new token of each running request, a chunk of a prompt, and the first token of each
+        request whose prompt has been read.
 
         If memory is short, a request waits while others run, and fails if it is alone.
         """
         news: list[News] = []
+        began, is_beside = perf_counter(), bool(self._rows)
         # Entered anew each time: the consumer of the tokens must not run in inference mode.
         with torch.inference_mode():
             with self._shared(news):
                 self._advance_all(news)
-            self._admit(news)
+            read = self._admit(news)
             if not self._rows:
                 return news
             tokens: list[int] = []
@@ -147,6 +166,8 @@ class Scheduler:
                 tokens = self._reader.finish()
             new = [ask.news(token) for ask, token in zip(self._rows, tokens, strict=True)]
             self.slot_memory = self._runner.slot_memory
+            if is_beside:
+                self._pace.see(perf_counter() - began, read)
             self._end([ask for ask, told in zip(self._rows, new, strict=True) if told.is_last])
         return news + new
 
@@ -200,50 +221,64 @@ class Scheduler:
                     self._runner.rewind(slot, 1)
                 raise
 
-    def _admit(self, news: list[News]) -> None:
-        """Let waiting requests in, one by one."""
-        if self._rows and self._is_full:
-            return
-        while self._waiting:
+    def _admit(self, news: list[News]) -> int:
+        """Read prompts of waiting requests, as many tokens as the pace allows; returns their number."""
+        read = 0
+        while self._waiting and not (self._rows and self._is_full):
             ask = self._waiting[0]
+            unread, most = self._unread(ask), self._pace.tokens - read if self._rows else maxsize
+            if read and unread > most:
+                break
+            is_over = True
             self.alone = ask.id
             try:
-                self._enter([ask])
+                is_over = self._enter([ask], most if self.model.config.is_causal else maxsize)
             except Exception as error:  # of this request alone, even where nobody expected it
+                self._leave([ask])
                 if isinstance(error, MemoryShortError) and self._rows:
                     self._is_full = True
-                    return
+                    break
                 news.append(News(ask.id, error, True))
-                if ask.slot:
-                    self._leave([ask])
             finally:
                 self.alone = None
-            if self._waiting and self._waiting[0] is ask:
+            read += max(unread - self._unread(ask), SHORTEST)
+            if is_over and self._waiting and self._waiting[0] is ask:
                 self._waiting.popleft()
+        return read
 
-    def _enter(self, asks: Sequence[Ask]) -> None:
-        """Run the prompts of requests; their first tokens are then the next ones."""
+    def _unread(self, ask: Ask) -> int:
+        """The number of tokens of a prompt that have not run."""
+        return self._runner.unread(ask.slot, ask.prompt) if ask.slot else len(ask.prompt)
+
+    def _enter(self, asks: Sequence[Ask], most: int = maxsize) -> bool:
+        """Run the prompts of requests, whose first tokens are then the next ones; of a single prompt at most `most`
+        tokens. Returns whether all have run. After an error the requests must leave.
+        """
         device, vocabulary = self.model.device, self.model.config.vocab_size
         prompts = [torch.tensor(ask.prompt, device=device) for ask in asks]
         many, way_out = (f"{len(asks)} answers", "ask less at once") if len(asks) > 1 else ("a prompt", "shorten it")
         with torch.inference_mode(), room_for(f"{many} at once", f"{way_out}, {LESS}"):
+            if asks[0].slot:
+                logits = self._runner.read(asks[0].slot, prompts[0], most)
+            else:
+                owner = asks[0].owner if len(asks) == 1 else None
+                slots, logits = self._runner.prefill(prompts, [ask.left for ask in asks], owner, most)
+                for ask, slot in zip(asks, slots, strict=True):
+                    ask.slot = slot
+            if not logits.shape[1]:
+                return False
             choices = [Choice(ask.sampling, prompt, vocabulary) for ask, prompt in zip(asks, prompts, strict=True)]
-            owner = asks[0].owner if len(asks) == 1 else None
-            slots, logits = self._runner.prefill(prompts, [ask.left for ask in asks], owner)
-            try:
-                sampler = Sampler(choices)
-                sampler.stir()
-                token = sampler(logits, best_of(logits)[:, None])
-                token = token if self._token is None else torch.cat((self._token, token))
-                self.alone = None
-            except BaseException:
-                self._runner.free(slots)
-                raise
+            sampler = Sampler(choices)
+            sampler.stir()
+            token = sampler(logits, best_of(logits)[:, None])
+            token = token if self._token is None else torch.cat((self._token, token))
+            self.alone = None
         self._token = token
-        for ask, slot, choice in zip(asks, slots, choices, strict=True):
-            ask.slot, ask.choice = slot, choice
+        for ask, choice in zip(asks, choices, strict=True):
+            ask.choice = choice
         self._rows += asks
         self._arrange()
+        return True
 
     def _end(self, asks: Sequence[Ask]) -> None:
         """Free the slots of requests, whose tokens are kept but for the last: a token is known to be sound once the
@@ -259,6 +294,8 @@ class Scheduler:
         if not asks:
             return
         self._runner.free([ask.slot for ask in asks if ask.slot])
+        for ask in asks:
+            ask.slot = None
         kept = [number for number, ask in enumerate(self._rows) if ask not in asks]
         self._rows = [self._rows[number] for number in kept]
         if not kept:

@@ -21,4 +21,6 @@ class Decoder(Protocol):
         """A decoder of some layers."""
 
     def __call__(self, ids: Tensor, position_ids: Tensor, mask: Any, cache: Any, keep: int) -> Tensor:
-        """Logits of the last `keep` positions, [rows, keep, vocabulary]; hidden states if more layers follow."""
+        """Logits of the last `keep` positions, [rows, keep, vocabulary], an empty tensor for 0; hidden states if more
+        layers follow.
+        """

@@ -98,6 +98,11 @@ class Streams:
         return self._alone if self._alone is not None or not self._scheduler else self._scheduler.alone
 
     @property
+    def slots(self) -> int:
+        """The number of requests that hold keys and values."""
+        return len(self._pieces) + (self._scheduler.slots if self._scheduler else 0)
+
+    @property
     def busy(self) -> bool:
         """Tell whether a request is open."""
         return bool(self._answers or self._pieces)

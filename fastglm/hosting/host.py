@@ -29,6 +29,7 @@ from fastglm.hosting.protocol import (
     ProgressReply,
     QueuedReply,
     ResultReply,
+    SlotsReply,
 )
 from fastglm.hosting.spawn import Launch, Process, forked, launched
 from fastglm.hosting.sweep import sweep
@@ -57,6 +58,7 @@ class Host:
         `fastglm.hosting.worker`.
         """
         self.key = key
+        self.slots = 0  # answers that hold keys and values in the process
         self._log, self._process = _start(launch or LAUNCH)
         self._to_process, self._from_process = self._process.stdin, self._process.stdout
         self._ids = itertools.count()
@@ -117,6 +119,21 @@ class Host:
     @property
     def alive(self) -> bool:
         return self._death is None and self._process.poll() is None
+
+    @property
+    def running(self) -> int:
+        """The number of unfinished answers whose first token is known."""
+        return sum(answer.piece is not None for answer in self._open())
+
+    @property
+    def waiting(self) -> int:
+        """The number of answers without a token: they wait for the device, for memory, or for their turn to be read."""
+        return sum(answer.piece is None for answer in self._open())
+
+    def _open(self) -> list[Answer]:
+        """The unfinished answers."""
+        with self._lock:
+            return list(self._answers.values())
 
     def ask(
         self,
@@ -215,8 +232,7 @@ class Host:
             self._end(answer, CancelledError("Stopped."))
 
     def _ahead(self, answer: Answer) -> int:
-        with self._lock:
-            others = [other for id, other in self._answers.items() if id != answer.request.id]
+        others = [other for other in self._open() if other is not answer]
         queued = [other for other in others if other.state == "queued"]
         return sum(other.request.id < answer.request.id for other in queued) + (len(queued) < len(others))
 
@@ -236,7 +252,7 @@ class Host:
         self._process.kill()  # if it only closed its output
         death = self._explained(self._process.wait())
         with self._lock:
-            self._death = death
+            self._death, self.slots = death, 0
             answers, calls = list(self._answers.values()), dict(self._calls)
         if self._share:
             self._share.close()
@@ -250,6 +266,8 @@ class Host:
             case QueuedReply(id):
                 if answer := self._answers.get(id):
                     answer.queue()
+            case SlotsReply(count):
+                self.slots = count
             case PieceReply(id):
                 if answer := self._answers.get(id):
                     answer.add(reply)

@@ -16,6 +16,11 @@ class InTurn:
         self._pieces: dict[int, Generator[Piece]] = {}
 
     @property
+    def slots(self) -> int:
+        """The number of open answers."""
+        return len(self._pieces)
+
+    @property
     def busy(self) -> bool:
         """Tell whether an answer is running."""
         return bool(self._pieces)

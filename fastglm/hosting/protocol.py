@@ -1,4 +1,6 @@
-"""Requests to a host process and its replies. Each carries the id of its request; several may be open at a time."""
+"""Requests to a host process and its replies. Each carries the id of its request, except `SlotsReply`; several may be
+open at a time.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -131,6 +133,13 @@ class EndReply:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotsReply:
+    """The number of answers that hold keys and values has changed."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ProgressReply:
     """Progress of a call."""
 
@@ -155,4 +164,4 @@ class FailureReply:
 
 
 CallReply = ProgressReply | ResultReply | FailureReply
-Reply = QueuedReply | PieceReply | EndReply | CallReply
+Reply = QueuedReply | PieceReply | EndReply | SlotsReply | CallReply

@@ -42,6 +42,7 @@ from fastglm.hosting.protocol import (
     Reply,
     ResetPeakRequest,
     ResultReply,
+    SlotsReply,
 )
 from fastglm.messages import Message
 from fastglm.progress.progress import OnProgress
@@ -63,6 +64,10 @@ class Running(Protocol):
     @property
     def alone(self) -> int | None:
         """The request that is computed alone at this moment: a signal may raise an exception into it."""
+
+    @property
+    def slots(self) -> int:
+        """The number of answers that hold keys and values."""
 
     def add(self, id: int, prompt: str | list[int], history: Sequence[Message] = (), **settings: Any) -> None: ...
 
@@ -135,6 +140,7 @@ class _Worker:
         self._meter = MemoryMeter("cpu", 0)
         self._threads = 1  # threads for work on many sequences
         self._running: Running | None = None
+        self._slots = 0  # the number that the client knows
         self._interrupted = -1  # the last answer into which an exception was raised
         self._news = threading.Condition()  # guards the following attributes
         self._waiting: dict[int, Any] = {}  # requests for the main thread, in order
@@ -262,7 +268,13 @@ class _Worker:
     def _stop_cancelled(self, running: Running) -> None:
         for id in list(self._cancelled):
             running.cancel(id)
+            self._note_slots(running)
             self._end(id, CancelledError("Stopped."))
+
+    def _note_slots(self, running: Running) -> None:
+        if running.slots != self._slots:
+            self._slots = running.slots
+            self._replies.hold(SlotsReply(self._slots))
 
     def _advance(self, running: Running) -> None:
         """Compute one step of all answers and send the news; several steps at a time for fast models, because each
@@ -274,6 +286,7 @@ class _Worker:
             news = self._failed(running, [self._interrupted], CancelledError("Stopped."))
         except Exception as error:  # an error of no single answer
             news = self._failed(running, list(self._asked), error)
+        self._note_slots(running)
         due = time.perf_counter() - self._replies.sent > _SENDING_PAUSE
         for id, found in news:
             if isinstance(found, Piece):

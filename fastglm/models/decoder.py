@@ -46,7 +46,7 @@ class Decoder(nn.Module):
         return part
 
     def forward(self, ids: Tensor, position_ids: Tensor, mask: Tensor, cache: Any, keep: int) -> Tensor:
-        """Logits of the last `keep` positions, [batch, keep, vocabulary].
+        """Logits of the last `keep` positions, [batch, keep, vocabulary]; an empty tensor for 0, without the head.
 
         Args:
             ids: [batch, sequence].
@@ -58,4 +58,4 @@ class Decoder(nn.Module):
         rotation = self.rotary(position_ids, 0, x.dtype)
         for block in self.blocks:
             x = block(x, rotation, mask, cache)
-        return self.head(self.final_norm(x[:, -keep:]))
+        return self.head(self.final_norm(x[:, -keep:])) if keep else x[:, :0]

@@ -9,16 +9,18 @@ from captured import like_cuda
 from recorded import folder
 
 import fastglm
-from fastglm.engine import GREEDY, FastEngine, Sampling, SpeculativeEngine
+from fastglm.engine import GREEDY, FastEngine, Sampling, SpeculativeEngine, pace
 from fastglm.engine.compile import prepare
 from fastglm.engine.compile.step import CompiledStep
-from fastglm.engine.runner import runner_of
+from fastglm.engine.runner import Runner, runner_of
 from fastglm.engine.scheduler import Scheduler
 from fastglm.engine.speculative import Draft
 from fastglm.errors import MemoryShortError
 from fastglm.kernels.exact import exact_arithmetic
 
 MODEL = str(folder("chatglm"))
+CAUSAL = str(folder("glm4"))
+SHORT, LONG = (1, 3, 9, 30, 61, 62, 100), (1, 9, 30, 100, 150, 200)  # tokens of prompts
 GMASK, SOP = 86, 89  # of the small model
 REQUESTS = 16
 DRAWN = Sampling(temperature=1.5, top_p=0.9)
@@ -36,11 +38,11 @@ class Case:
     found: list[int] = field(default_factory=list)
 
 
-def schedule(seed, sampled, penalties):
+def schedule(seed, sampled, penalties, lengths):
     draw = random.Random(seed)
     cases = []
     for number in range(REQUESTS):
-        prompt = [*(draw.randrange(5, 80) for _ in range(draw.choice([1, 3, 9, 30, 61, 62, 100]))), GMASK, SOP]
+        prompt = [*(draw.randrange(5, 80) for _ in range(draw.choice(lengths))), GMASK, SOP]
         penalty, top_k = draw.choice(penalties), draw.choice([0, 5, 50])
         own = replace(DRAWN, seed=number, repetition_penalty=penalty, top_k=top_k)
         sampling = own if sampled and draw.random() < 0.7 else replace(GREEDY, repetition_penalty=penalty)
@@ -88,8 +90,8 @@ def exchanged(model, case, place):
     return float((best[:-1] - best[1:]).min()) <= 3e-6 * float(best[0])
 
 
-def check(model, variant, seed, sampled=False, compiled=False):
-    cases = schedule(seed, sampled, penalties=[1.0, 1.2] if variant == "fast" and not compiled else [1.0])
+def check(model, variant, seed, sampled=False, compiled=False, lengths=SHORT):
+    cases = schedule(seed, sampled, [1.0, 1.2] if variant == "fast" and not compiled else [1.0], lengths)
     most = run(model, cases)
     for case in cases:
         alone = list(FastEngine(model).generate(case.prompt, case.tokens, case.sampling, ()))
@@ -116,6 +118,45 @@ def loaded(request):
 @pytest.mark.parametrize("seed", range(2))
 def test_greedy_text_is_that_alone(loaded, seed):
     assert check(*loaded, seed) >= 5
+
+
+@pytest.fixture(scope="module", params=["fast", "int8", "int4"])
+def causal(request):
+    return fastglm.load(CAUSAL, request.param)[0], request.param
+
+
+def check_chunks(loaded, seed, patch, sampled=False):
+    """Check a schedule whose prompts are read in chunks of 32 tokens; returns the number of chunks after the first."""
+    patch.setattr(pace, "LEAST", 32)
+    patch.setattr(pace, "AIM", 0)
+    chunks, read = [], Runner.read
+    patch.setattr(Runner, "read", lambda *args: chunks.append(args) or read(*args))
+    assert check(*loaded, seed, sampled, lengths=LONG) >= 5
+    return len(chunks)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_greedy_text_beside_prompts_that_are_read_in_chunks_is_that_alone(causal, seed, monkeypatch):
+    assert check_chunks(causal, seed, monkeypatch) >= 10
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_sampled_text_beside_prompts_that_are_read_in_chunks_is_that_alone(seed, monkeypatch):
+    model = fastglm.load(CAUSAL, "fast")[0]
+    assert check_chunks((model, "fast"), 100 + seed, monkeypatch, sampled=True) >= 10
+
+
+def test_text_of_captured_steps_beside_prompts_that_are_read_in_chunks_is_that_alone(monkeypatch):
+    model = fastglm.load(CAUSAL, "fast")[0]
+    monkeypatch.setattr("fastglm.engine.runner.ROOM", 8)
+    like_cuda(monkeypatch)
+    assert check_chunks((model, "fast"), 3, monkeypatch) >= 10
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(200, 300))
+def test_a_hundred_schedules_with_prompts_that_are_read_in_chunks(causal, seed, monkeypatch):
+    check_chunks(causal, seed, monkeypatch)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -63,6 +63,22 @@ def test_a_failed_answer_leaves_the_others(host: Host, victim: str, error: type[
         assert [piece.text for piece in answer][-1] == whole(prompt, 100)
 
 
+def test_a_host_counts_its_answers_and_their_slots(host: Host) -> None:
+    assert (host.running, host.waiting, host.slots) == (0, 0, 0)
+    first, second = host.ask("slow"), host.ask("slow")
+    eventually(lambda: first.piece and second.piece)
+    large = host.ask("large")  # finds no memory beside others
+    eventually(lambda: large.state == "queued")
+    assert (host.running, host.waiting, host.slots) == (2, 1, 2)
+    first.cancel()
+    assert first.wait(20)
+    assert (host.running, host.waiting) == (1, 1)
+    assert host.slots <= 2  # 2: it was tried once more
+    second.cancel()
+    assert large.wait(60)
+    assert (host.running, host.waiting, host.slots) == (0, 0, 0)
+
+
 def test_a_slow_reader_holds_up_nobody(host: Host) -> None:
     slow = iter(answer := host.ask("a", count=5_000))
     assert next(slow).tokens == 1  # and no further piece is read
@@ -198,6 +214,22 @@ def test_a_real_model_gives_each_of_several_threads_the_text_that_it_gives_alone
         assert cancelled.state == "cancelled"
         assert cancelled.piece
         assert 0 < cancelled.piece.tokens < 240
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_a_stopped_answer_of_a_real_model_frees_its_slot_within_a_step(has_begun: bool) -> None:
+    with Host.start(folder("glm4"), "fast", "cpu", "float32") as host:
+        running = host.ask("Hello", max_new_tokens=100_000, max_length=110_000, do_sample=False, ignore_eos=True)
+        eventually(lambda: running.piece)
+        stopped = host.ask([5 + place % 600 for place in range(2_000)], max_new_tokens=5_000, ignore_eos=True)
+        eventually(lambda: stopped.piece if has_begun else host.slots == 2)
+        assert (host.running, host.waiting, host.slots) == ((2, 0, 2) if has_begun else (1, 1, 2))
+        stopped.cancel()
+        assert stopped.wait(60)
+        known = running.piece.tokens if running.piece else 0
+        assert (stopped.state, host.slots, host.running, host.waiting) == ("cancelled", 1, 1, 0)
+        eventually(lambda: running.piece and running.piece.tokens > known + 5)
+        assert not running.over
 
 
 def test_an_error_in_a_step_ends_each_answer_in_it_with_one_line_and_the_host_answers_on() -> None:

@@ -1,0 +1,279 @@
+"""Prompts that are read in chunks between the steps of running requests: their sizes, order, failures and results."""
+
+import pytest
+import torch
+from learned import recorded
+from recorded import folder
+
+import fastglm
+from fastglm.engine import GREEDY, FastEngine, pace
+from fastglm.engine.pace import LEAST, Pace
+from fastglm.engine.runner import Runner, runner_of
+from fastglm.engine.scheduler import Scheduler
+from fastglm.errors import MemoryShortError
+
+CAUSAL, CHUNK = "glm4", 16
+SHORT, LONG = list(range(100, 110)), [200 + place % 300 for place in range(100)]
+
+
+@pytest.fixture(autouse=True)
+def same_chunks(monkeypatch):
+    """Chunks of one size, whatever the machine's speed is."""
+    monkeypatch.setattr(pace, "LEAST", CHUNK)
+    monkeypatch.setattr(pace, "AIM", 0)
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    return fastglm.load(str(folder(CAUSAL)), "fast", "cpu")[0]
+
+
+@pytest.fixture
+def model(loaded):
+    yield loaded
+    assert runner_of(loaded).memory == 0
+
+
+def never(_token):
+    return False
+
+
+def alone(model, prompt, tokens=30):
+    return list(FastEngine(model).generate(prompt, tokens, GREEDY, ()))
+
+
+class Rounds:
+    """The rounds of a scheduler: new tokens by request, and the number of tokens in each run of a prompt."""
+
+    def __init__(self, model, monkeypatch):
+        self.scheduler, self.found, self.widths = Scheduler(model), {}, []
+        run = Runner._run_prompts
+
+        def noted(runner, prompts, slots, *most):
+            before = slots[0].length
+            logits = run(runner, prompts, slots, *most)
+            self.widths.append(slots[0].length - before)
+            return logits
+
+        monkeypatch.setattr(Runner, "_run_prompts", noted)
+
+    def add(self, id, prompt, tokens=30, owner=None):
+        self.scheduler.add(id, prompt, tokens, GREEDY, never, owner)
+
+    def step(self, count=1):
+        for _ in range(count):
+            for news in self.scheduler.step():
+                self.found.setdefault(news.id, []).append(news.token)
+
+    def finish(self):
+        while self.scheduler.busy:
+            self.step()
+        return self.found
+
+
+def test_a_chunk_takes_about_the_aimed_share_of_a_step(monkeypatch):
+    monkeypatch.setattr(pace, "LEAST", LEAST)
+    monkeypatch.setattr(pace, "AIM", 2)
+    speed = Pace()
+    assert speed.tokens == LEAST
+    for _ in range(5):
+        speed.see(0.010, 0)
+        speed.see(0.015, 100)
+    assert speed.tokens == pytest.approx(400, abs=1)
+    speed.see(1.0, 0)
+    speed.see(1.0, 100)
+    assert speed.tokens == pytest.approx(400, abs=1)  # one slow round counts little
+    for _ in range(9):
+        speed.see(0.100, 100)
+    assert speed.tokens == LEAST
+
+
+def test_running_requests_get_a_token_in_each_round_of_a_long_prompt(model, monkeypatch):
+    wanted, rounds = {0: alone(model, SHORT), 1: alone(model, LONG)}, Rounds(model, monkeypatch)
+    rounds.add(0, SHORT)
+    rounds.step(2)
+    rounds.add(1, LONG)
+    rounds.step(6)
+    assert (len(rounds.found[0]), 1 in rounds.found) == (8, False)
+    assert rounds.scheduler.slots == 2
+    rounds.step()
+    assert (len(rounds.found[0]), len(rounds.found[1])) == (9, 1)
+    assert rounds.widths == [10, *[CHUNK] * 6, 4]
+    assert rounds.finish() == wanted
+
+
+def test_a_prompt_is_read_whole_where_nothing_else_runs(model, monkeypatch):
+    rounds = Rounds(model, monkeypatch)
+    rounds.add(0, LONG, 4)
+    rounds.finish()
+    rounds.add(1, SHORT, 4)
+    rounds.step(2)
+    rounds.add(2, LONG, 4)
+    rounds.finish()  # the other one ends within it
+    assert rounds.widths == [100, 10, CHUNK, CHUNK, 68]
+
+
+def test_prompts_are_read_in_the_order_of_their_requests(model, monkeypatch):
+    rounds = Rounds(model, monkeypatch)
+    rounds.add(0, SHORT, 40)
+    rounds.step()
+    for id, prompt in ((1, LONG[:40]), (2, LONG[:20]), (3, [7, 8, 9]), (4, [9, 8])):
+        rounds.add(id, prompt, 40)
+    rounds.step(3)
+    assert (rounds.widths, set(rounds.found)) == ([10, 16, 16, 8], {0, 1})
+    rounds.step(2)
+    assert rounds.widths[4:] == [16, 4, 3]  # short prompts share a round
+    assert set(rounds.found) == {0, 1, 2, 3}
+    rounds.finish()
+    assert rounds.found[2] == alone(model, LONG[:20], 40)
+
+
+def test_a_model_whose_tokens_see_later_ones_reads_a_whole_prompt_in_a_round(monkeypatch):
+    model = fastglm.load(str(folder("chatglm")), "fast", "cpu")[0]
+    long = [*range(5, 65), 86, 89]
+    wanted, rounds = alone(model, long), Rounds(model, monkeypatch)
+    rounds.add(0, [5, 86, 89])
+    rounds.step()
+    rounds.add(1, long)
+    rounds.add(2, long)
+    rounds.step()
+    assert rounds.widths == [3, 62]
+    rounds.step()
+    assert rounds.widths == [3, 62, 62]
+    rounds.finish()
+    assert (rounds.found[1], rounds.found[2]) == (wanted, wanted)
+
+
+def test_a_request_that_is_cancelled_leaves_its_slot_at_once(model, monkeypatch):
+    wanted, rounds = alone(model, SHORT), Rounds(model, monkeypatch)
+    rounds.add(0, SHORT)
+    rounds.add(1, LONG)
+    rounds.add(2, LONG[50:])
+    rounds.step(4)
+    taken = runner_of(model)._slots.taken
+    assert len(taken) == 2
+    rounds.scheduler.cancel(1)  # between two chunks
+    assert len(taken) == 1
+    rounds.step(2)
+    assert len(taken) == 2
+    rounds.scheduler.cancel(0)  # a running request
+    assert len(taken) == 1
+    assert rounds.found[0] == wanted[:6]
+    assert rounds.finish()[2] == alone(model, LONG[50:])
+    assert 1 not in rounds.found
+
+
+def test_a_slot_of_a_prompt_moves_where_a_request_before_it_leaves(model, monkeypatch):
+    rounds = Rounds(model, monkeypatch)
+    for id in range(3):
+        rounds.add(id, SHORT[id:])
+        rounds.step()
+    rounds.add(3, LONG)
+    rounds.step(2)
+    rounds.scheduler.cancel(1)  # the prompt's slot is then between two running ones
+    found = rounds.finish()
+    assert (found[2], found[3]) == (alone(model, SHORT[2:]), alone(model, LONG))
+
+
+def failing(rounds, monkeypatch, error, runs):
+    """Let the run of a prompt with this number raise an error after its layers have written."""
+    run = Runner._run_prompts
+
+    def broken(*args):
+        logits = run(*args)
+        if len(rounds.widths) == runs:
+            raise error
+        return logits
+
+    monkeypatch.setattr(Runner, "_run_prompts", broken)
+
+
+def test_an_error_of_a_chunk_is_that_of_its_request_alone(model, monkeypatch):
+    wanted, rounds, error = alone(model, SHORT), Rounds(model, monkeypatch), RuntimeError("a kernel failed")
+    rounds.add(0, SHORT)
+    rounds.step()
+    rounds.add(1, LONG)
+    rounds.add(2, LONG[60:])
+    failing(rounds, monkeypatch, error, runs=4)
+    assert rounds.finish() == {0: wanted, 1: [error], 2: alone(model, LONG[60:])}
+    assert rounds.widths[:4] == [10, *[CHUNK] * 3]
+
+
+def test_a_prompt_that_finds_no_memory_half_way_is_read_again_when_others_have_left(model, monkeypatch):
+    wanted, rounds = alone(model, SHORT, 12), Rounds(model, monkeypatch)
+    rounds.add(0, SHORT, 12)
+    rounds.step()
+    rounds.add(1, LONG)
+    failing(rounds, monkeypatch, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), runs=4)
+    rounds.step(5)
+    assert len(runner_of(model)._slots.taken) == 1
+    assert rounds.scheduler.slots == 1
+    assert rounds.finish() == {0: wanted, 1: alone(model, LONG)}
+    assert rounds.widths[:5] == [10, *[CHUNK] * 3, 100]
+
+
+def test_a_prompt_that_finds_no_memory_alone_fails(model, monkeypatch):
+    rounds = Rounds(model, monkeypatch)
+    rounds.add(0, LONG)
+    failing(rounds, monkeypatch, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), runs=1)
+    (error,) = rounds.finish()[0]
+    assert isinstance(error, MemoryShortError)
+
+
+def test_chunks_go_on_where_the_past_of_the_owner_ends_and_leave_one(model, monkeypatch):
+    engine = FastEngine(model)
+    answer = list(engine.generate(LONG[:50], 10, GREEDY, (), "me"))
+    prompt = [*LONG[:50], *answer, *LONG[50:]]
+    wanted, rounds = alone(model, prompt), Rounds(model, monkeypatch)
+    rounds.add(0, SHORT, 60)
+    rounds.step()
+    rounds.add(1, prompt, owner="me")
+    found = rounds.finish()
+    assert found[1] == wanted
+    assert rounds.widths == [10, 16, 16, 16, 3]  # 59 tokens are known
+    again = FastEngine(model)
+    assert list(again.generate([*prompt, *wanted, 5], 4, GREEDY, (), "me")) == alone(model, [*prompt, *wanted, 5], 4)
+    assert again.reused == len(prompt) + len(wanted) - 1
+
+
+def over_two_devices(patch):
+    cpu = torch.device("cpu")
+    patch.setattr("fastglm.variants.load.resolve_devices", lambda names: [cpu] * len(names.split(",")))
+    return fastglm.load(str(folder(CAUSAL)), "fast", "cpu,cpu")[0]
+
+
+def with_learned_prefix(_patch):
+    record = recorded("chatglm2-ptuning")
+    return fastglm.load(str(record.base), "fast", "cpu", adapter=str(record.adapter))[0]
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("make", [over_two_devices, with_learned_prefix])
+def test_logits_after_chunks_are_those_of_the_whole_prompt(make, monkeypatch):
+    model = make(monkeypatch)
+    running, prompt, token = runner_of(model), torch.tensor(LONG), torch.tensor([[5]])
+    slots, whole = running.prefill([prompt], [4])
+    after = running.step(slots, token)[0].clone()
+    running.free(slots)
+    slots, nothing = running.prefill([prompt], [4], most=30)
+    assert nothing.shape == (1, 0)
+    assert running.unread(slots[0], LONG) == 70
+    assert running.read(slots[0], prompt, 60).shape == (1, 0)
+    torch.testing.assert_close(running.read(slots[0], prompt, 60), whole, rtol=1e-5, atol=2e-5)
+    torch.testing.assert_close(running.step(slots, token)[0], after, rtol=1e-5, atol=2e-5)
+    running.free(slots)
+
+
+def test_the_head_runs_for_the_last_token_of_a_prompt_alone(model, monkeypatch):
+    seen, rounds = [], Rounds(model, monkeypatch)
+    rounds.add(0, SHORT, 3)
+    rounds.step()
+    hook = model.head.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].shape[:2]))
+    rounds.add(1, LONG[:40], 1)
+    rounds.step(2)
+    assert len(seen) == 2  # of two steps
+    rounds.step(3)
+    hook.remove()
+    assert len(seen) == 3
+    assert rounds.widths == [10, 16, 16, 8]
+    assert not rounds.scheduler.busy
