@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -85,6 +86,53 @@ def chat(
 
     settings = {"max_length": max_length, "top_p": top_p, "temperature": temperature, "seed": seed}
     TerminalChat(load, settings, system).run()
+
+
+@app.command()
+def serve(
+    model: Model = "demo",
+    variant: Variant = "original",
+    device: Device = "auto",
+    cache: Cache = "auto",
+    adapter: Adapter = None,
+    generation: Generation = "auto",
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0: any free one.", min=0, max=65535)] = 8000,
+    key_file: Annotated[
+        Path | None, typer.Option(help="A file with the key that requests need [default: FASTGLM_API_KEY, or none].")
+    ] = None,
+    is_open: Annotated[
+        bool, typer.Option("--open", help="Listen without a key at an address that others can reach.")
+    ] = False,
+    server_name: Annotated[
+        list[str] | None, typer.Option(help="A name of this server in addresses; may be given again.")
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option(help="https://… of pages that may use the server from a browser; may be given again."),
+    ] = None,
+    queue: Annotated[int, typer.Option(help="Most answers that run or wait; more are refused.", min=1, max=4096)] = 64,
+    deadline: Annotated[float, typer.Option(help="Most seconds for an answer.", min=1, max=86_400)] = 600,
+    debug: Debug = False,
+) -> None:
+    """Answer over HTTP: POST / as published for ChatGLM-6B, and OpenAI's API under /v1.
+
+    http://127.0.0.1:8000/docs shows all fields; docs/serve.md tells how to serve behind nginx.
+    """
+    from fastglm.hosting.protocol import HostKey
+
+    try:
+        from fastglm.serve.app import Settings
+        from fastglm.serve.server import check_exposure, read_key, serve
+    except ImportError as error:
+        raise UsageError(f"Serving needs the package {error.name}: pip install 'fastglm[serve]'.") from error
+
+    key = read_key(key_file)
+    check_exposure(host, key, is_open)
+    tuned = str(Path(adapter).expanduser().absolute()) if adapter else None
+    names = [host, *(server_name or [])]
+    served = HostKey(model, variant, device, cache=cache, adapter=tuned, generation=generation)
+    serve(served, host, port, Settings(key, names, origin or [], queue, deadline), partial(typer.echo, err=True))
 
 
 @app.command()

@@ -35,6 +35,7 @@ class Answer:
         self._failure: FastGLMError | None = None
         self._news = threading.Condition()
         self._replies: list[PieceReply] = []
+        self._listeners: list[Callable[[], object]] = []
         self._is_asked = self._is_stopping = False
 
     @property
@@ -60,21 +61,38 @@ class Answer:
         """Yield the pieces as they arrive, from the first. A cancelled answer just ends, a failed one raises
         FastGLMError.
         """
-        text, seen = "", 0
+        last: Piece | None = None
+        seen = 0
         while True:
             with self._news:
                 while len(self._replies) == seen and not self.over:
                     self._news.wait(_LOOK)
-                replies = self._replies[seen:]
-            for reply in replies:
-                piece = reply.grown(text)
-                text = piece.text
+            before = seen
+            for piece in self.after(seen, last):
+                last = piece
+                seen += 1
                 yield piece
-            seen += len(replies)
-            if not replies and self._failure:
-                raise self._failure.with_traceback(None)
-            if not replies:
+            if seen == before:
                 return
+
+    def after(self, seen: int, last: Piece | None) -> Iterator[Piece]:
+        """Yield the pieces that have come after the first `seen`, whose last is `last`, without waiting for more.
+
+        Raises the error of a failed answer if there are none.
+        """
+        with self._news:
+            replies = self._replies[seen:]
+        for reply in replies:
+            last = reply.grown(last.text if last else "")
+            yield last
+        if not replies and self._failure:
+            raise self._failure.with_traceback(None)
+
+    def listen(self, heard: Callable[[], object]) -> None:
+        """Call `heard` at each news of this answer, in the thread that brings them; once now, for those before."""
+        with self._news:
+            self._listeners.append(heard)
+        heard()
 
     # The host calls the following methods.
 
@@ -108,7 +126,7 @@ class Answer:
             self._replies.append(reply)
             self.state = "running"
             self.piece = reply.grown(self.piece.text if self.piece else "")
-            self._news.notify_all()
+            self._tell()
 
     def finish(self, failure: FastGLMError | None, memory: Memory | None = None) -> None:
         """Note that the answer is finished; CancelledError means that it was stopped."""
@@ -122,4 +140,10 @@ class Answer:
                 self.state = "cancelled"
             else:
                 self._failure, self.error, self.state = failure, str(failure), "failed"
-            self._news.notify_all()
+            self._tell()
+
+    def _tell(self) -> None:
+        """Wake the threads that wait for news, and call the listeners; the lock is held."""
+        self._news.notify_all()
+        for heard in self._listeners:
+            heard()

@@ -142,8 +142,8 @@ def answer(
             for tokens, text in enumerate(["a", "a,", "a，b", "", "new", "ne"], start=1):
                 yield piece(text, tokens)
             return
-        case "slow":
-            pause, count = 0.02, 100_000
+        case "slow" | "long":
+            pause, count = 0.02, 100_000 if prompt == "slow" else 50
         case "controls":
             yield piece("\x1b[2Jone\r\ntwo\x07!", 1, stop="eos")
             return

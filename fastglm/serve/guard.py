@@ -1,0 +1,94 @@
+"""Checks of every request before anything reads it: its host, its key, and the kind and size of its body."""
+
+import asyncio
+import hmac
+import ipaddress
+from collections.abc import Collection
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fastglm.serve.errors import ApiError
+
+_LARGEST_BODY = 8 << 20  # bytes; a million tokens of text are half of it
+_SLOWEST_BODY = 30.0  # seconds between two parts of a body
+_OPEN = ("/", "/health", "/docs", "/openapi.json")  # for GET without a key: nothing secret is there
+_LOCAL = ("localhost",)
+
+
+class Guard:
+    """Refuses requests that have no key, or address another host: a page that a name leads here cannot use the server
+    (DNS rebinding).
+    """
+
+    def __init__(self, app: ASGIApp, key: str | None, names: Collection[str] = ()) -> None:
+        """`names` are those of this server, besides localhost and all addresses in digits."""
+        self._app = app
+        self._key = key.encode() if key else None
+        self._names = {*_LOCAL, *(name.lower() for name in names)}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except ApiError as error:
+            await error.response()(scope, receive, send)
+        else:
+            await self._app(scope, _limited(receive), send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if not self._is_own(headers.get("host", "")):
+            raise ApiError(421, "This server has another name: see --server-name.", code="foreign_host")
+        is_open = scope["method"] in ("GET", "HEAD") and (
+            scope["path"] in _OPEN or scope["path"].startswith("/static/")
+        )
+        if self._key and not is_open and not self._fits(headers.get("authorization", "")):
+            raise ApiError(
+                401,
+                "The key is missing or wrong: send it as 'Authorization: Bearer KEY'.",
+                code="invalid_api_key",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+        if scope["method"] != "POST":
+            return
+        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise ApiError(415, "The body must be JSON: send it with 'Content-Type: application/json'.")
+
+    def _is_own(self, host: str) -> bool:
+        """Tell whether a Host header names this server."""
+        name = host.lower() if host.endswith("]") else host.lower().rpartition(":")[0] or host.lower()
+        if name in self._names:
+            return True
+        try:
+            ipaddress.ip_address(name.strip("[]"))
+        except ValueError:
+            return False
+        return True
+
+    def _fits(self, authorization: str) -> bool:
+        """Tell whether a header holds the key, in a time that does not depend on how much of it is right."""
+        kind, _, given = authorization.partition(" ")
+        assert self._key
+        return hmac.compare_digest(given.strip().encode(), self._key) and kind.lower() == "bearer"
+
+
+def _limited(receive: Receive) -> Receive:
+    """Receive a body of limited size, whose parts come without long pauses."""
+    size, is_whole = 0, False
+
+    async def received() -> Message:
+        nonlocal size, is_whole
+        try:
+            message = await asyncio.wait_for(receive(), None if is_whole else _SLOWEST_BODY)
+        except TimeoutError as error:
+            raise ApiError(408, "The body did not arrive in time.") from error
+        size += len(message.get("body", b""))
+        if size > _LARGEST_BODY:
+            raise ApiError(413, f"The body is too large: at most {_LARGEST_BODY >> 20} MiB are read.")
+        is_whole = is_whole or not message.get("more_body", False)
+        return message
+
+    return received

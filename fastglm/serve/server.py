@@ -1,0 +1,103 @@
+"""`fastglm serve`: one model behind HTTP, until it is stopped."""
+
+import ipaddress
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import uvicorn
+
+from fastglm.errors import FastGLMError, UsageError
+from fastglm.hosting.protocol import HostKey
+from fastglm.serve.app import Settings, make_app
+from fastglm.serve.served_model import ServedModel
+from fastglm.system.files import read_regular
+
+KEY_VARIABLE = "FASTGLM_API_KEY"
+_LONGEST_KEY = 4096  # bytes
+_PATIENCE = 60  # seconds that answers may take after the order to stop
+_BACKLOG = 512  # connections that wait to be accepted
+
+
+def read_key(file: Path | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """The key that requests need, from a file or the environment; None if neither names one.
+
+    Raises:
+        UsageError: the file cannot be read, or the key is empty or no line of visible ASCII characters.
+    """
+    if file is None:
+        key, origin = environment.get(KEY_VARIABLE), KEY_VARIABLE
+    else:
+        origin = str(file)
+        try:
+            key = read_regular(file, _LONGEST_KEY).decode("ascii", "replace").strip()
+        except OSError as error:
+            raise UsageError(f"{file} cannot be read ({error.strerror}): name a file with the key.") from error
+    if key is None:
+        return None
+    if not key or not all("!" <= character <= "~" for character in key):
+        raise UsageError(f"{origin} holds no key: it must be one line of visible ASCII characters.")
+    return key
+
+
+def check_exposure(host: str, key: str | None, is_open: bool) -> None:
+    """Raise UsageError for an address that others can reach, without a key."""
+    if not key and not is_open and not _is_loopback(host):
+        raise UsageError(
+            f"Without a key everybody who reaches {host} could use this server: set {KEY_VARIABLE} or --key-file, or "
+            "say --open."
+        )
+
+
+def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[[str], object]) -> None:
+    """Serve a model until the process is told to stop; answers that run then may take a minute more.
+
+    Raises:
+        UsageError: the address cannot be used.
+        FastGLMError: the model could not be loaded.
+    """
+    logging.basicConfig(format="%(message)s")
+    with _listening(host, port) as listener:
+        name = f"[{host}]" if ":" in host else host
+        url = f"http://{name}:{listener.getsockname()[1]}"
+        model = ServedModel(key, f"a server of {key} at {url}")
+        failed: list[FastGLMError] = []
+
+        def on_loaded(error: FastGLMError | None) -> None:
+            if error:
+                failed.append(error)
+                server.should_exit = True
+            else:
+                say(f"{key} is ready at {url} (stop: Ctrl-C).")
+
+        config = uvicorn.Config(
+            make_app(model, settings, on_loaded),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_PATIENCE,
+        )
+        server = uvicorn.Server(config)
+        say(f"Loading {key}; the server listens at {url} already.")
+        server.run([listener])
+    if failed:
+        raise failed[0]
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise UsageError(f"{host}:{port} cannot be used ({error.strerror}): set another --host or --port.") from error
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,48 @@
+"""Servers for tests: in this process, with a host of the model that obeys the prompt (`fake_host.py`) or a real one."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import uvicorn
+from hosting import eventually
+
+from fastglm.hosting.protocol import HostKey
+from fastglm.progress.progress import OnProgress
+from fastglm.serve.app import Settings, make_app
+from fastglm.serve.facts import ModelFacts
+from fastglm.serve.served_model import ServedModel
+
+ROLES = ("system", "user", "assistant", "observation")
+
+
+def fake_facts(model: Any, tokenizer: str, progress: OnProgress) -> ModelFacts:
+    """The facts of the fake model: one with roles and tools, unless its name says otherwise."""
+    has_roles = model.fastglm.model != "pairs"
+    roles = ROLES if has_roles else ("user", "assistant")
+    return ModelFacts(roles, "glm4" if has_roles else None, ",", has_roles, 100, 8 if has_roles else None)
+
+
+@contextlib.contextmanager
+def served(key: HostKey, settings: Settings | None = None, ready: bool = True) -> Iterator[httpx.Client]:
+    """A client of a new server, which is ready unless told otherwise."""
+    model = ServedModel(key, "a server")
+    app = make_app(model, settings or Settings())
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=20))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    key_header = {"Authorization": f"Bearer {settings.key}"} if settings and settings.key else {}
+    with httpx.Client(base_url=url, timeout=100, headers=key_header) as client:
+        try:
+            if ready:
+                eventually(lambda: client.get("/health").status_code == 200)
+            yield client
+        finally:
+            server.should_exit = True
+            thread.join(60)
+            assert not thread.is_alive()
