@@ -21,6 +21,16 @@ def engine_name(model: Any) -> str:
     return info.engine if info else "eager"
 
 
+def engine_for(model: Any, sampling: Sampling, others: dict[str, Any]) -> EagerEngine | FastEngine | SpeculativeEngine:
+    """A new engine for one answer of a model: its own if the settings allow, which `others` of transformers' `generate`
+    do not; without drafts if they do not suit the sampling.
+    """
+    if others:
+        return EagerEngine(model, others)
+    name = engine_name(model)
+    return ENGINES["fast" if name == "speculative" and not sampling.suits_drafts else name](model)
+
+
 __all__ = [
     "ENGINES",
     "GREEDY",
@@ -29,5 +39,6 @@ __all__ = [
     "FastEngine",
     "Sampling",
     "SpeculativeEngine",
+    "engine_for",
     "engine_name",
 ]

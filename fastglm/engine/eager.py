@@ -1,12 +1,15 @@
 """The published way: transformers' `generate` with its dynamic cache. The baseline, with nothing slow on purpose."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from .sampling import Sampling
+from .logprobs import Logprobs, tell
+from .sampling import Choice, Sampling
+from .shift import Shift
 
 
 class EagerEngine:
@@ -17,6 +20,7 @@ class EagerEngine:
 
     acceptance: float | None = None  # share of accepted drafts: none are drafted
     reused = 0  # tokens of the prompt that an earlier request has read
+    logprobs: Logprobs | None = None  # of the latest token, if its request asks for them
 
     def __init__(self, model: Any, others: dict[str, Any] | None = None) -> None:
         """Create the engine; `others`: more arguments of `generate`, such as `logits_processor`."""
@@ -52,12 +56,15 @@ class EagerEngine:
             **choice,
             **self.others,
         }
-        draw = _Draw(sampling, inputs.device)
+        draw = _Draw(sampling, inputs, self.model.config.vocab_size)
+        if draw.shift:
+            settings["logits_processor"] = [*(settings.get("logits_processor") or ()), draw.shifted]
         mask = torch.ones_like(inputs)
         tokens = self.model.generate(
             inputs, attention_mask=mask, custom_generate=self.model.generate_loop, draw=draw, **settings
         )
         for token in tokens:
+            self.logprobs = draw.choice.told.read() if draw.choice.told else None
             yield int(token)
 
     def cache_memory(self, tokens: int) -> int:
@@ -67,13 +74,23 @@ class EagerEngine:
 
 
 class _Draw:
-    """Draws the next token from processed scores."""
+    """Draws the next token from processed scores; the model's `generate` applies the repetition penalty."""
 
-    def __init__(self, sampling: Sampling, device: torch.device) -> None:
-        self.generator = sampling.make_generator(device)
+    def __init__(self, sampling: Sampling, prompt: Tensor, vocabulary: int) -> None:
+        self.choice = Choice(replace(sampling, repetition_penalty=1.0), prompt[0], vocabulary)
+        self.shift = Shift.of([self.choice], vocabulary, prompt.device)
 
-    def __call__(self, scores: Tensor) -> Tensor:
-        """Draw; scores: [1, vocabulary] → [1, 1]."""
-        if self.generator is None:
-            return scores.argmax(-1, keepdim=True)
-        return torch.multinomial(scores.softmax(-1), 1, generator=self.generator)
+    def shifted(self, _ids: Tensor, scores: Tensor) -> Tensor:
+        """Shift scores, [1, vocabulary], before the temperature and the filters."""
+        return self.shift(scores) if self.shift else scores
+
+    def __call__(self, scores: Tensor, logits: Tensor) -> Tensor:
+        """Draw; processed scores and the model's logits: [1, vocabulary] → [1, 1]."""
+        if self.choice.generator is None:
+            token = scores.argmax(-1, keepdim=True)
+        else:
+            token = torch.multinomial(scores.softmax(-1), 1, generator=self.choice.generator)
+        if self.shift:
+            self.shift.count(token)
+        tell([self.choice], logits, token)
+        return token

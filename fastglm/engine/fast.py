@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from .logprobs import Logprobs
 from .sampling import Sampling
 from .scheduler import Scheduler
 
@@ -12,6 +13,7 @@ class FastEngine:
 
     acceptance: float | None = None  # share of accepted drafts: none are drafted
     reused = 0  # tokens of the prompt that an earlier request has read
+    logprobs: Logprobs | None = None  # of the latest token, if its request asks for them
 
     def __init__(self, model: Any) -> None:
         self._scheduler = Scheduler(model)
@@ -37,7 +39,7 @@ class FastEngine:
         try:
             while scheduler.busy:
                 for news in scheduler.step():
-                    self.reused = news.reused
+                    self.reused, self.logprobs = news.reused, news.logprobs
                     yield news.found()
         finally:
             self._runs = False

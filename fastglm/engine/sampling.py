@@ -1,19 +1,27 @@
 """Choice of the next token from logits, by the rules and in the order of transformers' logits processors."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..errors import NumbersError, UsageError
+from .logprobs import MOST, Told, tell
+from .shift import Shift
 
 NONE = -1  # in place of a token whose logit is NaN or infinite
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """Settings of the choice; names and meaning are transformers'. `seed` None: a different answer each time."""
+    """Settings of the choice; names and meaning are transformers', and OpenAI's from `presence_penalty` on. `seed`
+    None: a different answer each time.
+
+    Penalties and bias are added to the logits between the repetition penalty and the temperature. `logprobs` is the
+    number of likeliest tokens whose log-probabilities are told beside that of the chosen one; None: none are told.
+    """
 
     do_sample: bool = True
     top_p: float = 0.7
@@ -21,6 +29,10 @@ class Sampling:
     temperature: float = 0.95
     repetition_penalty: float = 1.0
     seed: int | None = None
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()  # token ids, with the values to add
+    logprobs: int | None = None
 
     @classmethod
     def of(
@@ -31,17 +43,29 @@ class Sampling:
         temperature: float | None,
         repetition_penalty: float | None,
         seed: int | None,
+        presence_penalty: float | None = None,
+        frequency_penalty: float | None = None,
+        logit_bias: Mapping[int, float] | None = None,
+        logprobs: int | None = None,
     ) -> "Sampling":
         """Read users' settings: None is transformers' default, a temperature of 0 is greedy.
 
         A greedy answer ignores the settings for drawing. Raises UsageError if a setting is out of its range.
         """
-        penalty = 1.0 if repetition_penalty is None else repetition_penalty
+        given: dict[str, Any] = {
+            "repetition_penalty": repetition_penalty,
+            "seed": seed,
+            "presence_penalty": presence_penalty,
+            "frequency_penalty": frequency_penalty,
+            "logit_bias": _pairs(logit_bias),
+            "logprobs": logprobs,
+        }
         if not do_sample or temperature == 0:
-            sampling = cls(do_sample=False, repetition_penalty=penalty, seed=seed)
+            given["do_sample"] = False
         else:
-            top_p, top_k = 1.0 if top_p is None else top_p, 50 if top_k is None else top_k
-            sampling = cls(True, top_p, top_k, 1.0 if temperature is None else temperature, penalty, seed)
+            temperature = 1.0 if temperature is None else temperature
+            given |= {"top_p": 1.0 if top_p is None else top_p, "top_k": top_k, "temperature": temperature}
+        sampling = cls(**{name: value for name, value in given.items() if value is not None})
         sampling.check()
         return sampling
 
@@ -55,6 +79,19 @@ class Sampling:
             raise UsageError(f"temperature is {self.temperature}: it must be above 0, or 0 for greedy answers.")
         if self.repetition_penalty <= 0:
             raise UsageError(f"repetition_penalty is {self.repetition_penalty}: it must be above 0 (1 is none).")
+        for name in ("presence_penalty", "frequency_penalty"):
+            if not _is_within(getattr(self, name), 2):
+                raise UsageError(f"{name} is {getattr(self, name)!r}: it must be a number from -2 to 2 (0 is none).")
+        for token, value in self.logit_bias:
+            if not _is_within(value, 100):
+                raise UsageError(f"logit_bias of token {token} is {value!r}: it must be a number from -100 to 100.")
+        if self.logprobs is not None and not (type(self.logprobs) is int and 0 <= self.logprobs <= MOST):
+            raise UsageError(f"logprobs is {self.logprobs!r}: it must be a whole number from 0 to {MOST}, or None.")
+
+    @property
+    def suits_drafts(self) -> bool:
+        """Tell whether drafted tokens can be checked by these settings."""
+        return self.logprobs is None and not (self.presence_penalty or self.frequency_penalty or self.logit_bias)
 
     def make_generator(self, device: torch.device) -> torch.Generator | None:
         """A source of random numbers for one answer; None for a greedy one."""
@@ -65,6 +102,19 @@ class Sampling:
             generator.seed()
             return generator
         return generator.manual_seed(self.seed)
+
+
+def _pairs(bias: Mapping[int, float] | None) -> tuple[tuple[int, float], ...]:
+    """The tokens and values of a bias. Raises UsageError if it is no mapping from token ids."""
+    if bias is None:
+        return ()
+    if not isinstance(bias, Mapping) or not all(type(token) is int for token in bias):
+        raise UsageError("logit_bias must map token ids to numbers, like {1234: -100}.")
+    return tuple(bias.items())
+
+
+def _is_within(value: Any, most: float) -> bool:
+    return type(value) in (int, float) and -most <= value <= most
 
 
 GREEDY = Sampling(do_sample=False)
@@ -91,7 +141,7 @@ def checked(token: int) -> int:
 
 
 class Choice:
-    """Settings of one request's choice, and the tokens it has seen."""
+    """Settings of one request's choice, the tokens it has seen, and log-probabilities of the latest one."""
 
     def __init__(self, sampling: Sampling, prompt: Tensor, vocabulary: int) -> None:
         """Create a choice. prompt: [tokens], which count as seen for the repetition penalty."""
@@ -102,6 +152,16 @@ class Choice:
         if sampling.repetition_penalty != 1.0:
             self.seen = torch.zeros(vocabulary, dtype=torch.bool, device=prompt.device)
             self.seen[prompt] = True
+        self.penalties = sampling.presence_penalty, sampling.frequency_penalty
+        self.said = torch.zeros(vocabulary, device=prompt.device) if any(self.penalties) else None
+        self.bias: Tensor | None = None
+        if sampling.logit_bias:
+            ids, values = zip(*sampling.logit_bias, strict=True)
+            self.bias = torch.zeros(vocabulary)
+            self.bias[list(ids)] = torch.tensor(values, dtype=torch.float32)
+            self.bias = self.bias.to(prompt.device)
+        self.likeliest = sampling.logprobs
+        self.told: Told | None = None  # overwritten by the next token's
 
 
 class Sampler:
@@ -116,6 +176,7 @@ class Sampler:
 
     def __init__(self, choices: Sequence[Choice]) -> None:
         self._choices, device = choices, choices[0].device
+        self._shift = Shift.of(choices, choices[0].vocabulary, device)
         self.noise: Tensor | None = None
         self._of_tokens: Tensor | None = None  # [rows, 1], True for rows whose noise belongs to tokens
         draws = [choice.generator is not None for choice in choices]
@@ -143,7 +204,12 @@ class Sampler:
     @property
     def is_plain(self) -> bool:
         """Tell whether the best tokens are chosen."""
-        return self.seen is None and self.noise is None
+        return self.seen is None and self.noise is None and self._shift is None
+
+    @property
+    def is_read(self) -> bool:
+        """Tell whether something besides the tokens must be read before the next step, which allows no graph."""
+        return any(choice.likeliest is not None for choice in self._choices)
 
     @property
     def generator(self) -> torch.Generator | None:
@@ -161,16 +227,21 @@ class Sampler:
         """Choose; logits: [rows, vocabulary]; best: `best_of` them, [rows, 1] → the next tokens, [rows, 1], or
         `NONE`.
         """
-        if self.is_plain:
-            return best
+        token = best if self.is_plain else self._chosen(logits, best)
+        tell(self._choices, logits, token)
+        return token
+
+    def _chosen(self, logits: Tensor, best: Tensor) -> Tensor:
         scores = self.scores(logits, self.seen)
         token = scores.argmax(-1, keepdim=True) if self.noise is None else self._drawn(scores)
         if self.seen is not None:
             self.seen.scatter_(1, token, True)
+        if self._shift:
+            self._shift.count(token)
         return torch.where(best < 0, best, token)
 
     def scores(self, logits: Tensor, seen: Tensor | None) -> Tensor:
-        """Logits after the repetition penalty and the temperature.
+        """Logits after penalties, bias and temperature.
 
         Args:
             logits: [rows, vocabulary]; several rows may belong to one request.
@@ -180,6 +251,8 @@ class Sampler:
         if seen is not None:
             penalty = self._penalty
             scores = torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
+        if self._shift:
+            scores = self._shift(scores)
         return scores if self.noise is None else scores / self._temperature
 
     def distribution(self, logits: Tensor, seen: Tensor | None) -> Tensor:

@@ -15,6 +15,7 @@ from ..errors import MemoryShortError, NumbersError
 from ..system.memory import room_for
 from .cuda_graph import Captured, Run
 from .kv_cache import LESS
+from .logprobs import Logprobs
 from .pace import SHORTEST, Pace
 from .runner import runner_of
 from .sampling import NONE, Choice, Sampler, Sampling, best_of
@@ -30,6 +31,7 @@ class News(NamedTuple):
     token: int | Exception
     is_last: bool
     reused: int = 0  # tokens of the prompt that an earlier request has read
+    logprobs: Logprobs | None = None  # if the request asks for them
 
     def found(self) -> int:
         """Return the token, or raise the failure."""
@@ -60,9 +62,10 @@ class Ask:
         self.found.append(token)
         try:
             is_last = self.ends(token) or not self.left
+            told = self.choice.told.read() if self.choice and self.choice.told else None
         except Exception as error:
             return News(self.id, error, True)
-        return News(self.id, token, is_last, self.slot.reused if self.slot else 0)
+        return News(self.id, token, is_last, self.slot.reused if self.slot else 0, told)
 
 
 class Scheduler:
@@ -74,7 +77,8 @@ class Scheduler:
     that the others wait for a full context at the longest.
 
     On CUDA each step is launched before the tokens before it are read, so that the device does not wait; a request that
-    ends with such a token has run one step too many.
+    ends with such a token has run one step too many. A step that must tell log-probabilities waits for those of the
+    step before it.
 
     `alone` is the request whose prompt is running, otherwise None.
     """
@@ -195,7 +199,8 @@ class Scheduler:
                 self._leave([longest])
 
     def _launch_ahead(self) -> None:
-        if all(ask.left == 1 for ask in self._rows):
+        assert self._sampler
+        if self._sampler.is_read or all(ask.left == 1 for ask in self._rows):
             return
         try:
             self._ahead = self._advance()
@@ -315,7 +320,7 @@ class Scheduler:
             return
         self._sampler = sampler = Sampler([ask.choice for ask in self._rows if ask.choice])
         self._choose = lambda logits, inputs: sampler(logits, *inputs)
-        if self._is_ahead and not sampler.is_plain:
+        if self._is_ahead and not sampler.is_plain and not sampler.is_read:
             self._choose = Captured(self._choose)
 
     def _slots(self) -> list[Slot]:

@@ -62,11 +62,14 @@ class DraftLength:
 
 
 class SpeculativeEngine:
-    """Gives answers of one model with drafts of `model.draft`, a `Draft`; one at a time.
+    """Gives answers of one model with drafts of `model.draft`, a `Draft`; one at a time, with sampling that suits
+    drafts.
 
     `acceptance` is the share of accepted tokens among those drafted for the answer so far; None before the first.
     `reused` is the number of tokens of the prompt that an earlier request has read.
     """
+
+    logprobs = None  # sampling that asks for them does not suit drafts
 
     def __init__(self, model: Any) -> None:
         self.model = model

@@ -3,6 +3,7 @@
 import time
 from typing import Any, Literal
 
+from ..engine.logprobs import Logprobs
 from ..messages import ToolCall
 from ..models.detokenizer import Detokenizer
 from .clean_up import Cleaner
@@ -35,7 +36,14 @@ class Answer:
             return True
         return self._stop_texts.found
 
-    def piece(self, is_last: bool, cache_memory: int, acceptance: float | None = None, reused: int = 0) -> Piece:
+    def piece(
+        self,
+        is_last: bool,
+        cache_memory: int,
+        acceptance: float | None = None,
+        reused: int = 0,
+        logprobs: Logprobs | None = None,
+    ) -> Piece:
         """The piece of the latest token."""
         request, token = self._request, self._ids[-1]
         now = time.perf_counter() - request.asked
@@ -58,6 +66,8 @@ class Answer:
             call=self._found_call() if is_last and self._call and stop != "stop" else None,
             acceptance=acceptance,
             reused_tokens=reused,
+            logprob=logprobs.chosen if logprobs else None,
+            top_logprobs=logprobs.top if logprobs else (),
         )
 
     def _grow(self, new: str, is_last: bool = False) -> None:

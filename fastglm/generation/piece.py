@@ -23,6 +23,8 @@ class Piece:
     call: ToolCall | None = None  # on the last piece only, of an answer that calls a tool
     acceptance: float | None = None  # accepted share of the drafted tokens so far; None without drafting
     reused_tokens: int = 0  # tokens of the prompt that an earlier request of the same owner has read
+    logprob: float | None = None  # log-probability of the token, if the request asks for it
+    top_logprobs: tuple[tuple[int, float], ...] = ()  # ids of the likeliest tokens, with their log-probabilities
 
     @property
     def decode_rate(self) -> float | None:

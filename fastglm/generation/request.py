@@ -1,7 +1,7 @@
 """A request for an answer: token ids, lengths and sampling, read from the arguments of `fastglm.stream`."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +45,17 @@ def read_request(
     ignore_eos: bool = False,
     owner: str | None = None,
     stop: Sequence[str] = (),
+    presence_penalty: float | None = 0.0,
+    frequency_penalty: float | None = 0.0,
+    logit_bias: Mapping[int, float] | None = None,
+    logprobs: int | None = None,
     **others: Any,
 ) -> Request:
     """Read the arguments of `fastglm.stream`, and raises its errors."""
     asked = time.perf_counter()
-    sampling = Sampling.of(do_sample, top_p, top_k, temperature, repetition_penalty, seed)
+    drawing = do_sample, top_p, top_k, temperature, repetition_penalty, seed
+    sampling = Sampling.of(*drawing, presence_penalty, frequency_penalty, logit_bias, logprobs)
+    _check_bias(sampling, model.config.vocab_size)
     if not isinstance(owner, str | None):
         raise UsageError(f"owner must be a text, or None (got {type(owner).__name__}).")
     stop_texts = check_stop_texts(stop)
@@ -67,6 +73,12 @@ def read_request(
     allowed = min(allowed, context - len(ids))
     stops = () if ignore_eos else stops
     return Request(ids, allowed, sampling, stops, others, left_out, asked, owner, stop_texts)
+
+
+def _check_bias(sampling: Sampling, vocabulary: int) -> None:
+    for token, _ in sampling.logit_bias:
+        if not 0 <= token < vocabulary:
+            raise UsageError(f"logit_bias names token {token}: the vocabulary has {vocabulary} tokens, from 0 on.")
 
 
 def _check_ids(ids: list[int], model: Any) -> list[int]:

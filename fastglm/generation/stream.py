@@ -1,6 +1,6 @@
 """The one stream of pieces that chat, app, API and benchmarks consume, for every variant and engine."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..messages import Message
@@ -24,6 +24,10 @@ def stream(
     ignore_eos: bool = False,
     owner: str | None = "",
     stop: Sequence[str] = (),
+    presence_penalty: float | None = 0.0,
+    frequency_penalty: float | None = 0.0,
+    logit_bias: Mapping[int, float] | None = None,
+    logprobs: int | None = None,
     **others: Any,
 ) -> Iterator[Piece]:
     """Answer a prompt, yielding one piece per token as soon as the token is known; closing the iterator stops the work.
@@ -41,6 +45,11 @@ def stream(
             later) does not read again the beginning that a prompt shares with an earlier one of its owner and the
             answer to that. None: read everything, and keep nothing.
         stop: texts; the answer ends before the first of them, and no piece shows a part of one.
+        presence_penalty: subtracted from the logits of all tokens of the answer so far.
+        frequency_penalty: subtracted from the logits of those tokens for each of their occurrences.
+        logit_bias: added to the logits of token ids.
+        logprobs: the number of likeliest tokens, up to 20, whose log-probabilities each piece tells beside that of its
+            own token, by the model's logits before all settings; None: none are told.
         others: arguments of transformers' `generate`, which then runs the model, whatever its engine (`eos_token_id`
         alone does not change the engine).
 
@@ -61,6 +70,10 @@ def stream(
         "ignore_eos": ignore_eos,
         "owner": owner,
         "stop": stop,
+        "presence_penalty": presence_penalty,
+        "frequency_penalty": frequency_penalty,
+        "logit_bias": logit_bias,
+        "logprobs": logprobs,
     }
     streams.add(0, prompt, history, **settings, **others)
     return _pieces(streams)

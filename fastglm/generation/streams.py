@@ -4,14 +4,15 @@ from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import Any
 
-from ..engine import ENGINES, EagerEngine, engine_name
+from ..engine import engine_for, engine_name
+from ..engine.logprobs import Logprobs
 from ..engine.scheduler import Scheduler
 from ..messages import Message
 from .answer import Answer
 from .piece import Piece
 from .request import Request, read_request
 
-Tagged = tuple[int, bool]  # a token, and whether it is the last
+Told = tuple[int, Logprobs | None]  # a token, and its log-probabilities if they are asked for
 News = tuple[int, Piece | Exception | None]  # news of a request: a new piece, its failure, or its end
 
 
@@ -58,8 +59,8 @@ class Streams:
             news += self._next_piece(id, pieces)
         if not self._scheduler or not self._scheduler.busy:
             return news
-        for id, token, is_last, reused in self._scheduler.step():
-            found = token if isinstance(token, Exception) else self._piece(id, is_last, reused)
+        for id, token, is_last, reused, logprobs in self._scheduler.step():
+            found = token if isinstance(token, Exception) else self._piece(id, is_last, reused, logprobs)
             news.append((id, found))
             if is_last and isinstance(found, Piece):
                 news.append((id, None))
@@ -67,11 +68,11 @@ class Streams:
                 self.cancel(id)
         return news
 
-    def _piece(self, id: int, is_last: bool, reused: int) -> Piece | Exception:
+    def _piece(self, id: int, is_last: bool, reused: int, logprobs: Logprobs | None) -> Piece | Exception:
         """The piece of a request's latest token, or its failure."""
         assert self._scheduler
         try:
-            return self._answers[id].piece(is_last, self._scheduler.slot_memory, reused=reused)
+            return self._answers[id].piece(is_last, self._scheduler.slot_memory, reused=reused, logprobs=logprobs)
         except Exception as error:
             return error
 
@@ -109,29 +110,31 @@ class Streams:
 
 
 def _pieces(model: Any, tokenizer: Any, request: Request) -> Iterator[Piece]:
-    engine = EagerEngine(model, request.others) if request.others else ENGINES[engine_name(model)](model)
+    engine = engine_for(model, request.sampling, request.others)
     tokens = engine.generate(request.ids, request.allowed, request.sampling, request.stops, request.owner)
     answer = Answer(model, tokenizer, request)
-    with closing(_with_end(tokens, request.allowed, request.stops, bool(request.others))) as tagged:  # type: ignore[type-var]
-        for count, (token, is_last) in enumerate(tagged, 1):
+    told = ((token, engine.logprobs) for token in tokens)
+    with closing(tokens), closing(_with_end(told, request.allowed, request.stops, bool(request.others))) as tagged:  # type: ignore[type-var]
+        for count, (token, logprobs, is_last) in enumerate(tagged, 1):
             memory = engine.cache_memory(len(request.ids) + count)
             is_last |= answer.add(token)
-            yield answer.piece(is_last, memory, engine.acceptance, engine.reused)
+            yield answer.piece(is_last, memory, engine.acceptance, engine.reused, logprobs)
             if is_last:
                 return
 
 
-def _with_end(tokens: Iterator[int], allowed: int, stops: Collection[int], looks_ahead: bool) -> Iterator[Tagged]:
-    """Yield tokens, each with whether it is the last; one token late if something besides stops and length can end
-    them.
+def _with_end(
+    told: Iterator[Told], allowed: int, stops: Collection[int], looks_ahead: bool
+) -> Iterator[tuple[int, Logprobs | None, bool]]:
+    """Yield tokens and log-probabilities, with whether they are the last; one token late if something besides stops and
+    length can end them.
     """
-    with closing(tokens):  # type: ignore[type-var]  # a generator
-        if not looks_ahead:
-            for count, token in enumerate(tokens, 1):
-                yield token, count == allowed or token in stops
-            return
-        held = next(tokens, None)
-        while held is not None:
-            following = next(tokens, None)
-            yield held, following is None
-            held = following
+    if not looks_ahead:
+        for count, (token, logprobs) in enumerate(told, 1):
+            yield token, logprobs, count == allowed or token in stops
+        return
+    held = next(told, None)
+    while held is not None:
+        following = next(told, None)
+        yield *held, following is None
+        held = following

@@ -16,14 +16,15 @@ def steps(
     logits_processor: LogitsProcessorList,
     stopping_criteria: StoppingCriteriaList,
     generation_config: GenerationConfig,
-    draw: Callable[[Tensor], Tensor] | None = None,
+    draw: Callable[[Tensor, Tensor], Tensor] | None = None,
     **model_kwargs: Any,
 ) -> Iterator[Tensor]:
     """The loop for `generate`'s argument `custom_generate`, which yields each token as soon as it is known.
 
     Args:
         input_ids: [batch, tokens].
-        draw: the next tokens, [batch, 1], from processed scores, [batch, vocabulary]; None: by the config.
+        draw: the next tokens, [batch, 1], from processed scores and logits, [batch, vocabulary] each; None: by the
+        config.
 
     Yields:
         the next token of each row, [batch, 1]; padding for an ended row.
@@ -45,7 +46,7 @@ def steps(
             # NaN gives no distribution to draw from.
             finite = largest - largest == 0
             logits = logits.where(finite, 0.0)
-            token = draw(logits_processor(input_ids, logits))
+            token = draw(logits_processor(input_ids, logits), logits)
             is_known = ended | finite[:, 0]
             if len(ended) > 1:
                 token = token.masked_fill(ended[:, None], model.config.pad_token_id)
@@ -57,9 +58,9 @@ def steps(
         step = {"next_sequence_length": 1} if model_kwargs.get("use_cache", True) else {}
 
 
-def _best(scores: Tensor) -> Tensor:
+def _best(scores: Tensor, _logits: Tensor) -> Tensor:
     return scores.argmax(-1, keepdim=True)
 
 
-def _sampled(scores: Tensor) -> Tensor:
+def _sampled(scores: Tensor, _logits: Tensor) -> Tensor:
     return torch.multinomial(scores.softmax(-1), 1)
