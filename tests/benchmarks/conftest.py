@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_hosts import FakeMachine, subject
+from fake_hosts import FakeMachine, hosts_of, subject
 
 import benchmarks.environment.machine
 from benchmarks.execution import request as order
@@ -21,13 +21,7 @@ _numbers = itertools.count()
 def machine(monkeypatch: pytest.MonkeyPatch) -> FakeMachine:
     """Fake hosts, for the commands that are run in this process."""
     machine = FakeMachine()
-
-    class Host:
-        @staticmethod
-        def start(model: str, variant: str, device: str, progress: Any, threads: int | None) -> Any:
-            return machine.load(variant, progress)
-
-    monkeypatch.setattr(order, "Host", Host)
+    monkeypatch.setattr(order, "Host", hosts_of(machine))
     monkeypatch.setattr(benchmarks.environment.machine, "busy", lambda: 0.0)
     monkeypatch.setattr(order, "read_subject", subject)
     return machine

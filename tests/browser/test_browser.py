@@ -93,20 +93,7 @@ def test_a_host_that_is_killed_in_mid_answer(context: BrowserContext, app: App) 
     expect(page.get_by_test_id("stChatMessage")).to_have_count(4)
 
 
-def test_a_running_answer_is_stopped(context: BrowserContext, app: App) -> None:
-    page = chat(context, app)
-    say(page, "first")
-    expect(page.get_by_role("button", name="Answer again")).to_be_visible()
-    host = app.hosts()[0]
-    host.suspend()
-    say(page, "second")
-    page.get_by_role("button", name="Stop").click()
-    host.resume()
-    expect(page.get_by_role("button", name="Stop")).to_have_count(0)
-    expect(page.get_by_test_id("stChatInput").locator("textarea")).to_be_enabled()
-
-
-def test_two_tabs_are_answered_at_the_same_time(context: BrowserContext, app: App) -> None:
+def test_two_tabs_are_answered_at_the_same_time_and_one_is_stopped(context: BrowserContext, app: App) -> None:
     pages = [chat(context, app) for _ in range(2)]
     for number, page in enumerate(pages):
         say(page, f"warm up {number}")
@@ -124,6 +111,7 @@ def test_two_tabs_are_answered_at_the_same_time(context: BrowserContext, app: Ap
     expect(pages[1].get_by_text("question 1")).to_be_visible()
     expect(pages[1].get_by_text("question 0")).to_have_count(0)
     expect(pages[0].get_by_role("button", name="Stop")).to_have_count(0)
+    expect(pages[0].get_by_test_id("stChatInput").locator("textarea")).to_be_enabled()
 
 
 def test_two_variants_are_compared(context: BrowserContext, app: App) -> None:

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.execution.request import Subject
@@ -151,6 +152,11 @@ class FakeHost:
     def close(self) -> None:
         self.machine.loaded.discard(self.variant)
         self.machine.log.append(("close", self.variant))
+
+
+def hosts_of(machine: FakeMachine) -> Any:
+    """Replace `Host`, whose hosts are then the machine's."""
+    return SimpleNamespace(start=lambda model, variant, device, progress, threads: machine.load(variant, progress))
 
 
 def subject(model: str, device: str) -> Subject:

@@ -31,12 +31,7 @@ def measure(task: RunRequest, texts: bytes | None) -> Any:
     mark = folder / f"{name}.{node}.{calls}"
     mark.touch()
 
-    class Host:
-        @staticmethod
-        def start(model: str, variant: str, device: str, progress: Any, threads: int | None) -> fakes.FakeHost:
-            return machine.load(variant, progress)
-
-    request.Host = Host  # type: ignore[misc,assignment]
+    request.Host = fakes.hosts_of(machine)  # type: ignore[misc]
     request.read_subject = fakes.subject
     benchmarks.environment.machine.busy = lambda: 0.0
     if calls < _times(folder / "kill", name) and _is_first(folder / "victim", node):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from benchmarks.environment import processes
+from benchmarks.jobs.jobs import Job, Jobs
 
 GONE = "4194305 1.00"  # no system assigns such a number
 ME = processes.identity(os.getpid())
@@ -17,3 +18,17 @@ def until(true: Callable[[], Any]) -> None:
     while not true():
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.02)
+
+
+def claimed(jobs: Jobs, worker: str = ME) -> Job:
+    """The next job, taken by a worker."""
+    job = jobs.claim(worker)
+    assert job is not None
+    return job
+
+
+def now(jobs: Jobs, job: Job) -> Job:
+    """The present state of a job."""
+    found = jobs.get(job.id)
+    assert found is not None
+    return found

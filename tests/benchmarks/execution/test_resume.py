@@ -1,50 +1,23 @@
 """A run that is stopped or killed at any moment resumes where it stopped."""
 
-import os
-import random
-import subprocess
-import sys
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fake_hosts import FakeMachine, FakeTokenizer
+from fake_runs import WORKLOAD, Silent
 
 from benchmarks.cli.commands import main
 from benchmarks.execution import resume
 from benchmarks.execution.runner import execute, prepare
 from benchmarks.measure.measurement import params_text
-from benchmarks.run.workload import Workload
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from fastglm.errors import UsageError
 
-FAKE = Path(__file__).parents[2] / "support" / "fake_benchmarks.py"
-SUITES = "latency,memory,quality,load"
 OPTIONS = ["--variants", "original,int4", "--prompt-tokens", "8,24", "--answer-tokens", "6", "--repeats", "4"]
-WORKLOAD = Workload((8, 24), 6, 4)
 
 
-class Stopping:
-    """A reporter that stops the run at a step."""
-
-    def __init__(self, at: int = -1) -> None:
-        self.steps, self.stop_at, self.planned = 0, at, 0
-
-    def step(self) -> None:
-        self.steps += 1
-        if self.steps == self.stop_at:
-            raise KeyboardInterrupt
-
-    def plan(self, steps: int) -> None:
-        self.planned = steps
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_: None
-
-
-def _measure(run: Run, store: Store, machine: FakeMachine, reporter: Stopping, resumed: bool = False) -> str:
+def _measure(run: Run, store: Store, machine: FakeMachine, reporter: Silent, resumed: bool = False) -> str:
     asked = prepare(WORKLOAD, FakeTokenizer())
     return execute(run, WORKLOAD, asked, [], machine.load, store, reporter, resumed).status  # type: ignore[arg-type]
 
@@ -70,11 +43,11 @@ def test_measured_parts_are_kept_and_only_the_rest_is_measured(step: int, tmp_pa
     suites = ("latency", "memory", "load")
     whole, part = (Store(f"sqlite:///{tmp_path / name}") for name in ("whole.sqlite", "part.sqlite"))
     everything = FakeMachine(folder=str(tmp_path))
-    _measure(Run("demo", ("original", "int4"), suites, {"device": "cpu"}, machine={}), whole, everything, Stopping())
+    _measure(Run("demo", ("original", "int4"), suites, {"device": "cpu"}, machine={}), whole, everything, Silent())
     run = Run("demo", ("original", "int4"), suites, {"device": "cpu"}, machine={})
-    assert _measure(run, part, FakeMachine(folder=str(tmp_path)), Stopping(step)) == "cancelled"
+    assert _measure(run, part, FakeMachine(folder=str(tmp_path)), Silent(step)) == "cancelled"
     before = _samples(part)
-    rest, reporter = FakeMachine(folder=str(tmp_path)), Stopping()
+    rest, reporter = FakeMachine(folder=str(tmp_path)), Silent()
     assert _measure(run, part, rest, reporter, resumed=True) == "done"
     assert reporter.steps == reporter.planned
     assert _samples(part).keys() == _samples(whole).keys()
@@ -90,8 +63,8 @@ def test_measured_parts_are_kept_and_only_the_rest_is_measured(step: int, tmp_pa
 def test_a_variant_that_failed_is_tried_again(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path / 'results.sqlite'}")
     run = Run("demo", ("original", "int4"), ("memory",), {"device": "cpu"}, machine={})
-    _measure(run, store, FakeMachine(too_large={"int4"}), Stopping(at=3))
-    assert _measure(run, store, FakeMachine(), Stopping(), resumed=True) == "done"
+    _measure(run, store, FakeMachine(too_large={"int4"}), Silent(stop_at=3))
+    assert _measure(run, store, FakeMachine(), Silent(), resumed=True) == "done"
     assert store.measurements(metric="failure").empty
     assert set(store.measurements(metric="peak_memory")["variant"]) == {"original", "int4"}
 
@@ -147,43 +120,3 @@ def test_a_run_that_does_not_say_how_it_was_measured_is_refused(capsys: pytest.C
     assert "was measured on another machine" in capsys.readouterr().err
     with pytest.raises(UsageError, match=f"run {run.id} does not say its prompt_tokens: start a new one"):
         resume._order(store.runs().to_dict("records")[0])
-
-
-def test_killed_at_random_moments_nothing_is_lost_or_double() -> None:
-    """SIGKILL, again and again, until the run reaches its end."""
-    draw, kills = random.Random(0), 0
-    environment = {**os.environ, "FAKE_ANSWER_TAKES": "0.02"}
-    command = ["run", *OPTIONS, "--suite", SUITES, "--questions", "1"]
-    kept: dict[tuple[str, str, str, int], list[float]] = {}
-    for _ in range(40):
-        process = subprocess.Popen(
-            [sys.executable, str(FAKE), *command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        try:
-            _, said = process.communicate(timeout=draw.uniform(3, 6) if kills < 5 else 120)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-            kills += 1
-        else:
-            assert process.returncode == 0, said
-            break
-        runs = Store().runs()
-        if len(runs):
-            assert runs["status"].tolist() in (["interrupted"], ["done"])
-            now = _samples(Store())
-            assert kept.keys() <= now.keys()
-            kept = now
-            command = ["resume", runs["id"].iloc[0]]
-        if len(runs) and runs["status"].iloc[0] == "done":
-            break
-        time.sleep(0.01)
-    assert kills
-    (status,) = Store().runs()["status"]
-    assert status == "done"
-    rows = Store().measurements()
-    keys = rows.assign(params=rows["params"].map(params_text))[["variant", "metric", "params"]]
-    assert not keys.duplicated().any()
-    assert rows[rows["metric"] == "decode_rate"]["n"].tolist() == [4] * 4
-    answers = Store().answers(Store().runs()["id"].iloc[0])
-    assert not answers.duplicated(["variant", "number"]).any()

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
-from waiting import GONE, ME
+from waiting import GONE, ME, claimed, now
 
 from benchmarks.environment import processes
 from benchmarks.jobs import jobs as queue
-from benchmarks.jobs.jobs import JOBS, Job, Jobs
+from benchmarks.jobs.jobs import JOBS, Jobs
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from fastglm.errors import FastGLMError
@@ -24,18 +24,6 @@ def jobs(url: str) -> Jobs:
     return Jobs(Store(url))
 
 
-def claimed(jobs: Jobs, worker: str = ME) -> Job:
-    job = jobs.claim(worker)
-    assert job is not None
-    return job
-
-
-def now(jobs: Jobs, job: Job) -> Job:
-    found = jobs.get(job.id)
-    assert found is not None
-    return found
-
-
 def command(number: int, device: str | None = None) -> list[str]:
     return ["-c", f"print({number})", *(["--device", device] if device else [])]
 
@@ -43,8 +31,7 @@ def command(number: int, device: str | None = None) -> list[str]:
 def test_first_come_first_served(jobs: Jobs) -> None:
     first, second = jobs.add(command(1)), jobs.add(command(2))
     assert [job.id for job in jobs.unfinished()] == [first.id, second.id]
-    taken = jobs.claim(ME)
-    assert taken is not None
+    taken = claimed(jobs)
     assert (taken.id, taken.arguments, taken.state, taken.attempts) == (first.id, command(1), "running", 1)
     assert jobs.claim(ME) is None  # one job a device at a time
     jobs.finish(taken, "failed", "x" * 5000)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import streamlit as st
-from waiting import GONE, ME, until
+from waiting import GONE, ME, claimed, until
 
 from benchmarks.environment import processes
 from benchmarks.jobs.jobs import Jobs
@@ -60,8 +60,7 @@ def test_one_worker_is_started_and_given_time_to_begin(workers: list[SimpleNames
     assert [job.arguments for job in jobs.unfinished()] == [["-c", "1"], ["-c", "2"]]
     assert len(workers) == 1
     queue = Jobs(Store())
-    taken = queue.claim(ME)
-    assert taken is not None
+    taken = claimed(queue)
     assert taken.id == first.id
     workers[0].returncode = 0  # it finds the device in use
     jobs.unfinished()
@@ -116,25 +115,24 @@ time.sleep(600)
 
 
 @pytest.mark.timeout(600)
-def test_a_job_outlives_the_server_that_started_it() -> None:
+def test_a_real_run_outlives_the_server_that_asked_for_it(own_home: Path) -> None:
     golden = str(Path(__file__).parents[2] / "golden" / "chatglm")
-    options = ["--variants", "original", "--prompt-tokens", "8", "--answer-tokens", "8", "--repeats", "5000"]
-    command = json.dumps(["-m", "benchmarks", "run", "--model", golden, *options, "--progress", "json"])
-    with subprocess.Popen([sys.executable, "-c", SERVER, command], stdout=subprocess.PIPE, process_group=0) as server:
-        assert server.stdout is not None
-        worker = processes.identity(int(server.stdout.readline()))
-        os.killpg(server.pid, signal.SIGKILL)
+    options = ["--variants", "original", "--prompt-tokens", "8", "--answer-tokens", "4", "--repeats", "1"]
+    command = ["-m", "benchmarks", "run", "--model", golden, *options, "--device", "cpu", "--progress", "json"]
+    server = [sys.executable, "-c", SERVER, json.dumps(command)]
+    with subprocess.Popen(server, stdout=subprocess.PIPE, process_group=0) as started:
+        assert started.stdout is not None
+        worker = processes.identity(int(started.stdout.readline()))
+        os.killpg(started.pid, signal.SIGKILL)
     queue = Jobs(Store())  # it only watches, and starts no worker of its own
-    until(lambda: (left := queue.unfinished()) and left[0].run)
-    (job,) = queue.unfinished()
-    assert job.worker == worker
-    assert jobs.trouble() is None
-    jobs.cancel(job)
-    until(lambda: not jobs.unfinished())
-    last = jobs.last()
-    assert last is not None
-    assert (last.id, last.state) == (job.id, "cancelled")
+    until(lambda: not queue.unfinished())
+    assert (last := queue.last()) is not None
+    assert (last.state, last.error, last.fraction) == ("done", None, 1.0), queue.lines(last.id)
+    (run,) = Store().runs().to_dict("records")
+    assert (run["id"], run["status"]) == (last.run, "done")
+    assert not Store().measurements(metric="decode_rate").empty
     until(lambda: processes.find(worker) is None)  # nothing is left to do
+    assert (own_home / "logs" / "worker.log").read_text() == ""
 
 
 def test_a_worker_that_cannot_be_started_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
