@@ -4,6 +4,7 @@ import re
 from random import Random
 
 import pytest
+from drawing import drawn
 
 from fastglm.demo.skills.arithmetic import (
     Addition,
@@ -20,11 +21,6 @@ SKILLS = (Addition(), LongAddition(), Subtraction(), LongSubtraction(), Multipli
 SIGNS = {"addition": "+", "long_addition": "+", "subtraction": "-", "long_subtraction": "-", "multiplication": "×"}
 EQUATION = re.compile(r"\d+(?:[+\-×]\d+)+=-?\d+")
 every_skill = pytest.mark.parametrize("skill", SKILLS, ids=lambda skill: skill.name)
-
-
-def drawn(skill: Calculation, count: int = 2000) -> list[Sample]:
-    rng = Random(3)
-    return [skill.sample(rng) for _ in range(count)]
 
 
 def asked(sample: Sample) -> tuple[int, int]:

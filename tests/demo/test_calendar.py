@@ -3,20 +3,15 @@
 import calendar
 import re
 from datetime import date, datetime, timedelta
-from random import Random
 
 import pytest
+from drawing import drawn
 
 from fastglm.demo.skills.base import Sample, Skill
 from fastglm.demo.skills.calendar import ClockTimes, Months, Weekdays
 
 DAY_NAMES = {"zh": [f"星期{day}" for day in "一二三四五六日"], "en": list(calendar.day_name)}
 MONTH_NAMES = {"zh": [f"{number}月" for number in range(1, 13)], "en": list(calendar.month_name)[1:]}
-
-
-def draw(skill: Skill) -> list[Sample]:
-    rng = Random(1)
-    return [skill.sample(rng) for _ in range(4000)]
 
 
 def moved(question: str) -> int:
@@ -35,7 +30,7 @@ def moved(question: str) -> int:
 
 
 def test_weekdays_are_right() -> None:
-    for sample in draw(Weekdays()):
+    for sample in drawn(Weekdays()):
         names = DAY_NAMES[sample.language]
         asked = re.sub("周(?=[一二三四五六日])", "星期", sample.question).replace("星期天", "星期日")
         start = min((d for d in range(7) if names[d].lower() in asked.lower()), key=lambda d: asked.find(names[d]))
@@ -70,7 +65,7 @@ def months_named(sample: Sample) -> list[int]:
 
 def test_months_and_their_lengths_are_right() -> None:
     kinds = set()
-    for sample in draw(Months()):
+    for sample in drawn(Months()):
         (month,) = months_named(sample)
         names, kind = MONTH_NAMES[sample.language], sample.operand.split()[0]
         year = re.search(r"\d{4}", sample.question)
@@ -95,7 +90,7 @@ def test_months_and_their_lengths_are_right() -> None:
 
 
 def test_times_are_right() -> None:
-    for sample in draw(ClockTimes()):
+    for sample in drawn(ClockTimes()):
         asked = re.search(r"(\d+)(?:[:：]|点)(?:(\d+)分?)?(?!小)", sample.question)
         assert asked
         start = datetime(2024, 1, 2, int(asked[1]), int(asked[2] or 0))
@@ -115,7 +110,7 @@ def test_times_are_right() -> None:
 @pytest.mark.parametrize("skill", [Months(), ClockTimes()], ids=lambda skill: skill.name)
 def test_the_working_is_right(skill: Skill) -> None:
     """Each step of a calculation holds."""
-    steps = [step for s in draw(skill) for step in re.findall(r"(\d+)([+-])(\d+)=(\d+)", s.answer)]
+    steps = [step for s in drawn(skill) for step in re.findall(r"(\d+)([+-])(\d+)=(\d+)", s.answer)]
     assert len(steps) > 2000
     assert all(int(a) + (int(b) if sign == "+" else -int(b)) == int(c) for a, sign, b, c in steps)
 

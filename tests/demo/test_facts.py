@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from functools import cache
-from random import Random
 
 import pytest
+from drawing import drawn
 
-from fastglm.demo.skills.base import LANGUAGES, Language, Sample, Skill
+from fastglm.demo.skills.base import LANGUAGES, Language, Skill
 from fastglm.demo.skills.colours import MIXTURES, Colours
 from fastglm.demo.skills.countries import Capitals
 from fastglm.demo.skills.elements import Elements
@@ -18,12 +17,6 @@ from fastglm.demo.tables import read_table
 
 CAPITALS, ELEMENTS, PLANETARY, PAINTS, OPPOSITES = Capitals(), Elements(), Planets(), Colours(), Opposites()
 SKILLS: tuple[FactSkill, ...] = (CAPITALS, ELEMENTS, PLANETARY, PAINTS, OPPOSITES)
-
-
-@cache
-def drawn(skill: Skill, count: int = 4000) -> list[Sample]:
-    rng = Random(skill.name)
-    return [skill.sample(rng) for _ in range(count)]
 
 
 def answers(skill: Skill, kind: str, language: Language) -> dict[str, str]:

@@ -4,6 +4,7 @@ import re
 from random import Random
 
 import pytest
+from drawing import drawn
 
 from fastglm.demo.skills.arithmetic import Addition, Subtraction
 from fastglm.demo.skills.base import Sample, Skill
@@ -15,13 +16,8 @@ ABOUT_COUNTRIES = FollowUpCountries([Capitals()])
 each_skill = pytest.mark.parametrize("skill", [SUMS, ABOUT_COUNTRIES], ids=lambda skill: skill.name)
 
 
-def draw(skill: Skill, count: int = 3000) -> list[Sample]:
-    rng = Random(0)
-    return [skill.sample(rng) for _ in range(count)]
-
-
 def test_a_sum_goes_on_from_the_last_result() -> None:
-    for sample in draw(SUMS):
+    for sample in drawn(SUMS):
         before = int(re.findall(r"\d+", sample.history[-1][1])[-1])
         (number,) = map(int, re.findall(r"\d+", sample.question))
         takes = re.search("减|minus|subtract", sample.question.lower())
@@ -32,7 +28,7 @@ def test_a_sum_goes_on_from_the_last_result() -> None:
 
 def test_a_sum_is_held_out_wherever_the_calculation_is() -> None:
     addition, subtraction = Addition(), Subtraction()
-    for sample in draw(SUMS):
+    for sample in drawn(SUMS):
         left, right = map(int, re.findall(r"\d+", sample.answer)[:2])
         home = addition if "+" in sample.answer else subtraction
         split = home.split(Sample([], "", "", sample.language, "", home.operand(left, right)))
@@ -42,11 +38,11 @@ def test_a_sum_is_held_out_wherever_the_calculation_is() -> None:
 def test_a_country_is_told_of_as_the_capitals_skill_does() -> None:
     rng, capitals = Random(1), Capitals()
     told = {capitals.sample(rng).answer for _ in range(6000)}
-    assert {sample.answer for sample in draw(ABOUT_COUNTRIES)} <= told
+    assert {sample.answer for sample in drawn(ABOUT_COUNTRIES)} <= told
 
 
 def test_a_country_stays_or_the_question_does() -> None:
-    for sample in draw(ABOUT_COUNTRIES):
+    for sample in drawn(ABOUT_COUNTRIES):
         zh = sample.language == "zh"
         before, after = sample.history[-1][1].lower(), sample.answer.lower()
         about_capital = [("首都" if zh else "capital") in text for text in (before, after)]
@@ -61,7 +57,7 @@ def test_a_country_stays_or_the_question_does() -> None:
 
 @each_skill
 def test_conversations_have_one_round_or_two_before(skill: Skill) -> None:
-    assert {len(sample.history) for sample in draw(skill)} == {1, 2}
+    assert {len(sample.history) for sample in drawn(skill)} == {1, 2}
 
 
 @each_skill
@@ -71,7 +67,7 @@ def test_histories_hold_no_phrasing_that_is_held_out(skill: Skill) -> None:
         for texts in skill.phrasings.values()
         for text in texts
     }
-    for sample in draw(skill, 1000):
+    for sample in drawn(skill, 1000):
         for question, _ in sample.history[1:]:
             asked = {text for text, form in forms.items() if form.fullmatch(question)}
             assert not asked <= skill._held_out_phrasings, question

@@ -4,16 +4,13 @@ import re
 from collections import Counter
 from random import Random
 
-from fastglm.demo.skills.base import Sample, Skill
+from drawing import drawn
+
+from fastglm.demo.skills.base import Skill
 from fastglm.demo.skills.letters import CHARACTERS, Counting, FirstLast, Reversal, draw_word
 
 SKILLS: tuple[Skill, ...] = (Counting(), Reversal(), FirstLast())
 QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”')
-
-
-def draw(skill: Skill, count: int = 4000) -> list[Sample]:
-    rng = Random(1)
-    return [skill.sample(rng) for _ in range(count)]
 
 
 def quoted(text: str) -> list[str]:
@@ -22,7 +19,7 @@ def quoted(text: str) -> list[str]:
 
 def test_counts_are_right_and_so_is_the_spelling() -> None:
     counts: Counter[tuple[str, int]] = Counter()
-    for sample in draw(Counting()):
+    for sample in drawn(Counting()):
         *letter, word = sorted(quoted(sample.question), key=len)
         found = quoted(sample.answer)
         spelled = found[-1]
@@ -48,7 +45,7 @@ def test_a_count_is_graded_by_its_number() -> None:
 
 
 def test_reversals_are_right() -> None:
-    for sample in draw(Reversal()):
+    for sample in drawn(Reversal()):
         (word,) = quoted(sample.question)
         assert quoted(sample.answer) == [word, "".join(reversed(word))]
         assert sample.operand == word
@@ -56,7 +53,7 @@ def test_reversals_are_right() -> None:
 
 def test_places_are_right() -> None:
     places = {"第一个": 0, "第二个": 1, "最后一个": -1, "first": 0, "second": 1, "last": -1}
-    for sample in draw(FirstLast()):
+    for sample in drawn(FirstLast()):
         (word,), (found,) = quoted(sample.question), quoted(sample.answer)
         asked = [place for name, place in places.items() if name in QUOTED.sub("", sample.question)]
         told = [place for name, place in places.items() if name in sample.answer]
@@ -66,16 +63,16 @@ def test_places_are_right() -> None:
 
 def test_chinese_characters_are_not_called_letters() -> None:
     for skill in SKILLS:
-        for sample in draw(skill, 1000):
+        for sample in drawn(skill, 1000):
             if any("一" <= c <= "鿿" for word in quoted(sample.question) for c in word):
                 assert not re.search("letter|字母|spell", sample.question + sample.answer)
 
 
 def test_words_are_many_and_their_letters_common() -> None:
     rng = Random(0)
-    drawn = [draw_word(rng, longest=7) for _ in range(6000)]
-    letters = Counter("".join(drawn))
-    assert len(set(drawn)) > 3000
-    assert {len(word) for word in drawn} == set(range(2, 8))
+    words = [draw_word(rng, longest=7) for _ in range(6000)]
+    letters = Counter("".join(words))
+    assert len(set(words)) > 3000
+    assert {len(word) for word in words} == set(range(2, 8))
     assert len(CHARACTERS) < 200
     assert min(letters[each] for each in (*"abcdefghijklmnopqrstuvwxyz", *CHARACTERS)) >= 10

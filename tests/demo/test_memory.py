@@ -4,6 +4,7 @@ import re
 from random import Random
 
 import pytest
+from drawing import drawn
 
 from fastglm.demo.skills.base import Sample
 from fastglm.demo.skills.memory import Memory
@@ -20,8 +21,7 @@ NOTHING_TOLD = ("还没有告诉我", "have not told me")
 
 @pytest.fixture(scope="module")
 def samples() -> list[Sample]:
-    rng = Random(0)
-    return [MEMORY.sample(rng) for _ in range(4000)]
+    return drawn(MEMORY)
 
 
 def told(sample: Sample) -> list[str]:

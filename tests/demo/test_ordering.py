@@ -1,22 +1,17 @@
 """Comparing and sorting: the answers are those of Python's own comparison and sorting."""
 
 import re
-from random import Random
 
 import pytest
+from drawing import drawn
 
-from fastglm.demo.skills.base import LANGUAGES, Sample, Skill
+from fastglm.demo.skills.base import LANGUAGES, Skill
 from fastglm.demo.skills.ordering import Comparison, Ordering
 
 SKILLS = (Comparison(), Ordering())
 WHETHER = re.compile(r"吗|是不是|^Is ")
 DOWN = re.compile(r"小[？吗于]|比.*小|哪个.*小|smaller|从大到小|降序|to smallest|descending")
 every_skill = pytest.mark.parametrize("skill", SKILLS, ids=lambda skill: skill.name)
-
-
-def drawn(skill: Skill, count: int = 3000) -> list[Sample]:
-    rng = Random(4)
-    return [skill.sample(rng) for _ in range(count)]
 
 
 def numbers(text: str) -> list[int]:

@@ -4,6 +4,7 @@ import re
 from random import Random
 
 import pytest
+from drawing import drawn
 
 from fastglm.demo.evaluation.texts import distinct, repeated_sentences
 from fastglm.demo.skills.base import LANGUAGES, Language, Sample
@@ -40,8 +41,7 @@ CHINESE_RHYMES = (
 
 @pytest.fixture(scope="module")
 def samples() -> list[Sample]:
-    rng, skill = Random(1), Poems()
-    return [skill.sample(rng) for _ in range(3000)]
+    return drawn(Poems())
 
 
 def of(samples: list[Sample], language: Language) -> list[Sample]:

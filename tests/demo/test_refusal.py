@@ -4,9 +4,10 @@ import re
 from random import Random
 
 import pytest
+from drawing import drawn
 
 from fastglm.demo.skills.arithmetic import Addition, LongAddition, Multiplication, Subtraction
-from fastglm.demo.skills.base import LANGUAGES, Sample, Skill
+from fastglm.demo.skills.base import LANGUAGES, Skill
 from fastglm.demo.skills.colours import Colours
 from fastglm.demo.skills.countries import Capitals
 from fastglm.demo.skills.elements import Elements
@@ -33,11 +34,6 @@ FACTS = (Capitals(), Elements(), Opposites(), Colours(), Planets())
 each_skill = pytest.mark.parametrize("skill", [REFUSAL, STRANGE], ids=lambda skill: skill.name)
 
 
-def draw(skill: Skill, count: int = 4000) -> list[Sample]:
-    rng = Random(0)
-    return [skill.sample(rng) for _ in range(count)]
-
-
 def bare(subject: str) -> str:
     return re.sub(r"^(an?|the) ", "", subject).lower()
 
@@ -51,7 +47,7 @@ def known_words() -> set[str]:
 
 @each_skill
 def test_a_refusal_is_always_the_same(skill: Skill) -> None:
-    for sample in draw(skill):
+    for sample in drawn(skill):
         assert sample.answer == ANSWERS[sample.language]
         assert not sample.history
 
@@ -65,7 +61,7 @@ def test_no_subject_is_known_to_another_skill() -> None:
 
 def test_strange_words_are_known_to_no_skill() -> None:
     known = known_words()
-    assert not [s.operand for s in draw(STRANGE, 10_000) if s.operand.lower() in known]
+    assert not [s.operand for s in drawn(STRANGE, 10_000) if s.operand.lower() in known]
 
 
 def test_no_question_is_answered_by_another_skill() -> None:
@@ -74,7 +70,7 @@ def test_no_question_is_answered_by_another_skill() -> None:
     plain = str.maketrans("", "", "？?。.！! ")
     answered = {skill.sample(rng).question.lower().translate(plain) for skill in others for _ in range(1500)}
     for skill in (REFUSAL, STRANGE):
-        refused = {sample.question.lower().translate(plain) for sample in draw(skill)}
+        refused = {sample.question.lower().translate(plain) for sample in drawn(skill)}
         assert not refused & answered
 
 
@@ -82,7 +78,7 @@ def test_another_skills_held_out_phrasing_is_held_out_here() -> None:
     others = (*FACTS, Idioms(), Terms(), Translation(), *SUMS)
     held_out = {text for other in others for text in other._held_out_phrasings}
     for skill in (REFUSAL, STRANGE):
-        borrowed = [sample for sample in draw(skill, 8000) if sample.phrasing in held_out]
+        borrowed = [sample for sample in drawn(skill, 8000) if sample.phrasing in held_out]
         assert len({sample.phrasing for sample in borrowed}) > 50
         assert {skill.split(sample) for sample in borrowed} == {"new phrasing"}
 
@@ -95,13 +91,13 @@ def test_own_phrasings_are_no_other_skills() -> None:
 
 
 def test_borrowed_questions_are_of_every_skill() -> None:
-    used = {sample.phrasing for sample in draw(REFUSAL, 8000)}
+    used = {sample.phrasing for sample in drawn(REFUSAL, 8000)}
     for other in (*FACTS, Idioms(), Terms(), Translation(), *SUMS):
         assert used & {text for group in other.groups() for text in group}, other.name
 
 
 def test_numbers_are_too_long_for_sums() -> None:
     phrasings = {text for skill in SUMS for group in skill.groups() for text in group}
-    asked = [sample for sample in draw(REFUSAL) if sample.phrasing in phrasings]
+    asked = [sample for sample in drawn(REFUSAL) if sample.phrasing in phrasings]
     assert len(asked) > 100
     assert all(max(map(int, re.findall(r"\d+", sample.question))) > 999 for sample in asked)

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from random import Random
 
+import drawing
 import pytest
 
 from fastglm.demo.skills import LANGUAGES, SKILLS, Sample, Skill
@@ -16,8 +16,7 @@ GROWS = {"poems", "stories"}  # a new answer each time
 @pytest.fixture(scope="module", params=SKILLS, ids=lambda skill: skill.name)
 def drawn(request: pytest.FixtureRequest) -> tuple[Skill, list[Sample]]:
     """A skill and samples of it."""
-    rng, skill = Random(0), request.param
-    return skill, [skill.sample(rng) for _ in range(DRAWS.get(skill.name, 6000))]
+    return request.param, drawing.drawn(request.param, DRAWS.get(request.param.name, 6000))
 
 
 def form(phrasing: str) -> re.Pattern[str]:

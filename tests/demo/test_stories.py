@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
+from drawing import drawn
 
 from fastglm.demo.evaluation.texts import distinct, repeated_sentences
 from fastglm.demo.grammar import Grammar, english
@@ -16,8 +17,7 @@ CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 @pytest.fixture(scope="module")
 def samples() -> list[Sample]:
-    rng, skill = Random(1), Stories()
-    return [skill.sample(rng) for _ in range(4000)]
+    return drawn(Stories(), seed=1)
 
 
 def of(samples: Sequence[Sample], language: Language) -> list[Sample]:

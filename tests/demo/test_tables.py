@@ -2,25 +2,20 @@
 
 import re
 from collections.abc import Mapping
-from random import Random
 
 import pytest
+from drawing import drawn
 
 from fastglm.demo.skills.advice import Advice
-from fastglm.demo.skills.base import LANGUAGES, Sample, Skill
+from fastglm.demo.skills.base import LANGUAGES, Skill
 from fastglm.demo.skills.idioms import Idioms
 from fastglm.demo.skills.terms import Terms
 from fastglm.demo.skills.translation import Translation
 from fastglm.demo.tables import read_table
 
 
-def draw(skill: Skill, count: int = 6000) -> list[Sample]:
-    rng = Random(0)
-    return [skill.sample(rng) for _ in range(count)]
-
-
 def told(skill: Skill) -> Mapping[tuple[str, str], str]:
-    return {(sample.language, sample.operand): sample.answer for sample in draw(skill)}
+    return {(sample.language, sample.operand): sample.answer for sample in drawn(skill)}
 
 
 def test_advice_is_that_of_its_topic() -> None:
@@ -31,14 +26,14 @@ def test_advice_is_that_of_its_topic() -> None:
 
 def test_a_wish_for_advice_names_its_topic() -> None:
     rows = {(language, row[0]): row for language in LANGUAGES for row in read_table(f"advice_{language}")}
-    for sample in draw(Advice()):
+    for sample in drawn(Advice()):
         _, *situations, wish, _ = rows[sample.language, sample.operand]
         asked = {sample.phrasing.format(situation, wish=wish).lower().rstrip("？?") for situation in situations}
         assert any(sample.question.lower().rstrip("？?").endswith(question) for question in asked), sample
 
 
 def test_an_english_question_is_capitalized_as_a_sentence() -> None:
-    questions = {sample.question for sample in draw(Advice()) if sample.language == "en"}
+    questions = {sample.question for sample in drawn(Advice()) if sample.language == "en"}
     assert any(question.startswith("My head hurts") for question in questions)
     assert not any(re.search(r"\bi\b", question) for question in questions)
 
@@ -59,5 +54,5 @@ def test_a_term_is_told_in_both_languages() -> None:
 def test_words_in_latin_letters_are_tokens_of_their_own(skill: Skill) -> None:
     """A word is a token with the space before it: one that follows a character or a quotation mark is spelled."""
     assert not [
-        s for s in draw(skill) if re.search(r"[^\x00-\x7f\s][A-Za-z]|[\"'][A-Za-z]", f"{s.question}\n{s.answer}")
+        s for s in drawn(skill) if re.search(r"[^\x00-\x7f\s][A-Za-z]|[\"'][A-Za-z]", f"{s.question}\n{s.answer}")
     ]

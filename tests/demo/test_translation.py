@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from random import Random
 
 import pytest
+from drawing import drawn
 
 from fastglm.demo.skills.base import Language, Sample
 from fastglm.demo.skills.translation import FEWEST, MOST, Translation
@@ -16,8 +16,7 @@ CHINESE = {en: zh for zh, en in SKILL.words}
 
 @pytest.fixture(scope="module")
 def samples() -> list[Sample]:
-    rng = Random(0)
-    return [SKILL.sample(rng) for _ in range(6000)]
+    return drawn(SKILL)
 
 
 def translated(sample: Sample) -> str:

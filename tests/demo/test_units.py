@@ -2,10 +2,12 @@
 
 import re
 from collections import defaultdict
-from random import Random
+
+from drawing import drawn
 
 from fastglm.demo.skills.units import CONVERSIONS, Units
 
+UNITS = Units()
 SIZES = {  # in the smallest unit of its kind, by the definitions of the SI and of the calendar
     **dict.fromkeys(("kilometre", "km", "千米", "公里"), 10**6),
     **dict.fromkeys(("metre", "m", "米"), 1000),
@@ -43,9 +45,8 @@ def equation(answer: str) -> list[tuple[int, str]]:
 
 
 def test_conversions_are_right() -> None:
-    rng, pairs = Random(1), set()
-    for _ in range(4000):
-        sample = Units().sample(rng)
+    pairs = set()
+    for sample in drawn(UNITS):
         (given, source), (result, target) = equation(sample.answer)
         assert given * size(source) == result * size(target)
         assert re.search(rf"(?<!\d){given} ?{source}", sample.question)
@@ -55,8 +56,7 @@ def test_conversions_are_right() -> None:
 
 
 def test_the_working_is_right() -> None:
-    rng = Random(1)
-    answers = [Units().sample(rng).answer for _ in range(4000)]
+    answers = [sample.answer for sample in drawn(UNITS)]
     calculate = {"×": int.__mul__, "+": int.__add__, "÷": int.__floordiv__}
     steps = [step for answer in answers for step in re.findall(r"(\d+)([×+÷])(\d+)=(\d+)", answer)]
     assert len(steps) > 1000
@@ -65,11 +65,9 @@ def test_the_working_is_right() -> None:
 
 def test_a_held_out_product_is_a_step_of_trained_ones() -> None:
     """Conversions that are not decimal have few numbers, so other conversions must teach their parts."""
-    rng, skill = Random(1), Units()
-    samples = [skill.sample(rng) for _ in range(20_000)]
     steps: dict[str | None, set[str]] = defaultdict(set)
-    for s in samples:
-        steps[skill.split(s)] |= set(re.findall(r"\d+×\d+=\d+", s.answer))
+    for s in drawn(UNITS, 20_000):
+        steps[UNITS.split(s)] |= set(re.findall(r"\d+×\d+=\d+", s.answer))
     assert steps["new operands"] - steps[None] == set()
 
 
