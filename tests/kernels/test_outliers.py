@@ -163,7 +163,7 @@ def test_the_same_holds_with_avx2() -> None:
     this, chosen = Path(__file__), "own_kernels or float64 or sums or hardly or refused"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", chosen, this,
-         this.with_name("test_native.py")],
+         *(this.with_name(name) for name in ("test_native.py", "test_shared_keys.py"))],
         env={**os.environ, "ATEN_CPU_CAPABILITY": "avx2"}, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]

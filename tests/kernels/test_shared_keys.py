@@ -33,7 +33,10 @@ def operands(groups, width, lengths, queries, is_int8, heads=HEADS):
 
 @pytest.mark.usefixtures("native", "poisoned")
 @pytest.mark.parametrize("groups", [1, 2, 4, HEADS])
-@pytest.mark.parametrize(("width", "lengths", "queries"), [(128, (CAPACITY,), 1), (20, (33, 5, CAPACITY), 2)])
+@pytest.mark.parametrize(
+    ("width", "lengths", "queries"),
+    [(128, (CAPACITY,), 1), (20, (33, 5, CAPACITY), 2), (8, (70,), 4), (64, (70, 5, 34), 1), (136, (CAPACITY,), 4)],
+)
 @pytest.mark.parametrize("is_int8", [False, True], ids=["fp32", "int8"])
 def test_attention_with_shared_keys_agrees_with_float64(groups, width, lengths, queries, is_int8):
     q, k, v, reach, exact = operands(groups, width, lengths, queries, is_int8)
