@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from fastglm.train import trainer
 SETTINGS = Distillation(steps=6, rows=2, row=64, learning_rate=2e-3, save_every=2)
 CORPUS = TextCorpus(TEXTS)
 CPU = torch.device("cpu")
+pytestmark = pytest.mark.usefixtures("one_thread")  # the models are so small that a second one only costs time
 
 
 def teacher() -> ChatGLM6BConfig:
@@ -46,14 +46,6 @@ def smaller(**fields: object) -> ChatGLM6BConfig:
 def run(start: Path | ChatGLM6BConfig, folder: Path, settings: Distillation = SETTINGS, name: str = "out"):
     distil(SOURCE, start, folder / name, CORPUS, settings, folder / "state.pt", device="cpu", progress=lambda _: None)
     return folder / name
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def test_layers_are_spread_evenly_from_the_first_to_the_last() -> None:

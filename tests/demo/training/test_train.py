@@ -1,7 +1,8 @@
 """Training: it learns, resumes, scores, and writes a checkpoint in the published layout."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,21 @@ CONFIG = ChatGLM6BConfig(
     max_sequence_length=64, bos_token_id=SOP, eos_token_id=EOP, mask_token_id=85, gmask_token_id=GMASK,
 )  # fmt: skip
 PLAN = Plan(hidden=32, layers=1, heads=2, inner=32, rows=1, questions=1)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Train one vocabulary for all models; `tests/demo/test_tokenizer.py` trains it again."""
+    made, real = tmp_path_factory.mktemp("vocabulary"), first.train_tokenizer
+
+    def once(texts: Iterable[str], out: Path, size: int) -> None:
+        if not any(made.iterdir()):
+            real(texts, made, size)
+        shutil.copytree(made, out, dirs_exist_ok=True)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(first, "train_tokenizer", once)
+        yield
 
 
 def tiny_model() -> ChatGLMForConditionalGeneration:
