@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from recorded import folder
+from spoil import weights
 from torch import nn
 
 import fastglm
@@ -228,9 +229,7 @@ def test_embedding_and_head_in_a_format_of_their_own(calibrate: bool, texts: lis
 
 def test_a_shared_head_stays_shared(texts: list[Text], tmp_path: Path) -> None:
     shutil.copytree(SMALL, tmp_path / "model")
-    state = torch.load(tmp_path / "model" / "pytorch_model.bin", weights_only=True)
-    state["lm_head.weight"] = state["transformer.word_embeddings.weight"].clone()
-    torch.save(state, tmp_path / "model" / "pytorch_model.bin")
+    weights(lambda state: state.update({"lm_head.weight": state[EMBEDDING].clone()}))(tmp_path / "model")
     seen: list[Progress] = []
     quantise_folder(tmp_path / "model", "int4-g32", tmp_path / "out", seen.append, texts=texts)
     assert not any(name.startswith("lm_head") for name, _ in Checkpoint(tmp_path / "out").tensors())

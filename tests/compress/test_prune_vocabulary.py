@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 import pytest
 import sentencepiece
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pruning import SOURCE, TEXTS, changed_copy, check_prediction, stored
 from sentencepiece import sentencepiece_model_pb2 as proto
+from spoil import add_images
 from transformers import AutoTokenizer
 
 import fastglm
@@ -76,19 +78,8 @@ def test_every_text_can_still_be_written(pruned, text):
 
 
 def test_image_tokens_go_with_the_others(tmp_path):
-    images = 40
-    ids = json.loads((SOURCE / "config.json").read_text())
-
-    def add_images(state):
-        for name in MATRICES:
-            state[name] = torch.cat((torch.zeros(images, 64), state[name]))
-
-    fields = ("bos_token_id", "eos_token_id", "mask_token_id", "gmask_token_id", "pad_token_id")
-    fields_up = {name: ids[name] + images for name in fields}
-    source = changed_copy(tmp_path / "model", add_images, vocab_size=ids["vocab_size"] + images, **fields_up)
-    tokens = json.loads((source / "tokenizer_config.json").read_text()) | {"num_image_tokens": images}
-    (source / "tokenizer_config.json").write_text(json.dumps(tokens))
-    prune_vocabulary(source, tmp_path / "out", TEXTS)
+    add_images(shutil.copytree(SOURCE, tmp_path / "model"), 40)
+    prune_vocabulary(tmp_path / "model", tmp_path / "out", TEXTS)
     prune_vocabulary(SOURCE, tmp_path / "plain", TEXTS)
     found, wanted = stored(tmp_path / "out"), stored(tmp_path / "plain")
     assert all(torch.equal(found[name], wanted[name]) for name in MATRICES)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from recorded import CASE_IDS, folder
 from safetensors.torch import safe_open
+from spoil import weights
 from transformers import AutoModel
 
 import fastglm
@@ -70,9 +71,7 @@ def test_a_variant_is_made_once_and_kept(own_home):
 def test_a_changed_checkpoint_is_compressed_anew(own_home, tmp_path):
     shutil.copytree(folder("chatglm"), tmp_path / "model")
     greedy(tmp_path / "model", "int8")
-    state = torch.load(tmp_path / "model" / "pytorch_model.bin", weights_only=True)
-    state["lm_head.weight"] *= 2
-    torch.save(state, tmp_path / "model" / "pytorch_model.bin")
+    weights(lambda state: state["lm_head.weight"].mul_(2))(tmp_path / "model")
     greedy(tmp_path / "model", "int8")
     assert len(list(own_home.glob("variants/*/int8"))) == 2
 

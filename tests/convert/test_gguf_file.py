@@ -12,10 +12,10 @@ import gguf
 import numpy as np
 import pytest
 import recorded
-import torch
 from mixed_texts import mixed_texts
 from original_ids import original_ids
 from sentencepiece import sentencepiece_model_pb2 as proto
+from spoil import config, weights
 
 from fastglm.convert.conversion import convert
 from fastglm.convert.kinds import Kind, Layout
@@ -97,12 +97,9 @@ def test_unigram_vocabularies_spell_single_bytes(tmp_path: Path, caplog: pytest.
     pieces = proto.ModelProto.FromString((demo_folder() / "ice_text.model").read_bytes())
     next(piece for piece in pieces.pieces if piece.piece == "<n>").piece = "<line>"  # ChatGLM-6B's alone has the other
     (source / "tokenizer.model").write_bytes(pieces.SerializeToString())
-    config = json.loads((source / "config.json").read_text()) | {"padded_vocab_size": 4352}
-    (source / "config.json").write_text(json.dumps(config))
-    weights = torch.load(source / "pytorch_model.bin")
-    for name in ("transformer.embedding.word_embeddings.weight", "transformer.output_layer.weight"):
-        weights[name] = weights[name].repeat(6, 1)[:4352]
-    torch.save(weights, source / "pytorch_model.bin")
+    config(padded_vocab_size=4352)(source)
+    ends = ("transformer.embedding.word_embeddings.weight", "transformer.output_layer.weight")
+    weights(lambda state: state | {name: state[name].repeat(6, 1)[:4352] for name in ends})(source)
     reader = gguf.GGUFReader(convert(source, Layout.gguf, tmp_path / "file"))
     fields = {key: field.contents() for key, field in reader.fields.items()}
     tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
@@ -117,9 +114,7 @@ def test_unigram_vocabularies_spell_single_bytes(tmp_path: Path, caplog: pytest.
 def test_numbers_beyond_f16_are_refused(tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(recorded.folder("chatglm3"), source)
-    weights = torch.load(source / "pytorch_model.bin")
-    weights["transformer.output_layer.weight"][3, 5] = 1e6
-    torch.save(weights, source / "pytorch_model.bin")
+    weights(lambda state: state["transformer.output_layer.weight"][3, 5].fill_(1e6))(source)
     with pytest.raises(CheckpointError, match="beyond the range of f16"):
         convert(source, Layout.gguf, tmp_path / "out")
     assert list(tmp_path.iterdir()) == [source]

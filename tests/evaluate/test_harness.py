@@ -20,30 +20,31 @@ from fastglm.evaluate.harness_model import Generation, VariantLM
 from fastglm.kernels.exact import is_exact
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "chatglm"
-CHOICE = """
-task: capitals_here
-dataset_path: json
+DATA = """dataset_path: json
 dataset_kwargs: {{data_files: {{test: {data}}}}}
 test_split: test
-output_type: multiple_choice
 doc_to_text: "{{{{question}}}}"
+"""
+CHOICE = (
+    DATA
+    + """task: capitals_here
+output_type: multiple_choice
 doc_to_target: "{{{{answer}}}}"
 doc_to_choice: "{{{{choices}}}}"
 metric_list: [{{metric: acc}}]
 metadata: {{version: 3.0}}
 """
-OPEN = """
-task: sums_here
-dataset_path: json
-dataset_kwargs: {{data_files: {{test: {data}}}}}
-test_split: test
+)
+OPEN = (
+    DATA
+    + """task: sums_here
 output_type: generate_until
-doc_to_text: "{{{{question}}}}"
 doc_to_target: "{{{{choices[answer]}}}}"
 generation_kwargs: {{until: ["。"], max_gen_toks: 20}}
 metric_list: [{{metric: exact_match}}]
 metadata: {{version: 1.0}}
 """
+)
 DOCUMENTS = [
     {"question": "法国的首都是哪里？", "choices": ["法国的首都是巴黎", "法国的首都是东京"], "answer": 0},
     {"question": "12+30=?", "choices": ["12+30=41", "12+30=42"], "answer": 1},

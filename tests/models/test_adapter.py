@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from learned import PREFIXES, recorded, save
+from learned import recorded, save
+from recorded import folder
+from spoil import BIN, LORA, POINTER, Evil, config, file, several, weights
 from transformers import AutoModel
 
 import fastglm
@@ -22,17 +24,6 @@ from fastglm.models.loading import weights_memory
 from fastglm.models.source import demo_folder
 
 SETTINGS = {"do_sample": False, "eos_token_id": None}
-
-
-@pytest.fixture(scope="module", params=PREFIXES)
-def record(request):
-    return recorded(request.param)
-
-
-@pytest.fixture(scope="module")
-def plain():
-    """The prefix without projection."""
-    return recorded(PREFIXES[0])
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +110,7 @@ def test_a_published_quantized_base_takes_it(plain, tmp_path):
     base = AutoModel.from_pretrained(plain.base).quantize(4)
     save(replace(plain, model=base), tmp_path / "int4")
     shutil.copytree(plain.adapter, tmp_path / "prefix")
-    changed(tmp_path / "prefix", quantization_bit=4)  # as saved by a training on such a base
+    config(quantization_bit=4)(tmp_path / "prefix")  # as saved by a training on such a base
     model, _ = fastglm.load(str(tmp_path / "int4"), adapter=tmp_path / "prefix")
     for found, own in zip(model.prefix().layers, plain.model.prefix().layers, strict=True):
         torch.testing.assert_close(found, own)
@@ -148,105 +139,35 @@ def test_scores_with_it_do_not_pass_for_the_originals(plain, monkeypatch):
 # Bad input: each spoils a copy of the adapter, or names another folder.
 
 
-def changed(folder, **fields):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | fields))
-
-
-def change_weights(folder, change):
-    state = torch.load(folder / "pytorch_model.bin", weights_only=True)
-    change(state)
-    torch.save(state, folder / "pytorch_model.bin")
-
-
-def no_folder(folder):
-    shutil.rmtree(folder)
-
-
-def a_file(folder):
-    shutil.rmtree(folder)
-    folder.write_bytes(b"")
-
-
-def no_config(folder):
-    (folder / "config.json").unlink()
-
-
-def a_lora(folder):
-    no_config(folder)
-    (folder / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": "a/b"}))
-
-
-def no_prefix(folder):
-    changed(folder, pre_seq_len=None)
-
-
-def other_architecture(folder):
-    other = folder.with_name("other")
-    shutil.copytree(Path(__file__).parents[1] / "golden" / "chatglm2-ptuning" / "prefix", other)
-    no_folder(folder)
-    other.rename(folder)
-
-
-def no_weights(folder):
-    (folder / "pytorch_model.bin").unlink()
-
-
-def a_pointer(folder):
-    (folder / "pytorch_model.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
-
-
-def nothing_in_it(folder):
-    change_weights(folder, lambda state: state.clear())
-
-
-def other_weights(folder):
-    change_weights(folder, lambda state: state.update({"lm_head.weight": torch.zeros(768, 64)}))
-
-
-def a_number_missing(folder):
-    change_weights(folder, lambda state: next(iter(state.values()))[0].fill_(float("nan")))
-
-
-def whole_numbers(folder):
-    change_weights(folder, lambda state: state.update({name: each.long() for name, each in state.items()}))
-
-
-class Evil:
-    def __reduce__(self):
-        return (open, ("touched", "w"))
-
-
-def a_program(folder):
-    change_weights(folder, lambda state: state.update({next(iter(state)): Evil()}))
-
-
-def projection_beside(folder):
-    change_weights(folder, lambda state: state.update({"transformer.prefix_encoder.trans.0.weight": torch.zeros(2, 2)}))
-
-
+OTHER = folder("chatglm2-ptuning") / "prefix"
 BAD = [
-    (no_folder, "is not a folder"),
-    (a_file, "is not a folder"),
-    (no_config, "has no config.json"),
-    (a_lora, r"is a PEFT adapter \(LORA\) for a/b"),
-    (no_prefix, "does not set pre_seq_len"),
-    (other_architecture, "a model of another architecture"),
-    (lambda folder: changed(folder, num_layers=3), "a model with 3 layers, and this one has 2"),
-    (lambda folder: changed(folder, num_attention_heads=4), "with 4 heads of keys in a layer, and this one has 8"),
-    (lambda folder: changed(folder, hidden_size=128), "with 128 numbers in a state, and this one has 64"),
-    (lambda folder: changed(folder, head_dim=16), "with 16 numbers in a head, and this one has 8"),
-    (lambda folder: changed(folder, pre_seq_len=9), r"embedding.weight is \(8, 256\) .* and \(9, 256\) by its config"),
-    (lambda folder: changed(folder, prefix_projection=True), r"\(8, 256\) in the checkpoint and \(8, 64\)"),
-    (lambda folder: changed(folder, pre_seq_len="8"), "pre_seq_len must be"),
-    (no_weights, "has no weights"),
-    (a_pointer, "Git-LFS pointer"),
-    (nothing_in_it, "lacks transformer.prefix_encoder.embedding.weight"),
-    (other_weights, r"holds more than a learned prefix, lm_head.weight for one: name it as the model"),
-    (a_number_missing, "NaN or infinite"),
-    (whole_numbers, "must be floating point"),
-    (a_program, "holds more than weights"),
-    (projection_beside, r"trans.0.weight, and prefix_projection in its config.json says otherwise"),
+    (shutil.rmtree, "is not a folder"),
+    (several(shutil.rmtree, Path.touch), "is not a folder"),
+    (file("config.json", None), "has no config.json"),
+    (several(file("config.json", None), file("adapter_config.json", LORA)), r"is a PEFT adapter \(LORA\) for a/b"),
+    (config(pre_seq_len=None), "does not set pre_seq_len"),
+    (several(shutil.rmtree, lambda place: shutil.copytree(OTHER, place)), "a model of another architecture"),
+    (config(num_layers=3), "a model with 3 layers, and this one has 2"),
+    (config(num_attention_heads=4), "with 4 heads of keys in a layer, and this one has 8"),
+    (config(hidden_size=128), "with 128 numbers in a state, and this one has 64"),
+    (config(head_dim=16), "with 16 numbers in a head, and this one has 8"),
+    (config(pre_seq_len=9), r"embedding.weight is \(8, 256\) .* and \(9, 256\) by its config"),
+    (config(prefix_projection=True), r"\(8, 256\) in the checkpoint and \(8, 64\)"),
+    (config(pre_seq_len="8"), "pre_seq_len must be"),
+    (file(BIN, None), "has no weights"),
+    (file(BIN, POINTER), "Git-LFS pointer"),
+    (weights(dict.clear), "lacks transformer.prefix_encoder.embedding.weight"),
+    (
+        weights(lambda state: state.update({"lm_head.weight": torch.zeros(768, 64)})),
+        r"holds more than a learned prefix, lm_head.weight for one: name it as the model",
+    ),
+    (weights(lambda state: next(iter(state.values()))[0].fill_(float("nan"))), "NaN or infinite"),
+    (weights(lambda state: {name: each.long() for name, each in state.items()}), "must be floating point"),
+    (weights(lambda state: dict.fromkeys(state, Evil())), "holds more than weights"),
+    (
+        weights(lambda state: state.update({"transformer.prefix_encoder.trans.0.weight": torch.zeros(2, 2)})),
+        r"trans.0.weight, and prefix_projection in its config.json says otherwise",
+    ),
 ]
 
 

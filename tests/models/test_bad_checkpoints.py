@@ -11,6 +11,7 @@ import pytest
 import torch
 from recorded import folder
 from safetensors.torch import save_file
+from spoil import BIN, config, read_weights, weights, write_shards
 from transformers import AutoConfig, AutoModel
 
 import fastglm
@@ -40,11 +41,6 @@ def refused(model, said, compressed=True):
     assert len(lines) == 1
     assert "\n" not in lines.pop()
     assert not model.with_name("out").exists()
-
-
-def change_config(model, **fields):
-    config = json.loads((model / "config.json").read_text())
-    (model / "config.json").write_text(json.dumps(config | fields))
 
 
 NAN, INF = float("nan"), float("inf")
@@ -110,7 +106,7 @@ def test_a_field_out_of_its_range_is_named(model, field, value):
 
 @pytest.mark.parametrize(("field", "value"), [("num_layers", 10**9), ("layernorm_epsilon", NAN), ("hidden_size", "64")])
 def test_every_way_to_read_a_config_says_the_same(model, field, value):
-    change_config(model, **{field: value})
+    config(**{field: value})(model)
     refused(model, f"{field} must be")
     for read in (AutoConfig.from_pretrained, AutoModel.from_pretrained):
         with pytest.raises(CheckpointError, match=f"config.json: {field} must be"):
@@ -125,17 +121,15 @@ def test_a_config_changed_by_hand_is_checked_when_a_model_is_built(model):
 
 
 def test_ids_beyond_the_vocabulary_are_named(model):
-    change_config(model, eos_token_id=768)
+    config(eos_token_id=768)(model)
     refused(model, "eos_token_id is 768, and the vocabulary has 768 tokens")
 
 
 def with_weights(model, change, kind="bin"):
-    state = torch.load(model / "pytorch_model.bin", weights_only=True)
-    change(state)
-    if kind == "bin":
-        return torch.save(state, model / "pytorch_model.bin")
-    (model / "pytorch_model.bin").unlink()
-    return save_file(state, model / "model.safetensors")
+    weights(change)(model)
+    if kind == "safetensors":
+        save_file(read_weights(model), model / "model.safetensors")
+        (model / BIN).unlink()
 
 
 def put(name, make):
@@ -206,7 +200,7 @@ def archive(**files):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.safetensors"])
+@pytest.mark.parametrize("name", [BIN, "model.safetensors"])
 @pytest.mark.parametrize(
     "content",
     [
@@ -228,20 +222,9 @@ def archive(**files):
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_files_of_other_things_are_refused_in_a_line(model, name, content):
-    (model / "pytorch_model.bin").unlink()
+    (model / BIN).unlink()
     (model / name).write_bytes(content)
     refused(model, "truncated or corrupt|holds more than weights|no table of weights|is not a tensor")
-
-
-def shards(model):
-    state = torch.load(model / "pytorch_model.bin", weights_only=True)
-    (model / "pytorch_model.bin").unlink()
-    places = {}
-    for number in range(2):
-        part = {name: state[name].clone() for name in list(state)[number::2]}
-        save_file(part, model / f"model-0000{number + 1}-of-00002.safetensors")
-        places |= dict.fromkeys(part, f"model-0000{number + 1}-of-00002.safetensors")
-    return places
 
 
 def write_index(model, value):
@@ -252,20 +235,20 @@ def write_index(model, value):
     "value", [{}, {"weight_map": {}}, {"weight_map": []}, {"weight_map": {"a": 1}}, {"weight_map": {"a": ""}}, [], 3]
 )
 def test_an_index_of_wrong_types(model, value):
-    shards(model)
+    write_shards(model, count=2)
     write_index(model, value)
     refused(model, "names no weight files|holds no JSON object")
 
 
 @pytest.mark.parametrize("name", ["../model/a.bin", "/etc/passwd", "..", "sub/model.bin", "config.json", "a\0.bin"])
 def test_an_index_that_names_files_elsewhere(model, name):
-    places = shards(model)
+    places = write_shards(model, count=2)
     write_index(model, {"weight_map": places | {"lm_head.weight": name}})
     refused(model, r"names no weight files|lacks a\?\.bin")
 
 
 def test_an_index_that_names_the_wrong_shard(model):
-    places = shards(model)
+    places = write_shards(model, count=2)
     first, second = sorted(set(places.values()))
     wrong = next(name for name, file in places.items() if file == first)
     write_index(model, {"weight_map": places | {wrong: second}})
@@ -273,7 +256,7 @@ def test_an_index_that_names_the_wrong_shard(model):
 
 
 def test_a_tensor_in_two_shards(model):
-    write_index(model, {"weight_map": shards(model)})
+    write_index(model, {"weight_map": write_shards(model, count=2)})
     save_file({"lm_head.weight": torch.ones(768, 64)}, model / "model-00003-of-00003.safetensors")
     index = json.loads((model / "model.safetensors.index.json").read_text())["weight_map"]
     write_index(model, {"weight_map": index | {"lm_head.bias": "model-00003-of-00003.safetensors"}})

@@ -9,6 +9,7 @@ import pytest
 import torch
 from recorded import CASE_IDS, folder
 from safetensors.torch import save_file
+from spoil import BIN, LORA, config, file, read_weights, several, weights, write_shards
 from transformers import AutoModel
 
 import fastglm
@@ -26,15 +27,6 @@ EMBEDDING, HEAD = CHATGLM_6B.tensors.ends
 def model(tmp_path):
     shutil.copytree(folder("chatglm"), tmp_path / "model")
     return tmp_path / "model"
-
-
-def change_config(place, **fields):
-    config = json.loads((place / "config.json").read_text())
-    (place / "config.json").write_text(json.dumps(config | fields))
-
-
-def weights(place):
-    return torch.load(place / "pytorch_model.bin", weights_only=True)
 
 
 def logits(model):
@@ -56,14 +48,14 @@ def quantised_embedding(request, tmp_path):
     packed, plain = tmp_path / "packed", tmp_path / "plain"
     for place in (packed, plain):
         shutil.copytree(folder(f"chatglm-int{bits}"), place)
-    state, unpacked = weights(packed), {}
+    state, unpacked = read_weights(packed), {}
     for name in (EMBEDDING, HEAD):
         parts = form.pack(state.pop(name).float())
         state |= {name.removesuffix("weight") + part: tensor for part, tensor in parts.items()}
         unpacked[name] = form.unpack(parts, 64)
-    torch.save(state, packed / "pytorch_model.bin")
-    torch.save(weights(plain) | unpacked, plain / "pytorch_model.bin")
-    change_config(packed, quantization_embeddings=True)
+    torch.save(state, packed / BIN)
+    weights(lambda state: state | unpacked)(plain)
+    config(quantization_embeddings=True)(packed)
     return packed, plain
 
 
@@ -81,14 +73,11 @@ def test_a_quantised_embedding_is_read(quantised_embedding):
 def test_a_quantised_head_of_its_own_is_kept_and_an_equal_one_shared(quantised_embedding):
     packed, _ = quantised_embedding
     assert type(fastglm.load(packed)[0].lm_head).__name__ == "QuantizedLinear"
-    state = weights(packed)
-    for part in ("weight", "weight_scale"):
-        state[f"lm_head.{part}"] = state[EMBEDDING.removesuffix("weight") + part].clone()
-    torch.save(state, packed / "pytorch_model.bin")
+    parts = ("weight", "weight_scale")
+    embedding = EMBEDDING.removesuffix("weight")
+    weights(lambda state: state.update({f"lm_head.{part}": state[embedding + part].clone() for part in parts}))(packed)
     assert type(fastglm.load(packed)[0].lm_head).__name__ == "SharedHead"
-    for part in ("weight", "weight_scale"):
-        del state[f"lm_head.{part}"]
-    torch.save(state, packed / "pytorch_model.bin")
+    weights(lambda state: [state.pop(f"lm_head.{part}") for part in parts])(packed)
     for load in (fastglm.load, AutoModel.from_pretrained):
         with pytest.raises(CheckpointError, match=r"lacks lm_head\.weight"):
             load(packed)
@@ -96,27 +85,16 @@ def test_a_quantised_head_of_its_own_is_kept_and_an_equal_one_shared(quantised_e
 
 def test_a_head_without_its_scale_is_named(quantised_embedding):
     packed, _ = quantised_embedding
-    state = weights(packed)
-    del state["lm_head.weight_scale"]
-    torch.save(state, packed / "pytorch_model.bin")
+    weights(lambda state: state.pop("lm_head.weight_scale"))(packed)
     with pytest.raises(CheckpointError, match=r"lacks lm_head\.weight_scale"):
         fastglm.load(packed)
-
-
-def write_shards(place, kind, count=3, width=5):
-    state = weights(place)
-    (place / "pytorch_model.bin").unlink()
-    stem = "model" if kind == "safetensors" else "pytorch_model"
-    for number in range(count):
-        part = {name: state[name].clone() for name in list(state)[number::count]}
-        file = place / f"{stem}-{number + 1:0{width}}-of-{count:0{width}}.{kind}"
-        save_file(part, file) if kind == "safetensors" else torch.save(part, file)
 
 
 @pytest.mark.parametrize(("kind", "width"), [("bin", 5), ("safetensors", 5), ("bin", 2)])
 def test_shards_without_an_index_are_read_by_their_numbers(model, kind, width):
     wanted = answered(model)
     write_shards(model, kind, width=width)
+    next(model.glob("*.index.json")).unlink()
     assert answered(model) == wanted
     next(model.glob(f"*2-of-*.{kind}")).unlink()
     with pytest.raises(CheckpointError, match=r"lacks .*2-of-0*3\."):
@@ -124,7 +102,7 @@ def test_shards_without_an_index_are_read_by_their_numbers(model, kind, width):
 
 
 def test_fifty_thousand_missing_shards_are_counted(model):
-    (model / "pytorch_model.bin").unlink()
+    (model / BIN).unlink()
     names = {f"x{number}": f"model-{number:05d}-of-50000.safetensors" for number in range(1, 50_001)}
     (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
     with pytest.raises(CheckpointError, match="and 49997 more") as raised:
@@ -144,81 +122,40 @@ def test_a_model_may_be_a_path_everywhere(model, tmp_path):
         assert host.info.model == str(model)
 
 
-def adapter(place):
-    (place / "config.json").unlink()
-    told = {"peft_type": "LORA", "base_model_name_or_path": "THUDM/chatglm-6b"}
-    (place / "adapter_config.json").write_text(json.dumps(told))
-
-
-def adapter_without_a_base(place):
-    (place / "config.json").unlink()
-    (place / "adapter_config.json").write_text(json.dumps({"peft_type": 3, "base_model_name_or_path": None}))
-
-
-def adapter_of_nonsense(place):
-    (place / "config.json").unlink()
-    (place / "adapter_config.json").write_text("[")
-
-
 def quantised_by(method):
-    def change(place):
-        change_config(place, quantization_config={"quant_method": method, "bits": 4})
-
-    return change
-
-
-def quantised_by_nobody(place):
-    change_config(place, quantization_config=[])
-
-
-def old_gptq(place):
-    (place / "quantize_config.json").write_text("{}")
+    return config(quantization_config=method if method == [] else {"quant_method": method, "bits": 4})
 
 
 def tensors_of(ending):
-    def change(place):
-        torch.save(weights(place) | {f"transformer.layers.0.mlp.dense_h_to_4h{ending}": torch.ones(2)}, place / WEIGHTS)
-
-    return change
+    return weights(lambda state: state | {f"transformer.layers.0.mlp.dense_h_to_4h{ending}": torch.ones(2)})
 
 
-WEIGHTS = "pytorch_model.bin"
-
-
-def gguf(place):
-    (place / "config.json").unlink()
-    (place / WEIGHTS).unlink()
-    (place / "model-q4_0.gguf").write_bytes(b"GGUF" + bytes(100))
-
-
-def ggml(place):
-    (place / "config.json").unlink()
-    (place / WEIGHTS).write_bytes(b"ggml" + bytes(100))
-
-
-def gguf_beside_a_config(place):
-    (place / WEIGHTS).unlink()
-    (place / "model.gguf").write_bytes(b"GGUF" + bytes(100))
+NO_CONFIG = file("config.json", None)
+NO_BASE = '{"peft_type": 3, "base_model_name_or_path": null}'
+GGUF = b"GGUF" + bytes(100)
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (adapter, r"PEFT adapter \(LORA\) for THUDM/chatglm-6b: load its base"),
-        (adapter_without_a_base, "PEFT adapter that does not name its base"),
-        (adapter_of_nonsense, r"adapter_config\.json cannot be read as JSON"),
+        (several(NO_CONFIG, file("adapter_config.json", LORA)), r"PEFT adapter \(LORA\) for a/b: load its base"),
+        (several(NO_CONFIG, file("adapter_config.json", NO_BASE)), "PEFT adapter that does not name its base"),
+        (several(NO_CONFIG, file("adapter_config.json", "[")), r"adapter_config\.json cannot be read as JSON"),
         (quantised_by("bitsandbytes"), "bitsandbytes has quantised: load it with AutoModel"),
         (quantised_by("gptq"), "gptq has quantised: name the checkpoint"),
         (quantised_by("awq"), "awq has quantised"),
         (quantised_by(7), "another program has quantised"),
-        (quantised_by_nobody, "another program has quantised"),
-        (old_gptq, "gptq has quantised"),
+        (quantised_by([]), "another program has quantised"),
+        (file("quantize_config.json", "{}"), "gptq has quantised"),
         (tensors_of(".qweight"), "tensors of GPTQ or AWQ"),
         (tensors_of(".weight.absmax"), "tensors of bitsandbytes"),
         (tensors_of(".lora_A.weight"), "tensors of PEFT"),
-        (gguf, r"model-q4_0\.gguf is a GGUF file"),
-        (ggml, "is a GGML file"),
-        (gguf_beside_a_config, "is a GGUF file"),
+        (
+            several(NO_CONFIG, file(BIN, None), file("model-q4_0.gguf", GGUF)),
+            r"model-q4_0\.gguf is a GGUF file",
+        ),
+        (several(NO_CONFIG, file(BIN, b"ggml" + bytes(100))), "is a GGML file"),
+        (several(file(BIN, None), file("model.gguf", GGUF)), "is a GGUF file"),
     ],
 )
 def test_files_of_other_programs_are_named(model, tmp_path, change, said):
@@ -237,7 +174,7 @@ def test_a_file_that_is_named_as_a_model_is_told(tmp_path):
 
 
 def test_folders_of_other_programs_are_listed_with_what_they_are(model, monkeypatch, tmp_path):
-    adapter(model)
+    several(NO_CONFIG, file("adapter_config.json", LORA))(model)
     monkeypatch.setenv("FASTGLM_MODEL_DIRS", str(tmp_path))
     assert "PEFT adapter" in openable().refused[str(model)]
 
@@ -260,7 +197,7 @@ def test_folders_of_other_programs_are_listed_with_what_they_are(model, monkeypa
     ],
 )
 def test_relatives_with_pictures_or_experts_are_named_with_what_runs_them(model, fields, said):
-    change_config(model, **fields)
+    config(**fields)(model)
     with pytest.raises(CheckpointError, match=said) as refused:
         fastglm.load(model)
     assert "\n" not in str(refused.value)

@@ -23,17 +23,6 @@ from fastglm.models.packing import Example
 SETTINGS = {"do_sample": False, "eos_token_id": None}
 
 
-@pytest.fixture(scope="module", params=PREFIXES)
-def record(request):
-    return recorded(request.param)
-
-
-@pytest.fixture(scope="module")
-def plain():
-    """The prefix without projection."""
-    return recorded(PREFIXES[0])
-
-
 @pytest.fixture(scope="module")
 def saved(record, tmp_path_factory):
     """A checkpoint that holds the model and its prefix."""

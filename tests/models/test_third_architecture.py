@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 import pytest
 import torch
 import torch.nn.functional as F
+from pruning import check_narrowing
 from torch import Tensor, nn
 
 import fastglm
 from fastglm.compress import compress
+from fastglm.compress.configs import narrowed
 from fastglm.compress.recipe import Recipe
 from fastglm.compress.scores import score
 from fastglm.compress.size import predict_size
@@ -285,6 +287,17 @@ def test_the_model_is_pruned_by_a_recipe_and_calibrated(folder: Path, tmp_path: 
     config = loaded[0].config
     assert (config.layers, config.shape(0), config.weight_format) == (2, LayerShape(2, 1, 24), "int8")
     assert len(streamed(loaded)) == 6
+
+
+@torch.inference_mode()
+def test_parts_that_add_nothing_leave_no_trace() -> None:
+    torch.manual_seed(0)
+    block, narrow = ToyBlock(ToyConfig(), 0), ToyBlock(ToyConfig(heads=2, groups=1, wide=24), 0)
+    assert narrowed(block.shape, 0.5, 0.5) == narrow.shape
+    block.o.weight[:, : 2 * WIDTH] = 0  # the first head of keys, with its two of queries
+    block.down.weight[:, ::2] = 0
+    rotation = rotate(torch.arange(40)[None, None], 40, torch.float32)
+    check_narrowing(TOY.tensors, block, narrow, narrow.shape, torch.randn(1, 40, 32), rotation, None, None)
 
 
 def test_the_model_is_asked_held_out_questions(folder: Path) -> None:

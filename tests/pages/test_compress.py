@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from page_run import Open, box, button, healthy, place, press, words
+from spoil import change_json
 from stored import keep
 from streamlit.testing.v1 import AppTest
 
@@ -188,8 +189,7 @@ def test_names_are_checked(open_page: Open, commands: list[list[str]], own_home:
 def test_models_that_cannot_be_compressed_are_refused_in_a_line(open_page: Open, own_home: Path) -> None:
     assert "may not be opened here" in words(open_page(PAGE, model="/etc"))
     folder = make(own_home, "packed")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"weight_format": "int4-g128"}))
+    change_json(folder / "config.json", weight_format="int4-g128")
     shutil.copy(demo_folder() / "model.safetensors", folder)
     assert "is quantised already" in words(open_page(PAGE, model=str(folder)))
     app = open_page(PAGE, recipe="own", steps='[{"prune-depth":{"layers":9}}]')

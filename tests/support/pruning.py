@@ -1,20 +1,25 @@
 """Helpers for tests of pruning: texts, a tiny checkpoint with some weights changed, and its logits."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from recorded import folder
 from safetensors.torch import load_file
-from torch import Tensor
+from spoil import config, several, weights
+from torch import Tensor, nn
 
 import fastglm
 from fastglm.compress.calibration import calibration_examples
 from fastglm.compress.prune import Pruned
+from fastglm.compress.prune.width import _narrow
 from fastglm.evaluate.likelihood import batches_of
+from fastglm.models.architecture import TensorNames
 from fastglm.models.checkpoint import Checkpoint
+from fastglm.models.facts import LayerShape
+from fastglm.models.language_model import BaseBlock
 from fastglm.models.layerwise import LayerwiseModel
 from fastglm.models.packing import Batch
 from fastglm.text_files import Text
@@ -28,11 +33,7 @@ LAYER = "transformer.layers.{}."
 def changed_copy(to: Path, change: Callable[[dict[str, Tensor]], None], **fields: object) -> Path:
     """Copy the tiny checkpoint and change its weights in place, and fields of its config."""
     shutil.copytree(SOURCE, to)
-    state = torch.load(to / "pytorch_model.bin", weights_only=True)
-    change(state)
-    torch.save(state, to / "pytorch_model.bin")
-    config = json.loads((to / "config.json").read_text()) | fields
-    (to / "config.json").write_text(json.dumps(config))
+    several(weights(change), config(**fields))(to)
     return to
 
 
@@ -65,3 +66,18 @@ def check_prediction(report: Pruned, out: Path) -> None:
     assert report.after.read < report.before.read
     assert report.speedup > 1
     assert report.removed in report.as_text()
+
+
+def check_narrowing(
+    names: TensorNames, block: BaseBlock, narrow: BaseBlock, shape: LayerShape, x: Tensor, *inputs: Any
+) -> None:
+    """Check that a block of a smaller shape gives the same with the parts that it can hold."""
+
+    def run(watch: dict[nn.Module, Any]) -> None:
+        hooks = [m.register_forward_pre_hook(lambda _, given, see=see: see(given[0][0])) for m, see in watch.items()]
+        block(x, *inputs)
+        for hook in hooks:
+            hook.remove()
+
+    narrow.load_state_dict(_narrow(names, block, run, shape))
+    torch.testing.assert_close(narrow(x, *inputs), block(x, *inputs))

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from recorded import folder
+from spoil import config
 
 from fastglm.errors import CheckpointError, UsageError
 from fastglm.models.source import EMBEDDED, openable
@@ -127,8 +128,7 @@ def test_the_list_of_models_follows_the_files(tmp_path, monkeypatch):
     assert "has no weights" in openable().refused[str(place)]
     weights.rename(place / "pytorch_model.bin")
     assert str(place) in openable().models
-    config = json.loads((place / "config.json").read_text())
-    (place / "config.json").write_text(json.dumps(config | {"model_type": "llama"}))
+    config(model_type="llama")(place)
     assert "'llama'" in openable().refused[str(place)]
 
 

@@ -2,7 +2,6 @@
 way to load or compress.
 """
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 import torch
 from recorded import CASE_IDS, folder
 from safetensors.torch import save_file
+from spoil import change_json, read_weights
 from transformers import AutoModel
 
 import fastglm
@@ -32,9 +32,8 @@ def make(tmp_path):
         place = tmp_path / "model"
         shutil.copytree(folder(layout), place)
         if tied != "as published":
-            config = json.loads((place / "config.json").read_text())
-            (place / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": tied == "true"}))
-        state = torch.load(place / "pytorch_model.bin", weights_only=True)
+            change_json(place / "config.json", tie_word_embeddings=tied == "true")
+        state = read_weights(place)
         for name, value in changes.items():
             full = {"head": HEAD, "embedding": EMBEDDING}[name]
             state.pop(full, None)
@@ -51,7 +50,7 @@ def make(tmp_path):
 
 
 def stored(name: str, layout: str = "chatglm") -> torch.Tensor:
-    return torch.load(folder(layout) / "pytorch_model.bin", weights_only=True)[name]
+    return read_weights(folder(layout))[name]
 
 
 def logits(model: torch.nn.Module) -> torch.Tensor:

@@ -8,6 +8,7 @@ import shutil
 import pytest
 import torch
 from recorded import expected, folder
+from spoil import change_json
 from torch.utils.data import DataLoader
 from transformers import (
     AutoConfig,
@@ -148,8 +149,7 @@ def test_code_beside_a_checkpoint_is_not_run(tmp_path, auto, trust):
 @pytest.mark.parametrize("name", ["ChatGLMTokenizer", "ChatGLM6BTokenizer"])
 def test_our_tokenizer_is_used_whatever_code_its_config_names(tmp_path, auto_map, name):
     shutil.copytree(GOLDEN, tmp_path / "model")
-    file = tmp_path / "model" / "tokenizer_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"auto_map": auto_map, "tokenizer_class": name}))
+    change_json(tmp_path / "model" / "tokenizer_config.json", auto_map=auto_map, tokenizer_class=name)
     for trust in (True, False, None):
         found = AutoTokenizer.from_pretrained(tmp_path / "model", trust_remote_code=trust)
         assert type(found).__module__ == "fastglm.models.chatglm.tokenizer"

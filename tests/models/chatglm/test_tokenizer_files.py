@@ -9,6 +9,7 @@ import pytest
 import torch
 from early import APPENDED, CONTROL, IMAGES, TOKENIZER_CONFIG, make_early, write_vocabulary
 from recorded import expected, folder
+from spoil import change_json
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 import fastglm
@@ -45,11 +46,6 @@ def copy(tmp_path):
     for name in ("config.json", "tokenizer_config.json", "ice_text.model"):
         shutil.copy(GOLDEN / name, tmp_path / name)
     return tmp_path
-
-
-def change(file, remove=(), **fields):
-    content = json.loads(file.read_text()) | fields
-    file.write_text(json.dumps({name: value for name, value in content.items() if name not in remove}))
 
 
 def ids_of(config):
@@ -139,8 +135,8 @@ def test_another_sentencepiece_model_is_refused(tmp_path):
     ],
 )
 def test_every_sequence_ends_where_an_answer_ends(copy, said, config):
-    change(copy / "tokenizer_config.json", **said)
-    change(copy / "config.json", **config)
+    change_json(copy / "tokenizer_config.json", **said)
+    change_json(copy / "config.json", **config)
     tokenizer = AutoTokenizer.from_pretrained(copy)
     assert (tokenizer.eos_token, tokenizer.eos_token_id) == ("<eop>", 90)
     assert encode(tokenizer, of_rounds([], "你好"), "好", 99).tokens[-1] == 90
@@ -149,13 +145,13 @@ def test_every_sequence_ends_where_an_answer_ends(copy, said, config):
 
 
 def test_an_end_that_config_and_tokenizer_share_stays(copy):
-    change(copy / "tokenizer_config.json", eos_token="</s>")
-    change(copy / "config.json", eos_token_id=2)
+    change_json(copy / "tokenizer_config.json", eos_token="</s>")
+    change_json(copy / "config.json", eos_token_id=2)
     assert AutoTokenizer.from_pretrained(copy).eos_token == "</s>"
-    change(copy / "config.json", eos_token_id=[90, 2])
+    change_json(copy / "config.json", eos_token_id=[90, 2])
     assert AutoTokenizer.from_pretrained(copy).eos_token == "</s>"
-    change(copy / "tokenizer_config.json", eos_token="<eop>")
-    change(copy / "config.json", eos_token_id=2)
+    change_json(copy / "tokenizer_config.json", eos_token="<eop>")
+    change_json(copy / "config.json", eos_token_id=2)
     assert AutoTokenizer.from_pretrained(copy).eos_token == "</s>"
 
 
@@ -252,14 +248,14 @@ def test_image_tokens_follow_from_the_vocabulary(copy, tokenizer_config, size, i
     if tokenizer_config == "missing":
         (copy / "tokenizer_config.json").unlink()
     else:
-        change(copy / "tokenizer_config.json", num_image_tokens=IMAGES - images)
+        change_json(copy / "tokenizer_config.json", num_image_tokens=IMAGES - images)
     if tokenizer_config == "without the number":
-        change(copy / "tokenizer_config.json", remove=["num_image_tokens"])
+        change_json(copy / "tokenizer_config.json", remove=["num_image_tokens"])
     names = ["bos_token_id", "eos_token_id", "gmask_token_id", "mask_token_id", "pad_token_id"]
     ids = {name: json.loads((GOLDEN / "config.json").read_text())[name] + images for name in names}
-    change(copy / "config.json", vocab_size=size, **ids)
+    change_json(copy / "config.json", vocab_size=size, **ids)
     if not says_ids:
-        change(copy / "config.json", remove=names)
+        change_json(copy / "config.json", remove=names)
     for tokenizer in (AutoTokenizer.from_pretrained(copy), ChatGLMTokenizer.from_pretrained(copy)):
         assert tokenizer.num_image_tokens == images
         assert tokenizer("你好")["input_ids"] == [images + i for i in expected("chatglm")["tokenizer"][0]["input_ids"]]
@@ -271,7 +267,7 @@ def test_image_tokens_follow_from_the_vocabulary(copy, tokenizer_config, size, i
 def test_added_tokens_saved_with_wrong_ids_have_those_of_their_pieces(copy):
     added = {"20089": "<sop>", "20090": "<eop>", "20757": "新词甲"}
     entries = {id: {"content": token, "special": token[0] == "<"} for id, token in added.items()}
-    change(copy / "tokenizer_config.json", num_image_tokens=IMAGES, added_tokens_decoder=entries)
+    change_json(copy / "tokenizer_config.json", num_image_tokens=IMAGES, added_tokens_decoder=entries)
     tokenizer = AutoTokenizer.from_pretrained(copy)
     assert tokenizer.convert_tokens_to_ids(["<sop>", "<eop>", "新词甲"]) == [89, 90, 757]
 
@@ -285,13 +281,13 @@ def test_added_tokens_saved_with_wrong_ids_have_those_of_their_pieces(copy):
     ],
 )
 def test_files_of_different_models_are_named(copy, fields):
-    change(copy / "config.json", **fields)
+    change_json(copy / "config.json", **fields)
     with pytest.raises(CheckpointError, match=r"not of the same model: fetch both again\.$"):
         AutoTokenizer.from_pretrained(copy)
 
 
 def test_an_end_that_is_no_token_is_named(copy):
-    change(copy / "config.json", eos_token_id=760)
+    change_json(copy / "config.json", eos_token_id=760)
     with pytest.raises(CheckpointError, match="ends answers at token 760"):
         AutoTokenizer.from_pretrained(copy)
 
@@ -318,14 +314,14 @@ def test_a_broken_tokenizer_config_is_one_line(tmp_path, content):
 def test_a_loaded_model_has_the_ids_of_its_tokenizer(tmp_path):
     shutil.copytree(GOLDEN, tmp_path / "model")
     names = ["eos_token_id", "gmask_token_id", "mask_token_id"]
-    change(tmp_path / "model" / "config.json", remove=names, pad_token_id=0)
+    change_json(tmp_path / "model" / "config.json", remove=names, pad_token_id=0)
     model, tokenizer = fastglm.load(str(tmp_path / "model"), device="cpu")
     assert ids_of(model.config) == [85, 86, 89, 90, 3]
     assert model.stop_tokens == (tokenizer.eos_token_id,)
 
 
 def test_a_vocabulary_of_another_size_needs_ids(copy):
-    change(copy / "config.json", remove=["bos_token_id", "eos_token_id", "gmask_token_id", "mask_token_id"])
+    change_json(copy / "config.json", remove=["bos_token_id", "eos_token_id", "gmask_token_id", "mask_token_id"])
     with pytest.raises(CheckpointError, match="the vocabulary has 768 tokens: make them agree"):
         AutoConfig.from_pretrained(copy)
 

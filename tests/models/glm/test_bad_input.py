@@ -2,12 +2,12 @@
 model that computes something else.
 """
 
-import json
 import shutil
 
 import pytest
 import torch
 from recorded import folder
+from spoil import config, weights
 from transformers import AutoModel
 
 import fastglm
@@ -19,26 +19,6 @@ from fastglm.models.checkpoint import read_config
 LAYER = "transformer.encoder.layers.1."
 GATES = f"{LAYER}mlp.dense_h_to_4h.weight"
 NAN = float("nan")
-
-
-def config(*without, **fields):
-    """A change of config.json."""
-
-    def change(place):
-        found = json.loads((place / "config.json").read_text()) | fields
-        (place / "config.json").write_text(json.dumps({k: v for k, v in found.items() if k not in without}))
-
-    return change
-
-
-def weights(edit):
-    """A change of the table of weights, which returns the new one."""
-
-    def change(place):
-        file = place / "pytorch_model.bin"
-        torch.save(edit(torch.load(file, weights_only=True)), file)
-
-    return change
 
 
 def without(part):

@@ -1,11 +1,11 @@
 """Files of a tokenizer that tell the generation, belong to another checkpoint, or are missing."""
 
-import json
 import shutil
 
 import pytest
 import torch
 from recorded import folder
+from spoil import change_json
 from transformers import AutoConfig, AutoTokenizer
 
 from fastglm.errors import CheckpointError, UsageError
@@ -29,11 +29,6 @@ def copied(tmp_path):
     return take
 
 
-def change(file, remove=(), **fields):
-    content = json.loads(file.read_text()) | fields
-    file.write_text(json.dumps({name: value for name, value in content.items() if name not in remove}))
-
-
 @pytest.mark.parametrize("name", ["chatglm2", "chatglm3", "glm4"])
 @pytest.mark.parametrize("trust", [True, False, None])
 def test_code_beside_a_checkpoint_is_not_run(copied, name, trust):
@@ -51,9 +46,9 @@ def test_code_beside_a_checkpoint_is_not_run(copied, name, trust):
 def test_the_content_of_a_file_decides_not_the_name_of_a_class(copied, name, kind):
     path = copied(name)
     for said in ("ChatGLMTokenizer", "ChatGLM4Tokenizer", kind.__name__):
-        change(path / "tokenizer_config.json", tokenizer_class=said)
+        change_json(path / "tokenizer_config.json", tokenizer_class=said)
         assert type(AutoTokenizer.from_pretrained(path)) is kind
-    change(path / "tokenizer_config.json", ["tokenizer_class", "auto_map"])
+    change_json(path / "tokenizer_config.json", ["tokenizer_class", "auto_map"])
     assert type(AutoTokenizer.from_pretrained(path)) is kind
 
 
@@ -104,7 +99,7 @@ def test_vocabularies_of_another_generation(copied):
     shutil.copy(folder("chatglm3") / "tokenizer.model", path)
     refused(path, "ChatGLM2, ChatGLM3 or CodeGeeX2", "same checkpoint")
     path = copied("glm4")
-    change(path / "tokenizer_config.json", ["added_tokens_decoder"])
+    change_json(path / "tokenizer_config.json", ["added_tokens_decoder"])
     refused(path, "control tokens", "<|endoftext|>", "same checkpoint")
     path = copied("chatglm3")
     shutil.copy(folder("chatglm") / "ice_text.model", path)
@@ -162,8 +157,8 @@ def test_a_tokenizer_of_another_size_than_the_model(size):
 
 def test_a_tokenizer_that_was_saved_with_another_generation(copied):
     path = copied("chatglm3")
-    change(path / "config.json", generation="chatglm2")
-    change(path / "tokenizer_config.json", generation="chatglm3")
+    change_json(path / "config.json", generation="chatglm2")
+    change_json(path / "tokenizer_config.json", generation="chatglm3")
     config, tokenizer = AutoConfig.from_pretrained(path), AutoTokenizer.from_pretrained(path)
     with pytest.raises(CheckpointError, match=r"a ChatGLM2 checkpoint, and tokenizer_config\.json that of a ChatGLM3"):
         config.agree(tokenizer)
@@ -176,7 +171,7 @@ def test_the_registered_class_reads_folders_only():
 
 def test_a_fast_tokenizer_without_padding_has_one(fast_folder, tmp_path):
     shutil.copytree(fast_folder, tmp_path / "model")
-    change(tmp_path / "model" / "tokenizer_config.json", ["pad_token"])
+    change_json(tmp_path / "model" / "tokenizer_config.json", ["pad_token"])
     found = ChatGLMTokenizer.from_pretrained(tmp_path / "model")
     assert type(found) is GLMFastTokenizer
     assert found.pad_token_id == found.eos_token_id == 656

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from spoil import change_json
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -198,9 +199,7 @@ def test_calibrated_weights_are_as_close_as_those_to_nearest_behind_norms_too(ma
 
 
 def changed(folder, out, **fields):
-    shutil.copytree(folder, out)
-    config = json.loads((out / "config.json").read_text())
-    (out / "config.json").write_text(json.dumps(config | fields))
+    change_json(shutil.copytree(folder, out) / "config.json", **fields)
     return out
 
 

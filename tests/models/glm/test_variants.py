@@ -5,12 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from pruning import check_narrowing
 from recorded import expected, folder
 from transformers import AutoModel
 
 import fastglm
 from fastglm.compress.calibration import calibration_examples
-from fastglm.compress.prune.width import _narrow, prune_width
+from fastglm.compress.prune.width import prune_width
 from fastglm.compress.quantize import quantise_folder
 from fastglm.compress.scores import score
 from fastglm.compress.size import predict_size
@@ -111,21 +112,12 @@ def test_groups_and_channels_that_add_nothing_leave_no_trace():
         hidden_size=24, head_dim=8, num_attention_heads=4, multi_query_attention=True, multi_query_group_num=2,
         ffn_hidden_size=16, add_qkv_bias=True, num_layers=1,
     )  # fmt: skip
-    smaller = config.with_layers([LayerShape(2, 1, 8)])
-    block, x = Block(config, 0), torch.randn(1, 40, 24)
+    shape = LayerShape(2, 1, 8)
+    block, narrow = Block(config, 0), Block(config.with_layers([shape]), 0)
     block.self_attention.dense.weight[:, :16] = 0  # the first group, with its two heads of queries
     block.mlp.dense_4h_to_h.weight[:, ::2] = 0
-    inputs = Rotary(config)(torch.arange(40)[None, None], 40, torch.float32), None, None
-
-    def run(watch):
-        hooks = [m.register_forward_pre_hook(lambda _, given, see=see: see(given[0][0])) for m, see in watch.items()]
-        block(x, *inputs)
-        for hook in hooks:
-            hook.remove()
-
-    narrow = Block(smaller, 0)
-    narrow.load_state_dict(_narrow(config.architecture.tensors, block, run, smaller.shape(0)))
-    torch.testing.assert_close(narrow(x, *inputs), block(x, *inputs))
+    rotation = Rotary(config)(torch.arange(40)[None, None], 40, torch.float32)
+    check_narrowing(config.architecture.tensors, block, narrow, shape, torch.randn(1, 40, 24), rotation, None, None)
 
 
 @pytest.mark.soak
