@@ -24,7 +24,11 @@ remark-noise-clock-limited = 有干扰：系统只允许处理器最高频率的
 remark-noise-gpu-slowed = 有干扰：GPU 为不超过功耗或温度上限而降速
 remark-noise-drift = 有干扰：后一半重复与前一半相差 { $by }
 remark-noise-spread = 有干扰：相同内容的各次重复相差达 { $largest }
+remark-noise-client-lag = 有干扰：客户端自身有延迟，最多达首词时间的 { $share }
 remark-noise-warm-up = 有干扰：预热结束时回答仍在变快
+remark-endpoint = 此次通过网络测量一个服务；所列机器是客户端所在的机器
+remark-chunks = { $variant } 没有给出用量：回答的每个数据块算作一个词元
+remark-early-ends = 无法要求 { $variant } 的回答达到全长：有些回答可能提前结束
 remark-differ = 两次测量的{ $what ->
     [model] 模型
     [code] 代码版本
@@ -50,6 +54,12 @@ meaning-decode-latency = 首词之后相邻词元间隔的分位数
 meaning-acceptance = 投机解码中，一个回答的草稿词元被采纳的比例
 meaning-decode-rate = 单个序列首词之后的新词元数除以其用时
 meaning-throughput = 一批中所有序列的新词元数除以总用时，包括阅读提示
+meaning-request-rate = 在负载的稳定阶段，服务每秒完成的回答数
+meaning-goodput = 首词时间与平均每词元时间都在限度（slo）之内的回答数，每秒
+meaning-time-per-token = 各请求的分位数：一个回答首词之后相邻词元间隔的平均值
+meaning-answer-time = 各请求的分位数：从请求到回答结束的时间
+meaning-error-share = 失败或中途断开的请求所占的比例
+meaning-served-clients = 首词时间与每词元时间的 p95 都在限度（slo）之内的最大客户端数（较少的也都须如此）；没有则为 0
 meaning-energy = 一次回答期间处理器或 GPU 每词元的能耗，包括其上运行的一切
 meaning-load-time = 从调用加载到可以回答的时间
 meaning-disk-size = 变体所加载文件的大小

@@ -21,6 +21,7 @@ from benchmarks.cli.options import (
 )
 from benchmarks.cli.peers import peers
 from benchmarks.cli.reference import reference
+from benchmarks.cli.serving import serving
 from fastglm.cli import errors
 from fastglm.cli.errors import telling, want_command
 from fastglm.cli.options import Debug, Progress
@@ -315,6 +316,7 @@ def fill(debug: Debug = False) -> None:
 
 
 app.command()(peers)
+app.command()(serving)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -52,6 +52,13 @@ def remarks(run: Run) -> Iterator[Remark]:
         yield Remark("blocks")
     for variant, made in settings.get("streamed", {}).items():
         yield Remark("streamed", {"variant": variant, "made": made})
+    if settings.get("endpoint"):
+        yield Remark("endpoint")
+    for variant, known in settings.get("served", {}).items():
+        if not known.get("usage", True):
+            yield Remark("chunks", {"variant": variant})
+        if not known.get("full_length", True):
+            yield Remark("early-ends", {"variant": variant})
     yield from scored(run)
     yield from noise.remarks(settings.get("noise", {}))
     yield from stopping.remarks(settings)

@@ -142,6 +142,12 @@ class _Settings(_Known):
     precision: Positive | None = None
     budget: Positive | None = None
     batches: Counts = []
+    clients: Counts = []
+    rates: Annotated[list[Positive], FailFast()] = []
+    prompts: Text = ""
+    slo: Text = ""
+    endpoint: Text = ""
+    served: dict[str, dict[str, JsonValue]] = {}
     noise: dict[str, dict[str, JsonValue]] = {}
     ended: dict[str, _Ended] = {}
     scored: dict[str, _Scored] = {}

@@ -79,13 +79,17 @@ class RunRequest:
         for suite in chosen:
             if suite not in SUITES:
                 raise UsageError(f"there is no suite {suite}: choose from {', '.join(SUITES)}")
+        if "serving" in chosen:
+            raise UsageError("the suite serving has a command of its own: python -m benchmarks serving --help")
         workload = Workload(
-            prompt_tokens=tuple(_number(text, "--prompt-tokens") for text in _names(prompt_tokens, "--prompt-tokens")),
-            answer_tokens=_number(answer_tokens, "--answer-tokens"),
-            repeats=LEAST if repeats is None else _number(repeats, "--repeats"),
-            questions=_number(questions, "--questions"),
+            prompt_tokens=tuple(
+                read_number(text, "--prompt-tokens") for text in _names(prompt_tokens, "--prompt-tokens")
+            ),
+            answer_tokens=read_number(answer_tokens, "--answer-tokens"),
+            repeats=LEAST if repeats is None else read_number(repeats, "--repeats"),
+            questions=read_number(questions, "--questions"),
             precision=Precision.read(precision, budget) if repeats is None else None,
-            batches=tuple(_number(text, "--batches") for text in _names(batches, "--batches")),
+            batches=tuple(read_number(text, "--batches") for text in _names(batches, "--batches")),
         )
         if texts and "quality" not in chosen:
             raise UsageError("--texts is for the quality suite: add --suite quality")
@@ -155,7 +159,8 @@ def _names(text: str, option: str) -> list[str]:
     return names
 
 
-def _number(text: str, option: str) -> int:
+def read_number(text: str, option: str) -> int:
+    """Read a whole number. Raises `UsageError`."""
     try:
         return int(text)
     except ValueError:

@@ -32,6 +32,8 @@ def resume(store: "Store", text: str, reporter: Reporter) -> Result:
         raise UsageError(f"run {name} is {row['status']}: there is nothing to resume")
     if settings.get("peers"):
         raise UsageError(f"run {name} compares with peers, whose models are gone: start a new one")
+    if settings.get("endpoint"):
+        raise UsageError(f"run {name} measured the server at {settings['endpoint']}: start a new one")
     for what, then, now in _circumstances(row):
         if then != now:
             raise UsageError(f"run {name} was measured on another {what} ({then}, here {now}): start a new one")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.run.progress import Reporter
 from benchmarks.run.questions import Question
 from benchmarks.run.record import Record, Result
-from benchmarks.run.session import Loader, Session
+from benchmarks.run.session import Loader, Serve, Session
 from benchmarks.run.workload import Tokenizer, Workload, prompts
 from benchmarks.store.run import Run, Status
 from benchmarks.suites import SUITES
@@ -34,6 +34,7 @@ def execute(
     store: "Store | None",
     reporter: Reporter,
     resumed: bool = False,
+    server: Serve | None = None,
 ) -> Result:
     """Measure everything, or the part that the store lacks if `resumed`.
 
@@ -53,7 +54,7 @@ def execute(
             with waiting(record):
                 store.note(run.id, settings)
 
-    bench = Session(workload, asked, questions, load, record, reporter, note)
+    bench = Session(workload, asked, questions, load, record, reporter, note, server=server)
     status: Status = "failed"
     try:
         with stoppable():

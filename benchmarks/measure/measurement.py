@@ -25,6 +25,12 @@ METRICS: dict[str, Metric] = {
     "decode_rate": Metric("tokens/s", "higher"),
     "acceptance": Metric("fraction", "higher"),
     "throughput": Metric("tokens/s", "higher"),
+    "request_rate": Metric("requests/s", "higher"),
+    "goodput": Metric("requests/s", "higher"),
+    "time_per_token": Metric("s/token", "lower"),
+    "answer_time": Metric("s", "lower"),
+    "error_share": Metric("fraction", "lower"),
+    "served_clients": Metric("clients", "higher"),
     "energy": Metric("J/token", "lower"),
     "load_time": Metric("s", "lower"),
     "disk_size": Metric("bytes", "lower"),
@@ -41,6 +47,16 @@ METRICS: dict[str, Metric] = {
     "top1_agreement": Metric("fraction", "higher"),
     "failure": Metric("", "lower"),
 }
+
+
+def is_under_load(params: Params) -> bool:
+    """Tell whether a figure is of a server under load, from a number of clients or a rate of arrivals."""
+    return not {"clients", "rate"}.isdisjoint(params)
+
+
+def shows_quantiles(metric: str, params: Params) -> bool:
+    """Tell whether the rows of a metric are quantiles over tokens or requests, in place of a median of repeats."""
+    return metric == "decode_latency" or (is_under_load(params) and METRICS[metric].unit in ("s", "s/token"))
 
 
 def params_text(params: Params) -> str:

@@ -23,7 +23,7 @@ CLOCK = 0.98  # smallest share of the highest clock that the system allows
 SLOWED = 0.1  # largest share of readings at which the GPU is slowed
 DRIFT = 0.05  # largest relative difference between the first and the second half of the repeats
 SPREAD = 0.1  # largest robust coefficient of variation of repeats
-TIMED = frozenset({"latency", "throughput", "load"})  # suites whose figures are times
+TIMED = frozenset({"latency", "throughput", "load", "serving"})  # suites whose figures are times
 STEADY = frozenset({"decode_rate", "throughput"})  # metrics whose repeats should be alike
 # Bits of nvidia-smi's clocks_event_reasons.active (NVML API reference, NvmlClocksEventReasons).
 GPU_REASONS = {
@@ -176,7 +176,7 @@ def _series(samples: Iterable[Sample]) -> Iterable[dict[int, float]]:
     """Values by repeat, one series for each variant, metric and params."""
     found: dict[tuple[str, str, str], dict[int, float]] = {}
     for sample in samples:
-        if sample.metric in STEADY:
+        if sample.metric in STEADY and "rate" not in sample.params:  # arrivals scatter by themselves
             found.setdefault(sample.key, {})[sample.repeat] = sample.value
     return found.values()
 

@@ -28,7 +28,7 @@ from scipy import stats
 
 from benchmarks.environment.run_facts import remarks
 from benchmarks.measure.caveat import Remark
-from benchmarks.measure.measurement import METRICS, Params, params_text
+from benchmarks.measure.measurement import METRICS, Params, params_text, shows_quantiles
 from benchmarks.measure.statistics import CONFIDENCE, Estimate
 from benchmarks.measure.wording import quantity, words
 from benchmarks.report.compare_quality import changes
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from benchmarks.store.store import Store
 
 COMPUTED = frozenset({"weights_memory", "cache_memory", "disk_size"})  # without noise every difference is real
-_PARTS = ("batch", "prompt_tokens")  # part of a suite, if only this part failed
+_PARTS = ("batch", "prompt_tokens", "clients", "rate")  # part of a suite, if only this part failed
 SAME = 1e-12  # spread of logarithms that is only rounding
 
 Verdict = Literal["better", "worse", "undecided", "equal"]
@@ -256,7 +256,7 @@ def _values(samples: pd.DataFrame) -> dict[tuple[str, str, str], dict[int, float
 
 
 def _of_repeat(metric: str, params: Params, values: Sequence[float]) -> Iterator[tuple[Params, float]]:
-    if metric == "decode_latency":
+    if metric in METRICS and shows_quantiles(metric, params):
         for q, value in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True):
             yield {**params, "quantile": q}, float(value)
     else:

@@ -89,7 +89,9 @@ def _plain(record: Any) -> dict[str, Any]:
 
 def _part(params: Params) -> str:
     """The failed part, if only a part failed."""
-    return f" of batch {params['batch']} after {params['prompt_tokens']} tokens" if "batch" in params else ""
+    if "batch" in params:
+        return f" of batch {params['batch']} after {params['prompt_tokens']} tokens"
+    return "".join(f" of {words({name: params[name]})}" for name in ("clients", "rate") if name in params)
 
 
 def _interval(row: Measurement) -> str:

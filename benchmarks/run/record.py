@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from benchmarks.measure import graded_answer, statistics
 from benchmarks.measure.graded_answer import Graded, Row
-from benchmarks.measure.measurement import METRICS, Measurement, Params, Sample, params_text
+from benchmarks.measure.measurement import METRICS, Measurement, Params, Sample, params_text, shows_quantiles
 from benchmarks.measure.statistics import Estimate
 from benchmarks.store.run import Run, Status
 from fastglm.errors import FastGLMError
@@ -15,7 +15,7 @@ from fastglm.errors import FastGLMError
 if TYPE_CHECKING:
     from benchmarks.store.store import Store  # imported late: needs SQLAlchemy, only to store results
 
-QUANTILES = (0.5, 0.95, 0.99)  # quantiles of the time between tokens
+QUANTILES = (0.5, 0.95, 0.99)  # quantiles of the time between tokens, and of the times of requests under load
 COMPARED = ("ttft", "decode_rate", "throughput")  # metrics with a ratio to the baseline
 SUMMARY_EVERY = 5.0  # seconds between summaries; raw samples are written at once
 
@@ -160,7 +160,7 @@ class Record:
     def _own(self, repeats: Mapping[int, Sample]) -> Iterator[Measurement]:
         samples = list(repeats.values())
         variant, metric, params = samples[0].variant, samples[0].metric, samples[0].params
-        if metric == "decode_latency":
+        if shows_quantiles(metric, params):
             for q in QUANTILES:
                 estimate = statistics.quantile([sample.values for sample in samples], q)
                 yield self._row(variant, metric, {**params, "quantile": q}, estimate)

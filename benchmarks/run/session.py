@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from benchmarks.measure.energy import Meter, find_meter
 from benchmarks.measure.noise import TIMED, Watch, judge
@@ -19,8 +19,19 @@ from fastglm.generation.piece import Piece
 from fastglm.hosting.host import Host
 from fastglm.progress.progress import OnProgress, Progress
 
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from benchmarks.serving.client import Endpoint  # imported late: needs httpx, only to measure a server
+
 Work = Callable[[str, Host, bool], None]
 GiveUp = Callable[[Lineup, str, FastGLMError], None]
+
+
+class Serve(Protocol):
+    """Serves a variant in the block, and names its endpoint."""
+
+    def __call__(self, variant: str, progress: OnProgress) -> "AbstractContextManager[Endpoint]": ...
 
 
 class Loader(Protocol):
@@ -48,6 +59,7 @@ class Session:
     steps: int = 0  # total of the progress
     watch: Watch = field(default_factory=Watch)
     meters: dict[str, Meter | None] = field(default_factory=dict)  # meters of energy, by device
+    server: Serve | None = None  # of the serving suite
 
     @property
     def standing(self) -> list[str]:
@@ -144,9 +156,13 @@ class Session:
         """The params that an answer's figures depend on."""
         return {"prompt_tokens": prompt_tokens, "answer_tokens": self.workload.answer_tokens}
 
-    def fail(self, lineup: Lineup, variant: str, error: FastGLMError, **of: int) -> None:
+    def fail(self, lineup: Lineup, variant: str, error: FastGLMError, **of: float) -> None:
         """Record a failure and end the host. The variant is left out of this suite, or only the part `of`."""
         lineup.drop(variant)
+        self.give_up(variant, error, **of)
+
+    def give_up(self, variant: str, error: FastGLMError, **of: float) -> None:
+        """Record a failure; see `fail`."""
         if not of:
             self.failed.add(variant)
         reason = {"suite": self.suite, "kind": type(error).__name__, "error": str(error)[:300]}
@@ -155,12 +171,21 @@ class Session:
         part = "".join(f", {name} {number}" for name, number in of.items()).replace("_", " ")
         self.reporter.warning(f"{variant}{part} could not be measured: {error}")
 
-    def _start(self, variant: str) -> Host:
+    def serve(self, variant: str) -> "AbstractContextManager[Endpoint]":
+        """Serve a variant in the block. Raises `FastGLMError`."""
+        assert self.server
+        self.reporter.at(f"{variant}: loading")
+        return self.server(variant, self._progress(variant))
+
+    def _progress(self, variant: str) -> OnProgress:
         def progress(news: Progress) -> None:
             self.reporter.at(f"{variant}: {news.stage}", news.fraction)
 
+        return progress
+
+    def _start(self, variant: str) -> Host:
         self.reporter.at(f"{variant}: loading")
-        host = self.load(variant, progress)
+        host = self.load(variant, self._progress(variant))
         self.record.devices[variant] = host.info.device
         self.settle("weights", variant, host.info.weights_memory)
         if host.info.notes:

@@ -2,12 +2,13 @@
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from benchmarks.measure.stopping import MOST, Precision
+from benchmarks.serving.load import Load
 from fastglm.errors import UsageError
 
 TEXT = Path(__file__).with_suffix(".txt")  # Chinese and English text; repeated for longer prompts
@@ -31,6 +32,7 @@ class Workload:
     questions: int = 24  # questions of each skill, split and language
     precision: Precision | None = None  # of the latency suite
     batches: tuple[int, ...] = (1, 2, 4, 8, 16)  # batch sizes of the throughput suite
+    load: Load = field(default_factory=Load)  # of the serving suite
 
     def __post_init__(self) -> None:
         if not self.prompt_tokens or min(self.prompt_tokens) < 1:
@@ -57,6 +59,7 @@ class Workload:
             settings.get("questions", cls().questions),
             Precision(wanted, settings["budget"]) if wanted else None,
             tuple(settings.get("batches", cls().batches)),
+            Load.of(settings),
         )
 
     def as_dict(self) -> dict[str, Any]:

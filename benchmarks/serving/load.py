@@ -1,10 +1,10 @@
 """The load that a server is measured under: levels of clients or arrivals, prompts, and limits."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Literal
+from typing import Any, Literal
 
 from benchmarks.serving.limits import Limits
 from benchmarks.serving.mix import Mix
@@ -61,6 +61,14 @@ class Load:
             Mix.read(prompts),
             Limits.read(slo),
         )
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Load":
+        """Read a load from the settings of a run; one from before there were loads gets the default."""
+        if "slo" not in settings:
+            return cls()
+        mix, limits = Mix.read(settings["prompts"]), Limits.read(settings["slo"])
+        return cls(tuple(settings["clients"]), tuple(settings["rates"]), mix, limits)
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for the settings of a run."""

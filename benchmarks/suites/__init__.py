@@ -4,7 +4,7 @@ from typing import Protocol
 
 from benchmarks.run.session import Session
 from benchmarks.run.workload import Workload
-from benchmarks.suites import latency, load, memory, quality, throughput
+from benchmarks.suites import latency, load, memory, quality, serving, throughput
 
 
 class Suite(Protocol):
@@ -23,4 +23,5 @@ SUITES: dict[str, Suite] = {
     "quality": quality,
     "load": load,
     "throughput": throughput,
+    "serving": serving,
 }

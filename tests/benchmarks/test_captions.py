@@ -18,6 +18,7 @@ VALUES = {
     **{"by": -0.08, "largest": 0.2},
 }
 REASONS = ("other_load", "memory_short", "throttled", "clock_limited", "gpu_slowed", "drift", "spread", "warm_up")
+REASONS += ("client_lag",)
 NODES = [node for source in SOURCES for node in ast.walk(ast.parse(source.read_text("utf-8")))]
 CALLS = [node for node in NODES if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Remark"]
 KEYS = {call.args[0].value for call in CALLS if isinstance(call.args[0], ast.Constant)}
