@@ -1,35 +1,49 @@
-"""The pace of prompts that are read between the steps of running requests (chunked prefill: Agrawal et al., OSDI 2024,
-arXiv 2403.02310).
+"""The pace of prompts that are read between the steps of running requests: in chunks of tokens (Agrawal et al., OSDI
+2024, arXiv 2403.02310), each of which may run a part of the layers at a time.
 """
 
 from collections import deque
+from math import ceil
 from statistics import median
 
-AIM = 1.5  # duration of a chunk, in steps: a token beside it then takes 2.5 times as long as one without
-LEAST = 64  # tokens of a chunk: with fewer, the prompt's own time grows by more than some 15 %
+AIM = 1.5  # work on prompts in a round, in steps: a token beside it then takes 2.5 times as long as one without
+LEAST = 64  # tokens of a chunk: the weights are read once for all of them, and with fewer each token costs more
 SHORTEST = 8  # tokens that a shorter run costs as well
+FIRST = 16  # tokens of a round before one was measured
 SEEN = 9  # rounds whose median counts, so that a disturbed one does not
 
 
 class Pace:
-    """Chooses how many tokens of prompts a round reads beside running requests, from the rounds before: about as many
-    as take `AIM` steps, and at least `LEAST`.
+    """Chooses from the durations of earlier rounds how much of the prompts a round runs beside running requests. The
+    work of one token in all layers is the unit.
     """
 
     def __init__(self) -> None:
-        self._steps: deque[float] = deque(maxlen=SEEN)  # seconds of rounds that read nothing
+        self._steps: deque[float] = deque(maxlen=SEEN)  # seconds of rounds without such work
         self._tokens: deque[float] = deque(maxlen=SEEN)  # seconds that a token added to a round
 
     @property
-    def tokens(self) -> int:
-        """The number of tokens to read in the next round."""
-        if not (self._steps and self._tokens):
-            return LEAST
-        return max(int(AIM * median(self._steps) / median(self._tokens)), LEAST)
+    def budget(self) -> float:
+        """The work of the next round."""
+        return AIM * median(self._steps) / median(self._tokens) if self._steps and self._tokens else FIRST
 
-    def see(self, seconds: float, tokens: int) -> None:
-        """Count a round beside running requests: its duration, and the tokens of prompts that it read."""
-        if not tokens:
+    @property
+    def tokens(self) -> int:
+        """The number of tokens of a chunk."""
+        return max(int(self.budget), LEAST)
+
+    def parts(self, tokens: int) -> int:
+        """The number of rounds that share the layers of a run."""
+        return ceil(work_of(tokens) / self.budget)
+
+    def see(self, seconds: float, work: float) -> None:
+        """Count a round beside running requests: its duration, and its work on prompts."""
+        if not work:
             self._steps.append(seconds)
-        elif tokens >= LEAST and self._steps:  # the cost of fewer tokens tells little about a token
-            self._tokens.append(max(seconds - median(self._steps), 1e-6) / tokens)
+        elif self._steps:
+            self._tokens.append(max(seconds - median(self._steps), 1e-6) / work)
+
+
+def work_of(tokens: int) -> int:
+    """The work of a run of prompts."""
+    return max(tokens, SHORTEST)

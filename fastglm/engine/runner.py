@@ -8,9 +8,7 @@ from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from ..batching import TOKENS_AT_ONCE, batches
 from ..capacity import ROOM, whole_steps
@@ -19,8 +17,9 @@ from ..kernels.exact import is_exact
 from ..system.memory import is_out_of_memory
 from .compile.prepare import many_step, part_step, step_of
 from .cuda_graph import Captured, Run
-from .kv_cache import KVCache, PromptRest, PromptRows, make_cache
+from .kv_cache import KVCache, make_cache
 from .pasts import Pasts
+from .reading import Reading
 from .slots import Slot, Slots
 
 T = TypeVar("T")
@@ -87,7 +86,7 @@ class Runner:
 
     @torch.inference_mode()
     def prefill(
-        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None = None, most: int = maxsize
+        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None = None
     ) -> tuple[list[Slot], Tensor]:
         """Run prompts, [tokens] each, in new slots; returns these, and the logits of the next tokens, [rows,
         vocabulary].
@@ -95,53 +94,69 @@ class Runner:
         Args:
             answers: the largest number of tokens after each.
             owner: of a single prompt: its beginning does not run again if a request of this owner began with it too.
-            most: tokens of a single prompt that run now; `read` runs the others.
 
         Raises:
             MemoryShortError: memory is too short for so many slots of that length.
         """
-        return self._making_room(lambda: self._prefill(prompts, answers, owner, most))
+        return self._making_room(lambda: self._prefill(prompts, answers, owner))
 
     @torch.inference_mode()
-    def read(self, slot: Slot, prompt: Tensor, most: int = maxsize) -> Tensor:
-        """Run the next tokens of a prompt of which `prefill` has run the first; returns logits like it.
-
-        After an error the slot must be freed.
-        """
-        length = slot.length
-
-        def work() -> Tensor:
-            slot.length = length  # again, if an attempt failed
-            return self._run_prompts([prompt], [slot], most)
-
+    def begin(self, prompt: Tensor, answer: int, owner: str | None, most: int, parts: int) -> Reading:
+        """Begin to run the first `most` tokens of a prompt in a new slot, in `parts` parts; see `prefill`."""
         with self._call():
-            return self._making_room(work)
+            slots = self._making_room(lambda: self._open([prompt], [answer], owner))
+            try:
+                return self._reading([prompt], slots, most, parts)
+            except BaseException:
+                self.free(slots)
+                raise
+
+    @torch.inference_mode()
+    def go_on(self, slot: Slot, prompt: Tensor, most: int, parts: int) -> Reading:
+        """Begin to run the next tokens of a prompt in its slot, like `begin`."""
+        with self._call():
+            return self._reading([prompt], [slot], most, parts)
+
+    @torch.inference_mode()
+    def advance(self, reading: Reading) -> Tensor | None:
+        """Run `Reading.advance`. After an error the slot must be freed."""
+        with self._call():
+            return self._making_room(reading.advance)
 
     def unread(self, slot: Slot, prompt: Sequence[int]) -> int:
         """The number of tokens of a prompt that have not run in its slot."""
         return len(prompt) - max(slot.length - self._learned, 0)
 
     def _prefill(
-        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None, most: int
+        self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None
     ) -> tuple[list[Slot], Tensor]:
         with self._call():
-            lengths = [len(prompt) for prompt in prompts]
-            slots: list[Slot] = []
+            slots = self._open(prompts, answers, owner)
             try:
-                self._begin()
-                longest = max(length + min(answer, ROOM) for length, answer in zip(lengths, answers, strict=True))
-                slots = self._slots.take(len(prompts), whole_steps(self._learned + longest))
-                if owner is not None:
-                    self._reuse(slots[0], prompts[0], owner)
                 logits: dict[int, Tensor] = {}
-                for part in batches(lengths, TOKENS_AT_ONCE):
-                    some, theirs = [prompts[number] for number in part], [slots[number] for number in part]
-                    found = self._run_prompts(some, theirs, most)
+                for part in batches([len(prompt) for prompt in prompts], TOKENS_AT_ONCE):
+                    found = self._run_prompts([prompts[number] for number in part], [slots[number] for number in part])
                     logits |= dict(zip(part, found, strict=True))
             except BaseException:
                 self.free(slots)
                 raise
             return slots, torch.stack([logits[number] for number in range(len(slots))])
+
+    def _open(self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None) -> list[Slot]:
+        """Take slots for prompts; that of a single one begins with the tokens that its owner's past has. A run of the
+        prompts must follow within the same call.
+        """
+        slots: list[Slot] = []
+        try:
+            self._begin()
+            needed = [len(prompt) + min(answer, ROOM) for prompt, answer in zip(prompts, answers, strict=True)]
+            slots = self._slots.take(len(prompts), whole_steps(self._learned + max(needed)))
+            if owner is not None:
+                self._reuse(slots[0], prompts[0], owner)
+        except BaseException:
+            self.free(slots)
+            raise
+        return slots
 
     @torch.inference_mode()
     def step(self, slots: Sequence[Slot], ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -311,39 +326,15 @@ class Runner:
         model = self._model
         return model.get_input_embeddings()(ids.clamp(min=0)) if len(self._stages) > 1 else ids
 
-    def _run_prompts(self, prompts: Sequence[Tensor], slots: Sequence[Slot], most: int = maxsize) -> Tensor:
-        """The logits after some prompts, [rows, vocabulary]. Shorter ones are padded on the left while they run. Of a
-        single one, the tokens that are in its slot already do not run, and of the others the first `most`; no logits
-        are computed unless its last token is among them, [rows, 0].
-        """
-        model, before = self._model, slots[0].length or self._learned
-        passed, is_whole = before - self._learned, True
-        if len(prompts) == 1:
-            is_whole = len(prompts[0]) - passed <= most
-            prompts = [prompts[0][passed:][:most]]
-        longest, pad = max(map(len, prompts)), model.config.pad_token_id
-        ids = pad_sequence(list(prompts), batch_first=True, padding_value=pad, padding_side="left")
-        real = pad_sequence([torch.ones_like(prompt) for prompt in prompts], batch_first=True, padding_side="left")
-        plan, x = model.plan(ids, real), self._embedded(ids)
-        mask = F.pad(plan.attention_mask, (before, 0), value=True) if before else plan.attention_mask
-        rows, padding = [slot.row for slot in slots], [longest - len(prompt) for prompt in prompts]
-        lengths = [before + len(prompt) for prompt in prompts]
-        moved = passed * torch.tensor(plan.stride, device=ids.device)[:, None]
-        positions, following = plan.position_ids + moved, plan.next_position_ids(2) + moved
-        for slot, length in zip(slots, lengths, strict=True):
-            slot.length = length  # known before it is filled: the slot of a prompt that fails is emptied
-        for stage in self._stages:
-            device = stage.device
-            keep = int(is_whole) if stage is self._stages[-1] else longest
-            cache = (
-                PromptRest(stage.cache, rows[0], before)
-                if passed
-                else PromptRows(stage.cache, rows, padding, self._prefix)
-            )
-            x = stage.one.decoder(_to(x, device), _to(positions, device), _to(mask, device), cache, keep=keep)
-            stage.cache.begin(rows, lengths, following.to(device))
-        return x[:, -1].float() if is_whole else x.new_empty(len(rows), 0)
+    def _run_prompts(self, prompts: Sequence[Tensor], slots: Sequence[Slot]) -> Tensor:
+        """The logits after some prompts, [rows, vocabulary], which run as in `Reading`."""
+        reading, logits = self._reading(prompts, slots), None
+        while logits is None:
+            logits = reading.advance()
+        return logits
 
-
-def _to(tensor: Tensor | None, device: torch.device) -> Any:
-    return None if tensor is None else tensor.to(device)
+    def _reading(
+        self, prompts: Sequence[Tensor], slots: Sequence[Slot], most: int = maxsize, parts: int = 1
+    ) -> Reading:
+        stages = [(stage.one.decoder, stage.cache) for stage in self._stages]
+        return Reading(self._model, stages, self._prefix, prompts, slots, most, parts)

@@ -16,7 +16,8 @@ from ..system.memory import room_for
 from .cuda_graph import Captured, Run
 from .kv_cache import LESS
 from .logprobs import Logprobs
-from .pace import SHORTEST, Pace
+from .pace import Pace, work_of
+from .reading import Reading
 from .runner import runner_of
 from .sampling import NONE, Choice, Sampler, Sampling, best_of
 from .slots import Slot
@@ -52,6 +53,8 @@ class Ask:
     owner: str | None = None
     choice: Choice | None = None
     slot: Slot | None = None
+    reading: Reading | None = None  # a run of its prompt that is under way
+    work: float = 0.0  # of a part of the run: see `Pace`
     found: list[int] = field(default_factory=list)  # its new tokens
 
     def news(self, token: int) -> News:
@@ -72,9 +75,10 @@ class Scheduler:
     """Runs requests of one model, which share its steps. A request that fails, or is cancelled, leaves the others
     untouched; an unexpected error of a step fails all requests that share it.
 
-    Prompts are read in the order of their requests: whole while nothing else runs, otherwise in chunks between the
-    steps of the running requests (`Pace`). A model whose tokens see later ones reads a prompt whole, one in a round, so
-    that the others wait for a full context at the longest.
+    Prompts run in the order of their requests: whole while nothing else runs, otherwise in chunks of tokens and parts
+    of the layers, between the steps of the running requests (`Pace`). These wait for a chunk in one layer at the
+    longest, or, if a model's tokens see later ones, for a whole prompt in one layer: at most the context. A model on
+    several devices runs all layers of a device at once.
 
     On CUDA each step is launched before the tokens before it are read, so that the device does not wait; a request that
     ends with such a token has run one step too many. A step that must tell log-probabilities waits for those of the
@@ -126,7 +130,13 @@ class Scheduler:
     @torch.inference_mode()
     def start(self) -> None:
         """Run the prompts of all waiting requests, side by side. Raises MemoryShortError if they do not fit."""
-        self._enter(list(self._waiting))
+        asks = list(self._waiting)
+        many, way_out = (f"{len(asks)} answers", "ask less at once") if len(asks) > 1 else ("a prompt", "shorten it")
+        with room_for(f"{many} at once", f"{way_out}, {LESS}"):
+            slots, logits = self._runner.prefill([self._prompt(ask) for ask in asks], [ask.left for ask in asks])
+            for ask, slot in zip(asks, slots, strict=True):
+                ask.slot = slot
+            self._enter(asks, logits)
         self._waiting.clear()
         self._ahead = self._token
 
@@ -226,18 +236,18 @@ class Scheduler:
                     self._runner.rewind(slot, 1)
                 raise
 
-    def _admit(self, news: list[News]) -> int:
-        """Read prompts of waiting requests, as many tokens as the pace allows; returns their number."""
-        read = 0
+    def _admit(self, news: list[News]) -> float:
+        """Run prompts of waiting requests, as much as the pace allows; returns the work in tokens."""
+        done = 0.0
         while self._waiting and not (self._rows and self._is_full):
             ask = self._waiting[0]
-            unread, most = self._unread(ask), self._pace.tokens - read if self._rows else maxsize
-            if read and unread > most:
+            needed = ask.work if ask.reading else self._unread(ask)
+            if self._rows and done and done + needed > self._pace.budget:
                 break
             is_over = True
             self.alone = ask.id
             try:
-                is_over = self._enter([ask], most if self.model.config.is_causal else maxsize)
+                is_over = self._read(ask)
             except Exception as error:  # of this request alone, even where nobody expected it
                 self._leave([ask])
                 if isinstance(error, MemoryShortError) and self._rows:
@@ -246,44 +256,61 @@ class Scheduler:
                 news.append(News(ask.id, error, True))
             finally:
                 self.alone = None
-            read += max(unread - self._unread(ask), SHORTEST)
+            done += ask.work
             if is_over and self._waiting and self._waiting[0] is ask:
                 self._waiting.popleft()
-        return read
+        return done
 
     def _unread(self, ask: Ask) -> int:
         """The number of tokens of a prompt that have not run."""
         return self._runner.unread(ask.slot, ask.prompt) if ask.slot else len(ask.prompt)
 
-    def _enter(self, asks: Sequence[Ask], most: int = maxsize) -> bool:
-        """Run the prompts of requests, whose first tokens are then the next ones; of a single prompt at most `most`
-        tokens. Returns whether all have run. After an error the requests must leave.
+    def _read(self, ask: Ask) -> bool:
+        """Run the next part of a prompt; returns whether the request has entered, with the last token of the prompt.
+        After an error it must leave.
         """
-        device, vocabulary = self.model.device, self.model.config.vocab_size
-        prompts = [torch.tensor(ask.prompt, device=device) for ask in asks]
-        many, way_out = (f"{len(asks)} answers", "ask less at once") if len(asks) > 1 else ("a prompt", "shorten it")
-        with torch.inference_mode(), room_for(f"{many} at once", f"{way_out}, {LESS}"):
-            if asks[0].slot:
-                logits = self._runner.read(asks[0].slot, prompts[0], most)
-            else:
-                owner = asks[0].owner if len(asks) == 1 else None
-                slots, logits = self._runner.prefill(prompts, [ask.left for ask in asks], owner, most)
-                for ask, slot in zip(asks, slots, strict=True):
-                    ask.slot = slot
-            if not logits.shape[1]:
+        with torch.inference_mode(), room_for("a prompt at once", f"shorten it, {LESS}"):
+            if not ask.reading:
+                self._begin(ask)
+            assert ask.reading
+            logits = self._runner.advance(ask.reading)
+            if logits is None:
                 return False
-            choices = [Choice(ask.sampling, prompt, vocabulary) for ask, prompt in zip(asks, prompts, strict=True)]
-            sampler = Sampler(choices)
-            sampler.stir()
-            token = sampler(logits, best_of(logits)[:, None])
-            token = token if self._token is None else torch.cat((self._token, token))
-            self.alone = None
+            ask.reading = None
+            if logits.shape[1]:
+                self._enter([ask], logits)
+            return bool(logits.shape[1])
+
+    def _begin(self, ask: Ask) -> None:
+        """Begin a run of the next tokens of a prompt: of all if nothing else runs, or if they see later ones."""
+        prompt, most, parts = self._prompt(ask), maxsize, 1
+        if self._rows:
+            if self.model.config.is_causal:
+                most = self._pace.tokens
+            parts = self._pace.parts(min(most, self._unread(ask)))
+        if ask.slot:
+            ask.reading = self._runner.go_on(ask.slot, prompt, most, parts)
+        else:
+            ask.reading = self._runner.begin(prompt, ask.left, ask.owner, most, parts)
+            (ask.slot,) = ask.reading.slots
+        ask.work = work_of(ask.reading.tokens) / ask.reading.parts
+
+    def _enter(self, asks: Sequence[Ask], logits: Tensor) -> None:
+        """Let requests in; their first tokens, from the logits after their prompts, are then the next ones."""
+        choices = [Choice(ask.sampling, self._prompt(ask), self.model.config.vocab_size) for ask in asks]
+        sampler = Sampler(choices)
+        sampler.stir()
+        token = sampler(logits, best_of(logits)[:, None])
+        token = token if self._token is None else torch.cat((self._token, token))
+        self.alone = None
         self._token = token
         for ask, choice in zip(asks, choices, strict=True):
             ask.choice = choice
         self._rows += asks
         self._arrange()
-        return True
+
+    def _prompt(self, ask: Ask) -> Tensor:
+        return torch.tensor(ask.prompt, device=self.model.device)
 
     def _end(self, asks: Sequence[Ask]) -> None:
         """Free the slots of requests, whose tokens are kept but for the last: a token is known to be sound once the
@@ -300,7 +327,7 @@ class Scheduler:
             return
         self._runner.free([ask.slot for ask in asks if ask.slot])
         for ask in asks:
-            ask.slot = None
+            ask.slot = ask.reading = None
         kept = [number for number, ask in enumerate(self._rows) if ask not in asks]
         self._rows = [self._rows[number] for number in kept]
         if not kept:

@@ -8,7 +8,8 @@ from recorded import folder
 import fastglm
 from fastglm.engine import GREEDY, FastEngine, pace
 from fastglm.engine.pace import LEAST, Pace
-from fastglm.engine.runner import Runner, runner_of
+from fastglm.engine.reading import Reading
+from fastglm.engine.runner import runner_of
 from fastglm.engine.scheduler import Scheduler
 from fastglm.errors import MemoryShortError
 
@@ -20,7 +21,7 @@ SHORT, LONG = list(range(100, 110)), [200 + place % 300 for place in range(100)]
 def same_chunks(monkeypatch):
     """Chunks of one size, whatever the machine's speed is."""
     monkeypatch.setattr(pace, "LEAST", CHUNK)
-    monkeypatch.setattr(pace, "AIM", 0)
+    monkeypatch.setattr(Pace, "budget", CHUNK)
 
 
 @pytest.fixture(scope="module")
@@ -43,19 +44,17 @@ def alone(model, prompt, tokens=30):
 
 
 class Rounds:
-    """The rounds of a scheduler: new tokens by request, and the number of tokens in each run of a prompt."""
+    """The rounds of a scheduler: new tokens by request, and the number of tokens in each run of a prompt's part."""
 
     def __init__(self, model, monkeypatch):
         self.scheduler, self.found, self.widths = Scheduler(model), {}, []
-        run = Runner._run_prompts
+        advance = Reading.advance
 
-        def noted(runner, prompts, slots, *most):
-            before = slots[0].length
-            logits = run(runner, prompts, slots, *most)
-            self.widths.append(slots[0].length - before)
-            return logits
+        def noted(reading):
+            self.widths.append(reading.tokens)
+            return advance(reading)
 
-        monkeypatch.setattr(Runner, "_run_prompts", noted)
+        monkeypatch.setattr(Reading, "advance", noted)
 
     def add(self, id, prompt, tokens=30, owner=None):
         self.scheduler.add(id, prompt, tokens, GREEDY, never, owner)
@@ -71,21 +70,23 @@ class Rounds:
         return self.found
 
 
-def test_a_chunk_takes_about_the_aimed_share_of_a_step(monkeypatch):
-    monkeypatch.setattr(pace, "LEAST", LEAST)
+def test_a_round_takes_the_aimed_share_of_a_step(monkeypatch):
+    monkeypatch.undo()
     monkeypatch.setattr(pace, "AIM", 2)
     speed = Pace()
-    assert speed.tokens == LEAST
+    assert (speed.tokens, speed.parts(LEAST)) == (LEAST, 4)
     for _ in range(5):
         speed.see(0.010, 0)
         speed.see(0.015, 100)
     assert speed.tokens == pytest.approx(400, abs=1)
+    assert (speed.parts(5), speed.parts(300), speed.parts(900)) == (1, 1, 3)
     speed.see(1.0, 0)
     speed.see(1.0, 100)
     assert speed.tokens == pytest.approx(400, abs=1)  # one slow round counts little
     for _ in range(9):
-        speed.see(0.100, 100)
-    assert speed.tokens == LEAST
+        speed.see(0.110, 100)  # 1 ms a token
+    assert speed.budget == pytest.approx(20)
+    assert (speed.tokens, speed.parts(LEAST), speed.parts(3)) == (LEAST, 4, 1)
 
 
 def test_running_requests_get_a_token_in_each_round_of_a_long_prompt(model, monkeypatch):
@@ -128,20 +129,34 @@ def test_prompts_are_read_in_the_order_of_their_requests(model, monkeypatch):
     assert rounds.found[2] == alone(model, LONG[:20], 40)
 
 
-def test_a_model_whose_tokens_see_later_ones_reads_a_whole_prompt_in_a_round(monkeypatch):
+def test_a_model_whose_tokens_see_later_ones_reads_whole_prompts_in_parts_of_its_layers(monkeypatch):
     model = fastglm.load(str(folder("chatglm")), "fast", "cpu")[0]
     long = [*range(5, 65), 86, 89]
     wanted, rounds = alone(model, long), Rounds(model, monkeypatch)
+    monkeypatch.setattr(Pace, "budget", 30)
     rounds.add(0, [5, 86, 89])
     rounds.step()
     rounds.add(1, long)
     rounds.add(2, long)
-    rounds.step()
-    assert rounds.widths == [3, 62]
-    rounds.step()
-    assert rounds.widths == [3, 62, 62]
+    rounds.step(3)
+    assert rounds.widths == [3, 62, 62, 62]  # each of the three layers in a round
+    assert (len(rounds.found[0]), len(rounds.found[1]), 2 in rounds.found) == (4, 1, False)
     rounds.finish()
     assert (rounds.found[1], rounds.found[2]) == (wanted, wanted)
+
+
+def test_a_chunk_runs_a_part_of_the_layers_in_each_round(model, monkeypatch):
+    wanted, rounds = {0: alone(model, SHORT), 1: alone(model, LONG[:40])}, Rounds(model, monkeypatch)
+    monkeypatch.setattr(Pace, "budget", 8)
+    rounds.add(0, SHORT)
+    rounds.step()
+    rounds.add(1, LONG[:40])
+    rounds.step(4)
+    assert rounds.widths == [10, *[CHUNK] * 4]  # two parts of a chunk
+    assert (len(rounds.found[0]), 1 in rounds.found) == (5, False)
+    rounds.step()
+    assert rounds.widths[5:] == [8]
+    assert rounds.finish() == wanted
 
 
 def test_a_request_that_is_cancelled_leaves_its_slot_at_once(model, monkeypatch):
@@ -177,15 +192,15 @@ def test_a_slot_of_a_prompt_moves_where_a_request_before_it_leaves(model, monkey
 
 def failing(rounds, monkeypatch, error, runs):
     """Let the run of a prompt with this number raise an error after its layers have written."""
-    run = Runner._run_prompts
+    advance = Reading.advance
 
-    def broken(*args):
-        logits = run(*args)
+    def broken(reading):
+        logits = advance(reading)
         if len(rounds.widths) == runs:
             raise error
         return logits
 
-    monkeypatch.setattr(Runner, "_run_prompts", broken)
+    monkeypatch.setattr(Reading, "advance", broken)
 
 
 def test_an_error_of_a_chunk_is_that_of_its_request_alone(model, monkeypatch):
@@ -236,6 +251,20 @@ def test_chunks_go_on_where_the_past_of_the_owner_ends_and_leave_one(model, monk
     assert again.reused == len(prompt) + len(wanted) - 1
 
 
+def through(running, reading, others):
+    """The result of a run; before each part, the others take a step."""
+    while True:
+        if others:
+            running.step(others, torch.tensor([[7]]))
+        logits = running.advance(reading)
+        if logits is not None:
+            return [logits]
+
+
+def on_one_device(_patch):
+    return fastglm.load(str(folder(CAUSAL)), "fast", "cpu")[0]
+
+
 def over_two_devices(patch):
     cpu = torch.device("cpu")
     patch.setattr("fastglm.variants.load.resolve_devices", lambda names: [cpu] * len(names.split(",")))
@@ -248,20 +277,29 @@ def with_learned_prefix(_patch):
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("make", [over_two_devices, with_learned_prefix])
-def test_logits_after_chunks_are_those_of_the_whole_prompt(make, monkeypatch):
+@pytest.mark.parametrize("make", [over_two_devices, with_learned_prefix, on_one_device])
+def test_logits_after_chunks_and_parts_are_those_of_the_whole_prompt(make, monkeypatch):
     model = make(monkeypatch)
     running, prompt, token = runner_of(model), torch.tensor(LONG), torch.tensor([[5]])
     slots, whole = running.prefill([prompt], [4])
     after = running.step(slots, token)[0].clone()
     running.free(slots)
-    slots, nothing = running.prefill([prompt], [4], most=30)
-    assert nothing.shape == (1, 0)
-    assert running.unread(slots[0], LONG) == 70
-    assert running.read(slots[0], prompt, 60).shape == (1, 0)
-    torch.testing.assert_close(running.read(slots[0], prompt, 60), whole, rtol=1e-5, atol=2e-5)
-    torch.testing.assert_close(running.step(slots, token)[0], after, rtol=1e-5, atol=2e-5)
-    running.free(slots)
+    other, _ = running.prefill([prompt[:20]], [40])
+    readings = [running.begin(prompt, 4, None, 30, 1)]
+    (slot,) = readings[0].slots
+    found = []
+    for parts in (3, 2):
+        found += through(running, readings[-1], other)
+        readings.append(running.go_on(slot, prompt, 35, parts))
+    running.free(other)  # the slot moves
+    found += through(running, readings[-1], [])
+    assert [each.shape for each in found[:2]] == [(1, 0)] * 2
+    assert [reading.tokens for reading in readings] == [30, 35, 35]
+    assert [reading.parts for reading in readings] == ([2, 2, 2] if model.stages else [1, min(3, len(model.blocks)), 2])
+    assert running.unread(slot, LONG) == 0
+    torch.testing.assert_close(found[2], whole, rtol=1e-5, atol=2e-5)
+    torch.testing.assert_close(running.step([slot], token)[0], after, rtol=1e-5, atol=2e-5)
+    running.free([slot])
 
 
 def test_the_head_runs_for_the_last_token_of_a_prompt_alone(model, monkeypatch):

@@ -12,7 +12,9 @@ import fastglm
 from fastglm.engine import GREEDY, FastEngine, Sampling, SpeculativeEngine, pace
 from fastglm.engine.compile import prepare
 from fastglm.engine.compile.step import CompiledStep
-from fastglm.engine.runner import Runner, runner_of
+from fastglm.engine.pace import Pace
+from fastglm.engine.reading import Reading
+from fastglm.engine.runner import runner_of
 from fastglm.engine.scheduler import Scheduler
 from fastglm.engine.speculative import Draft
 from fastglm.errors import MemoryShortError
@@ -55,7 +57,7 @@ def schedule(seed, sampled, penalties, lengths):
 def run(model, cases):
     """Run a schedule; most of the requests that ran at once."""
     scheduler, most = Scheduler(model), 0
-    for turn in range(200):
+    for turn in range(400):
         for id, case in enumerate(cases):
             if case.enters == turn:
                 scheduler.add(id, case.prompt, case.tokens, case.sampling, lambda _: False)
@@ -125,38 +127,52 @@ def causal(request):
     return fastglm.load(CAUSAL, request.param)[0], request.param
 
 
-def check_chunks(loaded, seed, patch, sampled=False):
-    """Check a schedule whose prompts are read in chunks of 32 tokens; returns the number of chunks after the first."""
+def check_chunks(loaded, seed, patch, budget, sampled=False):
+    """Check a schedule whose prompts are read in chunks of 32 tokens, for a budget of work in a round; returns the
+    number of parts of prompts that ran.
+    """
     patch.setattr(pace, "LEAST", 32)
-    patch.setattr(pace, "AIM", 0)
-    chunks, read = [], Runner.read
-    patch.setattr(Runner, "read", lambda *args: chunks.append(args) or read(*args))
+    patch.setattr(Pace, "budget", budget)
+    parts, advance = [], Reading.advance
+    patch.setattr(Reading, "advance", lambda reading: parts.append(reading) or advance(reading))
     assert check(*loaded, seed, sampled, lengths=LONG) >= 5
-    return len(chunks)
+    return len(parts)
 
 
+BUDGETS = pytest.mark.parametrize("budget", [12, 32])  # three parts of a chunk, and a whole one
+
+
+@BUDGETS
 @pytest.mark.parametrize("seed", range(2))
-def test_greedy_text_beside_prompts_that_are_read_in_chunks_is_that_alone(causal, seed, monkeypatch):
-    assert check_chunks(causal, seed, monkeypatch) >= 10
+def test_greedy_text_beside_prompts_that_are_read_in_chunks_is_that_alone(causal, seed, budget, monkeypatch):
+    assert check_chunks(causal, seed, monkeypatch, budget) > 600 / budget
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_sampled_text_beside_prompts_that_are_read_in_chunks_is_that_alone(seed, monkeypatch):
+@BUDGETS
+def test_sampled_text_beside_prompts_that_are_read_in_chunks_is_that_alone(budget, monkeypatch):
     model = fastglm.load(CAUSAL, "fast")[0]
-    assert check_chunks((model, "fast"), 100 + seed, monkeypatch, sampled=True) >= 10
+    assert check_chunks((model, "fast"), 100, monkeypatch, budget, sampled=True) > 600 / budget
 
 
-def test_text_of_captured_steps_beside_prompts_that_are_read_in_chunks_is_that_alone(monkeypatch):
+@BUDGETS
+def test_text_of_captured_steps_beside_prompts_that_are_read_in_chunks_is_that_alone(budget, monkeypatch):
     model = fastglm.load(CAUSAL, "fast")[0]
     monkeypatch.setattr("fastglm.engine.runner.ROOM", 8)
     like_cuda(monkeypatch)
-    assert check_chunks((model, "fast"), 3, monkeypatch) >= 10
+    assert check_chunks((model, "fast"), 3, monkeypatch, budget) > 600 / budget
+
+
+def test_text_beside_prompts_whose_tokens_see_later_ones_is_that_alone(monkeypatch):
+    model = fastglm.load(MODEL, "fast")[0]
+    monkeypatch.setattr(Pace, "budget", 12)
+    assert check(model, "fast", 4, lengths=[1, 9, 100, 150]) >= 5
 
 
 @pytest.mark.soak
+@BUDGETS
 @pytest.mark.parametrize("seed", range(200, 300))
-def test_a_hundred_schedules_with_prompts_that_are_read_in_chunks(causal, seed, monkeypatch):
-    check_chunks(causal, seed, monkeypatch)
+def test_a_hundred_schedules_with_prompts_that_are_read_in_chunks(causal, seed, budget, monkeypatch):
+    check_chunks(causal, seed, monkeypatch, budget)
 
 
 @pytest.mark.parametrize("seed", range(2))

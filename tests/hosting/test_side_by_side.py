@@ -221,7 +221,8 @@ def test_a_stopped_answer_of_a_real_model_frees_its_slot_within_a_step(has_begun
     with Host.start(folder("glm4"), "fast", "cpu", "float32") as host:
         running = host.ask("Hello", max_new_tokens=100_000, max_length=110_000, do_sample=False, ignore_eos=True)
         eventually(lambda: running.piece)
-        stopped = host.ask([5 + place % 600 for place in range(2_000)], max_new_tokens=5_000, ignore_eos=True)
+        prompt = [5 + place % 600 for place in range(100 if has_begun else 30_000)]
+        stopped = host.ask(prompt, max_new_tokens=5_000, max_length=110_000, ignore_eos=True)
         eventually(lambda: stopped.piece if has_begun else host.slots == 2)
         assert (host.running, host.waiting, host.slots) == ((2, 0, 2) if has_begun else (1, 1, 2))
         stopped.cancel()
