@@ -28,3 +28,10 @@ class Message:
     content: str
     metadata: str = ""
     tools: tuple[Any, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawText:
+    """A text that a model goes on with as it stands, outside any conversation. No control token comes from it."""
+
+    text: str

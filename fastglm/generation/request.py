@@ -7,7 +7,7 @@ from typing import Any
 
 from ..engine import Sampling
 from ..errors import ContextError, UsageError
-from ..messages import Message
+from ..messages import Message, RawText
 from ..models.generate_settings import settings_of, stop_tokens
 from .stop_texts import check_stop_texts
 
@@ -32,7 +32,7 @@ class Request:
 def read_request(
     model: Any,
     tokenizer: Any,
-    prompt: str | Message | list[int],
+    prompt: str | Message | RawText | list[int],
     history: Any = None,
     max_new_tokens: int | None = None,
     max_length: int = 8192,
@@ -68,7 +68,10 @@ def read_request(
         room = min(max_new_tokens or max_length, context // _FEWEST_FREE)
         ids, left_out = model.prompt_ids(tokenizer, prompt, history, room)
     else:
-        ids, left_out = _check_ids(prompt, model), 0
+        given = prompt
+        if isinstance(given, RawText):
+            given = tokenizer.build_inputs_with_special_tokens(tokenizer.encode_text(given.text))
+        ids, left_out = _check_ids(given, model), 0
     allowed = max_new_tokens if max_new_tokens is not None else max(max_length - len(ids), 1)
     allowed = min(allowed, context - len(ids))
     stops = () if ignore_eos else stops

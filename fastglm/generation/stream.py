@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..messages import Message
+from ..messages import Message, RawText
 from .piece import Piece
 from .streams import Streams
 
@@ -11,7 +11,7 @@ from .streams import Streams
 def stream(
     model: Any,
     tokenizer: Any,
-    prompt: str | Message | list[int],
+    prompt: str | Message | RawText | list[int],
     history: Any = None,
     max_new_tokens: int | None = None,
     max_length: int = 8192,
@@ -33,8 +33,8 @@ def stream(
     """Answer a prompt, yielding one piece per token as soon as the token is known; closing the iterator stops the work.
 
     Args:
-        prompt: the user's text, in which nothing becomes a control token; a message of another role; or token ids,
-        taken unchanged.
+        prompt: the user's text, in which nothing becomes a control token; a message of another role; a text to
+        go on with; or token ids, taken unchanged.
         history: earlier rounds, in any form of `fastglm.history`; if they do not fit, the oldest are left out, and
         pieces say so.
         max_new_tokens: of the answer; if not given, `max_length` limits prompt and answer together. The model's context

@@ -7,7 +7,7 @@ from typing import Any
 from ..engine import engine_for, engine_name
 from ..engine.logprobs import Logprobs
 from ..engine.scheduler import Scheduler
-from ..messages import Message
+from ..messages import Message, RawText
 from .answer import Answer
 from .piece import Piece
 from .request import Request, read_request
@@ -32,7 +32,7 @@ class Streams:
         self._pieces: dict[int, Iterator[Piece]] = {}  # pieces of the others
         self._alone: int | None = None
 
-    def add(self, id: int, prompt: str | Message | list[int], history: Any = None, **settings: Any) -> None:
+    def add(self, id: int, prompt: str | Message | RawText | list[int], history: Any = None, **settings: Any) -> None:
         """Add a request with the arguments of `fastglm.stream`; raises its errors. An id can be used again once its
         request has ended. Without an `owner` all of the prompt is read.
         """

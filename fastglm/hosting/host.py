@@ -33,7 +33,7 @@ from fastglm.hosting.protocol import (
 )
 from fastglm.hosting.spawn import Launch, Process, forked, launched
 from fastglm.hosting.sweep import sweep
-from fastglm.messages import Message
+from fastglm.messages import Message, RawText
 from fastglm.progress.progress import OnProgress, Progress
 from fastglm.system.home import folder, writing
 from fastglm.system.locks import lock_while_open
@@ -137,7 +137,7 @@ class Host:
 
     def ask(
         self,
-        prompt: str | list[int],
+        prompt: str | Message | RawText | list[int],
         history: Sequence[Message] = (),
         *,
         lease: bool = True,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from fastglm.generation.piece import Piece
-from fastglm.messages import Message
+from fastglm.messages import Message, RawText
 
 
 class InTurn:
@@ -25,7 +25,9 @@ class InTurn:
         """Tell whether an answer is running."""
         return bool(self._pieces)
 
-    def add(self, id: int, prompt: str | list[int], history: Sequence[Message] = (), **settings: Any) -> None:
+    def add(
+        self, id: int, prompt: str | Message | RawText | list[int], history: Sequence[Message] = (), **settings: Any
+    ) -> None:
         """Begin an answer. Raises the errors of the generator's function."""
         self._pieces[id] = self._stream(self._model, self._tokenizer, prompt, history, **settings)
 

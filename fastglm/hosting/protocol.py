@@ -10,7 +10,7 @@ from typing import Any
 from fastglm.errors import FastGLMError
 from fastglm.generation.model_info import LoadedInfo
 from fastglm.generation.piece import Piece
-from fastglm.messages import Message
+from fastglm.messages import Message, RawText
 from fastglm.progress.progress import Progress
 from fastglm.system.memory import Memory
 
@@ -56,7 +56,7 @@ class AskRequest:
     """Answer a prompt; `settings` are those of `fastglm.stream`."""
 
     id: int
-    prompt: str | list[int]
+    prompt: str | Message | RawText | list[int]
     history: list[Message]
     settings: dict[str, Any]
 

@@ -44,7 +44,7 @@ from fastglm.hosting.protocol import (
     ResultReply,
     SlotsReply,
 )
-from fastglm.messages import Message
+from fastglm.messages import Message, RawText
 from fastglm.progress.progress import OnProgress
 from fastglm.system.devices import has_failed
 from fastglm.system.home import home
@@ -69,7 +69,9 @@ class Running(Protocol):
     def slots(self) -> int:
         """The number of answers that hold keys and values."""
 
-    def add(self, id: int, prompt: str | list[int], history: Sequence[Message] = (), **settings: Any) -> None: ...
+    def add(
+        self, id: int, prompt: str | Message | RawText | list[int], history: Sequence[Message] = (), **settings: Any
+    ) -> None: ...
 
     def cancel(self, id: int) -> None: ...
 

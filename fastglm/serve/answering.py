@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -29,7 +29,7 @@ class Question:
 
 
 Ask = Callable[[ModelFacts], list[Question]]
-Pieces = AsyncIterator[tuple[int, Piece]]
+Pieces = AsyncGenerator[tuple[int, Piece]]
 
 
 class Answering:

@@ -16,6 +16,7 @@ from fastglm.serve import errors, page, published
 from fastglm.serve.answering import Answering, ClientGoneError
 from fastglm.serve.guard import Guard
 from fastglm.serve.metrics import Metrics
+from fastglm.serve.openai import api
 from fastglm.serve.served_model import ServedModel
 
 
@@ -77,6 +78,7 @@ def make_app(
     errors.install(app)
     page.install(app, model, bool(settings.key))
     app.include_router(published.routes(answering))
+    app.include_router(api.routes(answering))
     _add_state(app, model, metrics)
     # The last one comes first.
     app.add_middleware(Guard, key=settings.key, names=settings.names)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import uvicorn
+from sse_starlette.sse import AppStatus
 
 from fastglm.errors import FastGLMError, UsageError
 from fastglm.hosting.protocol import HostKey
@@ -59,6 +60,7 @@ def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[
         FastGLMError: the model could not be loaded.
     """
     logging.basicConfig(format="%(message)s")
+    AppStatus.disable_automatic_graceful_drain()  # streams finish too
     with _listening(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listener.getsockname()[1]}"

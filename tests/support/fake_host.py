@@ -142,6 +142,10 @@ def answer(
             for tokens, text in enumerate(["a", "a,", "a，b", "", "new", "ne"], start=1):
                 yield piece(text, tokens)
             return
+        case "clean":
+            for tokens, text in enumerate(["a", "a,", "a，b", "a，b", "a，b c,"], start=1):
+                yield piece(text, tokens, stop="eos" if tokens == 5 else None)
+            return
         case "slow" | "long":
             pause, count = 0.02, 100_000 if prompt == "slow" else 50
         case "controls":
@@ -160,7 +164,7 @@ def answer(
             yield piece(repr(sorted(settings.items())), 1, stop="eos")
             return
         case "history":
-            yield piece(repr(history), 1, rounds_left_out=3, cache_memory=99)
+            yield piece(repr(history), 1, rounds_left_out=3, cache_memory=99, stop="eos")
             return
     text = ""
     for tokens in range(1, count + 1):

@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from keyword import iskeyword
 from typing import Any
 
 from ...errors import ToolCallError, shortened
@@ -58,6 +59,27 @@ def read_call(generation: str, content: str) -> Any:
         form = "tool_call(name=literal, …) in a code fence" if generation == "chatglm3" else "JSON"
         shown = shortened(" ".join(content.split()))[:200]
         raise ToolCallError(f"The answer calls a tool, but not as {form}: {shown!r}. Ask again.") from error
+
+
+def write_call(generation: str, arguments: str) -> str:
+    """The parameters of a call, given as a JSON object, as the model writes them.
+
+    Raises:
+        ToolCallError: they are no JSON object, or have names that cannot be written.
+    """
+    try:
+        given = json.loads(arguments)
+    except (ValueError, RecursionError) as error:
+        raise ToolCallError("The arguments of the call are not valid JSON.") from error
+    if not isinstance(given, dict):
+        raise ToolCallError("The arguments of the call are no JSON object.")
+    if generation != "chatglm3":
+        return json.dumps(given, ensure_ascii=False)
+    for name in given:
+        if not name.isidentifier() or iskeyword(name):
+            raise ToolCallError(f"{shortened(repr(name))[:100]} is no name that ChatGLM3 can give to a parameter.")
+    written = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"```python\n{_CALL}({written})\n```"
 
 
 def _literals(code: str) -> Any:

@@ -1,0 +1,297 @@
+"""OpenAI's API with a model that obeys the prompt: forms of answers, streams, tools, and refusals by name."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from hosting import eventually
+from openai.types import Completion, Model
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from serving import served
+
+from fastglm.hosting.protocol import HostKey
+
+SEARCH = {"type": "function", "function": {"name": "search", "parameters": {"type": "object"}}}
+CALLS = [{"id": "call_1", "type": "function", "function": {"name": "search", "arguments": '{"query": "x"}'}}]
+
+
+def chat(client: httpx.Client, content: str = "x", **fields: Any) -> httpx.Response:
+    return client.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": content}], **fields})
+
+
+def whole(response: httpx.Response) -> ChatCompletion:
+    assert response.status_code == 200, response.text
+    return ChatCompletion.model_validate(response.json(), strict=True)
+
+
+def chunks(response: httpx.Response) -> list[ChatCompletionChunk]:
+    """The chunks of a stream that ends as it must."""
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"].startswith("text/event-stream")
+    *events, done, end = response.text.split("\n\n")
+    assert (done, end) == ("data: [DONE]", "")
+    return [ChatCompletionChunk.model_validate_json(event.removeprefix("data: ")) for event in events]
+
+
+def test_an_answer_is_openai_s(shared_fake: httpx.Client) -> None:
+    answer = whole(chat(shared_fake, model="demo"))
+    assert answer.model == "demo"
+    (choice,) = answer.choices
+    assert (choice.message.role, choice.message.content) == ("assistant", "x1 x2 x3 x4 x5 ")
+    assert choice.finish_reason == "length"
+    assert answer.usage
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens, answer.usage.total_tokens) == (1, 5, 6)
+
+
+def test_a_stream_adds_up_and_tells_its_end_last(shared_fake: httpx.Client) -> None:
+    found = chunks(chat(shared_fake, stream=True))
+    assert found[0].choices[0].delta.role == "assistant"
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in found) == "x1 x2 x3 x4 x5 "
+    assert [chunk.choices[0].finish_reason for chunk in found] == [None] * (len(found) - 1) + ["length"]
+    assert len({chunk.id for chunk in found}) == 1
+    assert len(found) > 5
+    assert all(chunk.usage is None for chunk in found)
+
+
+def test_the_usage_of_a_stream_comes_last_and_without_choices(shared_fake: httpx.Client) -> None:
+    *others, last = chunks(chat(shared_fake, stream=True, stream_options={"include_usage": True}))
+    assert last.choices == []
+    assert last.usage
+    assert last.usage.completion_tokens == 5
+    assert all(chunk.usage is None and chunk.choices for chunk in others)
+
+
+def test_text_that_changes_at_its_end_is_streamed_once_it_stays(shared_fake: httpx.Client) -> None:
+    found = chunks(chat(shared_fake, "clean", stream=True))
+    assert [chunk.choices[0].delta.content for chunk in found if chunk.choices[0].delta.content] == ["a", "，b", " c,"]
+    assert whole(chat(shared_fake, "clean")).choices[0].message.content == "a，b c,"
+
+
+def test_several_answers_have_their_numbers_and_seeds(shared_fake: httpx.Client) -> None:
+    answer = whole(chat(shared_fake, "settings", n=3, seed=7))
+    assert [choice.index for choice in answer.choices] == [0, 1, 2]
+    assert [f"('seed', {seed})" in str(c.message.content) for seed, c in zip((7, 8, 9), answer.choices, strict=True)]
+    assert answer.usage
+    assert (answer.usage.prompt_tokens, answer.usage.completion_tokens) == (8, 3)
+    texts = ["", "", ""]
+    for chunk in chunks(chat(shared_fake, stream=True, n=3)):
+        texts[chunk.choices[0].index] += chunk.choices[0].delta.content or ""
+    assert texts == ["x1 x2 x3 x4 x5 "] * 3
+
+
+def test_settings_reach_the_model(shared_fake: httpx.Client) -> None:
+    fields = {"max_tokens": 9, "max_completion_tokens": 8, "temperature": 0, "top_p": 0.5, "top_k": 3, "stop": "z"}
+    told = str(whole(chat(shared_fake, "settings", user="me", seed=None, **fields)).choices[0].message.content)
+    for setting in (
+        "('max_new_tokens', 8)",
+        "('temperature', 0.0)",
+        "('top_p', 0.5)",
+        "('top_k', 3)",
+        "('stop', ['z'])",
+        "('owner', 'user me')",
+        "('seed', None)",
+    ):
+        assert setting in told
+    told = str(whole(chat(shared_fake, "settings")).choices[0].message.content)
+    assert "temperature" not in told  # the library's default
+    assert "('max_new_tokens', None)" in told
+
+
+def test_messages_become_a_conversation(shared_fake: httpx.Client) -> None:
+    messages = [
+        {"role": "developer", "content": [{"type": "text", "text": "s"}, {"type": "text", "text": "t"}]},
+        {"role": "user", "content": "q"},
+        {"role": "assistant", "content": "", "refusal": None, "tool_calls": CALLS},
+        {"role": "tool", "content": "r", "tool_call_id": "call_1"},
+        {"role": "assistant", "content": "a"},
+        {"role": "user", "content": "history"},
+    ]
+    told = whole(shared_fake.post("/v1/chat/completions", json={"messages": messages, "tools": [SEARCH]}))
+    text = str(told.choices[0].message.content)
+    for part in (
+        "[Message(role='system', content='st', metadata='', tools=({'type': 'function', 'function': {'name': 'search'",
+        "Message(role='user', content='q'",
+        "Message(role='assistant', content='{\"query\": \"x\"}', metadata='search'",
+        "Message(role='observation', content='r'",
+        "Message(role='assistant', content='a', metadata=''",
+    ):
+        assert part in text
+
+
+def test_a_call_of_a_tool_is_one_also_in_a_stream(shared_fake: httpx.Client) -> None:
+    (choice,) = whole(chat(shared_fake, "call", tools=[SEARCH])).choices
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", None)
+    assert choice.message.tool_calls
+    (call,) = choice.message.tool_calls
+    assert call.type == "function"
+    assert (call.function.name, call.function.arguments) == ("search", '{"query": "x"}')
+    _, last = chunks(chat(shared_fake, "call", tools=[SEARCH], stream=True))
+    assert last.choices[0].finish_reason == "tool_calls"
+    assert last.choices[0].delta.content is None
+    assert last.choices[0].delta.tool_calls
+    function = last.choices[0].delta.tool_calls[0].function
+    assert function
+    assert (function.name, function.arguments) == ("search", '{"query": "x"}')
+
+
+def test_a_call_that_cannot_be_read_or_was_not_offered_is_text(shared_fake: httpx.Client) -> None:
+    for content, tools in (("wrong call", [SEARCH]), ("call", None)):
+        for none in (None, "none"):
+            (choice,) = whole(chat(shared_fake, content, tools=tools, tool_choice=none)).choices
+            assert choice.message.tool_calls is None
+            assert str(choice.message.content).startswith("search\n")
+            assert choice.finish_reason == "stop"
+            streamed = chunks(chat(shared_fake, content, tools=tools, stream=True, tool_choice=none))
+            text = "".join(chunk.choices[0].delta.content or "" for chunk in streamed)
+            assert text == choice.message.content
+
+
+def test_a_text_is_continued(shared_fake: httpx.Client) -> None:
+    fields: dict[str, Any] = {"prompt": [[1, 2, 3], [4]], "n": 2}
+    answer = shared_fake.post("/v1/completions", json=fields)
+    completion = Completion.model_validate(answer.json(), strict=True)
+    assert [choice.index for choice in completion.choices] == [0, 1, 2, 3]
+    assert completion.usage
+    assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == (4, 20)
+    streamed = shared_fake.post("/v1/completions", json={"prompt": [7], "stream": True}).text.split("\n\n")
+    assert streamed[-2:] == ["data: [DONE]", ""]
+    parts = [json.loads(event.removeprefix("data: ")) for event in streamed[:-2]]
+    assert [part["choices"][0]["finish_reason"] for part in parts] == [None] * (len(parts) - 1) + ["length"]
+    for part in parts:
+        part["choices"][0]["finish_reason"] = "length"  # the package knows no chunk without, which OpenAI sends
+        Completion.model_validate(part, strict=True)
+    assert "".join(part["choices"][0]["text"] for part in parts) == "[7]1 [7]2 [7]3 [7]4 [7]5 "
+
+
+def test_the_model_is_listed(shared_fake: httpx.Client) -> None:
+    (card,) = shared_fake.get("/v1/models").json()["data"]
+    assert Model.model_validate(card, strict=True).id == "demo"
+    assert shared_fake.get("/v1/models/demo").json() == card
+    answer = shared_fake.get("/v1/models/gpt-4")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "model_not_found")
+
+
+USER = {"role": "user", "content": "x"}
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"messages": None}, "messages"),
+    ({"messages": []}, "messages"),
+    ({"messages": "x"}, "messages"),
+    ({"messages": [None]}, "messages.0"),
+    ({"messages": [{"content": "x"}]}, "messages.0.role"),
+    ({"messages": [{"role": "nobody", "content": "x"}]}, "messages.0.role"),
+    ({"messages": [{"role": "user"}]}, "messages.0.content"),
+    ({"messages": [{"role": "user", "content": 1}]}, "messages.0.content"),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, "messages.0.content"),
+    ({"messages": [{**USER, "mood": "good"}]}, "messages.0.mood"),
+    ({"messages": [{**USER, "tool_calls": CALLS}]}, "messages.0.tool_calls"),
+    ({"messages": [USER, {"role": "assistant", "tool_calls": CALLS * 2}]}, "messages.1.tool_calls"),
+    ({"messages": [USER, {"role": "assistant", "content": "y"}]}, "messages"),
+    ({"messages": [{"role": "user", "content": "context"}]}, "messages"),
+    ({"model": 1}, "model"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"max_tokens": 1e9}, "max_tokens"),
+    ({"max_completion_tokens": -1}, "max_completion_tokens"),
+    ({"temperature": 3}, "temperature"),
+    ({"temperature": "0"}, "temperature"),
+    ({"top_p": 0}, "top_p"),
+    ({"top_k": -1}, "top_k"),
+    ({"n": 0}, "n"),
+    ({"n": 17}, "n"),
+    ({"seed": 1.5}, "seed"),
+    ({"stop": ""}, "stop.0"),
+    ({"stop": [1]}, "stop.0"),
+    ({"stop": ["a"] * 17}, "stop"),
+    ({"stream": "yes"}, "stream"),
+    ({"stream_options": {"include_usage": True}}, "stream_options"),
+    ({"stream": True, "stream_options": {"more": 1}}, "stream_options.more"),
+    ({"logit_bias": {"x": 1}}, "logit_bias.x.[key]"),
+    ({"logit_bias": {"1": 101}}, "logit_bias.1"),
+    ({"presence_penalty": 2.1}, "presence_penalty"),
+    ({"frequency_penalty": -2.1}, "frequency_penalty"),
+    ({"top_logprobs": 21}, "top_logprobs"),
+    ({"response_format": {"type": "xml"}}, "response_format.type"),
+    ({"tools": [{"type": "function"}]}, "tools.0.function"),
+    ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name"),
+    ({"tools": [{"type": "function", "function": {"name": "a", "strict": True}}]}, "tools.0.function.strict"),
+    ({"tools": [SEARCH], "tool_choice": "required"}, "tool_choice"),
+    ({"tools": [SEARCH], "tool_choice": {"type": "function", "function": {"name": "search"}}}, "tool_choice"),
+    ({"functions": []}, "functions"),
+    ({"store": True}, "store"),
+    ({"audio": {}}, "audio"),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("fields", "param"), REFUSED, ids=lambda value: str(value)[:60])
+def test_what_cannot_be_done_is_refused_by_name(
+    shared_fake: httpx.Client, fields: dict[str, Any], param: str, stream: bool
+) -> None:
+    body = {"messages": [USER], **({"stream": True} if stream else {}), **fields}
+    if stream and param == "stream_options":
+        body["stream_options"] = 5
+    answer = shared_fake.post("/v1/chat/completions", json=body)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize("prompt", [None, 1, [], [[]], [1, "x"], ["x", 1], [[1], "x", None], {"a": 1}, [True]])
+def test_a_prompt_of_another_kind_is_refused(shared_fake: httpx.Client, prompt: Any) -> None:
+    answer = shared_fake.post("/v1/completions", json={"prompt": prompt})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "prompt")
+
+
+def test_a_model_of_rounds_knows_no_other_roles(fake_model: None) -> None:
+    with served(HostKey("pairs")) as client:
+        for message in ({"role": "system", "content": "s"}, {"role": "tool", "content": "r"}):
+            answer = client.post("/v1/chat/completions", json={"messages": [message, USER]})
+            assert (answer.status_code, answer.json()["error"]["param"]) == (400, "messages.0.role")
+        answer = chat(client, tools=[SEARCH])
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, "tools")
+
+
+def test_an_error_in_a_stream_ends_it(fake: httpx.Client) -> None:
+    *_, last, end = chat(fake, "crash", stream=True).text.split("\n\n")
+    assert end == ""
+    assert json.loads(last.removeprefix("data: "))["error"]["code"] == "model_ended"
+
+
+def test_a_reader_that_leaves_a_stream_stops_its_answer(fake: httpx.Client) -> None:
+    with fake.stream(
+        "POST", "/v1/chat/completions", json={"messages": [{**USER, "content": "slow"}], "stream": True}
+    ) as s:
+        for line in s.iter_lines():
+            if "slow3" in line:
+                assert "fastglm_open_answers 1.0" in fake.get("/metrics").text
+                break
+    eventually(lambda: "fastglm_open_answers 0.0" in fake.get("/metrics").text)
+
+
+@pytest.fixture
+def client(shared_fake: httpx.Client) -> Iterator[openai.OpenAI]:
+    with openai.OpenAI(base_url=f"{str(shared_fake.base_url).rstrip('/')}/v1", api_key="none", max_retries=0) as made:
+        yield made
+
+
+def test_the_client_of_openai_reads_everything(client: openai.OpenAI) -> None:
+    question: Any = [{"role": "user", "content": "x"}]
+    answer = client.chat.completions.create(model="demo", messages=question, n=2)
+    assert [choice.message.content for choice in answer.choices] == ["x1 x2 x3 x4 x5 "] * 2
+    streamed = client.chat.completions.create(model="demo", messages=question, stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in streamed) == "x1 x2 x3 x4 x5 "
+    tools: Any = [SEARCH]
+    with client.chat.completions.stream(
+        model="demo", messages=[{"role": "user", "content": "call"}], tools=tools
+    ) as stream:
+        final = stream.get_final_completion()
+    assert final.choices[0].message.tool_calls
+    assert final.choices[0].message.tool_calls[0].function.name == "search"
+    assert client.completions.create(model="demo", prompt=[7]).choices[0].text.startswith("[7]1 ")
+    assert [model.id for model in client.models.list()] == ["demo"]
+    with pytest.raises(openai.NotFoundError):
+        client.chat.completions.create(model="other", messages=question)
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(model="demo", messages=question, temperature=9)
+    assert refused.value.param == "temperature"
