@@ -178,14 +178,16 @@ def test_a_request_that_is_cancelled_leaves_its_slot_at_once(model, monkeypatch)
     assert 1 not in rounds.found
 
 
-def test_a_slot_of_a_prompt_moves_where_a_request_before_it_leaves(model, monkeypatch):
+def test_the_slot_of_a_prompt_moves_between_two_layers_where_a_request_leaves(model, monkeypatch):
     rounds = Rounds(model, monkeypatch)
     for id in range(3):
         rounds.add(id, SHORT[id:])
         rounds.step()
+    monkeypatch.setattr(Pace, "budget", 6)
     rounds.add(3, LONG)
-    rounds.step(2)
-    rounds.scheduler.cancel(1)  # the prompt's slot is then between two running ones
+    rounds.step(5)
+    assert rounds.widths[3:] == [CHUNK] * 5
+    rounds.scheduler.cancel(1)  # two layers of the second chunk have run
     found = rounds.finish()
     assert (found[2], found[3]) == (alone(model, SHORT[2:]), alone(model, LONG))
 
