@@ -9,34 +9,48 @@ from benchmarks import files
 from benchmarks.cli.options import AnswerTokens, JsonFile, StoreUrl, open_store, tell
 from fastglm.cli.errors import telling
 from fastglm.cli.options import Debug, Progress
-from fastglm.errors import FastGLMError
+from fastglm.errors import FastGLMError, UsageError
 from fastglm.progress.progress import Show
+
+VARIANTS = "original,fast,int8,int4"
+
+EndpointUrl = Annotated[
+    str | None, typer.Option(metavar="URL", help="Measure the OpenAI server there, such as http://127.0.0.1:8000.")
+]
+Model = Annotated[
+    str | None, typer.Option(help="As for run, or its name at --endpoint. [default: demo, or the endpoint's only one]")
+]
+Served = Annotated[
+    str | None, typer.Option(help=f"Served one after the other, with commas between. [default: {VARIANTS}]")
+]
+Device = Annotated[str | None, typer.Option(help="Of these servers, as for run. [default: auto]")]
+KeyFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Holds the key of --endpoint.")]
+Clients = Annotated[str, typer.Option(help="Numbers of clients who ask one request after another; '' for none.")]
+Rates = Annotated[str, typer.Option(help="Requests a second that arrive at random (Poisson), such as 0.5,1,2.")]
+Prompts = Annotated[str, typer.Option(help="About so many tokens, equally often, or with parts such as 128:3,512:1.")]
+Slo = Annotated[str, typer.Option(help="Limits of goodput: time to the first token, and mean time per token.")]
+Repeats = Annotated[str, typer.Option(help="Of every level of load; 5 or more for an interval.")]
 
 
 def serving(
-    endpoint: Annotated[str, typer.Option(metavar="URL", help="An OpenAI server, such as http://127.0.0.1:8000.")],
-    model: Annotated[str | None, typer.Option(help="Its name there. [default: the only one]")] = None,
-    key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Holds the server's key.")] = None,
-    clients: Annotated[
-        str, typer.Option(help="Numbers of clients who ask one request after another; '' for none.")
-    ] = "1,2,4,8,16",
-    rates: Annotated[
-        str, typer.Option(help="Requests a second that arrive at random (Poisson), such as 0.5,1,2.")
-    ] = "",
-    prompts: Annotated[
-        str, typer.Option(help="About so many tokens, equally often, or with parts such as 128:3,512:1.")
-    ] = "32,128,512",
+    endpoint: EndpointUrl = None,
+    model: Model = None,
+    variants: Served = None,
+    device: Device = None,
+    key_file: KeyFile = None,
+    clients: Clients = "1,2,4,8,16",
+    rates: Rates = "",
+    prompts: Prompts = "32,128,512",
     answer_tokens: AnswerTokens = "64",
-    slo: Annotated[
-        str, typer.Option(help="Limits of goodput: time to the first token, and mean time per token.")
-    ] = "ttft=1s,tpot=100ms",
-    repeats: Annotated[str, typer.Option(help="Of every level; 5 or more for an interval.")] = "5",
+    slo: Slo = "ttft=1s,tpot=100ms",
+    repeats: Repeats = "5",
     json: JsonFile = None,
     progress: Progress = Show.bar,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
-    """Measure an OpenAI server under load: throughput, times and goodput by number of clients, or by rate of arrivals.
+    """Measure servers under load: throughput, times and goodput by number of clients, or by rate of arrivals. The
+    servers are `fastglm serve` with each variant, or any OpenAI server.
 
     Each level lasts 10 seconds or more. Not counted are the time until every client has had an answer, and the time
     after that in which the last counted requests end.
@@ -45,7 +59,8 @@ def serving(
 
     reporter = reporter_for(progress)
     with telling(reporter.error):
-        from benchmarks.execution.request import read_number
+        from benchmarks.execution.request import RunRequest, read_number
+        from benchmarks.report import report
         from benchmarks.run.workload import Workload
         from benchmarks.serving.load import Load
 
@@ -55,18 +70,23 @@ def serving(
         except ModuleNotFoundError as error:
             raise FastGLMError(f"serving needs {error.name}: pip install {error.name}") from error
 
-        workload = Workload(
-            answer_tokens=read_number(answer_tokens, "--answer-tokens"),
-            repeats=read_number(repeats, "--repeats"),
-            load=Load.read(clients, rates, prompts, slo),
-        )
-        asked = Endpoint.read(endpoint, model, read_key(key_file) if key_file else None)
+        load = Load.read(clients, rates, prompts, slo)
+        counts = read_number(answer_tokens, "--answer-tokens"), read_number(repeats, "--repeats")
+        workload = Workload(load.mix.lengths, *counts, load=load)
         if json:
             files.check_json(json)
-        from benchmarks.report import report
-
-        kept_in = open_store(store)
-        result = measure_endpoint(asked, workload, kept_in, reporter)
+        if endpoint is None:
+            if key_file:
+                raise UsageError("--key-file is for --endpoint: the servers of variants need no key")
+            order = RunRequest.of_servers(model or "demo", variants or VARIANTS, workload, device or "auto")
+            kept_in = open_store(store)
+            result = order.carry_out(kept_in, reporter)
+        else:
+            if variants or device:
+                raise UsageError("--variants and --device are for servers started here: leave them out with --endpoint")
+            asked = Endpoint.read(endpoint, model, read_key(key_file) if key_file else None)
+            kept_in = open_store(store)
+            result = measure_endpoint(asked, workload, kept_in, reporter)
         if json:
             report.write_json(json, result)
         tell(result, kept_in, reporter)

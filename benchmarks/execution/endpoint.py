@@ -9,7 +9,7 @@ from benchmarks.execution.runner import execute
 from benchmarks.run.progress import Reporter
 from benchmarks.run.record import Result
 from benchmarks.run.workload import TEXT, Workload
-from benchmarks.serving.client import Client, Endpoint
+from benchmarks.serving.client import ELSEWHERE, Client, Endpoint
 from benchmarks.serving.probe import probe
 from benchmarks.store.run import Run
 from fastglm.errors import UsageError
@@ -18,8 +18,6 @@ from fastglm.progress.progress import OnProgress
 
 if TYPE_CHECKING:
     from benchmarks.store.store import Store
-
-ELSEWHERE = "network"  # the device of a server whose device is unknown
 
 
 def measure_endpoint(endpoint: Endpoint, workload: Workload, store: "Store | None", reporter: Reporter) -> Result:

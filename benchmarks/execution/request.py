@@ -26,6 +26,9 @@ from fastglm.system.devices import resolve_devices
 from fastglm.variants.variants import get_variant
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from benchmarks.serving.client import Endpoint
     from benchmarks.store.store import Store
 
 
@@ -72,9 +75,7 @@ class RunRequest:
         """Read a request from command-line texts; without `repeats` the precision decides. Raises `UsageError`."""
         if repeats is not None and (precision or budget):
             raise UsageError("--repeats is a fixed count: leave it out, or leave --precision and --budget out")
-        names = _names(variants, "--variants")
-        for name in names:
-            get_variant(name)
+        names = _known(variants)
         chosen = _names(suites, "--suite")
         for suite in chosen:
             if suite not in SUITES:
@@ -95,6 +96,11 @@ class RunRequest:
             raise UsageError("--texts is for the quality suite: add --suite quality")
         return cls(model, names, chosen, workload, device, texts, threads, read_arithmetic(arithmetic))
 
+    @classmethod
+    def of_servers(cls, model: str, variants: str, workload: Workload, device: str) -> "RunRequest":
+        """A request to measure a server of each variant. Raises `UsageError`."""
+        return cls(model, _known(variants), ["serving"], workload, device)
+
     def carry_out(self, store: "Store | None", reporter: Reporter, begun: Run | None = None) -> Result:
         """Measure, or resume a run that was `begun`; chat on the device waits meanwhile.
 
@@ -112,12 +118,26 @@ class RunRequest:
                 reporter.warning(warning)
             run = begun or Run(self.model, self.variants, self.suites, self.settings(), machine=facts)
             return execute(
-                run, self.workload, prompts, questions, self.start, store, reporter, resumed=begun is not None
+                run,
+                self.workload,
+                prompts,
+                questions,
+                self.start,
+                store,
+                reporter,
+                resumed=begun is not None,
+                server=self.serve,
             )
 
     def start(self, variant: str, progress: OnProgress) -> Host:
         """Start a host of a variant and load it. Raises `FastGLMError`."""
         return Host.start(self.model, variant, self.device, progress=progress, threads=self.threads)
+
+    def serve(self, variant: str, progress: OnProgress) -> "AbstractContextManager[Endpoint]":
+        """Serve a variant in the block. Raises `FastGLMError`."""
+        from benchmarks.serving.server import served  # imported late: needs httpx, only to measure a server
+
+        return served(self.model, variant, ",".join(map(str, resolve_devices(self.device))), progress)
 
     def questions(self) -> list[Question]:
         """The questions of the quality suite; empty without it. Raises `UsageError` if it has nothing to ask."""
@@ -132,6 +152,7 @@ class RunRequest:
             "device": self.device,
             "threads": self.threads,
             **self.workload.as_dict(),
+            **(self.workload.load.as_dict() if "serving" in self.suites else {}),
             "texts": self.texts and str(self.texts.absolute()),
             "arithmetic": str(self.arithmetic),
         }
@@ -150,6 +171,14 @@ def read_light(model: str) -> tuple[Tokenizer, ModelConfig]:
     folder = demo_folder() if source.kind == "shape" else source.fetch()
     tokenizer = read_tokenizer(folder)
     return tokenizer, shape_config(source, tokenizer) if source.kind == "shape" else Checkpoint(folder).config
+
+
+def _known(variants: str) -> list[str]:
+    """Names of known variants."""
+    names = _names(variants, "--variants")
+    for name in names:
+        get_variant(name)
+    return names
 
 
 def _names(text: str, option: str) -> list[str]:

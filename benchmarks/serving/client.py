@@ -15,6 +15,7 @@ from fastglm.system.files import read_regular
 
 SILENCE = 300.0  # seconds without a byte after which a request has failed
 CONNECT = 10.0  # seconds to connect
+ELSEWHERE = "network"  # the device of a server whose device is unknown
 MOST_KEY = 4096  # bytes
 MOST_SAID = 200  # characters of a server's message that are shown
 
@@ -30,6 +31,7 @@ class Endpoint:
     url: str
     model: str | None = None  # None: the only one that it has
     key: str | None = field(default=None, repr=False)
+    device: str = ELSEWHERE  # that it computes on
 
     @classmethod
     def read(cls, url: str, model: str | None = None, key: str | None = None) -> "Endpoint":

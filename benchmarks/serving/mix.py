@@ -37,11 +37,11 @@ class Mix:
         return ",".join(str(length) if equal else f"{length}:{share}" for length, share in self.parts)
 
     @property
-    def longest(self) -> int:
-        """The longest prompt, in tokens."""
-        return max(length for length, _ in self.parts)
+    def lengths(self) -> tuple[int, ...]:
+        """The lengths in tokens, each once."""
+        return tuple(length for length, _ in self.parts)
 
-    def lengths(self, seed: str) -> Iterator[int]:
+    def drawn(self, seed: str) -> Iterator[int]:
         """Lengths without end: every round holds all parts of the mix, in a random order."""
         draw, deck = random.Random(seed), [length for length, share in self.parts for _ in range(share)]
         while True:

@@ -53,6 +53,7 @@ def _measure(bench: Session, variant: str) -> None:
 
     try:
         with bench.serve(variant) as endpoint:
+            bench.record.devices[variant] = endpoint.device
             bench.reporter.step()
 
             async def work() -> None:
@@ -118,6 +119,8 @@ class _Server:
 
     async def measure(self) -> None:
         """Warm up, and measure all levels."""
+        from benchmarks.serving.client import ELSEWHERE
+
         bench, variant = self.bench, self.variant
         bench.settle("served", variant, self.known.as_dict())
         if not self.known.gives_usage:
@@ -130,12 +133,14 @@ class _Server:
                 bench.reporter.at(f"{variant}: {level}")
                 self._keep(level, repeat, await self._play(level, repeat, SECONDS))
                 bench.record.save()
+                if self.client.endpoint.device != ELSEWHERE:  # there the server itself might be the other load
+                    bench.watch.look(self.client.endpoint.device)
             bench.reporter.step()
 
     async def _play(self, level: Level, repeat: int, seconds: float) -> Played:
         """Put a level of load on the server; the same prompts and arrivals for every variant."""
         workload, seed = self.bench.workload, f"{level} {repeat}"
-        lengths = list(islice(workload.load.mix.lengths(seed), MOST_PROMPTS))
+        lengths = list(islice(workload.load.mix.drawn(seed), MOST_PROMPTS))
         source = TEXT.read_text(encoding="utf-8")
 
         async def send(number: int, share: float, due: float | None) -> Asked:

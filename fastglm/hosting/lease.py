@@ -22,6 +22,8 @@ from fastglm.system.locks import remove_locked, try_lock
 
 OnWait = Callable[[str], None]
 
+LENT = "FASTGLM_LENT_DEVICES"  # in the environment of a process: devices that its starter has leased and lends to it
+
 _serial = itertools.count()
 _LONGEST_PAUSE = 0.05  # seconds between two looks at a lock
 _NEWS_AFTER = 0.02  # seconds of waiting that are not worth reporting
@@ -34,7 +36,8 @@ def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None
     """Use `device` ("cpu", "cuda:0,cuda:1") inside the block: together with others, or alone if `exclusive`.
 
     During a wait, `on_wait` is called many times a second with a text that says who uses the device; an exception from
-    it ends the wait. `who` is the text that others see.
+    it ends the wait. `who` is the text that others see. A device in `LENT` needs no lease
+    of its own.
 
     Raises:
         UsageError: "auto"; only an actual device can be leased.
@@ -42,7 +45,7 @@ def lease(device: str, who: str, exclusive: bool = False, on_wait: OnWait | None
     """
     with contextlib.ExitStack() as held:
         # In one order, so that two users of the same devices cannot wait for each other.
-        for one in sorted(set(device.split(","))):
+        for one in sorted(set(device.split(",")) - set(os.environ.get(LENT, "").split(","))):
             held.enter_context(_lease(_place(one), who, exclusive, on_wait))
         yield
 

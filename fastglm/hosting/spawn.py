@@ -47,10 +47,14 @@ def launched(log: BinaryIO, command: tuple[str, ...] = (sys.executable, "-m", WO
     """Start a new process with pipes, and its errors in `log`. It leads its own process group: Ctrl-C does not reach
     it.
     """
-    own_group: dict[str, Any] = {"process_group": 0}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group())
+
+
+def own_group() -> dict[str, Any]:
+    """Arguments of `subprocess.Popen` for a process that leads its own group."""
     if sys.platform == "win32":
-        own_group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, **own_group)
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"process_group": 0}
 
 
 def forked(log: BinaryIO, module: str = WORKER, arguments: tuple[str, ...] = ()) -> Process:

@@ -13,7 +13,7 @@ import pytest
 from hosting import TESTS_ON_PATH
 
 from fastglm.errors import CancelledError, HomeError, UsageError
-from fastglm.hosting.lease import holder, lease, sweep_tickets
+from fastglm.hosting.lease import LENT, holder, lease, sweep_tickets
 from fastglm.system.locks import try_lock
 
 # Takes a lease, prints that, and gives it back when its input ends; prints "waits" once during a wait.
@@ -112,6 +112,19 @@ def test_devices_are_apart() -> None:
             assert holder("cpu") == "a chat"
     with pytest.raises(UsageError, match="actual device"), lease("auto", "x"):
         pass
+
+
+def test_a_lent_device_needs_no_lease_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    with lease("cpu", "benchmark", exclusive=True), lease("cuda:0", "benchmark", exclusive=True):
+        monkeypatch.setenv(LENT, "cpu")
+        with lease("cpu", "its server", on_wait=_give_up):
+            pass
+        with pytest.raises(InterruptedError), lease("cpu,cuda:0", "its server", on_wait=_give_up):
+            pass
+
+
+def _give_up(holder: str) -> None:
+    raise InterruptedError(holder)
 
 
 def test_threads_of_one_process_share_and_exclude_too() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,15 @@ class FakeOpenAI:
     at_work: int = 0
     most_at_work: int = 0
     url: str = ""
+    loading: int = 0  # looks at its health until it is ready
+
+    def app(self) -> Starlette:
+        posts = [Route("/v1/chat/completions", self.answer, methods=["POST"])]
+        return Starlette(routes=[Route("/v1/models", self.list_models), Route("/health", self.health), *posts])
+
+    async def health(self, _: Request) -> Response:
+        self.loading -= 1
+        return JSONResponse({}, 503 if self.loading > 0 else 200)
 
     async def list_models(self, request: Request) -> Response:
         if self.key and request.headers.get("authorization") != f"Bearer {self.key}":
@@ -85,8 +95,7 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
 @contextmanager
 def running(fake: FakeOpenAI) -> Iterator[FakeOpenAI]:
     """Serve at a free port in the block."""
-    routes = [Route("/v1/models", fake.list_models), Route("/v1/chat/completions", fake.answer, methods=["POST"])]
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), port=0, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(fake.app(), port=0, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:
@@ -97,3 +106,17 @@ def running(fake: FakeOpenAI) -> Iterator[FakeOpenAI]:
     finally:
         server.should_exit = True
         thread.join()
+
+
+def main(arguments: list[str]) -> None:
+    """Stand in for `fastglm serve`: serve at the port of `--port`, or end with an error for the variant `int8`."""
+    given = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    if given["--variant"] == "int8":
+        raise SystemExit("loading …\nerror: too little memory for int8")
+    fake = FakeOpenAI([given["--model"]])
+    fake.loading = 3
+    uvicorn.run(fake.app(), port=int(given["--port"]), log_level="critical", lifespan="off")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -57,10 +57,10 @@ def test_nothing_to_measure_is_refused() -> None:
 
 
 def test_every_round_of_prompts_has_the_whole_mix() -> None:
-    lengths = list(islice(Mix.read("32:3,512:1").lengths("seed"), 40))
+    lengths = list(islice(Mix.read("32:3,512:1").drawn("seed"), 40))
     assert all(Counter(lengths[at : at + 4]) == {32: 3, 512: 1} for at in range(0, 40, 4))
     assert len({tuple(lengths[at : at + 4]) for at in range(0, 40, 4)}) > 1
-    assert lengths == list(islice(Mix.read("32:3,512:1").lengths("seed"), 40))
+    assert lengths == list(islice(Mix.read("32:3,512:1").drawn("seed"), 40))
 
 
 def test_arrivals_are_a_seeded_poisson_process() -> None:

@@ -1,10 +1,15 @@
 """The serving suite on a scripted server, from the command line to the store."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import fake_openai
+import psutil
 import pytest
+from fake_hosts import FakeMachine
 from fake_openai import FakeOpenAI, running
 from wrong_usage import refuse
 
@@ -120,6 +125,50 @@ def test_a_broken_off_run_of_an_endpoint_is_started_anew(
     refuse(["resume", run["id"]], "measured the server at http://127.0.0.1", capsys)
 
 
+@pytest.fixture
+def own_servers(monkeypatch: pytest.MonkeyPatch, machine: FakeMachine) -> None:
+    """The script takes the place of `fastglm serve`."""
+    monkeypatch.setattr("benchmarks.serving.server.SERVE", (sys.executable, fake_openai.__file__))
+
+
+@pytest.mark.usefixtures("own_servers")
+def test_a_server_of_each_variant_is_started_and_ended() -> None:
+    """The lease that the benchmark has alone is lent to the servers; one of them cannot load its variant."""
+    load = ["--variants", "original,int8,int4", "--model", "demo", "--device", "cpu"]
+    assert main(["serving", *load, *LOAD, *WIDE]) == 0
+    (run,) = Store().runs().to_dict("records")
+    assert (run["model"], run["variants"], run["status"]) == ("demo", ["original", "int8", "int4"], "done")
+    assert run["settings"]["served"]["int4"]["model"] == "demo"
+    rows = Store().measurements()
+    served = rows[rows["metric"] == "served_clients"]
+    assert dict(zip(served["variant"], served["value"], strict=True)) == {"original": 3, "int4": 3}
+    assert set(rows["device"]) == {"cpu"}
+    assert "throughput_ratio" in set(rows["metric"])
+    (failure,) = rows[rows["metric"] == "failure"]["params"]
+    assert failure["error"] == "fastglm serve ended before it was ready (error: too little memory for int8)"
+    assert not [child for child in psutil.Process().children(True) if "fake_openai" in " ".join(child.cmdline())]
+
+
+@pytest.mark.usefixtures("own_servers")
+def test_a_broken_off_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second variant lacks everything, the first one its last level and repeat."""
+    keep, left = serving._Server._keep, iter(range(5))
+
+    def stop(*arguments: Any) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        keep(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(serving._Server, "_keep", stop)
+        assert main(["serving", "--variants", "original,int4", "--device", "cpu", *LOAD]) == 130
+    (run,) = Store().runs().to_dict("records")
+    assert len(Store().samples(metric="goodput")) == 5
+    assert main(["resume", run["id"]]) == 0
+    assert len(Store().samples(metric="goodput")) == 2 * 3 * 2
+    assert len(Store().measurements(metric="served_clients")) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -127,6 +176,9 @@ def test_a_broken_off_run_of_an_endpoint_is_started_anew(
         (["--endpoint", "nowhere"], 2, "--endpoint 'nowhere' is no address"),
         (["--endpoint", "http://127.0.0.1:1", "--clients", "none"], 2, "--clients wants whole numbers"),
         (["--endpoint", "http://127.0.0.1:1", "--key-file", "missing"], 2, "--key-file missing cannot be read"),
+        (["--endpoint", "http://127.0.0.1:1", "--variants", "int4"], 2, "leave them out with --endpoint"),
+        (["--key-file", "missing"], 2, "--key-file is for --endpoint"),
+        (["--variants", "int5"], 2, "int5"),
     ],
 )
 def test_a_wrong_command_gives_one_line(
