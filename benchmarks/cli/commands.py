@@ -82,7 +82,10 @@ def run(
     model: Annotated[str, typer.Option(help="demo, demo-glm, a folder, a hub id, shape:chatglm-6b[@LAYERS].")] = "demo",
     variants: Variants = "original,fast,int8,int4",
     suite: Annotated[
-        str, typer.Option(help="latency, throughput, memory, quality, load, with commas between.")
+        str,
+        typer.Option(
+            help="latency, throughput, memory, quality, load, with commas between; serving has a command of its own."
+        ),
     ] = "latency",
     prompt_tokens: PromptTokens = "32,128",
     answer_tokens: AnswerTokens = "64",
