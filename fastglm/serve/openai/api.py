@@ -91,7 +91,7 @@ async def _first(form: Form, pieces: Pieces) -> tuple[int, Piece]:
 
 
 def _questions(body: Settings, prompts: Sequence[Any], history: list[Message], given: dict[str, Any]) -> list[Question]:
-    """As many questions as the request wants answers to each prompt; each further one has the next seed."""
+    """The questions of a request: as many of each prompt as it wants answers, each further one with the next seed."""
     chosen = {name: value for name in _AS_THEY_ARE if (value := getattr(body, name)) is not None}
     settings = {"max_length": _LONGEST, **given, **chosen}
     seeds = [None if body.seed is None else body.seed + number for number in range(body.n or 1)]
