@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import streamlit as st
@@ -42,10 +43,14 @@ def pool(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakePool]:
 
 @pytest.fixture
 def open_page(pool: FakePool) -> Open:
-    """Open a file of the app in the test's tab, at an address with a query if given."""
+    """Open a file of the app in the test's tab, at an address with a query and with secrets if given."""
 
-    def opened(file: str, locale: str = "en-US", tab: str | None = TAB, **query: str | list[str]) -> AppTest:
+    def opened(
+        file: str, locale: str = "en-US", tab: str | None = TAB, secrets: Any = None, **query: str | list[str]
+    ) -> AppTest:
         app = AppTest.from_file(str(ROOT / file), default_timeout=60)
+        for name, value in (secrets or {}).items():
+            app.secrets[name] = value
         app.context["locale"] = locale
         app.query_params.update(query)
         if tab:

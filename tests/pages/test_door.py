@@ -1,32 +1,15 @@
 """Every page asks for the password or a login, and explains their set-up."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import streamlit as st
-from fake_pool import FakePool
-from page_run import PAGES, ROOT, TAB, Open, healthy, words
+from page_run import PAGES, Open, healthy, words
 from streamlit.testing.v1 import AppTest
 
 from dashboard import door
 
 WORD = "a long sentence"
-
-
-@pytest.fixture
-def opened(pool: FakePool) -> Callable[..., AppTest]:
-    """Open a page of an app with secrets."""
-
-    def visit(file: str, locale: str = "en-US", **secrets: object) -> AppTest:
-        app = AppTest.from_file(str(ROOT / file), default_timeout=60)
-        app.context["locale"] = locale
-        app.session_state["tab"] = TAB
-        for name, value in secrets.items():
-            app.secrets[name] = value
-        return healthy(app.run())
-
-    return visit
 
 
 @pytest.fixture
@@ -55,11 +38,11 @@ def test_how_it_is_set_up_in_chinese(open_page: Open, everywhere: None) -> None:
 
 
 def test_the_password_opens_all_pages_of_a_tab(
-    opened: Callable[..., AppTest], everywhere: None, monkeypatch: pytest.MonkeyPatch
+    open_page: Open, everywhere: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(door, "FIRST", 60.0)
     monkeypatch.setattr(door, "_address", lambda: "10.0.0.1")
-    app = opened("pages/chat.py", password=WORD)
+    app = open_page("pages/chat.py", secrets={"password": WORD})
     assert closed(app)
     app.text_input[0].set_value("a guess")
     healthy(app.button[0].click().run())
@@ -73,32 +56,34 @@ def test_the_password_opens_all_pages_of_a_tab(
     healthy(app.button[0].click().run())
     assert app.chat_input
     for page in ("chat", "history"):
-        assert not closed(opened(f"pages/{page}.py", password=WORD)), "another page and a reload do not ask again"
-    assert closed(opened("pages/chat.py", password="another"))
+        assert not closed(open_page(f"pages/{page}.py", secrets={"password": WORD})), (
+            "another page and a reload do not ask again"
+        )
+    assert closed(open_page("pages/chat.py", secrets={"password": "another"}))
 
 
-def test_a_password_is_asked_for_on_this_machine_too(opened: Callable[..., AppTest]) -> None:
-    assert closed(opened("pages/memory.py", password=WORD))
-    assert not closed(opened("pages/memory.py", password=""))
+def test_a_password_is_asked_for_on_this_machine_too(open_page: Open) -> None:
+    assert closed(open_page("pages/memory.py", secrets={"password": WORD}))
+    assert not closed(open_page("pages/memory.py", secrets={"password": ""}))
 
 
 def test_a_login_is_asked_for_and_may_be_for_some(
-    opened: Callable[..., AppTest], everywhere: None, monkeypatch: pytest.MonkeyPatch
+    open_page: Open, everywhere: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     auth = {"cookie_secret": "x" * 40, "redirect_uri": "http://127.0.0.1/oauth2callback", "client_id": "a"}
-    app = opened("pages/chat.py", auth=auth)
+    app = open_page("pages/chat.py", secrets={"auth": auth})
     assert [button.label for button in app.button] == ["Log in"]
     assert closed(app)
 
     known = {"is_logged_in": True, "email": "me@a.example"}
     monkeypatch.setattr(st, "user", {**known, "email_verified": True})
-    assert not closed(opened("pages/chat.py", auth=auth))
-    assert not closed(opened("pages/chat.py", auth=auth, emails=["me@a.example"]))
-    app = opened("pages/chat.py", auth=auth, emails=["you@a.example"])
+    assert not closed(open_page("pages/chat.py", secrets={"auth": auth}))
+    assert not closed(open_page("pages/chat.py", secrets={"auth": auth, "emails": ["me@a.example"]}))
+    app = open_page("pages/chat.py", secrets={"auth": auth, "emails": ["you@a.example"]})
     assert "me@a.example may not come in" in words(app)
     assert closed(app)
     monkeypatch.setattr(st, "user", {**known, "email_verified": False})
-    assert closed(opened("pages/chat.py", auth=auth, emails=["me@a.example"]))
+    assert closed(open_page("pages/chat.py", secrets={"auth": auth, "emails": ["me@a.example"]}))
 
 
 @pytest.mark.parametrize("page", PAGES)
