@@ -24,6 +24,9 @@ QUESTIONS = [
 ]
 
 
+def silent(_progress: object) -> None: ...
+
+
 class Silent:
     """A reporter that keeps everything it receives."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from fake_runs import silent
 
 import fastglm
 from benchmarks.claims import claims
@@ -30,12 +31,8 @@ from benchmarks.synthetic_checkpoints import make_checkpoint
 from fastglm.errors import CheckpointError, FastGLMError, HostError
 from fastglm.evaluate.likelihood import likelihood
 from fastglm.models.packing import encode
-from fastglm.progress.progress import Progress
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "chatglm"
-
-
-def _silent(_progress: Progress) -> None: ...
 
 
 def test_the_plain_loop_gives_the_tokens_of_original() -> None:
@@ -61,7 +58,7 @@ def test_a_checkpoint_of_the_published_shape_is_passed_layer_by_layer(
         make_checkpoint(folder, 64, layers, 4, 8000, torch.float16)
 
     def here(measure: Callable[..., Any], _reporter: Any, *arguments: Any) -> Any:
-        return measure(_silent, *arguments)
+        return measure(silent, *arguments)
 
     monkeypatch.setattr(claims, "write_published", small)
     monkeypatch.setattr(claims, "apart", here)
@@ -79,13 +76,13 @@ def test_a_checkpoint_of_the_published_shape_is_passed_layer_by_layer(
 
 
 def test_the_ratio_is_of_equal_answers_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    estimate = plain_ratio(_silent, str(GOLDEN), Workload((16,), 8, 3))
+    estimate = plain_ratio(silent, str(GOLDEN), Workload((16,), 8, 3))
     assert estimate.n == 3
     assert estimate.value > 0
     rotated = PlainLoop.generate
     monkeypatch.setattr(PlainLoop, "generate", lambda self, prompt, tokens: rotated(self, prompt[::-1], tokens))
     with pytest.raises(FastGLMError, match="different tokens"):
-        plain_ratio(_silent, str(GOLDEN), Workload((16,), 8, 3))
+        plain_ratio(silent, str(GOLDEN), Workload((16,), 8, 3))
 
 
 @pytest.mark.parametrize(("gain", "kept"), [(2.8, True), (2.79, False)])
@@ -128,7 +125,7 @@ def test_a_measurement_apart_that_fails_says_why(error: Exception | None) -> Non
         isolated._run(sender, measure, (), {})
     sender.close()  # as if the process were killed
     with pytest.raises(CheckpointError if error else HostError):
-        isolated._receive(receiver, _silent)
+        isolated._receive(receiver, silent)
 
 
 @pytest.fixture

@@ -5,15 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from fake_runs import silent
 
 from benchmarks.claims import gguf_file
 from benchmarks.measure import bounds
 from benchmarks.peers.peer import lacking
 from benchmarks.run.progress import JsonReporter
-from fastglm.progress.progress import Progress
-
-
-def _silent(_progress: Progress) -> None: ...
 
 
 @pytest.mark.parametrize("right", [True, False])
@@ -30,7 +27,7 @@ def test_equal_best_tokens_are_counted(monkeypatch: pytest.MonkeyPatch, demo_glm
             return (logits.argmax(-1) if right else logits.argmin(-1)).tolist()
 
     monkeypatch.setattr(gguf_file, "Llama", Fake)
-    assert gguf_file.equal_tokens(_silent, "demo-glm", 30) == (30 if right else 0)
+    assert gguf_file.equal_tokens(silent, "demo-glm", 30) == (30 if right else 0)
 
 
 def test_nothing_is_claimed_without_llama_cpp(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,4 +44,4 @@ def test_five_positions_in_a_hundred_may_differ(monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.skipif(lacking("llama_cpp") is not None, reason="llama-cpp-python is not installed (the extra peers)")
 def test_llama_cpp_has_the_same_best_tokens() -> None:
-    assert gguf_file.equal_tokens(_silent, "demo-glm", 200) >= 190
+    assert gguf_file.equal_tokens(silent, "demo-glm", 200) >= 190

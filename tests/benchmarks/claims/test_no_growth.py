@@ -1,15 +1,13 @@
 """The claims against growth are measured and judged as stated. No time is asserted."""
 
 import pytest
+from fake_runs import silent
 
 from benchmarks.claims import no_growth
 from benchmarks.measure import bounds
 from benchmarks.measure.statistics import Estimate
 from benchmarks.run.progress import JsonReporter
 from fastglm.progress.progress import Progress
-
-
-def _silent(_progress: Progress) -> None: ...
 
 
 def test_both_contexts_are_measured_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,7 +21,7 @@ def test_both_contexts_are_measured_in_turn(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(no_growth.fastglm, "stream", noted)
     for name, tokens in {"SHORT": 32, "ANSWER": 3}.items():
         monkeypatch.setattr(no_growth, name, tokens)
-    ratio = no_growth.context_ratio(_silent, "demo", "int4", 96, 1)
+    ratio = no_growth.context_ratio(silent, "demo", "int4", 96, 1)
     assert (ratio.n, ratio.value > 0) == (1, True)
     assert asked == [(32, "int8"), (96, "int8")] * 2
 
