@@ -3,11 +3,9 @@
 Compression says the same. Every folder is tried in a separate process, forked from this one.
 """
 
-import io
 import json
 import multiprocessing
 import os
-import pickle
 import resource
 import shutil
 import tempfile
@@ -21,6 +19,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 from recorded import folder
 from safetensors.torch import save, save_file
+from spoil import FOREIGN, POINTER, saved
 
 import fastglm
 from fastglm.errors import FastGLMError
@@ -124,16 +123,8 @@ FORMS = {
     "sparse": lambda x: x.to_sparse(),
     "a parameter": lambda x: torch.nn.Parameter(x),
 }
-TYPES = [
-    torch.float16,
-    torch.bfloat16,
-    torch.float64,
-    torch.int8,
-    torch.int64,
-    torch.bool,
-    torch.complex64,
-    torch.uint8,
-]
+FLOATS = [torch.float16, torch.bfloat16, torch.float64, torch.complex64]
+TYPES = [*FLOATS, torch.int8, torch.int64, torch.bool, torch.uint8]
 NUMBERS = [float("nan"), float("inf"), float("-inf"), 1e30, -1e38, 0.0]
 
 
@@ -141,11 +132,7 @@ NUMBERS = [float("nan"), float("inf"), float("-inf"), 1e30, -1e38, 0.0]
 def tensors(draw):
     kind = draw(st.sampled_from(["form", "type", "number", "gone", "named", "other", "twice"]))
     name, other = draw(NAMES), draw(NAMES)
-    form, dtype, number = (
-        draw(st.sampled_from(sorted(FORMS))),
-        draw(st.sampled_from(TYPES)),
-        draw(st.sampled_from(NUMBERS)),
-    )
+    form, dtype, number = (draw(st.sampled_from(kind)) for kind in (sorted(FORMS), TYPES, NUMBERS))
     word = draw(st.sampled_from(["", "x", "../x", "lm_head.bias", "a.lora_A.weight", "b.qweight", "c.absmax", "\n"]))
     anything = draw(st.one_of(SCALARS, st.just({"a": [1]}), st.just("text")))
 
@@ -171,34 +158,10 @@ def tensors(draw):
 
 @st.composite
 def foreign_weights(draw):
-    content = draw(
-        st.sampled_from(
-            [
-                b"",
-                pickle.dumps({"a": 1}),
-                pickle.dumps([1, 2]),
-                b"GGUF" + bytes(100),
-                b"ggml" + bytes(100),
-                b"PK\x05\x06" + bytes(18),
-                b"version https://git-lfs.github.com/spec/v1\n",
-                json.dumps({"a": 1}).encode(),
-                bytes(1000),
-                _saved(torch.nn.Linear(2, 2)),
-                _saved([torch.ones(2)]),
-                _saved({1: torch.ones(2)}),
-                _saved({"state_dict": {"a": torch.ones(2)}}),
-                save({"a": torch.ones(2)}),
-            ]
-        )
-    )
+    others = [b"GGUF" + bytes(100), b"ggml" + bytes(100), POINTER, saved({1: torch.ones(2)})]
+    content = draw(st.sampled_from([*FOREIGN, *others, save({"a": torch.ones(2)})]))
     name = draw(st.sampled_from(["pytorch_model.bin", "model.safetensors"]))
     return lambda place: (place / name).write_bytes(content)
-
-
-def _saved(value):
-    file = io.BytesIO()
-    torch.save(value, file)
-    return file.getvalue()
 
 
 @st.composite

@@ -1,6 +1,10 @@
 """Changes of a checkpoint's folder: fields of its configs, its files, its weights and their shards."""
 
+import collections
+import io
 import json
+import pickle
+import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -90,3 +94,38 @@ def add_images(place: Path, images: int) -> None:
     change_json(place / "tokenizer_config.json", num_image_tokens=images)
     matrices = ("lm_head.weight", "transformer.word_embeddings.weight")
     weights(lambda state: state | {name: torch.cat((torch.zeros(images, 64), state[name])) for name in matrices})(place)
+
+
+def saved(value: object) -> bytes:
+    """An object as `torch.save` writes it."""
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+def archive(**files: str | bytes) -> bytes:
+    """A ZIP file of these files."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in files.items():
+            made.writestr(name.replace("__", "/"), content)
+    return file.getvalue()
+
+
+# Files that hold no weights of a model.
+FOREIGN = [
+    b"",
+    b"\0" * 1000,
+    pickle.dumps({"a": 1}),
+    pickle.dumps(collections.OrderedDict(a=print)),
+    archive(a="b"),
+    archive(archive__data__pkl=b"\0" * 10_000_000),
+    b"PK\x05\x06" + bytes(18),
+    saved([torch.ones(1)]),
+    saved("text"),
+    saved(torch.nn.Linear(2, 2)),
+    saved({"state_dict": {"a": torch.ones(1)}}),
+    b"\xff\xff\xff\xff\xff\xff\xff\x7f{}",
+    (10**6).to_bytes(8, "little") + b"{" * 10**6,
+    b"<!DOCTYPE html><html>Not found</html>",
+]
