@@ -323,6 +323,7 @@ def test_a_worker_killed_at_random_moments_loses_and_doubles_nothing(
     for attempt, (low, high) in enumerate([(0.05, 0.4), (0.5, 0.8)], 1):  # also in the middle of a resumed one
         left = killed(jobs, job, partial(reached, attempt, draw.uniform(low, high)))
         samples = Store().samples()
+    assert set(samples["variant"]) == {"original", "int4"}  # kept as they come
     child = processes.find(left.child)
     assert child is not None
     processes.kill(child)  # the run itself too, in the middle of writing
