@@ -16,6 +16,8 @@ from fastglm.hosting.worker import serve, standard_streams
 from fastglm.messages import Message, ToolCall
 from fastglm.progress.progress import OnProgress, Progress
 
+_A = [("a", None), ("a,", None), ("a，b", None)]
+GROWING = {"rewrite": [*_A, ("", None), ("new", None), ("ne", None)], "clean": [*_A, ("a，b", None), ("a，b c,", "eos")]}
 SEARCH = ToolCall("search", '{"query": "x"}', '{"query": "x"}')
 
 # Of torch, the worker asks for the number of threads alone; importing the real one takes seconds.
@@ -138,13 +140,8 @@ def answer(
             end = time.perf_counter() + 60
             while time.perf_counter() < end:
                 sum(range(1000))
-        case "rewrite":
-            for tokens, text in enumerate(["a", "a,", "a，b", "", "new", "ne"], start=1):
-                yield piece(text, tokens)
-            return
-        case "clean":
-            for tokens, text in enumerate(["a", "a,", "a，b", "a，b", "a，b c,"], start=1):
-                yield piece(text, tokens, stop="eos" if tokens == 5 else None)
+        case "rewrite" | "clean":
+            yield from (piece(text, n, stop=stop) for n, (text, stop) in enumerate(GROWING[prompt], 1))
             return
         case "slow" | "long":
             pause, count = 0.02, 100_000 if prompt == "slow" else 50
