@@ -84,6 +84,7 @@ def test_several_answers_have_their_numbers_and_seeds(shared_fake: httpx.Client)
 
 def test_settings_reach_the_model(shared_fake: httpx.Client) -> None:
     fields = {"max_tokens": 9, "max_completion_tokens": 8, "temperature": 0, "top_p": 0.5, "top_k": 3, "stop": "z"}
+    fields |= {"presence_penalty": 1, "frequency_penalty": -1, "logit_bias": {"7": -100}}
     told = str(whole(chat(shared_fake, "settings", user="me", seed=None, **fields)).choices[0].message.content)
     for setting in (
         "('max_new_tokens', 8)",
@@ -91,6 +92,9 @@ def test_settings_reach_the_model(shared_fake: httpx.Client) -> None:
         "('top_p', 0.5)",
         "('top_k', 3)",
         "('stop', ['z'])",
+        "('presence_penalty', 1.0)",
+        "('frequency_penalty', -1.0)",
+        "('logit_bias', {7: -100.0})",
         "('owner', 'user me')",
         "('seed', None)",
     ):
@@ -209,6 +213,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"stream": True, "stream_options": {"more": 1}}, "stream_options.more"),
     ({"logit_bias": {"x": 1}}, "logit_bias.x.[key]"),
     ({"logit_bias": {"1": 101}}, "logit_bias.1"),
+    ({"logit_bias": {"100": 1}}, "logit_bias"),
     ({"presence_penalty": 2.1}, "presence_penalty"),
     ({"frequency_penalty": -2.1}, "frequency_penalty"),
     ({"top_logprobs": 21}, "top_logprobs"),

@@ -60,6 +60,12 @@ def test_openai_s_answers_are_those_of_the_library(chatglm3: httpx.Client, loade
         half = expected[len(expected) // 2 :][:2]
         stopped = client.chat.completions.create(**fields, stop=[half]).choices[0]
         assert stopped.message.content == text_of(loaded, QUESTION, messages[:1], max_new_tokens=40, stop=[half])
+        first = loaded[1].encode_text(expected)[0]
+        changed: Any = {"presence_penalty": 2, "frequency_penalty": 1.5, "logit_bias": {first: -100}}
+        other = text_of(loaded, QUESTION, messages[:1], max_new_tokens=40, **changed)
+        changed["logit_bias"] = {str(first): -100}
+        assert client.chat.completions.create(**fields, **changed).choices[0].message.content == other
+        assert other != expected
         seeds = [client.chat.completions.create(**(fields | {"temperature": 1}), seed=5).choices for _ in "ab"]
         assert seeds[0][0].message == seeds[1][0].message
         drawn = fastglm.stream(*loaded, QUESTION, messages[:1], max_new_tokens=40, temperature=1.0, seed=5)

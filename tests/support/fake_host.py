@@ -17,7 +17,10 @@ from fastglm.messages import Message, ToolCall
 from fastglm.progress.progress import OnProgress, Progress
 
 _A = [("a", None), ("a,", None), ("a，b", None)]
-GROWING = {"rewrite": [*_A, ("", None), ("new", None), ("ne", None)], "clean": [*_A, ("a，b", None), ("a，b c,", "eos")]}
+GROWING = {
+    "rewrite": [*_A, ("", None), ("new", None), ("ne", None)],
+    "clean": [*_A, ("a，b", None), ("a，b c,", "eos")],
+}
 SEARCH = ToolCall("search", '{"query": "x"}', '{"query": "x"}')
 
 # Of torch, the worker asks for the number of threads alone; importing the real one takes seconds.

@@ -22,9 +22,17 @@ _LONGEST = 1 << 30  # tokens of prompt and answer together; the context limits b
 _COMPLETION = 16  # tokens of a completion, unless its request says otherwise; OpenAI's
 _PING = 15  # seconds between comments in a stream without news
 _STUCK = 60.0  # seconds in which a client reads nothing before it is given up
-_AS_THEY_ARE = ("temperature", "top_p", "top_k", "repetition_penalty", "stop")
-# Fields whose settings the engine does not have.
-_MISSING = ("presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs")
+_AS_THEY_ARE = (
+    "temperature",
+    "top_p",
+    "top_k",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "stop",
+)
+# Fields whose settings the server does not have.
+_MISSING = ("logprobs", "top_logprobs")
 
 
 def routes(answering: Answering) -> APIRouter:
@@ -50,6 +58,7 @@ def routes(answering: Answering) -> APIRouter:
         limit = body.max_completion_tokens or body.max_tokens
 
         def ask(facts: ModelFacts) -> list[Question]:
+            _check_bias(body, facts)
             *history, last = read_conversation(body, facts)
             owner = owner_of([*history, last], body.prompt_cache_key or body.user)
             prompt = last.content if last.role == "user" else last
@@ -68,7 +77,12 @@ def routes(answering: Answering) -> APIRouter:
             raise ApiError(400, f"At most {MOST_ANSWERS} answers are given to a request.", "prompt")
         user = body.prompt_cache_key or body.user
         settings = {"max_new_tokens": body.max_tokens or _COMPLETION, "owner": owner_of([], user) if user else None}
-        return await _answer(answering, request, body, form, lambda _: _questions(body, prompts, [], settings), count)
+
+        def ask(facts: ModelFacts) -> list[Question]:
+            _check_bias(body, facts)
+            return _questions(body, prompts, [], settings)
+
+        return await _answer(answering, request, body, form, ask, count)
 
     return router
 
@@ -93,6 +107,8 @@ async def _first(form: Form, pieces: Pieces) -> tuple[int, Piece]:
 def _questions(body: Settings, prompts: Sequence[Any], history: list[Message], given: dict[str, Any]) -> list[Question]:
     """The questions of a request: as many of each prompt as it wants answers, each further one with the next seed."""
     chosen = {name: value for name in _AS_THEY_ARE if (value := getattr(body, name)) is not None}
+    if body.logit_bias:
+        chosen["logit_bias"] = {int(token): bias for token, bias in body.logit_bias.items()}
     settings = {"max_length": _LONGEST, **given, **chosen}
     seeds = [None if body.seed is None else body.seed + number for number in range(body.n or 1)]
     return [Question(prompt, history, {**settings, "seed": seed}) for prompt in prompts for seed in seeds]
@@ -107,6 +123,12 @@ def _check(answering: Answering, body: Settings) -> None:
             raise ApiError(400, f"This server does not have {name}: leave it out.", name, "unsupported_parameter")
     if body.stream_options and not body.stream:
         raise ApiError(400, "stream_options belong to a stream.", "stream_options")
+
+
+def _check_bias(body: Settings, facts: ModelFacts) -> None:
+    for token in map(int, body.logit_bias or ()):
+        if token >= facts.vocabulary:
+            raise ApiError(400, f"The vocabulary has no token {token}, only {facts.vocabulary}.", "logit_bias")
 
 
 def _check_model(answering: Answering, name: str) -> None:
