@@ -1,7 +1,6 @@
 """Prompts on their way through the layers of a model, all layers in one go or a part of them at a time."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from sys import maxsize
 from typing import Any
 
@@ -34,8 +33,8 @@ class Reading:
         most: int = maxsize,
         parts: int = 1,
     ) -> None:
-        """Begin a run. prefix: keys and values before every prompt; parts: the number of parts in which the layers on
-        one device run, if there are as many layers.
+        """Begin a run. prefix: keys and values before every prompt; parts: the smallest number of parts in which the
+        layers on one device run, if there are as many layers.
         """
         learned = prefix.length if prefix else 0
         self.slots, self._prefix = slots, prefix
@@ -84,10 +83,9 @@ class Reading:
 
 def _parts(model: Any, stages: Stages, count: int) -> list[tuple[Decoder, KVCache]]:
     """The layers that run one after the other, with their caches: those of each device, or parts of those of one."""
-    layers = model.config.layers
-    count = min(count, layers)
     if count == 1 or len(stages) > 1:
         return list(stages)
     ((decoder, cache),) = stages
-    ends = [layers * number // count for number in range(count + 1)]
-    return [(decoder.part(range(*of)), cache) for of in pairwise(ends)]
+    layers = range(model.config.layers)
+    each = max(len(layers) // count, 1)
+    return [(decoder.part(layers[first : first + each]), cache) for first in layers[::each]]

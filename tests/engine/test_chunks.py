@@ -151,11 +151,11 @@ def test_a_chunk_runs_a_part_of_the_layers_in_each_round(model, monkeypatch):
     rounds.add(0, SHORT)
     rounds.step()
     rounds.add(1, LONG[:40])
-    rounds.step(4)
-    assert rounds.widths == [10, *[CHUNK] * 4]  # two parts of a chunk
-    assert (len(rounds.found[0]), 1 in rounds.found) == (5, False)
+    rounds.step(6)
+    assert rounds.widths == [10, *[CHUNK] * 6]  # a layer in a round, because two are more than half of a chunk
+    assert (len(rounds.found[0]), 1 in rounds.found) == (7, False)
     rounds.step()
-    assert rounds.widths[5:] == [8]
+    assert rounds.widths[7:] == [8]
     assert rounds.finish() == wanted
 
 
@@ -297,7 +297,9 @@ def test_logits_after_chunks_and_parts_are_those_of_the_whole_prompt(make, monke
     found += through(running, readings[-1], [])
     assert [each.shape for each in found[:2]] == [(1, 0)] * 2
     assert [reading.tokens for reading in readings] == [30, 35, 35]
-    assert [reading.parts for reading in readings] == ([2, 2, 2] if model.stages else [1, min(3, len(model.blocks)), 2])
+    assert [reading.parts for reading in readings] == (
+        [2, 2, 2] if model.stages else [1, len(model.blocks), len(model.blocks)]
+    )
     assert running.unread(slot, LONG) == 0
     torch.testing.assert_close(found[2], whole, rtol=1e-5, atol=2e-5)
     torch.testing.assert_close(running.step([slot], token)[0], after, rtol=1e-5, atol=2e-5)
