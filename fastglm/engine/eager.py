@@ -66,6 +66,8 @@ class EagerEngine:
         for token in tokens:
             self.logprobs = draw.choice.told.read() if draw.choice.told else None
             yield int(token)
+            if draw.choice.matcher:
+                draw.choice.matcher.take(int(token))
 
     def cache_memory(self, tokens: int) -> int:
         """Bytes of keys and values for a number of tokens, behind a learned prefix if there is one."""

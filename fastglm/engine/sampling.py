@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..errors import NumbersError, UsageError
 from .logprobs import MOST, Told, tell
-from .shift import Shift
+from .shift import Grammar, Matcher, Shift
 
 NONE = -1  # in place of a token whose logit is NaN or infinite
 
@@ -19,7 +19,8 @@ class Sampling:
     """Settings of the choice; names and meaning are transformers', and OpenAI's from `presence_penalty` on. `seed`
     None: a different answer each time.
 
-    Penalties and bias are added to the logits between the repetition penalty and the temperature. `logprobs` is the
+    Penalties and bias are added to the logits, and tokens that the grammar does not allow are masked, between the
+    repetition penalty and the temperature. `logprobs` is the
     number of likeliest tokens whose log-probabilities are told beside that of the chosen one; None: none are told.
     """
 
@@ -33,6 +34,7 @@ class Sampling:
     frequency_penalty: float = 0.0
     logit_bias: tuple[tuple[int, float], ...] = ()  # token ids, with the values to add
     logprobs: int | None = None
+    grammar: Grammar | None = None
 
     @classmethod
     def of(
@@ -91,7 +93,8 @@ class Sampling:
     @property
     def suits_drafts(self) -> bool:
         """Tell whether drafted tokens can be checked by these settings."""
-        return self.logprobs is None and not (self.presence_penalty or self.frequency_penalty or self.logit_bias)
+        is_shifted = self.presence_penalty or self.frequency_penalty or self.logit_bias or self.grammar
+        return self.logprobs is None and not is_shifted
 
     def make_generator(self, device: torch.device) -> torch.Generator | None:
         """A source of random numbers for one answer; None for a greedy one."""
@@ -160,6 +163,7 @@ class Choice:
             self.bias = torch.zeros(vocabulary)
             self.bias[list(ids)] = torch.tensor(values, dtype=torch.float32)
             self.bias = self.bias.to(prompt.device)
+        self.matcher: Matcher | None = sampling.grammar.begin() if sampling.grammar else None
         self.likeliest = sampling.logprobs
         self.told: Told | None = None  # overwritten by the next token's
 
@@ -208,8 +212,8 @@ class Sampler:
 
     @property
     def is_read(self) -> bool:
-        """Tell whether something besides the tokens must be read before the next step, which allows no graph."""
-        return any(choice.likeliest is not None for choice in self._choices)
+        """Tell whether a step needs the host between its tokens and the next step, which allows no graph."""
+        return any(choice.likeliest is not None or choice.matcher for choice in self._choices)
 
     @property
     def generator(self) -> torch.Generator | None:

@@ -58,7 +58,7 @@ class Ask:
     found: list[int] = field(default_factory=list)  # its new tokens
 
     def news(self, token: int) -> News:
-        """Count a new token; a stop check that raises ends its own request alone."""
+        """Count a new token; a stop check or a grammar that raises ends its own request alone."""
         self.left -= 1
         if token == NONE:
             return News(self.id, NumbersError(), True)
@@ -66,6 +66,8 @@ class Ask:
         try:
             is_last = self.ends(token) or not self.left
             told = self.choice.told.read() if self.choice and self.choice.told else None
+            if self.choice and self.choice.matcher and not is_last:
+                self.choice.matcher.take(token)
         except Exception as error:
             return News(self.id, error, True)
         return News(self.id, token, is_last, self.slot.reused if self.slot else 0, told)
@@ -81,8 +83,8 @@ class Scheduler:
     several devices runs all layers of a device at once.
 
     On CUDA each step is launched before the tokens before it are read, so that the device does not wait; a request that
-    ends with such a token has run one step too many. A step that must tell log-probabilities waits for those of the
-    step before it.
+    ends with such a token has run one step too many. A step that tells log-probabilities, or follows a grammar,
+    waits for the step before it.
 
     `alone` is the request whose prompt is running, otherwise None.
     """

@@ -69,7 +69,7 @@ class SpeculativeEngine:
     `reused` is the number of tokens of the prompt that an earlier request has read.
     """
 
-    logprobs = None  # sampling that asks for them does not suit drafts
+    logprobs = None  # sampling with them does not suit drafts
 
     def __init__(self, model: Any) -> None:
         self.model = model

@@ -19,8 +19,9 @@ class Answer:
         self._request = request
         self._detokenizer = Detokenizer(lambda part: tokenizer.decode(part, skip_special_tokens=True))
         conversation = model.config.conversation
-        self._cleaner = Cleaner(conversation.clean, conversation.looked_at)
-        self._call, self._context = conversation.call, model.context_length
+        is_free = request.sampling.grammar is None  # the text of a grammar is exact, and calls no tool
+        self._cleaner = Cleaner(conversation.clean if is_free else str.strip, conversation.looked_at)
+        self._call, self._context = conversation.call if is_free else None, model.context_length
         self._decode, self._ids = tokenizer.decode, list[int]()
         self._stop_texts = StopTexts(request.stop_texts)
         self._has_begun = not request.stop_texts  # a stop text is not found in white space before the answer

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..engine import Sampling
 from ..errors import ContextError, UsageError
 from ..messages import Message, RawText
 from ..models.generate_settings import settings_of, stop_tokens
+from .grammar import Grammar
 from .stop_texts import check_stop_texts
 
 _FEWEST_FREE = 4  # a quarter of the context is kept free for the answer when old rounds have to go
@@ -49,6 +50,7 @@ def read_request(
     frequency_penalty: float | None = 0.0,
     logit_bias: Mapping[int, float] | None = None,
     logprobs: int | None = None,
+    grammar: str | None = None,
     **others: Any,
 ) -> Request:
     """Read the arguments of `fastglm.stream`, and raises its errors."""
@@ -75,6 +77,8 @@ def read_request(
     allowed = max_new_tokens if max_new_tokens is not None else max(max_length - len(ids), 1)
     allowed = min(allowed, context - len(ids))
     stops = () if ignore_eos else stops
+    if grammar is not None:
+        sampling = replace(sampling, grammar=Grammar(grammar, tokenizer, model.config.vocab_size, stops))
     return Request(ids, allowed, sampling, stops, others, left_out, asked, owner, stop_texts)
 
 

@@ -28,6 +28,7 @@ def stream(
     frequency_penalty: float | None = 0.0,
     logit_bias: Mapping[int, float] | None = None,
     logprobs: int | None = None,
+    grammar: str | None = None,
     **others: Any,
 ) -> Iterator[Piece]:
     """Answer a prompt, yielding one piece per token as soon as the token is known; closing the iterator stops the work.
@@ -50,6 +51,8 @@ def stream(
         logit_bias: added to the logits of token ids.
         logprobs: the number of likeliest tokens, up to 20, whose log-probabilities each piece tells beside that of its
             own token, by the model's logits before all settings; None: none are told.
+        grammar: a JSON schema as a text, or "json" for any object. The answer is a text of this form, unless its length
+            ends it; nothing in it is cleaned up but white space around it.
         others: arguments of transformers' `generate`, which then runs the model, whatever its engine (`eos_token_id`
         alone does not change the engine).
 
@@ -74,6 +77,7 @@ def stream(
         "frequency_penalty": frequency_penalty,
         "logit_bias": logit_bias,
         "logprobs": logprobs,
+        "grammar": grammar,
     }
     streams.add(0, prompt, history, **settings, **others)
     return _pieces(streams)

@@ -19,6 +19,7 @@ from fastglm.convert.conversion import convert
 from fastglm.convert.kinds import Layout
 from fastglm.convert.pieces import to_tokenizer
 from fastglm.errors import CheckpointError
+from fastglm.models.glm.fast_tokenizer import GLMFastTokenizer
 from fastglm.models.source import demo_folder
 
 Converted = Callable[[str], Path]
@@ -166,3 +167,11 @@ def test_pieces_that_merges_cannot_give_are_refused(kind: int, said: str) -> Non
     model.pieces.add(piece="~~", type=kind, score=-999)
     with pytest.raises(CheckpointError, match=said):
         to_tokenizer(model, {})
+
+
+@pytest.mark.parametrize("name", WITH_TEXTS)
+def test_tokens_stand_for_the_bytes_of_the_original(converted: Converted, name: str) -> None:
+    tokenizer = GLMFastTokenizer.from_pretrained(converted(name), generation=name)
+    ours = AutoTokenizer.from_pretrained(recorded.folder(name))
+    ids = range(len(ours) + 4)
+    assert [tokenizer.token_bytes(id) for id in ids] == [ours.token_bytes(id) for id in ids]

@@ -13,6 +13,7 @@ from sentencepiece import SentencePieceProcessor
 
 from ...errors import CheckpointError
 from ..added_tokens import AddedTokensTokenizer
+from ..token_bytes import of_piece
 from .conversation import CONVERSATION
 from .sp_tokenizer import SPTokenizer
 from .token_ids import IMAGE_TOKENS, settle
@@ -209,6 +210,14 @@ class ChatGLM6BTokenizer(AddedTokensTokenizer):
         if index >= self.vocab_size:
             return str(self.unk_token)  # rows that pad the vocabulary of the model
         return self.model.id_to_piece(index - self.num_image_tokens)
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes that a token stands for in an answer; none for a control token and an added one."""
+        if not self.num_image_tokens <= id < self.vocab_size or id in self._built_in_ids.union(self.all_special_ids):
+            return b""
+        piece = self._convert_id_to_token(id)
+        plain = _unmark_whitespace(piece)
+        return plain.encode() if plain != piece else of_piece(self.model, id - self.num_image_tokens)
 
     def _save_pretrained(self, save_directory: str, file_names: tuple[str, ...], **kwargs: Any) -> tuple[str, ...]:
         config = Path(file_names[0])

@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from ...errors import UsageError
 from ..added_tokens import without_surrogates
 from ..architecture import Conversation
+from ..token_bytes import of_name
 from .conversation import CONVERSATIONS
 from .generation_beside import find_generation
 from .template import TemplateMixin
@@ -75,6 +76,11 @@ class GLMFastTokenizer(TemplateMixin, PreTrainedTokenizerFast):
         """A prompt that is ready to be answered, with its answer and end if given."""
         answer = [] if token_ids_1 is None else [*token_ids_1, self.eos_token_id]
         return [*self.get_prefix_tokens(), *token_ids_0, *answer]
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes that a token stands for in an answer; none for a control token and an added one."""
+        name = None if id in self.added_tokens_decoder else self.backend_tokenizer.id_to_token(id)
+        return of_name(name, self.backend_tokenizer.decoder) if name else b""
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of a text; nothing in it becomes a control token, but ordinary added tokens are found."""

@@ -106,6 +106,11 @@ class GLMRankTokenizer(GLMTokenizer):
         joint = " " if spaces_between_special_tokens else ""
         return joint.join(part.decode(errors="replace") for part in parts if part)
 
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes that a token stands for in an answer; none for a control token and an added one."""
+        is_plain = 0 <= id < self.vocab_size and id not in self._added_tokens_decoder
+        return self.model.decode_single_token_bytes(id) if is_plain else b""
+
     def _serialized(self) -> bytes:
         ranks = self.model._mergeable_ranks.items()
         return b"".join(b"%s %d\n" % (base64.b64encode(token), rank) for token, rank in ranks)

@@ -9,6 +9,7 @@ from sentencepiece import SentencePieceProcessor
 from ...errors import CheckpointError, UsageError
 from ...history import as_messages
 from ...messages import Message
+from ..token_bytes import of_piece
 from .conversation import round_prompt
 from .generation_beside import find_generation
 from .ranks import is_ranks
@@ -114,6 +115,10 @@ class GLMSentencePieceTokenizer(GLMTokenizer):
                 text += self.model.decode(plain) + self._written(id)
                 plain = []
         return text + self.model.decode(plain)
+
+    def token_bytes(self, id: int) -> bytes:
+        """The bytes that a token stands for in an answer; none for a control token and an added one."""
+        return of_piece(self.model, id) if 0 <= id < len(self.model) and id not in self._silent else b""
 
     def _is_special(self, id: int) -> bool:
         return self._added_tokens_decoder[id].special

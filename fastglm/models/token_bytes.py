@@ -1,0 +1,36 @@
+"""The bytes that a token of a vocabulary stands for: the text of an answer is their concatenation.
+
+Byte pairs, and bytes where sentencepiece falls back to them, may hold a part of a character.
+"""
+
+from typing import Any
+
+from sentencepiece import SentencePieceProcessor
+from tokenizers.decoders import Decoder
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+_SPACE = "\u2581"  # a space in sentencepiece's pieces
+_BYTES = {letter: byte for byte, letter in bytes_to_unicode().items()}  # a printable letter for each byte
+
+
+def of_piece(pieces: SentencePieceProcessor, id: int) -> bytes:
+    """The bytes of a piece; none for a control piece. A space before the first word of a text is one of them."""
+    if pieces.is_control(id) or pieces.is_unknown(id) or pieces.is_unused(id):
+        return b""
+    return _spelled(pieces.id_to_piece(id), pieces.is_byte(id))
+
+
+def of_name(name: str, decoder: Decoder) -> bytes:
+    """The bytes of a token of a file tokenizer.json, by its name there and the file's decoder."""
+    if b'"ByteLevel"' in _state(decoder):
+        return bytes(_BYTES[letter] for letter in name)
+    return _spelled(name, len(name) == 6 and name.startswith("<0x") and name.endswith(">"))
+
+
+def _spelled(name: str, is_byte: bool) -> bytes:
+    return bytes([int(name[3:5], 16)]) if is_byte else name.replace(_SPACE, " ").encode()
+
+
+def _state(decoder: Any) -> bytes:
+    """The kinds and settings of a decoder, as JSON."""
+    return decoder.__getstate__()
