@@ -18,6 +18,7 @@ _MESSAGES = {
     404: "There is no such address here.",
     405: "This address does not take this method.",
 }
+_PARAMS = {"grammar": "response_format"}  # fields by the settings that errors begin with
 _LOG = " The log: "  # before the place of a host's log, which is no news for clients
 
 log = logging.getLogger("fastglm.serve")
@@ -61,7 +62,7 @@ def as_api_error(error: Exception, param: str | None = None) -> ApiError:
         case ContextError():
             return ApiError(400, str(error), param, "context_length_exceeded")
         case UsageError():
-            return ApiError(400, str(error), param)
+            return ApiError(400, str(error), _PARAMS.get(str(error).partition(" ")[0], param))
         case MemoryShortError():
             return ApiError(503, str(error), code="memory_short", headers={"Retry-After": "5"})
         case HostError():

@@ -14,6 +14,7 @@ class ModelFacts:
 
     generation: `chatglm3`, `glm4` and so on; None for ChatGLM-6B.
     looked_at: characters at the end of a growing answer that its clean-up may still change.
+    tokens: the bytes of each token.
     turn: the token after which an answer goes on with another message; None: there is none.
     """
 
@@ -21,7 +22,7 @@ class ModelFacts:
     generation: str | None
     looked_at: str
     has_tools: bool
-    vocabulary: int
+    tokens: tuple[bytes, ...]
     turn: int | None = None
 
     @property
@@ -39,6 +40,6 @@ def read_facts(model: Any, tokenizer: Any, progress: OnProgress) -> ModelFacts:
         getattr(model.config, "generation", None),
         "".join(sorted(conversation.looked_at)),
         has_tools,
-        model.config.vocab_size,
+        tuple(map(tokenizer.token_bytes, range(model.config.vocab_size))),
         tokenizer.get_command(_TURN) if has_tools else None,
     )

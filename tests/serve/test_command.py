@@ -17,7 +17,9 @@ from fastglm.cli.commands import main
 
 COMMAND = """
 import sys
+import signal
 import fastglm.hosting.host, fastglm.serve.served_model, hosting, serving
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
 fastglm.hosting.host.LAUNCH = hosting.LAUNCH_FAKE
 fastglm.serve.served_model.read_facts = serving.fake_facts
 from fastglm.cli.commands import main
@@ -51,6 +53,20 @@ def test_the_command_serves_until_it_is_told_to_stop(stop: signal.Signals, statu
         assert httpx.post(url, json={"prompt": "x"}).json()["response"] == "x1 x2 x3 x4 x5 "
         process.send_signal(stop)
         assert process.wait(60) == status
+
+
+def test_a_stream_goes_on_to_its_end_after_the_order_to_stop() -> None:
+    body = {"messages": [{"role": "user", "content": "long"}], "stream": True}
+    with command("--port", "0") as (process, lines):
+        url = lines[-1].split(" at ")[1].split()[0]
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as stream:
+            received = stream.iter_lines()
+            assert "assistant" in next(received)
+            process.send_signal(signal.SIGTERM)
+            *_, last, text, _, done, _ = received
+        assert (text.count("long"), done) == (1, "data: [DONE]")
+        assert last == ""
+        assert process.wait(60) == -signal.SIGTERM
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_command() -> None:

@@ -104,6 +104,21 @@ def test_settings_reach_the_model(shared_fake: httpx.Client) -> None:
     assert "('max_new_tokens', None)" in told
 
 
+def test_the_form_of_an_answer_becomes_a_grammar(shared_fake: httpx.Client) -> None:
+    schema = {"type": "object", "properties": {"名": {"type": "string"}}}
+    told = [
+        str(whole(chat(shared_fake, "settings", response_format=form)).choices[0].message.content)
+        for form in (
+            {"type": "json_object"},
+            {"type": "json_schema", "json_schema": {"name": "a", "schema": schema, "strict": True}},
+            {"type": "text"},
+        )
+    ]
+    assert "('grammar', 'json')" in told[0]
+    assert f"('grammar', {json.dumps(schema, ensure_ascii=False)!r})" in told[1]
+    assert "grammar" not in told[2]
+
+
 def test_messages_become_a_conversation(shared_fake: httpx.Client) -> None:
     messages = [
         {"role": "developer", "content": [{"type": "text", "text": "s"}, {"type": "text", "text": "t"}]},
@@ -216,7 +231,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"logit_bias": {"100": 1}}, "logit_bias"),
     ({"presence_penalty": 2.1}, "presence_penalty"),
     ({"frequency_penalty": -2.1}, "frequency_penalty"),
-    ({"top_logprobs": 21}, "top_logprobs"),
+    ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
+    ({"top_logprobs": 2}, "top_logprobs"),
+    ({"logprobs": 2}, "logprobs"),
+    ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+    ({"response_format": {"type": "json_object"}, "tools": [SEARCH]}, "response_format"),
     ({"response_format": {"type": "xml"}}, "response_format.type"),
     ({"tools": [{"type": "function"}]}, "tools.0.function"),
     ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools.0.function.name"),
@@ -272,6 +291,7 @@ def test_a_reader_that_leaves_a_stream_stops_its_answer(fake: httpx.Client) -> N
                 assert "fastglm_open_answers 1.0" in fake.get("/metrics").text
                 break
     eventually(lambda: "fastglm_open_answers 0.0" in fake.get("/metrics").text)
+    assert fake.post("/", json={"prompt": "large"}, timeout=20).status_code == 200  # the model gives it alone
 
 
 @pytest.fixture

@@ -1,10 +1,13 @@
 """Answers of a real model over HTTP are those of `fastglm.stream`."""
 
+import json
 from typing import Any
 
 import httpx
 import openai
 import pytest
+from openai.types import Completion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from recorded import folder
 from serving import served
 
@@ -108,3 +111,41 @@ def test_too_long_a_message_is_refused(chatglm3: httpx.Client, loaded: tuple[Any
         answer = chatglm3.post("/v1/chat/completions", json={**body, "stream": stream})
         assert answer.status_code == 400
         assert answer.json()["error"]["code"] == "context_length_exceeded"
+
+
+def test_log_probabilities_are_those_of_the_library(chatglm3: httpx.Client, loaded: tuple[Any, Any]) -> None:
+    pieces = [*fastglm.stream(*loaded, QUESTION, do_sample=False, max_new_tokens=9, logprobs=2)]
+    fields: dict[str, Any] = {"messages": [{"role": "user", "content": QUESTION}], "temperature": 0, "max_tokens": 9}
+    fields |= {"logprobs": True, "top_logprobs": 2}
+    answer = ChatCompletion.model_validate(chatglm3.post("/v1/chat/completions", json=fields).json(), strict=True)
+    assert answer.choices[0].logprobs
+    told = answer.choices[0].logprobs.content or []
+    assert [token.logprob for token in told] == pytest.approx([piece.logprob for piece in pieces], abs=1e-4)
+    assert [len(token.top_logprobs) for token in told] == [2] * len(told)
+    assert told[0].top_logprobs[0].token == told[0].token
+    whole = b"".join(bytes(token.bytes or []) for token in told).decode(errors="replace").strip()
+    assert whole == pieces[-1].text
+    events = chatglm3.post("/v1/chat/completions", json={**fields, "stream": True}).text.split("\n\n")[:-2]
+    chunks = [ChatCompletionChunk.model_validate_json(event.removeprefix("data: ")) for event in events]
+    streamed = [token for chunk in chunks if (found := chunk.choices[0].logprobs) for token in found.content or []]
+    assert streamed == told
+    text = {"prompt": QUESTION, "temperature": 0, "max_tokens": 9, "logprobs": 1}
+    found = (
+        Completion.model_validate(chatglm3.post("/v1/completions", json=text).json(), strict=True).choices[0].logprobs
+    )
+    assert found
+    assert found.tokens
+    assert len(found.tokens) == len(found.token_logprobs or []) == len(found.text_offset or []) == 9
+    assert (found.text_offset or [])[2] == len(found.tokens[0] + found.tokens[1])
+
+
+def test_an_answer_is_held_to_a_form(chatglm3: httpx.Client) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"], "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    fields = {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 64, "response_format": form}
+    (choice,) = chatglm3.post("/v1/chat/completions", json=fields).json()["choices"]
+    assert choice["finish_reason"] == "stop"
+    assert json.loads(choice["message"]["content"]) in ({"a": 1}, {"a": 2})
+    form["json_schema"] = {"name": "a", "schema": {"type": "nothing"}}
+    answer = chatglm3.post("/v1/chat/completions", json=fields)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, "response_format")

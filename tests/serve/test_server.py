@@ -236,6 +236,7 @@ def test_a_client_that_goes_away_stops_its_answer(fake: httpx.Client) -> None:
     with pytest.raises(httpx.ReadTimeout):
         fake.post("/", json={"prompt": "slow"}, timeout=0.5)
     eventually(lambda: "fastglm_open_answers 0.0" in fake.get("/metrics").text)
+    assert fake.post("/", json={"prompt": "large"}, timeout=20).status_code == 200  # the model gives it alone
 
 
 def test_too_many_requests_are_refused(fake_model: None) -> None:

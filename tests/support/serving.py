@@ -23,7 +23,8 @@ def fake_facts(model: Any, tokenizer: str, progress: OnProgress) -> ModelFacts:
     """The facts of the fake model: one with roles and tools, unless its name says otherwise."""
     has_roles = model.fastglm.model != "pairs"
     roles = ROLES if has_roles else ("user", "assistant")
-    return ModelFacts(roles, "glm4" if has_roles else None, ",", has_roles, 100, 8 if has_roles else None)
+    tokens = tuple(f"t{number}".encode() for number in range(100))
+    return ModelFacts(roles, "glm4" if has_roles else None, ",", has_roles, tokens, 8 if has_roles else None)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from fastglm.serve.answering import Pieces
 from fastglm.serve.errors import as_api_error
 from fastglm.serve.facts import ModelFacts
 from fastglm.serve.growing_text import GrowingText
+from fastglm.serve.openai.logprobs import TokenTexts
 from fastglm.serve.served_model import ServedModel
 
 DONE = "[DONE]"
@@ -34,6 +35,7 @@ class Form:
     each: int = 1
     tools: Collection[str] = ()
     wants_usage: bool = False  # in a stream
+    wants_logprobs: bool = False
 
     def head(self, is_chunk: bool) -> dict[str, Any]:
         """The fields before the choices."""
@@ -55,12 +57,28 @@ class _Choice:
     def __init__(self, number: int, form: Form, facts: ModelFacts) -> None:
         self._number, self._form = number, form
         self._growing = GrowingText(facts, form.tools)
+        self._texts = TokenTexts(facts.tokens)
+        self._told = 0  # characters of the tokens whose log-probabilities were told
+        self._untold: list[Piece] = []
         self.piece: Piece | None = None
 
     def add(self, piece: Piece) -> str:
         """Add a piece; returns the new text."""
         self.piece = piece
+        if self._form.wants_logprobs and piece.stop != "eos":
+            self._untold.append(piece)
         return self._growing.add(piece)
+
+    def _logprobs(self) -> dict[str, Any] | None:
+        """The log-probabilities of the tokens since the last call; None if there are none."""
+        if not self._untold:
+            return None
+        pieces, self._untold = self._untold, []
+        if self._form.is_chat:
+            return self._texts.of_chat(pieces)
+        start = self._told
+        self._told += sum(len(self._texts.text(piece.token)) for piece in pieces)
+        return self._texts.of_completion(pieces, start)
 
     @property
     def _reason(self) -> str | None:
@@ -68,7 +86,7 @@ class _Choice:
 
     def whole(self) -> dict[str, Any]:
         """The finished answer."""
-        choice = {"index": self._number, "logprobs": None, "finish_reason": self._reason}
+        choice = {"index": self._number, "logprobs": self._logprobs(), "finish_reason": self._reason}
         text, call = self._growing.text, self._growing.call
         if not self._form.is_chat:
             return {**choice, "text": text}
@@ -82,14 +100,14 @@ class _Choice:
     def chunk(self, text: str) -> dict[str, Any]:
         """A chunk with new text, which may be the last one."""
         if not self._form.is_chat:
-            return {"index": self._number, "text": text, "logprobs": None, "finish_reason": self._reason}
+            return {"index": self._number, "text": text, "logprobs": self._logprobs(), "finish_reason": self._reason}
         delta: dict[str, Any] = {"content": text} if text else {}
         if call := self._growing.call:
             delta["tool_calls"] = [{"index": 0, **_call(call)}]
         return self._chunk(delta, self._reason)
 
     def _chunk(self, delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
-        return {"index": self._number, "delta": delta, "logprobs": None, "finish_reason": reason}
+        return {"index": self._number, "delta": delta, "logprobs": self._logprobs(), "finish_reason": reason}
 
 
 def _call(call: ToolCall) -> dict[str, Any]:

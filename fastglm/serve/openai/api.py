@@ -31,8 +31,6 @@ _AS_THEY_ARE = (
     "frequency_penalty",
     "stop",
 )
-# Fields whose settings the server does not have.
-_MISSING = ("logprobs", "top_logprobs")
 
 
 def routes(answering: Answering) -> APIRouter:
@@ -52,31 +50,33 @@ def routes(answering: Answering) -> APIRouter:
     @router.post("/chat/completions", summary="Answer a conversation")
     async def chat(body: ChatBody, request: Request) -> Response:
         _check(answering, body)
-        if body.response_format and body.response_format.type != "text":
-            raise ApiError(400, "This server cannot hold answers to a form.", "response_format")
         tools = [tool.function.name for tool in offered(body)]
-        limit = body.max_completion_tokens or body.max_tokens
+        settings = {"max_new_tokens": body.max_completion_tokens or body.max_tokens, **_chat_settings(body, tools)}
 
         def ask(facts: ModelFacts) -> list[Question]:
             _check_bias(body, facts)
             *history, last = read_conversation(body, facts)
             owner = owner_of([*history, last], body.prompt_cache_key or body.user)
             prompt = last.content if last.role == "user" else last
-            return _questions(body, [prompt], history, {"max_new_tokens": limit, "owner": owner})
+            return _questions(body, [prompt], history, {**settings, "owner": owner})
 
-        form = Form(True, model.name, "messages", body.n or 1, tools, _wants_usage(body))
+        form = Form(True, model.name, "messages", body.n or 1, tools, _wants_usage(body), bool(body.logprobs))
         return await _answer(answering, request, body, form, ask, form.each)
 
     @router.post("/completions", summary="Go on with a text")
     async def complete(body: CompletionBody, request: Request) -> Response:
         _check(answering, body)
         prompts = _prompts(body.prompt)
-        form = Form(False, model.name, "prompt", body.n or 1, (), _wants_usage(body))
+        form = Form(False, model.name, "prompt", body.n or 1, (), _wants_usage(body), body.logprobs is not None)
         count = len(prompts) * form.each
         if count > MOST_ANSWERS:
             raise ApiError(400, f"At most {MOST_ANSWERS} answers are given to a request.", "prompt")
         user = body.prompt_cache_key or body.user
-        settings = {"max_new_tokens": body.max_tokens or _COMPLETION, "owner": owner_of([], user) if user else None}
+        settings = {
+            "max_new_tokens": body.max_tokens or _COMPLETION,
+            "logprobs": body.logprobs,
+            "owner": owner_of([], user) if user else None,
+        }
 
         def ask(facts: ModelFacts) -> list[Question]:
             _check_bias(body, facts)
@@ -114,21 +114,35 @@ def _questions(body: Settings, prompts: Sequence[Any], history: list[Message], g
     return [Question(prompt, history, {**settings, "seed": seed}) for prompt in prompts for seed in seeds]
 
 
+def _chat_settings(body: ChatBody, tools: Sequence[str]) -> dict[str, Any]:
+    """The settings that chats alone have. Raises ApiError for those that contradict each other."""
+    settings: dict[str, Any] = {}
+    if body.top_logprobs is not None and not body.logprobs:
+        raise ApiError(400, "top_logprobs need logprobs: true.", "top_logprobs")
+    if body.logprobs:
+        settings["logprobs"] = body.top_logprobs or 0
+    form = body.response_format
+    if form and (form.type == "json_schema") != bool(form.json_schema):
+        raise ApiError(400, "A json_schema belongs to the type json_schema.", "response_format.json_schema")
+    if form and form.grammar:
+        if tools:
+            raise ApiError(400, "An answer that is held to a form can call no tool.", "response_format")
+        settings["grammar"] = form.grammar
+    return settings
+
+
 def _check(answering: Answering, body: Settings) -> None:
     """Refuse what this server cannot do."""
     if body.model is not None:
         _check_model(answering, body.model)
-    for name in _MISSING:
-        if getattr(body, name, None):
-            raise ApiError(400, f"This server does not have {name}: leave it out.", name, "unsupported_parameter")
     if body.stream_options and not body.stream:
         raise ApiError(400, "stream_options belong to a stream.", "stream_options")
 
 
 def _check_bias(body: Settings, facts: ModelFacts) -> None:
     for token in map(int, body.logit_bias or ()):
-        if token >= facts.vocabulary:
-            raise ApiError(400, f"The vocabulary has no token {token}, only {facts.vocabulary}.", "logit_bias")
+        if token >= len(facts.tokens):
+            raise ApiError(400, f"The vocabulary has no token {token}, only {len(facts.tokens)}.", "logit_bias")
 
 
 def _check_model(answering: Answering, name: str) -> None:

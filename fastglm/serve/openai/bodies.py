@@ -1,5 +1,6 @@
 """Bodies of OpenAI's requests, as far as this server can do what they ask for."""
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -128,6 +129,13 @@ class ResponseFormat(Part):
 
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JSONSchema | None = None
+
+    @property
+    def grammar(self) -> str | None:
+        """The setting of `fastglm.stream` for it."""
+        if self.json_schema:
+            return json.dumps(self.json_schema.schema_, ensure_ascii=False)
+        return "json" if self.type == "json_object" else None
 
 
 class ChatBody(Settings):
