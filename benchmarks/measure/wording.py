@@ -34,7 +34,7 @@ def words(params: Params) -> str:
         "disk_cache": "disk cache {}",
         "during": "{}",
         "batch": "batch {}",
-        "clients": "{} clients",
+        "clients": "clients {}",
         "rate": "{} requests/s",
         "prompts": "prompts {}",
         "meter": "{}",

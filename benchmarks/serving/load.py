@@ -27,7 +27,7 @@ class Level:
         return {self.kind: int(self.size) if self.kind == "clients" else self.size}
 
     def __str__(self) -> str:
-        return f"{self.size:g} {'clients' if self.kind == 'clients' else 'requests/s'}"
+        return f"clients {self.size:g}" if self.kind == "clients" else f"{self.size:g} requests/s"
 
     def arrivals(self, seed: str) -> Iterator[float]:
         """Seconds from one arrival of a Poisson process to the next."""

@@ -74,7 +74,7 @@ def test_limits_that_nobody_keeps_leave_no_goodput(server: FakeOpenAI, capsys: p
     assert main(["serving", "--endpoint", server.url, *load]) == 0
     rows = Store().measurements()
     assert set(rows[rows["metric"].isin(["goodput", "served_clients"])]["value"]) == {0}
-    assert "4 out, 1 clients, prompts 32,128,512" in capsys.readouterr().out
+    assert "4 out, clients 1, prompts 32,128,512" in capsys.readouterr().out
 
 
 def test_a_level_without_answers_is_a_failure_and_the_others_stay(
@@ -82,13 +82,13 @@ def test_a_level_without_answers_is_a_failure_and_the_others_stay(
 ) -> None:
     """Two looks of two requests, three requests of the warm-up and three of the client are answered, no others."""
     server.fails = dict.fromkeys(range(10, 1000), "status")
-    load = ["--clients", "1", "--rates", "50", "--repeats", "1", "--answer-tokens", "4"]
+    load = ["--clients", "1", "--rates", "50", "--repeats", "2", "--answer-tokens", "4"]
     assert main(["serving", "--endpoint", server.url, *load, *WIDE]) == 0
     said = capsys.readouterr()
-    assert "requests failed" in said.err
+    assert said.err.count("requests failed") == 2  # the rate is not tried again in the second repeat
     assert "HTTP 429: too many requests" in said.err
-    (params,) = Store().measurements(metric="failure")["params"]
-    assert (params["rate"], params["suite"]) == (50, "serving")
+    rate, clients = Store().measurements(metric="failure")["params"]
+    assert (rate["rate"], rate["suite"], clients["clients"]) == (50, "serving", 1)
     assert "serving of 50.0 requests/s failed: no request was answered" in said.out
     rows = Store().measurements()
     assert rows[rows["metric"] == "served_clients"]["value"].item() == 1
@@ -164,7 +164,10 @@ def test_a_broken_off_run_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
         assert main(["serving", "--variants", "original,int4", "--device", "cpu", *LOAD]) == 130
     (run,) = Store().runs().to_dict("records")
     assert len(Store().samples(metric="goodput")) == 5
+    kept: list[object] = []
+    monkeypatch.setattr(serving._Server, "_keep", lambda *each: (kept.append(each), keep(*each)))
     assert main(["resume", run["id"]]) == 0
+    assert len(kept) == 7
     assert len(Store().samples(metric="goodput")) == 2 * 3 * 2
     assert len(Store().measurements(metric="served_clients")) == 2
 
