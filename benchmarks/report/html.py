@@ -77,8 +77,11 @@ def _frame(measurements: Sequence[Measurement]) -> pd.DataFrame:
 
 
 def draw(measurements: Sequence[Measurement], samples: pd.DataFrame) -> Iterator[Chart]:
-    """Ratios first, then every metric of the run in the order measured; all memory in one chart."""
+    """Servers under load first, then ratios, then every metric of the run in the order measured; all memory in one
+    chart.
+    """
     rows = _frame(measurements)
+    yield from _under_load(rows)
     metrics = sorted(rows["metric"].unique(), key=lambda metric: not metric.endswith("_ratio"))
     for metric in metrics:
         part = rows[rows["metric"] == metric]
@@ -120,6 +123,32 @@ def _token_times(samples: pd.DataFrame) -> Iterator[Chart]:
         times = {variant: [time * factor for time in found] for variant, found in times.items()}
         title = f"Times of single tokens, {wording.words(part['params'].iloc[0])}"
         yield Chart(title, "share of tokens that took at most so long", charts.shares(times, unit, "share"))
+
+
+def _under_load(rows: pd.DataFrame) -> Iterator[Chart]:
+    """Throughput of servers by number of clients, and against the time to the first token."""
+    numbers = [params.get("clients") for params in rows["params"]]
+    rows = rows.assign(
+        x=[number if type(number) is int else float("nan") for number in numbers],
+        quantile=[params.get("quantile") for params in rows["params"]],
+    ).dropna(subset="x")
+    rates = rows[rows["metric"] == "throughput"]
+    if rates.empty:
+        return
+    figure = charts.against(rates.assign(x=rates["x"].astype(int)), "tokens/s", "clients")
+    yield Chart("Throughput by number of clients", meaning("throughput"), figure)
+    firsts = rows[(rows["metric"] == "ttft") & (rows["quantile"] == 0.95)]
+    points = rates.merge(firsts[["variant", "x", "value"]], on=["variant", "x"], suffixes=("", "_first"))
+    if points.empty:
+        return
+    factor, unit = wording.size(points["value_first"].max(), "s")
+    points = points.assign(clients=points["x"].astype(int), x=points["value_first"] * factor).sort_values("clients")
+    figure = charts.traces(points, go.Scatter, "x", "value", mode="lines+markers+text", textposition="top center")
+    for trace, (_, part) in zip(figure.data, points.groupby("variant", sort=False), strict=True):
+        trace.text = [str(number) for number in part["clients"]]
+    charts.finish(figure, "tokens/s", f"time to the first token, p95, {unit}")
+    caption = "numbers are clients: higher is more work at a time, further left is less waiting"
+    yield Chart("Throughput against the time to the first token", caption, figure)
 
 
 def _memory(rows: pd.DataFrame) -> Chart:

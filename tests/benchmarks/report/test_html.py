@@ -2,6 +2,7 @@
 
 import re
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 
 import plotly.graph_objects as go
@@ -11,6 +12,7 @@ from wrong_usage import refuse
 
 from benchmarks.cli.commands import main
 from benchmarks.report import html
+from benchmarks.run.record import Record
 from benchmarks.store.find_run import measurements_of
 from benchmarks.store.run import Run
 from benchmarks.store.store import Store
@@ -136,6 +138,25 @@ def test_the_charts_show_what_was_measured(store: Store) -> None:
     assert list(weights.y) == [16, 4]  # MB
     assert [sum(parts) for parts in zip(weights.y, cache.y, rest.y, strict=True)] == pytest.approx([40, 40], abs=1e-4)
     assert figures["Memory"].layout.barmode == "stack"
+
+
+def test_servers_are_drawn_by_clients_and_against_their_first_tokens(store: Store) -> None:
+    run = Run("demo", ["original", "int4"], ["serving"], {"device": "cpu"})
+    record = Record(run, store)
+    store.start_run(run)
+    for variant, speed in (("original", 1), ("int4", 2)):
+        for clients, repeat in product((1, 4, 16), range(3)):
+            params = {"clients": clients, "prompts": "32", "answer_tokens": 16}
+            record.add(variant, "throughput", params, repeat, 10.0 * speed * clients)
+            record.add(variant, "ttft", params, repeat, *[0.02 * clients] * 20)
+    record.save(everything=True)
+    figures = drawn(store, run)
+    over = figures["Throughput by number of clients"].data[1]
+    assert (over.name, list(over.x), list(over.y)) == ("int4", [1, 4, 16], [20, 80, 320])
+    against = figures["Throughput against the time to the first token"]
+    assert list(against.data[1].x) == pytest.approx([20, 80, 320])  # ms
+    assert (list(against.data[0].y), list(against.data[0].text)) == ([10, 40, 160], ["1", "4", "16"])
+    assert "ms" in against.layout.xaxis.title.text
 
 
 def test_token_times_are_all_there(store: Store) -> None:
