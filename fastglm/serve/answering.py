@@ -113,6 +113,11 @@ async def _before(end: float, work: Coroutine[Any, Any, T]) -> T:
         raise ApiError(504, "The answer took too long, and was stopped.", code="deadline") from error
 
 
+def told_by(piece: Piece | None) -> dict[str, str]:
+    """The header of a response that tells how many rounds did not fit into the context; none if all did."""
+    return {"FastGLM-Rounds-Left-Out": str(piece.rounds_left_out)} if piece and piece.rounds_left_out else {}
+
+
 class ClientGoneError(Exception):
     """The client has closed the connection."""
 

@@ -51,7 +51,6 @@ def make_app(
         try:
             await model.get()
         except FastGLMError as error:
-            model.state = str(error)
             on_loaded(error)
         else:
             on_loaded(None)
@@ -100,6 +99,8 @@ def _add_state(app: FastAPI, model: ServedModel, metrics: Metrics) -> None:
     async def health() -> JSONResponse:
         if model.is_ready:
             return JSONResponse({"status": "ok"})
+        if model.loaded:  # its process has ended
+            model.begin()
         return errors.ApiError(503, f"The model is not ready: {model.state}.", headers={"Retry-After": "1"}).response()
 
     @app.get("/metrics", summary="Figures for Prometheus")

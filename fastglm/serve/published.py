@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from fastglm.errors import UsageError
 from fastglm.generation.piece import Piece
 from fastglm.history import as_history, as_messages
 from fastglm.messages import Message
-from fastglm.serve.answering import Answering, Question, while_connected
+from fastglm.serve.answering import Answering, Question, told_by, while_connected
 from fastglm.serve.bodies import Body
 from fastglm.serve.errors import ApiError, as_api_error
 from fastglm.serve.facts import ModelFacts
@@ -44,9 +44,10 @@ def routes(answering: Answering) -> APIRouter:
     router = APIRouter()
 
     @router.post("/", summary="Answer a question, as published")
-    async def ask(body: AskBody, request: Request) -> dict[str, Any]:
+    async def ask(body: AskBody, request: Request, answer: Response) -> dict[str, Any]:
         history = _read_history(body.history)
         piece = await while_connected(request, _answer(answering, body, history))
+        answer.headers.update(told_by(piece))
         has_roles = answering.model.facts.has_roles
         response, after = (_role_answer if has_roles else _pair_answer)(body, history, piece)
         return {"response": response, "history": after, "status": 200, "time": f"{datetime.now():%Y-%m-%d %H:%M:%S}"}

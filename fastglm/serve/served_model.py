@@ -53,9 +53,20 @@ class ServedModel:
         """The loaded model; waits for its loading, and starts that if needed. Raises the errors of loading."""
         if self.loaded and self.loaded.host.alive:
             return self.loaded
+        return await asyncio.shield(self.begin())
+
+    def begin(self) -> asyncio.Task[Loaded]:
+        """Begin to load the model, unless that is under way."""
         if self._loading is None or self._loading.done():
+            self.state = "loading"
             self._loading = asyncio.create_task(asyncio.to_thread(self._load))
-        return await asyncio.shield(self._loading)
+            self._loading.add_done_callback(self._note)
+        return self._loading
+
+    def _note(self, loading: "asyncio.Task[Loaded]") -> None:
+        """Note the error of a loading, also where no request waits for it."""
+        if not loading.cancelled() and (error := loading.exception()):
+            self.state = str(error)
 
     def close(self) -> None:
         """End the host, or its loading, and give the device back."""

@@ -1,5 +1,6 @@
 """OpenAI's API with a model that obeys the prompt: forms of answers, streams, tools, and refusals by name."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -138,6 +139,13 @@ def test_messages_become_a_conversation(shared_fake: httpx.Client) -> None:
         "Message(role='assistant', content='a', metadata=''",
     ):
         assert part in text
+
+
+def test_rounds_that_were_left_out_are_told(shared_fake: httpx.Client) -> None:
+    assert chat(shared_fake, "history").headers["fastglm-rounds-left-out"] == "3"
+    assert chat(shared_fake, "history", stream=True).headers["fastglm-rounds-left-out"] == "3"
+    assert shared_fake.post("/", json={"prompt": "history"}).headers["fastglm-rounds-left-out"] == "3"
+    assert "fastglm-rounds-left-out" not in chat(shared_fake).headers
 
 
 def test_a_call_of_a_tool_is_one_also_in_a_stream(shared_fake: httpx.Client) -> None:
@@ -320,3 +328,16 @@ def test_the_client_of_openai_reads_everything(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(model="demo", messages=question, temperature=9)
     assert refused.value.param == "temperature"
+
+
+def test_the_asynchronous_client_of_openai_gets_answers_side_by_side(shared_fake: httpx.Client) -> None:
+    async def ask() -> list[str | None]:
+        url = f"{str(shared_fake.base_url).rstrip('/')}/v1"
+        async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0) as client:
+            asked = [
+                client.chat.completions.create(model="demo", messages=[{"role": "user", "content": text}])
+                for text in "abcdefgh"
+            ]
+            return [answer.choices[0].message.content for answer in await asyncio.gather(*asked)]
+
+    assert asyncio.run(ask()) == ["".join(f"{text}{number} " for number in range(1, 6)) for text in "abcdefgh"]

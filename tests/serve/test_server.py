@@ -152,6 +152,12 @@ def test_a_failed_answer_is_an_error(fake: httpx.Client, prompt: str, status: in
     assert fake.post("/", json={"prompt": "x"}).json()["response"] == "x1 x2 x3 x4 x5 "  # also by a new process
 
 
+def test_the_state_brings_an_ended_model_back(fake: httpx.Client) -> None:
+    assert fake.post("/", json={"prompt": "crash"}).status_code == 503
+    assert fake.get("/health").status_code == 503
+    eventually(lambda: fake.get("/health").status_code == 200)
+
+
 def test_a_foreign_host_is_refused(shared_fake: httpx.Client) -> None:
     port = shared_fake.base_url.port
     for host in (f"localhost:{port}", "localhost", "127.0.0.1", f"[::1]:{port}", "192.168.1.7"):

@@ -15,7 +15,6 @@ from fastglm.serve.errors import as_api_error
 from fastglm.serve.facts import ModelFacts
 from fastglm.serve.growing_text import GrowingText
 from fastglm.serve.openai.logprobs import TokenTexts
-from fastglm.serve.served_model import ServedModel
 
 DONE = "[DONE]"
 _REASONS = {"eos": "stop", "stop": "stop", "length": "length", None: None}
@@ -132,13 +131,12 @@ def _usage(form: Form, choices: list[_Choice]) -> dict[str, Any]:
     }
 
 
-async def whole(form: Form, count: int, pieces: Pieces, model: ServedModel) -> dict[str, Any]:
-    """The body of finished answers. Raises ApiError."""
-    choices: list[_Choice] = []
+async def whole(form: Form, count: int, first: tuple[int, Piece], pieces: Pieces, facts: ModelFacts) -> dict[str, Any]:
+    """The body of finished answers, whose first piece is there already. Raises ApiError."""
+    choices = [_Choice(number, form, facts) for number in range(count)]
     try:
         async with aclosing(pieces):
-            async for number, piece in pieces:
-                choices = choices or [_Choice(each, form, model.facts) for each in range(count)]
+            async for number, piece in _with_first(first, pieces):
                 choices[number].add(piece)
     except Exception as error:
         raise as_api_error(error, form.param) from error

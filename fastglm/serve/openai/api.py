@@ -10,7 +10,7 @@ from sse_starlette import EventSourceResponse
 
 from fastglm.generation.piece import Piece
 from fastglm.messages import Message, RawText
-from fastglm.serve.answering import Answering, Ask, Pieces, Question, while_connected
+from fastglm.serve.answering import Answering, Ask, Pieces, Question, told_by, while_connected
 from fastglm.serve.errors import ApiError, as_api_error
 from fastglm.serve.facts import ModelFacts
 from fastglm.serve.openai.answers import Form, events, whole
@@ -90,11 +90,12 @@ def routes(answering: Answering) -> APIRouter:
 async def _answer(answering: Answering, request: Request, body: Settings, form: Form, ask: Ask, count: int) -> Response:
     """The response to a request; a stream begins with its first token, so that errors before have their status."""
     pieces = answering.pieces(count, ask)
-    if not body.stream:
-        return JSONResponse(await while_connected(request, whole(form, count, pieces, answering.model)))
     first = await while_connected(request, _first(form, pieces))
-    content = events(form, count, first, pieces, answering.model.facts)
-    return EventSourceResponse(content, sep="\n", ping=_PING, send_timeout=_STUCK)
+    known = form, count, first, pieces, answering.model.facts
+    headers = told_by(first[1])
+    if body.stream:
+        return EventSourceResponse(events(*known), headers=headers, sep="\n", ping=_PING, send_timeout=_STUCK)
+    return JSONResponse(await while_connected(request, whole(*known)), headers=headers)
 
 
 async def _first(form: Form, pieces: Pieces) -> tuple[int, Piece]:
