@@ -51,11 +51,13 @@ def most_clients(levels: Mapping[int, Sequence[Figures]], limits: Limits) -> int
 
 
 def _keeps(repeats: Sequence[Figures], limits: Limits) -> bool:
-    pooled = {name: [value for each in repeats for value in each.get(name, [])] for name in repeats[0]}
-    if not pooled["ttft"] or np.mean(pooled["error_share"]) > ERRORS:
+    ttft, times, errors = (
+        [value for each in repeats for value in each.get(name, [])]
+        for name in ("ttft", "time_per_token", "error_share")
+    )
+    if not ttft or np.mean(errors) > ERRORS:
         return False
-    times = pooled.get("time_per_token") or [0.0]
-    return bool(np.quantile(pooled["ttft"], 0.95) <= limits.ttft and np.quantile(times, 0.95) <= limits.tpot)
+    return bool(np.quantile(ttft, 0.95) <= limits.ttft and np.quantile(times or [0.0], 0.95) <= limits.tpot)
 
 
 def lateness(lags: Sequence[float], ttft: Sequence[float]) -> float | None:

@@ -4,10 +4,9 @@ import asyncio
 from collections import Counter
 from dataclasses import dataclass
 from hashlib import blake2s
-from itertools import islice
 from typing import TYPE_CHECKING
 
-from benchmarks.measure.measurement import Param
+from benchmarks.measure.measurement import Param, params_text
 from benchmarks.measure.statistics import Estimate
 from benchmarks.run.session import Session
 from benchmarks.run.workload import TEXT, Workload
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from benchmarks.serving.client import Client
     from benchmarks.serving.probe import Known
 
-MOST_PROMPTS = 100_000  # of a level and repeat
 SHOWN_ERRORS = 3  # kinds of errors in a warning
 
 
@@ -86,20 +84,22 @@ def _has(bench: Session, variant: str, level: Level, repeat: int) -> bool:
 
 
 def _served(bench: Session, variant: str) -> Estimate:
-    """The largest number of clients within the limits; a level without figures failed."""
-    numbers = bench.workload.load.clients
-    failed: list[Figures] = [{"ttft": [], "error_share": [1.0]}]
-    levels: dict[int, list[Figures]] = {number: [] for number in numbers}
-    by_params = {str(_params(bench, Level("clients", number))): number for number in numbers}
-    repeats: dict[tuple[int, int], Figures] = {}
+    """The largest number of clients within the limits; a level that failed in any repeat keeps none."""
+    by_params = {
+        params_text(_params(bench, Level("clients", number))): number for number in bench.workload.load.clients
+    }
+    levels: dict[int, dict[int, Figures]] = {number: {} for number in by_params.values()}
     for sample in bench.record.samples():
-        number = by_params.get(str(dict(sample.params)))
-        if sample.variant == variant and number is not None:
-            repeats.setdefault((number, sample.repeat), {})[sample.metric] = list(sample.values)
-    for (number, _), found in repeats.items():
-        levels[number].append({"ttft": [], "error_share": [], "time_per_token": [], **found})
-    most = most_clients({number: found or failed for number, found in levels.items()}, bench.workload.load.limits)
-    return Estimate(float(most), max(map(len, levels.values())))
+        _, metric, params = sample.key
+        if sample.variant == variant and params in by_params:
+            of_repeat = levels[by_params[params]].setdefault(sample.repeat, {"ttft": [], "error_share": []})
+            of_repeat[metric] = list(sample.values)
+    for failure in bench.record.failures:
+        if failure.variant == variant and failure.params.get("suite") == bench.suite and "clients" in failure.params:
+            levels[int(failure.params["clients"])] = {}
+    failed: list[Figures] = [{"ttft": [], "error_share": [1.0]}]
+    kept = {number: list(repeats.values()) or failed for number, repeats in levels.items()}
+    return Estimate(float(most_clients(kept, bench.workload.load.limits)), bench.workload.repeats)
 
 
 def _mark(bench: Session, what: str) -> str:
@@ -140,11 +140,11 @@ class _Server:
     async def _play(self, level: Level, repeat: int, seconds: float) -> Played:
         """Put a level of load on the server; the same prompts and arrivals for every variant."""
         workload, seed = self.bench.workload, f"{level} {repeat}"
-        lengths = list(islice(workload.load.mix.drawn(seed), MOST_PROMPTS))
+        lengths = workload.load.mix.drawn(seed)
         source = TEXT.read_text(encoding="utf-8")
 
         async def send(number: int, share: float, due: float | None) -> Asked:
-            characters = self.known.measure.characters(lengths[number % MOST_PROMPTS])
+            characters = self.known.measure.characters(next(lengths))
             prompt = text(source, characters, _mark(self.bench, f"{seed} {number}"), f"{seed} {number}")
             tokens = max(round(share * workload.answer_tokens), 2)
             return await self.client.ask(prompt, tokens, self.known.options, due)
