@@ -24,7 +24,7 @@ class Level:
     @property
     def params(self) -> dict[str, float]:
         """The level as a param of its figures."""
-        return {self.kind: int(self.size) if self.kind == "clients" else self.size}
+        return {self.kind: int(self.size) if self.size == int(self.size) else self.size}
 
     def __str__(self) -> str:
         return f"clients {self.size:g}" if self.kind == "clients" else f"{self.size:g} requests/s"

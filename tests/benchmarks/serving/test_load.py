@@ -15,7 +15,7 @@ from fastglm.errors import UsageError
 def test_a_load_is_read_and_written_again() -> None:
     load = Load.read("4,1", "2,0.5", "128:3,512:1", "tpot=100ms,ttft=1.5s")
     assert [str(level) for level in load.levels] == ["clients 1", "clients 4", "0.5 requests/s", "2 requests/s"]
-    assert load.levels[1].params == {"clients": 4}
+    assert [str(level.params) for level in load.levels[1:3]] == ["{'clients': 4}", "{'rate': 0.5}"]
     settings = load.as_dict()
     assert settings == {"clients": [4, 1], "rates": [2, 0.5], "prompts": "128:3,512:1", "slo": "ttft=1.5s,tpot=100ms"}
     assert Load.read("4,1", "2,0.5", str(settings["prompts"]), str(settings["slo"])) == load
