@@ -40,7 +40,7 @@ class Settings:
 def make_app(
     model: ServedModel,
     settings: Settings = Settings(),
-    on_loaded: Callable[[FastGLMError | None], object] = lambda _: None,
+    on_loaded: Callable[[Exception | None], object] = lambda _: None,
 ) -> FastAPI:
     """The app of a model, which it begins to load as soon as it runs.
 
@@ -50,7 +50,7 @@ def make_app(
     async def load() -> None:
         try:
             await model.get()
-        except FastGLMError as error:
+        except Exception as error:
             on_loaded(error)
         else:
             on_loaded(None)

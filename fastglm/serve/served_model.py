@@ -89,6 +89,8 @@ class ServedModel:
             found = Loaded(host, host.apply(read_facts))
         except BaseException:
             host.close()
+            if self._is_closed:  # perhaps before the lease was there
+                self._lease.close()
             raise
         self.state, self.loaded = "ready", found
         return found

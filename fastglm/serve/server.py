@@ -10,7 +10,7 @@ from pathlib import Path
 import uvicorn
 from sse_starlette.sse import AppStatus
 
-from fastglm.errors import FastGLMError, UsageError
+from fastglm.errors import UsageError
 from fastglm.hosting.protocol import HostKey
 from fastglm.serve.app import Settings, make_app
 from fastglm.serve.served_model import ServedModel
@@ -65,9 +65,9 @@ def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listener.getsockname()[1]}"
         model = ServedModel(key, f"a server of {key} at {url}")
-        failed: list[FastGLMError] = []
+        failed: list[Exception] = []
 
-        def on_loaded(error: FastGLMError | None) -> None:
+        def on_loaded(error: Exception | None) -> None:
             if error:
                 failed.append(error)
                 server.should_exit = True

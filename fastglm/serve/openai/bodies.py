@@ -62,7 +62,7 @@ class Settings(Body):
         Field(description="Added to the logits of tokens, by their ids."),
     ] = None
     n: Annotated[int | None, Field(ge=1, le=MOST_ANSWERS)] = None
-    seed: Annotated[int | None, Field(ge=-_SEEDS, lt=_SEEDS)] = None
+    seed: Annotated[int | None, Field(ge=-_SEEDS, le=_SEEDS - MOST_ANSWERS)] = None
     stop: Stops | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
