@@ -5,14 +5,16 @@ from importlib.resources import files
 from ...evaluate.answers import TOP_P
 from ..evaluation.open_ended import ORDER, TEMPERATURE, OpenReport
 from ..evaluation.skills import SPLITS, SkillsReport
+from .design import Design
 from .plan import Plan, Trained
 
 
-def card(template: str, trained: Trained, plan: Plan, steps: int, seed: int, hardware: str) -> str:
-    """The card as Markdown. `template` is the name of a file in this folder."""
+def card(design: Design, trained: Trained, plan: Plan, steps: int, seed: int, hardware: str) -> str:
+    """The card as Markdown."""
     report, history = trained.report, trained.history
     last = history.losses[-50:]
-    return _template(template).format(
+    return _template(design.card).format(
+        options=design.options,
         parameters=trained.parameters / 1e6,
         layers=plan.layers,
         hidden=plan.hidden,

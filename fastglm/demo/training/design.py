@@ -19,6 +19,7 @@ class Design(ABC):
     """The tokenizer, the model and the loss of one embedded model."""
 
     command: ClassVar[str]  # `fastglm train …`
+    options: ClassVar[str] = ""  # of the command, each with a space before it
     card: ClassVar[str]  # file of the template of its model card
     dtype: ClassVar[torch.dtype]  # of the published weights
     skills: ClassVar[Sequence[Skill]]

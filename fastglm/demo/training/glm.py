@@ -134,6 +134,7 @@ class FurtherGLMDemo(GLMDemo):
     Short parts with lower rates end it, because the mean of the weights at the ends of parts is better than each.
     """
 
+    options = " --further"
     plan = GLMPlan(learning_rate=1e-3, practice=((1 / 12, 5e-4),) * 4)
 
     def model(self, plan: Plan, tokenizer: GLMSentencePieceTokenizer) -> LanguageModel:

@@ -82,7 +82,7 @@ def train(
     trained = Trained(out, model.num_parameters(), len(tokenizer), history, report, texts)
     model.to(design.dtype).save_pretrained(out)
     (out / "README.md").write_text(
-        card(design.card, trained, plan, steps, seed, _hardware(model.device)), encoding="utf-8"
+        card(design, trained, plan, steps, seed, _hardware(model.device)), encoding="utf-8"
     )
     (out / HISTORY_FILE).write_text(json.dumps(asdict(history)) + "\n", encoding="utf-8")
     (out / STATE_FILE).unlink()
