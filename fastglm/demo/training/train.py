@@ -81,9 +81,7 @@ def train(
     texts = evaluate_open(model, tokenizer, open_questions(plan.questions), progress)
     trained = Trained(out, model.num_parameters(), len(tokenizer), history, report, texts)
     model.to(design.dtype).save_pretrained(out)
-    (out / "README.md").write_text(
-        card(design, trained, plan, steps, seed, _hardware(model.device)), encoding="utf-8"
-    )
+    (out / "README.md").write_text(card(design, trained, plan, steps, seed, _hardware(model.device)), encoding="utf-8")
     (out / HISTORY_FILE).write_text(json.dumps(asdict(history)) + "\n", encoding="utf-8")
     (out / STATE_FILE).unlink()
     return trained
