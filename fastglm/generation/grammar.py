@@ -35,14 +35,15 @@ class Grammar:
         Raises:
             UsageError: the schema cannot be followed, nothing ends the answer, or llguidance is missing.
         """
-        if not stops:
+        self.vocabulary, self.stops = vocabulary, [stop for stop in stops if 0 <= stop < vocabulary]
+        if not self.stops:
             raise UsageError("grammar needs a token that ends the answer: leave ignore_eos out.")
         try:
             from llguidance import LLMatcher
         except ImportError as error:
             raise UsageError("grammar needs llguidance: pip install 'fastglm[grammar]'.") from error
         self._rules = _rules(text)
-        self.table, self.vocabulary, self.stops = _table(tokenizer, vocabulary), vocabulary, stops
+        self.table = _table(tokenizer, vocabulary)
         fault = LLMatcher.validate_grammar(self._rules, self.table)
         if fault and not fault.startswith("WARNING"):
             raise UsageError(f"grammar is a schema that cannot be followed: {_line(fault)}.")
@@ -73,7 +74,7 @@ class Matcher:
         bits = bytearray(matcher.compute_logit_bias())
         allowed = torch.frombuffer(bits, dtype=torch.uint8)[: grammar.vocabulary] > 0
         allowed[grammar.table.eos_token] = False
-        allowed[list(grammar.stops)] = matcher.is_accepting()
+        allowed[grammar.stops] = matcher.is_accepting()
         if matcher.is_error() or not allowed.any():
             raise UsageError(f"grammar cannot be followed further: {_line(matcher.get_error()) or 'no token fits'}.")
         return allowed
@@ -87,8 +88,7 @@ class _Tokens:
     def __init__(self, tokenizer: Any, vocabulary: int) -> None:
         self.eos_token_id = tokenizer.eos_token_id
         self.special_token_ids = [self.eos_token_id]
-        ends = set(tokenizer.end_ids)
-        self.tokens = [b"" if id in ends else tokenizer.token_bytes(id) for id in range(vocabulary)]
+        self.tokens = tokenizer.token_bytes(range(vocabulary))
 
     def __call__(self, text: str) -> list[int]:
         """Ids of a text, for bytes that must come next: nothing is forced here."""

@@ -3,6 +3,8 @@
 Byte pairs, and bytes where sentencepiece falls back to them, may hold a part of a character.
 """
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from sentencepiece import SentencePieceProcessor
@@ -10,6 +12,7 @@ from tokenizers.decoders import Decoder
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 _SPACE = "\u2581"  # a space in sentencepiece's pieces
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 _BYTES = {letter: byte for byte, letter in bytes_to_unicode().items()}  # a printable letter for each byte
 
 
@@ -20,11 +23,11 @@ def of_piece(pieces: SentencePieceProcessor, id: int) -> bytes:
     return _spelled(pieces.id_to_piece(id), pieces.is_byte(id))
 
 
-def of_name(name: str, decoder: Decoder) -> bytes:
-    """The bytes of a token of a file tokenizer.json, by its name there and the file's decoder."""
+def of_names(names: Sequence[str | None], decoder: Decoder) -> list[bytes]:
+    """The bytes of tokens by their names in a file tokenizer.json and the file's decoder; none without a name."""
     if b'"ByteLevel"' in _state(decoder):
-        return bytes(_BYTES[letter] for letter in name)
-    return _spelled(name, len(name) == 6 and name.startswith("<0x") and name.endswith(">"))
+        return [bytes(_BYTES[letter] for letter in name or "") for name in names]
+    return [_spelled(name or "", _BYTE.fullmatch(name or "") is not None) for name in names]
 
 
 def _spelled(name: str, is_byte: bool) -> bytes:

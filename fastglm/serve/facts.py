@@ -40,6 +40,6 @@ def read_facts(model: Any, tokenizer: Any, progress: OnProgress) -> ModelFacts:
         getattr(model.config, "generation", None),
         "".join(sorted(conversation.looked_at)),
         has_tools,
-        tuple(map(tokenizer.token_bytes, range(model.config.vocab_size))),
+        tuple(tokenizer.token_bytes(range(model.config.vocab_size))),
         tokenizer.get_command(_TURN) if has_tools else None,
     )

@@ -21,16 +21,16 @@ def test_joined_bytes_are_the_text(name):
     tokenizer = AutoTokenizer.from_pretrained(demo_folder(name) if name.startswith("demo") else folder(name))
     for text in TEXTS:
         ids = tokenizer.encode_text(text)
-        found = b"".join(map(tokenizer.token_bytes, ids)).decode()
+        found = b"".join(tokenizer.token_bytes(ids)).decode()
         assert found in (tokenizer.decode(ids), " " + tokenizer.decode(ids))
 
 
 @pytest.mark.parametrize("name", ["chatglm", "chatglm2", "chatglm3", "glm4"])
 def test_control_tokens_have_no_bytes_and_every_byte_has_a_token(name):
     tokenizer = AutoTokenizer.from_pretrained(folder(name))
-    known = {tokenizer.token_bytes(id) for id in range(len(tokenizer) + 9)}
+    known = set(tokenizer.token_bytes(range(len(tokenizer) + 9)))
     assert known >= {bytes([byte]) for byte in range(256)}
     controls = {*tokenizer.all_special_ids, *tokenizer.end_ids}
-    assert {tokenizer.token_bytes(id) for id in [*controls, -1, len(tokenizer)]} == {b""}
+    assert set(tokenizer.token_bytes([*controls, -1, len(tokenizer)])) == {b""}
     tokenizer.add_tokens(["<mine>"])
-    assert tokenizer.token_bytes(tokenizer.convert_tokens_to_ids("<mine>")) == b""
+    assert tokenizer.token_bytes([tokenizer.convert_tokens_to_ids("<mine>")]) == [b""]

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -211,10 +211,13 @@ class ChatGLM6BTokenizer(AddedTokensTokenizer):
             return str(self.unk_token)  # rows that pad the vocabulary of the model
         return self.model.id_to_piece(index - self.num_image_tokens)
 
-    def token_bytes(self, id: int) -> bytes:
-        """The bytes that a token stands for in an answer; none for a control token and an added one."""
-        if not self.num_image_tokens <= id < self.vocab_size or id in self._built_in_ids.union(self.all_special_ids):
-            return b""
+    def token_bytes(self, ids: Iterable[int]) -> list[bytes]:
+        """The bytes that tokens stand for in an answer; none for control tokens and added ones."""
+        hidden = self._built_in_ids.union(self.all_special_ids)
+        known = range(self.num_image_tokens, self.vocab_size)
+        return [self._bytes(id) if id in known and id not in hidden else b"" for id in ids]
+
+    def _bytes(self, id: int) -> bytes:
         piece = self._convert_id_to_token(id)
         plain = _unmark_whitespace(piece)
         return plain.encode() if plain != piece else of_piece(self.model, id - self.num_image_tokens)

@@ -100,6 +100,8 @@ class ChatMixin:
         """
         if past_key_values is not None:
             raise UsageError("stream_chat keeps keys and values itself: leave past_key_values out, give the history.")
+        if kwargs.get("stop"):
+            raise UsageError("stream_chat reads whole answers, for their tool calls: use fastglm.stream with stop.")
         asked = self._asked(query, role)
         before = self._history(history)
         kwargs |= {"max_length": max_length, "do_sample": do_sample, "top_p": top_p, "temperature": temperature}

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from ...errors import UsageError
 from ..added_tokens import without_surrogates
 from ..architecture import Conversation
-from ..token_bytes import of_name
+from ..token_bytes import of_names
 from .conversation import CONVERSATIONS
 from .generation_beside import find_generation
 from .template import TemplateMixin
@@ -77,10 +77,12 @@ class GLMFastTokenizer(TemplateMixin, PreTrainedTokenizerFast):
         answer = [] if token_ids_1 is None else [*token_ids_1, self.eos_token_id]
         return [*self.get_prefix_tokens(), *token_ids_0, *answer]
 
-    def token_bytes(self, id: int) -> bytes:
-        """The bytes that a token stands for in an answer; none for a control token and an added one."""
-        name = None if id in self.added_tokens_decoder else self.backend_tokenizer.id_to_token(id)
-        return of_name(name, self.backend_tokenizer.decoder) if name else b""
+    def token_bytes(self, ids: Iterable[int]) -> list[bytes]:
+        """The bytes that tokens stand for in an answer; none for control tokens and added ones."""
+        known = range(self.vocab_size)
+        added, backend = self.added_tokens_decoder, self.backend_tokenizer
+        names = [backend.id_to_token(id) if id in known and id not in added else None for id in ids]
+        return of_names(names, backend.decoder)
 
     def encode_text(self, text: str) -> list[int]:
         """Ids of a text; nothing in it becomes a control token, but ordinary added tokens are found."""

@@ -1,6 +1,7 @@
 """The tokenizer of GLM-4 and CodeGeeX4: byte pairs by their ranks; control tokens come from the tokenizer's config."""
 
 import base64
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -106,10 +107,10 @@ class GLMRankTokenizer(GLMTokenizer):
         joint = " " if spaces_between_special_tokens else ""
         return joint.join(part.decode(errors="replace") for part in parts if part)
 
-    def token_bytes(self, id: int) -> bytes:
-        """The bytes that a token stands for in an answer; none for a control token and an added one."""
-        is_plain = 0 <= id < self.vocab_size and id not in self._added_tokens_decoder
-        return self.model.decode_single_token_bytes(id) if is_plain else b""
+    def token_bytes(self, ids: Iterable[int]) -> list[bytes]:
+        """The bytes that tokens stand for in an answer; none for control tokens and added ones."""
+        known, added = range(self.vocab_size), self._added_tokens_decoder
+        return [self.model.decode_single_token_bytes(id) if id in known and id not in added else b"" for id in ids]
 
     def _serialized(self) -> bytes:
         ranks = self.model._mergeable_ranks.items()

@@ -1,5 +1,6 @@
 """The tokenizer of ChatGLM2, ChatGLM3 and CodeGeeX2: a sentencepiece model, and control tokens behind its pieces."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -116,9 +117,10 @@ class GLMSentencePieceTokenizer(GLMTokenizer):
                 plain = []
         return text + self.model.decode(plain)
 
-    def token_bytes(self, id: int) -> bytes:
-        """The bytes that a token stands for in an answer; none for a control token and an added one."""
-        return of_piece(self.model, id) if 0 <= id < len(self.model) and id not in self._silent else b""
+    def token_bytes(self, ids: Iterable[int]) -> list[bytes]:
+        """The bytes that tokens stand for in an answer; none for control tokens and added ones."""
+        known = range(len(self.model))
+        return [of_piece(self.model, id) if id in known and id not in self._silent else b"" for id in ids]
 
     def _is_special(self, id: int) -> bool:
         return self._added_tokens_decoder[id].special

@@ -247,3 +247,5 @@ def test_wrong_calls_are_refused_in_a_line(published):
                 call(tokenizer, query, **settings)
     with pytest.raises(UsageError, match="leave past_key_values out"):
         next(chatglm3[0].stream_chat(chatglm3[1], "x", past_key_values=object()))
+    with pytest.raises(UsageError, match="for their tool calls"):
+        next(chatglm3[0].stream_chat(chatglm3[1], "x", stop=["."]))
