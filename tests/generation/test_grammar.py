@@ -3,7 +3,6 @@
 import json
 import re
 import sys
-from dataclasses import replace
 
 import pytest
 import torch
@@ -11,7 +10,6 @@ from captured import like_cuda
 from recorded import folder
 
 import fastglm
-from fastglm.engine.speculative import Draft
 from fastglm.errors import UsageError
 from fastglm.generation.grammar import Grammar, Matcher
 from fastglm.generation.streams import Streams
@@ -26,14 +24,6 @@ SCHEMA = {
     "required": ["name", "count"],
     "additionalProperties": False,
 }
-
-
-@pytest.fixture(scope="module", params=["original", "fast", "speculative"])
-def loaded(request):
-    model, tokenizer = fastglm.load(str(folder("chatglm")), request.param.replace("speculative", "fast"))
-    if request.param == "speculative":
-        model.draft, model.fastglm = Draft(model, 0.2), replace(model.fastglm, engine="speculative")
-    return model, tokenizer
 
 
 def last_of(loaded, prompt="你好", **settings):

@@ -1,7 +1,5 @@
 """Penalties, biases and log-probabilities: equal to a reference computed by hand, on every engine, side by side."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 from captured import like_cuda
@@ -10,7 +8,6 @@ from recorded import folder
 import fastglm
 from fastglm.engine import GREEDY, Sampling, scheduler
 from fastglm.engine.sampling import Choice, Sampler
-from fastglm.engine.speculative import Draft
 from fastglm.errors import UsageError
 from fastglm.generation.streams import Streams
 
@@ -20,14 +17,6 @@ PLAIN = {"max_new_tokens": LENGTH, "do_sample": False, "ignore_eos": True}
 PENALTIES = {"presence_penalty": 1.5, "frequency_penalty": 0.75}
 BIAS = {"logit_bias": {522: -100, 300: 4.5, 7: 2}}
 ALL = PENALTIES | BIAS | {"repetition_penalty": 1.3}
-
-
-@pytest.fixture(scope="module", params=["original", "fast", "speculative"])
-def loaded(request):
-    model, tokenizer = fastglm.load(str(folder("chatglm")), request.param.replace("speculative", "fast"))
-    if request.param == "speculative":
-        model.draft, model.fastglm = Draft(model, 0.2), replace(model.fastglm, engine="speculative")
-    return model, tokenizer
 
 
 def pieces_of(loaded, prompt=0, **settings):

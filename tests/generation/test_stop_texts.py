@@ -1,14 +1,11 @@
 """Stop texts: an answer ends before the first of them, and no piece shows a part of one."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
-from recorded import folder
 
 import fastglm
 from fastglm.engine import GREEDY
-from fastglm.engine.speculative import Draft
 from fastglm.errors import UsageError
 from fastglm.generation.answer import Answer
 from fastglm.generation.request import Request
@@ -18,14 +15,6 @@ from fastglm.models.chatglm.conversation import CONVERSATION
 
 SETTINGS = {"max_new_tokens": 24, "do_sample": False, "ignore_eos": True}
 TEXT = "你好,世界abab abc 再见"
-
-
-@pytest.fixture(scope="module", params=["original", "fast", "speculative"])
-def loaded(request):
-    model, tokenizer = fastglm.load(str(folder("chatglm")), request.param.replace("speculative", "fast"))
-    if request.param == "speculative":
-        model.draft, model.fastglm = Draft(model, 0.2), replace(model.fastglm, engine="speculative")
-    return model, tokenizer
 
 
 def pieces_of(loaded, prompt="Hello", **settings):

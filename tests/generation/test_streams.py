@@ -10,18 +10,6 @@ from fastglm.generation.streams import Streams
 QUESTIONS = ["你好", "Hello", "晚上睡不着应该怎么办", "1 + 1"]
 
 
-@pytest.fixture(scope="module", params=["original", "fast", "speculative"])
-def loaded(request):
-    model, tokenizer = fastglm.load(str(folder("chatglm")), request.param.replace("speculative", "fast"))
-    if request.param == "speculative":
-        from dataclasses import replace
-
-        from fastglm.engine.speculative import Draft
-
-        model.draft, model.fastglm = Draft(model, 0.2), replace(model.fastglm, engine="speculative")
-    return model, tokenizer
-
-
 def settings(number):
     return {"max_new_tokens": 6 + 5 * number, "seed": number, "ignore_eos": True, "do_sample": number % 2 == 0}
 
