@@ -10,6 +10,7 @@ st.navigation(
         st.Page("pages/chat.py", title=say("chat"), default=True),
         st.Page("pages/compare.py", title=say("compare")),
         st.Page("pages/compress.py", title=say("compress")),
+        st.Page("pages/serve.py", title=say("serve")),
         st.Page("pages/overview.py", title=say("overview")),
         st.Page("pages/latency.py", title=say("latency")),
         st.Page("pages/memory.py", title=say("memory")),

@@ -193,6 +193,11 @@ made-new = New model
 made-samples = **Sample answers**, those that differ first: { $same } of { $asked } are the same.
 made-unmeasured = Speed, memory and right answers of the two models have not been measured on this machine yet.
 
+## Serve
+serve = Serve
+serve-intro = Let other programs ask a variant over HTTP: by OpenAI's API, and by the API that ChatGLM was published with.
+serve-forbidden = This app may not start servers, because a server opens a port of this machine. To allow it, start the app with `FASTGLM_ALLOW_SERVE=1 streamlit run`. A server that `fastglm serve` starts in a terminal is found by the pages Chat and Compare in any case.
+
 ## Overview
 overview = Overview
 overview-intro = Choose the variant to run on this machine: speed against quality, and the memory of each.

@@ -177,6 +177,11 @@ made-new = 新模型
 made-samples = **回答示例**，不同的排在前面：{ $asked } 题中有 { $same } 题回答相同。
 made-unmeasured = 本机上还没有测量这两个模型的速度、内存和答对的比例。
 
+## Serve
+serve = 服务
+serve-intro = 让其他程序经 HTTP 向一个变体提问：可用 OpenAI 的接口，也可用 ChatGLM 发布时的接口。
+serve-forbidden = 服务器会打开本机的一个端口，所以本应用未经许可不能启动它。如要允许，请用 `FASTGLM_ALLOW_SERVE=1 streamlit run` 启动本应用。在终端里用 `fastglm serve` 启动的服务器，对话页和对比页总能找到。
+
 ## Overview
 overview = 总览
 overview-intro = 本机适合运行哪个变体：速度与质量，以及各自占用的内存。

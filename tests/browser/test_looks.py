@@ -17,6 +17,7 @@ PAGES = {
     "": "[data-testid=stChatInput]",
     "compare": "textarea",
     "compress": "[data-testid=stMetric]",
+    "serve": "[data-testid=stAlert]",
     "overview": ".js-plotly-plot",
     "latency": ".js-plotly-plot",
     "memory": ".js-plotly-plot",

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TAB = "a-tab-that-nobody-can-guess"
 # The variants that pages offer to measure by themselves.
 DEMO_VARIANTS = ["original", "fast", "int8", "int4", "pruned", "distilled", "turbo", "speculative"]
-PAGES = ["chat", "compare", "compress", "overview", "latency", "memory", "quality", "history", "limits"]
+PAGES = ["chat", "compare", "compress", "serve", "overview", "latency", "memory", "quality", "history", "limits"]
 Open = Callable[..., AppTest]
 
 

@@ -1,0 +1,1 @@
+"""Servers on this machine: started, watched and stopped from a page."""
