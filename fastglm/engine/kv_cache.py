@@ -45,7 +45,7 @@ class KVCache:
         kinds = [(head_dim, torch.int8), (1, dtype)] if is_int8 else [(head_dim, dtype)]
         self._shapes = [(n, width, kind) for n in heads for width, kind in 2 * kinds]
         self.token_memory = sum(n * width * kind.itemsize for n, width, kind in self._shapes)  # of one token of a slot
-        self._views: dict[tuple[int, int], tuple[list[Tensor], list[Tensor]]] = {}
+        self._views: dict[tuple[int, int, int], list[Tensor]] = {}
 
     def resize(self, slots: int, capacity: int) -> None:
         """Make space for a number of slots and of tokens in each; existing content stays.
@@ -94,13 +94,14 @@ class KVCache:
         """The inputs of a step after its ids, for neighbouring rows, the longest of which ends at `tokens` after the
         step.
         """
-        if (first, rows) not in self._views:
+        window = self.capacity if self.reads_all else whole_steps(tokens)
+        views = self._views.get((first, rows, window))
+        if views is None:
             of = slice(first, first + rows)
             moving = [each[of] for each in (self.place, self.position, self.stride)]
-            self._views[first, rows] = moving, [tensor[of] for tensor in self.held]
-        moving, held = self._views[first, rows]
-        window = self.capacity if self.reads_all else whole_steps(tokens)
-        return [*moving, self.columns[:window], *held]
+            views = [*moving, self.columns[:window], *(tensor[of] for tensor in self.held)]
+            self._views[first, rows, window] = views
+        return views
 
     def rewind(self, row: int, count: int) -> None:
         """Forget the last `count` tokens of a row, after the step that wrote them."""

@@ -1,8 +1,7 @@
 """The runner of a model: it runs prompts into slots of the KV cache, and steps of the requests in them."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from sys import maxsize
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, ref
@@ -103,7 +102,7 @@ class Runner:
     @torch.inference_mode()
     def begin(self, prompt: Tensor, answer: int, owner: str | None, most: int, parts: int) -> Reading:
         """Begin to run the first `most` tokens of a prompt in a new slot, in `parts` parts; see `prefill`."""
-        with self._call():
+        with Call(self):
             slots = self._making_room(lambda: self._open([prompt], [answer], owner))
             try:
                 return self._reading([prompt], slots, most, parts)
@@ -114,13 +113,13 @@ class Runner:
     @torch.inference_mode()
     def go_on(self, slot: Slot, prompt: Tensor, most: int, parts: int) -> Reading:
         """Begin to run the next tokens of a prompt in its slot, like `begin`."""
-        with self._call():
+        with Call(self):
             return self._reading([prompt], [slot], most, parts)
 
     @torch.inference_mode()
     def advance(self, reading: Reading) -> Tensor | None:
         """Run `Reading.advance`. After an error the slot must be freed."""
-        with self._call():
+        with Call(self):
             return self._making_room(reading.advance)
 
     def unread(self, slot: Slot, prompt: Sequence[int]) -> int:
@@ -130,7 +129,7 @@ class Runner:
     def _prefill(
         self, prompts: Sequence[Tensor], answers: Sequence[int], owner: str | None
     ) -> tuple[list[Slot], Tensor]:
-        with self._call():
+        with Call(self):
             slots = self._open(prompts, answers, owner)
             try:
                 logits: dict[int, Tensor] = {}
@@ -158,23 +157,23 @@ class Runner:
             raise
         return slots
 
-    @torch.inference_mode()
     def step(self, slots: Sequence[Slot], ids: Tensor) -> tuple[Tensor, Tensor]:
         """Run tokens of requests, [rows, tokens]; returns the result of `DecodeStep`, which the next step may
-        overwrite.
+        overwrite. The caller must have entered inference mode.
 
         Raises MemoryShortError if memory is too short for them.
         """
-        with self._call():
+        with Call(self):
             count = ids.shape[1]
             first, rows = self._range(slots)
-            is_whole = len(slots) == rows and all(slot.row == first + place for place, slot in enumerate(slots))
+            beside = self._slots.taken[first : first + rows]
+            is_whole = len(slots) == rows and beside == list(slots)
             if not is_whole:
                 at = torch.tensor([slot.row - first for slot in slots], device=ids.device)
                 ids = ids.new_zeros(rows, count).index_copy(0, at, ids)
-            beside = self._slots.taken[first : first + rows]
-            tokens = max(slot.length for slot in beside) + count
-            self._making_room(lambda: self._slots.reserve(tokens))
+            tokens = max([slot.length for slot in beside]) + count
+            if tokens > self._slots.capacity:
+                self._making_room(lambda: self._slots.reserve(tokens))
             try:
                 logits, best = self._run(ids, first, tokens)
             except BaseException:
@@ -194,7 +193,7 @@ class Runner:
     @torch.inference_mode()
     def rewind(self, slot: Slot, count: int) -> None:
         """Forget the last `count` tokens of a request."""
-        with self._call():
+        with Call(self):
             slot.length -= count
             self._slots.rewind(slot, count)
 
@@ -208,14 +207,14 @@ class Runner:
         with self._lock:
             if self._depth or slot.owner is None or not tokens:
                 return
-            with self._call():
+            with Call(self):
                 tokens = tokens[: slot.length - self._learned]
                 self._pasts.add(self._model, tokens, self._slots, slot, self._learned + len(tokens))
 
     @torch.inference_mode()
     def free(self, slots: Sequence[Slot]) -> None:
         """Give slots back, and all memory with the last of them."""
-        with self._call():
+        with Call(self):
             self._left += slots
 
     @property
@@ -231,23 +230,7 @@ class Runner:
     @property
     def slot_memory(self) -> int:
         """Bytes of one slot."""
-        return self.memory // self._slots.count if self._stages else 0
-
-    @contextmanager
-    def _call(self) -> Iterator[None]:
-        """A call, during which no slot is freed: garbage may be collected at any moment, and with it an abandoned
-        request.
-        """
-        with self._lock:
-            self._depth += 1
-            try:
-                yield
-            finally:
-                try:
-                    if self._depth == 1:
-                        self._free_left()
-                finally:
-                    self._depth -= 1
+        return self._slots.slot_memory
 
     def _free_left(self) -> None:
         while self._left:
@@ -323,8 +306,7 @@ class Runner:
 
     def _embedded(self, ids: Tensor) -> Tensor:
         """Input of the first stage: token ids, or their embeddings if a model spans devices."""
-        model = self._model
-        return model.get_input_embeddings()(ids.clamp(min=0)) if len(self._stages) > 1 else ids
+        return ids if len(self._stages) == 1 else self._model.get_input_embeddings()(ids.clamp(min=0))
 
     def _run_prompts(self, prompts: Sequence[Tensor], slots: Sequence[Slot]) -> Tensor:
         """The logits after some prompts, [rows, vocabulary], which run as in `Reading`."""
@@ -338,3 +320,27 @@ class Runner:
     ) -> Reading:
         stages = [(stage.one.decoder, stage.cache) for stage in self._stages]
         return Reading(self._model, stages, self._prefix, prompts, slots, most, parts)
+
+
+class Call:
+    """A call of a runner, during which no slot is freed: garbage may be collected at any moment, and with it an
+    abandoned request.
+    """
+
+    __slots__ = ("_runner",)
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def __enter__(self) -> None:
+        self._runner._lock.acquire()
+        self._runner._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        runner = self._runner
+        try:
+            if runner._depth == 1:
+                runner._free_left()
+        finally:
+            runner._depth -= 1
+            runner._lock.release()

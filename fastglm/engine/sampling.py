@@ -204,16 +204,9 @@ class Sampler:
             self._penalty = _column([choice.sampling.repetition_penalty for choice in choices], device)
             for choice, seen in zip(choices, self.seen, strict=True):
                 choice.seen = None if choice.seen is None else seen
-
-    @property
-    def is_plain(self) -> bool:
-        """Tell whether the best tokens are chosen."""
-        return self.seen is None and self.noise is None and self._shift is None
-
-    @property
-    def is_read(self) -> bool:
-        """Tell whether a step needs the host between its tokens and the next step, which allows no graph."""
-        return any(choice.likeliest is not None or choice.matcher for choice in self._choices)
+        self.is_plain = self.seen is None and self.noise is None and self._shift is None  # the best tokens are chosen
+        # A step needs the host between its tokens and the next step, which allows no graph.
+        self.is_read = any(choice.likeliest is not None or choice.matcher for choice in choices)
 
     @property
     def generator(self) -> torch.Generator | None:
@@ -232,7 +225,8 @@ class Sampler:
         `NONE`.
         """
         token = best if self.is_plain else self._chosen(logits, best)
-        tell(self._choices, logits, token)
+        if self.is_read:
+            tell(self._choices, logits, token)
         return token
 
     def _chosen(self, logits: Tensor, best: Tensor) -> Tensor:

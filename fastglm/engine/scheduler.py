@@ -1,8 +1,8 @@
 """The scheduler: requests that enter and leave between the steps of one model."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from sys import maxsize
 from time import perf_counter
@@ -104,6 +104,7 @@ class Scheduler:
         self._pace = Pace()
         self._sampler: Sampler | None = None  # of the running requests
         self._choose: Run[Tensor] | None = None  # calls it
+        self._room: AbstractContextManager[None] = nullcontext()  # of the memory of a step
 
     @property
     def busy(self) -> bool:
@@ -168,18 +169,21 @@ class Scheduler:
         began, is_beside = perf_counter(), bool(self._rows)
         # Entered anew each time: the consumer of the tokens must not run in inference mode.
         with torch.inference_mode():
-            with self._shared(news):
+            try:
                 self._advance_all(news)
+            except Exception as error:
+                news += self._fail(error)
             read = self._admit(news)
             if not self._rows:
                 return news
-            tokens: list[int] = []
-            with self._shared(news):
+            try:
                 assert self._token is not None
                 self._reader.start(self._token)
                 if self._is_ahead:
                     self._launch_ahead()
                 tokens = self._reader.finish()
+            except Exception as error:
+                return news + self._fail(error)
             new = [ask.news(token) for ask, token in zip(self._rows, tokens, strict=True)]
             self.slot_memory = self._runner.slot_memory
             if is_beside:
@@ -187,14 +191,11 @@ class Scheduler:
             self._end([ask for ask, told in zip(self._rows, new, strict=True) if told.is_last])
         return news + new
 
-    @contextmanager
-    def _shared(self, news: list[News]) -> Iterator[None]:
-        """A block of work for all running requests, which fail if it raises an error."""
-        try:
-            yield
-        except Exception as error:
-            news += [News(ask.id, error, True) for ask in self._rows]
-            self._leave(self._rows)
+    def _fail(self, error: Exception) -> list[News]:
+        """Let all running requests fail, by an error of work that they share."""
+        news = [News(ask.id, error, True) for ask in self._rows]
+        self._leave(self._rows)
+        return news
 
     def _advance_all(self, news: list[News]) -> None:
         """Compute the next tokens of all running requests; the longest request fails if memory is short."""
@@ -228,7 +229,7 @@ class Scheduler:
         assert self._sampler
         assert self._choose
         slots = self._slots()
-        with room_for(f"{len(slots)} answers at once", f"ask less at once, {LESS}"):
+        with self._room:
             logits, best = self._runner.step(slots, self._token)
             try:
                 self._sampler.stir()
@@ -349,6 +350,7 @@ class Scheduler:
             return
         self._sampler = sampler = Sampler([ask.choice for ask in self._rows if ask.choice])
         self._choose = lambda logits, inputs: sampler(logits, *inputs)
+        self._room = room_for(f"{len(order)} answers at once", f"ask less at once, {LESS}")
         if self._is_ahead and not sampler.is_plain and not sampler.is_read:
             self._choose = Captured(self._choose)
 

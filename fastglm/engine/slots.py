@@ -31,11 +31,9 @@ class Slots:
     def __init__(self, caches: Sequence[KVCache]) -> None:
         self._caches = caches
         self.taken: list[Slot] = []  # by row
-
-    @property
-    def count(self) -> int:
-        """The number of slots, taken or free."""
-        return min(cache.slots for cache in self._caches)
+        self.count = 0  # slots, taken or free
+        self.capacity = 0  # tokens that each has room for
+        self.slot_memory = 0  # bytes of keys and values of one
 
     def take(self, count: int, capacity: int) -> list[Slot]:
         """Take new slots; all get space for at least `capacity` tokens. Raises MemoryShortError, and then takes
@@ -55,9 +53,8 @@ class Slots:
 
     def reserve(self, tokens: int) -> None:
         """Make space for `tokens` tokens in each slot; full buffers double. Raises MemoryShortError."""
-        capacity = min(cache.capacity for cache in self._caches)
-        if tokens > capacity:
-            self._resize(self.count, max(2 * capacity, tokens))
+        if tokens > self.capacity:
+            self._resize(self.count, max(2 * self.capacity, tokens))
 
     def free(self, slot: Slot) -> None:
         """Give a slot back."""
@@ -110,3 +107,6 @@ class Slots:
     def _resize(self, slots: int, capacity: int) -> None:
         for cache in self._caches:
             cache.resize(slots, capacity)
+        self.count = min(cache.slots for cache in self._caches)
+        self.capacity = min(cache.capacity for cache in self._caches)
+        self.slot_memory = self.memory // self.count

@@ -34,6 +34,8 @@ class StopTexts:
         """The part of a whole text before a stop text, or before a beginning of one at the end; if the text is the
         last, such a beginning is shown.
         """
+        if not self._texts:
+            return text
         ends = [(place + len(stop), place) for stop in self._texts if (place := text.find(stop)) >= 0]
         if ends:
             self.found = True

@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import psutil
@@ -81,8 +81,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-@contextlib.contextmanager
-def room_for(what: str, way_out: str, needed: int = 0) -> Iterator[None]:
+def room_for(what: str, way_out: str, needed: int = 0) -> AbstractContextManager[None]:
     """A block whose lack of memory becomes MemoryShortError, which says what ran out of memory and how to avoid it.
 
     Args:
@@ -91,16 +90,27 @@ def room_for(what: str, way_out: str, needed: int = 0) -> Iterator[None]:
         needed: bytes of main memory, checked first: a system may promise more than it has and kill the process that
         uses it.
     """
-    short = MemoryShortError(f"There is no memory for {what}: {way_out}.")
+    room = _Room(what, way_out)
     if needed and needed > psutil.virtual_memory().available:  # reading it takes as long as a tenth of a small step
-        raise short
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
+        raise room.short()
+    return room
+
+
+class _Room(AbstractContextManager[None]):
+    """A block that `room_for` gives; it may be entered again and again."""
+
+    def __init__(self, what: str, way_out: str) -> None:
+        self._what, self._way_out = what, way_out
+
+    def short(self) -> MemoryShortError:
+        """The error of a lack of memory."""
+        return MemoryShortError(f"There is no memory for {self._what}: {self._way_out}.")
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is None or not is_out_of_memory(error):
+            return
         error.__traceback__ = None  # its frames keep the memory in use
-        raise short from None
+        raise self.short() from None
 
 
 def _peak_resident() -> int:

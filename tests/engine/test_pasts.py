@@ -10,7 +10,7 @@ from recorded import folder
 
 import fastglm
 from fastglm.engine import GREEDY, FastEngine, Sampling, SpeculativeEngine, pasts, runner
-from fastglm.engine.runner import runner_of
+from fastglm.engine.runner import Call, runner_of
 from fastglm.engine.scheduler import Scheduler
 from fastglm.engine.speculative import Draft
 from fastglm.errors import MemoryShortError, NumbersError
@@ -377,7 +377,7 @@ def test_an_unexpected_error_leaves_no_past(monkeypatch):
 def test_a_request_that_is_abandoned_within_another_call_leaves_no_past():
     running = runner_of(model := tiny())
     slots, _ = running.prefill([torch.tensor(FIRST)], [4], "me")
-    with running._call():  # garbage is collected in it
+    with Call(running):  # garbage is collected in it
         running.keep(slots[0], FIRST)
         running.free(slots)
     assert running.past_memory == running.memory == 0
