@@ -1,5 +1,5 @@
 """The pace of prompts that are read between the steps of running requests: in chunks of tokens (Agrawal et al., OSDI
-2024, arXiv 2403.02310), each of which may run a part of the layers at a time.
+2024, arXiv 2403.02310), and these layer by layer.
 """
 
 from collections import deque
@@ -8,6 +8,7 @@ from statistics import median
 
 AIM = 1.5  # work on prompts in a round, in steps: a token beside it then takes 2.5 times as long as one without
 LEAST = 64  # tokens of a chunk: the weights are read once for all of them, and with fewer each token costs more
+MOST = 512  # tokens of a chunk: with more none of them costs less
 SHORTEST = 8  # tokens that a shorter run costs as well
 FIRST = 16  # tokens of a round before one was measured
 SEEN = 9  # rounds whose median counts, so that a disturbed one does not
@@ -27,14 +28,12 @@ class Pace:
         """The work of the next round."""
         return AIM * median(self._steps) / median(self._tokens) if self._steps and self._tokens else FIRST
 
-    @property
-    def tokens(self) -> int:
-        """The number of tokens of a chunk."""
-        return max(int(self.budget), LEAST)
-
-    def parts(self, tokens: int) -> int:
-        """The number of rounds that share the layers of a run."""
-        return ceil(work_of(tokens) / self.budget)
+    def chunk(self, unread: int, parts: int) -> int:
+        """The number of tokens of the next chunk of a prompt: a part of the layers is the work of a round, and all
+        chunks of the prompt have the same size.
+        """
+        most = min(max(int(self.budget * parts), LEAST), MOST)
+        return ceil(unread / ceil(unread / most))
 
     def see(self, seconds: float, work: float) -> None:
         """Count a round beside running requests: its duration, and its work on prompts."""

@@ -1,7 +1,6 @@
-"""Prompts on their way through the layers of a model, all layers in one go or a part of them at a time."""
+"""Prompts on their way through the layers of a model, all layers in one go or one at a time."""
 
 from collections.abc import Sequence
-from sys import maxsize
 from typing import Any
 
 import torch
@@ -19,8 +18,8 @@ Stages = Sequence[tuple[Decoder, KVCache]]  # the layers on each device, and the
 class Reading:
     """A run of prompts that write keys and values into their slots. Shorter prompts are padded on the left.
 
-    Of a single prompt, the tokens that are in its slot already do not run, and of the others the first `most`. Slots
-    may move, and steps of other requests may run, between two parts.
+    Of a single prompt, the tokens that are in its slot already do not run. Slots may move, and steps of other requests
+    may run, between two parts.
     """
 
     def __init__(
@@ -30,11 +29,10 @@ class Reading:
         prefix: Any | None,
         prompts: Sequence[Tensor],
         slots: Sequence[Slot],
-        most: int = maxsize,
-        parts: int = 1,
+        most: int | None = None,
     ) -> None:
-        """Begin a run. prefix: keys and values before every prompt; parts: the smallest number of parts in which the
-        layers on one device run, if there are as many layers.
+        """Begin a run. prefix: keys and values before every prompt; most: tokens of a single prompt that run, layer by
+        layer; None: all of them, on each device in one part.
         """
         learned = prefix.length if prefix else 0
         self.slots, self._prefix = slots, prefix
@@ -42,7 +40,7 @@ class Reading:
         self._passed = passed = self._before - learned
         self._is_whole = True
         if len(prompts) == 1:
-            self._is_whole = len(prompts[0]) - passed <= most
+            self._is_whole = most is None or len(prompts[0]) - passed <= most
             prompts = [prompts[0][passed:][:most]]
         self.tokens, pad = max(map(len, prompts)), model.config.pad_token_id
         ids = pad_sequence(list(prompts), batch_first=True, padding_value=pad, padding_side="left")
@@ -57,7 +55,7 @@ class Reading:
             slot.length = length  # known before it is filled: the slot of a prompt that fails is emptied
         for _, cache in stages:  # a step of other rows writes behind these tokens
             cache.begin([slot.row for slot in slots], lengths, following.to(cache.device))
-        self._left = _parts(model, stages, parts)
+        self._left = list(stages) if most is None else _parts(model, stages)
         self.parts = len(self._left)
         self._x = model.get_input_embeddings()(ids) if self.parts > 1 else ids
 
@@ -81,11 +79,9 @@ class Reading:
         return self._x[:, -1].float() if self._is_whole else self._x.new_empty(len(rows), 0)
 
 
-def _parts(model: Any, stages: Stages, count: int) -> list[tuple[Decoder, KVCache]]:
-    """The layers that run one after the other, with their caches: those of each device, or parts of those of one."""
-    if count == 1 or len(stages) > 1:
+def _parts(model: Any, stages: Stages) -> list[tuple[Decoder, KVCache]]:
+    """The layers that run one after the other, with their caches: those of each device, or each of those of one."""
+    if len(stages) > 1:
         return list(stages)
     ((decoder, cache),) = stages
-    layers = range(model.config.layers)
-    each = max(len(layers) // count, 1)
-    return [(decoder.part(layers[first : first + each]), cache) for first in layers[::each]]
+    return [(decoder.part(range(layer, layer + 1)), cache) for layer in range(model.config.layers)]

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from sys import maxsize
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, ref
 
@@ -100,21 +99,21 @@ class Runner:
         return self._making_room(lambda: self._prefill(prompts, answers, owner))
 
     @torch.inference_mode()
-    def begin(self, prompt: Tensor, answer: int, owner: str | None, most: int, parts: int) -> Reading:
-        """Begin to run the first `most` tokens of a prompt in a new slot, in `parts` parts; see `prefill`."""
+    def begin(self, prompt: Tensor, answer: int, owner: str | None, most: int | None) -> Reading:
+        """Begin to run a prompt in a new slot, or its first tokens; see `prefill` and `Reading`."""
         with Call(self):
             slots = self._making_room(lambda: self._open([prompt], [answer], owner))
             try:
-                return self._reading([prompt], slots, most, parts)
+                return self._reading([prompt], slots, most)
             except BaseException:
                 self.free(slots)
                 raise
 
     @torch.inference_mode()
-    def go_on(self, slot: Slot, prompt: Tensor, most: int, parts: int) -> Reading:
+    def go_on(self, slot: Slot, prompt: Tensor, most: int | None) -> Reading:
         """Begin to run the next tokens of a prompt in its slot, like `begin`."""
         with Call(self):
-            return self._reading([prompt], [slot], most, parts)
+            return self._reading([prompt], [slot], most)
 
     @torch.inference_mode()
     def advance(self, reading: Reading) -> Tensor | None:
@@ -315,11 +314,9 @@ class Runner:
             logits = reading.advance()
         return logits
 
-    def _reading(
-        self, prompts: Sequence[Tensor], slots: Sequence[Slot], most: int = maxsize, parts: int = 1
-    ) -> Reading:
+    def _reading(self, prompts: Sequence[Tensor], slots: Sequence[Slot], most: int | None = None) -> Reading:
         stages = [(stage.one.decoder, stage.cache) for stage in self._stages]
-        return Reading(self._model, stages, self._prefix, prompts, slots, most, parts)
+        return Reading(self._model, stages, self._prefix, prompts, slots, most)
 
 
 class Call:

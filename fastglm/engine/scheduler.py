@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from sys import maxsize
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -77,8 +76,8 @@ class Scheduler:
     """Runs requests of one model, which share its steps. A request that fails, or is cancelled, leaves the others
     untouched; an unexpected error of a step fails all requests that share it.
 
-    Prompts run in the order of their requests: whole while nothing else runs, otherwise in chunks of tokens and parts
-    of the layers, between the steps of the running requests (`Pace`). These wait for a chunk in one layer at the
+    Prompts run in the order of their requests: whole while nothing else runs, otherwise in chunks of tokens and layer
+    by layer, between the steps of the running requests (`Pace`). These wait for a chunk in one layer at the
     longest, or, if a model's tokens see later ones, for a whole prompt in one layer: at most the context. A model on
     several devices runs all layers of a device at once.
 
@@ -102,6 +101,7 @@ class Scheduler:
         self._token: Tensor | None = None  # [rows, 1], for the next step
         self._ahead: Tensor | None = None  # [rows, 1], of a step that is already launched
         self._pace = Pace()
+        self._parts = len(model.stages) or model.config.layers  # of a prompt that is read beside running requests
         self._sampler: Sampler | None = None  # of the running requests
         self._choose: Run[Tensor] | None = None  # calls it
         self._room: AbstractContextManager[None] = nullcontext()  # of the memory of a step
@@ -244,7 +244,7 @@ class Scheduler:
         done = 0.0
         while self._waiting and not (self._rows and self._is_full):
             ask = self._waiting[0]
-            needed = ask.work if ask.reading else self._unread(ask)
+            needed = ask.work if ask.reading else work_of(self._chunk(ask)) / self._parts
             if self._rows and done and done + needed > self._pace.budget:
                 break
             is_over = True
@@ -264,9 +264,10 @@ class Scheduler:
                 self._waiting.popleft()
         return done
 
-    def _unread(self, ask: Ask) -> int:
-        """The number of tokens of a prompt that have not run."""
-        return self._runner.unread(ask.slot, ask.prompt) if ask.slot else len(ask.prompt)
+    def _chunk(self, ask: Ask) -> int:
+        """The number of tokens of a prompt that run next beside running requests."""
+        unread = self._runner.unread(ask.slot, ask.prompt) if ask.slot else len(ask.prompt)
+        return self._pace.chunk(unread, self._parts) if self.model.config.is_causal else unread
 
     def _read(self, ask: Ask) -> bool:
         """Run the next part of a prompt; returns whether the request has entered, with the last token of the prompt.
@@ -286,15 +287,11 @@ class Scheduler:
 
     def _begin(self, ask: Ask) -> None:
         """Begin a run of the next tokens of a prompt: of all if nothing else runs, or if they see later ones."""
-        prompt, most, parts = self._prompt(ask), maxsize, 1
-        if self._rows:
-            if self.model.config.is_causal:
-                most = self._pace.tokens
-            parts = self._pace.parts(min(most, self._unread(ask)))
+        prompt, most = self._prompt(ask), self._chunk(ask) if self._rows else None
         if ask.slot:
-            ask.reading = self._runner.go_on(ask.slot, prompt, most, parts)
+            ask.reading = self._runner.go_on(ask.slot, prompt, most)
         else:
-            ask.reading = self._runner.begin(prompt, ask.left, ask.owner, most, parts)
+            ask.reading = self._runner.begin(prompt, ask.left, ask.owner, most)
             (ask.slot,) = ask.reading.slots
         ask.work = work_of(ask.reading.tokens) / ask.reading.parts
 

@@ -1,5 +1,7 @@
 """Prompts that are read in chunks between the steps of running requests: their sizes, order, failures and results."""
 
+from math import ceil
+
 import pytest
 import torch
 from learned import recorded
@@ -7,21 +9,22 @@ from recorded import folder
 
 import fastglm
 from fastglm.engine import GREEDY, FastEngine, pace
-from fastglm.engine.pace import LEAST, Pace
+from fastglm.engine.pace import FIRST, LEAST, Pace
 from fastglm.engine.reading import Reading
 from fastglm.engine.runner import runner_of
 from fastglm.engine.scheduler import Scheduler
 from fastglm.errors import MemoryShortError
 
-CAUSAL, CHUNK = "glm4", 16
+CAUSAL, CHUNK = "glm4", 20
 SHORT, LONG = list(range(100, 110)), [200 + place % 300 for place in range(100)]
 
 
 @pytest.fixture(autouse=True)
 def same_chunks(monkeypatch):
-    """Chunks of one size, whatever the machine's speed is."""
+    """Chunks of at most one size, all layers of which run in a round, whatever the machine's speed is."""
     monkeypatch.setattr(pace, "LEAST", CHUNK)
-    monkeypatch.setattr(Pace, "budget", CHUNK)
+    monkeypatch.setattr(pace, "MOST", CHUNK)
+    monkeypatch.setattr(Pace, "budget", CHUNK + 0.1)
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +47,19 @@ def alone(model, prompt, tokens=30):
 
 
 class Rounds:
-    """The rounds of a scheduler: new tokens by request, and the number of tokens in each run of a prompt's part."""
+    """The rounds of a scheduler: new tokens by request, the tokens of each run of a prompt, and the number of parts of
+    such runs in each round.
+    """
 
     def __init__(self, model, monkeypatch):
-        self.scheduler, self.found, self.widths = Scheduler(model), {}, []
-        advance = Reading.advance
+        self.scheduler, self.found, self.widths, self.parts = Scheduler(model), {}, [], []
+        advance, known = Reading.advance, []
 
         def noted(reading):
-            self.widths.append(reading.tokens)
+            if reading not in known:
+                known.append(reading)
+                self.widths.append(reading.tokens)
+            self.parts[-1] += 1
             return advance(reading)
 
         monkeypatch.setattr(Reading, "advance", noted)
@@ -61,6 +69,7 @@ class Rounds:
 
     def step(self, count=1):
         for _ in range(count):
+            self.parts.append(0)
             for news in self.scheduler.step():
                 self.found.setdefault(news.id, []).append(news.token)
 
@@ -74,19 +83,27 @@ def test_a_round_takes_the_aimed_share_of_a_step(monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(pace, "AIM", 2)
     speed = Pace()
-    assert (speed.tokens, speed.parts(LEAST)) == (LEAST, 4)
+    assert (speed.budget, speed.chunk(1000, 1)) == (FIRST, ceil(1000 / ceil(1000 / LEAST)))
     for _ in range(5):
         speed.see(0.010, 0)
         speed.see(0.015, 100)
-    assert speed.tokens == pytest.approx(400, abs=1)
-    assert (speed.parts(5), speed.parts(300), speed.parts(900)) == (1, 1, 3)
+    assert speed.budget == pytest.approx(400)
     speed.see(1.0, 0)
     speed.see(1.0, 100)
-    assert speed.tokens == pytest.approx(400, abs=1)  # one slow round counts little
+    assert speed.budget == pytest.approx(400)  # one slow round counts little
     for _ in range(9):
         speed.see(0.110, 100)  # 1 ms a token
     assert speed.budget == pytest.approx(20)
-    assert (speed.tokens, speed.parts(LEAST), speed.parts(3)) == (LEAST, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("unread", "parts", "tokens"),
+    [(3, 5, 3), (90, 5, 90), (110, 5, 55), (301, 5, 101), (307, 5, 77), (300, 1, 60), (9000, 90, 500)],
+)
+def test_a_part_of_a_chunk_is_the_work_of_a_round_and_chunks_of_a_prompt_are_equal(monkeypatch, unread, parts, tokens):
+    monkeypatch.undo()
+    monkeypatch.setattr(Pace, "budget", 20.4)
+    assert Pace().chunk(unread, parts) == tokens
 
 
 def test_running_requests_get_a_token_in_each_round_of_a_long_prompt(model, monkeypatch):
@@ -94,12 +111,12 @@ def test_running_requests_get_a_token_in_each_round_of_a_long_prompt(model, monk
     rounds.add(0, SHORT)
     rounds.step(2)
     rounds.add(1, LONG)
-    rounds.step(6)
-    assert (len(rounds.found[0]), 1 in rounds.found) == (8, False)
+    rounds.step(4)
+    assert (len(rounds.found[0]), 1 in rounds.found) == (6, False)
     assert rounds.scheduler.slots == 2
     rounds.step()
-    assert (len(rounds.found[0]), len(rounds.found[1])) == (9, 1)
-    assert rounds.widths == [10, *[CHUNK] * 6, 4]
+    assert (len(rounds.found[0]), len(rounds.found[1])) == (7, 1)
+    assert rounds.widths == [10, *[CHUNK] * 5]
     assert rounds.finish() == wanted
 
 
@@ -111,7 +128,7 @@ def test_a_prompt_is_read_whole_where_nothing_else_runs(model, monkeypatch):
     rounds.step(2)
     rounds.add(2, LONG, 4)
     rounds.finish()  # the other one ends within it
-    assert rounds.widths == [100, 10, CHUNK, CHUNK, 68]
+    assert rounds.widths == [100, 10, CHUNK, CHUNK, 60]
 
 
 def test_prompts_are_read_in_the_order_of_their_requests(model, monkeypatch):
@@ -120,16 +137,17 @@ def test_prompts_are_read_in_the_order_of_their_requests(model, monkeypatch):
     rounds.step()
     for id, prompt in ((1, LONG[:40]), (2, LONG[:20]), (3, [7, 8, 9]), (4, [9, 8])):
         rounds.add(id, prompt, 40)
-    rounds.step(3)
-    assert (rounds.widths, set(rounds.found)) == ([10, 16, 16, 8], {0, 1})
     rounds.step(2)
-    assert rounds.widths[4:] == [16, 4, 3]  # short prompts share a round
-    assert set(rounds.found) == {0, 1, 2, 3}
+    assert (rounds.widths, set(rounds.found)) == ([10, 20, 20], {0, 1})
+    rounds.step()
+    assert (rounds.widths[3:], set(rounds.found)) == ([20], {0, 1, 2})
+    rounds.step()
+    assert (rounds.widths[4:], set(rounds.found)) == ([3, 2], {0, 1, 2, 3, 4})  # short prompts share a round
     rounds.finish()
     assert rounds.found[2] == alone(model, LONG[:20], 40)
 
 
-def test_a_model_whose_tokens_see_later_ones_reads_whole_prompts_in_parts_of_its_layers(monkeypatch):
+def test_a_model_whose_tokens_see_later_ones_reads_whole_prompts_layer_by_layer(monkeypatch):
     model = fastglm.load(str(folder("chatglm")), "fast", "cpu")[0]
     long = [*range(5, 65), 86, 89]
     wanted, rounds = alone(model, long), Rounds(model, monkeypatch)
@@ -139,23 +157,23 @@ def test_a_model_whose_tokens_see_later_ones_reads_whole_prompts_in_parts_of_its
     rounds.add(1, long)
     rounds.add(2, long)
     rounds.step(3)
-    assert rounds.widths == [3, 62, 62, 62]  # each of the three layers in a round
+    assert (rounds.widths, rounds.parts) == ([3, 62], [1, 1, 1, 1])  # each of the three layers in a round
     assert (len(rounds.found[0]), len(rounds.found[1]), 2 in rounds.found) == (4, 1, False)
     rounds.finish()
     assert (rounds.found[1], rounds.found[2]) == (wanted, wanted)
 
 
-def test_a_chunk_runs_a_part_of_the_layers_in_each_round(model, monkeypatch):
+def test_a_chunk_runs_as_many_layers_as_a_round_has_room_for(model, monkeypatch):
     wanted, rounds = {0: alone(model, SHORT), 1: alone(model, LONG[:40])}, Rounds(model, monkeypatch)
-    monkeypatch.setattr(Pace, "budget", 8)
+    monkeypatch.setattr(Pace, "budget", 15)
     rounds.add(0, SHORT)
     rounds.step()
     rounds.add(1, LONG[:40])
-    rounds.step(6)
-    assert rounds.widths == [10, *[CHUNK] * 6]  # a layer in a round, because two are more than half of a chunk
-    assert (len(rounds.found[0]), 1 in rounds.found) == (7, False)
+    rounds.step(2)
+    assert (rounds.widths, rounds.parts) == ([10, 20, 20], [1, 2, 2])  # the second round begins the second chunk
+    assert (len(rounds.found[0]), 1 in rounds.found) == (3, False)
     rounds.step()
-    assert rounds.widths[7:] == [8]
+    assert (rounds.parts, len(rounds.found[1])) == ([1, 2, 2, 2], 1)
     assert rounds.finish() == wanted
 
 
@@ -183,10 +201,10 @@ def test_the_slot_of_a_prompt_moves_between_two_layers_where_a_request_leaves(mo
     for id in range(3):
         rounds.add(id, SHORT[id:])
         rounds.step()
-    monkeypatch.setattr(Pace, "budget", 6)
+    monkeypatch.setattr(Pace, "budget", 7)
     rounds.add(3, LONG)
     rounds.step(5)
-    assert rounds.widths[3:] == [CHUNK] * 5
+    assert (rounds.widths[3:], rounds.parts[3:]) == ([CHUNK, CHUNK], [1] * 5)
     rounds.scheduler.cancel(1)  # two layers of the second chunk have run
     found = rounds.finish()
     assert (found[2], found[3]) == (alone(model, SHORT[2:]), alone(model, LONG))
@@ -247,7 +265,7 @@ def test_chunks_go_on_where_the_past_of_the_owner_ends_and_leave_one(model, monk
     rounds.add(1, prompt, owner="me")
     found = rounds.finish()
     assert found[1] == wanted
-    assert rounds.widths == [10, 16, 16, 16, 3]  # 59 tokens are known
+    assert rounds.widths == [10, 19, 16, 16]  # 59 tokens are known
     again = FastEngine(model)
     assert list(again.generate([*prompt, *wanted, 5], 4, GREEDY, (), "me")) == alone(model, [*prompt, *wanted, 5], 4)
     assert again.reused == len(prompt) + len(wanted) - 1
@@ -287,19 +305,17 @@ def test_logits_after_chunks_and_parts_are_those_of_the_whole_prompt(make, monke
     after = running.step(slots, token)[0].clone()
     running.free(slots)
     other, _ = running.prefill([prompt[:20]], [40])
-    readings = [running.begin(prompt, 4, None, 30, 1)]
+    readings = [running.begin(prompt, 4, None, 30)]
     (slot,) = readings[0].slots
     found = []
-    for parts in (3, 2):
+    for _ in range(2):
         found += through(running, readings[-1], other)
-        readings.append(running.go_on(slot, prompt, 35, parts))
+        readings.append(running.go_on(slot, prompt, 35))
     running.free(other)  # the slot moves
     found += through(running, readings[-1], [])
     assert [each.shape for each in found[:2]] == [(1, 0)] * 2
     assert [reading.tokens for reading in readings] == [30, 35, 35]
-    assert [reading.parts for reading in readings] == (
-        [2, 2, 2] if model.stages else [1, len(model.blocks), len(model.blocks)]
-    )
+    assert [reading.parts for reading in readings] == [2 if model.stages else len(model.blocks)] * 3
     assert running.unread(slot, LONG) == 0
     torch.testing.assert_close(found[2], whole, rtol=1e-5, atol=2e-5)
     torch.testing.assert_close(running.step([slot], token)[0], after, rtol=1e-5, atol=2e-5)
@@ -311,11 +327,11 @@ def test_the_head_runs_for_the_last_token_of_a_prompt_alone(model, monkeypatch):
     rounds.add(0, SHORT, 3)
     rounds.step()
     hook = model.head.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].shape[:2]))
-    rounds.add(1, LONG[:40], 1)
+    rounds.add(1, LONG[:60], 1)
     rounds.step(2)
     assert len(seen) == 2  # of two steps
     rounds.step(3)
     hook.remove()
     assert len(seen) == 3
-    assert rounds.widths == [10, 16, 16, 8]
+    assert rounds.widths == [10, 20, 20, 20]
     assert not rounds.scheduler.busy
