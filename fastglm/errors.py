@@ -64,6 +64,10 @@ class NumbersError(FastGLMError):
         super().__init__(message)
 
 
+class ServedError(FastGLMError):
+    """A server has the device that somebody wants alone; the message names it, without advice."""
+
+
 class HostError(FastGLMError):
     """The process that runs a model could not start, or ended."""
 

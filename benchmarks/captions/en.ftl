@@ -17,6 +17,7 @@ remark-noise-clock-limited = noisy: the system allows only { $share } of the pro
 remark-noise-gpu-slowed = noisy: the GPU was slowed to stay within its power or temperature
 remark-noise-drift = noisy: the second half of the repeats differs by { $by } from the first
 remark-noise-spread = noisy: repeats of the same answer scatter by { $largest }
+remark-noise-beside = noisy: { $server } served on the same device meanwhile
 remark-noise-client-lag = noisy: the clients themselves were late, by up to { $share } of the time to the first token
 remark-noise-warm-up = noisy: the warm-up ended while answers still got faster
 remark-endpoint = a server was measured over the network; the machine named is the one that its clients ran on

@@ -24,6 +24,7 @@ remark-noise-clock-limited = 有干扰：系统只允许处理器最高频率的
 remark-noise-gpu-slowed = 有干扰：GPU 为不超过功耗或温度上限而降速
 remark-noise-drift = 有干扰：后一半重复与前一半相差 { $by }
 remark-noise-spread = 有干扰：相同内容的各次重复相差达 { $largest }
+remark-noise-beside = 有干扰：测量期间 { $server } 在同一设备上提供服务
 remark-noise-client-lag = 有干扰：客户端自身有延迟，最多达首词时间的 { $share }
 remark-noise-warm-up = 有干扰：预热结束时回答仍在变快
 remark-endpoint = 此次通过网络测量一个服务；所列机器是客户端所在的机器

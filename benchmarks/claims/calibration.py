@@ -16,8 +16,9 @@ from benchmarks.measure import statistics
 from benchmarks.measure.bounds import ClaimedFigure, count, times, within
 from benchmarks.measure.statistics import Estimate
 from benchmarks.measure.stopping import LEAST, Precision
+from benchmarks.run.device import alone
 from benchmarks.run.isolated import apart
-from benchmarks.run.progress import Reporter, alone
+from benchmarks.run.progress import Reporter
 from benchmarks.run.workload import Workload, prompts
 from benchmarks.store.run import Run
 from benchmarks.suites.load import files_of
@@ -90,8 +91,8 @@ def _compared(reporter: Reporter, slower: float) -> Estimate:
 
     asked = prepare(WORKLOAD, read_subject("demo", "cpu").tokenizer)
     run = Run("demo", ("first", "second"), ("latency",), {"device": "cpu"}, machine={})
-    with alone("cpu", "benchmark", reporter):
-        result = execute(run, WORKLOAD, asked, [], load, None, reporter)
+    with alone("cpu", "benchmark", reporter) as servers:
+        result = execute(run, WORKLOAD, asked, [], load, None, reporter, beside=servers)
     for row in result.measurements:
         if row.metric == "decode_rate_ratio":
             return Estimate(row.value, row.n, row.low, row.high)

@@ -22,6 +22,7 @@ from benchmarks.execution.request import RunRequest
 from benchmarks.measure import statistics
 from benchmarks.measure.bounds import ClaimedFigure, count, kept, text, times
 from benchmarks.measure.statistics import Estimate
+from benchmarks.run.device import disturbance
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import BarReporter, Reporter
 from benchmarks.run.questions import held_out
@@ -362,19 +363,23 @@ def keep(only: str | None = None, json: Path | None = None) -> bool:
 
     Raises:
         UsageError: an unknown name, or a file of another machine.
+        ServedError: a server has the CPU or the card.
     """
     names = [name.strip() for name in only.split(",")] if only else list(PROMISES)
     for name in names:
         if name not in PROMISES:
             raise UsageError(f"there is no promise {name}: choose from {', '.join(PROMISES)}")
-    facts = machine(str(resolve_device()))
+    device = str(resolve_device())
+    devices = ",".join(sorted({"cpu", device}))
+    disturbance(devices)  # refused here, before anything is measured
+    facts = machine(device)
     results = ResultFile.open(json, facts) if json else None
     print(f"{facts['cpu']}, {facts['threads']} threads, {facts['memory'] / 1e9:.0f} GB, torch {torch.__version__}")
     if warning := busy_warning(facts):
         print(f"warning: {warning}", flush=True)
     missed = 0
     for name in names:
-        reporter, load = BarReporter(), busy()
+        reporter, load, note = BarReporter(), busy(), disturbance(devices)
         try:
             figures = PROMISES[name].measure(reporter)
         except FastGLMError as error:
@@ -386,5 +391,5 @@ def keep(only: str | None = None, json: Path | None = None) -> bool:
         verdict = {True: "kept", False: "MISSED", None: "not for this machine"}[kept(figures)]
         print(f"{PROMISES[name].promised:104}  {text(figures):44}  {verdict}", flush=True)
         if results and figures:
-            results.put(Row.now(name, figures, PROMISES[name].promised, load))
+            results.put(Row.now(name, figures, PROMISES[name].promised, load, note))
     return not missed

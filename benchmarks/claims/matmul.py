@@ -15,6 +15,7 @@ from benchmarks.exchange.result_file import ResultFile, Row
 from benchmarks.measure import statistics
 from benchmarks.measure.bounds import text, times
 from benchmarks.measure.statistics import Estimate
+from benchmarks.run.device import disturbance
 from benchmarks.run.isolated import apart
 from benchmarks.run.progress import BarReporter
 from fastglm.engine.compile.prepare import prepare_kernels
@@ -74,7 +75,7 @@ def tell(json: Path | None = None) -> None:
     if warning := busy_warning(facts):
         print(f"warning: {warning}", flush=True)
     for shape in SHAPES:
-        reporter, load = BarReporter(), busy()
+        reporter, load, note = BarReporter(), busy(), disturbance("cpu")
         found = apart(speedups, reporter, shape)
         reporter.close()
         for name in FORMATS:
@@ -82,6 +83,7 @@ def tell(json: Path | None = None) -> None:
                 f"{shape[0]} × {shape[1]} {name}",
                 [times(found[name, n], f"{n} rows") for n in ROWS],
                 cpu_busy=load,
+                note=note,
             )
             print(f"{row.name:24} {text(row.figures)}", flush=True)
             if results:

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.measure.bounds import ClaimedFigure
-from benchmarks.run.progress import Reporter, alone
+from benchmarks.run.device import alone
+from benchmarks.run.progress import Reporter
 from fastglm.errors import FastGLMError
 from fastglm.kernels.cuda.kernel import TritonKernel, refusal
 from fastglm.kernels.formats import Int4, Int8, WeightFormat

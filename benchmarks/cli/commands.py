@@ -10,6 +10,7 @@ import typer
 from benchmarks import files
 from benchmarks.cli.options import (
     AnswerTokens,
+    Beside,
     JsonFile,
     PromptTokens,
     RunId,
@@ -99,6 +100,7 @@ def run(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, or several cards: cuda:0,cuda:1.")
     ] = "auto",
+    beside: Beside = False,
     json: JsonFile = None,
     progress: Progress = Show.bar,
     ray: Ray = None,
@@ -107,16 +109,19 @@ def run(
 ) -> None:
     """Measure variants in turn and keep the results."""
     from benchmarks.report import report
+    from benchmarks.run.device import beside_servers
     from benchmarks.run.progress import reporter_for
 
     reporter = reporter_for(progress)
-    with telling(reporter.error):
+    with telling(reporter.error), beside_servers(beside):
         from benchmarks.execution.request import RunRequest
 
         asked = (model, variants, suite, prompt_tokens, answer_tokens, repeats, device, questions, texts)
         order = RunRequest.read(*asked, precision, budget, batches, arithmetic=arithmetic)
         if json:
             files.check_json(json)
+        if beside and ray:
+            raise UsageError("--beside is for one machine: leave it out with --ray")
         if json and ray:
             raise UsageError("--json is for one machine: leave it out with --ray, and export the runs afterwards")
         kept_in = open_store(store)
@@ -132,15 +137,17 @@ def run(
 @app.command("resume")
 def resume_run(
     run: RunId,
+    beside: Beside = False,
     progress: Progress = Show.bar,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
     """Resume a run that was cancelled or broke off: measure its missing part."""
+    from benchmarks.run.device import beside_servers
     from benchmarks.run.progress import reporter_for
 
     reporter = reporter_for(progress)
-    with telling(reporter.error):
+    with telling(reporter.error), beside_servers(beside):
         kept_in = opened_store(store)
         from benchmarks.execution.resume import resume
 
@@ -285,6 +292,7 @@ def work_off(debug: Debug = False) -> None:
 @app.command()
 def promises(
     only: Annotated[str | None, typer.Option(metavar="NAMES", help="Some of them, with commas between.")] = None,
+    beside: Beside = False,
     json: ResultsFile = None,
     debug: Debug = False,
 ) -> None:
@@ -293,20 +301,25 @@ def promises(
     if json:
         files.check_json(json)
     from benchmarks.claims.claims import keep
+    from benchmarks.run.device import beside_servers
 
-    if not keep(only, json):
+    with beside_servers(beside):
+        is_kept = keep(only, json)
+    if not is_kept:
         raise typer.Exit(1)
 
 
 @app.command()
-def products(json: ResultsFile = None, debug: Debug = False) -> None:
+def products(beside: Beside = False, json: ResultsFile = None, debug: Debug = False) -> None:
     """Measure the speed of packed weights on this CPU, relative to fp32."""
 
     if json:
         files.check_json(json)
-    from benchmarks.claims.matmul import tell
+    from benchmarks.claims import matmul
+    from benchmarks.run.device import beside_servers
 
-    tell(json)
+    with beside_servers(beside):
+        matmul.tell(json)
 
 
 @app.command()

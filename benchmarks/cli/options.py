@@ -26,6 +26,10 @@ StoreUrl = Annotated[
         metavar="URL", help="Results database; `none` keeps no results. [default: FASTGLM_DATABASE_URL, or the home]"
     ),
 ]
+Beside = Annotated[
+    bool,
+    typer.Option("--beside", help="Measure beside a running `fastglm serve` too, and mark the figures as disturbed."),
+]
 
 
 def tell(result: "Result", kept_in: "Store | None", reporter: "Reporter", more: str = "") -> None:

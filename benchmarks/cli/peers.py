@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import files
-from benchmarks.cli.options import AnswerTokens, JsonFile, PromptTokens, StoreUrl, Variants, open_store, tell
+from benchmarks.cli.options import AnswerTokens, Beside, JsonFile, PromptTokens, StoreUrl, Variants, open_store, tell
 from fastglm.cli.errors import telling
 from fastglm.cli.options import Debug, Progress
 from fastglm.errors import UsageError
@@ -31,16 +31,18 @@ def peers(
     published_python: Annotated[
         str, typer.Option(metavar="PYTHON", help="One whose transformers still runs that code.")
     ] = "python",
+    beside: Beside = False,
     json: JsonFile = None,
     progress: Progress = Show.bar,
     store: StoreUrl = None,
     debug: Debug = False,
 ) -> None:
     """Measure other programs with a model of the same sizes and random weights, on the CPU, in turn with this one."""
+    from benchmarks.run.device import beside_servers
     from benchmarks.run.progress import reporter_for
 
     reporter = reporter_for(progress)
-    with telling(reporter.error):
+    with telling(reporter.error), beside_servers(beside):
         from benchmarks.environment.machine import physical_cores
         from benchmarks.execution.request import RunRequest
         from benchmarks.peers import ratios

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import files
+from benchmarks.cli.options import Beside
 from fastglm.cli.errors import telling
 from fastglm.cli.options import Debug
 
@@ -25,15 +26,17 @@ def export_reference(
     questions: ReferenceQuestions = 24,
     texts: ReferenceTexts = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps.")] = "auto",
+    beside: Beside = False,
     debug: Debug = False,
 ) -> None:
     """Write the answers of `original` to the questions, for a machine with too little memory for it."""
     from benchmarks.execution.reference import Interview
     from benchmarks.measure import wording
+    from benchmarks.run.device import beside_servers
     from benchmarks.run.progress import BarReporter
 
     reporter = BarReporter()
-    with telling(reporter.error):
+    with telling(reporter.error), beside_servers(beside):
         files.check_file(file, "FILE")
         interview = Interview.read(model, questions, texts, device)
         size, head = interview.check_room(file)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from benchmarks import files
-from benchmarks.cli.options import AnswerTokens, JsonFile, StoreUrl, open_store, tell
+from benchmarks.cli.options import AnswerTokens, Beside, JsonFile, StoreUrl, open_store, tell
 from fastglm.cli.errors import telling
 from fastglm.cli.options import Debug, Progress
 from fastglm.errors import FastGLMError, UsageError
@@ -44,6 +44,7 @@ def serving(
     answer_tokens: AnswerTokens = "64",
     slo: Slo = "ttft=1s,tpot=100ms",
     repeats: Repeats = "5",
+    beside: Beside = False,
     json: JsonFile = None,
     progress: Progress = Show.bar,
     store: StoreUrl = None,
@@ -55,10 +56,11 @@ def serving(
     Each level lasts 10 seconds or more. Not counted are the time until every client has had an answer, and the time
     after that in which the last counted requests end.
     """
+    from benchmarks.run.device import beside_servers
     from benchmarks.run.progress import reporter_for
 
     reporter = reporter_for(progress)
-    with telling(reporter.error):
+    with telling(reporter.error), beside_servers(beside):
         from benchmarks.execution.request import RunRequest, read_number
         from benchmarks.report import report
         from benchmarks.run.workload import Workload
@@ -82,8 +84,10 @@ def serving(
             kept_in = open_store(store)
             result = order.carry_out(kept_in, reporter)
         else:
-            if variants or device:
-                raise UsageError("--variants and --device are for servers started here: leave them out with --endpoint")
+            if variants or device or beside:
+                raise UsageError(
+                    "--variants, --device and --beside are for servers started here: leave them out with --endpoint"
+                )
             asked = Endpoint.read(endpoint, model, read_key(key_file) if key_file else None)
             kept_in = open_store(store)
             result = measure_endpoint(asked, workload, kept_in, reporter)

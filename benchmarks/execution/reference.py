@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.run.device import alone
 from benchmarks.run.isolated import elsewhere
-from benchmarks.run.progress import Reporter, alone
+from benchmarks.run.progress import Reporter
 from benchmarks.run.questions import Question, held_out, read_texts
 from benchmarks.suites.quality import LONGEST_ANSWER, streamed
 from fastglm.compress.checkpoint_writer import check_room

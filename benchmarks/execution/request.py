@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from benchmarks.environment.machine import busy_warning, machine
 from benchmarks.execution.runner import execute, prepare
 from benchmarks.measure.stopping import LEAST, Precision
-from benchmarks.run.progress import Reporter, alone
+from benchmarks.run.device import alone
+from benchmarks.run.progress import Reporter
 from benchmarks.run.questions import Question, held_out, read_texts
 from benchmarks.run.record import Result
 from benchmarks.run.workload import Tokenizer, Workload
@@ -112,7 +113,7 @@ class RunRequest:
         prompts = prepare(self.workload, subject.tokenizer)
         questions = self.questions()
 
-        with alone(subject.device, f"benchmark of {self.model}", reporter):
+        with alone(subject.device, f"benchmark of {self.model}", reporter) as servers:
             facts = machine(subject.device)
             if warning := busy_warning(facts):
                 reporter.warning(warning)
@@ -127,6 +128,7 @@ class RunRequest:
                 reporter,
                 resumed=begun is not None,
                 server=self.serve,
+                beside=servers,
             )
 
     def start(self, variant: str, progress: OnProgress) -> Host:

@@ -35,11 +35,13 @@ def execute(
     reporter: Reporter,
     resumed: bool = False,
     server: Serve | None = None,
+    beside: str | None = None,
 ) -> Result:
     """Measure everything, or the part that the store lacks if `resumed`.
 
     SIGINT and SIGTERM end the run as `cancelled`, with its measurements kept; `failed` means that no variant could be
-    measured. An error that breaks the run is raised after its measurements are kept.
+    measured. An error that breaks the run is raised after its measurements are kept. `beside` names servers on the same
+    device, which disturb the run.
     """
     record = Record(run, store)
     if store and resumed:
@@ -55,6 +57,8 @@ def execute(
                 store.note(run.id, settings)
 
     bench = Session(workload, asked, questions, load, record, reporter, note, server=server)
+    if beside:
+        bench.settle("noise", "beside", {"server": beside})
     status: Status = "failed"
     try:
         with stoppable():

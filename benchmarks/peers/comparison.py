@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from benchmarks.execution.request import RunRequest, read_light
 from benchmarks.peers.peer import OwnProcess, Peer
 from benchmarks.peers.sizes import Sizes
+from benchmarks.run.device import disturbance
 from benchmarks.run.isolated import elsewhere
 from benchmarks.run.progress import Reporter
 from benchmarks.run.record import Result
@@ -50,6 +51,7 @@ class Comparison(RunRequest):
 
 def compare(order: RunRequest, peers: Mapping[str, Peer], store: "Store | None", reporter: Reporter) -> Result:
     """Measure a request with these peers in turn. Raises `FastGLMError` if nothing can be measured."""
+    disturbance(order.device)  # refused here, before the peers' models are written
     sizes = Sizes.of(read_light(order.model)[1])
     order.workload.check(sizes.context)
     with tempfile.TemporaryDirectory(prefix="fastglm-peers-") as name:

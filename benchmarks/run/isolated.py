@@ -6,7 +6,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from benchmarks.run.progress import Reporter, alone
+from benchmarks.run.device import alone
+from benchmarks.run.progress import Reporter
 from fastglm.errors import FastGLMError, HostError
 from fastglm.progress.progress import OnProgress, Progress
 

@@ -11,13 +11,10 @@ The JSON lines, on standard output, one object a line:
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 from tqdm import tqdm
 
-from fastglm.hosting.lease import lease
 from fastglm.progress.bar import Bar
 from fastglm.progress.json_lines import PAUSE, JsonLines
 from fastglm.progress.progress import Progress, Show, TimeLeft
@@ -49,13 +46,6 @@ class Reporter(Protocol):
 
     def error(self, message: str) -> None:
         """There was no run, or it broke."""
-
-
-@contextmanager
-def alone(device: str, purpose: str, reporter: Reporter) -> Iterator[None]:
-    """Hold a device in the block, with nobody beside; the reporter is told whom it waits for."""
-    with lease(device, purpose, exclusive=True, on_wait=lambda holder: reporter.at(f"waiting for {holder}")):
-        yield
 
 
 class JsonReporter:

@@ -2,18 +2,22 @@
 
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from dashboard import widgets
+from dashboard import machine, widgets
 from dashboard.jobs import jobs
 from dashboard.markup import bold, plain
 from dashboard.texts import say
 from fastglm.errors import FastGLMError
+from fastglm.hosting.lease import servers
 from fastglm.system.home import folder
 from fastglm.variants.variants import USUAL
+
+BESIDE = "measure-beside"
 
 
 def pick_subject(place: str) -> tuple[str, list[str], bool]:
@@ -29,6 +33,7 @@ def pick_subject(place: str) -> tuple[str, list[str], bool]:
     for offer in offers:
         if offer.reason:
             st.caption(f":material/block: {bold(offer.name)}: {plain(offer.reason)}")
+    _offer_beside()
     return model, variants, refused is None and bool(variants)
 
 
@@ -65,10 +70,19 @@ def _may_open(run: pd.Series) -> bool:
     )
 
 
+def _offer_beside() -> None:
+    """Name the servers on the device, which refuse a measurement, and let the visitor measure beside them."""
+    card = machine.device()
+    with suppress(FastGLMError):  # a broken home is told elsewhere
+        if card and (found := servers(card.kind)):
+            st.toggle(say("measure-beside", servers=found), key=BESIDE)
+
+
 def _start(*commands: list[str]) -> None:
+    beside = ["--beside"] if st.session_state.get(BESIDE) else []
     try:
         for arguments in commands:
-            jobs.start(["-m", "benchmarks", *arguments, "--progress", "json"])
+            jobs.start(["-m", "benchmarks", *arguments, *beside, "--progress", "json"])
     except FastGLMError as error:
         st.error(plain(error))
     else:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pandas as pd
 import streamlit as st
 
-from benchmarks.measure import wording
+from benchmarks.measure import noise, wording
 from benchmarks.store.store import Store
-from dashboard import page_frame, widgets
+from dashboard import captions, page_frame, widgets
 from dashboard.jobs import measure_form
 from dashboard.jobs import status as watching
 from dashboard.markup import bold, code, plain
@@ -74,7 +74,15 @@ def pick_run(runs: pd.DataFrame, place: str, empty: str) -> pd.Series | None:
         # A bound widget would put the title into the address, in the visitor's language.
         st.query_params["run"] = chosen
     measure_form.offer_rest(runs.loc[chosen])
+    warn_of_servers(runs.loc[chosen])
     return runs.loc[chosen]
+
+
+def warn_of_servers(run: pd.Series) -> None:
+    """Draw a warning if a server disturbed the run."""
+    found = {name: why for name, why in run["settings"].get("noise", {}).items() if name == "beside"}
+    for remark in noise.remarks(found):
+        st.warning(captions.words(remark), icon=":material/warning:")
 
 
 def run_title(run: pd.Series) -> str:

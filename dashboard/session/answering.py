@@ -3,11 +3,11 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 from dashboard.session.state import Figures
-from fastglm.errors import CancelledError, FastGLMError, MemoryShortError
+from fastglm.errors import CancelledError, FastGLMError, MemoryShortError, ServedError
 from fastglm.generation.piece import Piece
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.host import Host
@@ -182,7 +182,11 @@ class Turn:
             self._state, self._waiting_for = "waiting", holder
             self._stop_if_cancelled()
 
-        with lease(host.info.device, "compare", exclusive=True, on_wait=wait):
+        with ExitStack() as held:
+            try:
+                held.enter_context(lease(host.info.device, "compare", exclusive=True, on_wait=wait))
+            except ServedError as error:
+                raise ServedError(f"{error}: stop it, or compare both at once") from None
             self._waiting_for = ""
             yield
 

@@ -255,6 +255,7 @@ latency-intro = The speed of variants on this machine, in reading a prompt (pref
 prompt-tokens = Prompt tokens
 repeats = Repeats
 repeats-help = Number of answers of each kind. Fewer than 5 say little about the spread.
+measure-beside = { $servers } uses the device: measure beside it, marked as disturbed (refused otherwise)
 measure = Measure
 starting = Starting …
 time-left = · about { $time } s left

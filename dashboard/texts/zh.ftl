@@ -239,6 +239,7 @@ latency-intro = 各变体在本机上阅读提示（预填充）和书写回答�
 prompt-tokens = 提示词元数
 repeats = 重复次数
 repeats-help = 每种回答的次数；少于 5 次难以看出波动。
+measure-beside = { $servers } 正在使用该设备：同时测量，结果标为受干扰（否则拒绝测量）
 measure = 开始测量
 starting = 正在启动……
 time-left = · 大约还需 { $time } 秒

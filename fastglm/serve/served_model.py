@@ -7,7 +7,7 @@ from typing import Any
 
 from fastglm.errors import CancelledError
 from fastglm.hosting.host import Host
-from fastglm.hosting.lease import lease
+from fastglm.hosting.lease import serving_lease
 from fastglm.hosting.protocol import HostKey
 from fastglm.progress.progress import Progress
 from fastglm.serve.facts import ModelFacts, read_facts
@@ -83,7 +83,7 @@ class ServedModel:
         try:
             host.load(progress=self._on_progress)
             if not self._is_leased:
-                self._lease.enter_context(lease(host.info.device, self._who, on_wait=self._on_wait))
+                self._lease.enter_context(serving_lease(host.info.device, self._who, self._on_wait))
                 self._is_leased = True
             self._check_open()
             found = Loaded(host, host.apply(read_facts))

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,8 +13,8 @@ from typing import IO
 import pytest
 from hosting import TESTS_ON_PATH
 
-from fastglm.errors import CancelledError, HomeError, UsageError
-from fastglm.hosting.lease import LENT, holder, lease, sweep_tickets
+from fastglm.errors import CancelledError, HomeError, ServedError, UsageError
+from fastglm.hosting.lease import LENT, holder, lease, servers, serving_lease, sweep_tickets
 from fastglm.system.locks import try_lock
 
 # Takes a lease, prints that, and gives it back when its input ends; prints "waits" once during a wait.
@@ -102,6 +103,48 @@ def test_a_crash_leaves_nothing_that_blocks(users: list[User], home: Path) -> No
     with lease("cpu", "the next", exclusive=True):
         assert holder("cpu") == "the next"
     assert [path.name for path in (home / "leases" / "cpu").iterdir()] == ["gate"]
+
+
+def test_nobody_waits_for_a_server(users: list[User]) -> None:
+    served = f"a server (process {os.getpid()})"
+    with serving_lease("cpu", "a server", _give_up):
+        assert servers("cpu") == servers("cuda:0,cpu") == served
+        assert servers("cuda:0") is None
+        with pytest.raises(ServedError, match=re.escape(f"{served} uses cpu")), lease("cpu", "a benchmark", True):
+            pass
+        users += [chat := User("a chat", "shared")]
+        assert chat.line() == "has it"
+        waiting = lease("cpu", "a benchmark", True, _give_up, beside=True)
+        with pytest.raises(InterruptedError, match="a chat"), waiting:
+            pass
+        chat.leave()
+        with lease("cpu", "a benchmark", True, _give_up, beside=True) as beside:
+            assert beside == served
+            assert holder("cpu") == "a server, a benchmark"
+            users += [late := User("a late chat", "shared")]
+            assert late.line() == "waits for a server, a benchmark"
+        assert late.line() == "has it"
+    assert servers("cpu") is None
+
+
+def test_a_server_waits_for_a_benchmark_and_counts_already(users: list[User]) -> None:
+    users += [benchmark := User("a benchmark", "exclusive")]
+    assert benchmark.line() == "has it"
+    with pytest.raises(InterruptedError, match="a benchmark"), serving_lease("cpu", "a server", _refuse_another):
+        pass
+
+
+def _refuse_another(holder: str) -> None:
+    """Check, while a server waits, that a second benchmark is refused; then give up."""
+    assert servers("cpu") == f"a server (process {os.getpid()})"
+    with pytest.raises(ServedError), lease("cpu", "a second benchmark", True):
+        pass
+    raise InterruptedError(holder)
+
+
+def test_a_server_of_several_devices_is_one() -> None:
+    with serving_lease("cuda:0,cuda:1", "a server"), lease("cuda:0,cuda:1", "me", True, beside=True) as beside:
+        assert beside == f"a server (process {os.getpid()})"
 
 
 def test_devices_are_apart() -> None:

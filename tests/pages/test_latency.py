@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from page_run import DEMO_VARIANTS, Open, box, button, healthy, press, words
+from page_run import DEMO_VARIANTS, Open, box, button, healthy, press, shown, words
 from stored import keep, more, recorded
 from streamlit.testing.v1 import AppTest
 
@@ -19,6 +19,7 @@ from benchmarks.store.run import Run
 from benchmarks.store.store import Store
 from dashboard.jobs import jobs
 from dashboard.results import results
+from fastglm.hosting.lease import serving_lease
 
 PAGE = "pages/latency.py"
 
@@ -287,3 +288,20 @@ def test_a_results_file_that_is_taken_away_is_noticed(open_page: Open, own_home:
     assert "Nothing has been measured yet" in words(open_page(PAGE))
     measured()
     assert open_page(PAGE).get("plotly_chart")
+
+
+def test_a_measurement_beside_a_server_is_offered_and_marked(open_page: Open, commands: list[list[str]]) -> None:
+    keep(
+        Run("demo", ("int4",), ("latency",), {"noise": {"beside": {"server": "a *server*"}, "other": {"x": 1}}}),
+        ("int4", "decode_rate", {"prompt_tokens": 32, "answer_tokens": 64}, 9.0),
+    )
+    app = open_page(PAGE)
+    assert "noisy: a *server* served on the same device meanwhile" in words(app)
+    assert not app.toggle
+    press(app, "Measure")
+    with serving_lease("cuda:0", "a server of demo"):
+        app = open_page(PAGE)
+        (beside,) = app.toggle
+        assert "a server of demo (process" in shown(beside.label)
+        press(healthy(beside.set_value(True).run()), "Measure")
+    assert ["--beside" in command for command in commands] == [False, True]

@@ -1,5 +1,6 @@
 """The server itself: its key, its checks of requests, its pages and its stop; with a model that obeys the prompt."""
 
+import os
 import socket
 import threading
 from pathlib import Path
@@ -11,7 +12,7 @@ from hosting import eventually
 from serving import served
 
 from fastglm.errors import UsageError
-from fastglm.hosting.lease import holder
+from fastglm.hosting.lease import holder, servers
 from fastglm.hosting.protocol import HostKey
 from fastglm.serve.app import Settings
 from fastglm.serve.page import preferred
@@ -234,7 +235,7 @@ def test_a_model_that_cannot_be_loaded_is_an_error_for_every_request(fake_model:
 
 def test_the_device_is_held_while_the_server_lives(fake_model: None) -> None:
     with served(HostKey()):
-        assert holder("cpu") == "a server"
+        assert servers("cpu") == f"a server (process {os.getpid()})"
     assert holder("cpu") is None
 
 

@@ -1,4 +1,4 @@
-"""The bar of a run moves and ends at its end; a wait for a device is told."""
+"""The bar of a run moves and ends at its end."""
 
 import io
 import sys
@@ -6,8 +6,7 @@ import warnings
 
 import pytest
 
-from benchmarks.run.progress import BarReporter, alone
-from fastglm.hosting.lease import lease
+from benchmarks.run.progress import BarReporter
 
 
 def test_the_bar_ends_at_its_end_however_its_parts_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,18 +26,3 @@ def test_the_bar_ends_at_its_end_however_its_parts_add_up(monkeypatch: pytest.Mo
             assert reporter._bar._bar is not None
             assert reporter._bar._bar.n == 3
             reporter.close()
-
-
-def test_a_wait_for_a_device_says_who_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(_: BarReporter, stage: str, part: float = 0.0) -> None:
-        raise TimeoutError(stage)
-
-    monkeypatch.setattr(BarReporter, "at", stop)
-    with (
-        lease("cpu", "a chat"),
-        pytest.raises(TimeoutError, match="waiting for a chat"),
-        alone("cpu", "me", BarReporter()),
-    ):
-        pass
-    with alone("cpu", "me", BarReporter()):
-        pass
