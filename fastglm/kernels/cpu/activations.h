@@ -18,7 +18,6 @@
 namespace {
 
 constexpr int64_t CHUNK = 64;       // columns of int4 weights in a register of 32 bytes
-constexpr int64_t WIDE = 2 * CHUNK;  // columns of int4 weights in a register of 64 bytes
 constexpr int64_t LEAST = 1 << 18;  // products that are worth a thread
 constexpr int64_t LONGEST = 256;    // columns of a group
 // Multiples of a row's usual size. A group with a number above OUTLYING keeps all numbers above APART apart.
@@ -64,14 +63,11 @@ inline void part(int8_t* bytes) {
   _mm256_storeu_si256(at + 1, _mm256_permute4x64_epi64(even, 0xd8));
 }
 
-// Puts the odd ones of WIDE bytes before the even ones.
-inline void part_wide(int8_t* bytes) {
-  part(bytes);
-  part(bytes + CHUNK);
+// Puts the odd ones of each eight bytes, of 32, before the even ones.
+inline void part_words(int8_t* bytes) {
   __m256i* at = reinterpret_cast<__m256i*>(bytes);
-  const __m256i even = _mm256_loadu_si256(at + 1);
-  _mm256_storeu_si256(at + 1, _mm256_loadu_si256(at + 2));
-  _mm256_storeu_si256(at + 2, even);
+  const __m256i order = _mm256_broadcastsi128_si256(_mm_setr_epi8(1, 3, 5, 7, 0, 2, 4, 6, 9, 11, 13, 15, 8, 10, 12, 14));
+  _mm256_storeu_si256(at, _mm256_shuffle_epi8(_mm256_loadu_si256(at), order));
 }
 
 // The root mean square of the numbers up to a bound; NaN if one of them is NaN.
@@ -135,8 +131,10 @@ struct Outliers {
   }
 };
 
-// Rows in int8, with a scale for each group of columns. Within each `parted` columns the odd ones come first, in the order
-// in which nibbles are unpacked; with 0 columns stay in order.
+// The order of columns in a row of numbers: the odd ones of each CHUNK or of each eight come first, as nibbles are unpacked.
+enum class Order { plain, chunks, words };
+
+// Rows in int8, with a scale for each group of columns.
 struct Int8Rows {
   int64_t group, groups;
   int64_t stride;  // a stride that is no power of two: rows read together would share a set of the first cache
@@ -145,7 +143,7 @@ struct Int8Rows {
   std::vector<Line> lines;  // [n, stride / 64]
 
   // If `apart`, outliers are kept apart, and are 0 among the numbers.
-  Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group, int64_t parted, bool apart = false)
+  Int8Rows(const float* x, int64_t n, int64_t columns, int64_t width, int64_t group, Order order, bool apart = false)
       : group(group),
         groups(width / group),
         stride(width + CHUNK),
@@ -165,7 +163,10 @@ struct Int8Rows {
         const float often = apart ? usual(from, columns, most) : most;
         for (int64_t start = 0, g = row * groups; start < columns; start += group, g++)
           round(from + start, std::min(group, columns - start), into + start, g, often, row, start);
-        for (int64_t start = 0; parted && start < width; start += parted) (parted == WIDE ? part_wide : part)(into + start);
+        if (order == Order::chunks)
+          for (int64_t start = 0; start < width; start += CHUNK) part(into + start);
+        if (order == Order::words)
+          for (int64_t start = 0; start < width; start += 32) part_words(into + start);
       }
     });
   }

@@ -1,5 +1,5 @@
-"""int4 weights on a CPU: in the layout of PyTorch's operator, or in the portable layout for this package's own
-kernel.
+"""int4 weights on a CPU: in the layout of PyTorch's operator, or in one of two for this package's own kernel: the
+portable layout, or panels.
 """
 
 from abc import abstractmethod
@@ -16,49 +16,30 @@ from ..int4 import Int4, join, split
 from ..kernel import Kernel
 from . import library
 
-CHUNK = 64  # columns that this package's kernel reads at a time
+CHUNK = 64  # columns of the portable layout that this package's kernel reads at a time
+PANEL = 32  # rows that lie side by side in a panel
 
 
 def cpu_kernel(format: Int4) -> Kernel | None:
     """This package's kernel if it is built, otherwise PyTorch's if its layout is known."""
     if library.ready():
-        return NativeInt4Kernel(format)
+        return (PanelInt4Kernel if library.has_vnni() else NativeInt4Kernel)(format)
     return CpuInt4Kernel(format) if row_order() is not None else None
 
 
 class UnpackedProducts(MeasuredKernel):
-    """Products that unpack weights on the way: for many rows of activations, and for comparison.
-
-    A subclass defines the order of rows and the layout of the held tensors.
-    """
+    """Products that unpack weights on the way: for many rows of activations, and for comparison."""
 
     format: Int4
 
     @abstractmethod
-    def _scale_and_zero(self, held: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """fp32 scale and zero, [rows, groups] each, rows as packed: a nibble of 0 … 15 means `nibble · scale +
-        zero`.
-        """
-
-    @abstractmethod
-    def _scaled(self, packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-        """Unpack to nibble · scale + zero, [rows, width] in the dtype of scale and zero [rows, groups], rows as
-        packed.
-        """
-
-    @abstractmethod
-    def _in_order(self, product: Tensor) -> Tensor:
-        """Put the rows of a product, [rows, n], from the packed order into the matrix's order."""
+    def _weights(self, held: tuple[Tensor, ...], rows: slice) -> Tensor:
+        """Unpack some rows, in fp32 [rows, width]; the slice begins at a multiple of 64."""
 
     def _unpacked(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         """Product in fp32, to which the weights are unpacked."""
-        packed, (scale, zero) = held[0], self._scale_and_zero(held)
-        x = F.pad(x.float(), (0, 2 * packed.shape[1] - columns)).t()
-
-        def product(block: slice) -> Tensor:
-            return self._in_order(self._scaled(packed[block], scale[block], zero[block]) @ x)
-
-        return blockwise(product, len(packed), len(x))[:, :rows]
+        x = x.float().t()
+        return blockwise(lambda block: self._weights(held, block)[:, :columns] @ x, rows, len(x))
 
 
 class CpuInt4Kernel(UnpackedProducts):
@@ -103,20 +84,11 @@ class CpuInt4Kernel(UnpackedProducts):
         group = 2 * packed.shape[1] // scales.shape[0]
         return torch._weight_int4pack_mm_for_cpu(x, packed, group, scales)[:, :rows]
 
-    def _scale_and_zero(self, held: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        both = held[1].permute(2, 1, 0).float().unflatten(1, (-1, self.order.numel()))[:, :, self.order].flatten(1, 2)
-        return both[0], both[1] - 8 * both[0]
-
-    def _scaled(self, packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-        half, width = self.order.numel() // 2, 2 * packed.shape[1]
-        pairs = packed.view(-1, width, half).transpose(1, 2).contiguous()
-        numbers = torch.empty(len(pairs), 2, half, width, dtype=scale.dtype)
-        numbers[:, 0], numbers[:, 1] = pairs & 15, pairs >> 4
-        numbers.view(*scale.shape, -1).mul_(scale[..., None]).add_(zero[..., None])
-        return numbers.flatten(0, 2)
-
-    def _in_order(self, product: Tensor) -> Tensor:
-        return product.unflatten(0, (-1, self.order.numel()))[:, self.place].flatten(0, 1)
+    def _weights(self, held: tuple[Tensor, ...], rows: slice) -> Tensor:
+        size, packed = self.order.numel(), held[0][rows.start : -(-rows.stop // 64) * 64]
+        scale, zero = held[1][:, rows.start : rows.start + len(packed)].float().permute(2, 1, 0)
+        numbers = torch.cat(self._numbers(packed)).float().unflatten(1, (scale.shape[1], -1))
+        return torch.addcmul(zero[..., None], numbers, scale[..., None]).flatten(1)[: rows.stop - rows.start]
 
     def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         packed, scales = held[:2]
@@ -175,22 +147,57 @@ class NativeInt4Kernel(UnpackedProducts):
         group = 2 * weight.shape[1] // scale.shape[1]
         return torch.ops.fastglm.int4_product(x.float().contiguous(), weight, scale, zero, group)
 
-    def _scale_and_zero(self, held: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        scale = held[1].float()
-        return scale, held[2].float() - 8 * scale
-
-    def _scaled(self, packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-        numbers = split(packed).to(scale.dtype).add_(8)
-        numbers.view(*scale.shape, -1).mul_(scale[..., None]).add_(zero[..., None])
-        return numbers
-
-    def _in_order(self, product: Tensor) -> Tensor:
-        return product
+    def _weights(self, held: tuple[Tensor, ...], rows: slice) -> Tensor:
+        return _unpack(*(part[rows] for part in held[:3]))
 
     def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        scale, zero = (part[ids].float()[..., None] for part in held[1:3])
-        numbers = split(held[0][ids]).float().unflatten(1, (scale.shape[1], -1))
-        return torch.addcmul(zero, numbers, scale).flatten(1)[:, :columns]
+        return _unpack(*(part[ids] for part in held[:3]))[:, :columns]
+
+
+class PanelInt4Kernel(NativeInt4Kernel):
+    """int4 weights in panels of 32 rows for this package's kernel on processors with AVX-512 and VNNI.
+
+    held: the numbers, [panels, words, PANEL, 4], eight columns of a row in a word; scales and zeros, [panels, groups,
+    PANEL].
+    """
+
+    def hold(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
+        weight, scale, zero, *published = super().hold(parts, rows, columns)
+        words = weight if weight.storage_offset() % 4 == 0 else weight.clone()
+        panels = _side_by_side(words.view(torch.int32)).view(torch.int8).unflatten(2, (PANEL, 4))
+        return panels, _side_by_side(scale), _side_by_side(zero), *published
+
+    def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
+        return super().restore((*self._by_rows(held, slice(0, rows)), *held[3:]), rows, columns)
+
+    def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        weight, scale, zero = held[:3]
+        group = 8 * weight.shape[1] // scale.shape[1]
+        return torch.ops.fastglm.int4_product(x.float().contiguous(), weight, scale, zero, group)[:, :rows]
+
+    def _weights(self, held: tuple[Tensor, ...], rows: slice) -> Tensor:
+        return _unpack(*self._by_rows(held, rows))
+
+    def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
+        panel, row = ids // PANEL, ids % PANEL
+        return _unpack(held[0][panel, :, row].flatten(1), *(part[panel, :, row] for part in held[1:3]))[:, :columns]
+
+    def _by_rows(self, held: tuple[Tensor, ...], rows: slice) -> tuple[Tensor, ...]:
+        """Some rows in the portable layout; the slice begins with a panel."""
+        panels = slice(rows.start // PANEL, -(-rows.stop // PANEL))
+        parts = (part[panels].transpose(1, 2).flatten(2).flatten(0, 1) for part in held[:3])
+        return tuple(part[: rows.stop - rows.start] for part in parts)
+
+
+def _side_by_side(part: Tensor) -> Tensor:
+    """Put rows into panels: [rows, numbers] → [panels, numbers, PANEL]; rows that are missing are 0."""
+    return F.pad(part, (0, 0, 0, -len(part) % PANEL)).unflatten(0, (-1, PANEL)).transpose(1, 2).contiguous()
+
+
+def _unpack(packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
+    """Unpack rows of the portable layout to fp32, [rows, width]."""
+    numbers = split(packed).float().unflatten(1, (scale.shape[1], -1))
+    return torch.addcmul(zero.float()[..., None], numbers, scale.float()[..., None]).flatten(1)
 
 
 def _widened(part: Tensor, columns: int) -> Tensor:

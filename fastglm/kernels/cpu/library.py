@@ -166,7 +166,8 @@ def _load() -> bool:
 
     @torch.library.register_fake("fastglm::int4_product")
     def _(x: Tensor, weight: Tensor, scale: Tensor, zero: Tensor, group: int) -> Tensor:
-        return x.new_empty(x.shape[0], weight.shape[0])
+        panel = weight.shape[2] if weight.ndim == 4 else 1
+        return x.new_empty(x.shape[0], weight.shape[0] * panel)
 
     @torch.library.register_fake("fastglm::int8_product")
     def _(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:

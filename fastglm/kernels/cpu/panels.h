@@ -1,4 +1,4 @@
-// Products of many rows of activations with int4 and int8 weights, for processors with AVX-512 and VNNI.
+// Products of many rows of activations with int8 weights, for processors with AVX-512 and VNNI.
 //
 // A panel of weights (ROWS rows by DEPTH columns) is unpacked once for all rows of activations, four columns of each row
 // side by side, so that the lanes of a register are rows of weights: the sums of `vpdpbusd` can be written without adding
@@ -9,7 +9,6 @@
 #ifdef __AVX512VNNI__
 
 #include <array>
-#include <cstring>
 #include <memory>
 #include <span>
 
@@ -28,8 +27,8 @@ constexpr int64_t TOKENS = 12;       // rows of activations at once: 24 of the 3
 constexpr int64_t SHORT = 1024;      // weights with so few columns are in a cache anyway
 constexpr int64_t GROUP = 128;       // columns of activations with a scale of their own, where weights have no groups
 
-// Tells whether unpacking weights pays for so many rows of activations; `others` tells whether the other way is fast.
-inline bool worth(int64_t n, int64_t width, bool others) { return n >= (others && width > SHORT ? 24 : 8); }
+// Tells whether unpacking weights pays for so many rows of activations.
+inline bool worth(int64_t n, int64_t width) { return n >= (width > SHORT ? 24 : 8); }
 
 // Transposes 16 registers of 16 lanes: lane j of register i becomes lane i of register j.
 inline void transpose(std::array<__m512i, LANES>& r) {
@@ -56,14 +55,13 @@ inline void transpose(std::array<__m512i, LANES>& r) {
   }
 }
 
-// Weights unpacked to numbers that are not negative: `scale · number + zero`, with a scale and a zero of each row and group.
+// Weights unpacked to numbers that are not negative: `scale · number + zero`, with a scale and a zero of each row.
 struct Panel {
-  alignas(64) uint8_t numbers[ROWS * DEPTH];                              // [columns / STEP, ROWS, STEP]
-  alignas(64) float scales[DEPTH / 32 * ROWS], zeros[DEPTH / 32 * ROWS];  // [groups, ROWS]
+  alignas(64) uint8_t numbers[ROWS * DEPTH];  // [columns / STEP, ROWS, STEP]
+  alignas(64) float scales[ROWS], zeros[ROWS];
 
-  // Unpacks `rows` rows from `first` on, and `columns` columns from `start` on, in groups of `group`.
-  template <typename Weights>
-  void fill(const Weights& weights, int64_t group, int64_t first, int64_t rows, int64_t start, int64_t columns) {
+  // Unpacks `rows` rows from `first` on, and `columns` columns from `start` on.
+  void fill(const Int8Weights& weights, int64_t first, int64_t rows, int64_t start, int64_t columns) {
     for (int64_t column = 0; column < columns; column += CHUNK)
       for (int64_t half = 0; half < ROWS; half += LANES) {
         std::array<__m512i, LANES> found;
@@ -73,54 +71,23 @@ struct Panel {
         uint8_t* into = numbers + column * ROWS + half * STEP;
         for (int64_t i = 0; i < LANES; i++) _mm512_store_si512(into + i * ROWS * STEP, found[i]);
       }
-    for (int64_t i = 0; i < ROWS; i++)
-      for (int64_t g = 0; g < columns / group; g++) {
-        const bool there = i < rows;
-        scales[g * ROWS + i] = there ? scale(weights, first + i, start / group + g) : 0;
-        zeros[g * ROWS + i] = there ? zero(weights, first + i, start / group + g) : 0;
-      }
+    for (int64_t i = 0; i < ROWS; i++) {
+      scales[i] = i < rows ? weights.scales[first + i] : 0;
+      zeros[i] = -128 * scales[i];
+    }
   }
 
   // CHUNK columns of a row.
-  static __m512i chunk(const Int4Weights& weights, int64_t row, int64_t column) {
-    const __m256i low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-120);
-    const uint8_t* from = weights.numbers + (row * weights.width + column) / 2;
-    const __m256i both = _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)), sign);
-    const __m256i odd = _mm256_and_si256(both, low), even = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
-    const __m256i a = _mm256_unpacklo_epi8(even, odd), b = _mm256_unpackhi_epi8(even, odd);
-    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_permute2x128_si256(a, b, 0x20)),
-                              _mm256_permute2x128_si256(a, b, 0x31), 1);
-  }
-
   static __m512i chunk(const Int8Weights& weights, int64_t row, int64_t column) {
     const int64_t there = std::clamp<int64_t>(weights.width - column, 0, CHUNK);
     const __mmask64 bytes = there < CHUNK ? (__mmask64(1) << there) - 1 : ~__mmask64(0);
     const __m512i numbers = _mm512_maskz_loadu_epi8(bytes, weights.numbers + row * weights.width + column);
     return _mm512_xor_si512(numbers, _mm512_set1_epi8(-128));
   }
-
-  static float scale(const Int4Weights& weights, int64_t row, int64_t g) { return weights.scales[row * weights.groups + g]; }
-  static float scale(const Int8Weights& weights, int64_t row, int64_t) { return weights.scales[row]; }
-  static float zero(const Int4Weights& weights, int64_t row, int64_t g) {
-    return weights.zeros[row * weights.groups + g] - 8 * scale(weights, row, g);
-  }
-  static float zero(const Int8Weights& weights, int64_t row, int64_t) { return -128 * weights.scales[row]; }
 };
 
 inline __mmask16 first_lanes(int64_t count) {
   return static_cast<__mmask16>((1u << std::clamp<int64_t>(count, 0, LANES)) - 1);
-}
-
-// Four columns of a row of activations, in every lane.
-inline __m512i four(const int8_t* x) {
-  int32_t numbers;
-  std::memcpy(&numbers, x, STEP);
-  return _mm512_set1_epi32(numbers);
-}
-
-// sums += a · b, four columns a lane. In assembler, because GCC 12 copies and spills the sums of the intrinsic.
-inline void accumulate(__m512i& sums, __m512i a, __m512i b) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
 }
 
 // Adds the products of one group of columns to the totals of COUNT rows of activations by LANES rows of weights.
@@ -137,17 +104,16 @@ inline void settle(const __m512i (&found)[COUNT], const float* scale, const floa
 }
 
 // Adds in fp32 the products of a row's outliers with the panel's columns, which begin at `start`.
-inline void add_outliers(const Panel& panel, std::span<const Outlier> outliers, int64_t start, int64_t group,
-                         float* left, float* right) {
+inline void add_outliers(const Panel& panel, std::span<const Outlier> outliers, int64_t start, float* left, float* right) {
   for (const Outlier& outlier : outliers) {
-    const int64_t column = outlier.column - start, g = column / group * ROWS;
+    const int64_t column = outlier.column - start;
     const uint8_t* weights = panel.numbers + column / STEP * ROWS * STEP;
     const __m128i shift = _mm_cvtsi64_si128(column % STEP * 8);
     for (int64_t half = 0; half < 2; half++) {
       const __m512i four = _mm512_load_si512(weights + half * LANES * STEP);
       const __m512i number = _mm512_and_si512(_mm512_srl_epi32(four, shift), _mm512_set1_epi32(255));
-      const __m512 weight = _mm512_fmadd_ps(_mm512_cvtepi32_ps(number), _mm512_load_ps(panel.scales + g + half * LANES),
-                                            _mm512_load_ps(panel.zeros + g + half * LANES));
+      const __m512 weight = _mm512_fmadd_ps(_mm512_cvtepi32_ps(number), _mm512_load_ps(panel.scales + half * LANES),
+                                            _mm512_load_ps(panel.zeros + half * LANES));
       float* total = half ? right : left;
       _mm512_store_ps(total, _mm512_fmadd_ps(weight, _mm512_set1_ps(outlier.number), _mm512_load_ps(total)));
     }
@@ -180,20 +146,18 @@ inline void tile(const Panel& panel, const Int8Rows& rows_of_x, const Outliers& 
         accumulate(right[t], b, numbers);
       }
     }
-    const float *scale = panel.scales + g * ROWS, *zero = panel.zeros + g * ROWS;
-    settle<COUNT>(left, scale, zero, scales + g, sums + g, all, totals[0]);
-    settle<COUNT>(right, scale + LANES, zero + LANES, scales + g, sums + g, all, totals[1]);
+    settle<COUNT>(left, panel.scales, panel.zeros, scales + g, sums + g, all, totals[0]);
+    settle<COUNT>(right, panel.scales + LANES, panel.zeros + LANES, scales + g, sums + g, all, totals[1]);
   }
   for (int64_t t = 0; t < COUNT; t++)
-    add_outliers(panel, outliers.of(token + t, start), start, group, totals[0][t], totals[1][t]);
+    add_outliers(panel, outliers.of(token + t, start), start, totals[0][t], totals[1][t]);
   for (int64_t half = 0; half < 2; half++)
     for (int64_t t = 0; t < COUNT; t++)
       _mm512_mask_storeu_ps(out + t * stride + half * LANES, there(half), _mm512_load_ps(totals[half][t]));
 }
 
 // Computes x @ weights.T. out: [n, rows].
-template <typename Weights>
-void product(const Int8Rows& x, int64_t n, const Weights& weights, int64_t rows, float* out) {
+inline void product(const Int8Rows& x, int64_t n, const Int8Weights& weights, int64_t rows, float* out) {
   const int64_t group = x.group, width = x.groups * group, blocks = (rows + ROWS - 1) / ROWS;
   const Outliers outliers(x.outliers, width, DEPTH);
   at::parallel_for(0, blocks, std::max<int64_t>(1, LEAST / (n * width * ROWS)), [&](int64_t begin, int64_t end) {
@@ -201,7 +165,7 @@ void product(const Int8Rows& x, int64_t n, const Weights& weights, int64_t rows,
     for (int64_t block = begin; block < end; block++)
       for (int64_t start = 0; start < width; start += DEPTH) {
         const int64_t first = block * ROWS, left = std::min(ROWS, rows - first), columns = std::min(DEPTH, width - start);
-        panel->fill(weights, group, first, left, start, columns);
+        panel->fill(weights, first, left, start, columns);
         const auto some = [&](auto count, int64_t token) {
           tile<count>(*panel, x, outliers, token, start, columns / group, left, out + token * rows + first, rows);
         };

@@ -1,11 +1,11 @@
-// Products of activations with packed weights as they lie on disk, for x86-64 with AVX2: `x @ W.T`.
+// Products of activations with weights, for x86-64 with AVX2: `x @ W.T`.
 //
 // fp32: weights that are not packed, by few rows of activations.
 // int4: activations are rounded to int8, each group of columns with a scale of its own; sums are exact integers.
 // int8: activations are rounded to int16, each row with a scale of its own; sums are exact integers.
-// Weights are read once for up to TOKENS rows of activations; `fastglm/kernels/int4.py` and `int8.py` define their layout.
-// On processors with AVX-512 and VNNI, `panels.h` multiplies many rows, which `int8` then rounds like `int4`, and `rows.h`
-// multiplies a few rows by int4 in large groups.
+// Weights are read once for up to TOKENS rows of activations, as they lie on disk; `fastglm/kernels/int4.py` and `int8.py`
+// define their layout. On processors with AVX-512 and VNNI int4 lies in panels, `int4_panels.h`, and `panels.h` multiplies
+// int8 by many rows, which are rounded like those for int4.
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
@@ -17,8 +17,9 @@
 #include <vector>
 
 #include "activations.h"
+#include "int4_panels.h"
+#include "int4_rows.h"
 #include "panels.h"
-#include "rows.h"
 #include "vectors.h"
 #include "weights.h"
 
@@ -32,87 +33,6 @@ constexpr int64_t INT8_TOKENS = TOKENS;
 #endif
 constexpr int64_t BLOCK = 32;        // rows of weights that stay in a cache for all rows of activations
 constexpr int64_t FLUSH = 2048;      // columns of int8 weights whose integer sums cannot overflow
-
-inline __m256 floats(const BFloat16* from) {
-  const __m128i bits = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
-}
-
-#ifdef __AVX512VNNI__
-
-// Adds two products of nibbles by int8 to sums of 32 bits.
-inline __m256i with_products(__m256i sums, __m256i a, __m256i by_a, __m256i b, __m256i by_b) {
-  return _mm256_dpbusd_epi32(_mm256_dpbusd_epi32(sums, a, by_a), b, by_b);
-}
-
-inline __m256i added(__m256i sums) { return sums; }
-
-#else
-
-// Adds two products of nibbles by int8 to sums of 16 bits, which have room for the 256 columns of a group.
-inline __m256i with_products(__m256i sums, __m256i a, __m256i by_a, __m256i b, __m256i by_b) {
-  return _mm256_add_epi16(sums, _mm256_add_epi16(_mm256_maddubs_epi16(a, by_a), _mm256_maddubs_epi16(b, by_b)));
-}
-
-// Adds up sums of 16 bits, pair by pair, in 32 bits.
-inline __m256i added(__m256i sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
-
-#endif
-
-// Multiplies a row of int4 weights by COUNT rows of activations. `room`: COUNT · groups floats. `out`: [n, stride], from
-// the row on.
-template <int64_t COUNT, int64_t GROUP>
-inline void int4_row(const Int8Rows& x, int64_t token, const Int4Weights& weights, int64_t row, float* room, float* out,
-                     int64_t stride) {
-  const int64_t groups = x.groups, width = groups * GROUP;
-  const uint8_t* weight = weights.numbers + row * width / 2;
-  const BFloat16 *scale = weights.scales + row * groups, *zero = weights.zeros + row * groups;
-  const float *scales = &x.scales[token * groups], *sums = &x.sums[token * groups];
-  __m256 total[COUNT];
-  float rest[COUNT] = {};
-  for (int64_t t = 0; t < COUNT; t++) total[t] = _mm256_setzero_ps();
-  int64_t g = 0;
-  for (; g + 8 <= groups; g += 8) {
-    const __m256 s = floats(scale + g), z = _mm256_fnmadd_ps(_mm256_set1_ps(8), s, floats(zero + g));
-    for (int64_t t = 0; t < COUNT; t++) {
-      total[t] = _mm256_fmadd_ps(z, _mm256_loadu_ps(sums + t * groups + g), total[t]);
-      _mm256_storeu_ps(room + t * groups + g, _mm256_mul_ps(s, _mm256_loadu_ps(scales + t * groups + g)));
-    }
-  }
-  for (; g < groups; g++) {
-    const float s = scale[g], z = zero[g] - 8 * s;
-    for (int64_t t = 0; t < COUNT; t++) {
-      rest[t] += z * sums[t * groups + g];
-      room[t * groups + g] = s * scales[t * groups + g];
-    }
-  }
-  const __m256i low = _mm256_set1_epi8(15), sign = _mm256_set1_epi8(-120);
-  constexpr int64_t together = std::max<int64_t>(GROUP / CHUNK, 1);
-  const int64_t chunks = width / CHUNK;
-  const float* at = room;
-  for (int64_t chunk = 0; chunk < chunks; chunk += together) {
-    __m256i found[COUNT];
-    for (int64_t t = 0; t < COUNT; t++) found[t] = _mm256_setzero_si256();
-    for (int64_t c = chunk; c < chunk + together; c++) {
-      if (c % 2 == 0) fetch(weight + c * CHUNK / 2);
-      const __m256i both =
-          _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(weight + c * CHUNK / 2)), sign);
-      const __m256i odd = _mm256_and_si256(both, low), even = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
-      for (int64_t t = 0; t < COUNT; t++) {
-        const __m256i* numbers = reinterpret_cast<const __m256i*>(x.numbers(token + t) + c * CHUNK);
-        found[t] = with_products(found[t], odd, _mm256_loadu_si256(numbers), even, _mm256_loadu_si256(numbers + 1));
-      }
-    }
-    for (int64_t t = 0; t < COUNT; t++) {
-      const float* one = at + t * groups;
-      const __m256 times = GROUP >= CHUNK ? _mm256_broadcast_ss(one)
-                                          : _mm256_set_m128(_mm_broadcast_ss(one + 1), _mm_broadcast_ss(one));
-      total[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(added(found[t])), times, total[t]);
-    }
-    at += GROUP >= CHUNK ? 1 : 2;
-  }
-  for (int64_t t = 0; t < COUNT; t++) out[(token + t) * stride + row] = sum(total[t]) + rest[t];
-}
 
 #ifdef __AVX512VNNI__
 
@@ -221,6 +141,29 @@ inline bool fits(const at::Tensor& x, const at::Tensor& weight, int64_t width) {
   return x.is_contiguous() && weight.is_contiguous() && x.size(1) <= width;
 }
 
+#ifdef __AVX512VNNI__
+
+// weight: [panels, words, ROWS, 4]; scale, zero: [panels, groups, ROWS] → [n, panels · ROWS].
+at::Tensor int4_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale, const at::Tensor& zero,
+                        int64_t group) {
+  TORCH_CHECK(x.dim() == 2 && weight.dim() == 4, "the operands are no matrices");
+  const int64_t n = x.size(0), count = weight.size(0), width = int4::WORD * weight.size(1);
+  TORCH_CHECK(group > 0 && group % 32 == 0 && group <= LONGEST, "no groups of ", group);
+  TORCH_CHECK(width % group == 0 && fits(x, weight, width) && weight.size(2) == int4::ROWS && weight.size(3) == int4::WORD / 2,
+              "the operands are not laid out");
+  for (const at::Tensor* each : {&scale, &zero})
+    TORCH_CHECK(each->is_contiguous() && each->sizes() == at::IntArrayRef({count, width / group, int4::ROWS}),
+                "the scales are not laid out");
+  at::Tensor out = at::empty({n, count * int4::ROWS}, x.options());
+  const int4::Panels weights{count, width, width / group, reinterpret_cast<const uint8_t*>(weight.const_data_ptr<int8_t>()),
+                             scale.const_data_ptr<BFloat16>(), zero.const_data_ptr<BFloat16>()};
+  const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, group, Order::words);
+  int4::product(numbers, n, weights, out.mutable_data_ptr<float>());
+  return out;
+}
+
+#else
+
 template <int64_t GROUP>
 at::Tensor int4_in_groups(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale,
                           const at::Tensor& zero) {
@@ -232,21 +175,7 @@ at::Tensor int4_in_groups(const at::Tensor& x, const at::Tensor& weight, const a
   const Int4Weights weights{width, width / GROUP, reinterpret_cast<const uint8_t*>(weight.const_data_ptr<int8_t>()),
                             scale.const_data_ptr<BFloat16>(), zero.const_data_ptr<BFloat16>()};
   float* into = out.mutable_data_ptr<float>();
-#ifdef __AVX512VNNI__
-  constexpr bool is_wide = GROUP % WIDE == 0;
-  if (panels::worth(n, width, is_wide)) {
-    panels::product(Int8Rows(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, 0), n, weights, rows, into);
-    return out;
-  }
-  if constexpr (is_wide) {
-    const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, WIDE);
-    each<rows::TOKENS>(n, rows, width, 0, [&](auto count, int64_t token, int64_t first, int64_t last, float*) {
-      rows::product<count, GROUP, BLOCK>(numbers, weights, token, first, last, into, rows);
-    });
-    return out;
-  }
-#endif
-  const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, CHUNK);
+  const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), width, GROUP, Order::chunks);
   each<TOKENS>(n, rows, width, numbers.groups, [&](auto count, int64_t token, int64_t first, int64_t last, float* room) {
     for (int64_t r = first; r < last; r++) int4_row<count, GROUP>(numbers, token, weights, r, room, into, rows);
   });
@@ -265,6 +194,8 @@ at::Tensor int4_product(const at::Tensor& x, const at::Tensor& weight, const at:
   }
 }
 
+#endif
+
 at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& scale) {
   TORCH_CHECK(x.dim() == 2 && weight.dim() == 2, "the operands are no matrices");
   const int64_t n = x.size(0), rows = weight.size(0), width = weight.size(1);
@@ -274,9 +205,9 @@ at::Tensor int8_product(const at::Tensor& x, const at::Tensor& weight, const at:
   const Int8Weights weights{width, weight.const_data_ptr<int8_t>(), scale.const_data_ptr<float>()};
   float* into = out.mutable_data_ptr<float>();
 #ifdef __AVX512VNNI__
-  if (panels::worth(n, width, true)) {
+  if (panels::worth(n, width)) {
     const int64_t padded = (width + panels::GROUP - 1) / panels::GROUP * panels::GROUP;
-    const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), padded, panels::GROUP, 0, true);
+    const Int8Rows numbers(x.const_data_ptr<float>(), n, x.size(1), padded, panels::GROUP, Order::plain, true);
     panels::product(numbers, n, weights, rows, into);
     return out;
   }

@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 template <int64_t N>
@@ -41,6 +42,18 @@ inline Floats everywhere(float x) { return _mm512_set1_ps(x); }
 inline Floats none() { return _mm512_setzero_ps(); }
 inline float sum(__m512 v) { return _mm512_reduce_add_ps(v); }
 inline Floats with_product(Floats sums, Floats a, Floats b) { return _mm512_fmadd_ps(a, b, sums); }
+
+// Four numbers of a row of activations, in every lane.
+inline __m512i four(const int8_t* x) {
+  int32_t numbers;
+  std::memcpy(&numbers, x, sizeof numbers);
+  return _mm512_set1_epi32(numbers);
+}
+
+// sums += a · b, four numbers a lane. In assembler, because GCC 12 copies and spills the sums of the intrinsic.
+inline void accumulate(__m512i& sums, __m512i a, __m512i b) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sums) : "v"(a), "v"(b));
+}
 
 // The sums of the lanes of four registers.
 inline __m128 lane_sums(const __m512 (&v)[4]) {
