@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from products import IN_INT16, in_int8, native_kernel, random
+from products import IN_INT16, in_int8, native_int4, native_kernel, random
 from recorded import folder
 from torch import nn
 
@@ -11,7 +11,7 @@ from fastglm.errors import DeviceError
 from fastglm.kernels.attention import attend
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.dense import FewRowsLinear, use_few_rows_kernel
-from fastglm.kernels.cpu.int4 import CpuInt4Kernel, NativeInt4Kernel
+from fastglm.kernels.cpu.int4 import CpuInt4Kernel
 from fastglm.kernels.epilogue import Epilogue
 from fastglm.kernels.formats import FORMATS, Int4, Int8
 from fastglm.kernels.select import kernel_for
@@ -91,7 +91,8 @@ def test_a_row_has_the_same_product_beside_others(format, columns):
     parts, x, kernel = format.pack(random(70, columns)), random(16, columns, seed=1), native_kernel(format)
     held, multiply = kernel.hold(parts, 70, columns), kernel.ways()["native"]
     alone = torch.cat([multiply(row[None], held, 70, columns) for row in x])
-    for n in range(2, 8 if columns <= 1024 else 17):
+    few = isinstance(format, Int8) and columns <= 1024  # more rows are rounded otherwise
+    for n in range(2, 8 if few else 17):
         assert torch.equal(multiply(x[:n], held, 70, columns), alone[:n]), n
 
 
@@ -99,7 +100,7 @@ def test_a_row_has_the_same_product_beside_others(format, columns):
 @pytest.mark.parametrize("columns", [96, 100, 512])
 @pytest.mark.parametrize("format", [Int4(32), Int4(128), Int4(None)], ids=lambda format: format.name)
 def test_other_ways_rows_and_restoring_on_the_same_layout(format, columns):
-    parts, kernel, x = format.pack(random(70, columns)), NativeInt4Kernel(format), random(20, columns, seed=1)
+    parts, kernel, x = format.pack(random(70, columns)), native_kernel(format), random(20, columns, seed=1)
     held, dense = kernel.hold(parts, 70, columns), format.unpack(parts, columns)
     product = kernel.ways()["unpacked"](x, held, 70, columns)
     assert (product - x @ dense.T).norm() < 4e-3 * (x @ dense.T).norm()
@@ -134,8 +135,8 @@ def test_the_baseline_stays_pytorchs():
 def test_native_kernels_are_used_for_packed_weights():
     model, _ = fastglm.load(SMALL, "int4", "cpu")
     kernels = {type(module._kernel) for module in model.modules() if hasattr(module, "_kernel")}
-    assert kernels == {NativeInt4Kernel}
-    assert isinstance(kernel_for(Int4(32), CPU, torch.float32), NativeInt4Kernel)
+    assert kernels == {native_int4()}
+    assert isinstance(kernel_for(Int4(32), CPU, torch.float32), native_int4())
 
 
 @pytest.mark.usefixtures("unbuilt", "unprepared")
@@ -277,7 +278,7 @@ def operands(name):
         return {"q": q, **scaled, "places": places}
     x = random(3, 128)
     if name == "int4_product":
-        held = NativeInt4Kernel(Int4(32)).hold(Int4(32).pack(random(6, 128)), 6, 128)
+        held = native_kernel(Int4(32)).hold(Int4(32).pack(random(6, 128)), 6, 128)
         return {"x": x, "weight": held[0], "scale": held[1], "zero": held[2], "group": 32}
     if name == "int8_product":
         return {"x": x, "weight": torch.ones(6, 128, dtype=torch.int8), "scale": torch.ones(6)}

@@ -160,7 +160,7 @@ def test_outliers_in_a_prompt_cost_what_rounding_the_weights_costs(
 @pytest.mark.skipif(not library.has_vnni(), reason="all tests run with AVX2 here")
 def test_the_same_holds_with_avx2() -> None:
     """Runs in a separate process, for which the kernels are compiled again."""
-    this, chosen = Path(__file__), "own_kernels or float64 or sums or hardly or refused"
+    this, chosen = Path(__file__), "own_kernels or float64 or sums or hardly or refused or restoring"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", chosen, this,
          *(this.with_name(name) for name in ("test_native.py", "test_shared_keys.py"))],

@@ -3,7 +3,7 @@
 import torch
 
 from fastglm.kernels.cpu import library
-from fastglm.kernels.cpu.int4 import NativeInt4Kernel
+from fastglm.kernels.cpu.int4 import NativeInt4Kernel, PanelInt4Kernel
 from fastglm.kernels.cpu.int8 import CpuInt8Kernel
 from fastglm.kernels.formats import Int4
 
@@ -14,8 +14,13 @@ def random(rows, columns, seed=0):
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
 
 
+def native_int4():
+    """The kind of kernel that `select` chooses for int4 on this processor."""
+    return PanelInt4Kernel if library.has_vnni() else NativeInt4Kernel
+
+
 def native_kernel(format):
-    return NativeInt4Kernel(format) if isinstance(format, Int4) else CpuInt8Kernel(format)
+    return native_int4()(format) if isinstance(format, Int4) else CpuInt8Kernel(format)
 
 
 def in_int8(format, n, columns):

@@ -85,7 +85,7 @@ class CpuInt4Kernel(UnpackedProducts):
         return torch._weight_int4pack_mm_for_cpu(x, packed, group, scales)[:, :rows]
 
     def _weights(self, held: tuple[Tensor, ...], rows: slice) -> Tensor:
-        size, packed = self.order.numel(), held[0][rows.start : -(-rows.stop // 64) * 64]
+        packed = held[0][rows.start : -(-rows.stop // 64) * 64]
         scale, zero = held[1][:, rows.start : rows.start + len(packed)].float().permute(2, 1, 0)
         numbers = torch.cat(self._numbers(packed)).float().unflatten(1, (scale.shape[1], -1))
         return torch.addcmul(zero[..., None], numbers, scale[..., None]).flatten(1)[: rows.stop - rows.start]
