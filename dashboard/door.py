@@ -103,10 +103,11 @@ def is_local(address: str | None, headers: Mapping[str, str]) -> bool:
         hosts.append(urlsplit(f"//{headers['Host']}").hostname or "")
     if origin := headers.get("Origin"):
         hosts.append(urlsplit(origin).hostname or "")
-    return all(map(_is_loopback, hosts)) and not any(name in headers for name in PROXIED)
+    return all(map(is_loopback, hosts)) and not any(name in headers for name in PROXIED)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Tell whether an address is reached from this machine alone."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -5,19 +5,17 @@ starts a worker if one is needed.
 """
 
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from benchmarks.jobs.jobs import Job, Jobs, next_of
+from dashboard import detached
 from dashboard.results.store import store
-from fastglm.system.files import read_regular
-from fastglm.system.home import folder, private, writing
+from fastglm.system.files import last_line
+from fastglm.system.home import folder
 
 SHOWN_LINES = 200
-LARGEST_LOG = 10_000_000  # bytes
 PATIENCE = 15.0  # seconds between the start of a worker that broke and the next start
 
 _lock = threading.Lock()
@@ -60,11 +58,7 @@ def trouble() -> str | None:
         if _worker is None or _worker.poll() in (None, 0):
             return None
         status = _worker.returncode
-    try:
-        words = read_regular(folder("logs") / "worker.log", LARGEST_LOG).decode("utf-8", "replace").split("\n")
-    except OSError:
-        words = []
-    return next((line for line in reversed(words) if line.strip()), f"the worker ended with status {status}")
+    return last_line(folder("logs") / "worker.log") or f"the worker ended with status {status}"
 
 
 def _jobs() -> Jobs:
@@ -82,17 +76,5 @@ def _see_to(jobs: Sequence[Job]) -> None:
             busy = any(job.state == "running" and (job.worker or "").startswith(its) for job in jobs)
             if (status is None and not busy) or (status and time.monotonic() - _started < PATIENCE):
                 return
-        options: dict[str, Any] = {"start_new_session": True}  # the worker outlives this server
-        if sys.platform == "win32":
-            options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-        with writing(), open(folder("logs") / "worker.log", "wb", opener=private) as log:
-            _worker = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks", "work"],
-                cwd=folder("models"),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                **options,
-            )
+        _worker = detached.start(["-m", "benchmarks", "work"], folder("logs") / "worker.log")
         _started = time.monotonic()
-        threading.Thread(target=_worker.wait, daemon=True).start()  # so that it leaves no zombie

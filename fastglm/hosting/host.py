@@ -35,6 +35,7 @@ from fastglm.hosting.spawn import Launch, Process, forked, launched
 from fastglm.hosting.sweep import sweep
 from fastglm.messages import Message, RawText
 from fastglm.progress.progress import OnProgress, Progress
+from fastglm.system.files import last_line
 from fastglm.system.home import folder, writing
 from fastglm.system.locks import lock_while_open
 from fastglm.system.memory import Memory
@@ -294,7 +295,7 @@ class Host:
         elif status < 0:
             how = f"signal {-status}"
         else:
-            how = ": ".join(filter(None, (f"exit status {status}", _last_line(self._log))))
+            how = ": ".join(filter(None, (f"exit status {status}", last_line(self._log))))
         return self._with_log(HostError(f"The process that ran {self.key} ended ({how}): ask again to start it anew."))
 
     def _with_log(self, error: FastGLMError) -> FastGLMError:
@@ -354,14 +355,6 @@ def _start(launch: Launch) -> tuple[Path, Process]:
         except OSError as error:
             Path(name).unlink(missing_ok=True)
             raise HostError(f"No process could be started ({error.strerror}): close other programs.") from error
-
-
-def _last_line(log: Path) -> str:
-    """The last line of a traceback, with the error."""
-    lines = []
-    with contextlib.suppress(OSError):  # it was removed
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].strip() if lines else ""
 
 
 def _get(replies: "queue.SimpleQueue[protocol.CallReply]") -> protocol.CallReply:

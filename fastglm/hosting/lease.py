@@ -21,7 +21,7 @@ from typing import IO, Literal
 
 from fastglm.errors import ServedError, UsageError
 from fastglm.system.home import folder, private, writing
-from fastglm.system.locks import remove_locked, try_lock
+from fastglm.system.locks import lock_new, remove_locked, try_lock
 
 OnWait = Callable[[str], None]
 Kind = Literal["alone", "shared", "serving"]
@@ -146,7 +146,7 @@ def _ticket(place: Path, who: str, kind: Kind) -> Iterator[_Ticket]:
         with gate:
             number = 1 + max((_Ticket.of(path).number for path in place.glob("*.lock")), default=0)
             path = place / f"{number:06}-{kind}-{os.getpid()}-{next(_serial)}.lock"
-            lock = _locked(path)
+            lock = lock_new(path)
     try:
         with (
             contextlib.suppress(OSError),  # a full disk: others do not see the name
@@ -156,12 +156,6 @@ def _ticket(place: Path, who: str, kind: Kind) -> Iterator[_Ticket]:
         yield _Ticket(number, kind, path)
     finally:
         _remove(path, lock)
-
-
-def _locked(path: Path) -> IO[bytes]:
-    while (lock := try_lock(path)) is None:  # another process may be testing the lock at this moment
-        time.sleep(0.001)
-    return lock
 
 
 def _remove(ticket: Path, lock: IO[bytes]) -> None:

@@ -119,6 +119,13 @@ class PieceReply:
         return _piece_reply, (self.id, self.keep, self.piece.text[self.keep :], *_after_text(self.piece))
 
 
+def common_length(old: str, new: str) -> int:
+    """The number of equal characters at the start of two texts."""
+    if new.startswith(old):
+        return len(old)
+    return next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
+
+
 def _piece_reply(id: int, keep: int, *values: Any) -> PieceReply:
     return PieceReply(id, keep, Piece(*values))
 

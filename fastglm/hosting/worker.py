@@ -43,6 +43,7 @@ from fastglm.hosting.protocol import (
     ResetPeakRequest,
     ResultReply,
     SlotsReply,
+    common_length,
 )
 from fastglm.messages import Message, RawText
 from fastglm.progress.progress import OnProgress
@@ -311,7 +312,7 @@ class _Worker:
 
     def _hold(self, id: int, piece: Piece) -> None:
         asked = self._asked[id]
-        keep = _common_length(asked.text, piece.text)
+        keep = common_length(asked.text, piece.text)
         asked.text, asked.begun = piece.text, True
         self._meter.cache = piece.cache_memory
         self._replies.hold(PieceReply(id, keep, piece))
@@ -350,13 +351,6 @@ class _Worker:
             gc.collect()
             self._meter.free_unused()
         return failure
-
-
-def _common_length(old: str, new: str) -> int:
-    """The number of equal characters at the start of two texts."""
-    if new.startswith(old):
-        return len(old)
-    return next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), len(new))
 
 
 def _told(error: BaseException, doing: str, way_out: str) -> FastGLMError:

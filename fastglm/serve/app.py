@@ -12,7 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from fastglm._version import __version__
 from fastglm.errors import FastGLMError
-from fastglm.serve import errors, page, published
+from fastglm.serve import errors, page, published, sharing
 from fastglm.serve.answering import Answering, ClientGoneError
 from fastglm.serve.guard import Guard
 from fastglm.serve.metrics import Metrics
@@ -41,10 +41,12 @@ def make_app(
     model: ServedModel,
     settings: Settings = Settings(),
     on_loaded: Callable[[Exception | None], object] = lambda _: None,
+    shared: sharing.Sharing | None = None,
 ) -> FastAPI:
     """The app of a model, which it begins to load as soon as it runs.
 
     on_loaded: told the end of the first loading, and its error if it failed.
+    shared: the access of the app on this machine.
     """
 
     async def load() -> None:
@@ -72,15 +74,17 @@ def make_app(
         redoc_url=None,
     )
     app.openapi_version = "3.0.3"  # the newest that the packaged pages of Swagger can show
-    metrics = Metrics()
+    metrics = Metrics(settings.limit)
     answering = Answering(model, metrics, settings.limit, settings.deadline)
     errors.install(app)
     page.install(app, model, bool(settings.key))
     app.include_router(published.routes(answering))
     app.include_router(api.routes(answering))
+    if shared:
+        app.include_router(sharing.routes(answering, shared))
     _add_state(app, model, metrics)
     # The last one comes first.
-    app.add_middleware(Guard, key=settings.key, names=settings.names)
+    app.add_middleware(Guard, key=settings.key, names=settings.names, token=shared.token if shared else None)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -106,8 +110,9 @@ def _add_state(app: FastAPI, model: ServedModel, metrics: Metrics) -> None:
     @app.get("/metrics", summary="Figures for Prometheus")
     async def figures() -> Response:
         with contextlib.suppress(FastGLMError):  # the model's process ends at this moment
-            return Response(metrics.text(await asyncio.to_thread(model.memory)), media_type=CONTENT_TYPE_LATEST)
-        return Response(metrics.text(None), media_type=CONTENT_TYPE_LATEST)
+            memory = await asyncio.to_thread(model.memory)
+            return Response(metrics.text(memory, model.slots), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics.text(None, 0), media_type=CONTENT_TYPE_LATEST)
 
     @app.exception_handler(ClientGoneError)
     async def gone(*_: object) -> Response:

@@ -9,10 +9,12 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastglm.serve.errors import ApiError
+from fastglm.serve.shared_host import ASK, STOP
 
 _LARGEST_BODY = 8 << 20  # bytes; a million tokens of text are half of it
 _SLOWEST_BODY = 30.0  # seconds between two parts of a body
 _OPEN = ("/", "/health", "/docs", "/openapi.json")  # for GET without a key: nothing secret is there
+_OF_APP = (ASK, STOP)  # with the app's secret alone
 _LOCAL = ("localhost",)
 
 
@@ -21,10 +23,11 @@ class Guard:
     (DNS rebinding).
     """
 
-    def __init__(self, app: ASGIApp, key: str | None, names: Collection[str] = ()) -> None:
-        """`names` are those of this server, besides localhost and all addresses in digits."""
+    def __init__(self, app: ASGIApp, key: str | None, names: Collection[str] = (), token: str | None = None) -> None:
+        """`names` are those of this server, besides localhost and all addresses in digits; `token` is the app's."""
         self._app = app
-        self._key = key.encode() if key else None
+        self._tokens = [token] if token else []
+        self._keys = [key, *self._tokens] if key else []
         self._names = {*_LOCAL, *(name.lower() for name in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +48,8 @@ class Guard:
         is_open = scope["method"] in ("GET", "HEAD") and (
             scope["path"] in _OPEN or scope["path"].startswith("/static/")
         )
-        if self._key and not is_open and not self._fits(headers.get("authorization", "")):
+        keys = self._tokens if scope["path"] in _OF_APP else self._keys
+        if keys and not is_open and not _fits(headers.get("authorization", ""), keys):
             raise ApiError(
                 401,
                 "The key is missing or wrong: send it as 'Authorization: Bearer KEY'.",
@@ -68,11 +72,12 @@ class Guard:
             return False
         return True
 
-    def _fits(self, authorization: str) -> bool:
-        """Tell whether a header holds the key, in a time that does not depend on how much of it is right."""
-        kind, _, given = authorization.partition(" ")
-        assert self._key
-        return hmac.compare_digest(given.strip().encode(), self._key) and kind.lower() == "bearer"
+
+def _fits(authorization: str, keys: Collection[str]) -> bool:
+    """Tell whether a header holds one of the keys, in a time that does not depend on how much of it is right."""
+    kind, _, given = authorization.partition(" ")
+    fits = [hmac.compare_digest(given.strip().encode(), key.encode()) for key in keys]
+    return any(fits) and kind.lower() == "bearer"
 
 
 def _limited(receive: Receive) -> Receive:

@@ -6,14 +6,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fastglm.generation.piece import Piece
 from fastglm.system.memory import Memory
 
-_TTFT = (0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)  # seconds
+_TTFT = tuple(round(0.02 * 2 ** (step / 2), 3) for step in range(27))  # seconds, to 164
 _PER_TOKEN = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56)
 
 
 class Metrics:
     """Counts requests, tokens and times."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int) -> None:
+        """`limit` is the largest number of answers that may run or wait."""
         self._registry = registry = CollectorRegistry()
         self._requests = Counter("fastglm_requests", "Requests answered.", ["path", "status"], registry=registry)
         self._prompt = Counter("fastglm_prompt_tokens", "Tokens of prompts.", registry=registry)
@@ -22,6 +23,9 @@ class Metrics:
         )
         self._answer = Counter("fastglm_answer_tokens", "Tokens of answers.", registry=registry)
         self.open = Gauge("fastglm_open_answers", "Answers that run or wait.", registry=registry)
+        most = Gauge("fastglm_most_open_answers", "Answers that may run or wait; more are refused.", registry=registry)
+        most.set(limit)
+        self._slots = Gauge("fastglm_slots", "Answers that hold keys and values.", registry=registry)
         self.waiting = Gauge("fastglm_waiting_answers", "Answers without a token yet.", registry=registry)
         self._ttft = Histogram("fastglm_ttft_seconds", "Time to the first token.", buckets=_TTFT, registry=registry)
         self._per_token = Histogram(
@@ -42,8 +46,9 @@ class Metrics:
         if piece.stop and (rate := piece.decode_rate):
             self._per_token.observe(1 / rate)
 
-    def text(self, memory: Memory | None) -> bytes:
-        """All figures in Prometheus' text format."""
+    def text(self, memory: Memory | None, slots: int) -> bytes:
+        """All figures in Prometheus' text format, with the memory and the slots of the model's process."""
+        self._slots.set(slots)
         if memory:
             for kind in ("weights", "cache", "current", "peak"):
                 self._memory.labels(kind).set(getattr(memory, kind))

@@ -11,6 +11,7 @@ from markupsafe import escape
 from starlette.staticfiles import StaticFiles
 from swagger_ui_bundle import swagger_ui_path
 
+from fastglm.serve import snippets
 from fastglm.serve.served_model import ServedModel
 
 _PAGE = Template("""<!doctype html>
@@ -19,13 +20,9 @@ _PAGE = Template("""<!doctype html>
 <style>body{font:16px/1.6 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem}
 pre{background:#8882;padding:1rem;overflow:auto;border-radius:.5rem}</style></head>
 <body><h1>FAST-ChatGLM</h1><p>$runs</p><p>$published</p>
-<pre>curl $url/ -H 'Content-Type: application/json'$key -d '{"prompt": "你好", "history": []}'</pre>
+<pre>$curl</pre>
 <p>$openai</p>
-<pre>from openai import OpenAI
-
-client = OpenAI(base_url="$url/v1", api_key="$given")
-answer = client.chat.completions.create(model="$name", messages=[{"role": "user", "content": "你好"}])
-print(answer.choices[0].message.content)</pre>
+<pre>$python</pre>
 <p>$more</p></body></html>
 """)
 _TEXTS = {
@@ -59,11 +56,16 @@ def install(app: FastAPI, model: ServedModel, has_key: bool) -> None:
     async def about(request: Request) -> HTMLResponse:
         lang = preferred(request.headers.get("accept-language", ""), [*_TEXTS])
         url = str(request.base_url).rstrip("/")
-        known = {"name": model.name, "variant": model.key.variant, "state": model.state, "url": url}
+        known = {
+            "name": model.name,
+            "variant": model.key.variant,
+            "state": model.state,
+            "curl": snippets.curl(url, has_key),
+            "python": snippets.python(url, model.name, has_key),
+        }
         facts = {key: str(escape(value)) for key, value in known.items()}
         texts = {key: Template(text).substitute(facts) for key, text in _TEXTS[lang].items()}
-        key = " -H 'Authorization: Bearer KEY'" if has_key else ""
-        html = _PAGE.substitute(facts, **texts, lang=lang, key=key, given="KEY" if has_key else "none")
+        html = _PAGE.substitute(facts, **texts, lang=lang)
         return HTMLResponse(html, headers={**_POLICY, "Vary": "Accept-Language", "Content-Language": lang})
 
     @app.get("/docs", include_in_schema=False)

@@ -109,6 +109,11 @@ class ServedModel:
                 self._host.close()
             raise CancelledError("The server is stopping.")
 
+    @property
+    def slots(self) -> int:
+        """The number of answers that hold keys and values in the host's process."""
+        return self.loaded.host.slots if self.loaded else 0
+
     def memory(self) -> Any:
         """The memory of the host's process now; None if there is none."""
         return self.loaded.host.memory() if self.loaded and self.loaded.host.alive else None

@@ -13,7 +13,9 @@ from sse_starlette.sse import AppStatus
 from fastglm.errors import UsageError
 from fastglm.hosting.protocol import HostKey
 from fastglm.serve.app import Settings, make_app
+from fastglm.serve.record import Record, announced
 from fastglm.serve.served_model import ServedModel
+from fastglm.serve.sharing import Sharing
 from fastglm.system.files import read_regular
 
 KEY_VARIABLE = "FASTGLM_API_KEY"
@@ -53,7 +55,7 @@ def check_exposure(host: str, key: str | None, is_open: bool) -> None:
 
 
 def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[[str], object]) -> None:
-    """Serve a model until the process is told to stop; answers that run then may take a minute more.
+    """Serve a model until the process or the app tells it to stop; answers that run then may take a minute more.
 
     Raises:
         UsageError: the address cannot be used.
@@ -65,6 +67,7 @@ def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listener.getsockname()[1]}"
         model = ServedModel(key, f"a server of {key} at {url}")
+        record = Record(url, key, model.name, has_key=bool(settings.key))
         failed: list[Exception] = []
 
         def on_loaded(error: Exception | None) -> None:
@@ -74,8 +77,11 @@ def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[
             else:
                 say(f"{key} is ready at {url} (stop: Ctrl-C).")
 
+        def stop() -> None:
+            server.should_exit = True
+
         config = uvicorn.Config(
-            make_app(model, settings, on_loaded),
+            make_app(model, settings, on_loaded, Sharing(record.token, stop)),
             log_level="warning",
             access_log=False,
             server_header=False,
@@ -83,7 +89,8 @@ def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[
         )
         server = uvicorn.Server(config)
         say(f"Loading {key}; the server listens at {url} already.")
-        server.run([listener])
+        with announced(record):
+            server.run([listener])
     if failed:
         raise failed[0]
 

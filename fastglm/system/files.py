@@ -25,6 +25,7 @@ _LIMITS = {
     "tokenizer.json": 32 * _MB,  # GLM-4's has 20
 }
 _LARGEST = 16 * _MB  # levels in all other JSON files: an index names every tensor, a record every file and step
+_LARGEST_LOG = 10 * _MB
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
@@ -58,6 +59,15 @@ def read_regular(path: Path, most: int) -> bytes:
             size = os.fstat(file.fileno()).st_size
             raise OSError(errno.EFBIG, f"it has {in_words(size)}, at most {in_words(most)} are read", str(path))
     return content
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that is not empty; an empty text if there is none, or the log cannot be read."""
+    try:
+        text = read_regular(log, _LARGEST_LOG).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def read_json(path: Path) -> dict[str, Any]:

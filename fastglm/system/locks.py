@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +35,13 @@ def try_lock(path: Path, mode: str = "ab") -> IO[bytes] | None:
         file.close()
         return None
     return file
+
+
+def lock_new(path: Path) -> IO[bytes]:
+    """Make a file and lock it; another process that tests the lock at this moment only delays it."""
+    while (lock := try_lock(path)) is None:
+        time.sleep(0.001)
+    return lock
 
 
 def remove_locked(path: Path, file: IO[bytes]) -> None:

@@ -15,7 +15,6 @@ from hosting import TESTS_ON_PATH
 
 from fastglm.errors import CancelledError, HomeError, ServedError, UsageError
 from fastglm.hosting.lease import LENT, holder, lease, servers, serving_lease, sweep_tickets
-from fastglm.system.locks import try_lock
 
 # Takes a lease, prints that, and gives it back when its input ends; prints "waits" once during a wait.
 USER = """
@@ -260,13 +259,11 @@ def test_waiting_users_are_served_in_order(users: list[User]) -> None:
 
 
 def test_a_lease_that_fails_leaves_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, mode: str = "") -> IO[bytes] | None:
-        if path.name != "gate":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return try_lock(path)
+    def full(path: Path) -> IO[bytes]:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("fastglm.hosting.lease.try_lock", full)
+        patch.setattr("fastglm.hosting.lease.lock_new", full)
         waiting = lease("cpu", "a chat")
         with pytest.raises(HomeError, match=r"No space left on device\): make room") as caught, waiting:
             pass
