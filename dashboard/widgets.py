@@ -17,6 +17,7 @@ from fastglm.models.facts import ModelFacts
 from fastglm.models.folder import CheckpointFolder
 from fastglm.models.source import EMBEDDED, find_source, openable
 from fastglm.progress.progress import COMPILING
+from fastglm.serve.record import server_of
 from fastglm.system.devices import DeviceCard
 from fastglm.system.files import in_words
 from fastglm.variants.offers import Offer, offers
@@ -55,9 +56,13 @@ def pick(
             help="  \n".join(f"{bold(offer.name)}: {plain(offer.summary)}" for offer in offered.values()),
         )
         address.keep(variant_link, name)
+        key = HostKey(chosen, name)
+        if server_of(key):
+            st.caption(f":material/dns: {say('served-here')}")
+            return key, None
         if offered[name].note and not offered[name].reason:
             st.caption(f":material/info: {plain(offered[name].note)}")
-    return HostKey(chosen, name), offered[name].reason
+    return key, offered[name].reason
 
 
 def pick_model(place: str, model: str = "demo", link: str = "") -> str:
@@ -201,6 +206,8 @@ def turn_status(turn: Turn) -> None:
 def _loading(turn: Turn) -> str:
     """The current step of loading a variant, and its progress."""
     progress = turn.progress
+    if turn.served:
+        return say("loading-served", variant=turn.key.variant)
     if progress and progress.stage == COMPILING:
         return say("loading-compile", variant=turn.key.variant)
     if progress is None or not progress.total:

@@ -104,8 +104,11 @@ def draw_parting(text: str, at: int | None) -> None:
 
 def draw_figures(duel: Comparison, left: Figures, right: Figures) -> None:
     """Draw the ratio of the speeds, the memory of each, and a chart of both."""
+    is_beside = any(turn.beside for turn in duel.turns)
     if duel.race:
         st.warning(say("race-warning"), icon=":material/warning:")
+    elif is_beside:
+        st.warning(say("beside-warning"), icon=":material/warning:")
     variants = [turn.key.variant for turn in duel.turns]
     speed, memory = st.columns(2)
     if left.decode_rate and right.decode_rate:
@@ -119,7 +122,7 @@ def draw_figures(duel: Comparison, left: Figures, right: Figures) -> None:
             st.metric(say("memory-ratio"), f"{right.memory / left.memory:.2f} ×", help=say("memory-ratio-help"))
             sizes = [left.memory / 1e6, right.memory / 1e6]
             st.plotly_chart(charts.pair(variants, sizes, "MB"), key="sizes", config=BARE)
-    if not duel.race:
+    if not duel.race and not is_beside:
         st.caption(say("compare-how"))
 
 

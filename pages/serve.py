@@ -3,16 +3,43 @@
 import streamlit as st
 
 from dashboard import page_frame
+from dashboard.markup import plain
+from dashboard.serve import card, form, launch
 from dashboard.serve.permission import is_allowed
+from dashboard.session.conversation import Desk
 from dashboard.texts import say
+from fastglm.serve.record import Record, servers
 
 
 def main() -> None:
     """Draw the page."""
-    page_frame.begin(say("serve"))
+    desk, _ = page_frame.begin(say("serve"))
     st.caption(say("serve-intro"))
-    if not is_allowed():
-        st.info(say("serve-forbidden"), icon=":material/lock:")
+    with st.container():
+        if is_allowed():
+            draw_servers(desk)
+        else:
+            st.info(say("serve-forbidden"), icon=":material/lock:")
+
+
+def draw_servers(desk: Desk) -> None:
+    """Draw the running servers, the one that starts, and the form for another one."""
+    running = servers()
+    for record in running:
+        card.draw(record)
+    form.draw_key()
+    st.fragment(draw_start, run_every=1.0)(running, launch.starting())
+    form.draw(desk, running)
+
+
+def draw_start(running: list[Record], starting: int | None) -> None:
+    """Draw the state of a server that starts; the whole page again when a server came, ended or failed."""
+    if servers() != running or launch.starting() != starting:
+        st.rerun()
+    if starting:
+        st.caption(f":material/hourglass_top: {say('serve-starting', port=str(starting))}")
+    elif failed := launch.failure():
+        st.error(plain(failed), icon=":material/error:")
 
 
 main()

@@ -2,12 +2,13 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from dashboard.session.state import Figures
-from fastglm.errors import CancelledError, FastGLMError, MemoryShortError, ServedError
+from fastglm.errors import CancelledError, FastGLMError, MemoryShortError
 from fastglm.generation.piece import Piece
 from fastglm.hosting.answer import Answer
 from fastglm.hosting.host import Host
@@ -16,9 +17,12 @@ from fastglm.hosting.pool import Pool
 from fastglm.hosting.protocol import HostKey
 from fastglm.messages import Message, ToolCall
 from fastglm.progress.progress import Progress
+from fastglm.serve.record import server_of
+from fastglm.serve.shared_host import SharedHost
 
 State = Literal["loading", "warming", "queued", "waiting", "running", "done", "failed", "cancelled"]
 WARM_UP_TOKENS = 4
+_LOOK = 0.2  # seconds between two looks at a server that loads the variant
 log = logging.getLogger(__name__)
 
 
@@ -31,6 +35,8 @@ class Turn:
         self.piece: Piece | None = None
         self.memory = 0  # bytes, known once the answer ended
         self.failure: Exception | None = None
+        self.served = False  # by a running server, which has loaded the variant or does so
+        self.beside = False  # beside a running server, where it was to be alone on the device
         self._pool, self._history, self._settings = pool, history, settings
         self._state: State = "loading"
         self._waiting_for = ""
@@ -134,7 +140,7 @@ class Turn:
         try:
             host = self._open()
             if alone:
-                with self._device_alone(host):
+                with self._device(host):
                     self._state = "warming"
                     self._follow(host.ask("1", lease=False, do_sample=False, max_new_tokens=WARM_UP_TOKENS), show=False)
                     self._state = "running"
@@ -150,8 +156,19 @@ class Turn:
                 log.exception("an answer failed")
             self.failure = error
             return "failed"
+        finally:
+            if server_of(self.key):  # no second copy of its weights is kept
+                self._pool.release_all(self.user)
 
-    def _open(self) -> Host:
+    def _open(self) -> Host | SharedHost:
+        """The host that answers: that of a server if one has the variant, otherwise one of this app."""
+        while record := server_of(self.key):
+            self.served, served = True, SharedHost(record)
+            if served.is_ready:
+                return served
+            time.sleep(_LOOK)
+            self._stop_if_cancelled()
+        self.served = False
         host = self._pool.get(self.key, self.user, restricted=True, progress=self._on_progress)
         self._stop_if_cancelled()
         return host
@@ -177,16 +194,19 @@ class Turn:
             raise CancelledError("stopped")
 
     @contextmanager
-    def _device_alone(self, host: Host) -> Iterator[None]:
+    def _device(self, host: Host | SharedHost) -> Iterator[None]:
+        """The device for this answer alone, or beside the servers that hold it for good."""
+        if isinstance(host, SharedHost):
+            self.beside = True
+            yield
+            return
+
         def wait(holder: str) -> None:
             self._state, self._waiting_for = "waiting", holder
             self._stop_if_cancelled()
 
-        with ExitStack() as held:
-            try:
-                held.enter_context(lease(host.info.device, "compare", exclusive=True, on_wait=wait))
-            except ServedError as error:
-                raise ServedError(f"{error}: stop it, or compare both at once") from None
+        with lease(host.info.device, "compare", exclusive=True, on_wait=wait, beside=True) as found:
+            self.beside = found is not None
             self._waiting_for = ""
             yield
 

@@ -88,6 +88,14 @@ class Desk:
         )
         self.duels[tab] = Comparison(left, right, race, self.release, lambda: self._after(tab)).start()
 
+    def give_over(self, key: HostKey) -> None:
+        """Give back a variant that a server is going to load; answers that run keep it until they end."""
+        busy = {tab for tab in [*self.turns] if self.turn(tab)}
+        busy |= {tab for tab, duel in [*self.duels.items()] if not duel.ended}
+        for user in self.pool.users().get(key, ()):
+            if user.rpartition(" ")[0] not in busy:
+                self.release(user)
+
     def release(self, user: str) -> None:
         """Give back a user's variants; the memory is free once no other user has them."""
         with self._lock:
