@@ -3,50 +3,29 @@
 import contextlib
 import json
 import os
-import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from hosting import eventually
+from serving import running
 
 from fastglm.errors import FastGLMError, HostError
 from fastglm.hosting.protocol import HostKey
 from fastglm.messages import Message
-from fastglm.serve.app import Settings, make_app
+from fastglm.serve.app import Settings
 from fastglm.serve.record import Record, announced, server_of, servers
-from fastglm.serve.served_model import ServedModel
 from fastglm.serve.shared_host import SharedHost
-from fastglm.serve.sharing import Sharing
 from fastglm.system.memory import Memory
 
 
 @contextlib.contextmanager
-def running(settings: Settings | None = None) -> Iterator[SharedHost]:
-    """A server in this process, whose model obeys the prompt, as the app sees it."""
-    model, settings = ServedModel(HostKey(), "a server"), settings or Settings()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        record = Record(url, model.key, model.name, bool(settings.key))
-
-        def stop() -> None:
-            server.should_exit = True
-
-        app = make_app(model, settings, shared=Sharing(record.token, stop))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=20))
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        host = SharedHost(record)
-        try:
-            eventually(lambda: host.is_ready)
-            yield host
-        finally:
-            stop()
-            thread.join(60)
-    assert not thread.is_alive()
+def ready(settings: Settings | None = None) -> Iterator[SharedHost]:
+    """A server that has loaded its model, as the app sees it."""
+    with running(settings=settings) as host:
+        eventually(lambda: host.is_ready)
+        yield host
 
 
 def open_answers(host: SharedHost) -> str:
@@ -54,7 +33,7 @@ def open_answers(host: SharedHost) -> str:
 
 
 def test_the_app_gets_every_figure_of_an_answer(fake_model: None) -> None:
-    with running() as host:
+    with ready() as host:
         answer = host.ask("history", [Message("system", "be brief"), Message("user", "q")], owner="tab")
         (piece,) = answer
         assert piece.text == repr([Message("system", "be brief"), Message("user", "q")])
@@ -71,7 +50,7 @@ def test_the_app_gets_every_figure_of_an_answer(fake_model: None) -> None:
 
 
 def test_errors_reach_the_app_in_one_line(fake_model: None) -> None:
-    with running(Settings(limit=1)) as host:
+    with ready(Settings(limit=1)) as host:
         with pytest.raises(FastGLMError, match=r"^too long; shorten it$"):
             list(host.ask("context"))
         with pytest.raises(FastGLMError, match="ended") as ended:
@@ -91,7 +70,7 @@ def test_errors_reach_the_app_in_one_line(fake_model: None) -> None:
 
 @pytest.mark.parametrize("prompt", ["slow", "prefill"])
 def test_a_stopped_answer_frees_its_place(fake_model: None, prompt: str) -> None:
-    with running() as host:
+    with ready() as host:
         answer = host.ask(prompt)
         eventually(lambda: open_answers(host).endswith(" 1.0"))
         eventually(lambda: answer.piece or prompt == "prefill")
@@ -102,7 +81,7 @@ def test_a_stopped_answer_frees_its_place(fake_model: None, prompt: str) -> None
 
 
 def test_only_the_secret_opens_the_addresses_for_the_app(fake_model: None) -> None:
-    with running(Settings(key="a-key")) as host:
+    with ready(Settings(key="a-key")) as host:
         url, body = host.record.url, {"prompt": "x", "history": [], "settings": {}}
         for token, ask, metrics in ((None, 401, 401), ("a-key", 401, 200), (host.record.token, 200, 200)):
             headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -113,7 +92,7 @@ def test_only_the_secret_opens_the_addresses_for_the_app(fake_model: None) -> No
 
 
 def test_the_app_stops_a_server(fake_model: None) -> None:
-    with running() as host:
+    with ready() as host:
         host.stop()
         eventually(lambda: not host.is_ready)
 

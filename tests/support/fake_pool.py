@@ -92,5 +92,9 @@ class FakePool:
             time.sleep(self.load_time / 11)
         return FakeHost(key, self)
 
+    def users(self) -> dict[HostKey, set[str]]:
+        keys = set().union(*self.held.values()) if self.held else set()
+        return {key: {user for user, held in self.held.items() if key in held} for key in keys}
+
     def release_all(self, user: str) -> None:
         self.held.pop(user, None)

@@ -14,7 +14,10 @@ from fastglm.hosting.protocol import HostKey
 from fastglm.progress.progress import OnProgress
 from fastglm.serve.app import Settings, make_app
 from fastglm.serve.facts import ModelFacts
+from fastglm.serve.record import Record
 from fastglm.serve.served_model import ServedModel
+from fastglm.serve.shared_host import SharedHost
+from fastglm.serve.sharing import Sharing
 
 ROLES = ("system", "user", "assistant", "observation")
 
@@ -27,23 +30,37 @@ def fake_facts(model: Any, tokenizer: str, progress: OnProgress) -> ModelFacts:
     return ModelFacts(roles, "glm4" if has_roles else None, ",", has_roles, tokens, 8 if has_roles else None)
 
 
+_DEMO = HostKey()
+
+
 @contextlib.contextmanager
-def served(key: HostKey, settings: Settings | None = None, ready: bool = True) -> Iterator[httpx.Client]:
-    """A client of a new server, which is ready unless told otherwise."""
-    model = ServedModel(key, "a server")
-    app = make_app(model, settings or Settings())
+def running(key: HostKey = _DEMO, settings: Settings | None = None) -> Iterator[SharedHost]:
+    """A new server, as the app sees it, which may still load its model."""
+    model, settings = ServedModel(key, "a server"), settings or Settings()
     listener = socket.create_server(("127.0.0.1", 0))
+    record = Record(f"http://127.0.0.1:{listener.getsockname()[1]}", key, model.name, bool(settings.key))
+
+    def stop() -> None:
+        server.should_exit = True
+
+    app = make_app(model, settings, shared=Sharing(record.token, stop))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=20))
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    key_header = {"Authorization": f"Bearer {settings.key}"} if settings and settings.key else {}
-    with httpx.Client(base_url=url, timeout=100, headers=key_header) as client:
-        try:
+    try:
+        yield SharedHost(record)
+    finally:
+        stop()
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+@contextlib.contextmanager
+def served(key: HostKey, settings: Settings | None = None, ready: bool = True) -> Iterator[httpx.Client]:
+    """A client of a new server, which is ready unless told otherwise."""
+    with running(key, settings) as host:
+        key_header = {"Authorization": f"Bearer {settings.key}"} if settings and settings.key else {}
+        with httpx.Client(base_url=host.record.url, timeout=100, headers=key_header) as client:
             if ready:
                 eventually(lambda: client.get("/health").status_code == 200)
             yield client
-        finally:
-            server.should_exit = True
-            thread.join(60)
-            assert not thread.is_alive()
