@@ -20,7 +20,6 @@ import fastglm.serve.served_model
 from dashboard.serve import launch
 from dashboard.serve.figures import quantile, rate, read
 from fastglm.errors import HostError
-from fastglm.hosting.lease import lease
 from fastglm.hosting.protocol import HostKey
 from fastglm.serve.app import Settings
 from fastglm.serve.record import Record, announced
@@ -177,7 +176,7 @@ def test_the_chat_waits_for_a_server_that_loads(
 def test_a_comparison_asks_the_server_and_says_that_it_was_beside_one(
     open_page: Open, pool: FakePool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with server(monkeypatch), lease("cpu", "a server"):
+    with server(monkeypatch):
         app = open_page("pages/compare.py", prompt="x")
         assert box(app, "Variant").value == "original"
         press(app, "Compare")
