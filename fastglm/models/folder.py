@@ -67,7 +67,7 @@ def _stored_fields(folder: Path) -> dict[str, Any]:
     fields = read_json(path)
     check_relative(fields)
     found = fields.get("model_type")
-    if found not in model_types():
+    if not isinstance(found, str) or found not in model_types():
         raise CheckpointError(
             f"{folder} holds a model of type {short(repr(found))}, not chatglm: name a ChatGLM checkpoint."
         )

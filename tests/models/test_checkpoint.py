@@ -87,6 +87,7 @@ def test_an_old_vocabulary_is_trimmed_losslessly(copy):
         (file("config.json", None), "no config.json"),
         (file("config.json", "{"), "cannot be read as JSON"),
         (file("config.json", '{"model_type": "llama"}'), "'llama', not chatglm"),
+        (file("config.json", '{"model_type": ["chatglm"]}'), "'chatglm'\\], not chatglm"),
         (file(BIN, None), "has no weights"),
         (
             several(lambda place: write_shards(place, "bin"), file("pytorch_model-00002-of-00003.bin", None)),
