@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ from fastapi import Request
 from fastglm.generation.piece import Piece
 from fastglm.hosting.answer import Answer
 from fastglm.messages import Message
+from fastglm.serve.ends import Ends
 from fastglm.serve.errors import ApiError
 from fastglm.serve.facts import ModelFacts
 from fastglm.serve.metrics import Metrics
@@ -38,15 +40,19 @@ class Answering:
     def __init__(self, model: ServedModel, metrics: Metrics, limit: int, deadline: float) -> None:
         self.model, self.metrics = model, metrics
         self._limit, self._deadline = limit, deadline
-        self._open = 0
+        self._open, self._ends = 0, Ends()
 
     async def pieces(self, count: int, ask: Ask) -> Pieces:
         """Yield the pieces of `count` answers side by side, each with the number of its answer.
 
         Closing stops the answers. Raises ApiError if too many are open, or time is over, and the errors of answers.
         """
-        if self._open + count > self._limit:
-            raise ApiError(429, "Too many requests are waiting: try again later.", headers={"Retry-After": "1"})
+        if count > self._limit:
+            raise ApiError(400, f"This server gives at most {self._limit} answers at a time.", "n")
+        if (over := self._open + count - self._limit) > 0:
+            wait = min(self._ends.until(over), math.ceil(self._deadline))
+            message = f"Too many requests are waiting: try again in about {wait} s."
+            raise ApiError(429, message, headers={"Retry-After": str(wait)})
         end = asyncio.get_running_loop().time() + self._deadline
         answers: list[Answer] = []
         begun = set[int]()
@@ -70,7 +76,7 @@ class Answering:
                 answer.cancel()
 
     def _count(self, more: int) -> None:
-        self._open += more
+        self._open = self._ends.count(more)
         self.metrics.open.set(self._open)
 
 

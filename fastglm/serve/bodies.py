@@ -7,9 +7,17 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Part(BaseModel):
-    """A JSON object whose fields are all known, and have exactly their types."""
+    """A JSON object whose fields are all known, and have exactly their types. A field that is null is left out."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, content: Any) -> Any:
+        """Leave out null fields, also unknown ones: clients send so the settings that nobody has chosen."""
+        if isinstance(content, dict):
+            return {name: value for name, value in content.items() if value is not None}
+        return content
 
 
 class Body(Part):

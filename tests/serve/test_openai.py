@@ -85,7 +85,7 @@ def test_several_answers_have_their_numbers_and_seeds(shared_fake: httpx.Client)
 
 def test_settings_reach_the_model(shared_fake: httpx.Client) -> None:
     fields = {"max_tokens": 9, "max_completion_tokens": 8, "temperature": 0, "top_p": 0.5, "top_k": 3, "stop": "z"}
-    fields |= {"presence_penalty": 1, "frequency_penalty": -1, "logit_bias": {"7": -100}}
+    fields |= {"presence_penalty": 1, "frequency_penalty": -1, "logit_bias": {"7": -100}, "ignore_eos": True}
     told = str(whole(chat(shared_fake, "settings", user="me", seed=None, **fields)).choices[0].message.content)
     for setting in (
         "('max_new_tokens', 8)",
@@ -96,6 +96,7 @@ def test_settings_reach_the_model(shared_fake: httpx.Client) -> None:
         "('presence_penalty', 1.0)",
         "('frequency_penalty', -1.0)",
         "('logit_bias', {7: -100.0})",
+        "('ignore_eos', True)",
         "('owner', 'user me')",
         "('seed', None)",
     ):
@@ -251,7 +252,14 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [SEARCH], "tool_choice": "required"}, "tool_choice"),
     ({"tools": [SEARCH], "tool_choice": {"type": "function", "function": {"name": "search"}}}, "tool_choice"),
     ({"functions": []}, "functions"),
+    ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
+    ({"ignore_eos": 1}, "ignore_eos"),
     ({"store": True}, "store"),
+    ({"metadata": {"a": "b"}}, "metadata"),
+    ({"service_tier": "flex"}, "service_tier"),
+    ({"reasoning_effort": "low"}, "reasoning_effort"),
+    ({"verbosity": "high"}, "verbosity"),
+    ({"modalities": ["text", "audio"]}, "modalities.1"),
     ({"audio": {}}, "audio"),
 ]
 
@@ -267,6 +275,32 @@ def test_what_cannot_be_done_is_refused_by_name(
     answer = shared_fake.post("/v1/chat/completions", json=body)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize("fields", [{"best_of": 2}, {"best_of": 1, "n": 2}, {"echo": True}, {"suffix": "x"}])
+def test_a_completion_of_another_kind_is_refused_by_name(shared_fake: httpx.Client, fields: dict[str, Any]) -> None:
+    answer = shared_fake.post("/v1/completions", json={"prompt": [7], **fields})
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, next(iter(fields)))
+
+
+def test_fields_that_change_nothing_are_taken(shared_fake: httpx.Client) -> None:
+    fields: dict[str, Any] = {"store": False, "metadata": {}, "service_tier": "auto", "reasoning_effort": "none"}
+    fields |= {"verbosity": "medium", "modalities": ["text"], "parallel_tool_calls": False, "safety_identifier": "me"}
+    fields |= {"functions": None, "stop": None, "a_field_of_tomorrow": None}
+    assert whole(chat(shared_fake, **fields)).choices == whole(chat(shared_fake)).choices
+    text = {"prompt": [7], "best_of": 2, "n": 2, "echo": False, "suffix": ""}
+    assert len(shared_fake.post("/v1/completions", json=text).json()["choices"]) == 2
+
+
+def test_the_usage_so_far_is_in_each_chunk_if_wanted(shared_fake: httpx.Client) -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    *found, last = chunks(chat(shared_fake, stream=True, n=2, stream_options=options))
+    told = [usage.completion_tokens for chunk in found if (usage := chunk.usage)]
+    assert len(told) == len(found)
+    assert told == sorted(told)
+    assert last.usage == found[-1].usage
+    assert last.usage
+    assert (last.usage.prompt_tokens, last.usage.completion_tokens) == (1, 10)
 
 
 @pytest.mark.parametrize("prompt", [None, 1, [], [[]], [1, "x"], ["x", 1], [[1], "x", None], {"a": 1}, [True]])

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import AsyncIterator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fastglm.generation.piece import Piece
 from fastglm.messages import ToolCall
@@ -17,6 +17,7 @@ from fastglm.serve.growing_text import GrowingText
 from fastglm.serve.openai.logprobs import TokenTexts
 
 DONE = "[DONE]"
+Usage = Literal["last", "always"]  # in the last chunk alone, or in each one
 _REASONS = {"eos": "stop", "stop": "stop", "length": "length", None: None}
 
 
@@ -33,7 +34,7 @@ class Form:
     param: str
     each: int = 1
     tools: Collection[str] = ()
-    wants_usage: bool = False  # in a stream
+    usage: Usage | None = None  # in a stream
     wants_logprobs: bool = False
 
     def head(self, is_chunk: bool) -> dict[str, Any]:
@@ -120,7 +121,8 @@ def _call(call: ToolCall) -> dict[str, Any]:
 def _usage(form: Form, choices: list[_Choice]) -> dict[str, Any]:
     """Tokens of a request; a prompt with several answers counts once."""
     pieces = [choice.piece for choice in choices if choice.piece]
-    prompts = pieces[:: form.each]
+    groups = [choices[start : start + form.each] for start in range(0, len(choices), form.each)]
+    prompts = [piece for group in groups if (piece := next((one.piece for one in group if one.piece), None))]
     read, written = sum(piece.prompt_tokens for piece in prompts), sum(piece.tokens for piece in pieces)
     reused = sum(piece.reused_tokens for piece in prompts)
     return {
@@ -150,9 +152,11 @@ async def events(
     head = form.head(True)
     choices = [_Choice(number, form, facts) for number in range(count)]
 
-    def data(*chunks: dict[str, Any], **more: Any) -> str:
-        usage = {"usage": None} if form.wants_usage else {}
-        return json.dumps({**head, "choices": chunks, **usage, **more}, ensure_ascii=False)
+    def data(*chunks: dict[str, Any]) -> str:
+        more: dict[str, Any] = {}
+        if form.usage:
+            more["usage"] = _usage(form, choices) if form.usage == "always" or not chunks else None
+        return json.dumps({**head, "choices": chunks, **more}, ensure_ascii=False)
 
     async with aclosing(pieces):
         try:
@@ -166,8 +170,8 @@ async def events(
         except Exception as error:
             yield as_api_error(error, form.param).event
             return
-    if form.wants_usage:
-        yield data(usage=_usage(form, choices))
+    if form.usage:
+        yield data()
     yield DONE
 
 

@@ -13,7 +13,7 @@ from fastglm.messages import Message, RawText
 from fastglm.serve.answering import Answering, Ask, Pieces, Question, told_by, while_connected
 from fastglm.serve.errors import ApiError, as_api_error
 from fastglm.serve.facts import ModelFacts
-from fastglm.serve.openai.answers import Form, events, whole
+from fastglm.serve.openai.answers import Form, Usage, events, whole
 from fastglm.serve.openai.bodies import MOST_ANSWERS, ChatBody, CompletionBody, Settings
 from fastglm.serve.openai.conversation import offered, read_conversation
 from fastglm.serve.owner import owner_of
@@ -30,6 +30,7 @@ _AS_THEY_ARE = (
     "presence_penalty",
     "frequency_penalty",
     "stop",
+    "ignore_eos",
 )
 
 
@@ -60,14 +61,16 @@ def routes(answering: Answering) -> APIRouter:
             prompt = last.content if last.role == "user" else last
             return _questions(body, [prompt], history, {**settings, "owner": owner})
 
-        form = Form(True, model.name, "messages", body.n or 1, tools, _wants_usage(body), bool(body.logprobs))
+        form = Form(True, model.name, "messages", body.n or 1, tools, _usage(body), bool(body.logprobs))
         return await _answer(answering, request, body, form, ask, form.each)
 
     @router.post("/completions", summary="Go on with a text")
     async def complete(body: CompletionBody, request: Request) -> Response:
         _check(answering, body)
+        if body.best_of not in (None, body.n or 1):
+            raise ApiError(400, "All answers are given: best_of is n, or left out.", "best_of")
         prompts = _prompts(body.prompt)
-        form = Form(False, model.name, "prompt", body.n or 1, (), _wants_usage(body), body.logprobs is not None)
+        form = Form(False, model.name, "prompt", body.n or 1, (), _usage(body), body.logprobs is not None)
         count = len(prompts) * form.each
         if count > MOST_ANSWERS:
             raise ApiError(400, f"At most {MOST_ANSWERS} answers are given to a request.", "prompt")
@@ -152,8 +155,12 @@ def _check_model(answering: Answering, name: str) -> None:
         raise ApiError(404, f"There is no model {name!r} here, only {model.name!r}.", "model", "model_not_found")
 
 
-def _wants_usage(body: Settings) -> bool:
-    return bool(body.stream_options and body.stream_options.include_usage)
+def _usage(body: Settings) -> Usage | None:
+    """The place of the usage in a stream."""
+    options = body.stream_options
+    if not options or not options.include_usage:
+        return None
+    return "always" if options.continuous_usage_stats else "last"
 
 
 def _prompts(given: Any) -> list[RawText | list[int]]:

@@ -44,6 +44,8 @@ class StreamOptions(Part):
     """Options of a stream."""
 
     include_usage: bool | None = None
+    continuous_usage_stats: Annotated[bool | None, Field(description="The usage so far in each chunk.")] = None
+    include_obfuscation: Literal[False] | None = None
 
 
 class Settings(Body):
@@ -66,6 +68,7 @@ class Settings(Body):
     stop: Stops | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    ignore_eos: Annotated[bool | None, Field(description="Go on after the end of the answer, for measuring.")] = None
     user: Annotated[str | None, Field(max_length=512)] = None
     prompt_cache_key: Annotated[str | None, Field(max_length=512)] = None
 
@@ -86,17 +89,13 @@ class Call(Part):
 
 
 class ChatMessage(Part):
-    """A message of a conversation. The fields of OpenAI's answers that are always null here may come back so."""
+    """A message of a conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | None = None
     name: str | None = None
     tool_calls: list[Call] | None = None
     tool_call_id: str | None = None
-    refusal: None = None
-    annotations: None = None
-    audio: None = None
-    function_call: None = None
 
 
 class Function(Part):
@@ -139,7 +138,7 @@ class ResponseFormat(Part):
 
 
 class ChatBody(Settings):
-    """A conversation to go on with."""
+    """A conversation to go on with. The last fields take the only values that change nothing here."""
 
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     max_completion_tokens: Annotated[int | None, Field(ge=1)] = None
@@ -151,10 +150,22 @@ class ChatBody(Settings):
     parallel_tool_calls: Annotated[
         bool | None, Field(description="The models call one tool at a time in any case.")
     ] = None
+    safety_identifier: Annotated[str | None, Field(max_length=512)] = None
+    store: Literal[False] | None = None
+    metadata: Annotated[dict[str, str] | None, Field(max_length=0, description="Kept with stored answers alone.")] = (
+        None
+    )
+    service_tier: Literal["auto", "default"] | None = None
+    reasoning_effort: Literal["none"] | None = None
+    verbosity: Literal["medium"] | None = None
+    modalities: list[Literal["text"]] | None = None
 
 
 class CompletionBody(Settings):
-    """Texts to go on with, outside any conversation."""
+    """Texts to go on with, outside any conversation. The last fields take the only values that change nothing here."""
 
     prompt: Annotated[Any, Field(description="A text, token ids, or a list of either.")]
     logprobs: Annotated[int | None, Field(ge=0, le=20)] = None
+    best_of: Annotated[int | None, Field(ge=1, description="As many as n.")] = None
+    echo: Literal[False] | None = None
+    suffix: Annotated[str | None, Field(max_length=0)] = None
