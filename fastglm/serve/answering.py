@@ -41,6 +41,15 @@ class Answering:
         self.model, self.metrics = model, metrics
         self._limit, self._deadline = limit, deadline
         self._open, self._ends = 0, Ends()
+        self._stop = math.inf  # the time at which all answers end
+        self._waits = set[asyncio.Timeout]()
+
+    def stop_in(self, seconds: float) -> None:
+        """Let the answers that still run after so many seconds end with an error; for a server that ends."""
+        self._stop = asyncio.get_running_loop().time() + seconds
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(min(self._stop, wait.when() or math.inf))
 
     async def pieces(self, count: int, ask: Ask) -> Pieces:
         """Yield the pieces of `count` answers side by side, each with the number of its answer.
@@ -59,11 +68,11 @@ class Answering:
         self._count(count)
         self.metrics.waiting.inc(count)
         try:
-            loaded = await _before(end, self.model.get())
+            loaded = await self._before(end, self.model.get)
             for question in ask(loaded.facts):
                 # The server holds the device already.
                 answers.append(loaded.host.ask(question.prompt, question.history, lease=False, **question.settings))
-            async for number, piece in _merged(answers, end):
+            async for number, piece in self._merged(answers, end):
                 self.metrics.saw(piece)
                 if number not in begun:
                     begun.add(number)
@@ -79,44 +88,56 @@ class Answering:
         self._open = self._ends.count(more)
         self.metrics.open.set(self._open)
 
+    async def _merged(self, answers: Sequence[Answer], end: float) -> Pieces:
+        """Yield the pieces of answers as they come. Raises ApiError at the time `end`, and the errors of answers."""
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
 
-async def _merged(answers: Sequence[Answer], end: float) -> Pieces:
-    """Yield the pieces of answers as they come. Raises ApiError at the time `end`, and the error of a failed one."""
-    loop, news = asyncio.get_running_loop(), asyncio.Event()
+        def hear() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(news.set)
 
-    def hear() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(news.set)
+        for answer in answers:
+            answer.listen(hear)
+        seen = [0] * len(answers)
+        last: list[Piece | None] = [None] * len(answers)
+        running = set(range(len(answers)))
+        while running:
+            news.clear()
+            for number in sorted(running):
+                is_over, before = answers[number].over, seen[number]
+                for piece in answers[number].after(before, last[number]):
+                    self._check_time(end)  # the reader may be slow
+                    seen[number] += 1
+                    last[number] = piece
+                    yield number, piece
+                if is_over and seen[number] == before:
+                    running.discard(number)
+                elif is_over:
+                    news.set()
+            if running:
+                await self._before(end, news.wait)
 
-    for answer in answers:
-        answer.listen(hear)
-    seen = [0] * len(answers)
-    last: list[Piece | None] = [None] * len(answers)
-    running = set(range(len(answers)))
-    while running:
-        news.clear()
-        for number in sorted(running):
-            is_over, before = answers[number].over, seen[number]
-            for piece in answers[number].after(before, last[number]):
-                seen[number] += 1
-                last[number] = piece
-                yield number, piece
-            if is_over and seen[number] == before:
-                running.discard(number)
-            elif is_over:
-                news.set()
-        if running:
-            await _before(end, news.wait())
+    async def _before(self, end: float, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """The result of work that takes until `end` at most."""
+        try:
+            async with asyncio.timeout_at(min(end, self._stop)) as wait:
+                self._waits.add(wait)
+                await asyncio.sleep(0)  # work that need not wait is stopped in time too
+                return await work()
+        except TimeoutError as error:
+            raise self._late() from error
+        finally:
+            self._waits.discard(wait)
 
+    def _check_time(self, end: float) -> None:
+        if asyncio.get_running_loop().time() > min(end, self._stop):
+            raise self._late()
 
-async def _before(end: float, work: Coroutine[Any, Any, T]) -> T:
-    """The result of work that takes until `end` at most."""
-    try:
-        async with asyncio.timeout_at(end):
-            await asyncio.sleep(0)  # work that need not wait is stopped in time too
-            return await work
-    except TimeoutError as error:
-        raise ApiError(504, "The answer took too long, and was stopped.", code="deadline") from error
+    def _late(self) -> ApiError:
+        """The error of an answer whose time is over."""
+        if asyncio.get_running_loop().time() >= self._stop:
+            return ApiError(503, "The server is stopping.", code="server_stopping", headers={"Retry-After": "5"})
+        return ApiError(504, "The answer took too long, and was stopped.", code="deadline")
 
 
 def told_by(piece: Piece | None) -> dict[str, str]:

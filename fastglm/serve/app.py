@@ -76,6 +76,7 @@ def make_app(
     app.openapi_version = "3.0.3"  # the newest that the packaged pages of Swagger can show
     metrics = Metrics(settings.limit)
     answering = Answering(model, metrics, settings.limit, settings.deadline)
+    app.state.answering = answering
     errors.install(app)
     page.install(app, model, bool(settings.key))
     app.include_router(published.routes(answering))

@@ -111,4 +111,6 @@ def of_validation(error: RequestValidationError) -> ApiError:
         return ApiError(400, f"There is no field {param!r} here: leave it out.", param, "unknown_parameter")
     if first["type"] == "missing":
         return ApiError(400, f"The field {param!r} is missing.", param, "missing_required_parameter")
-    return ApiError(400, f"The field {param!r} is wrong: {first['msg']}.", param, "invalid_value")
+    return ApiError(
+        400, f"The field {param!r} is wrong: {first['msg'].removeprefix('Value error, ')}.", param, "invalid_value"
+    )

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import ipaddress
+import time
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
@@ -12,7 +13,9 @@ from fastglm.serve.errors import ApiError
 from fastglm.serve.shared_host import ASK, STOP
 
 _LARGEST_BODY = 8 << 20  # bytes; a million tokens of text are half of it
+_ALL_BODIES = 64 << 20  # bytes of the bodies of all requests at a time
 _SLOWEST_BODY = 30.0  # seconds between two parts of a body
+_LONGEST_BODY = 300.0  # seconds for a whole one
 _OPEN = ("/", "/health", "/docs", "/openapi.json")  # for GET without a key: nothing secret is there
 _OF_APP = (ASK, STOP)  # with the app's secret alone
 _LOCAL = ("localhost",)
@@ -29,6 +32,7 @@ class Guard:
         self._tokens = [token] if token else []
         self._keys = [key, *self._tokens] if key else []
         self._names = {*_LOCAL, *(name.lower() for name in names)}
+        self._held = 0  # bytes of bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,7 +43,17 @@ class Guard:
         except ApiError as error:
             await error.response()(scope, receive, send)
         else:
-            await self._app(scope, _limited(receive), send)
+            body = _LimitedBody(self, receive)
+            try:
+                await self._app(scope, body.receive, send)
+            finally:
+                self.hold(-body.size)
+
+    def hold(self, size: int) -> None:
+        """Count bytes of a body, or of its end. Raises ApiError for more than all requests may have together."""
+        self._held += size
+        if size > 0 and self._held > _ALL_BODIES:
+            raise ApiError(503, "Too many large bodies are here: try again later.", headers={"Retry-After": "1"})
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -60,6 +74,8 @@ class Guard:
             return
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise ApiError(415, "The body must be JSON: send it with 'Content-Type: application/json'.")
+        if int(headers.get("content-length", "0")) > _LARGEST_BODY:
+            raise _too_large()
 
     def _is_own(self, host: str) -> bool:
         """Tell whether a Host header names this server."""
@@ -80,20 +96,30 @@ def _fits(authorization: str, keys: Collection[str]) -> bool:
     return any(fits) and kind.lower() == "bearer"
 
 
-def _limited(receive: Receive) -> Receive:
-    """Receive a body of limited size, whose parts come without long pauses."""
-    size, is_whole = 0, False
+class _LimitedBody:
+    """Receives a body of limited size, whose parts come without long pauses."""
 
-    async def received() -> Message:
-        nonlocal size, is_whole
+    def __init__(self, guard: Guard, receive: Receive) -> None:
+        self.size = 0  # bytes so far
+        self._guard, self._receive = guard, receive
+        self._is_whole = False
+        self._end = time.monotonic() + _LONGEST_BODY
+
+    async def receive(self) -> Message:
+        """The next message. Raises ApiError for a body that is too large or too slow."""
+        limit = None if self._is_whole else min(_SLOWEST_BODY, self._end - time.monotonic())
         try:
-            message = await asyncio.wait_for(receive(), None if is_whole else _SLOWEST_BODY)
+            message = await asyncio.wait_for(self._receive(), limit)
         except TimeoutError as error:
             raise ApiError(408, "The body did not arrive in time.") from error
-        size += len(message.get("body", b""))
-        if size > _LARGEST_BODY:
-            raise ApiError(413, f"The body is too large: at most {_LARGEST_BODY >> 20} MiB are read.")
-        is_whole = is_whole or not message.get("more_body", False)
+        part = len(message.get("body", b""))
+        self.size += part
+        self._guard.hold(part)
+        if self.size > _LARGEST_BODY:
+            raise _too_large()
+        self._is_whole = self._is_whole or not message.get("more_body", False)
         return message
 
-    return received
+
+def _too_large() -> ApiError:
+    return ApiError(413, f"The body is too large: at most {_LARGEST_BODY >> 20} MiB are read.")

@@ -8,11 +8,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 from sse_starlette.sse import AppStatus
 
 from fastglm.errors import UsageError
 from fastglm.hosting.protocol import HostKey
 from fastglm.serve.app import Settings, make_app
+from fastglm.serve.connection import Connection
 from fastglm.serve.record import Record, announced
 from fastglm.serve.served_model import ServedModel
 from fastglm.serve.sharing import Sharing
@@ -21,6 +23,7 @@ from fastglm.system.files import read_regular
 KEY_VARIABLE = "FASTGLM_API_KEY"
 _LONGEST_KEY = 4096  # bytes
 _PATIENCE = 60  # seconds that answers may take after the order to stop
+_FOR_ERRORS = 5  # of these, seconds to tell clients that their answers were stopped
 _BACKLOG = 512  # connections that wait to be accepted
 
 
@@ -62,6 +65,7 @@ def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[
         FastGLMError: the model could not be loaded.
     """
     logging.basicConfig(format="%(message)s")
+    logging.getLogger("asyncio").setLevel(logging.ERROR)  # clients that went away are no news
     AppStatus.disable_automatic_graceful_drain()  # streams finish too
     with _listening(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
@@ -80,19 +84,34 @@ def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[
         def stop() -> None:
             server.should_exit = True
 
-        config = uvicorn.Config(
-            make_app(model, settings, on_loaded, Sharing(record.token, stop)),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_PATIENCE,
-        )
-        server = uvicorn.Server(config)
+        server = Server(make_app(model, settings, on_loaded, Sharing(record.token, stop)))
         say(f"Loading {key}; the server listens at {url} already.")
         with announced(record):
             server.run([listener])
     if failed:
         raise failed[0]
+
+
+class Server(uvicorn.Server):
+    """The HTTP server of an app of `make_app`."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        config = uvicorn.Config(
+            app,
+            http=Connection,
+            ws="none",
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_PATIENCE,
+        )
+        super().__init__(config)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let running answers finish, those that take long with an error."""
+        self._app.state.answering.stop_in(_PATIENCE - _FOR_ERRORS)
+        await super().shutdown(sockets)
 
 
 def _listening(host: str, port: int) -> socket.socket:

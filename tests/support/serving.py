@@ -4,31 +4,18 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import httpx
-import uvicorn
+from fake_facts import fake_facts as fake_facts
 from hosting import eventually
 
 from fastglm.hosting.protocol import HostKey
-from fastglm.progress.progress import OnProgress
 from fastglm.serve.app import Settings, make_app
-from fastglm.serve.facts import ModelFacts
 from fastglm.serve.record import Record
 from fastglm.serve.served_model import ServedModel
+from fastglm.serve.server import Server
 from fastglm.serve.shared_host import SharedHost
 from fastglm.serve.sharing import Sharing
-
-ROLES = ("system", "user", "assistant", "observation")
-
-
-def fake_facts(model: Any, tokenizer: str, progress: OnProgress) -> ModelFacts:
-    """The facts of the fake model: one with roles and tools, unless its name says otherwise."""
-    has_roles = model.fastglm.model != "pairs"
-    roles = ROLES if has_roles else ("user", "assistant")
-    tokens = tuple(f"t{number}".encode() for number in range(100))
-    return ModelFacts(roles, "glm4" if has_roles else None, ",", has_roles, tokens, 8 if has_roles else None)
-
 
 _DEMO = HostKey()
 
@@ -44,7 +31,7 @@ def running(key: HostKey = _DEMO, settings: Settings | None = None) -> Iterator[
         server.should_exit = True
 
     app = make_app(model, settings, shared=Sharing(record.token, stop))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=20))
+    server = Server(app)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
     try:

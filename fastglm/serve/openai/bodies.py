@@ -3,19 +3,27 @@
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, FailFast, Field, WithJsonSchema
 
 from fastglm.serve.bodies import Body, Part
 
 MOST_ANSWERS = 16  # of one request
 _LONGEST_STOP = 200  # characters
 _SEEDS = 2**63
+_MOST_BIASES = 1024
 
 Names = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.-]+$")]
 
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
+
+
+def _limited(value: Any) -> Any:
+    """Refuse masses of biases, before each becomes an error of its own."""
+    if isinstance(value, dict) and len(value) > _MOST_BIASES:
+        raise ValueError(f"at most {_MOST_BIASES} tokens have a bias")
+    return value
 
 
 def _as_text(value: Any) -> Any:
@@ -60,7 +68,11 @@ class Settings(Body):
     presence_penalty: Annotated[float | None, Field(ge=-2, le=2)] = None
     frequency_penalty: Annotated[float | None, Field(ge=-2, le=2)] = None
     logit_bias: Annotated[
-        dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], Annotated[float, Field(ge=-100, le=100)]] | None,
+        Annotated[
+            dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], Annotated[float, Field(ge=-100, le=100)]],
+            BeforeValidator(_limited),
+        ]
+        | None,
         Field(description="Added to the logits of tokens, by their ids."),
     ] = None
     n: Annotated[int | None, Field(ge=1, le=MOST_ANSWERS)] = None
@@ -94,7 +106,7 @@ class ChatMessage(Part):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | None = None
     name: str | None = None
-    tool_calls: list[Call] | None = None
+    tool_calls: Annotated[list[Call], Field(max_length=64)] | None = None
     tool_call_id: str | None = None
 
 
@@ -140,7 +152,7 @@ class ResponseFormat(Part):
 class ChatBody(Settings):
     """A conversation to go on with. The last fields take the only values that change nothing here."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1), FailFast()]
     max_completion_tokens: Annotated[int | None, Field(ge=1)] = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int | None, Field(ge=0, le=20)] = None
