@@ -233,7 +233,7 @@ class Scheduler:
             logits, best = self._runner.step(slots, self._token)
             try:
                 self._sampler.stir()
-                return self._choose(logits[:, -1], [best])
+                return self._choose(logits, [best])
             except Exception:
                 for slot in slots:
                     self._runner.rewind(slot, 1)
@@ -346,7 +346,10 @@ class Scheduler:
         if not self._rows:
             return
         self._sampler = sampler = Sampler([ask.choice for ask in self._rows if ask.choice])
-        self._choose = lambda logits, inputs: sampler(logits, *inputs)
+        if sampler.is_plain and not sampler.is_read:
+            self._choose = lambda _logits, inputs: inputs[0]
+        else:
+            self._choose = lambda logits, inputs: sampler(logits[:, -1], *inputs)
         self._room = room_for(f"{len(order)} answers at once", f"ask less at once, {LESS}")
         if self._is_ahead and not sampler.is_plain and not sampler.is_read:
             self._choose = Captured(self._choose)
@@ -381,4 +384,4 @@ class TokenReader:
         """Finish reading: one token per row."""
         if self._event is not None:
             self._event.synchronize()
-        return self._token.flatten().tolist()
+        return [token for (token,) in self._token.tolist()]

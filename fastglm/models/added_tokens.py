@@ -13,6 +13,18 @@ class AddedTokensTokenizer(PreTrainedTokenizer):
     """A tokenizer that finds added tokens in a text, but never those of its vocabulary."""
 
     built_in: frozenset[str] = frozenset()  # tokens of the vocabulary; searching for added tokens passes over them
+    _special: tuple[Any, ...] = ()  # the special tokens of `_hidden`
+    _hidden: frozenset[int] = frozenset()
+
+    @property
+    def hidden_ids(self) -> frozenset[int]:
+        """Ids of special and built-in tokens, found again only if a special token has changed."""
+        special = (*self._special_tokens_map.values(), *self._extra_special_tokens)
+        if special != self._special:
+            built_in = map(self._convert_token_to_id, self.built_in)
+            self._hidden = frozenset(self.all_special_ids).union(built_in)
+            self._special = special
+        return self._hidden
 
     def parts(self, text: str, special: bool) -> Iterator[tuple[str, bool]]:
         """Parts of a text, and whether each is a token that a user added; `special` includes special tokens."""

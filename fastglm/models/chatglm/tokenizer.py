@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -175,7 +174,7 @@ class ChatGLM6BTokenizer(AddedTokensTokenizer):
 
     def _decode(self, token_ids: int | list[int], skip_special_tokens: bool = False, **_: Any) -> str:
         ids = [token_ids] if isinstance(token_ids, int) else token_ids
-        hidden = self._built_in_ids.union(self.all_special_ids) if skip_special_tokens else frozenset()
+        hidden = self.hidden_ids if skip_special_tokens else frozenset()
         text, first, end = "", True, self.vocab_size
         plain: list[int] = []
         for id in ids:
@@ -195,10 +194,6 @@ class ChatGLM6BTokenizer(AddedTokensTokenizer):
             return _unmark_whitespace(self.model.decode(known))
         return _unmark_whitespace(self.model.decode([self.model.piece_to_id(NEWLINE), *known]))[1:]
 
-    @cached_property
-    def _built_in_ids(self) -> frozenset[int]:
-        return frozenset(map(self._convert_token_to_id, BUILT_IN))
-
     def _convert_token_to_id(self, token: str) -> int:
         if token.startswith("<image_") and (image := _IMAGE.fullmatch(token)):
             return int(image[1])
@@ -213,7 +208,7 @@ class ChatGLM6BTokenizer(AddedTokensTokenizer):
 
     def token_bytes(self, ids: Iterable[int]) -> list[bytes]:
         """The bytes that tokens stand for in an answer; none for control tokens and added ones."""
-        hidden = self._built_in_ids.union(self.all_special_ids)
+        hidden = self.hidden_ids
         known = range(self.num_image_tokens, self.vocab_size)
         return [self._bytes(id) if id in known and id not in hidden else b"" for id in ids]
 
@@ -251,5 +246,7 @@ def _mark_whitespace(text: str) -> str:
 
 
 def _unmark_whitespace(text: str) -> str:
+    if "<" not in text:
+        return text
     text = text.replace(NEWLINE, "\n").replace("<|tab|>", "\t")
     return _BLANK_TOKEN.sub(lambda found: " " * int(found[1]), text)

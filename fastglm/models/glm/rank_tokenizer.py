@@ -95,7 +95,7 @@ class GLMRankTokenizer(GLMTokenizer):
     ) -> str:
         """Text of ids. As published, a space is put on both sides of each added token."""
         ids = [token_ids] if isinstance(token_ids, int) else token_ids
-        hidden = set(self.all_special_ids) if skip_special_tokens else ()
+        hidden = self.hidden_ids if skip_special_tokens else ()
         parts: list[bytes] = [b""]
         for id in ids:
             if id in hidden:

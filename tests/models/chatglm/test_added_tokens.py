@@ -178,3 +178,12 @@ def test_added_tokens_move_down_with_the_text_when_image_tokens_are_trimmed(toke
     assert trimmed.encode_text("新词甲") == [757]
     assert config.gmask_token_id == trimmed.gmask_token_id == GMASK
     assert config.eos_token_id == [trimmed.eos_token_id] == [EOP]
+
+
+def test_a_token_is_hidden_once_it_is_special(tokenizer):
+    ids = plain(tokenizer, "你好")
+    assert tokenizer.decode([*ids, EOP], skip_special_tokens=True) == "你好"
+    tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ids[-1])
+    assert tokenizer.decode([*ids, EOP], skip_special_tokens=True) == tokenizer.decode(ids[:-1])
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<tool>"]})
+    assert tokenizer.decode([tokenizer.convert_tokens_to_ids("<tool>")], skip_special_tokens=True) == ""
