@@ -1,7 +1,7 @@
 """`python -m benchmarks serving`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,11 @@ from fastglm.cli.errors import telling
 from fastglm.cli.options import Debug, Progress
 from fastglm.errors import FastGLMError, UsageError
 from fastglm.progress.progress import Show
+
+if TYPE_CHECKING:
+    from benchmarks.run.progress import Reporter
+    from benchmarks.run.workload import Workload
+    from benchmarks.serving.load import Load
 
 VARIANTS = "original,fast,int8,int4"
 
@@ -22,6 +27,12 @@ Model = Annotated[
 ]
 Served = Annotated[
     str | None, typer.Option(help=f"Served one after the other, with commas between. [default: {VARIANTS}]")
+]
+Peers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES", help="Others' servers, in turn with these, on the CPU: llama-server-q4_0, transformers-serve."
+    ),
 ]
 Device = Annotated[str | None, typer.Option(help="Of these servers, as for run. [default: auto]")]
 KeyFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Holds the key of --endpoint.")]
@@ -36,6 +47,7 @@ def serving(
     endpoint: EndpointUrl = None,
     model: Model = None,
     variants: Served = None,
+    peers: Peers = None,
     device: Device = None,
     key_file: KeyFile = None,
     clients: Clients = "1,2,4,8,16",
@@ -61,9 +73,8 @@ def serving(
 
     reporter = reporter_for(progress)
     with telling(reporter.error), beside_servers(beside):
-        from benchmarks.execution.request import RunRequest, read_number
+        from benchmarks.execution.request import RunRequest
         from benchmarks.report import report
-        from benchmarks.run.workload import Workload
         from benchmarks.serving.load import Load
 
         try:
@@ -72,21 +83,24 @@ def serving(
         except ModuleNotFoundError as error:
             raise FastGLMError(f"serving needs {error.name}: pip install {error.name}") from error
 
-        load = Load.read(clients, rates, prompts, slo)
-        counts = read_number(answer_tokens, "--answer-tokens"), read_number(repeats, "--repeats")
-        workload = Workload(load.mix.lengths, *counts, load=load)
+        workload = _workload(Load.read(clients, rates, prompts, slo), answer_tokens, repeats)
         if json:
             files.check_json(json)
         if endpoint is None:
             if key_file:
                 raise UsageError("--key-file is for --endpoint: the servers of variants need no key")
-            order = RunRequest.of_servers(model or "demo", variants or VARIANTS, workload, device or "auto")
+            served = model or "demo", variants or VARIANTS, workload
+            if peers:
+                _with_peers(served, peers, device, store, reporter, json)
+                return
+            order = RunRequest.of_servers(*served, device or "auto")
             kept_in = open_store(store)
             result = order.carry_out(kept_in, reporter)
         else:
-            if variants or device or beside:
+            if variants or device or beside or peers:
                 raise UsageError(
-                    "--variants, --device and --beside are for servers started here: leave them out with --endpoint"
+                    "--variants, --peers, --device and --beside are for servers started here: leave them out with "
+                    "--endpoint"
                 )
             asked = Endpoint.read(endpoint, model, read_key(key_file) if key_file else None)
             kept_in = open_store(store)
@@ -94,3 +108,39 @@ def serving(
         if json:
             report.write_json(json, result)
         tell(result, kept_in, reporter)
+
+
+def _workload(load: "Load", answer_tokens: str, repeats: str) -> "Workload":
+    from benchmarks.execution.request import read_number
+    from benchmarks.run.workload import Workload
+
+    counts = read_number(answer_tokens, "--answer-tokens"), read_number(repeats, "--repeats")
+    return Workload(load.mix.lengths, *counts, load=load)
+
+
+def _with_peers(
+    served: "tuple[str, str, Workload]",
+    peers: str,
+    device: str | None,
+    store: str | None,
+    reporter: "Reporter",
+    json: Path | None,
+) -> None:
+    """Measure servers of variants and of peers in turn, and tell the ratios of their throughput."""
+    from benchmarks.environment.machine import physical_cores
+    from benchmarks.execution.request import RunRequest
+    from benchmarks.peers import ratios
+    from benchmarks.peers.comparison import compare, select
+    from benchmarks.peers.registry import all_servers
+    from benchmarks.report import report
+
+    if device not in (None, "cpu"):
+        raise UsageError("--peers are measured on the CPU: leave --device out")
+    chosen = select(peers, all_servers())
+    order = RunRequest.of_servers(*served, "cpu", physical_cores())
+    kept_in = open_store(store)
+    result = compare(order, chosen, kept_in, reporter)
+    found = ratios.ratios(result.samples, order.variants, list(chosen))
+    if json:
+        report.write_json(json, result, ratios=[ratio.as_dict() for ratio in found])
+    tell(result, kept_in, reporter, ratios.table(found))

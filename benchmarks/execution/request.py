@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks.environment.machine import busy_warning, machine
 from benchmarks.execution.runner import execute, prepare
@@ -54,6 +54,7 @@ class RunRequest:
     texts: Path | None = None  # a user's own questions for the quality suite
     threads: int | None = None  # threads of the hosts; None: PyTorch's choice
     arithmetic: Arithmetic = Arithmetic.exact  # arithmetic of the expected answers' figures in the quality suite
+    together: ClassVar[bool] = False  # servers run one after the other
 
     @classmethod
     def read(
@@ -98,9 +99,11 @@ class RunRequest:
         return cls(model, names, chosen, workload, device, texts, threads, read_arithmetic(arithmetic))
 
     @classmethod
-    def of_servers(cls, model: str, variants: str, workload: Workload, device: str) -> "RunRequest":
+    def of_servers(
+        cls, model: str, variants: str, workload: Workload, device: str, threads: int | None = None
+    ) -> "RunRequest":
         """A request to measure a server of each variant. Raises `UsageError`."""
-        return cls(model, _known(variants), ["serving"], workload, device)
+        return cls(model, _known(variants), ["serving"], workload, device, threads=threads)
 
     def carry_out(self, store: "Store | None", reporter: Reporter, begun: Run | None = None) -> Result:
         """Measure, or resume a run that was `begun`; chat on the device waits meanwhile.
@@ -129,6 +132,7 @@ class RunRequest:
                 resumed=begun is not None,
                 server=self.serve,
                 beside=servers,
+                together=self.together,
             )
 
     def start(self, variant: str, progress: OnProgress) -> Host:
@@ -139,7 +143,8 @@ class RunRequest:
         """Serve a variant in the block. Raises `FastGLMError`."""
         from benchmarks.serving.server import served  # imported late: needs httpx, only to measure a server
 
-        return served(self.model, variant, ",".join(map(str, resolve_devices(self.device))), progress)
+        device = ",".join(map(str, resolve_devices(self.device)))
+        return served(self.model, variant, device, progress, self.threads)
 
     def questions(self) -> list[Question]:
         """The questions of the quality suite; empty without it. Raises `UsageError` if it has nothing to ask."""

@@ -36,12 +36,13 @@ def execute(
     resumed: bool = False,
     server: Serve | None = None,
     beside: str | None = None,
+    together: bool = False,
 ) -> Result:
     """Measure everything, or the part that the store lacks if `resumed`.
 
     SIGINT and SIGTERM end the run as `cancelled`, with its measurements kept; `failed` means that no variant could be
     measured. An error that breaks the run is raised after its measurements are kept. `beside` names servers on the same
-    device, which disturb the run.
+    device, which disturb the run; `together` says that the suite serving runs its servers at the same time.
     """
     record = Record(run, store)
     if store and resumed:
@@ -56,7 +57,7 @@ def execute(
             with waiting(record):
                 store.note(run.id, settings)
 
-    bench = Session(workload, asked, questions, load, record, reporter, note, server=server)
+    bench = Session(workload, asked, questions, load, record, reporter, note, server=server, together=together)
     if beside:
         bench.settle("noise", "beside", {"server": beside})
     status: Status = "failed"

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 
 from benchmarks.execution.request import RunRequest, read_light
-from benchmarks.peers.peer import OwnProcess, Peer
+from benchmarks.peers.peer import Peer, WithFiles
+from benchmarks.peers.server import PeerServer
 from benchmarks.peers.sizes import Sizes
 from benchmarks.run.device import disturbance
 from benchmarks.run.isolated import elsewhere
@@ -24,7 +25,14 @@ from fastglm.progress.progress import OnProgress
 from fastglm.system.files import in_words
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from benchmarks.serving.client import Endpoint
     from benchmarks.store.store import Store
+
+AnyPeer = Peer | PeerServer
+P = TypeVar("P", Peer, PeerServer)
+SLOTS = 8  # of a peer's server for open loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,9 @@ class Comparison(RunRequest):
     peers.
     """
 
-    peers: Mapping[str, Peer] = field(default_factory=dict)
+    together: ClassVar[bool] = True
+
+    peers: Mapping[str, AnyPeer] = field(default_factory=dict)
     folders: Mapping[str, Path] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
 
@@ -41,15 +51,28 @@ class Comparison(RunRequest):
         """Start a host of a variant or a peer."""
         if variant not in self.peers:
             return RunRequest.start(self, variant, progress)
+        peer = self.peers[variant]
         assert self.threads
-        return self.peers[variant].start(self.model, self.folders[variant], self.threads, progress)
+        assert not isinstance(peer, PeerServer)
+        return peer.start(self.model, self.folders[variant], self.threads, progress)
+
+    def serve(self, variant: str, progress: OnProgress) -> "AbstractContextManager[Endpoint]":
+        """Serve a variant, or a peer for as many clients at once as are measured."""
+        if variant not in self.peers:
+            return RunRequest.serve(self, variant, progress)
+        peer = self.peers[variant]
+        assert self.threads
+        assert isinstance(peer, PeerServer)
+        sizes = Sizes.of(read_light(self.model)[1])
+        clients = max(self.workload.load.clients, default=SLOTS)
+        return peer.serve(self.folders[variant], sizes, clients, self.threads, progress)
 
     def settings(self) -> dict[str, object]:
         """Settings of the request, with the peers and the missing peers."""
         return {**RunRequest.settings(self), "peers": list(self.peers), "skipped": dict(self.skipped)}
 
 
-def compare(order: RunRequest, peers: Mapping[str, Peer], store: "Store | None", reporter: Reporter) -> Result:
+def compare(order: RunRequest, peers: Mapping[str, AnyPeer], store: "Store | None", reporter: Reporter) -> Result:
     """Measure a request with these peers in turn. Raises `FastGLMError` if nothing can be measured."""
     disturbance(order.device)  # refused here, before the peers' models are written
     sizes = Sizes.of(read_light(order.model)[1])
@@ -73,12 +96,12 @@ def compare(order: RunRequest, peers: Mapping[str, Peer], store: "Store | None",
 
 
 def _write(
-    peers: Mapping[str, Peer], sizes: Sizes, place: Path, reporter: Reporter
+    peers: Mapping[str, AnyPeer], sizes: Sizes, place: Path, reporter: Reporter
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """The folders of the peers' models, and the reasons for missing models."""
     skipped = {name: reason for name, peer in peers.items() if (reason := peer.missing())}
     there = {name: peer for name, peer in peers.items() if name not in skipped}
-    bits = sum(peer.bits for peer in there.values() if isinstance(peer, OwnProcess))
+    bits = sum(peer.bits for peer in there.values() if isinstance(peer, WithFiles))
     needed = bits / 8 * (sizes.weights + sizes.embedding)
     if needed > (free := shutil.disk_usage(place).free):
         raise DiskShortError(
@@ -90,7 +113,7 @@ def _write(
     for name, peer in there.items():
         folder = folders[name] = place / name
         folder.mkdir()
-        if not isinstance(peer, OwnProcess):
+        if not isinstance(peer, WithFiles):
             continue
         reporter.at(f"{name}: writing its model")
         try:
@@ -101,7 +124,7 @@ def _write(
     return folders, skipped
 
 
-def write(_progress: OnProgress, peer: OwnProcess, sizes: Sizes, folder: Path) -> None:
+def write(_progress: OnProgress, peer: WithFiles, sizes: Sizes, folder: Path) -> None:
     """Let a peer write its model. Its libraries' output is hidden from the user; their exceptions become one line."""
     try:
         with open(os.devnull, "w") as nothing, redirect_stdout(nothing), redirect_stderr(nothing):
@@ -113,9 +136,9 @@ def write(_progress: OnProgress, peer: OwnProcess, sizes: Sizes, folder: Path) -
         raise FastGLMError(f"{type(error).__name__}: {first_line}") from error
 
 
-def select(text: str, peers: Mapping[str, Peer]) -> dict[str, Peer]:
+def select(text: str, peers: Mapping[str, P]) -> dict[str, P]:
     """Select peers by name, or all peers of a kind by the beginning (`openvino`). Raises `UsageError`."""
-    found: dict[str, Peer] = {}
+    found: dict[str, P] = {}
     for wanted in (part.strip() for part in text.split(",")):
         named = {name: peer for name, peer in peers.items() if name == wanted or name.startswith(f"{wanted}-")}
         if not named:

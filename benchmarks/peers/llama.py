@@ -3,7 +3,8 @@
 Its architecture `gptneox` without parallel residuals has exactly the matrices of ChatGLM-6B: q, k and v as one, a plain
 FFN, biases, layer norms; its architecture `chatglm` has those of ChatGLM2 and later ones. All matrices have the same
 format, including the head, which llama.cpp's own conversion would keep in 6 bits. Embedding and head are two tensors,
-because llama.cpp repacks only matrices that it looks no rows up in.
+because llama.cpp repacks only matrices that it looks no rows up in. The vocabulary is for llama.cpp's server; the
+binding is asked for tokens.
 """
 
 from collections.abc import Iterator
@@ -14,9 +15,11 @@ import numpy as np
 
 from benchmarks.peers.peer import OwnProcess, lacking, versions
 from benchmarks.peers.sizes import EPSILON, Sizes, numbers, plain
+from benchmarks.peers.words import TEMPLATE, words
 from fastglm.errors import HostError
 from fastglm.models.architecture import TensorNames
 
+MODEL = "model.gguf"
 _NAMES = TensorNames(
     embedding="token_embd",
     head="output",
@@ -43,29 +46,12 @@ class LlamaCpp(OwnProcess):
         return lacking("llama_cpp", "gguf")
 
     def write(self, sizes: Sizes, folder: Path) -> None:
-        """Write a GGUF file."""
-        import gguf
-        from gguf.quants import quantize
-
-        kind = gguf.GGMLQuantizationType[self._format.upper()]
-        block, bytes_of_block = gguf.GGML_QUANT_SIZES[kind]
-        packed = quantize(numbers().reshape(-1, block), kind)
-        writer = gguf.GGUFWriter(folder / "model.gguf", "chatglm" if sizes.gated else "gptneox")
-        _describe(writer, sizes)
-        for name, shape in sizes.tensors(_NAMES):
-            if len(shape) == 2:
-                row = shape[1] // block * bytes_of_block
-                writer.add_tensor(name, np.resize(packed, (shape[0], row)), raw_dtype=kind)
-            else:
-                writer.add_tensor(name, plain(name, shape))
-        writer.write_header_to_file()
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
+        """See `WithFiles`."""
+        write(sizes, self._format, folder / MODEL)
 
     def load(self, folder: Path, sizes: Sizes, threads: int) -> "Llama":
         """See `OwnProcess`."""
-        return Llama(folder / "model.gguf", sizes.context, threads)
+        return Llama(folder / MODEL, sizes.context, threads)
 
 
 class Llama:
@@ -116,8 +102,31 @@ class Llama:
         return [int(np.ctypeslib.as_array(row, (size,)).argmax()) for row in rows]
 
 
+def write(sizes: Sizes, format: str, file: Path) -> None:
+    """Write a GGUF file with random weights in `q4_0` or `q8_0`."""
+    import gguf
+    from gguf.quants import quantize
+
+    kind = gguf.GGMLQuantizationType[format.upper()]
+    block, bytes_of_block = gguf.GGML_QUANT_SIZES[kind]
+    packed = quantize(numbers().reshape(-1, block), kind)
+    writer = gguf.GGUFWriter(file, "chatglm" if sizes.gated else "gptneox")
+    _describe(writer, sizes)
+    _name_tokens(writer, sizes.vocabulary)
+    for name, shape in sizes.tensors(_NAMES):
+        if len(shape) == 2:
+            row = shape[1] // block * bytes_of_block
+            writer.add_tensor(name, np.resize(packed, (shape[0], row)), raw_dtype=kind)
+        else:
+            writer.add_tensor(name, plain(name, shape))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def _describe(writer: Any, sizes: Sizes) -> None:
-    """Metadata of a GGUF model; its vocabulary has a size but no words."""
+    """Metadata of a GGUF model."""
     writer.add_context_length(sizes.context)
     writer.add_embedding_length(sizes.hidden)
     writer.add_block_count(sizes.layers)
@@ -132,7 +141,29 @@ def _describe(writer: Any, sizes: Sizes) -> None:
         writer.add_parallel_residual(False)
         writer.add_layer_norm_eps(EPSILON)
     writer.add_vocab_size(sizes.vocabulary)
-    writer.add_tokenizer_model("no_vocab")
+
+
+def _name_tokens(writer: Any, vocabulary: int) -> None:
+    """Words for the tokens of a GGUF model. The control tokens and those of single bytes come last: equal rows of the
+    random head make the first of equally likely tokens the answer, and a whole word is then a chunk of text.
+    """
+    from gguf import TokenType
+
+    control = ["<unk>", "<s>", "</s>"]
+    single = [f"<0x{byte:02X}>" for byte in range(256)]
+    plain_words = [word.replace(" ", "▁") for word in words(vocabulary - len(control) - len(single))]
+    unknown = len(plain_words)
+    kinds = [TokenType.NORMAL] * unknown + [TokenType.CONTROL] * len(control) + [TokenType.BYTE] * len(single)
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list([*plain_words, *control, *single])
+    writer.add_token_scores([0.0] * vocabulary)
+    writer.add_token_types(kinds)
+    writer.add_unk_token_id(unknown)
+    writer.add_bos_token_id(unknown + 1)
+    writer.add_eos_token_id(unknown + 2)
+    writer.add_add_bos_token(False)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template(TEMPLATE)
 
 
 def _build(api: Any) -> str:

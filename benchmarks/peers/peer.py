@@ -38,15 +38,23 @@ class Engine(Protocol):
         """Yield `tokens` greedy token ids after a prompt, each as soon as it is known."""
 
 
-class OwnProcess(ABC):
-    """A peer with model files and an engine of its own; `benchmarks.peers.process` is its host."""
+class WithFiles(ABC):
+    """A peer with model files of its own."""
 
     name: str
     bits: float  # bits of a weight in its file
 
     @abstractmethod
+    def missing(self) -> str | None:
+        """See `Peer`."""
+
+    @abstractmethod
     def write(self, sizes: Sizes, folder: Path) -> None:
         """Write a model of random weights into an empty folder."""
+
+
+class OwnProcess(WithFiles):
+    """A peer with an engine of its own; `benchmarks.peers.process` is its host."""
 
     def start(self, model: str, folder: Path, threads: int, progress: OnProgress) -> Host:
         """See `Peer`."""

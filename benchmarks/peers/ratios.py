@@ -13,7 +13,7 @@ from benchmarks.measure.statistics import Estimate
 from benchmarks.measure.wording import words
 from benchmarks.report.report import aligned
 
-RATES = ("decode_rate", "prefill_rate")
+RATES = ("decode_rate", "prefill_rate", "throughput")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ from pathlib import Path
 from benchmarks.peers.bnb import BitsAndBytes
 from benchmarks.peers.chatglm import ChatGLMCpp
 from benchmarks.peers.llama import LlamaCpp
+from benchmarks.peers.llama_server import LlamaServer
 from benchmarks.peers.openvino import OpenVino
 from benchmarks.peers.peer import Peer
 from benchmarks.peers.published import Published
+from benchmarks.peers.server import PeerServer
 from benchmarks.peers.torchao import TorchAO
+from benchmarks.peers.transformers_serve import TransformersServe
 
 
 def all_peers(published: Path | None = None, python: str = "") -> dict[str, Peer]:
@@ -28,3 +31,9 @@ def all_peers(published: Path | None = None, python: str = "") -> dict[str, Peer
         Published(published and published.absolute(), python),
     )
     return {peer.name: peer for peer in peers}
+
+
+def all_servers() -> dict[str, PeerServer]:
+    """Every peer's server by name."""
+    servers = (LlamaServer("q4_0", 4.5), LlamaServer("q8_0", 8.5), TransformersServe())
+    return {server.name: server for server in servers}

@@ -60,6 +60,7 @@ class Session:
     watch: Watch = field(default_factory=Watch)
     meters: dict[str, Meter | None] = field(default_factory=dict)  # meters of energy, by device
     server: Serve | None = None  # of the serving suite
+    together: bool = False  # its servers run at the same time, and take turns
 
     @property
     def standing(self) -> list[str]:

@@ -33,6 +33,11 @@ class Endpoint:
     key: str | None = field(default=None, repr=False)
     device: str = ELSEWHERE  # that it computes on
 
+    @property
+    def is_here(self) -> bool:
+        """Tell whether the server computes on this machine, as far as known."""
+        return self.device != ELSEWHERE
+
     @classmethod
     def read(cls, url: str, model: str | None = None, key: str | None = None) -> "Endpoint":
         """Read an address; one without a path gets `/v1`. Raises `UsageError`."""
@@ -90,12 +95,9 @@ class Client:
         try:
             response = await self._http.get("/models")
         except httpx.HTTPError as error:
-            raise EndpointError(
-                f"no server answers at {url} ({_reason(error)}): start it, or correct --endpoint"
-            ) from None
+            raise self.refusal(None, _reason(error)) from None
         if response.status_code in (401, 403):
-            wants = "refuses the key of" if self.endpoint.key else "wants a key: give it by"
-            raise EndpointError(f"{url} {wants} --key-file (HTTP {response.status_code})")
+            raise self.refusal(response.status_code, "")
         try:
             names = [entry["id"] for entry in response.raise_for_status().json()["data"]]
         except (httpx.HTTPError, ValueError, LookupError, TypeError):
@@ -106,6 +108,16 @@ class Client:
                 "models (an address mostly ends in /v1)"
             )
         return names
+
+    def refusal(self, status: int | None, reason: str) -> EndpointError:
+        """The error of an endpoint that answers with a status in place of an answer, or not at all."""
+        url, model = self.endpoint.url, self.endpoint.model
+        if status is None:
+            return EndpointError(f"no server answers at {url} ({reason}): start it, or correct --endpoint")
+        if status in (401, 403):
+            wants = "refuses the key of" if self.endpoint.key else "wants a key: give it by"
+            return EndpointError(f"{url} {wants} --key-file (HTTP {status})")
+        return EndpointError(f"{url} does not answer {model} ({reason})")
 
     async def ask(self, prompt: str, tokens: int, options: Mapping[str, Any], due: float | None = None) -> Asked:
         """Ask for a greedy answer of at most `tokens` tokens as a stream. A failure is part of the result.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.serving.asked import Asked
-from benchmarks.serving.client import Client, Endpoint, EndpointError
+from benchmarks.serving.client import Client, Endpoint
 from benchmarks.serving.mix import Measure, text
 from fastglm.errors import UsageError
 
@@ -46,8 +46,8 @@ async def probe(client: Client, source: str, mark: str) -> Known:
         EndpointError: nobody answers, the key is refused, or the server speaks another protocol.
         UsageError: the endpoint has several models, and none is named.
     """
-    names = await client.models()
     if client.endpoint.model is None:
+        names = await client.models()
         if len(names) > 1:
             some = ", ".join(names[:SHOWN]) + (", …" if len(names) > SHOWN else "")
             raise UsageError(f"{client.endpoint.url} has {len(names)} models ({some}): choose one by --model")
@@ -55,7 +55,7 @@ async def probe(client: Client, source: str, mark: str) -> Known:
     options, short = await _options(client, text(source, SIZES[0], f"a{mark}", "short"))
     long = await client.ask(text(source, SIZES[1], f"b{mark}", "long"), TOKENS, options)
     if long.error:
-        raise _refused(client, long)
+        raise client.refusal(long.status, long.error)
     measure = Measure()
     if short.prompt_tokens and long.prompt_tokens:
         measure = Measure.between((SIZES[0], short.prompt_tokens), (SIZES[1], long.prompt_tokens))
@@ -69,9 +69,5 @@ async def _options(client: Client, prompt: str) -> tuple[Mapping[str, Any], Aske
         if asked.status not in (400, 422):
             break
     if asked.error:
-        raise _refused(client, asked)
+        raise client.refusal(asked.status, asked.error)
     return options, asked
-
-
-def _refused(client: Client, asked: Asked) -> EndpointError:
-    return EndpointError(f"{client.endpoint.url} does not answer {client.endpoint.model} ({asked.error})")

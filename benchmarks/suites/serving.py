@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from hashlib import blake2s
 from typing import TYPE_CHECKING
@@ -19,7 +21,7 @@ from benchmarks.serving.window import SECONDS, Window
 from fastglm.errors import FastGLMError
 
 if TYPE_CHECKING:
-    from benchmarks.serving.client import Client
+    from benchmarks.serving.client import Client, Endpoint
     from benchmarks.serving.probe import Known
 
 SHOWN_ERRORS = 3  # kinds of errors in a warning
@@ -33,36 +35,58 @@ def steps(workload: Workload) -> int:
 def measure(bench: Session) -> None:
     """Measure a server of each variant: `throughput`, `request_rate`, `goodput`, `error_share`, and the quantiles of
     `ttft`, `time_per_token` and `answer_time` at every level; `served_clients` of all of them.
+
+    The servers run one after the other, or together if the request wants them so: then they take turns, and rest
+    meanwhile.
     """
-    bench.found("arrangement", "blocks")
-    for variant in bench.standing:
-        if all(_has(bench, variant, level, repeat) for level, repeat in _turns(bench.workload)):
-            bench.skip(steps(bench.workload))
-        else:
-            _measure(bench, variant)
-        if bench.workload.load.clients and variant in bench.standing:
-            bench.record.grade(variant, [], [("served_clients", _params(bench, limits=True), _served(bench, variant))])
+    bench.found("arrangement", "interleaved" if bench.together else "blocks")
+    for group in [bench.standing] if bench.together else [[variant] for variant in bench.standing]:
+        lacking = [each for each in group if not all(_has(bench, each, *turn) for turn in _turns(bench.workload))]
+        bench.skip(steps(bench.workload) * (len(group) - len(lacking)))
+        _measure(bench, lacking)
+        for variant in group:
+            if bench.workload.load.clients and variant in bench.standing:
+                bench.record.grade(
+                    variant, [], [("served_clients", _params(bench, limits=True), _served(bench, variant))]
+                )
         bench.record.save(everything=True)
 
 
-def _measure(bench: Session, variant: str) -> None:
+def _measure(bench: Session, variants: Sequence[str]) -> None:
+    """Start the servers, and measure them in turn."""
+    with ExitStack() as running:
+        endpoints = {}
+        for variant in variants:
+            try:
+                endpoints[variant] = endpoint = running.enter_context(bench.serve(variant))
+            except FastGLMError as error:
+                bench.give_up(variant, error)
+                continue
+            bench.record.devices[variant] = endpoint.device
+            bench.reporter.step()
+        asyncio.run(_in_turn(bench, endpoints))
+
+
+async def _in_turn(bench: Session, endpoints: "Mapping[str, Endpoint]") -> None:
+    """Warm each server up, and measure every level of load at one after the other, there and back again."""
     from benchmarks.serving.client import Client  # imported late: needs httpx, only to measure a server
     from benchmarks.serving.probe import probe
 
-    try:
-        with bench.serve(variant) as endpoint:
-            bench.record.devices[variant] = endpoint.device
-            bench.reporter.step()
-
-            async def work() -> None:
-                async with Client(endpoint) as client:
-                    bench.reporter.at(f"{variant}: looking at the server")
-                    known = await probe(client, TEXT.read_text(encoding="utf-8"), _mark(bench, "probe"))
-                    await _Server(bench, variant, client, known, set()).measure()
-
-            asyncio.run(work())
-    except FastGLMError as error:
-        bench.give_up(variant, error)
+    async with AsyncExitStack() as clients:
+        servers = []
+        for variant, endpoint in endpoints.items():
+            client = await clients.enter_async_context(Client(endpoint))
+            bench.reporter.at(f"{variant}: looking at the server")
+            try:
+                known = await probe(client, TEXT.read_text(encoding="utf-8"), _mark(bench, "probe"))
+            except FastGLMError as error:
+                bench.give_up(variant, error)
+                continue
+            servers.append(_Server(bench, variant, client, known, set()))
+            await servers[-1].warm_up()
+        for level, repeat in _turns(bench.workload):
+            for server in servers[:: 1 if repeat % 2 == 0 else -1]:
+                await server.measure(level, repeat)
 
 
 def _turns(workload: Workload) -> list[tuple[Level, int]]:
@@ -117,10 +141,8 @@ class _Server:
     known: "Known"
     failed: set[Level]
 
-    async def measure(self) -> None:
-        """Warm up, and measure all levels."""
-        from benchmarks.serving.client import ELSEWHERE
-
+    async def warm_up(self) -> None:
+        """Tell the facts about the server, and load it once as much as it will be."""
         bench, variant = self.bench, self.variant
         bench.settle("served", variant, self.known.as_dict())
         if not self.known.gives_usage:
@@ -128,14 +150,17 @@ class _Server:
         bench.reporter.at(f"{variant}: warming up")
         await self._play(Level("clients", max(bench.workload.load.clients, default=1)), -1, 0.0)
         bench.reporter.step()
-        for level, repeat in _turns(bench.workload):
-            if level not in self.failed and not _has(bench, variant, level, repeat):
-                bench.reporter.at(f"{variant}: {level}")
-                self._keep(level, repeat, await self._play(level, repeat, SECONDS))
-                bench.record.save()
-                if self.client.endpoint.device != ELSEWHERE:  # there the server itself might be the other load
-                    bench.watch.look(self.client.endpoint.device)
-            bench.reporter.step()
+
+    async def measure(self, level: Level, repeat: int) -> None:
+        """Measure a level, unless it has failed or is known."""
+        bench, variant = self.bench, self.variant
+        if level not in self.failed and not _has(bench, variant, level, repeat):
+            bench.reporter.at(f"{variant}: {level}")
+            self._keep(level, repeat, await self._play(level, repeat, SECONDS))
+            bench.record.save()
+            if self.client.endpoint.is_here:  # there the server itself might be the other load
+                bench.watch.look(self.client.endpoint.device)
+        bench.reporter.step()
 
     async def _play(self, level: Level, repeat: int, seconds: float) -> Played:
         """Put a level of load on the server; the same prompts and arrivals for every variant."""
