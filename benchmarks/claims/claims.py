@@ -13,7 +13,7 @@ import torch
 
 import fastglm
 from benchmarks.claims import calibration as trust
-from benchmarks.claims import gguf_file, no_growth, other_size, second_turn, slots, starts, triton
+from benchmarks.claims import gguf_file, no_growth, other_size, second_turn, serving, slots, starts, triton
 from benchmarks.claims.matmul import FORMATS, speedups
 from benchmarks.claims.plain_loop import PlainLoop
 from benchmarks.environment.machine import busy, busy_warning, machine
@@ -217,6 +217,10 @@ PROMISES = {
     "calibrating": Promise("12.3 GB of fp16 become int4 by GPTQ: what a layer takes", calibrating),
     "half-width": Promise(other_size.PROMISED, other_size.promise),
     "slots": Promise(slots.PROMISED, slots.requests_at_once),
+    "serving": Promise(serving.PROMISED, serving.clients),
+    "serving-llama": Promise(serving.PROMISED_LLAMA, serving.over_llama),
+    "serving-transformers": Promise(serving.PROMISED_TRANSFORMERS, serving.over_transformers),
+    "serving-beside": Promise(serving.PROMISED_BESIDE, serving.beside_prompt),
     "second-turn": Promise(second_turn.PROMISED, second_turn.promise),
     "starts": Promise(starts.PROMISED, starts.promise),
     "gguf": Promise(gguf_file.PROMISED, gguf_file.promise),
