@@ -25,21 +25,27 @@ def measure(home: Path, model: str, *options: str) -> None:
     subprocess.run(command, cwd=ROOT, env={**os.environ, "FASTGLM_HOME": str(home)}, check=True, capture_output=True)
 
 
+def free_port() -> int:
+    """A port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 class App:
     """A running server of the app."""
 
     def __init__(self, home: Path, *arguments: str, port: int = 0) -> None:
         """Start a server on its own port, or on the port of a killed server; `arguments` are streamlit's."""
         self.home = home
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = port or probe.getsockname()[1]
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         environment = {
             **os.environ,
             "FASTGLM_HOME": str(home),
             "FASTGLM_MODEL_DIRS": str(ROOT / "tests/golden/chatglm"),
             "HF_HUB_OFFLINE": "1",
+            "FASTGLM_ALLOW_SERVE": "1",
         }
         self.log = home / "server.log"
         command = [
