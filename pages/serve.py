@@ -24,11 +24,13 @@ def main() -> None:
 
 def draw_servers(desk: Desk) -> None:
     """Draw the running servers, the one that starts, and the form for another one."""
-    running = servers()
-    for record in running:
-        card.draw(record)
-    form.draw_key()
-    st.fragment(draw_start, run_every=1.0)(running, launch.starting())
+    starting, running = launch.starting(), servers()  # in this order: a server that listens now is in neither otherwise
+    with st.container():  # fixed places, so that a slow page draws nothing into the place of another
+        for record in running:
+            card.draw(record)
+    with st.container():
+        form.draw_key({starting, *(record.port for record in running)})
+    st.fragment(draw_start, run_every=1.0)(running, starting)
     form.draw(desk, running)
 
 

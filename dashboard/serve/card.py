@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from dashboard import widgets
-from dashboard.door import is_loopback
 from dashboard.markup import bold, code, plain
 from dashboard.serve import figures, launch
 from dashboard.serve.figures import Figures
@@ -32,7 +31,7 @@ def draw(record: Record) -> None:
             _offer_stop(record)
         st.fragment(_watch, run_every=1.0)(record)
         curl, python = st.tabs(["curl", "Python"])
-        url = _local(record.url)
+        url = _local(record)
         curl.code(snippets.curl(url, record.has_key), "bash", wrap_lines=True)
         python.code(snippets.python(url, record.name, record.has_key), "python", wrap_lines=True)
         if url != record.url:
@@ -41,7 +40,9 @@ def draw(record: Record) -> None:
 
 def _offer_stop(record: Record) -> None:
     stopping = launch.is_stopping(record)
-    if st.button(say("serve-stop"), key=f"stop-{record.url}", icon=":material/stop:", disabled=stopping):
+    if st.button(
+        say("serve-stop"), key=f"stop-{record.url}", icon=":material/stop:", disabled=stopping, width="stretch"
+    ):
         try:
             launch.stop(record)
         except FastGLMError as error:
@@ -94,8 +95,6 @@ def _message(told: str) -> str:
         return told
 
 
-def _local(url: str) -> str:
+def _local(record: Record) -> str:
     """An address that this machine reaches, for one that means all of its addresses."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return url if is_loopback(host) or host not in ("0.0.0.0", "::") else f"http://127.0.0.1:{parts.port}"
+    return f"http://127.0.0.1:{record.port}" if urlsplit(record.url).hostname in ("0.0.0.0", "::") else record.url

@@ -1,7 +1,7 @@
 """The form that starts a server, and the key of a new one."""
 
 import secrets
-from urllib.parse import urlsplit
+from collections.abc import Container
 
 import streamlit as st
 
@@ -25,8 +25,7 @@ def draw(desk: Desk, running: list[Record]) -> None:
     key, refused = widgets.pick("serve", left, right, variant="int4")
     if refused:
         st.error(plain(refused), icon=":material/block:")
-    taken = {urlsplit(record.url).port for record in running}
-    free = next(port for port in range(_FIRST, 1 << 16) if port not in taken)
+    free = next(port for port in range(_FIRST, 1 << 16) if port not in {record.port for record in running})
     with st.form("serve", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
         host = st.text_input(say("serve-host"), "127.0.0.1", max_chars=100, width=200, help=say("serve-host-help"))
         port = st.number_input(say("serve-port"), 1024, 65535, free, key=f"serve-port-{free}", width=140)
@@ -43,15 +42,19 @@ def draw(desk: Desk, running: list[Record]) -> None:
     except FastGLMError as error:
         st.error(plain(error), icon=":material/error:")
         return
-    st.session_state[_KEY] = secret
+    st.session_state[_KEY] = (port, secret)
     st.rerun()
 
 
-def draw_key() -> None:
-    """Draw the key of the server that this visitor has just started, until it is copied."""
-    if launch.failure():
+def draw_key(ports: Container[int | None]) -> None:
+    """Draw the key of the server that this visitor has just started, until it is copied, or the server has ended;
+    `ports` are those of servers that run or start.
+    """
+    port, secret = st.session_state.get(_KEY, (None, None))
+    if port not in ports:
         st.session_state.pop(_KEY, None)
-    if not (secret := st.session_state.get(_KEY)):
+        return
+    if not secret:
         return
     with st.container(border=True):
         st.markdown(f":material/key: {say('serve-key-once')}")

@@ -5,7 +5,6 @@ import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from dashboard import detached
 from fastglm.hosting.protocol import HostKey
@@ -51,7 +50,7 @@ def starting() -> int | None:
     latest = _latest
     if latest is None or latest.process.poll() is not None:
         return None
-    return None if any(urlsplit(record.url).port == latest.port for record in servers()) else latest.port
+    return None if latest.port in {record.port for record in servers()} else latest.port
 
 
 def failure() -> str | None:

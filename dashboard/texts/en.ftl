@@ -221,7 +221,7 @@ serve-ttft-help = The time to the first token of half of the answers, and of 95 
 serve-slots = Slots in use
 serve-slots-help = Answers that hold keys and values. There are as many slots as memory has room for; further answers wait.
 serve-memory-help = Memory of the process that holds the model.
-served-here = A running server has loaded this variant; it answers here too.
+served-here = A running server has loaded this variant; this app asks it too.
 
 ## Overview
 overview = Overview

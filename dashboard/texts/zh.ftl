@@ -205,7 +205,7 @@ serve-ttft-help = 服务器启动以来，一半回答和 95 % 回答的首个�
 serve-slots = 占用的槽位
 serve-slots-help = 持有键和值的回答数。内存容得下多少就有多少槽位，其余回答等待。
 serve-memory-help = 载有模型的进程所用内存。
-served-here = 正在运行的服务器已载入这个变体，这里也由它回答。
+served-here = 正在运行的服务器已载入这个变体，本应用也向它提问。
 
 ## Overview
 overview = 总览

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from fastglm.errors import FastGLMError
 from fastglm.hosting.protocol import HostKey
@@ -38,6 +39,10 @@ class Record:
     name: str
     has_key: bool
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+
+    @property
+    def port(self) -> int | None:
+        return urlsplit(self.url).port
 
 
 @contextlib.contextmanager

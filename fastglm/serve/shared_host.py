@@ -110,9 +110,8 @@ class SharedHost:
             connection.close()
 
     def _connection(self) -> HTTPConnection:
-        url = urlsplit(self.record.url)
-        host = url.hostname or ""
-        return HTTPConnection(_HERE.get(host, host), url.port, timeout=_PATIENCE)
+        host = urlsplit(self.record.url).hostname or ""
+        return HTTPConnection(_HERE.get(host, host), self.record.port, timeout=_PATIENCE)
 
     @property
     def _headers(self) -> dict[str, str]:

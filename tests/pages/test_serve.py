@@ -40,6 +40,7 @@ def started(allowed: None, monkeypatch: pytest.MonkeyPatch) -> Started:
     """The servers that the page wants started."""
     found: Started = []
     monkeypatch.setattr(launch, "start", lambda *wanted: found.append(wanted))
+    monkeypatch.setattr(launch, "starting", lambda: found[-1][2] if found else None)
     return found
 
 
@@ -89,6 +90,14 @@ def test_an_address_for_others_gets_a_key_which_is_shown_once(open_page: Open, s
     assert not open_page(PAGE, tab="another-tab-of-the-same-person").code
     press(app, "Copied")
     assert not app.code
+
+
+def test_the_key_of_a_server_that_has_ended_is_forgotten(open_page: Open, started: Started) -> None:
+    app = open_page(PAGE)
+    app.toggle[0].set_value(True)
+    assert press(app, "Start").code
+    started.clear()
+    assert not healthy(app.run()).code
 
 
 def test_a_failed_start_is_told_in_one_line(
