@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard import page_frame
 from dashboard.markup import plain
+from dashboard.results import serving_section
 from dashboard.serve import card, form, launch
 from dashboard.serve.permission import is_allowed
 from dashboard.session.conversation import Desk
@@ -20,6 +21,8 @@ def main() -> None:
             draw_servers(desk)
         else:
             st.info(say("serve-forbidden"), icon=":material/lock:")
+    with st.container():
+        serving_section.draw(is_allowed())
 
 
 def draw_servers(desk: Desk) -> None:

@@ -31,7 +31,8 @@ LOOK = 0.25  # seconds between two looks at the process's output and at requests
 TELL = 0.5  # seconds between two writes of progress
 NOTED = 5.0  # seconds between two lines of the log about a stage
 PATIENCE = 600.0  # seconds to wait for a database that went away
-MEASURING = (["-m", "benchmarks", "run"], ["-m", "benchmarks", "resume"])
+MEASURING = [["-m", "benchmarks", command] for command in ("run", "resume", "serving")]
+FOREIGN = {"--json", "--store", "--ray", "--endpoint", "--key-file"}  # would write or ask elsewhere
 ATTEMPTS = 3  # attempts at a job whose worker is killed again and again
 
 T = TypeVar("T")
@@ -95,7 +96,7 @@ def _is_ours(arguments: Sequence[str]) -> bool:
     """
     if list(arguments[: len(COMMAND)]) != COMMAND:
         named = {argument.partition("=")[0] for argument in arguments}
-        return list(arguments[:3]) in MEASURING and not named & {"--json", "--store", "--ray"}
+        return list(arguments[:3]) in MEASURING and not named & FOREIGN
     try:
         Compression.of(arguments)
     except UsageError:

@@ -16,7 +16,7 @@ from benchmarks.captions import meaning
 from benchmarks.environment import run_facts
 from benchmarks.measure import wording
 from benchmarks.measure.measurement import Measurement, params_text
-from benchmarks.report import charts, report
+from benchmarks.report import charts, report, under_load
 
 MEMORY = ("weights_memory", "cache_memory", "peak_memory")
 TEMPLATE = Path(__file__).with_name("html.jinja")
@@ -127,28 +127,16 @@ def _token_times(samples: pd.DataFrame) -> Iterator[Chart]:
 
 def _under_load(rows: pd.DataFrame) -> Iterator[Chart]:
     """Throughput of servers by number of clients, and against the time to the first token."""
-    numbers = [params.get("clients") for params in rows["params"]]
-    rows = rows.assign(
-        x=[number if type(number) is int else float("nan") for number in numbers],
-        quantile=[params.get("quantile") for params in rows["params"]],
-    ).dropna(subset="x")
+    rows = under_load.numbers_of_clients(rows)
     rates = rows[rows["metric"] == "throughput"]
     if rates.empty:
         return
-    figure = charts.against(rates.assign(x=rates["x"].astype(int)), "tokens/s", "clients")
+    figure = charts.against(rates.assign(x=rates["clients"]), "tokens/s", "clients")
     yield Chart("Throughput by number of clients", meaning("throughput"), figure)
-    firsts = rows[(rows["metric"] == "ttft") & (rows["quantile"] == 0.95)]
-    points = rates.merge(firsts[["variant", "x", "value"]], on=["variant", "x"], suffixes=("", "_first"))
-    if points.empty:
-        return
-    factor, unit = wording.size(points["value_first"].max(), "s")
-    points = points.assign(clients=points["x"].astype(int), x=points["value_first"] * factor).sort_values("clients")
-    figure = charts.traces(points, go.Scatter, "x", "value", mode="lines+markers+text", textposition="top center")
-    for trace, (_, part) in zip(figure.data, points.groupby("variant", sort=False), strict=True):
-        trace.text = [str(number) for number in part["clients"]]
-    charts.finish(figure, "tokens/s", f"time to the first token, p95, {unit}")
-    caption = "numbers are clients: higher is more work at a time, further left is less waiting"
-    yield Chart("Throughput against the time to the first token", caption, figure)
+    trade = under_load.trade(rows, "ttft", 0.95, "time to the first token, p95", "tokens/s")
+    if trade is not None:
+        caption = "numbers are clients: higher is more work at a time, further left is less waiting"
+        yield Chart("Throughput against the time to the first token", caption, trade)
 
 
 def _memory(rows: pd.DataFrame) -> Chart:

@@ -1,12 +1,15 @@
 """Figures of a load from the recorded times of its requests."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
+from typing import TypeVar
 
 import numpy as np
 
 from benchmarks.serving.asked import Asked
 from benchmarks.serving.limits import Limits
 
+Size = TypeVar("Size", int, float)  # of a level: clients, or requests a second
 Figures = dict[str, list[float]]  # values by metric: of each request, or one of the whole window
 ERRORS = 0.05  # largest share of failed requests that leaves a 95th percentile
 LATE = 0.05  # largest lag of the client's own event loop, as a share of the time to the first token
@@ -42,15 +45,16 @@ def most_clients(levels: Mapping[int, Sequence[Figures]], limits: Limits) -> int
     Args:
         levels: figures of every repeat, by number of clients.
     """
-    found = 0
-    for number, repeats in sorted(levels.items()):
-        if not _keeps(repeats, limits):
-            break
-        found = number
-    return found
+    return max(kept_levels(levels, limits), default=0)
 
 
-def _keeps(repeats: Sequence[Figures], limits: Limits) -> bool:
+def kept_levels(levels: Mapping[Size, Sequence[Figures]], limits: Limits) -> list[Size]:
+    """The levels that keep the limits, smallest first, up to the first one that does not."""
+    return list(takewhile(lambda size: keeps(levels[size], limits), sorted(levels)))
+
+
+def keeps(repeats: Sequence[Figures], limits: Limits) -> bool:
+    """Tell whether a level's 95th percentiles keep the limits, with at most 5 % of errors."""
     ttft, times, errors = (
         [value for each in repeats for value in each.get(name, [])]
         for name in ("ttft", "time_per_token", "error_share")
@@ -58,6 +62,17 @@ def _keeps(repeats: Sequence[Figures], limits: Limits) -> bool:
     if not ttft or np.mean(errors) > ERRORS:
         return False
     return bool(np.quantile(ttft, 0.95) <= limits.ttft and np.quantile(times or [0.0], 0.95) <= limits.tpot)
+
+
+def share_kept(repeat: Figures, limits: Limits) -> float | None:
+    """The share of a window's answers within the limits. None without answers, and if the two times of an answer cannot
+    be told from those of another one: some had a single token, and so no time per token.
+    """
+    ttft, times = repeat["ttft"], repeat.get("time_per_token", [])
+    if not ttft or len(ttft) != len(times):
+        return None
+    kept = [first <= limits.ttft and each <= limits.tpot for first, each in zip(ttft, times, strict=True)]
+    return sum(kept) / len(kept)
 
 
 def lateness(lags: Sequence[float], ttft: Sequence[float]) -> float | None:

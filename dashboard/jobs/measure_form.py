@@ -20,9 +20,12 @@ from fastglm.variants.variants import USUAL
 BESIDE = "measure-beside"
 
 
-def pick_subject(place: str) -> tuple[str, list[str], bool]:
-    """Let the visitor choose a model and the variants to measure; the last value tells whether they can be measured."""
-    model = widgets.pick_model(place, link="model")
+def pick_subject(place: str, link: str = "model") -> tuple[str, list[str], bool]:
+    """Let the visitor choose a model and the variants to measure; the last value tells whether they can be measured.
+
+    The parameter `link` of the address names the model.
+    """
+    model = widgets.pick_model(place, link=link)
     refused = widgets.refusal(model)
     offers = [] if refused else widgets.offers_for(model)
     able = [offer.name for offer in offers if offer.reason is None]
@@ -45,6 +48,11 @@ def running() -> bool:
 def start(model: str, variants: list[str], suite: str, options: list[str]) -> None:
     """Queue a measurement; draws the page again, or the reason why it cannot be queued."""
     _start(["run", "--model", model, "--variants", ",".join(variants), "--suite", suite, *options])
+
+
+def start_servers(model: str, variants: list[str], options: list[str]) -> None:
+    """Queue a measurement of servers under load, as `start` does."""
+    _start(["serving", "--model", model, "--variants", ",".join(variants), *options])
 
 
 def start_each(variants: Mapping[str, str], suite: str, options: list[str]) -> None:

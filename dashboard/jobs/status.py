@@ -121,7 +121,9 @@ def _title(job: Job) -> Markdown:
     options = dict(pairwise(job.arguments))
     if run := options.get("resume"):
         return say("job-resumes", run=run)
-    names = {"latency": say("latency"), "memory": say("memory"), "quality": say("quality")}
+    if "serving" in job.arguments[:3]:
+        options["--suite"] = "serving"  # the command is named after its suite
+    names = {"serving": say("serve"), "latency": say("latency"), "memory": say("memory"), "quality": say("quality")}
     suites = [names.get(suite, suite) for suite in options.get("--suite", "").split(",")]
     return Markdown(f"{plain(widgets.model_name(options.get('--model', '')))} · {plain(say('comma').join(suites))}")
 

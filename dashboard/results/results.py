@@ -16,11 +16,15 @@ from dashboard.texts import say
 from fastglm.errors import FastGLMError
 
 # Suites that each page measures.
-SUITES = {"latency": ("latency", "throughput"), "memory": ("memory",), "quality": ("quality",)}
+SUITES = {"latency": ("latency", "throughput"), "memory": ("memory",), "quality": ("quality",), "serve": ("serving",)}
 LISTED = 200  # newest runs to choose from: a list of ten thousand takes seconds to draw
 METRICS = {  # metrics on each page; a run may have more
     "latency": ("ttft", "prefill_rate", "decode_rate", "decode_latency", "acceptance", "throughput", "energy"),
     "memory": ("weights_memory", "cache_memory", "peak_memory"),
+    "serve": (
+        *("throughput", "request_rate", "goodput", "served_clients"),
+        *("ttft", "time_per_token", "answer_time", "error_share"),
+    ),
     "quality": ("skill_accuracy", "perplexity", "bits_per_byte", "kl_divergence", "top1_agreement"),
 }
 

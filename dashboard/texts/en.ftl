@@ -223,6 +223,43 @@ serve-slots-help = Answers that hold keys and values. There are as many slots as
 serve-memory-help = Memory of the process that holds the model.
 served-here = A running server has loaded this variant; this app asks it too.
 
+## Servers under load
+load = How many people can this machine serve?
+load-intro = Numbers of clients ask a server of each variant, one request after another. The tokens of all clients together grow with their number, and so does the wait of each.
+load-clients = Clients at once
+load-repeats-help = Of every number of clients; each takes 10 seconds or more. 5 or more for an interval.
+load-empty = No server has been measured yet. On this machine, `python -m benchmarks serving` measures a server of each variant, and with `--endpoint URL` any OpenAI server; where the app may start servers, a form above does the first.
+load-beside = Other runs in the same charts
+load-beside-help = Runs on the same machine with the same prompts and lengths of answers: of the same model, or of a server at an address, such as another program's.
+load-quantile = Quantile of the times
+load-tpot = time per token
+load-ttft = time to the first token
+load-work = tokens/s of all clients
+load-how = The numbers at the points are clients. Higher is more work, further left is less waiting. Medians of the repeats; the times are those of all answers.
+load-many = Within limits
+load-limit-ttft = First token within, s
+load-limit-tpot = Each further token within, ms
+load-most = { $kind ->
+    [none] **{ $variant }**: none of the measured numbers of clients ({ $measured }) keeps these limits.
+    [largest] **{ $variant }**: { $most } clients at once keep these limits, the largest number that was measured ({ $measured }).
+   *[some] **{ $variant }**: up to **{ $most }** clients at once keep these limits (measured: { $measured }).
+  }
+load-most-how = A number keeps the limits if 95 % of the first tokens and 95 % of the mean times per token do, at most 5 % of the requests fail, and all smaller measured numbers keep them too.
+load-goodput = answers/s within the limits
+load-goodput-how = Computed from the stored times of the measured answers: answers a second, times the share within both limits.
+load-goodput-unknown = Some answers had a single token or failed altogether: the share within both limits is unknown there.
+load-share = Within the limits
+people-intro = **And people?** A client asks again at once. A person reads the answer first, and so leaves room for others.
+people-reads = A person reads, tokens/s
+people-reads-help = About 5 for English or Chinese prose. Tokens must arrive as fast as that, beside the limits above.
+people-every = and asks every, s
+people-every-help = From one question to the next, but not before the answer is read.
+people-none = **{ $variant }**: no measured load keeps the limits at this pace.
+people-by-clients = **{ $variant }** has time for about **{ $count } people**: at 95 % of all moments at most { $clients } of them wait for an answer, and { $clients } clients at once were measured.
+people-by-rate = **{ $variant }** has time for about **{ $count } people**: together they ask { $rate } questions a second at random moments, as was measured.
+people-largest = No larger load was measured, so there may be room for more.
+people-how = Computed, not measured: answers of { $answer } tokens as in the run, a question every { $cycle } s, at most { $pace } so that nobody waits while reading, and the times of the measured loads. Nothing is inferred about larger loads.
+
 ## Overview
 overview = Overview
 overview-intro = Choose the variant to run on this machine: speed against quality, and the memory of each.

@@ -207,6 +207,43 @@ serve-slots-help = 持有键和值的回答数。内存容得下多少就有多�
 serve-memory-help = 载有模型的进程所用内存。
 served-here = 正在运行的服务器已载入这个变体，本应用也向它提问。
 
+## Servers under load
+load = 这台机器能服务多少人？
+load-intro = 若干客户端同时向每个变体的服务器提问，各自得到回答后立即再问。客户端越多，合计的词元越多，每个客户端也等得越久。
+load-clients = 同时的客户端
+load-repeats-help = 每种客户端数的次数，每次至少 10 秒；至少 5 次才有区间。
+load-empty = 还没有测量过服务器。在本机上，`python -m benchmarks serving` 测量每个变体的服务器，加 `--endpoint URL` 可测量任何 OpenAI 服务器；本应用获准启动服务器时，可用上方的表单完成前者。
+load-beside = 同图的其他测量
+load-beside-help = 在同一台机器上、提示与回答长度相同的测量：同一模型，或某个地址上的服务器，例如其他程序的服务器。
+load-quantile = 时间的分位数
+load-tpot = 每词元时间
+load-ttft = 首词时间
+load-work = 所有客户端合计的词元/秒
+load-how = 点旁的数字是客户端数。越高，完成的工作越多；越靠左，等待越少。取各次重复的中位数；时间取自全部回答。
+load-many = 限度以内
+load-limit-ttft = 首个词元的限度，秒
+load-limit-tpot = 其后每个词元的限度，毫秒
+load-most = { $kind ->
+    [none] **{ $variant }**：所测的客户端数（{ $measured }）都超出限度。
+    [largest] **{ $variant }**：{ $most } 个客户端同时提问仍在限度以内，这是所测的最大数目（{ $measured }）。
+   *[some] **{ $variant }**：最多 **{ $most }** 个客户端同时提问仍在限度以内（所测：{ $measured }）。
+  }
+load-most-how = 某个数目在限度以内，是指 95 % 的首词时间和 95 % 的平均每词元时间都不超过限度，失败的请求不超过 5 %，并且所测的更小数目也都如此。
+load-goodput = 限度以内的回答/秒
+load-goodput-how = 由所存的各次回答的时间算出：每秒回答数乘以同时满足两个限度的比例。
+load-goodput-unknown = 有的回答只有一个词元，或全部失败：此处无法得知同时满足两个限度的比例。
+load-share = 限度以内
+people-intro = **那么人呢？**客户端会立即再问；人要先读完回答，于是为别人留出了时间。
+people-reads = 每人的阅读速度，词元/秒
+people-reads-help = 中文或英文文章大约为 5。除上面的限度外，词元还要来得这样快。
+people-every = 每隔多少秒提问
+people-every-help = 从一个问题到下一个问题的时间，但要先读完回答。
+people-none = **{ $variant }**：按这样的节奏，所测的负载都超出限度。
+people-by-clients = **{ $variant }** 大约能服务 **{ $count } 人**：在 95 % 的时刻，他们之中最多有 { $clients } 人在等待回答，而同时 { $clients } 个客户端是测量过的。
+people-by-rate = **{ $variant }** 大约能服务 **{ $count } 人**：他们合计每秒在随机时刻提出 { $rate } 个问题，与所测的相同。
+people-largest = 没有测量过更大的负载，所以也许还能服务更多人。
+people-how = 这是算出的，不是测得的：回答长度与测量时相同，为 { $answer } 个词元；每 { $cycle } 秒一个问题；每词元最多 { $pace }，使人读时不必等待；时间取自所测的负载。对更大的负载不作推断。
+
 ## Overview
 overview = 总览
 overview-intro = 本机适合运行哪个变体：速度与质量，以及各自占用的内存。

@@ -228,6 +228,10 @@ def test_foreign_commands_are_not_run(jobs: Jobs, tmp_path: Path, monkeypatch: p
     job = done(jobs, f"open({str(tmp_path / 'run')!r}, 'w')")
     assert (job.state, (job.error or "")[:36]) == ("failed", "it is not one of our commands: pytho")
     assert not (tmp_path / "run").exists()
+    serving = ["-m", "benchmarks", "serving", "--model", "demo"]
+    assert IS_OURS(serving)
+    for foreign in ("--endpoint=http://example.com", "--key-file"):
+        assert not IS_OURS([*serving, foreign])
 
 
 @pytest.mark.parametrize(

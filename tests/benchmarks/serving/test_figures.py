@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.serving.asked import Asked
-from benchmarks.serving.figures import figures, lateness, most_clients
+from benchmarks.serving.figures import figures, lateness, most_clients, share_kept
 from benchmarks.serving.limits import Limits
 
 LIMITS = Limits(1.0, 0.5)
@@ -89,3 +89,11 @@ def test_a_late_event_loop_is_seen() -> None:
     assert lateness([0.001] * 99 + [0.02], [1.0, 1.0]) is None
     assert lateness([0.1] * 100, [1.0, 2.0, 1.0]) == pytest.approx(0.1)
     assert lateness([], [1.0]) is lateness([1.0], []) is None
+
+
+def test_the_share_within_limits_is_of_both_times_of_an_answer() -> None:
+    repeat = {"ttft": [0.5, 0.5, 2.0, 2.0], "time_per_token": [0.1, 0.9, 0.1, 0.9]}
+    assert share_kept(repeat, LIMITS) == 0.25
+    assert share_kept(repeat, Limits(1.0, float("inf"))) == 0.5
+    assert share_kept({**repeat, "time_per_token": [0.1]}, LIMITS) is None  # nobody knows of which answer
+    assert share_kept({"ttft": []}, LIMITS) is None
