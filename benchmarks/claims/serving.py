@@ -139,7 +139,9 @@ def _over(reporter: Reporter, ours: str, peer: str, workload: Workload, least: f
 
 
 def _check(result: Result, variant: str) -> None:
-    """Raise `FastGLMError` if our server could not be measured."""
+    """Raise `FastGLMError` if our server could not be measured, and `KeyboardInterrupt` if the run was ended."""
+    if result.status == "cancelled":
+        raise KeyboardInterrupt
     failed = [row for row in result.measurements if row.metric == "failure" and row.variant == variant]
     if failed:
         raise FastGLMError("; ".join(str(row.params["error"]) for row in failed))
