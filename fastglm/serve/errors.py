@@ -10,7 +10,17 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from fastglm.errors import ContextError, FastGLMError, HostError, MemoryShortError, UsageError, shortened
+from fastglm.errors import (
+    CancelledError,
+    ContextError,
+    DiskShortError,
+    FastGLMError,
+    HomeError,
+    HostError,
+    MemoryShortError,
+    UsageError,
+    shortened,
+)
 
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 _MESSAGES = {
@@ -20,6 +30,8 @@ _MESSAGES = {
 }
 _PARAMS = {"grammar": "response_format"}  # fields by the settings that errors begin with
 _LOG = " The log: "  # before the place of a host's log, which is no news for clients
+
+_NO_PLACE = "The server cannot write to its disk, and so cannot start its model."
 
 log = logging.getLogger("fastglm.serve")
 
@@ -68,6 +80,11 @@ def as_api_error(error: Exception, param: str | None = None) -> ApiError:
         case HostError():
             log.error("%s", error)
             return ApiError(503, str(error).partition(_LOG)[0], code="model_ended", headers={"Retry-After": "1"})
+        case HomeError() | DiskShortError():
+            log.error("%s", error)
+            return ApiError(503, _NO_PLACE, code="no_place", headers={"Retry-After": "60"})
+        case CancelledError():
+            return ApiError(503, str(error), code="server_stopping", headers={"Retry-After": "5"})
         case FastGLMError():
             return ApiError(500, str(error))
         case _:

@@ -10,9 +10,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fastglm.serve.errors import ApiError
+from fastglm.serve.memory import give_back_memory
 from fastglm.serve.shared_host import ASK, STOP
 
 _LARGEST_BODY = 8 << 20  # bytes; a million tokens of text are half of it
+_LARGE_BODY = 1 << 20  # bytes; as JSON in memory it takes many times as much
 _ALL_BODIES = 64 << 20  # bytes of the bodies of all requests at a time
 _SLOWEST_BODY = 30.0  # seconds between two parts of a body
 _LONGEST_BODY = 300.0  # seconds for a whole one
@@ -48,6 +50,8 @@ class Guard:
                 await self._app(scope, body.receive, send)
             finally:
                 self.hold(-body.size)
+                if body.size > _LARGE_BODY:
+                    give_back_memory()
 
     def hold(self, size: int) -> None:
         """Count bytes of a body, or of its end. Raises ApiError for more than all requests may have together."""

@@ -10,6 +10,7 @@ from fastglm.hosting.host import Host
 from fastglm.hosting.lease import serving_lease
 from fastglm.hosting.protocol import HostKey
 from fastglm.progress.progress import Progress
+from fastglm.serve.errors import as_api_error
 from fastglm.serve.facts import ModelFacts, read_facts
 
 
@@ -65,8 +66,8 @@ class ServedModel:
 
     def _note(self, loading: "asyncio.Task[Loaded]") -> None:
         """Note the error of a loading, also where no request waits for it."""
-        if not loading.cancelled() and (error := loading.exception()):
-            self.state = str(error)
+        if not loading.cancelled() and isinstance(error := loading.exception(), Exception):
+            self.state = as_api_error(error).detail
 
     def close(self) -> None:
         """End the host, or its loading, and give the device back."""

@@ -1,5 +1,6 @@
 """`fastglm serve`: one model behind HTTP, until it is stopped."""
 
+import contextlib
 import ipaddress
 import logging
 import os
@@ -79,7 +80,8 @@ def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[
                 failed.append(error)
                 server.should_exit = True
             else:
-                say(f"{key} is ready at {url} (stop: Ctrl-C).")
+                with contextlib.suppress(OSError):  # a full disk
+                    say(f"{key} is ready at {url} (stop: Ctrl-C).")
 
         def stop() -> None:
             server.should_exit = True
