@@ -32,8 +32,8 @@ def draw(record: Record) -> None:
         st.fragment(_watch, run_every=1.0)(record)
         curl, python = st.tabs(["curl", "Python"])
         url = _local(record)
-        curl.code(snippets.curl(url, record.has_key), "bash", wrap_lines=True)
-        python.code(snippets.python(url, record.name, record.has_key), "python", wrap_lines=True)
+        curl.code(snippets.curl(url, record.has_key), None, wrap_lines=True)
+        python.code(snippets.python(url, record.name, record.has_key), None, wrap_lines=True)
         if url != record.url:
             st.caption(say("serve-elsewhere"))
 

@@ -4,12 +4,21 @@
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import serving
+from hosting import LAUNCH_FAKE, eventually
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from visitor import App, measure, say, visit
+
+import fastglm.hosting.host
+import fastglm.serve.served_model
+from fastglm.hosting.protocol import HostKey
+from fastglm.serve.record import announced, servers
+from fastglm.serve.shared_host import SharedHost
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
@@ -17,7 +26,7 @@ PAGES = {
     "": "[data-testid=stChatInput]",
     "compare": "textarea",
     "compress": "[data-testid=stMetric]",
-    "serve": "[data-testid=stAlert]",
+    "serve": "[data-testid=stMetric]",
     "overview": ".js-plotly-plot",
     "latency": ".js-plotly-plot",
     "memory": ".js-plotly-plot",
@@ -68,12 +77,21 @@ FAULTS = """() => {
 
 
 @pytest.fixture(scope="module")
-def app(app: App) -> App:
-    """The app with some measurements."""
-    if PICTURES is None:
-        options = ["--prompt-tokens", "8,16", "--answer-tokens", "8", "--repeats", "3", "--questions", "1"]
-        measure(app.home, "demo", "--variants", "original,int4", "--suite", "latency,memory,quality", *options)
-    return app
+def app(app: App) -> Iterator[App]:
+    """The app with some measurements, and a running server, whose model obeys the prompt."""
+    if PICTURES is not None:
+        yield app
+        return
+    options = ["--prompt-tokens", "8,16", "--answer-tokens", "8", "--repeats", "3", "--questions", "1"]
+    measure(app.home, "demo", "--variants", "original,int4", "--suite", "latency,memory,quality", *options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTGLM_HOME", str(app.home))
+        patch.setattr(fastglm.hosting.host, "LAUNCH", LAUNCH_FAKE)
+        patch.setattr(fastglm.serve.served_model, "read_facts", serving.fake_facts)
+        with serving.running(HostKey("demo", "int4")) as host, announced(host.record):
+            eventually(lambda: host.is_ready)
+            list(host.ask("x"))
+            yield app
 
 
 def settle(page: Page, name: str) -> None:
@@ -90,6 +108,12 @@ def take(page: Page, name: str, folder: Path, height: int) -> None:
     page.mouse.move(0, 0)
     settle(page, name)
     page.screenshot(path=folder / f"{name}.png")
+
+
+def shrink(picture: Path) -> None:
+    """Keep a picture small."""
+    Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)
+    assert picture.stat().st_size <= 150_000, picture
 
 
 @pytest.mark.parametrize(("width", "locale"), [(1280, "en-US"), (420, "zh-CN")])
@@ -139,5 +163,26 @@ def test_pictures_for_the_readme(browser: Browser, app: App) -> None:
     take(page, "limits", folder, 900)
     context.close()
     for picture in folder.glob("*.png"):
-        Image.open(picture).convert("RGB").quantize(256).save(picture, optimize=True)
-        assert picture.stat().st_size <= 150_000, picture
+        shrink(picture)
+
+
+@pytest.mark.skipif(PICTURES is None, reason="takes the README's pictures where FASTGLM_SCREENSHOTS names a folder")
+def test_picture_of_a_server_for_the_readme(browser: Browser, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTGLM_HOME", str(app.home))
+    context = browser.new_context(locale="en-US", viewport={"width": 1280, "height": 880})
+    context.set_default_timeout(300_000)
+    page = visit(context, f"{app.url}/serve")
+    page.get_by_role("button", name="Start").click()
+    eventually(lambda: [record for record in servers() if SharedHost(record).is_ready], 600)
+    host = SharedHost(servers()[0])
+    try:
+        for count in (1, 2, 4, 4):  # steps of as many rows are compiled when they are first needed
+            asked = [host.ask("Tell me a story.", max_new_tokens=200, ignore_eos=True) for _ in range(count)]
+            assert all(answer.wait(600) for answer in asked)
+        asked = [host.ask("Tell me a story.", max_new_tokens=1500, ignore_eos=True) for _ in range(4)]
+        page.wait_for_timeout(3000)
+        take(page, "serve", Path(str(PICTURES)), 800)
+    finally:
+        host.stop()
+        context.close()
+    shrink(Path(str(PICTURES)) / "serve.png")

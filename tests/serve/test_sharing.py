@@ -97,7 +97,8 @@ def test_the_app_stops_a_server(fake_model: None) -> None:
         eventually(lambda: not host.is_ready)
 
 
-def test_a_record_is_found_while_its_server_runs(own_home: Path) -> None:
+def test_a_record_is_found_while_its_server_runs(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastglm.system.home._is_private", lambda _: False)  # in a home that is shared too
     one = Record("http://127.0.0.1:8000", HostKey("demo", "int4", "cpu"), "demo", False)
     with announced(one):
         two = Record("http://127.0.0.1:8001", HostKey("demo", "int8"), "demo", True)
