@@ -19,7 +19,8 @@ class Answer:
         self._request = request
         self._detokenizer = Detokenizer(lambda part: tokenizer.decode(part, skip_special_tokens=True))
         conversation = model.config.conversation
-        is_free = request.sampling.grammar is None  # the text of a grammar is exact, and calls no tool
+        # The text of a grammar is exact, and calls no tool unless it must.
+        is_free = request.sampling.grammar is None or request.must_call
         self._cleaner = Cleaner(conversation.clean if is_free else str.strip, conversation.looked_at)
         self._call, self._context = conversation.call if is_free else None, model.context_length
         self._decode, self._ids = tokenizer.decode, list[int]()

@@ -8,6 +8,7 @@ from typing import Any
 from ..engine import Sampling
 from ..errors import ContextError, UsageError
 from ..messages import Message, RawText
+from ..models.architecture import CallRules
 from ..models.generate_settings import settings_of, stop_tokens
 from .grammar import Grammar
 from .stop_texts import check_stop_texts
@@ -28,6 +29,7 @@ class Request:
     asked: float  # seconds, by `time.perf_counter`
     owner: str | None = None
     stop_texts: tuple[str, ...] = ()  # the answer ends before the first of them
+    must_call: bool = False  # the grammar is that of a call
 
 
 def read_request(
@@ -51,6 +53,7 @@ def read_request(
     logit_bias: Mapping[int, float] | None = None,
     logprobs: int | None = None,
     grammar: str | None = None,
+    must_call: Sequence[Mapping[str, Any]] | None = None,
     **others: Any,
 ) -> Request:
     """Read the arguments of `fastglm.stream`, and raises its errors."""
@@ -77,9 +80,22 @@ def read_request(
     allowed = max_new_tokens if max_new_tokens is not None else max(max_length - len(ids), 1)
     allowed = min(allowed, context - len(ids))
     stops = () if ignore_eos else stops
+    form = _form(model, grammar, must_call)
+    if form is not None:
+        sampling = replace(sampling, grammar=Grammar(form, tokenizer, model.config.vocab_size, stops))
+    must = must_call is not None
+    return Request(ids, allowed, sampling, stops, others, left_out, asked, owner, stop_texts, must)
+
+
+def _form(model: Any, grammar: str | None, must_call: Sequence[Mapping[str, Any]] | None) -> str | CallRules | None:
+    """The form of the answer; None if it is free."""
+    if must_call is None:
+        return grammar
     if grammar is not None:
-        sampling = replace(sampling, grammar=Grammar(grammar, tokenizer, model.config.vocab_size, stops))
-    return Request(ids, allowed, sampling, stops, others, left_out, asked, owner, stop_texts)
+        raise UsageError("must_call and grammar exclude each other: leave one of them out.")
+    if not (rules := model.config.conversation.call_rules):
+        raise UsageError("must_call needs a model that calls tools: ChatGLM3 or GLM-4.")
+    return rules(must_call)
 
 
 def _check_bias(sampling: Sampling, vocabulary: int) -> None:

@@ -29,6 +29,7 @@ def stream(
     logit_bias: Mapping[int, float] | None = None,
     logprobs: int | None = None,
     grammar: str | None = None,
+    must_call: Sequence[Mapping[str, Any]] | None = None,
     **others: Any,
 ) -> Iterator[Piece]:
     """Answer a prompt, yielding one piece per token as soon as the token is known; closing the iterator stops the work.
@@ -53,6 +54,9 @@ def stream(
             own token, by the model's logits before all settings; None: none are told.
         grammar: a JSON schema as a text, or "json" for any object. The answer is a text of this form, unless its length
             ends it; nothing in it is cleaned up but white space around it.
+        must_call: functions, each with `name` and `parameters`, a JSON schema. The answer calls one of them, unless its
+            length ends it; for ChatGLM3 and GLM-4. ChatGLM3's calls follow types, properties, items and enumerations
+            of a schema.
         others: arguments of transformers' `generate`, which then runs the model, whatever its engine (`eos_token_id`
         alone does not change the engine).
 
@@ -78,6 +82,7 @@ def stream(
         "logit_bias": logit_bias,
         "logprobs": logprobs,
         "grammar": grammar,
+        "must_call": must_call,
     }
     streams.add(0, prompt, history, **settings, **others)
     return _pieces(streams)

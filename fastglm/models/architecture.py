@@ -108,6 +108,14 @@ class Tokenizer(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class CallRules:
+    """Rules for an answer that calls a tool, in llguidance's form of Lark, and the JSON schemas in them by name."""
+
+    lark: str
+    schemas: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
     """The rules of a conversation with a model.
 
@@ -115,6 +123,7 @@ class Conversation:
     looked_at: the characters in those rules. A growing answer is never cut beside one of them.
     opening: the text that a model writes before each answer: the line of a tool's name, empty where it calls none.
     call: finds the call of a tool in a whole answer, whose control tokens have their names; None: there are no tools.
+    call_rules: rules for an answer that calls one of some functions, which are given with `name` and `parameters`.
     """
 
     roles: tuple[str, ...]
@@ -124,6 +133,7 @@ class Conversation:
     ends: tuple[str, ...] = ()  # control tokens that end an answer; none: the end of a sequence alone
     opening: str = ""
     call: Callable[[str], ToolCall | None] | None = None
+    call_rules: Callable[[Sequence[Mapping[str, Any]]], CallRules] | None = None
 
 
 @dataclass(frozen=True)

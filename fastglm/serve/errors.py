@@ -28,7 +28,7 @@ _MESSAGES = {
     404: "There is no such address here.",
     405: "This address does not take this method.",
 }
-_PARAMS = {"grammar": "response_format"}  # fields by the settings that errors begin with
+_PARAMS = {"grammar": "response_format", "must_call": "tools"}  # fields by the settings that errors begin with
 _LOG = " The log: "  # before the place of a host's log, which is no news for clients
 
 _NO_PLACE = "The server cannot write to its disk, and so cannot start its model."

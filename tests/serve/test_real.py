@@ -1,6 +1,8 @@
 """Answers of a real model over HTTP are those of `fastglm.stream`."""
 
 import json
+import shutil
+import subprocess
 from typing import Any
 
 import httpx
@@ -35,6 +37,21 @@ def test_the_published_answer_is_that_of_the_library(chatglm3: httpx.Client, loa
         assert content.status_code == 200, content.text
         assert content.json()["response"] == text_of(loaded, prompt, history, max_length=80)
         history = content.json()["history"]
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_curl_as_in_the_published_readme_is_answered(chatglm3: httpx.Client, loaded: tuple[Any, Any]) -> None:
+    url = str(chatglm3.base_url).rstrip("/")
+    start = ["curl", "-sS", "-X", "POST", url, "-H", "Content-Type: application/json", "-d"]
+
+    def ask(body: str) -> dict[str, Any]:
+        return json.loads(subprocess.run([*start, body], check=True, capture_output=True, text=True).stdout)
+
+    found = ask('{"prompt": "你好", "history": []}')
+    assert [*found] == ["response", "history", "status", "time"]
+    assert found["status"] == 200
+    greedy = ask('{"prompt": "你好", "history": [], "max_length": 80, "temperature": 0}')
+    assert greedy["response"] == text_of(loaded, QUESTION, max_length=80)
 
 
 def test_pairs_are_the_history_of_chatglm_6b(home_of_module: None) -> None:
@@ -126,7 +143,8 @@ def test_log_probabilities_are_those_of_the_library(chatglm3: httpx.Client, load
     whole = b"".join(bytes(token.bytes or []) for token in told).decode(errors="replace").strip()
     assert whole == pieces[-1].text
     events = chatglm3.post("/v1/chat/completions", json={**fields, "stream": True}).text.split("\n\n")[:-2]
-    chunks = [ChatCompletionChunk.model_validate_json(event.removeprefix("data: ")) for event in events]
+    parts = [json.loads(event.removeprefix("data: ")) for event in events]
+    chunks = [ChatCompletionChunk.model_validate(part, strict=True) for part in parts]
     streamed = [token for chunk in chunks if (found := chunk.choices[0].logprobs) for token in found.content or []]
     assert streamed == told
     text = {"prompt": QUESTION, "temperature": 0, "max_tokens": 9, "logprobs": 1}
@@ -137,6 +155,18 @@ def test_log_probabilities_are_those_of_the_library(chatglm3: httpx.Client, load
     assert found.tokens
     assert len(found.tokens) == len(found.token_logprobs or []) == len(found.text_offset or []) == 9
     assert (found.text_offset or [])[2] == len(found.tokens[0] + found.tokens[1])
+    more = {"stream": True, "n": 2, "stream_options": {"include_usage": True}}
+    *events, last, _, _ = chatglm3.post("/v1/completions", json=text | more).text.split("\n\n")
+    assert Completion.model_validate(json.loads(last.removeprefix("data: ")), strict=True).usage
+    parts = [json.loads(event.removeprefix("data: ")) for event in events]
+    for part in parts:
+        for choice in part["choices"]:
+            choice["finish_reason"] = "length"  # the package knows no chunk without, which OpenAI sends
+    choices = [choice for part in parts for choice in Completion.model_validate(part, strict=True).choices]
+    for index in (0, 1):
+        told = [choice.logprobs for choice in choices if choice.index == index and choice.logprobs]
+        assert [token for one in told for token in one.tokens or []] == found.tokens
+        assert [offset for one in told for offset in one.text_offset or []] == found.text_offset
 
 
 def test_an_answer_is_held_to_a_form(chatglm3: httpx.Client) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from ...history import check_turns
 from ...messages import Message
 from ..architecture import Conversation
+from .call_rules import call_rules
 from .calls import find_call
 
 Pieces = list[int | str]  # a prompt in parts: control tokens by their ids, and texts
@@ -83,7 +84,14 @@ CONVERSATIONS = {
     "codegeex2": Conversation(("user", "assistant"), _code_ids, _as_it_is, frozenset(), ("</s>",)),
     **{
         name: Conversation(
-            _ALL, _template_ids, clean_response, _CLEANED, (end, *_NEXT), opening="\n", call=partial(find_call, name)
+            _ALL,
+            _template_ids,
+            clean_response,
+            _CLEANED,
+            (end, *_NEXT),
+            opening="\n",
+            call=partial(find_call, name),
+            call_rules=partial(call_rules, name),
         )
         for name, end in (("chatglm3", "</s>"), ("glm4", "<|endoftext|>"))
     },

@@ -15,7 +15,7 @@ from fastglm.serve.errors import ApiError, as_api_error
 from fastglm.serve.facts import ModelFacts
 from fastglm.serve.openai.answers import Form, Usage, events, whole
 from fastglm.serve.openai.bodies import MOST_ANSWERS, ChatBody, CompletionBody, Settings
-from fastglm.serve.openai.conversation import offered, read_conversation
+from fastglm.serve.openai.conversation import must_call, offered, read_conversation
 from fastglm.serve.owner import owner_of
 
 _LONGEST = 1 << 30  # tokens of prompt and answer together; the context limits both
@@ -125,6 +125,8 @@ def _chat_settings(body: ChatBody, tools: Sequence[str]) -> dict[str, Any]:
         raise ApiError(400, "top_logprobs need logprobs: true.", "top_logprobs")
     if body.logprobs:
         settings["logprobs"] = body.top_logprobs or 0
+    if forced := must_call(body):
+        settings["must_call"] = [tool.function.model_dump(exclude_none=True) for tool in forced]
     form = body.response_format
     if form and (form.type == "json_schema") != bool(form.json_schema):
         raise ApiError(400, "A json_schema belongs to the type json_schema.", "response_format.json_schema")
@@ -132,6 +134,8 @@ def _chat_settings(body: ChatBody, tools: Sequence[str]) -> dict[str, Any]:
         if tools:
             raise ApiError(400, "An answer that is held to a form can call no tool.", "response_format")
         settings["grammar"] = form.grammar
+    if body.ignore_eos and settings.keys() & {"grammar", "must_call"}:
+        raise ApiError(400, "An answer that is held to a form ends with it: leave ignore_eos out.", "ignore_eos")
     return settings
 
 

@@ -12,7 +12,7 @@ _LONGEST_STOP = 200  # characters
 _SEEDS = 2**63
 _MOST_BIASES = 1024
 
-Names = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.-]+$")]
+Names = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-zA-Z0-9_.-]+$")]
 
 
 def _as_list(value: Any) -> Any:
@@ -90,6 +90,7 @@ class CalledFunction(Part):
 
     name: Names
     arguments: str
+    parsed_arguments: Any = None
 
 
 class Call(Part):
@@ -98,16 +99,18 @@ class Call(Part):
     id: str
     type: Literal["function"] = "function"
     function: CalledFunction
+    index: int | None = None
 
 
 class ChatMessage(Part):
-    """A message of a conversation."""
+    """A message of a conversation. OpenAI's client adds to answers their parsed form, and indices of streamed calls."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | None = None
     name: str | None = None
     tool_calls: Annotated[list[Call], Field(max_length=64)] | None = None
     tool_call_id: str | None = None
+    parsed: Any = None
 
 
 class Function(Part):
@@ -116,7 +119,7 @@ class Function(Part):
     name: Names
     description: str | None = None
     parameters: dict[str, Any] | None = None
-    strict: Literal[False] | None = None
+    strict: bool | None = None
 
 
 class Tool(Part):
@@ -158,7 +161,9 @@ class ChatBody(Settings):
     top_logprobs: Annotated[int | None, Field(ge=0, le=20)] = None
     response_format: ResponseFormat | None = None
     tools: Annotated[list[Tool] | None, Field(max_length=128)] = None
-    tool_choice: Annotated[Any, Field(description="auto or none.")] = None
+    tool_choice: Annotated[
+        Any, Field(description='auto, none, required, or {"type": "function", "function": {"name": "…"}}.')
+    ] = None
     parallel_tool_calls: Annotated[
         bool | None, Field(description="The models call one tool at a time in any case.")
     ] = None

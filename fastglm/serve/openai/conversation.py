@@ -28,16 +28,42 @@ def read_conversation(body: ChatBody, facts: ModelFacts) -> list[Message]:
     tools = offered(body)
     if tools and not facts.has_tools:
         raise ApiError(400, "This model cannot call tools: leave them out.", "tools")
+    _check_strict(body, facts)
     return _with_tools(messages, tools, facts) if tools else messages
 
 
 def offered(body: ChatBody) -> Sequence[Tool]:
-    """The tools that the model may call. Raises ApiError for a choice that cannot be promised."""
-    if body.tool_choice == "none":
-        return ()
-    if body.tool_choice not in (None, "auto"):
-        raise ApiError(400, "The model itself decides about its calls: tool_choice is auto or none.", "tool_choice")
-    return body.tools or ()
+    """The tools that the model may call."""
+    return () if body.tool_choice == "none" else body.tools or ()
+
+
+def must_call(body: ChatBody) -> Sequence[Tool]:
+    """The tools of which the answer must call one; none if the model decides. Raises ApiError for another choice."""
+    chosen: Sequence[Tool] = ()
+    match body.tool_choice:
+        case None | "auto" | "none":
+            return ()
+        case "required":
+            chosen = body.tools or ()
+        case {"type": "function", "function": {"name": str(name), **more}, **others} if not more and not others:
+            chosen = [tool for tool in body.tools or () if tool.function.name == name]
+        case _:
+            raise ApiError(400, "tool_choice is auto, none, required, or names a function.", "tool_choice")
+    if not chosen:
+        raise ApiError(400, "tool_choice needs tools that hold its choice.", "tool_choice")
+    return chosen
+
+
+def _check_strict(body: ChatBody, facts: ModelFacts) -> None:
+    """Refuse to promise that a schema is followed, where that is not sure."""
+    is_sure = bool(must_call(body)) and facts.generation != "chatglm3"
+    for number, tool in enumerate(offered(body)):
+        if tool.function.strict and not is_sure:
+            raise ApiError(
+                400,
+                "Calls follow a schema strictly for GLM-4 alone, with a tool_choice of required or a function.",
+                f"tools.{number}.function.strict",
+            )
 
 
 def _messages(message: ChatMessage, param: str, facts: ModelFacts) -> list[Message]:
