@@ -34,7 +34,9 @@ def trade(rows: pd.DataFrame, metric: str, quantile: float, wait: str, work: str
         return None
     factor, unit = wording.size(points["value_time"].max(), times["unit"].iloc[0])
     points = points.assign(x=points["value_time"] * factor).sort_values("clients", kind="stable")
-    figure = charts.traces(points, go.Scatter, "x", "value", mode="lines+markers+text", textposition="top center")
+    figure = charts.traces(
+        points, go.Scatter, "x", "value", mode="lines+markers+text", textposition="top center", cliponaxis=False
+    )
     for trace, (_, part) in zip(figure.data, points.groupby("variant", sort=False), strict=True):
         trace.text = [str(number) for number in part["clients"]]
     charts.finish(figure, work, f"{wait}, {unit}")

@@ -2,6 +2,7 @@
 for.
 """
 
+import math
 from collections.abc import Mapping
 
 import pandas as pd
@@ -11,6 +12,7 @@ from benchmarks.measure import wording
 from benchmarks.report import charts, under_load
 from benchmarks.serving.limits import Limits
 from benchmarks.serving.people import Pace, People
+from benchmarks.serving.window import SECONDS
 from benchmarks.store.store import Store
 from dashboard.jobs import measure_form, status
 from dashboard.results import results, serving
@@ -23,7 +25,7 @@ LONGEST = 60.0  # seconds of a limit
 
 def draw(may_start: bool) -> None:
     """Draw the form if visitors may start servers, the progress, and the results."""
-    st.subheader(say("load"), anchor=False)
+    st.subheader(say("load-title"), anchor=False)
     st.caption(say("load-intro"))
     if may_start:
         _choose()
@@ -34,13 +36,16 @@ def draw(may_start: bool) -> None:
 def _choose() -> None:
     """Draw the form of the measurement, and its start button."""
     model, variants, able = measure_form.pick_subject("load", link="measured")
-    with st.form("load", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+    with st.container(horizontal=True, vertical_alignment="bottom"):
         clients = st.multiselect(say("load-clients"), [1, 2, 4, 8, 16, 32], [1, 2, 4, 8], width=220)
         prompts = st.multiselect(say("prompt-tokens"), [32, 128, 512, 1024], [32, 128, 512], width=220)
         answer = st.number_input(say("answer-tokens"), 8, 1024, 64, 8, width=160)
         repeats = st.number_input(say("repeats"), 1, 50, 5, width=130, help=say("load-repeats-help"))
-        go = st.form_submit_button(say("measure"), type="primary", icon=":material/groups:", disabled=not able)
-    if go and clients and prompts:
+        able = able and bool(clients and prompts)
+        go = st.button(say("measure"), key="load-go", type="primary", icon=":material/groups:", disabled=not able)
+    seconds = len(variants) * len(clients) * repeats * SECONDS
+    st.caption(say("load-takes", minutes=math.ceil(seconds / 60)))
+    if go:
         loads = ["--clients", _listed(clients), "--prompts", _listed(prompts)]
         measure_form.start_servers(model, variants, [*loads, "--answer-tokens", str(answer), "--repeats", str(repeats)])
 
@@ -76,8 +81,8 @@ def _draw_results(store: Store) -> None:
     if found:
         limits = _pick_limits(run)
         _draw_clients(found, limits)
-        _draw_goodput(found, limits)
         _draw_people(found, limits, run)
+        _draw_goodput(found, limits)
     st.caption(results.measured_on(run, rows))
     results.numbers(rows)
 
@@ -88,10 +93,10 @@ def _draw_trade(rows: pd.DataFrame) -> None:
         return
     chosen = st.segmented_control(say("load-quantile"), list(QUANTILES), default="p50", required=True, key="quantile")
     waits = {"time_per_token": say("load-tpot"), "ttft": say("load-ttft")}
-    for column, (metric, wait) in zip(st.columns(2), waits.items(), strict=True):
+    for metric, wait in waits.items():
         figure = under_load.trade(rows, metric, QUANTILES[str(chosen)], f"{wait}, {chosen}", say("load-work"))
         if figure is not None:
-            column.plotly_chart(figure, key=f"chart-load-{metric}", config=charts.BARE)
+            st.plotly_chart(figure, key=f"chart-load-{metric}", config=charts.BARE)
     st.caption(say("load-how"))
 
 
@@ -100,11 +105,10 @@ def _pick_limits(run: pd.Series) -> Limits:
     st.subheader(say("load-many"), anchor=False)
     known = serving.limits_of(run)
     left, right = st.columns(2)
-    ttft = left.number_input(
-        say("load-limit-ttft"), 0.01, LONGEST, min(known.ttft, LONGEST), 0.1, key=f"load-ttft-{run.name}"
-    )
+    first, each = min(known.ttft, LONGEST), 1000 * min(known.tpot, LONGEST)
+    ttft = left.number_input(say("load-limit-ttft"), 0.01, LONGEST, first, 0.1, "%g", key=f"load-ttft-{run.name}")
     tpot = right.number_input(
-        say("load-limit-tpot"), 1.0, 1000 * LONGEST, 1000 * min(known.tpot, LONGEST), 10.0, key=f"load-tpot-{run.name}"
+        say("load-limit-tpot"), 1.0, 1000 * LONGEST, each, 10.0, "%g", key=f"load-tpot-{run.name}"
     )
     return Limits(float(ttft), float(tpot) / 1000)
 
@@ -152,7 +156,7 @@ def _draw_people(found: Mapping[str, Loads], limits: Limits, run: pd.Series) -> 
     st.markdown(say("people-intro"))
     left, right = st.columns(2)
     reads = left.number_input(
-        say("people-reads"), 0.5, 1000.0, 5.0, 0.5, key="people-reads", help=say("people-reads-help")
+        say("people-reads"), 0.5, 1000.0, 5.0, 0.5, "%g", key="people-reads", help=say("people-reads-help")
     )
     every = right.number_input(
         say("people-every"), 1, 86_400, 60, 10, key="people-every", help=say("people-every-help")

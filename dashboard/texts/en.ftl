@@ -224,11 +224,12 @@ serve-memory-help = Memory of the process that holds the model.
 served-here = A running server has loaded this variant; this app asks it too.
 
 ## Servers under load
-load = How many people can this machine serve?
+load-title = How many people can this machine serve?
 load-intro = Numbers of clients ask a server of each variant, one request after another. The tokens of all clients together grow with their number, and so does the wait of each.
 load-clients = Clients at once
 load-repeats-help = Of every number of clients; each takes 10 seconds or more. 5 or more for an interval.
 load-empty = No server has been measured yet. On this machine, `python -m benchmarks serving` measures a server of each variant, and with `--endpoint URL` any OpenAI server; where the app may start servers, a form above does the first.
+load-takes = This takes { $minutes } minutes or more, beside the loading.
 load-beside = Other runs in the same charts
 load-beside-help = Runs on the same machine with the same prompts and lengths of answers: of the same model, or of a server at an address, such as another program's.
 load-quantile = Quantile of the times

@@ -208,11 +208,12 @@ serve-memory-help = 载有模型的进程所用内存。
 served-here = 正在运行的服务器已载入这个变体，本应用也向它提问。
 
 ## Servers under load
-load = 这台机器能服务多少人？
+load-title = 这台机器能服务多少人？
 load-intro = 若干客户端同时向每个变体的服务器提问，各自得到回答后立即再问。客户端越多，合计的词元越多，每个客户端也等得越久。
 load-clients = 同时的客户端
 load-repeats-help = 每种客户端数的次数，每次至少 10 秒；至少 5 次才有区间。
 load-empty = 还没有测量过服务器。在本机上，`python -m benchmarks serving` 测量每个变体的服务器，加 `--endpoint URL` 可测量任何 OpenAI 服务器；本应用获准启动服务器时，可用上方的表单完成前者。
+load-takes = 除加载外，至少需要 { $minutes } 分钟。
 load-beside = 同图的其他测量
 load-beside-help = 在同一台机器上、提示与回答长度相同的测量：同一模型，或某个地址上的服务器，例如其他程序的服务器。
 load-quantile = 时间的分位数

@@ -39,6 +39,7 @@ def run() -> Run:
 
 def test_work_is_drawn_against_waiting(run: Run, open_page: Open) -> None:
     app = open_page(PAGE, run=run.id)
+    assert "How many people can this machine serve?" in words(app)
     for metric in ("time_per_token", "ttft"):
         assert lines(app, metric) == {"original": [1, 2, 4, 8], "int4": [1, 2, 4, 8]}
     assert chart(app, "time_per_token")["data"][0]["x"] == pytest.approx([50, 55, 65, 85])
@@ -137,6 +138,7 @@ def test_a_measurement_starts_where_servers_may(
     monkeypatch.setenv(ALLOWED, "1")
     press(open_page(PAGE), "Measure")
     (command,) = commands
+    assert "This takes 27 minutes or more" in words(open_page(PAGE))  # 8 variants, 4 numbers, 5 repeats, 10 s
     assert command[:5] == ["-m", "benchmarks", "serving", "--model", "demo"]
     loads = ["--clients", "1,2,4,8", "--prompts", "32,128,512", "--answer-tokens", "64", "--repeats", "5"]
     assert command[7:] == [*loads, "--progress", "json"]
