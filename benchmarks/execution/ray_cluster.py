@@ -8,13 +8,10 @@ results of a machine's tasks form one run of the store, as if measured there alo
 Each machine needs this project installed, and finds the model by the same name.
 """
 
-import logging
 import os
-import socket
 import tempfile
 from collections import deque
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +33,7 @@ from benchmarks.run.progress import Reporter
 from benchmarks.run.record import Record, Result
 from benchmarks.store.run import Run, Status
 from fastglm.errors import FastGLMError
+from fastglm.system.ray_cluster import connected, first_line
 
 if TYPE_CHECKING:
     from benchmarks.store.store import Store
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 PAIRED = frozenset({"latency", "throughput"})
 LOST = (WorkerCrashedError, OutOfMemoryError, NodeDiedError, LocalRayletDiedError)  # not caused by the measured variant
 LOOK_EVERY = 1.0  # seconds
-ANSWERS_WITHIN = 10.0  # seconds to find a running cluster
 GRACE = 20.0  # seconds in which a cancelled task can hand over its measurements
 
 
@@ -67,7 +64,7 @@ def carry_out(order: RunRequest, address: str, store: "Store | None", reporter: 
     """
     order.questions()  # wrong usage is reported before a cluster is asked
     texts = order.texts.read_bytes() if order.texts else None
-    with _connected(address):
+    with connected(address):
         members = [_member(order, node, store) for node in _nodes(address)]
         cancelled = True
         for member in members:
@@ -83,7 +80,7 @@ def carry_out(order: RunRequest, address: str, store: "Store | None", reporter: 
             pass
         except RayError as error:
             raise FastGLMError(
-                f"the cluster at {address} is lost ({_line(error)}): results that arrived are kept"
+                f"the cluster at {address} is lost ({first_line(error)}): results that arrived are kept"
             ) from error
         finally:
             with unstoppable():
@@ -109,25 +106,6 @@ def measure(task: RunRequest, texts: bytes | None) -> tuple[Result | FastGLMErro
             return task.carry_out(None, heard), heard.warnings
         except FastGLMError as error:
             return error, heard.warnings
-
-
-@contextmanager
-def _connected(address: str) -> Iterator[None]:
-    try:
-        if "://" not in address and ":" in address:  # Ray itself would try for minutes
-            host, _, port = address.rpartition(":")
-            socket.create_connection((host, int(port)), timeout=ANSWERS_WITHIN).close()
-        ray.init(address, log_to_driver=False, logging_level=logging.CRITICAL)
-    except (RayError, OSError, RuntimeError, ValueError, ImportError) as error:
-        raise FastGLMError(
-            f"there is no Ray cluster at {address} to work with ({_line(error)}): check the address (HOST:PORT of "
-            "`ray start --head`, or auto on a machine of the cluster)"
-        ) from error
-    try:
-        with open(os.devnull, "w") as nothing, redirect_stdout(nothing):  # Ray prints there that workers died
-            yield
-    finally:
-        ray.shutdown()
 
 
 def _nodes(address: str) -> list[dict[str, Any]]:
@@ -190,7 +168,7 @@ def _take(member: Member, reference: Any, store: "Store | None", reporter: Repor
     except LOST as error:
         if not member.lost:
             member.lost = True
-            reporter.warning(f"{member.name}: {_words(task)} lost its worker ({_line(error)}) and is run again")
+            reporter.warning(f"{member.name}: {_words(task)} lost its worker ({first_line(error)}) and is run again")
             return
         found, warnings = error, []
     except RayError as error:
@@ -203,9 +181,9 @@ def _take(member: Member, reference: Any, store: "Store | None", reporter: Repor
         _merge(member.record, found)
     else:
         for variant in task.variants:
-            reason = {"suite": task.suites[0], "kind": type(found).__name__, "error": _line(found)[:300]}
+            reason = {"suite": task.suites[0], "kind": type(found).__name__, "error": first_line(found)[:300]}
             member.record.fail(variant, reason)
-        reporter.warning(f"{member.name}: {_words(task)} could not be measured: {_line(found)}")
+        reporter.warning(f"{member.name}: {_words(task)} could not be measured: {first_line(found)}")
     _keep(member.record, store)
     reporter.step()
 
@@ -274,11 +252,6 @@ def _reserved_cpus() -> float:
 
 def _words(task: RunRequest) -> str:
     return f"{', '.join(task.variants)} ({task.suites[0]})"
-
-
-def _line(error: Exception) -> str:
-    """The first line of an error's message."""
-    return str(error).strip().partition("\n")[0].rstrip(". ") or type(error).__name__
 
 
 class _Heard:

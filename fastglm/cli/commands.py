@@ -1,7 +1,8 @@
 """The `fastglm` command. Each command imports its needs when it runs, so that `--help` is quick."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from fastglm.progress.progress import Show
 
 if TYPE_CHECKING:
     from fastglm.hosting.host import Host
+    from fastglm.serve.cluster import ClusterModel
 
 app = typer.Typer(
     add_completion=False,
@@ -113,6 +115,10 @@ def serve(
     ] = None,
     queue: Annotated[int, typer.Option(help="Most answers that run or wait; more are refused.", min=1, max=4096)] = 64,
     deadline: Annotated[float, typer.Option(help="Most seconds for an answer.", min=1, max=86_400)] = 600,
+    ray: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Have replicas on this Ray cluster answer.")
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(help="With --ray [default: 1].", min=1, max=1000)] = None,
     debug: Debug = False,
 ) -> None:
     """Answer over HTTP: POST / as published for ChatGLM-6B, and OpenAI's API under /v1.
@@ -132,7 +138,30 @@ def serve(
     tuned = str(Path(adapter).expanduser().absolute()) if adapter else None
     names = [host, *(server_name or [])]
     served = HostKey(model, variant, device, cache=cache, adapter=tuned, generation=generation)
-    serve(served, host, port, Settings(key, names, origin or [], queue, deadline), partial(typer.echo, err=True))
+    settings, say = Settings(key, names, origin or [], queue, deadline), partial(typer.echo, err=True)
+    if ray is None:
+        if replicas:
+            raise UsageError("--replicas are for a cluster: name one with --ray.")
+        serve(served, host, port, settings, say)
+    else:
+        with _on_cluster(ray, model, replicas or 1, queue) as replicated:
+            serve(served, host, port, settings, say, replicated)
+
+
+@contextmanager
+def _on_cluster(address: str, model: str, replicas: int, limit: int) -> "Iterator[partial[ClusterModel]]":
+    """Connect to a Ray cluster, on which a server's model can have replicas."""
+    from fastglm.models.source import EMBEDDED, as_path
+
+    try:
+        from fastglm.serve.cluster import ClusterModel
+        from fastglm.system.ray_cluster import connected
+    except ImportError as error:
+        raise UsageError(f"--ray needs the package {error.name}: pip install 'fastglm[ray]'.") from error
+
+    known = model if model in EMBEDDED or not as_path(model).is_dir() else str(as_path(model).absolute())
+    with connected(address):
+        yield partial(ClusterModel, model=known, replicas=replicas, limit=limit)
 
 
 @app.command()

@@ -32,7 +32,7 @@ class Answer:
         self.error: str | None = None  # one line, when the state is "failed"
         self.memory: Memory | None = None  # memory of the host at the end of the answer
         self._ahead, self._cancel = ahead, cancel
-        self._failure: FastGLMError | None = None
+        self.failure: FastGLMError | None = None  # the error, when the state is "failed"
         self._news = threading.Condition()
         self._replies: list[PieceReply] = []
         self._listeners: list[Callable[[], object]] = []
@@ -80,13 +80,17 @@ class Answer:
 
         Raises the error of a failed answer if there are none.
         """
-        with self._news:
-            replies = self._replies[seen:]
+        replies = self.replies(seen)
         for reply in replies:
             last = reply.grown(last.text if last else "")
             yield last
-        if not replies and self._failure:
-            raise self._failure.with_traceback(None)
+        if not replies and self.failure:
+            raise self.failure.with_traceback(None)
+
+    def replies(self, seen: int) -> list[PieceReply]:
+        """The pieces after the first `seen`, as the process has sent them."""
+        with self._news:
+            return self._replies[seen:]
 
     def listen(self, heard: Callable[[], object]) -> None:
         """Call `heard` at each news of this answer, in the thread that brings them; once now, for those before."""
@@ -139,7 +143,7 @@ class Answer:
             elif isinstance(failure, CancelledError):
                 self.state = "cancelled"
             else:
-                self._failure, self.error, self.state = failure, str(failure), "failed"
+                self.failure, self.error, self.state = failure, str(failure), "failed"
             self._tell()
 
     def _tell(self) -> None:

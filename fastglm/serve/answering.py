@@ -90,14 +90,7 @@ class Answering:
 
     async def _merged(self, answers: Sequence[Answer], end: float) -> Pieces:
         """Yield the pieces of answers as they come. Raises ApiError at the time `end`, and the errors of answers."""
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
-
-        def hear() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(news.set)
-
-        for answer in answers:
-            answer.listen(hear)
+        news = news_of(answers)
         seen = [0] * len(answers)
         last: list[Piece | None] = [None] * len(answers)
         running = set(range(len(answers)))
@@ -138,6 +131,19 @@ class Answering:
         if asyncio.get_running_loop().time() >= self._stop:
             return ApiError(503, "The server is stopping.", code="server_stopping", headers={"Retry-After": "5"})
         return ApiError(504, "The answer took too long, and was stopped.", code="deadline")
+
+
+def news_of(answers: Sequence[Answer]) -> asyncio.Event:
+    """An event of the running loop that is set at each news of answers, first at once."""
+    loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+    def hear() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(news.set)
+
+    for answer in answers:
+        answer.listen(hear)
+    return news
 
 
 def told_by(piece: Piece | None) -> dict[str, str]:

@@ -2,23 +2,43 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fastglm.errors import CancelledError
+from fastglm.hosting.answer import Answer
 from fastglm.hosting.host import Host
 from fastglm.hosting.lease import serving_lease
 from fastglm.hosting.protocol import HostKey
+from fastglm.messages import Message
 from fastglm.progress.progress import Progress
 from fastglm.serve.errors import as_api_error
 from fastglm.serve.facts import ModelFacts, read_facts
+from fastglm.system.memory import Memory
+
+
+class Answerer(Protocol):
+    """The part of a host that a server needs."""
+
+    @property
+    def alive(self) -> bool: ...
+
+    @property
+    def slots(self) -> int: ...
+
+    def ask(self, prompt: Any, history: Sequence[Message], *, lease: bool, **settings: Any) -> Answer: ...
+
+    def memory(self) -> Memory | None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A host that has loaded its model."""
 
-    host: Host
+    host: Answerer
     facts: ModelFacts
 
 
@@ -36,7 +56,7 @@ class ServedModel:
         self.state = "starting"  # one line for those who wait
         self.loaded: Loaded | None = None
         self._loading: asyncio.Task[Loaded] | None = None
-        self._host: Host | None = None  # the latest one
+        self._host: Answerer | None = None  # the latest one
         self._lease = contextlib.ExitStack()
         self._is_leased = self._is_closed = False
 
@@ -115,6 +135,6 @@ class ServedModel:
         """The number of answers that hold keys and values in the host's process."""
         return self.loaded.host.slots if self.loaded else 0
 
-    def memory(self) -> Any:
+    def memory(self) -> Memory | None:
         """The memory of the host's process now; None if there is none."""
         return self.loaded.host.memory() if self.loaded and self.loaded.host.alive else None

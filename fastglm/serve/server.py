@@ -58,8 +58,17 @@ def check_exposure(host: str, key: str | None, is_open: bool) -> None:
         )
 
 
-def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[[str], object]) -> None:
+def serve(
+    key: HostKey,
+    host: str,
+    port: int,
+    settings: Settings,
+    say: Callable[[str], object],
+    served: Callable[[HostKey, str], ServedModel] = ServedModel,
+) -> None:
     """Serve a model until the process or the app tells it to stop; answers that run then may take a minute more.
+
+    served: makes the model of its key and of the name that other users of its device see.
 
     Raises:
         UsageError: the address cannot be used.
@@ -71,7 +80,7 @@ def serve(key: HostKey, host: str, port: int, settings: Settings, say: Callable[
     with _listening(host, port) as listener:
         name = f"[{host}]" if ":" in host else host
         url = f"http://{name}:{listener.getsockname()[1]}"
-        model = ServedModel(key, f"a server of {key} at {url}")
+        model = served(key, f"a server of {key} at {url}")
         record = Record(url, key, model.name, has_key=bool(settings.key))
         failed: list[Exception] = []
 

@@ -84,6 +84,7 @@ def test_wrong_usage_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: P
             (["--port", str(port)], "cannot be used"),
             (["--host", "no.such.host.invalid", "--open"], "cannot be used"),
             (["--queue", "0"], "queue"),
+            (["--replicas", "2"], "name one with --ray"),
         ):
             assert main(["serve", *arguments]) == 2
             error = capsys.readouterr().err
@@ -95,6 +96,15 @@ def test_a_missing_package_is_named(capsys: pytest.CaptureFixture[str], monkeypa
     monkeypatch.setitem(sys.modules, "fastglm.serve.app", None)
     assert main(["serve"]) == 2
     assert "pip install 'fastglm[serve]'" in capsys.readouterr().err
+
+
+def test_a_missing_package_for_a_cluster_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "fastglm.serve.cluster", raising=False)
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(["serve", "--ray", "127.0.0.1:1"]) == 2
+    assert capsys.readouterr().err == "error: --ray needs the package ray: pip install 'fastglm[ray]'.\n"
 
 
 def test_the_command_explains_itself_without_the_packages_of_the_server() -> None:

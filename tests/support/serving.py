@@ -3,7 +3,7 @@
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 from fake_facts import fake_facts as fake_facts
@@ -18,12 +18,13 @@ from fastglm.serve.shared_host import SharedHost
 from fastglm.serve.sharing import Sharing
 
 _DEMO = HostKey()
+Kind = Callable[[HostKey, str], ServedModel]
 
 
 @contextlib.contextmanager
-def running(key: HostKey = _DEMO, settings: Settings | None = None) -> Iterator[SharedHost]:
+def running(key: HostKey = _DEMO, settings: Settings | None = None, kind: Kind = ServedModel) -> Iterator[SharedHost]:
     """A new server, as the app sees it, which may still load its model."""
-    model, settings = ServedModel(key, "a server"), settings or Settings()
+    model, settings = kind(key, "a server"), settings or Settings()
     listener = socket.create_server(("127.0.0.1", 0))
     record = Record(f"http://127.0.0.1:{listener.getsockname()[1]}", key, model.name, bool(settings.key))
 
@@ -43,9 +44,11 @@ def running(key: HostKey = _DEMO, settings: Settings | None = None) -> Iterator[
 
 
 @contextlib.contextmanager
-def served(key: HostKey, settings: Settings | None = None, ready: bool = True) -> Iterator[httpx.Client]:
+def served(
+    key: HostKey, settings: Settings | None = None, ready: bool = True, kind: Kind = ServedModel
+) -> Iterator[httpx.Client]:
     """A client of a new server, which is ready unless told otherwise."""
-    with running(key, settings) as host:
+    with running(key, settings, kind) as host:
         key_header = {"Authorization": f"Bearer {settings.key}"} if settings and settings.key else {}
         with httpx.Client(base_url=host.record.url, timeout=100, headers=key_header) as client:
             if ready:
