@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..capacity import whole_steps
+from ..kernels import huge_pages
 from ..kernels.quantized_cache import Quantised, quantise
 from ..placement import Stage
 from ..system.memory import room_for
@@ -61,12 +62,12 @@ class KVCache:
             with self._room_for(slots, capacity):
                 if not self.held:
                     self.held = [
-                        torch.zeros(slots, n, capacity, width, dtype=kind, device=self.device)
+                        huge_pages.empty((slots, n, capacity, width), kind, self.device).zero_()
                         for n, width, kind in self._shapes
                     ]
                 else:
                     for number, tensor in enumerate(self.held):
-                        self.held[number] = torch.nn.functional.pad(tensor, more)
+                        self.held[number] = huge_pages.moved(torch.nn.functional.pad(tensor, more))
         finally:
             if any(tensor.shape[::2] != (slots, capacity) for tensor in self.held[-1:]):  # it failed on the way
                 self.held = [tensor[: self.slots, :, : self.capacity].contiguous() for tensor in self.held]

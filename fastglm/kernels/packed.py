@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import huge_pages
 from .epilogue import NOTHING, Epilogue
 from .format import Parts, WeightFormat
 from .kernel import Kernel
@@ -69,6 +70,15 @@ class PackedWeight(nn.Module):
                 for name in parts:
                     self.register_buffer(name, None)
         return self._kernel
+
+    def use_huge_pages(self) -> None:
+        """Move the weights into huge pages, in whatever layout they are held."""
+        kept = [name for name, part in self._buffers.items() if part is not None]
+        tensors = {id(tensor): tensor for tensor in (*self._held, *(self.get_buffer(name) for name in kept))}
+        places = {key: huge_pages.moved(tensor) for key, tensor in tensors.items()}
+        for name in kept:
+            self._buffers[name] = places[id(self._buffers[name])]
+        self._held = tuple(places[id(tensor)] for tensor in self._held)
 
     def _keeps_portable(self, kernel: Kernel) -> bool:
         """Tell whether the kernel's layout does not serve every use of this matrix."""

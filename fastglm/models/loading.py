@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig
 
 from ..errors import MemoryShortError, UsageError
+from ..kernels import huge_pages
 from ..kernels.packed import PackedWeight, QuantizedEmbedding
 from ..placement import Entries, plan
 from ..progress.progress import OnProgress, Progress
@@ -149,12 +150,15 @@ def fill(
     device: torch.device,
     dtype: torch.dtype,
     progress: OnProgress | None,
+    *,
+    in_huge_pages: bool = False,
 ) -> None:
     """Put every tensor into the model; a complete packed matrix is converted to its kernel's layout.
 
     Args:
         device: of everything but the layers that are on others.
         progress: called after every tensor, in bytes.
+        in_huge_pages: put large tensors in main memory into huge pages, if the system gives them.
     """
     total = _weights_bytes(model, dtype)
     modules = dict(model.named_modules())
@@ -177,10 +181,16 @@ def fill(
             if bitsandbytes.planned_bytes(held):
                 module._parameters[leaf] = bitsandbytes.quantise(held, tensor.to(dtype), target)
             else:
-                module._parameters[leaf] = nn.Parameter(tensor.to(target, dtype, copy=True), requires_grad=False)
+                if in_huge_pages:
+                    weight = huge_pages.empty(tensor.shape, dtype, target).copy_(tensor)
+                else:
+                    weight = tensor.to(target, dtype, copy=True)
+                module._parameters[leaf] = nn.Parameter(weight, requires_grad=False)
             done += _planned_bytes(held, dtype)
         if isinstance(module, PackedWeight) and not any(part.is_meta for part in module.parts().values()):
             module.prepare(dtype)
+            if in_huge_pages:
+                module.use_huge_pages()
         if progress:
             progress(Progress("load", done, total, "B"))
     model.tie()

@@ -95,7 +95,8 @@ def load(
     loaded = build(opened.config, devices[0], wanted, exact=not chosen.own_engine, bits=chosen.bitsandbytes)
     target = place(loaded, devices, wanted, f"{model} as {variant}", "," in device)
     kernels = prepare_kernels(target, progress) if chosen.own_engine else Preparation()
-    fill(loaded, opened.tensors or random_tensors(loaded, devices[0], wanted), target, wanted, progress)
+    tensors = opened.tensors or random_tensors(loaded, devices[0], wanted)
+    fill(loaded, tensors, target, wanted, progress, in_huge_pages=chosen.own_engine)
     step = _prepare_step(loaded, chosen, target, progress) if chosen.own_engine else Preparation()
     began += kernels.compiling + step.compiling
     notes = [*_notes(loaded, chosen, target), *filter(None, [loaded.config.assumed, kernels.reason, step.reason])]
