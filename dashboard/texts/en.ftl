@@ -242,8 +242,14 @@ load-limit-ttft = First token within, s
 load-limit-tpot = Each further token within, ms
 load-most = { $kind ->
     [none] **{ $variant }**: none of the measured numbers of clients ({ $measured }) keeps these limits.
-    [largest] **{ $variant }**: { $most } clients at once keep these limits, the largest number that was measured ({ $measured }).
-   *[some] **{ $variant }**: up to **{ $most }** clients at once keep these limits (measured: { $measured }).
+    [largest] **{ $variant }**: **{ $most }** { $most ->
+        [one] client keeps
+       *[other] clients at once keep
+      } these limits, the largest number that was measured ({ $measured }).
+   *[some] **{ $variant }**: { $most ->
+        [one] **1** client keeps
+       *[other] up to **{ $most }** clients at once keep
+      } these limits (measured: { $measured }).
   }
 load-most-how = A number keeps the limits if 95 % of the first tokens and 95 % of the mean times per token do, at most 5 % of the requests fail, and all smaller measured numbers keep them too.
 load-goodput = answers/s within the limits

@@ -226,7 +226,7 @@ load-limit-ttft = 首个词元的限度，秒
 load-limit-tpot = 其后每个词元的限度，毫秒
 load-most = { $kind ->
     [none] **{ $variant }**：所测的客户端数（{ $measured }）都超出限度。
-    [largest] **{ $variant }**：{ $most } 个客户端同时提问仍在限度以内，这是所测的最大数目（{ $measured }）。
+    [largest] **{ $variant }**：**{ $most }** 个客户端同时提问仍在限度以内，这是所测的最大数目（{ $measured }）。
    *[some] **{ $variant }**：最多 **{ $most }** 个客户端同时提问仍在限度以内（所测：{ $measured }）。
   }
 load-most-how = 某个数目在限度以内，是指 95 % 的首词时间和 95 % 的平均每词元时间都不超过限度，失败的请求不超过 5 %，并且所测的更小数目也都如此。

@@ -117,12 +117,20 @@ def test_random_arrivals_alone_tell_the_people(open_page: Open) -> None:
 
 
 def test_a_failed_level_keeps_no_limit(open_page: Open) -> None:
-    run = loaded({"int4": 0.01}, (1, 2))
+    run = loaded({"int4": 0.01}, (1, 2, 4))  # the level failed in one of its repeats
     reason = {"suite": "serving", "kind": "FastGLMError", "error": "no request was answered", "clients": 4}
     more(run, ("int4", "failure", reason, 1.0))
     text = words(open_page(PAGE, run=run.id)).replace("*", "")
     assert "int4: up to 2 clients at once keep these limits (measured: 1, 2, 4)" in text
     assert "no request was answered" in text
+
+
+def test_a_level_without_any_answer_counts_as_measured(open_page: Open) -> None:
+    run = loaded({"int4": 0.01}, (1,))
+    more(run, ("int4", "failure", {"suite": "serving", "error": "no request was answered", "clients": 8}, 1.0))
+    text = words(open_page(PAGE, run=run.id)).replace("*", "")
+    assert "int4: 1 client keeps these limits (measured: 1, 8)" in text
+    assert "may be room for more" not in text
 
 
 def test_chinese_pages_say_the_same(run: Run, open_page: Open) -> None:
