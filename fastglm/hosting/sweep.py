@@ -14,7 +14,13 @@ from fastglm.system.locks import remove_locked, try_lock
 from fastglm.system.making import sweep_parts
 
 MADE = ("variants/*", "kernels", "steps", "models", "models/*.work")  # folders where results are made
-PARTIAL = ("kernels.json.*", "references/*.partial", "conversations/*.part*", "models/*.work/*.partial")  # files
+PARTIAL = (
+    "kernels.json.*",
+    "references/*.partial",
+    "conversations/*.part*",
+    "servers/*.partial",
+    "models/*.work/*.partial",
+)  # files
 OLD_WORK = ("kernels/tmp*", "steps/tmp*")  # working folders of compilers, from versions without locks
 FORSAKEN = 3600.0  # seconds without change, after which such a folder has no owner
 LOGS = 20  # newest logs of failed hosts that are kept

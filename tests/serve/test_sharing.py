@@ -12,6 +12,7 @@ from hosting import eventually
 from serving import running
 
 from fastglm.errors import FastGLMError, HostError
+from fastglm.hosting.lease import LENT
 from fastglm.hosting.protocol import HostKey
 from fastglm.messages import Message
 from fastglm.serve.app import Settings
@@ -124,6 +125,12 @@ def test_a_folder_is_found_by_any_of_its_names(tmp_path: Path, monkeypatch: pyte
     with announced(Record("http://127.0.0.1:8000", HostKey("model"), "model", False)):
         assert server_of(HostKey(str(folder)))
         assert server_of(HostKey(str(link)))
+
+
+def test_a_server_that_is_measured_leaves_no_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LENT, "cpu")
+    with announced(Record("http://127.0.0.1:8000", HostKey(), "demo", False)):
+        assert not servers()
 
 
 def test_the_record_of_a_killed_server_is_removed(own_home: Path) -> None:
