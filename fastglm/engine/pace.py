@@ -6,11 +6,11 @@ from collections import deque
 from math import ceil
 from statistics import median
 
-AIM = 1.5  # work on prompts in a round, in steps: a token beside it then takes 2.5 times as long as one without
-LEAST = 64  # tokens of a chunk: the weights are read once for all of them, and with fewer each token costs more
+AIM = 1.4  # work on prompts in a round, in steps: a token beside it then takes 2.4 times as long as one without
+LEAST = 48  # tokens of a chunk: the weights are read once for all of them, and with fewer each token costs more
 MOST = 512  # tokens of a chunk: with more none of them costs less
 SHORTEST = 8  # tokens that a shorter run costs as well
-FIRST = 16  # tokens of a round before one was measured
+FIRST = 8  # tokens of a round before one was measured
 SEEN = 9  # rounds whose median counts, so that a disturbed one does not
 
 
@@ -29,11 +29,11 @@ class Pace:
         return AIM * median(self._steps) / median(self._tokens) if self._steps and self._tokens else FIRST
 
     def chunk(self, unread: int, parts: int) -> int:
-        """The number of tokens of the next chunk of a prompt: a part of the layers is the work of a round, and all
-        chunks of the prompt have the same size.
+        """The number of tokens of the next chunk of a prompt, whose chunks have the same size: a part of the layers is
+        the work of a round, or a quarter more where that saves a chunk.
         """
         most = min(max(int(self.budget * parts), LEAST), MOST)
-        return ceil(unread / ceil(unread / most))
+        return ceil(unread / max(ceil(unread / most - 0.25), 1))
 
     def see(self, seconds: float, work: float) -> None:
         """Count a round beside running requests: its duration, and its work on prompts."""
