@@ -2,8 +2,8 @@
 
 import torch
 
-from .cpu.int4 import cpu_kernel
-from .cpu.int8 import CpuInt8Kernel
+from .cpu import int4 as cpu_int4
+from .cpu import int8 as cpu_int8
 from .cuda.kernel import TritonKernel
 from .format import WeightFormat
 from .int4 import Int4
@@ -19,12 +19,12 @@ def kernel_for(format: WeightFormat, device: torch.device, dtype: torch.dtype) -
     match format:
         case Int8():
             if device.type == "cpu":
-                return CpuInt8Kernel(format)
+                return cpu_int8.cpu_kernel(format)
             kernels = [Int8Kernel(dtype)]
             fused = TritonKernel(format, 8, None)
         case Int4():
             if device.type == "cpu":
-                return cpu_kernel(format)
+                return cpu_int4.cpu_kernel(format)
             kernels = [TiledInt4Kernel(format)]
             fused = TritonKernel(format, 4, format.group)
         case _:

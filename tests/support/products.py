@@ -4,7 +4,7 @@ import torch
 
 from fastglm.kernels.cpu import library
 from fastglm.kernels.cpu.int4 import NativeInt4Kernel, PanelInt4Kernel
-from fastglm.kernels.cpu.int8 import CpuInt8Kernel
+from fastglm.kernels.cpu.int8 import CpuInt8Kernel, PanelInt8Kernel
 from fastglm.kernels.formats import Int4
 
 IN_INT16 = 1e-4  # relative error of activations rounded to int16
@@ -20,7 +20,9 @@ def native_int4():
 
 
 def native_kernel(format):
-    return native_int4()(format) if isinstance(format, Int4) else CpuInt8Kernel(format)
+    if isinstance(format, Int4):
+        return native_int4()(format)
+    return (PanelInt8Kernel if library.has_vnni() else CpuInt8Kernel)(format)
 
 
 def in_int8(format, n, columns):

@@ -210,33 +210,4 @@ struct Int8Rows {
   }
 };
 
-// Rows in int16, with a scale for each row.
-struct Int16Rows {
-  int64_t width, stride;
-  std::vector<float> scales;  // [n]
-  std::vector<Line> lines;    // [n, stride / 32]
-
-  Int16Rows(const float* x, int64_t n, int64_t columns, int64_t width)
-      : width(width), stride((width / 64 + 1) * 64), scales(n), lines(n * stride * sizeof(int16_t) / sizeof(Line)) {
-    at::parallel_for(0, n, std::max<int64_t>(1, LEAST / 8 / width), [&](int64_t begin, int64_t end) {
-      for (int64_t row = begin; row < end; row++) round(x + row * columns, columns, numbers(row), row);
-    });
-  }
-
-  int16_t* numbers(int64_t row) { return reinterpret_cast<int16_t*>(lines.data()) + row * stride; }
-  const int16_t* numbers(int64_t row) const { return reinterpret_cast<const int16_t*>(lines.data()) + row * stride; }
-
-  void round(const float* x, int64_t n, int16_t* into, int64_t row) {
-    const float most = largest(x, n), times = 32767 / most;
-    const __m256 by = _mm256_set1_ps(times);
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16) {
-      const __m256i both = _mm256_packs_epi32(nearest(x + i, by), nearest(x + i + 8, by));
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(into + i), _mm256_permute4x64_epi64(both, 0xd8));
-    }
-    for (; i < n; i++) into[i] = static_cast<int16_t>(nearest(x[i] * times));
-    scales[row] = most / 32767;
-  }
-};
-
 }  // namespace

@@ -14,10 +14,9 @@ from ..blockwise import blockwise
 from ..format import BLOCK_ROWS, Parts
 from ..int4 import Int4, join, split
 from ..kernel import Kernel
-from . import library
+from . import library, panels
 
 CHUNK = 64  # columns of the portable layout that this package's kernel reads at a time
-PANEL = 32  # rows that lie side by side in a panel
 
 
 def cpu_kernel(format: Int4) -> Kernel | None:
@@ -155,20 +154,19 @@ class NativeInt4Kernel(UnpackedProducts):
 
 
 class PanelInt4Kernel(NativeInt4Kernel):
-    """int4 weights in panels of 32 rows for this package's kernel on processors with AVX-512 and VNNI.
+    """int4 weights in panels for this package's kernel on processors with AVX-512 and VNNI.
 
-    held: the numbers, [panels, words, PANEL, 4], eight columns of a row in a word; scales and zeros, [panels, groups,
-    PANEL].
+    held: the numbers, [panels, words, ROWS, 4], eight columns of a row in a word; scales and zeros, [panels, groups,
+    ROWS].
     """
 
     def hold(self, parts: Parts, rows: int, columns: int) -> tuple[Tensor, ...]:
         weight, scale, zero, *published = super().hold(parts, rows, columns)
-        words = weight if weight.storage_offset() % 4 == 0 else weight.clone()
-        panels = _side_by_side(words.view(torch.int32)).view(torch.int8).unflatten(2, (PANEL, 4))
-        return panels, _side_by_side(scale), _side_by_side(zero), *published
+        return panels.words(weight), panels.side_by_side(scale), panels.side_by_side(zero), *published
 
     def restore(self, held: tuple[Tensor, ...], rows: int, columns: int) -> Parts:
-        return super().restore((*self._by_rows(held, slice(0, rows)), *held[3:]), rows, columns)
+        portable = (panels.by_rows(part, slice(0, rows)) for part in held[:3])
+        return super().restore((*portable, *held[3:]), rows, columns)
 
     def _native(self, x: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
         weight, scale, zero = held[:3]
@@ -176,22 +174,10 @@ class PanelInt4Kernel(NativeInt4Kernel):
         return torch.ops.fastglm.int4_product(x.float().contiguous(), weight, scale, zero, group)[:, :rows]
 
     def _weights(self, held: tuple[Tensor, ...], rows: slice) -> Tensor:
-        return _unpack(*self._by_rows(held, rows))
+        return _unpack(*(panels.by_rows(part, rows) for part in held[:3]))
 
     def gather(self, ids: Tensor, held: tuple[Tensor, ...], rows: int, columns: int) -> Tensor:
-        panel, row = ids // PANEL, ids % PANEL
-        return _unpack(held[0][panel, :, row].flatten(1), *(part[panel, :, row] for part in held[1:3]))[:, :columns]
-
-    def _by_rows(self, held: tuple[Tensor, ...], rows: slice) -> tuple[Tensor, ...]:
-        """Some rows in the portable layout; the slice begins with a panel."""
-        panels = slice(rows.start // PANEL, -(-rows.stop // PANEL))
-        parts = (part[panels].transpose(1, 2).flatten(2).flatten(0, 1) for part in held[:3])
-        return tuple(part[: rows.stop - rows.start] for part in parts)
-
-
-def _side_by_side(part: Tensor) -> Tensor:
-    """Put rows into panels: [rows, numbers] → [panels, numbers, PANEL]; rows that are missing are 0."""
-    return F.pad(part, (0, 0, 0, -len(part) % PANEL)).unflatten(0, (-1, PANEL)).transpose(1, 2).contiguous()
+        return _unpack(*(panels.gather(part, ids) for part in held[:3]))[:, :columns]
 
 
 def _unpack(packed: Tensor, scale: Tensor, zero: Tensor) -> Tensor:

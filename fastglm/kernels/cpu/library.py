@@ -157,6 +157,11 @@ def _path() -> Path:
     return home() / "kernels" / f"{version()}.so"
 
 
+def _product_of(x: Tensor, weight: Tensor) -> Tensor:
+    """A tensor with the shape of a product; a weight of four dimensions lies in panels."""
+    return x.new_empty(x.shape[0], weight.shape[0] * (weight.shape[2] if weight.ndim == 4 else 1))
+
+
 def _load() -> bool:
     global _loaded
     try:
@@ -166,12 +171,11 @@ def _load() -> bool:
 
     @torch.library.register_fake("fastglm::int4_product")
     def _(x: Tensor, weight: Tensor, scale: Tensor, zero: Tensor, group: int) -> Tensor:
-        panel = weight.shape[2] if weight.ndim == 4 else 1
-        return x.new_empty(x.shape[0], weight.shape[0] * panel)
+        return _product_of(x, weight)
 
     @torch.library.register_fake("fastglm::int8_product")
     def _(x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
-        return x.new_empty(x.shape[0], weight.shape[0])
+        return _product_of(x, weight)
 
     @torch.library.register_fake("fastglm::float_product")
     def _(x: Tensor, weight: Tensor) -> Tensor:

@@ -9,6 +9,8 @@
 
 using c10::BFloat16;
 
+constexpr int64_t BLOCK = 32;  // rows of weights that stay in a cache for all rows of activations
+
 struct Int4Weights {
   int64_t width, groups;           // of a row
   const uint8_t* numbers;          // [rows, width / 2], two to a byte
