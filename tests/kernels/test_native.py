@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from products import IN_INT16, in_int8, native_int4, native_kernel, random
+from products import IN_INT16, in_int8, largest_number, native_int4, native_kernel, random
 from recorded import folder
 from torch import nn
 
@@ -50,7 +50,7 @@ def test_products_agree_with_float64(format, n, rows, columns):
 def test_activations_that_are_whole_numbers_lose_nothing(format, n):
     rows, columns = 50, 1024
     parts = format.pack(random(rows, columns))
-    most = 127 if in_int8(format, n, columns) else 32767
+    most = largest_number(format, n, columns)
     x = torch.randint(-most, most + 1, (n, columns), generator=torch.Generator().manual_seed(3)).float()
     x[:, ::32] = most
     kernel = native_kernel(format)
@@ -281,7 +281,8 @@ def operands(name):
         held = native_kernel(Int4(32)).hold(Int4(32).pack(random(6, 128)), 6, 128)
         return {"x": x, "weight": held[0], "scale": held[1], "zero": held[2], "group": 32}
     if name == "int8_product":
-        return {"x": x, "weight": torch.ones(6, 128, dtype=torch.int8), "scale": torch.ones(6)}
+        held = native_kernel(Int8()).hold(Int8().pack(random(6, 128)), 6, 128)
+        return {"x": x, "weight": held[0], "scale": held[-1]}
     if name == "float_product":
         return {"x": x, "weight": random(6, 128)}
     return {"x": x, "bias": random(1, 128)[0]}

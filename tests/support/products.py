@@ -28,3 +28,10 @@ def native_kernel(format):
 def in_int8(format, n, columns):
     """Tell whether this number of rows of activations is rounded to int8."""
     return isinstance(format, Int4) or (n >= (8 if columns <= 1024 else 24) and library.has_vnni())
+
+
+def largest_number(format, n, columns):
+    """The largest of the whole numbers to which activations are rounded."""
+    if in_int8(format, n, columns):
+        return 127
+    return 127 * 256 + 127 if library.has_vnni() else 32767  # two numbers of int8, or one of int16
