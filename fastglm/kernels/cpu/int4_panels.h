@@ -29,7 +29,7 @@ inline __m512 floats(const BFloat16* from) {
 
 // Adds the products of four columns of 32 rows of weights, in the low nibbles of `a` and `b`, by COUNT rows of activations.
 template <int64_t COUNT>
-inline void add(__m512i a, __m512i b, const int8_t* x, int64_t apart, __m512i (&left)[COUNT], __m512i (&right)[COUNT]) {
+[[gnu::always_inline]] inline void add(__m512i a, __m512i b, const int8_t* x, int64_t apart, __m512i (&left)[COUNT], __m512i (&right)[COUNT]) {
   const __m512i low = _mm512_set1_epi8(15), sign = _mm512_set1_epi8(-120);
   const __m512i first = _mm512_ternarylogic_epi32(a, sign, low, XOR_AND);
   const __m512i second = _mm512_ternarylogic_epi32(b, sign, low, XOR_AND);
@@ -63,11 +63,13 @@ inline void tile(const Panels& weights, const Int8Rows& rows, int64_t panel, int
       add<COUNT>(a, b, x, apart, left, right);
       add<COUNT>(_mm512_srli_epi16(a, 4), _mm512_srli_epi16(b, 4), x + WORD, apart, left, right);
     }
-    for (int64_t half = 0; half < 2; half++) {
+    const auto add_up = [&](const __m512i (&found)[COUNT], int64_t half) __attribute__((always_inline)) {
       const int64_t at = (panel * weights.groups + g) * ROWS + half * LANES;
       const __m512 s = floats(weights.scales + at), z = _mm512_fnmadd_ps(_mm512_set1_ps(8), s, floats(weights.zeros + at));
-      settle<COUNT>(half ? right : left, s, z, scales + g, sums + g, all, totals[half]);
-    }
+      settle<COUNT>(found, s, z, scales + g, sums + g, all, totals[half]);
+    };
+    add_up(left, 0);
+    add_up(right, 1);
   }
   end<COUNT>(totals, into, stride);
 }

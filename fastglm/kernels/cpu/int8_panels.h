@@ -82,12 +82,12 @@ template <int64_t COUNT>
 inline void few(const Panels& weights, const SplitRows& x, int64_t panel, int64_t token, int64_t start, int64_t stop, float* out) {
   const int64_t stride = weights.count * ROWS, apart = 2 * x.stride;
   const int8_t *weight = weights.numbers + (panel * weights.width + start) * ROWS, *numbers = x.high(token) + start;
-  __m512i high[2][COUNT], low[2][COUNT];
+  __m512i highs[COUNT], lows[COUNT], later_highs[COUNT], later_lows[COUNT];  // of the first and the later 16 rows
 #pragma GCC unroll 6
-  for (int64_t t = 0; t < COUNT; t++) {  // the sums of what the weights have too much
+  for (int64_t t = 0; t < COUNT; t++) {  // what the weights have too much
     const int32_t* sum = &x.sums[2 * (token + t) * x.blocks + start / DEPTH];
-    high[0][t] = high[1][t] = _mm512_set1_epi32(-128 * sum[0]);
-    low[0][t] = low[1][t] = _mm512_set1_epi32(-128 * sum[x.blocks]);
+    highs[t] = later_highs[t] = _mm512_set1_epi32(-128 * sum[0]);
+    lows[t] = later_lows[t] = _mm512_set1_epi32(-128 * sum[x.blocks]);
   }
   for (int64_t column = start; column < stop; column += WORD, numbers += WORD, weight += ROWS * WORD) {
     fetch(weight);
@@ -95,24 +95,25 @@ inline void few(const Panels& weights, const SplitRows& x, int64_t panel, int64_
     const __m512i a = raised(weight), b = raised(weight + LANES * WORD);
 #pragma GCC unroll 6
     for (int64_t t = 0; t < COUNT; t++) {
-      const __m512i above = four(numbers + t * apart), below = four(numbers + t * apart + x.stride);
-      accumulate(high[0][t], a, above);
-      accumulate(high[1][t], b, above);
-      accumulate(low[0][t], a, below);
-      accumulate(low[1][t], b, below);
+      const __m512i high = four(numbers + t * apart), low = four(numbers + t * apart + x.stride);
+      accumulate(highs[t], a, high);
+      accumulate(later_highs[t], b, high);
+      accumulate(lows[t], a, low);
+      accumulate(later_lows[t], b, low);
     }
   }
-  float* const into = out + token * stride + panel * ROWS;
-  for (int64_t half = 0; half < 2; half++) {
+  const auto add_up = [&](const __m512i (&high)[COUNT], const __m512i (&low)[COUNT], int64_t half) __attribute__((always_inline)) {
     const __m512 scale = _mm512_loadu_ps(weights.scales + panel * ROWS + half * LANES);
+#pragma GCC unroll 6
     for (int64_t t = 0; t < COUNT; t++) {
-      float* const at = into + t * stride + half * LANES;
+      float* const at = out + (token + t) * stride + panel * ROWS + half * LANES;
       const __m512 before = start > 0 ? _mm512_loadu_ps(at) : _mm512_setzero_ps();
-      const __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[half][t]), _mm512_set1_ps(256), _mm512_cvtepi32_ps(low[half][t]));
-      const __m512 times = _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[token + t]));
-      _mm512_storeu_ps(at, _mm512_fmadd_ps(sum, times, before));
+      const __m512 sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(high[t]), _mm512_set1_ps(256), _mm512_cvtepi32_ps(low[t]));
+      _mm512_storeu_ps(at, _mm512_fmadd_ps(sum, _mm512_mul_ps(scale, _mm512_set1_ps(x.scales[token + t])), before));
     }
-  }
+  };
+  add_up(highs, lows, 0);
+  add_up(later_highs, later_lows, 1);
 }
 
 // Adds in fp32 the products of a row's outliers among the columns from `start` on; `weight` is the panel there.
@@ -157,10 +158,12 @@ inline void many(const Panels& weights, const Int8Rows& rows, const Outliers& ou
         accumulate(right[t], b, numbers);
       }
     }
-    for (int64_t half = 0; half < 2; half++) {
+    const auto add_up = [&](const __m512i (&found)[COUNT], int64_t half) __attribute__((always_inline)) {
       const __m512 s = _mm512_loadu_ps(own + half * LANES), z = _mm512_mul_ps(s, _mm512_set1_ps(-128));
-      settle<COUNT>(half ? right : left, s, z, scales + g, sums + g, all, totals[half]);
-    }
+      settle<COUNT>(found, s, z, scales + g, sums + g, all, totals[half]);
+    };
+    add_up(left, 0);
+    add_up(right, 1);
   }
   for (int64_t t = 0; t < COUNT; t++)
     add_outliers(first, own, outliers.of(token + t, start), start, totals[0][t], totals[1][t]);

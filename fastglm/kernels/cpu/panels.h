@@ -44,7 +44,7 @@ inline void end(const Totals<COUNT>& totals, float* out, int64_t stride) {
 // Adds the products of one group of columns by LANES rows of weights, `scale · number + zero`, to the totals of COUNT rows
 // of activations, whose scales and sums of the group are `all` apart.
 template <int64_t COUNT>
-inline void settle(const __m512i (&found)[COUNT], __m512 scale, __m512 zero, const float* scales, const float* sums,
+[[gnu::always_inline]] inline void settle(const __m512i (&found)[COUNT], __m512 scale, __m512 zero, const float* scales, const float* sums,
                    int64_t all, float (&totals)[COUNT][LANES]) {
 #pragma GCC unroll 12
   for (int64_t t = 0; t < COUNT; t++) {
