@@ -27,7 +27,7 @@ def test_three_hundred_requests_and_a_kill(
     monkeypatch.setattr(fastglm.serve.connection, "_SLOWEST_HEAD", 1.0)
     monkeypatch.setattr(fastglm.serve.guard, "_SLOWEST_BODY", 1.0)
     model = str(folder("chatglm3"))
-    known = known_answers(*fastglm.load(model, "fast", "cpu"))
+    known = known_answers(*fastglm.load(model, "fast", "cpu"), words=5)
     with served(HostKey(model, "fast", "cpu")) as client:
         load = Load(str(client.base_url), os.getpid(), known, SEED)
         load.run(range(100), kills=1)

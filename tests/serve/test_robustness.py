@@ -96,7 +96,7 @@ def test_a_client_that_never_reads_is_given_up(fake: httpx.Client, monkeypatch: 
         for _ in range(20):  # pipelined: more than the system keeps
             stuck.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         size = len(fake.get(path).content)
-        threading.Event().wait(1.5)
+        threading.Event().wait(0.8)
         read = 0
         with contextlib.suppress(ConnectionResetError):
             while part := stuck.recv(1 << 20):
@@ -150,7 +150,7 @@ def test_a_slow_reader_keeps_no_place_beyond_the_deadline() -> None:
 
 
 def test_an_answer_that_waits_for_memory_begins_after_the_deadline_of_another(fake_model: None) -> None:
-    with served(HostKey(), Settings(deadline=1)) as client, asking(client, CHAT, SLOW) as slow:
+    with served(HostKey(), Settings(deadline=0.6)) as client, asking(client, CHAT, SLOW) as slow:
         eventually(lambda: "fastglm_waiting_answers 0.0" in client.get("/metrics").text)
         assert client.post(ASK, json={"prompt": "large"}).status_code == 200  # which the model gives alone
         assert (slow().status_code, told(slow())["code"]) == (504, "deadline")

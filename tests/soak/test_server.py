@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from load import Load, host_below, known_answers, resident, until
+from hosting import eventually
+from load import Load, host_below, known_answers, resident
 from recorded import folder
 
 import fastglm
@@ -29,7 +30,7 @@ def test_ten_thousand_requests(tmp_path: Path, one_thread: None) -> None:
     with log.open("wb") as output:
         server = subprocess.Popen([*command, "--port", "0"], stdout=output, stderr=output)
     try:
-        until(lambda: "is ready" in log.read_text())
+        eventually(lambda: "is ready" in log.read_text())
         loading = time.monotonic() - began
         url = log.read_text().split("listens at ")[1].split()[0]
         load = Load(url, server.pid, known, SEED)
@@ -37,7 +38,7 @@ def test_ten_thousand_requests(tmp_path: Path, one_thread: None) -> None:
         before = memory(server.pid)
         load.run(range(WARM, REQUESTS), KILLS)
         load.check_silent(SILENCE)
-        until(lambda: "fastglm_open_answers 0.0" in httpx.get(f"{url}/metrics").text)
+        eventually(lambda: "fastglm_open_answers 0.0" in httpx.get(f"{url}/metrics").text)
         after = memory(server.pid)
         seconds = time.monotonic() - began
         print(f"seed {SEED}: {seconds:.0f} s; {load.report}; loading {loading:.2f} s; memory {before} -> {after} MiB")

@@ -14,7 +14,6 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,14 +45,14 @@ class Known:
         return tuple(choice["text"] if "text" in choice else choice["message"]["content"] for choice in choices)
 
 
-def known_answers(model: Any, tokenizer: Any) -> list[Known]:
+def known_answers(model: Any, tokenizer: Any, words: int = len(_WORDS)) -> list[Known]:
     """Requests of all kinds, greedy and by seeds, with the answers of `fastglm.stream`; no two have equal answers."""
 
     def text(prompt: Any, history: Any = None, **settings: Any) -> str:
         return [*fastglm.stream(model, tokenizer, prompt, history, **settings)][-1].text
 
     found = []
-    for number, word in enumerate(_WORDS):
+    for number, word in enumerate(_WORDS[:words]):
         tokens = 8 + number
         messages = [{"role": "user", "content": word}]
         ask = {"prompt": word, "history": [], "max_length": 40 + number, "temperature": 0}
@@ -265,11 +264,3 @@ def host_below(pid: int) -> int:
 def resident(pid: int) -> float:
     """MiB of a process in memory."""
     return psutil.Process(pid).memory_info().rss / 2**20
-
-
-def until(true: Callable[[], object], seconds: float = 60) -> None:
-    """Wait until something is true."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
