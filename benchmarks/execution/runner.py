@@ -96,8 +96,13 @@ def waiting(record: Record) -> Iterator[None]:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """A block in which SIGINT and SIGTERM raise KeyboardInterrupt, even if the parent ignored them."""
-    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGTERM)}
+    """A block in which SIGINT and SIGTERM raise KeyboardInterrupt, even if the parent ignored them. SIGTERM becomes
+    SIGINT, which an event loop handles by itself.
+    """
+    before = {
+        signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT)),
+    }
     try:
         yield
     finally:

@@ -1,6 +1,8 @@
 """The serving suite on a scripted server, from the command line to the store."""
 
 import json
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ import psutil
 import pytest
 from fake_hosts import FakeMachine
 from fake_openai import FakeOpenAI, running
+from waiting import until
 from wrong_usage import refuse
 
 import benchmarks.environment.machine
@@ -123,6 +126,18 @@ def test_a_broken_off_run_of_an_endpoint_is_started_anew(
     assert run["status"] == "cancelled"
     capsys.readouterr()
     refuse(["resume", run["id"]], "measured the server at http://127.0.0.1", capsys)
+
+
+def test_a_run_that_is_terminated_ends_without_a_traceback(server: FakeOpenAI) -> None:
+    command = [sys.executable, "-m", "benchmarks", "serving", "--endpoint", server.url, "--clients", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: len(server.asked) > 8)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in said
+    (run,) = Store().runs().to_dict("records")
+    assert run["status"] == "cancelled"
 
 
 @pytest.fixture
