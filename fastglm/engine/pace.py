@@ -6,7 +6,7 @@ from collections import deque
 from math import ceil
 from statistics import median
 
-AIM = 1.4  # work on prompts in a round, in steps: a token beside it then takes 2.4 times as long as one without
+AIM = 1.2  # work on prompts in a round, in steps: a token beside it then takes 2.2 times as long as one without
 LEAST = 48  # tokens of a chunk: the weights are read once for all of them, and with fewer each token costs more
 MOST = 512  # tokens of a chunk: with more none of them costs less
 SHORTEST = 8  # tokens that a shorter run costs as well
