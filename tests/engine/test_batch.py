@@ -119,7 +119,7 @@ def test_no_memory_for_a_batch_is_one_clear_line(whole, monkeypatch, where):
     monkeypatch.setattr(runner, "ROOM", 8)
     asked = prompts(3)[::2]
     engine, wanted = BatchEngine(whole), BatchEngine(whole).answer(asked, 60, GREEDY)
-    zeros, clear = torch.zeros, r"^There is no memory for .*: ask less at once, keep .* smaller variant\.$"
+    empty, clear = caches.huge_pages.empty, r"^There is no memory for .*: ask less at once, keep .* smaller variant\.$"
 
     def fails(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of it")
@@ -127,7 +127,7 @@ def test_no_memory_for_a_batch_is_one_clear_line(whole, monkeypatch, where):
     with monkeypatch.context() as patch:
         if where == "cache":
             patch.setattr(
-                caches.torch, "zeros", lambda *args, **named: (fails if len(args) > 3 else zeros)(*args, **named)
+                caches.huge_pages, "empty", lambda shape, *args: (fails if len(shape) > 3 else empty)(shape, *args)
             )
         elif where == "growing":
             patch.setattr(caches.torch.nn.functional, "pad", fails)

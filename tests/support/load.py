@@ -257,8 +257,15 @@ def response(connection: socket.socket) -> tuple[int, bytes]:
 
 def host_below(pid: int) -> int:
     """The process that holds the model of a server: the newest child of the process that forks hosts."""
-    forking = [child for child in psutil.Process(pid).children() if "fastglm.hosting.spawn" in child.cmdline()]
+    forking = [child for child in psutil.Process(pid).children() if _forks_hosts(child)]
     return max((child for one in forking for child in one.children()), key=psutil.Process.create_time).pid
+
+
+def _forks_hosts(process: psutil.Process) -> bool:
+    try:
+        return "fastglm.hosting.spawn" in process.cmdline()
+    except psutil.Error:  # it has ended meanwhile
+        return False
 
 
 def resident(pid: int) -> float:
