@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,20 @@ def test_a_stream_goes_on_to_its_end_after_the_order_to_stop() -> None:
         assert (text.count("long"), done) == (1, "data: [DONE]")
         assert last == ""
         assert process.wait(60) == -signal.SIGTERM
+
+
+def test_a_second_interrupt_breaks_a_stream_off_without_a_traceback() -> None:
+    body = {"messages": [{"role": "user", "content": "slow"}], "stream": True}
+    with command("--port", "0") as (process, lines):
+        url = lines[-1].split(" at ")[1].split()[0]
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as stream:
+            assert "assistant" in next(stream.iter_lines())
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) in (130, -signal.SIGINT)
+        assert process.stderr
+        assert "Traceback" not in process.stderr.read()
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_command() -> None:
