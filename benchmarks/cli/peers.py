@@ -1,7 +1,8 @@
 """`python -m benchmarks peers`."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,11 @@ from fastglm.cli.errors import telling
 from fastglm.cli.options import Debug, Progress
 from fastglm.errors import UsageError
 from fastglm.progress.progress import Show
+
+if TYPE_CHECKING:
+    from benchmarks.execution.request import RunRequest
+    from benchmarks.peers.comparison import AnyPeer
+    from benchmarks.run.progress import Reporter
 
 
 def peers(
@@ -45,10 +51,8 @@ def peers(
     with telling(reporter.error), beside_servers(beside):
         from benchmarks.environment.machine import physical_cores
         from benchmarks.execution.request import RunRequest
-        from benchmarks.peers import ratios
-        from benchmarks.peers.comparison import compare, select
+        from benchmarks.peers.comparison import select
         from benchmarks.peers.registry import all_peers
-        from benchmarks.report import report
 
         order = RunRequest.read(
             model,
@@ -65,9 +69,20 @@ def peers(
             raise UsageError(f"{', '.join(sorted(both))} is both a variant and a peer: name it once")
         if json:
             files.check_json(json)
-        kept_in = open_store(store)
-        result = compare(order, chosen, kept_in, reporter)
-        found = ratios.ratios(result.samples, order.variants, list(chosen))
-        if json:
-            report.write_json(json, result, ratios=[ratio.as_dict() for ratio in found])
-        tell(result, kept_in, reporter, ratios.table(found))
+        tell_ratios(order, chosen, store, reporter, json)
+
+
+def tell_ratios(
+    order: "RunRequest", chosen: "Mapping[str, AnyPeer]", store: str | None, reporter: "Reporter", json: Path | None
+) -> None:
+    """Measure variants and peers in turn, keep the results, and tell the ratios between them."""
+    from benchmarks.peers import ratios
+    from benchmarks.peers.comparison import compare
+    from benchmarks.report import report
+
+    kept_in = open_store(store)
+    result = compare(order, chosen, kept_in, reporter)
+    found = ratios.ratios(result.samples, order.variants, list(chosen))
+    if json:
+        report.write_json(json, result, ratios=[ratio.as_dict() for ratio in found])
+    tell(result, kept_in, reporter, ratios.table(found))

@@ -7,6 +7,7 @@ import typer
 
 from benchmarks import files
 from benchmarks.cli.options import AnswerTokens, Beside, JsonFile, StoreUrl, open_store, tell
+from benchmarks.cli.peers import tell_ratios
 from fastglm.cli.errors import telling
 from fastglm.cli.options import Debug, Progress
 from fastglm.errors import FastGLMError, UsageError
@@ -129,18 +130,11 @@ def _with_peers(
     """Measure servers of variants and of peers in turn, and tell the ratios of their throughput."""
     from benchmarks.environment.machine import physical_cores
     from benchmarks.execution.request import RunRequest
-    from benchmarks.peers import ratios
-    from benchmarks.peers.comparison import compare, select
+    from benchmarks.peers.comparison import select
     from benchmarks.peers.registry import all_servers
-    from benchmarks.report import report
 
     if device not in (None, "cpu"):
         raise UsageError("--peers are measured on the CPU: leave --device out")
     chosen = select(peers, all_servers())
     order = RunRequest.of_servers(*served, "cpu", physical_cores())
-    kept_in = open_store(store)
-    result = compare(order, chosen, kept_in, reporter)
-    found = ratios.ratios(result.samples, order.variants, list(chosen))
-    if json:
-        report.write_json(json, result, ratios=[ratio.as_dict() for ratio in found])
-    tell(result, kept_in, reporter, ratios.table(found))
+    tell_ratios(order, chosen, store, reporter, json)
